@@ -1,0 +1,62 @@
+"""The errors that autotiny raises on purpose, on one page.
+
+Three kinds of "no" stay apart: `NotApplicable` means a component has nothing to do; a firmware that is too big
+is a constraint and no error; everything below `UserError` is a mistake the user can mend, and its
+message gives the value, the rule and the way out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class AutotinyError(Exception):
+    """Root of every error raised on purpose."""
+
+
+class UserError(AutotinyError):
+    """The command, a file or a value is wrong; the message says how to mend it."""
+
+
+class InvalidModel(UserError):
+    """A model file is truncated, hostile, or not what its ending says."""
+
+
+class UnsupportedOp(UserError):
+    """The engine has no kernel for an op of the model."""
+
+
+class InvalidData(UserError):
+    """A data set cannot be read, or does not fit the model."""
+
+
+class NotApplicable(AutotinyError):
+    """A component has nothing to do on this model and drops out of the sequence."""
+
+
+class TrainingDiverged(AutotinyError):
+    """Fine-tuning produced NaN or infinity."""
+
+
+class FirmwareFault(AutotinyError):
+    """The firmware ran off, looped for ever, or touched memory that the target lacks."""
+
+
+class LinkError(AutotinyError):
+    """The cross compiler or linker refused the generated sources: a bug, with its output."""
+
+
+def unknown(kind: str, value: str, known: Iterable[str], listing: str) -> UserError:
+    """The error for a name that is not in a list: the value, the nearest name, and how to list all.
+
+    Args:
+        kind: what the name stands for, e.g. "target".
+        value: the name as given.
+        known: the names there are.
+        listing: the command that lists them, e.g. "autotiny targets".
+    """
+    names = list(known)
+    near = get_close_matches(value, names, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ";"
+    return UserError(f"unknown {kind} {value!r}{hint} {listing!r} lists all {len(names)}")

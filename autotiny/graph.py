@@ -1,0 +1,144 @@
+"""The network as data: tensors, ops, and the schedule that says how each op is computed.
+
+Nothing here imports TensorFlow. Op kinds and option names are those of the LiteRT schema (`CONV_2D`, `stride_w`, …),
+shapes are in LiteRT order (NHWC; convolution weights `(out, height, width, in)`; depthwise weights
+`(1, height, width, out)`; dense weights `(out, in)`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+DType = Literal["float32", "float16", "int4", "int8", "uint8", "int16", "int32", "int64", "bool"]
+Option = int | float | bool | str | tuple[int, ...]
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """Affine quantization: real = scale × (stored − zero_point).
+
+    Attributes:
+        scales: one per tensor, or one per index of `axis`.
+        zero_points: as many as scales.
+        axis: the dimension that scales of a per-channel tensor run along.
+    """
+
+    scales: tuple[float, ...]
+    zero_points: tuple[int, ...]
+    axis: int = 0
+
+    @property
+    def scale(self) -> float:
+        """The scale of a per-tensor quantization."""
+        return self.scales[0]
+
+    @property
+    def zero_point(self) -> int:
+        """The zero-point of a per-tensor quantization."""
+        return self.zero_points[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """One value of the graph; a constant if it has `data`."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: DType
+    quantization: Quantization | None = None
+    data: Array | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def bytes(self) -> int:
+        """Bytes the elements take in memory."""
+        return self.size * ITEM_BYTES[self.dtype]
+
+
+ITEM_BYTES: Mapping[DType, int] = {
+    "float32": 4, "float16": 2, "int4": 1, "int8": 1, "uint8": 1,
+    "int16": 2, "int32": 4, "int64": 8, "bool": 1,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Op:
+    """One operation; inputs and outputs are indices into `Graph.tensors`, −1 where an optional input is absent."""
+
+    kind: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    options: Mapping[str, Option] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A static network, batch 1, its ops in an order in which they can be executed."""
+
+    tensors: tuple[Tensor, ...]
+    ops: tuple[Op, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    name: str = "model"
+
+    def with_ops(self, ops: tuple[Op, ...]) -> Graph:
+        """The same tensors under other ops."""
+        return replace(self, ops=ops)
+
+    def fingerprint(self) -> str:
+        """A digest of everything that decides what the graph computes; names do not count."""
+        digest = hashlib.sha256()
+        for tensor in self.tensors:
+            digest.update(repr((tensor.shape, tensor.dtype, tensor.quantization)).encode())
+            if tensor.data is not None:
+                digest.update(np.ascontiguousarray(tensor.data).tobytes())
+        for op in self.ops:
+            digest.update(
+                repr((op.kind, op.inputs, op.outputs, sorted(op.options.items()))).encode()
+            )
+        digest.update(repr((self.inputs, self.outputs)).encode())
+        return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Step:
+    """How one op, or a chain of fused ops, is computed.
+
+    Attributes:
+        ops: indices into `Graph.ops`; the first computes, the others work on its results in registers
+            (activation, max-pool, residual add) or on its input (pad).
+        method: the algorithm: "direct", "im2col" or "winograd".
+        rows: output pixels computed at once (register block).
+        columns: output channels computed at once (register block).
+        expand_weights: store int8 weights as int16 pairs: twice the flash, no unpacking in the inner loop.
+        weights_in: where the weights lie when the step runs: "flash" or "sram".
+        in_place: the output may overwrite the input.
+        coding: how the weights are stored: "plain", "sparse", "shared" or "huffman".
+    """
+
+    ops: tuple[int, ...]
+    method: Literal["direct", "im2col", "winograd"] = "direct"
+    rows: int = 1
+    columns: int = 1
+    expand_weights: bool = False
+    weights_in: Literal["flash", "sram"] = "flash"
+    in_place: bool = False
+    coding: Literal["plain", "sparse", "shared", "huffman"] = "plain"
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The steps of a program, in the order in which they are executed."""
+
+    steps: tuple[Step, ...]

@@ -1,0 +1,80 @@
+"""What is measured of a firmware, with units in the names, and how far it overshoots a target."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from autotiny.target import Target
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """One step of the firmware as it was executed."""
+
+    name: str
+    instructions: int
+    cycles: int
+    latency_ms: float
+    weights_bytes: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a linked and executed firmware takes of a target; known before any training.
+
+    Attributes:
+        flash_bytes: every byte of the ELF that lies in flash, code, constants and initial data.
+        weights_bytes: the constants of the model among them.
+        code_bytes: the rest: flash_bytes − weights_bytes.
+        sram_bytes: arena_bytes + static_bytes + stack_bytes.
+        arena_bytes: the model's working memory, its input and output included.
+        static_bytes: .data and .bss without the arena.
+        stack_bytes: high-water mark of the painted stack.
+        instructions: executed for one inference.
+        cycles: the cycle model's figure for one inference, repeated (warm caches).
+        latency_ms: cycles ÷ clock.
+        energy_estimated_mj: active current × supply voltage × latency, an estimate.
+    """
+
+    flash_bytes: int
+    weights_bytes: int
+    code_bytes: int
+    sram_bytes: int
+    arena_bytes: int
+    static_bytes: int
+    stack_bytes: int
+    instructions: int
+    cycles: int
+    latency_ms: float
+    energy_estimated_mj: float
+    layers: tuple[LayerCost, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures as plain data, for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """A cost and the accuracy of the same generated C, in [0, 1]."""
+
+    cost: Cost
+    accuracy_validation: float
+    accuracy_test: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures as plain data, for JSON."""
+        return {
+            "accuracy_validation": self.accuracy_validation,
+            "accuracy_test": self.accuracy_test,
+            **self.cost.to_dict(),
+        }
+
+
+def overshoot(cost: Cost, target: Target) -> dict[str, int]:
+    """Bytes by which a cost exceeds the target, per resource; zero or negative where it fits."""
+    return {
+        "flash": cost.flash_bytes - target.flash_bytes,
+        "sram": cost.sram_bytes - target.sram_bytes,
+    }

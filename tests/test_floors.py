@@ -1,0 +1,63 @@
+import ast
+from pathlib import Path
+
+import autotiny
+
+PACKAGE = Path(autotiny.__file__).parent
+
+FLOORS = {
+    "__init__": 0, "errors": 0, "cache": 0, "graph": 0, "target": 0,
+    "tflite": 1, "model": 1, "dataset": 1, "metrics": 1,
+    "engine": 2, "emulator": 2,
+    "components": 3,
+    "recipe": 4,
+    "evaluate": 5, "space": 5,
+    "study": 6,
+    "report": 7, "export": 7,
+    "cli": 8, "__main__": 9,
+}  # fmt: skip
+
+
+def room(path: Path) -> str:
+    """The top-level module a file belongs to."""
+    first = path.relative_to(PACKAGE).parts[0]
+    return first.removesuffix(".py")
+
+
+def imported_rooms(path: Path) -> set[str]:
+    rooms = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("autotiny"):
+            parts = node.module.split(".")
+            names = [parts[1]] if len(parts) > 1 else [alias.name for alias in node.names]
+            rooms.update(name for name in names if name in FLOORS)
+        elif isinstance(node, ast.Import):
+            dotted = [alias.name.split(".") for alias in node.names]
+            rooms.update(parts[1] for parts in dotted if parts[0] == "autotiny" and len(parts) > 1)
+    return rooms - {room(path)}
+
+
+def test_every_module_has_a_floor() -> None:
+    assert {room(path) for path in PACKAGE.rglob("*.py")} <= set(FLOORS)
+
+
+def test_imports_point_down() -> None:
+    upward = [
+        f"{path.relative_to(PACKAGE)} (floor {FLOORS[room(path)]}) imports {other} ({FLOORS[other]})"
+        for path in sorted(PACKAGE.rglob("*.py"))
+        for other in sorted(imported_rooms(path))
+        if FLOORS[other] > FLOORS[room(path)]
+    ]
+    assert not upward, "\n".join(upward)
+
+
+def test_no_cycle_between_rooms() -> None:
+    arrows: dict[str, set[str]] = {}
+    for path in PACKAGE.rglob("*.py"):
+        arrows.setdefault(room(path), set()).update(imported_rooms(path))
+    remaining = dict(arrows)
+    while remaining:
+        free = [name for name, others in remaining.items() if not others & set(remaining)]
+        assert free, f"import cycle among {sorted(remaining)}"
+        for name in free:
+            del remaining[name]
