@@ -1,8 +1,8 @@
 """The errors that autotiny raises on purpose, on one page.
 
-Three kinds of "no" stay apart: `NotApplicable` means a component has nothing to do; a firmware that is too big
-is a constraint and no error; everything below `UserError` is a mistake the user can mend, and its
-message gives the value, the rule and the way out.
+Three kinds of "no" stay apart: `NotApplicable` means a component has nothing to do; a firmware
+that is too big is a constraint and no error; everything below `UserError` is a mistake the user can
+mend, and its message gives the value, the rule and the way out.
 """
 
 from __future__ import annotations

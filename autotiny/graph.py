@@ -1,8 +1,8 @@
 """The network as data: tensors, ops, and the schedule that says how each op is computed.
 
-Nothing here imports TensorFlow. Op kinds and option names are those of the LiteRT schema (`CONV_2D`, `stride_w`, …),
-shapes are in LiteRT order (NHWC; convolution weights `(out, height, width, in)`; depthwise weights
-`(1, height, width, out)`; dense weights `(out, in)`).
+Nothing here imports TensorFlow. Op kinds and option names are those of the LiteRT schema
+(`CONV_2D`, `stride_w`, …), shapes are in LiteRT order (NHWC; convolution weights
+`(out, height, width, in)`; depthwise weights `(1, height, width, out)`; dense weights `(out, in)`).
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ ITEM_BYTES: Mapping[DType, int] = {
 
 @dataclass(frozen=True)
 class Op:
-    """One operation; inputs and outputs are indices into `Graph.tensors`, −1 where an optional input is absent."""
+    """One operation; inputs and outputs index `Graph.tensors`, −1 where an input is absent."""
 
     kind: str
     inputs: tuple[int, ...]
@@ -116,12 +116,13 @@ class Step:
     """How one op, or a chain of fused ops, is computed.
 
     Attributes:
-        ops: indices into `Graph.ops`; the first computes, the others work on its results in registers
-            (activation, max-pool, residual add) or on its input (pad).
+        ops: indices into `Graph.ops`; the first computes, the others work on its results in
+            registers (activation, max-pool, residual add) or on its input (pad).
         method: the algorithm: "direct", "im2col" or "winograd".
         rows: output pixels computed at once (register block).
         columns: output channels computed at once (register block).
-        expand_weights: store int8 weights as int16 pairs: twice the flash, no unpacking in the inner loop.
+        expand_weights: store int8 weights as int16 pairs: twice the flash, no unpacking in the
+            inner loop.
         weights_in: where the weights lie when the step runs: "flash" or "sram".
         in_place: the output may overwrite the input.
         coding: how the weights are stored: "plain", "sparse", "shared" or "huffman".
