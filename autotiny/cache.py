@@ -1,0 +1,199 @@
+"""A content-addressed folder store that several processes may share; it knows no component.
+
+An entry is a folder of files under a hexadecimal key. It is written beside its place and moved
+there in one rename, so that a reader sees all of it or nothing, whoever is interrupted. A manifest
+holds the digest of each file: what does not match it is dropped and made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+import platformdirs
+
+from autotiny.errors import UserError
+
+T = TypeVar("T")
+
+MANIFEST = "manifest.json"
+LIMIT_BYTES = 4 << 30
+STALE_SECONDS = 24 * 3600
+"""A half-written entry older than this was left behind by a killed process."""
+
+
+def key_of(*parts: object) -> str:
+    """The key of everything a result depends on; parts are told apart by position and `repr`."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+
+
+class Cache:
+    """A folder of results under keys.
+
+    Attributes:
+        folder: where the entries lie; by default the user's cache folder.
+        limit_bytes: the entries used longest ago are dropped when more bytes than this are stored.
+        hits: how often an entry was found.
+        misses: how often it had to be made.
+    """
+
+    def __init__(self, folder: Path | str | None = None, *, limit_bytes: int = LIMIT_BYTES) -> None:
+        self.folder = Path(folder or platformdirs.user_cache_path("autotiny"))
+        self.limit_bytes = limit_bytes
+        self.hits = 0
+        self.misses = 0
+        self._written_bytes: int | None = None
+
+    def get(self, key: str) -> Path | None:
+        """The folder stored under a key, or None; a damaged one is dropped."""
+        entry = self._entry(key)
+        if not entry.is_dir():
+            self.misses += 1
+            return None
+        if not intact(entry):
+            self.drop(key)
+            self.misses += 1
+            return None
+        self.hits += 1
+        with suppress(OSError):  # a cache that can only be read still answers
+            os.utime(entry)
+        return entry
+
+    def put(self, key: str, write: Callable[[Path], None]) -> Path:
+        """Store what `write` puts into the folder it is given.
+
+        Raises:
+            UserError: the disk is full or the folder cannot be written.
+        """
+        entry = self._entry(key)
+        draft: Path | None = None
+        try:
+            drafts = self.folder / "drafts"
+            drafts.mkdir(parents=True, exist_ok=True)
+            draft = Path(tempfile.mkdtemp(dir=drafts))
+            write(draft)
+            manifest = {name: digest(draft / name) for name in files_of(draft)}
+            (draft / MANIFEST).write_text(json.dumps(manifest))
+            size = sum((draft / name).stat().st_size for name in manifest)
+            entry.parent.mkdir(exist_ok=True)
+            try:
+                draft.rename(entry)
+            except OSError:
+                # Another process was first with the same content, or left a damaged one.
+                if not intact(entry):
+                    self.drop(key)
+                    draft.rename(entry)
+        except OSError as error:
+            raise UserError(
+                f"cannot write to the cache {str(self.folder)!r}: {error.strerror or error}; "
+                "free some space or choose another folder"
+            ) from error
+        finally:
+            if draft is not None:
+                shutil.rmtree(draft, ignore_errors=True)
+        self._grow(size)
+        return entry
+
+    def through(
+        self,
+        key: str,
+        read: Callable[[Path], T],
+        make: Callable[[], T],
+        write: Callable[[T, Path], None],
+    ) -> T:
+        """The value under a key: read if it is stored, else made and stored."""
+        entry = self.get(key)
+        if entry is not None:
+            try:
+                return read(entry)
+            except FileNotFoundError:
+                # Another process trimmed it between the look and the reading.
+                self.hits -= 1
+                self.misses += 1
+        value = make()
+        self.put(key, lambda folder: write(value, folder))
+        return value
+
+    def drop(self, key: str) -> None:
+        """Forget an entry; others that read it keep what they have opened."""
+        entry = self._entry(key)
+        drafts = self.folder / "drafts"
+        with suppress(OSError):  # another process dropped it first, or it can only be read
+            drafts.mkdir(parents=True, exist_ok=True)
+            grave = Path(tempfile.mkdtemp(dir=drafts))
+            try:
+                entry.rename(grave / "entry")
+            finally:
+                shutil.rmtree(grave, ignore_errors=True)
+
+    def trim(self) -> int:
+        """Drop the entries used longest ago until the limit holds; return the bytes stored."""
+        self._sweep_drafts()
+        entries = []
+        for entry in self.folder.glob("??/*"):
+            try:
+                used = entry.stat().st_mtime
+                size = sum((entry / name).stat().st_size for name in files_of(entry))
+            except FileNotFoundError:
+                continue
+            entries.append((used, size, entry.name))
+        stored = sum(size for _, size, _ in entries)
+        # Down to nine tenths, so that not every further entry trims again.
+        goal = self.limit_bytes if stored <= self.limit_bytes else self.limit_bytes * 9 // 10
+        for _, size, key in sorted(entries):
+            if stored <= goal:
+                break
+            self.drop(key)
+            stored -= size
+        return stored
+
+    def _grow(self, size: int) -> None:
+        if self._written_bytes is None:
+            self._written_bytes = self.trim()
+        else:
+            self._written_bytes += size
+            if self._written_bytes > self.limit_bytes:
+                self._written_bytes = self.trim()
+
+    def _sweep_drafts(self) -> None:
+        for draft in (self.folder / "drafts").glob("*"):
+            try:
+                stale = time.time() - draft.stat().st_mtime > STALE_SECONDS
+            except FileNotFoundError:
+                continue
+            if stale:
+                shutil.rmtree(draft, ignore_errors=True)
+
+    def _entry(self, key: str) -> Path:
+        return self.folder / key[:2] / key
+
+
+def files_of(folder: Path) -> list[str]:
+    """The files below a folder, relative, without the manifest."""
+    return sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != MANIFEST
+    )
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def intact(entry: Path) -> bool:
+    """Whether an entry holds exactly what its manifest says."""
+    try:
+        manifest = json.loads((entry / MANIFEST).read_text())
+        return bool(manifest == {name: digest(entry / name) for name in files_of(entry)})
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,115 @@
+import errno
+import multiprocessing
+import os
+from pathlib import Path
+
+import pytest
+
+from autotiny.cache import Cache, key_of
+from autotiny.errors import UserError
+
+KEY = key_of("a")
+
+
+def store(text: str):  # type: ignore[no-untyped-def]
+    return lambda folder: (folder / "value").write_text(text)
+
+
+def test_what_was_put_is_found_and_counted(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    assert cache.get(KEY) is None
+    entry = cache.put(KEY, store("one"))
+    assert cache.get(KEY) == entry
+    assert (entry / "value").read_text() == "one"
+    assert (cache.hits, cache.misses) == (1, 1)
+    assert not list((tmp_path / "drafts").iterdir())
+
+
+def test_a_value_is_made_once(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    made = []
+
+    def make() -> str:
+        made.append(1)
+        return "v"
+
+    for _ in range(3):
+        value = cache.through(
+            KEY,
+            lambda folder: (folder / "value").read_text(),
+            make,
+            lambda text, folder: store(text)(folder),
+        )
+        assert value == "v"
+    assert made == [1]
+
+
+@pytest.mark.parametrize("damage", ["truncate", "delete", "extra", "manifest"])
+def test_a_damaged_entry_is_dropped(tmp_path: Path, damage: str) -> None:
+    cache = Cache(tmp_path)
+    entry = cache.put(KEY, store("one"))
+    if damage == "truncate":
+        (entry / "value").write_text("")
+    elif damage == "delete":
+        (entry / "value").unlink()
+    elif damage == "extra":
+        (entry / "other").write_text("x")
+    else:
+        (entry / "manifest.json").write_text("{")
+    assert cache.get(KEY) is None
+    assert not entry.exists()
+    assert (cache.put(KEY, store("two")) / "value").read_text() == "two"
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError])
+def test_an_interrupted_write_leaves_nothing(tmp_path: Path, stop: type[BaseException]) -> None:
+    cache = Cache(tmp_path)
+
+    def write(folder: Path) -> None:
+        (folder / "half").write_text("…")
+        raise stop
+
+    with pytest.raises(stop):
+        cache.put(KEY, write)
+    assert cache.get(KEY) is None
+    assert not list((tmp_path / "drafts").iterdir())
+
+
+def test_a_full_disk_is_said_in_one_sentence(tmp_path: Path) -> None:
+    def write(folder: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(UserError, match="No space left on device; free some space"):
+        Cache(tmp_path).put(KEY, write)
+    assert not list((tmp_path / "drafts").iterdir())
+
+
+def test_the_entries_used_longest_ago_go_first(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, limit_bytes=350)
+    keys = [key_of(number) for number in range(3)]
+    for age, key in enumerate(keys):
+        entry = cache.put(key, store("x" * 100))
+        os.utime(entry, (1000 + age, 1000 + age))
+    assert cache.get(keys[0]) is not None
+    cache.put(key_of("new"), store("x" * 100))
+    assert [cache.get(key) is not None for key in keys] == [True, False, True]
+
+
+def race(folder: str) -> None:
+    cache = Cache(folder)
+    for number in range(20):
+        entry = cache.put(key_of(number), store(str(number)))
+        assert (entry / "value").read_text() == str(number)
+
+
+def test_several_processes_may_write_the_same_keys(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=race, args=(str(tmp_path),)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+        assert worker.exitcode == 0
+    cache = Cache(tmp_path)
+    assert all(cache.get(key_of(number)) for number in range(20))
+    assert not list((tmp_path / "drafts").iterdir())
