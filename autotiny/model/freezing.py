@@ -1,0 +1,206 @@
+"""Keras model → frozen inference graph, and what both compute."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+
+from autotiny.graph import Array, Graph
+from autotiny.model.levels import FrozenGraph, Level, Model, Program, tensorflow
+
+PREDICT_BATCH = 256
+
+
+def keras_model(network: Any, notes: dict[str, float | str] | None = None) -> Model:
+    """A tf_keras model as a `Model` of level keras."""
+    return Model(Level.KERAS, network, keras_fingerprint(network), notes or {})
+
+
+def graph_model(network: FrozenGraph, notes: dict[str, float | str] | None = None) -> Model:
+    """A frozen graph as a `Model` of level graph."""
+    return Model(Level.GRAPH, network, graph_fingerprint(network), notes or {})
+
+
+def keras_fingerprint(network: Any) -> str:
+    """A digest of layers and weights; the names that Keras counts up do not enter."""
+    facts = network.get_config()
+    config = json.dumps(facts, sort_keys=True, default=str)
+    for index, name in enumerate(_names(facts)):
+        config = config.replace(json.dumps(name), f'"#{index}"')
+    digest = hashlib.sha256(config.encode())
+    for weight in network.get_weights():
+        digest.update(repr((weight.shape, str(weight.dtype))).encode())
+        digest.update(np.ascontiguousarray(weight).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _names(config: Any) -> list[str]:
+    """Names of the network and of every layer in its configuration, in order, once each."""
+    found: dict[str, None] = {}
+
+    def walk(value: Any) -> None:
+        if isinstance(value, dict):
+            if isinstance(value.get("name"), str):
+                found[value["name"]] = None
+            for item in value.values():
+                walk(item)
+        elif isinstance(value, (list, tuple)):
+            for item in value:
+                walk(item)
+
+    walk(config)
+    return list(found)
+
+
+def graph_fingerprint(frozen: FrozenGraph) -> str:
+    """A digest of the nodes reached from the outputs; node names do not enter."""
+    definition = graph_def(frozen)
+    nodes = {node.name: node for node in definition.node}
+    order: dict[str, int] = {}
+
+    def visit(names: list[str]) -> None:
+        pending = list(reversed(names))
+        while pending:
+            name = pending.pop()
+            if name in order or name not in nodes:
+                continue
+            order[name] = len(order)
+            pending.extend(reversed([_node_name(source) for source in nodes[name].input]))
+
+    visit([_node_name(name) for name in (*frozen.outputs, *frozen.inputs)])
+    digest = hashlib.sha256()
+    for name in order:
+        node = nodes[name]
+        sources = [
+            (order.get(_node_name(s), -1), s.partition(":")[2], s[0] == "^") for s in node.input
+        ]
+        digest.update(repr((node.op, sources)).encode())
+        for key in sorted(node.attr):
+            if not key.startswith("_"):
+                digest.update(key.encode() + node.attr[key].SerializeToString(deterministic=True))
+    ports = [order[_node_name(name)] for name in (*frozen.inputs, *frozen.outputs)]
+    digest.update(repr(ports).encode())
+    return digest.hexdigest()[:16]
+
+
+def _node_name(tensor: str) -> str:
+    """The node that a tensor name or a control input belongs to."""
+    return tensor.lstrip("^").partition(":")[0]
+
+
+def graph_def(frozen: FrozenGraph) -> Any:
+    """The parsed GraphDef of a frozen graph."""
+    definition = tensorflow().compat.v1.GraphDef()
+    definition.ParseFromString(frozen.graph_def)
+    return definition
+
+
+def concrete_function(network: Any) -> Any:
+    """The inference function of a Keras model with every batch dimension set to 1.
+
+    A free batch dimension would leave SHAPE → STRIDED_SLICE → PACK → RESHAPE chains in the lowered
+    graph.
+    """
+    tf = tensorflow()
+    specs = [
+        tf.TensorSpec((1, *tensor.shape[1:]), tensor.dtype, name=f"input_{index}")
+        for index, tensor in enumerate(network.inputs)
+    ]
+    single = len(specs) == 1
+
+    def infer(*inputs: Any) -> Any:
+        outputs = network(inputs[0] if single else list(inputs), training=False)
+        # Every output gets a node of its own: an output that is a bare reshape keeps its name that
+        # way.
+        return [tf.identity(tensor) for tensor in tf.nest.flatten(outputs)]
+
+    return tf.function(infer).get_concrete_function(*specs)
+
+
+def freeze_function(function: Any) -> FrozenGraph:
+    """A concrete function with its variables turned into constants."""
+    tensorflow()
+    from tensorflow.python.framework.convert_to_constants import (
+        convert_variables_to_constants_v2,
+    )
+
+    frozen = convert_variables_to_constants_v2(function)
+    definition = frozen.graph.as_graph_def()
+    inputs = tuple(t.name for t in frozen.inputs if t.dtype.name != "resource")
+    outputs = tuple(t.name for t in frozen.outputs)
+    return FrozenGraph(definition.SerializeToString(deterministic=True), inputs, outputs)
+
+
+def freeze(model: Model) -> Model:
+    """A Keras model as a frozen inference graph of batch 1; a graph stays as it is."""
+    if model.level is Level.GRAPH:
+        return model
+    if model.level is not Level.KERAS:
+        raise ValueError(f"a model of level {model.level} cannot go back to {Level.GRAPH}")
+    return graph_model(freeze_function(concrete_function(model.network)), dict(model.notes))
+
+
+def graph_function(frozen: FrozenGraph) -> Any:
+    """A frozen graph as a concrete function."""
+    tf = tensorflow()
+    definition = graph_def(frozen)
+
+    def load() -> None:
+        tf.graph_util.import_graph_def(definition, name="")
+
+    wrapped = tf.compat.v1.wrap_function(load, [])
+    element = wrapped.graph.as_graph_element
+    return wrapped.prune(
+        [element(name) for name in frozen.inputs], [element(name) for name in frozen.outputs]
+    )
+
+
+Port = tuple[tuple[int, ...], str]
+
+
+def ports(model: Model) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
+    """Shape (batch 1 included) and type of every input and every output."""
+    network = model.network
+    if isinstance(network, Program):
+        network = network.graph
+    if isinstance(network, Graph):
+        tensors = network.tensors
+        return (
+            tuple((tensors[i].shape, str(tensors[i].dtype)) for i in network.inputs),
+            tuple((tensors[i].shape, str(tensors[i].dtype)) for i in network.outputs),
+        )
+    if isinstance(network, FrozenGraph):
+        function = graph_function(network)
+        read = [(tuple(t.shape), t.dtype.name) for t in (*function.inputs, *function.outputs)]
+        count = len(network.inputs)
+        return tuple(read[:count]), tuple(read[count:])
+    return (
+        tuple(((1, *t.shape[1:]), _type_name(t.dtype)) for t in network.inputs),
+        tuple(((1, *t.shape[1:]), _type_name(t.dtype)) for t in network.outputs),
+    )
+
+
+def _type_name(dtype: Any) -> str:
+    return dtype if isinstance(dtype, str) else str(dtype.name)
+
+
+def predict(model: Model, x: Array) -> Array:
+    """The first output, (N, …), of a keras or graph model for samples x of shape (N, …)."""
+    tf = tensorflow()
+    if isinstance(model.network, FrozenGraph):
+        function = graph_function(model.network)
+        rows = [np.asarray(function(tf.constant(x[i : i + 1]))[0]) for i in range(len(x))]
+        return np.concatenate(rows)
+    if model.level is not Level.KERAS:
+        raise ValueError(f"a model of level {model.level} is executed by the engine")
+    network = model.network
+    run = tf.function(lambda batch: tf.nest.flatten(network(batch, training=False))[0])
+    # Equal batches: each other batch size would trace the function once more.
+    padding = -len(x) % min(PREDICT_BATCH, max(len(x), 1))
+    padded = np.concatenate([x, np.repeat(x[:1], padding, axis=0)]) if padding else x
+    size = min(PREDICT_BATCH, len(padded))
+    rows = [np.asarray(run(tf.constant(padded[i : i + size]))) for i in range(0, len(padded), size)]
+    return np.concatenate(rows)[: len(x)]

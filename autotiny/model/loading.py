@@ -1,0 +1,231 @@
+"""Loading a model by name, file, folder, or the function that builds it."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from autotiny.cache import Cache, key_of
+from autotiny.errors import InvalidModel, UserError, unknown
+from autotiny.model.freezing import concrete_function, freeze_function, graph_model, keras_model
+from autotiny.model.keras3 import convert_keras3, is_keras3, read_h5, read_keras3, refuse_code
+from autotiny.model.levels import Level, Model, keras, tensorflow
+from autotiny.model.networks import BUILTIN
+from autotiny.model.storing import restore, save
+from autotiny.model.training import Samples, train
+
+EPOCHS = 10
+"""Epochs of a first training, as in the tutorial."""
+
+
+def load_model(
+    name_or_path: str | Path,
+    data: Samples | None = None,
+    *,
+    epochs: int = EPOCHS,
+    seed: int = 0,
+    cache: Cache | None = None,
+) -> Model:
+    """A model by built-in name, file, SavedModel folder or `package.module:function`.
+
+    Networks that come untrained (built-in ones and functions) are trained on `data`, or keep their
+    seeded initial weights without it.
+
+    Args:
+        name_or_path: e.g. "cnn1", "net.keras", "net.h5", "net.tflite", "saved_model/",
+            "package.module:build".
+        data: what an untrained network is trained on.
+        epochs: upper limit of that training.
+        seed: of initial weights and training.
+        cache: keeps the trained network for the next time.
+
+    Raises:
+        UserError: there is no such model, or its file is not what its ending says.
+    """
+    name = str(name_or_path)
+    path = Path(name)
+    if name in BUILTIN:
+        return _trained(_built(BUILTIN[name], seed), data, epochs, seed, cache)
+    if path.is_dir():
+        return _read_saved_model(path)
+    if path.is_file():
+        return _read_file(path)
+    if ":" in name and path.suffix.removeprefix(".") not in ("keras", "h5", "tflite"):
+        return _trained(_built(_function(name), seed), data, epochs, seed, cache)
+    if path.suffix or "/" in name:
+        raise UserError(
+            f"model {name!r} is neither a file nor a folder; "
+            f"give a path, package.module:function, or one of {', '.join(BUILTIN)}"
+        )
+    raise unknown("model", name, BUILTIN, "autotiny measure --help")
+
+
+def _built(builder: Any, seed: int) -> Model:
+    """An untrained network with seeded weights."""
+    k = keras()
+    k.utils.set_random_seed(seed)
+    k.backend.clear_session()
+    return _as_model(builder(), getattr(builder, "__name__", "the function"))
+
+
+def _as_model(network: Any, origin: str) -> Model:
+    """A Keras object as a `Model`: trainable where its layers can be listed, else frozen."""
+    k = keras()
+    if is_keras3(network):
+        network = convert_keras3(network)
+    if not isinstance(network, k.Model):
+        raise InvalidModel(
+            f"{origin} gives a {type(network).__name__}, not a Keras model; return a tf_keras or "
+            "Keras 3 model"
+        )
+    if not network.inputs:
+        raise InvalidModel(
+            f"{origin} gives a subclassed model whose input shape is unknown; "
+            "wrap it: Model(inputs, network(inputs))"
+        )
+    if any(dimension is None for tensor in network.inputs for dimension in tensor.shape[1:]):
+        shapes = ", ".join(str(tuple(tensor.shape[1:])) for tensor in network.inputs)
+        raise InvalidModel(
+            f"{origin} has an input of unknown size {shapes}; firmware needs fixed shapes"
+        )
+    if not _listable(network):
+        return graph_model(freeze_function(concrete_function(network)))
+    if _holds_wrappers(network):
+        # What TFMOT has quantized trains no further: it enters as an inference graph.
+        return graph_model(
+            freeze_function(concrete_function(network)), {"quantization_aware": "quantize_aware"}
+        )
+    return keras_model(network)
+
+
+def _listable(network: Any) -> bool:
+    """Whether a model is sequential or functional, and so are the models in it."""
+    k = keras()
+    if not isinstance(network, (k.Sequential, k.models.Model)) or not network._is_graph_network:
+        return False
+    return all(_listable(layer) if isinstance(layer, k.Model) else True for layer in network.layers)
+
+
+def _holds_wrappers(network: Any) -> bool:
+    return any(type(layer).__name__.startswith("Quantize") for layer in network.layers)
+
+
+def _trained(
+    model: Model, data: Samples | None, epochs: int, seed: int, cache: Cache | None
+) -> Model:
+    """The model after its first training; from the cache if that was done before."""
+    if data is None or model.level is not Level.KERAS:
+        return model
+    from autotiny import __version__
+
+    fingerprint = getattr(data, "fingerprint", "")
+    key = key_of("original", model.fingerprint, fingerprint, epochs, seed, __version__)
+    found = cache.get(key) if cache and fingerprint else None
+    if found:
+        return restore(found)
+    result = train(model, data, epochs=epochs, seed=seed)
+    if cache and fingerprint:
+        cache.put(key, lambda folder: save(result, folder))
+    return result
+
+
+def _function(name: str) -> Any:
+    """The function that `package.module:function` names, from the current folder too."""
+    module_name, _, function_name = name.partition(":")
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        keras()  # before the user's module imports TensorFlow
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as missing:
+        raise UserError(
+            f"model {name!r}: there is no module {missing.name!r}; "
+            "start autotiny where Python finds it, or install it"
+        ) from missing
+    finally:
+        sys.path.remove(here)
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        names = [n for n in vars(module) if callable(getattr(module, n)) and not n.startswith("_")]
+        raise unknown("function", function_name, names, f"python -c 'help(\"{module_name}\")'")
+    return function
+
+
+def _read_file(path: Path) -> Model:
+    ending = path.suffix.lower()
+    if path.stat().st_size == 0:
+        raise InvalidModel(f"{path} is empty; save the model again")
+    if ending == ".tflite":
+        from autotiny.tflite import read_tflite
+
+        graph = read_tflite(path.read_bytes(), path.stem)
+        return Model(Level.TFLITE, graph, graph.fingerprint())
+    if ending == ".keras":
+        return _as_model(read_keras3(path), str(path))
+    if ending in (".h5", ".hdf5"):
+        return _as_model(read_h5(path), str(path))
+    raise UserError(
+        f"{path} ends in {ending or 'nothing'!r}; a model is a .keras, .h5 or .tflite file or a "
+        "SavedModel folder"
+    )
+
+
+def _read_saved_model(folder: Path) -> Model:
+    """A SavedModel: trainable if tf_keras saved it, else its serving function, frozen."""
+    if not (folder / "saved_model.pb").is_file():
+        raise InvalidModel(
+            f"{folder} is not a SavedModel: it has no saved_model.pb; model.export('folder') "
+            "writes one"
+        )
+    tf = tensorflow()
+    k = keras()
+    metadata = folder / "keras_metadata.pb"
+    try:
+        if metadata.is_file():
+            _refuse_code_in_metadata(metadata)
+            network = k.models.load_model(folder, compile=False)
+            if _listable(network):
+                return _as_model(network, str(folder))
+        loaded = tf.saved_model.load(str(folder))
+    except (ValueError, KeyError, OSError, AttributeError, tf.errors.OpError) as damage:
+        if isinstance(damage, InvalidModel):
+            raise
+        raise InvalidModel(f"{folder} does not load as a SavedModel: {damage}"[:300]) from damage
+    signatures = loaded.signatures
+    if "serving_default" not in signatures:
+        raise InvalidModel(
+            f"{folder} has no 'serving_default' signature; model.export('folder') adds it"
+        )
+    return graph_model(freeze_function(_batch_of_one(signatures["serving_default"], str(folder))))
+
+
+def _batch_of_one(signature: Any, origin: str) -> Any:
+    """A serving signature as a concrete function with batch 1."""
+    tf = tensorflow()
+    keywords = signature.structured_input_signature[1]
+    specs = []
+    for name, spec in sorted(keywords.items()):
+        if spec.shape.rank is None or any(d is None for d in spec.shape[1:]):
+            raise InvalidModel(f"{origin}: input {name!r} has no fixed shape; firmware needs one")
+        specs.append(tf.TensorSpec((1, *spec.shape[1:]), spec.dtype, name=name))
+    names = sorted(keywords)
+
+    def infer(*inputs: Any) -> Any:
+        outputs = signature(**dict(zip(names, inputs, strict=True)))
+        return [tf.identity(outputs[key]) for key in sorted(outputs)]
+
+    return tf.function(infer).get_concrete_function(*specs)
+
+
+def _refuse_code_in_metadata(metadata: Path) -> None:
+    tensorflow()
+    from tf_keras.protobuf import saved_metadata_pb2
+
+    facts = saved_metadata_pb2.SavedMetadata()
+    facts.ParseFromString(metadata.read_bytes())
+    for node in facts.nodes:
+        if node.metadata:
+            refuse_code(json.loads(node.metadata), str(metadata.parent))

@@ -1,0 +1,123 @@
+"""The built-in networks: the tutorial's, and the four of MLPerf Tiny.
+
+Banbury et al., "MLPerf Tiny Benchmark", NeurIPS 2021; layer sizes as its reference networks state
+them.
+Layer names are given, never counted up, so that a network is the same in every process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from autotiny.model.levels import keras
+
+
+def cnn1() -> Any:
+    """The tutorial's CNN, 28×28 to 10 classes: 20,410 parameters, 93,288 MACs, logits out."""
+    k = keras()
+    return k.Sequential(
+        [
+            k.layers.InputLayer(input_shape=(28, 28), name="image"),
+            k.layers.Reshape((28, 28, 1), name="reshape"),
+            k.layers.Conv2D(12, 3, activation="relu", name="conv"),
+            k.layers.MaxPooling2D(2, name="pool"),
+            k.layers.Flatten(name="flatten"),
+            k.layers.Dense(10, name="dense"),
+        ],
+        name="cnn1",
+    )
+
+
+def ds_cnn() -> Any:
+    """Keyword spotting, 49×10 MFCC frames to 12 classes: depthwise-separable, 2,656,768 MACs."""
+    k = keras()
+    image = k.Input((49, 10, 1), name="mfcc")
+    x = _conv(image, 64, (10, 4), 2, "conv")
+    for block in range(1, 5):
+        x = _separable(x, 64, 1, f"block{block}")
+    x = k.layers.Dropout(0.4, name="dropout")(x)
+    x = k.layers.AveragePooling2D((25, 5), name="pool")(x)
+    x = k.layers.Flatten(name="flatten")(x)
+    x = k.layers.Dense(12, activation="softmax", name="dense")(x)
+    return k.Model(image, x, name="ds_cnn")
+
+
+def resnet8() -> Any:
+    """Image classification on 32×32×3, 10 classes: a residual network of 12,501,632 MACs."""
+    k = keras()
+    image = k.Input((32, 32, 3), name="image")
+    x = _conv(image, 16, 3, 1, "conv")
+    for stack, (channels, stride) in enumerate(((16, 1), (32, 2), (64, 2)), 1):
+        name = f"stack{stack}"
+        y = _conv(x, channels, 3, stride, f"{name}_conv1")
+        y = _conv(y, channels, 3, 1, f"{name}_conv2", activation=False)
+        if stride > 1:
+            x = k.layers.Conv2D(channels, 1, stride, "same", name=f"{name}_shortcut")(x)
+        x = k.layers.Add(name=f"{name}_add")([x, y])
+        x = k.layers.ReLU(name=f"{name}_relu")(x)
+    x = k.layers.AveragePooling2D(8, name="pool")(x)
+    x = k.layers.Flatten(name="flatten")(x)
+    x = k.layers.Dense(10, activation="softmax", name="dense")(x)
+    return k.Model(image, x, name="resnet8")
+
+
+def mobilenet_v1() -> Any:
+    """Visual wake words on 96×96×3, 2 classes: MobileNet v1 of width 0.25, 7,489,664 MACs."""
+    k = keras()
+    image = k.Input((96, 96, 3), name="image")
+    x = _conv(image, 8, 3, 2, "conv")
+    blocks = (
+        (16, 1),
+        (32, 2),
+        (32, 1),
+        (64, 2),
+        (64, 1),
+        (128, 2),
+        *[(128, 1)] * 5,
+        (256, 2),
+        (256, 1),
+    )
+    for block, (channels, stride) in enumerate(blocks, 1):
+        x = _separable(x, channels, stride, f"block{block}")
+    x = k.layers.AveragePooling2D(3, name="pool")(x)
+    x = k.layers.Flatten(name="flatten")(x)
+    x = k.layers.Dense(2, activation="softmax", name="dense")(x)
+    return k.Model(image, x, name="mobilenet_v1")
+
+
+def autoencoder() -> Any:
+    """Anomaly detection: a dense autoencoder of 640 log-mel values, 128×4, 8, 128×4, 640."""
+    k = keras()
+    features = k.Input((640,), name="features")
+    x = features
+    for index, width in enumerate((128, 128, 128, 128, 8, 128, 128, 128, 128), 1):
+        x = k.layers.Dense(width, name=f"dense{index}")(x)
+        x = k.layers.BatchNormalization(name=f"dense{index}_norm")(x)
+        x = k.layers.ReLU(name=f"dense{index}_relu")(x)
+    x = k.layers.Dense(640, name="reconstruction")(x)
+    return k.Model(features, x, name="autoencoder")
+
+
+def _conv(
+    x: Any, channels: int, kernel: Any, stride: int, name: str, *, activation: bool = True
+) -> Any:
+    """A convolution with batch normalization, and a ReLU if asked."""
+    k = keras()
+    x = k.layers.Conv2D(channels, kernel, stride, "same", name=name)(x)
+    x = k.layers.BatchNormalization(name=f"{name}_norm")(x)
+    return k.layers.ReLU(name=f"{name}_relu")(x) if activation else x
+
+
+def _separable(x: Any, channels: int, stride: int, name: str) -> Any:
+    """A depthwise 3×3 and a pointwise convolution, each with batch normalization and ReLU."""
+    k = keras()
+    x = k.layers.DepthwiseConv2D(3, stride, "same", name=f"{name}_depthwise")(x)
+    x = k.layers.BatchNormalization(name=f"{name}_depthwise_norm")(x)
+    x = k.layers.ReLU(name=f"{name}_depthwise_relu")(x)
+    return _conv(x, channels, 1, 1, f"{name}_pointwise")
+
+
+BUILTIN: Mapping[str, Callable[[], Any]] = {
+    builder.__name__: builder for builder in (cnn1, ds_cnn, resnet8, mobilenet_v1, autoencoder)
+}

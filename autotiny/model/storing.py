@@ -1,0 +1,111 @@
+"""A model of any level as a folder of plain files, and back; nothing is pickled."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autotiny.errors import InvalidModel
+from autotiny.graph import Graph, Op, Option, Quantization, Schedule, Step, Tensor
+from autotiny.model.levels import FrozenGraph, Level, Model, Program, keras
+
+
+def save(model: Model, folder: Path) -> None:
+    """Writes a model of any level into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    facts: dict[str, Any] = {
+        "level": model.level.value,
+        "fingerprint": model.fingerprint,
+        "notes": dict(model.notes),
+    }
+    network = model.network
+    if isinstance(network, FrozenGraph):
+        facts |= {"inputs": network.inputs, "outputs": network.outputs}
+        (folder / "graph.pb").write_bytes(network.graph_def)
+    elif isinstance(network, Program):
+        facts["schedule"] = [asdict(step) for step in network.schedule.steps]
+        _save_graph(network.graph, folder)
+    elif isinstance(network, Graph):
+        _save_graph(network, folder)
+    else:
+        network.save(folder / "model.h5", save_format="h5", include_optimizer=False)
+    (folder / "model.json").write_text(json.dumps(facts, indent=1))
+
+
+def restore(folder: Path) -> Model:
+    """Reads what `save` wrote.
+
+    Raises:
+        InvalidModel: the folder is not one, or a file of it is damaged.
+    """
+    try:
+        facts = json.loads((folder / "model.json").read_text())
+        return Model(
+            Level(facts["level"]), _network(facts, folder), facts["fingerprint"], facts["notes"]
+        )
+    except (OSError, KeyError, ValueError) as damage:
+        raise InvalidModel(f"{folder} does not hold a saved model: {damage}") from damage
+
+
+def _network(facts: dict[str, Any], folder: Path) -> Any:
+    level = Level(facts["level"])
+    if level is Level.KERAS:
+        return keras().models.load_model(folder / "model.h5", compile=False)
+    if level is Level.GRAPH:
+        return FrozenGraph(
+            (folder / "graph.pb").read_bytes(), tuple(facts["inputs"]), tuple(facts["outputs"])
+        )
+    graph = _restore_graph(folder)
+    if level is Level.TFLITE:
+        return graph
+    steps = (Step(**{**step, "ops": tuple(step["ops"])}) for step in facts["schedule"])
+    return Program(graph, Schedule(tuple(steps)))
+
+
+def _save_graph(graph: Graph, folder: Path) -> None:
+    constants = {
+        str(index): tensor.data
+        for index, tensor in enumerate(graph.tensors)
+        if tensor.data is not None
+    }
+    np.savez(folder / "constants.npz", **constants)  # type: ignore[arg-type]
+    tensors = [
+        [t.name, t.shape, t.dtype, asdict(t.quantization) if t.quantization else None]
+        for t in graph.tensors
+    ]
+    ops = [[op.kind, op.inputs, op.outputs, dict(op.options)] for op in graph.ops]
+    facts = {
+        "name": graph.name, "inputs": graph.inputs, "outputs": graph.outputs,
+        "tensors": tensors, "ops": ops,
+    }  # fmt: skip
+    (folder / "graph.json").write_text(json.dumps(facts))
+
+
+def _restore_graph(folder: Path) -> Graph:
+    facts = json.loads((folder / "graph.json").read_text())
+    with np.load(folder / "constants.npz", allow_pickle=False) as constants:
+        data = {int(index): constants[index] for index in constants.files}
+    tensors = tuple(
+        Tensor(name, tuple(shape), dtype, _quantization(quantization), data.get(index))
+        for index, (name, shape, dtype, quantization) in enumerate(facts["tensors"])
+    )
+    ops = tuple(
+        Op(kind, tuple(inputs), tuple(outputs), {k: _option(v) for k, v in options.items()})
+        for kind, inputs, outputs, options in facts["ops"]
+    )
+    return Graph(tensors, ops, tuple(facts["inputs"]), tuple(facts["outputs"]), facts["name"])
+
+
+def _quantization(facts: dict[str, Any] | None) -> Quantization | None:
+    if facts is None:
+        return None
+    return Quantization(tuple(facts["scales"]), tuple(facts["zero_points"]), facts["axis"])
+
+
+def _option(value: Any) -> Option:
+    option: Option = tuple(value) if isinstance(value, list) else value
+    return option

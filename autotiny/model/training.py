@@ -1,0 +1,238 @@
+"""Training and fine-tuning: seeded, deterministic, stopped early on validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from autotiny.errors import TrainingDiverged
+from autotiny.graph import Array
+from autotiny.model.freezing import keras_model, predict
+from autotiny.model.levels import Level, Model, keras, tensorflow
+
+BATCH = 64
+PATIENCE = 2
+TEMPERATURE = 2.0
+"""Softens the teacher's classes (Hinton et al., "Distilling the Knowledge", 2015)."""
+
+DISTILLED = 0.7
+"""Share of the teacher in the loss of a fine-tune; the labels have the rest."""
+
+
+class Samples(Protocol):
+    """The part of a data set that training sees."""
+
+    @property
+    def x_train(self) -> Array:
+        """Inputs, (N, …)."""
+
+    @property
+    def y_train(self) -> Array:
+        """Classes, (N,)."""
+
+    @property
+    def x_validation(self) -> Array:
+        """Inputs, (N, …)."""
+
+    @property
+    def y_validation(self) -> Array:
+        """Classes, (N,)."""
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are; 0 where the model gives its input back."""
+
+
+def train(
+    model: Model,
+    data: Samples,
+    *,
+    epochs: int,
+    seed: int,
+    learning_rate: float = 1e-3,
+    batch: int = BATCH,
+    teacher: Model | None = None,
+    callbacks: Sequence[Any] = (),
+) -> Model:
+    """A copy of a Keras model, trained on `data`; the model given stays as it is.
+
+    Raises:
+        TrainingDiverged: the loss became NaN or infinite.
+    """
+    network = copy_network(model.network)
+    fit(
+        network, data, epochs=epochs, seed=seed, learning_rate=learning_rate, batch=batch,
+        teacher=teacher, callbacks=callbacks,
+    )  # fmt: skip
+    return keras_model(network, dict(model.notes))
+
+
+def copy_network(network: Any) -> Any:
+    """A second Keras model with the same layers, names and weights."""
+    twin = keras().models.clone_model(network)
+    twin.set_weights(network.get_weights())
+    return twin
+
+
+def fit(
+    network: Any,
+    data: Samples,
+    *,
+    epochs: int,
+    seed: int,
+    learning_rate: float = 1e-3,
+    batch: int = BATCH,
+    teacher: Model | None = None,
+    callbacks: Sequence[Any] = (),
+) -> None:
+    """Trains a tf_keras model in place, and leaves it with the weights of its best epoch.
+
+    Batches have `batch` samples, or fewer where the training set would make less than 8 of them.
+
+    Args:
+        network: the tf_keras model, wrapped by a component or not.
+        data: samples; targets are the classes, or the inputs themselves where `classes` is 0.
+        epochs: upper limit; `PATIENCE` epochs without progress on validation end it.
+        seed: decides the order of the samples and every dropped unit.
+        learning_rate: of Adam.
+        batch: samples a step.
+        teacher: a model of level keras or graph whose outputs are learned beside the labels.
+        callbacks: further Keras callbacks, such as those of TFMOT.
+    """
+    k = keras()
+    k.utils.set_random_seed(seed)
+    network.compile(
+        optimizer=k.optimizers.Adam(learning_rate),
+        loss=_loss(network, data.classes, taught=teacher is not None),
+        metrics=[] if data.classes == 0 else [_accuracy],
+    )
+    x_train, x_validation = data.x_train, data.x_validation
+    y_train, y_validation = _targets(data, teacher)
+    watched = "val_loss" if data.classes == 0 else "val__accuracy"
+    best = _KeepBest(watched, highest=data.classes != 0)
+    network.fit(
+        x_train,
+        y_train,
+        validation_data=(x_validation, y_validation),
+        validation_batch_size=1024,
+        batch_size=batch_size(len(x_train), batch),
+        epochs=epochs,
+        verbose=0,
+        callbacks=[best.callback(k), *callbacks],
+    )
+    if best.weights is None:
+        raise TrainingDiverged("the loss became NaN or infinite; a lower learning rate may help")
+    network.set_weights(best.weights)
+    # The optimizer's slots would stay alive with the model, twice the size of its weights.
+    network.optimizer = None
+
+
+def batch_size(samples: int, batch: int = BATCH) -> int:
+    """Samples a step: at least 8 steps an epoch on small data."""
+    return max(1, min(batch, samples // 8))
+
+
+def steps_per_epoch(samples: int, batch: int = BATCH) -> int:
+    """Optimizer steps of one epoch of `fit`."""
+    return -(-samples // batch_size(samples, batch))
+
+
+class _KeepBest:
+    """Remembers the weights of the best epoch on validation, and ends a hopeless training."""
+
+    def __init__(self, watched: str, *, highest: bool) -> None:
+        self.watched, self.sign = watched, 1.0 if highest else -1.0
+        self.best, self.idle = -np.inf, 0
+        self.weights: list[Array] | None = None
+
+    def callback(self, k: Any) -> Any:
+        keeper = self
+
+        class KeepBest(k.callbacks.Callback):  # type: ignore[misc]
+            def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+                keeper.epoch_end(self.model, logs)
+
+        return KeepBest()
+
+    def epoch_end(self, network: Any, logs: dict[str, float]) -> None:
+        if not np.isfinite(logs["loss"]) or not np.isfinite(logs["val_loss"]):
+            self.weights, network.stop_training = None, True
+            return
+        score = self.sign * logs[self.watched]
+        # The last of two equal epochs is the better trained one.
+        if score >= self.best:
+            self.idle = 0 if score > self.best else self.idle + 1
+            self.best, self.weights = score, network.get_weights()
+        else:
+            self.idle += 1
+        if self.idle >= PATIENCE:
+            network.stop_training = True
+
+
+def gives_probabilities(network: Any) -> bool:
+    """Whether a Keras model ends in a softmax rather than in logits."""
+    layer = network.layers[-1]
+    layer = getattr(layer, "layer", layer)
+    if type(layer).__name__ == "Softmax":
+        return True
+    activation = getattr(layer, "activation", None)
+    activation = getattr(activation, "activation", activation)
+    return getattr(activation, "__name__", "") == "softmax"
+
+
+def _targets(data: Samples, teacher: Model | None) -> tuple[Array, Array]:
+    """What is learned: classes (N,); classes and a teacher's logits (N, 1 + classes); inputs."""
+    if data.classes == 0:
+        return data.x_train, data.x_validation
+    if teacher is None:
+        return data.y_train, data.y_validation
+    return (
+        np.column_stack([data.y_train, log_probabilities(teacher, data.x_train)]).astype(
+            np.float32
+        ),
+        np.column_stack([data.y_validation, log_probabilities(teacher, data.x_validation)]).astype(
+            np.float32
+        ),
+    )
+
+
+def log_probabilities(model: Model, x: Array) -> Array:
+    """Logarithms of a classifier's probabilities, (N, classes), up to a constant per row."""
+    if model.level is Level.KERAS and not gives_probabilities(model.network):
+        return predict(model, x)
+    outputs = predict(model, x)
+    certain = np.allclose(outputs.sum(axis=1), 1, atol=1e-3) and outputs.min() >= 0
+    return np.log(np.maximum(outputs, 1e-9)) if certain else outputs
+
+
+def _loss(network: Any, classes: int, *, taught: bool) -> Callable[[Any, Any], Any]:
+    """Cross-entropy with the labels and, with a teacher, with its softened classes."""
+    tf = tensorflow()
+    if classes == 0:
+        loss: Callable[[Any, Any], Any] = keras().losses.MeanSquaredError()
+        return loss
+    softmax_inside = gives_probabilities(network)
+
+    def cross_entropy(target: Any, output: Any) -> Any:
+        logits = tf.math.log(tf.maximum(output, 1e-9)) if softmax_inside else output
+        labels = tf.cast(tf.reshape(target[:, 0] if taught else target, (-1,)), tf.int32)
+        hard = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        if not taught:
+            return hard
+        soft = tf.nn.softmax_cross_entropy_with_logits(
+            tf.nn.softmax(target[:, 1:] / TEMPERATURE), logits / TEMPERATURE
+        )
+        # Gradients of the soft part shrink with the square of the temperature.
+        return (1 - DISTILLED) * hard + DISTILLED * TEMPERATURE**2 * soft
+
+    return cross_entropy
+
+
+def _accuracy(target: Any, output: Any) -> Any:
+    """Share of samples whose largest output is their class."""
+    tf = tensorflow()
+    labels = target[:, 0] if target.shape.rank == 2 else target
+    found = tf.argmax(output, axis=-1, output_type=tf.int32)
+    return tf.cast(found == tf.cast(tf.reshape(labels, (-1,)), tf.int32), tf.float32)
