@@ -1,0 +1,70 @@
+"""What a component is: a step of a sequence, with the levels it takes and leaves as data."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from autotiny.dataset import Dataset
+from autotiny.model import Level, Model
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a component may use besides the model.
+
+    Attributes:
+        data: samples to train on and to calibrate with.
+        seed: decides everything random.
+        epochs: upper limit of a fine-tune; early stopping on validation may end it before.
+        original: the model of the user, the teacher of distillation; None trains on labels alone.
+        rehearse: shapes only: no training and two calibration samples, so that the cost of the
+            sequence is known about a second after it was drawn.
+    """
+
+    data: Dataset
+    seed: int = 0
+    epochs: int = 5
+    original: Model | None = None
+    rehearse: bool = False
+
+
+class Component(ABC):
+    """A step of a sequence; a subclass is a frozen dataclass whose fields are its parameters.
+
+    Attributes:
+        name: how recipes and search spaces call it; also the name of its file.
+        level: the level at which it stands in a sequence.
+        leaves: the level of its result.
+        levels: all levels at which it can be applied; a component with several leaves the level it
+            found.
+        trains: whether it fine-tunes, and so costs minutes rather than seconds.
+        after: components that may not stand anywhere before it, each with the reason. A sequence
+            that breaks this is never drawn.
+        once: whether a second one in the same sequence would find nothing to do.
+    """
+
+    name: ClassVar[str]
+    level: ClassVar[Level]
+    leaves: ClassVar[Level]
+    levels: ClassVar[tuple[Level, ...]]
+    trains: ClassVar[bool] = False
+    forbids_before: ClassVar[dict[str, str]] = {}
+    once: ClassVar[bool] = True
+
+    def __init_subclass__(cls) -> None:
+        """Fills in what follows from `level`."""
+        super().__init_subclass__()
+        if "level" in cls.__dict__:
+            cls.leaves = cls.__dict__.get("leaves", cls.level)
+            cls.levels = cls.__dict__.get("levels", (cls.level,))
+
+    @abstractmethod
+    def apply(self, model: Model, work: Work) -> Model:
+        """The model with this component applied; the one given stays as it is.
+
+        Raises:
+            NotApplicable: there is nothing to do; the component drops out of the sequence.
+            TrainingDiverged: a fine-tune produced NaN or infinity.
+        """
