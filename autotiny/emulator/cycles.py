@@ -1,0 +1,444 @@
+"""Counts the cycles that firmware takes on a microcontroller, while Unicorn executes it.
+
+```python
+# any Uc instance, any firmware, any peripherals
+counter = CycleCounter(load_target("stm32h7a3")).attach(uc)
+# cold: caches and predictors are empty
+uc.emu_start(…)
+counter.reset()                                                # counts to zero, caches stay warm
+uc.emu_start(…)
+report = counter.report()
+report.cycles, report.instructions, report.stalls["fetch"], report.blocks, report.buckets[3].cycles
+```
+
+Cycles can be put into buckets: `counter.bucket = 3` before a run, or `counter.switch_at(address,
+    3)`, which switches by
+itself whenever the block at that address begins (a function's entry, or the address that a call
+returns to).
+
+Each basic block is decoded once, when it first runs after a certain other block, and issued
+through the core's table (`cores/`); the cost is kept for this pair of blocks. A native hook looks
+the pair up and adds its cost; another one simulates the memory system (`memory.py`) on the
+addresses of fetches and data accesses.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba.extending import intrinsic
+from unicorn import UC_HOOK_BLOCK, UC_HOOK_EDGE_GENERATED, UC_HOOK_MEM_READ, UC_HOOK_MEM_WRITE
+from unicorn.unicorn_py3.unicorn import uclib
+
+from autotiny.emulator import memory
+from autotiny.emulator.cores import (
+    CAUSES,
+    CORES,
+    Instruction,
+    block_cost,
+    decode,
+    riscv_decoder,
+    thumb_decoder,
+)
+from autotiny.emulator.memory import SCALE, State
+from autotiny.errors import FirmwareFault
+from autotiny.target import Target
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one bucket, or the whole run, took."""
+
+    cycles: int
+    instructions: int
+    stalls: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class BlockCount:
+    """One basic block: how often it ran, and its cycles without memory stalls."""
+
+    address: int
+    size: int
+    instructions: int
+    count: int
+    cycles: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """The count since the last reset.
+
+    Attributes:
+        cycles: of the core's clock.
+        instructions: executed, exactly.
+        stalls: cycles by cause: "dependency", "issue", "branch" (pipeline), "fetch", "data"
+            (memory).
+        buckets: the same by bucket, for the buckets that ran.
+        blocks: the basic blocks that ran, by address.
+    """
+
+    cycles: int
+    instructions: int
+    stalls: Mapping[str, int]
+    buckets: Mapping[int, Share]
+    blocks: tuple[BlockCount, ...]
+
+
+class CycleCounter:
+    """Counts cycles of one Unicorn instance for one target.
+
+    Args:
+        target: whose core and memories are modelled.
+        simulate_memory: False counts pipeline cycles alone, as if every memory answered at once.
+    """
+
+    def __init__(self, target: Target, *, simulate_memory: bool = True) -> None:
+        self.target = target
+        self.core = CORES[target.core]
+        self.simulates_memory = simulate_memory
+        self._state: State = memory.build(target)
+        self._decoder = riscv_decoder() if target.core == "rv32imc" else thumb_decoder()
+        self._blocks: list[tuple[Instruction, ...]] = []
+        self._numbers: dict[tuple[int, bytes], int] = {}
+        self._switches: dict[int, int] = {}
+        self._lines_used = 0
+        self._edges_used = 0
+        self._uc: Any = None
+        self._error: BaseException | None = None
+        self._add_edge = _CALLBACK(self._new_edge)
+        self._state[memory.CALLBACK] = ctypes.cast(self._add_edge, ctypes.c_void_p).value or 0
+        self._state[memory.MISPREDICT] = (
+            round(self.core.mispredict * SCALE) if self.core.predicts else 0
+        )
+
+    def attach(self, uc: Any) -> CycleCounter:
+        """Adds the counting hooks to a Unicorn instance; returns the counter."""
+        if self._uc is not None:
+            raise ValueError("this CycleCounter is attached already; make another one")
+        self._uc = uc
+        on_block, on_access = _hooks()
+        self._hook(UC_HOOK_BLOCK, on_block, 1, 0)
+        uc.hook_add(UC_HOOK_EDGE_GENERATED, self._translated)
+        if self.simulates_memory:
+            for begin, end in _spans(self.target):
+                self._hook(UC_HOOK_MEM_READ, on_access, begin, end - 1)
+                if self.target.dcache is not None:
+                    self._hook(UC_HOOK_MEM_WRITE, on_access, begin, end - 1)
+        return self
+
+    @property
+    def bucket(self) -> int:
+        """The bucket that is counted into, 0 at the start."""
+        return int(self._state[memory.BUCKET])
+
+    @bucket.setter
+    def bucket(self, number: int) -> None:
+        _check_bucket(number)
+        self._state[memory.BUCKET] = number
+
+    def switch_at(self, address: int, bucket: int) -> None:
+        """Counts into a bucket from every time on that the block at an address begins."""
+        _check_bucket(bucket)
+        address &= ~1
+        self._switches[address] = bucket
+        for number, block in enumerate(self._blocks):
+            if block[0].address == address:
+                place = memory.BLOCKS + memory.BLOCK_FIELDS * number
+                self._state[place + memory.B_SWITCH] = bucket
+
+    def reset(self, *, cold: bool = False) -> None:
+        """Sets the counts to zero; caches and predictors keep what they learnt unless `cold`."""
+        state = self._state
+        # Times that the memory system remembers are relative to the cycle count.
+        elapsed = int(state[memory.CYCLES])
+        for number in range(int(state[memory.REGIONS_USED])):
+            region = memory.REGIONS + memory.REGION_FIELDS * number
+            for field in (memory.R_BUSY, memory.R_AHEAD_READY):
+                state[region + field] = max(0, int(state[region + field]) - elapsed)
+        state[memory.CYCLES] = state[memory.INSTRUCTIONS] = 0
+        state[memory.STALLS : memory.STALLS + len(CAUSES)] = 0
+        state[memory.BUCKETS : memory.CACHES] = 0
+        state[memory.EDGES + memory.E_COUNT : memory.TOTAL : memory.EDGE_FIELDS] = 0
+        if cold:
+            memory.empty(state)
+
+    def report(self) -> Report:
+        """The counts since the last reset.
+
+        Raises:
+            FirmwareFault: the firmware has more code than the counter can hold.
+        """
+        if self._error is not None:
+            raise self._error
+        state = self._state
+        edges = state[memory.EDGES :].reshape(-1, memory.EDGE_FIELDS)
+        ran = edges[edges[:, memory.E_COUNT] > 0]
+        totals: dict[int, list[float]] = {}
+        for edge in ran:
+            total = totals.setdefault(int(edge[memory.E_BLOCK]), [0, 0.0])
+            total[0] += int(edge[memory.E_COUNT])
+            total[1] += int(edge[memory.E_COUNT]) * int(edge[memory.E_CYCLES]) / SCALE
+        blocks = tuple(
+            BlockCount(
+                address=self._blocks[number][0].address,
+                size=self._blocks[number][-1].end - self._blocks[number][0].address,
+                instructions=len(self._blocks[number]),
+                count=int(total[0]),
+                cycles=total[1],
+            )
+            for number, total in sorted(
+                totals.items(), key=lambda item: self._blocks[item[0]][0].address
+            )
+        )
+        buckets = state[memory.BUCKETS : memory.CACHES].reshape(-1, memory.BUCKET_FIELDS)
+        return Report(
+            cycles=int(state[memory.CYCLES]) // SCALE,
+            instructions=int(state[memory.INSTRUCTIONS]),
+            stalls=_stalls(state[memory.STALLS : memory.STALLS + len(CAUSES)]),
+            buckets={
+                int(number): Share(
+                    int(row[0]) // SCALE, int(row[1]), _stalls(row[2 : 2 + len(CAUSES)])
+                )
+                for number, row in enumerate(buckets)
+                if row[1]
+            },
+            blocks=blocks,
+        )
+
+    def _hook(self, kind: int, function: Any, begin: int, end: int) -> None:
+        """Adds a native hook by its address, which the Python binding has no call for."""
+        handle = ctypes.c_size_t()
+        status = uclib.uc_hook_add(
+            self._uc._uch, ctypes.byref(handle), kind, ctypes.c_void_p(function.address),
+            ctypes.c_void_p(self._state.ctypes.data), ctypes.c_uint64(begin), ctypes.c_uint64(end),
+        )  # fmt: skip
+        if status:
+            raise FirmwareFault(f"the emulator refuses a hook of kind {kind}: error {status}")
+
+    def _translated(self, uc: Any, current: Any, previous: Any, data: Any) -> None:
+        """Forgets the edges to a block whose code was written anew since they were made."""
+        address, size = int(current.pc) & ~1, int(current.size)
+        code = bytes(uc.mem_read(address, size)) if size else b""
+        state = self._state
+        for (known, old_code), number in list(self._numbers.items()):
+            if known == address and len(old_code) == size and old_code != code:
+                edges = state[memory.EDGES :].reshape(-1, memory.EDGE_FIELDS)
+                stale = (edges[:, memory.E_BLOCK] == number) & (edges[:, memory.E_KEY] > 0)
+                edges[stale, memory.E_KEY] = -1
+
+    def _new_edge(self, previous: int, address: int, size: int) -> int:
+        """Adds the pair of a block and its predecessor; returns its place, or 0 after an error."""
+        try:
+            return self._edge(previous, address, size)
+        except BaseException as error:
+            self._error = self._error or error
+            return 0
+
+    def _edge(self, previous: int, address: int, size: int) -> int:
+        state = self._state
+        code = bytes(self._uc.mem_read(address, size))
+        number = self._numbers.get((address, code))
+        context = self._blocks[previous] if previous >= 0 else ()
+        if number is None:
+            number = self._new_block(address, code)
+        cycles, _, causes = block_cost(self.core, context, self._blocks[number])
+        if self._edges_used >= memory.EDGES_MOST // 2:
+            raise FirmwareFault(
+                f"the firmware ran through more than {memory.EDGES_MOST // 2} pairs of basic "
+                "blocks; the cycle counter holds no more"
+            )
+        self._edges_used += 1
+        key = memory_key(previous, address, size)
+        place = memory_slot(state, key)
+        lost = [round(causes.get(cause, 0.0) * SCALE) for cause in CAUSES[:3]]
+        state[place : place + memory.EDGE_FIELDS] = (
+            key,
+            number,
+            0,
+            round(cycles * SCALE),
+            *lost,
+            0,
+        )
+        return place
+
+    def _new_block(self, address: int, code: bytes) -> int:
+        state = self._state
+        number = len(self._blocks)
+        if number >= memory.BLOCKS_MOST:
+            raise FirmwareFault(
+                f"the firmware has more than {memory.BLOCKS_MOST} basic blocks; "
+                "the cycle counter holds no more"
+            )
+        block = decode(self._decoder, code, address)
+        self._numbers[(address, code)] = number
+        self._blocks.append(block)
+        lines: list[tuple[int, int]] = []
+        region = 0
+        where = self.target.memory_at(address)
+        if self.simulates_memory and where is not None and memory.costs(self.target, where):
+            region = next(
+                place
+                for place in range(memory.REGIONS, memory.BUCKETS, memory.REGION_FIELDS)
+                if state[place + memory.R_ORIGIN] == where.origin
+            )
+            shift = memory.line_shift(self.target, where)
+            _, starts, _ = block_cost(self.core, (), block)
+            for instruction, start in zip(block, starts, strict=True):
+                for line in (instruction.address >> shift, (instruction.end - 1) >> shift):
+                    if not lines or lines[-1][0] != line:
+                        lines.append((line, round(start * SCALE)))
+        if self._lines_used + len(lines) > memory.LINES_MOST:
+            raise FirmwareFault("the firmware's code is larger than the cycle counter can hold")
+        lines_at = memory.LINES + memory.LINE_FIELDS * self._lines_used
+        if lines:
+            behind = lines_at + memory.LINE_FIELDS * len(lines)
+            state[lines_at:behind] = np.array(lines).ravel()
+        self._lines_used += len(lines)
+        place = memory.BLOCKS + memory.BLOCK_FIELDS * number
+        state[place : place + memory.BLOCK_FIELDS] = (
+            address, address + len(code), len(block), block[-1].kind == "branch_conditional", 0,
+            -1, len(lines), lines_at, region, self._switches.get(address, -1),
+        )  # fmt: skip
+        return number
+
+
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+
+
+def _check_bucket(number: int) -> None:
+    if not 0 <= number < memory.BUCKETS_MOST:
+        raise ValueError(f"bucket {number}; there are buckets 0 to {memory.BUCKETS_MOST - 1}")
+
+
+def _stalls(row: State) -> dict[str, int]:
+    return {cause: int(value) // SCALE for cause, value in zip(CAUSES, row, strict=True)}
+
+
+def _spans(target: Target) -> list[tuple[int, int]]:
+    """Address ranges whose accesses are traced: adjacent memories in one range."""
+    spans: list[tuple[int, int]] = []
+    for region in sorted(target.memories, key=lambda m: m.origin):
+        if memory.costs(target, region):
+            if spans and spans[-1][1] == region.origin:
+                spans[-1] = (spans[-1][0], region.end)
+            else:
+                spans.append((region.origin, region.end))
+    return spans
+
+
+@memory.native
+def memory_key(previous: int, address: int, size: int) -> int:
+    """The key of an edge: never 0 (free) or −1 (forgotten)."""
+    return ((previous + 2) << 45) | (size << 32) | address
+
+
+@memory.native
+def memory_slot(state: State, key: int) -> int:
+    """The place of an edge, or of the free slot where it belongs."""
+    slot = (key * 0x1E3779B97F4A7C15 >> 20) & (memory.EDGES_MOST - 1)
+    while True:
+        place = memory.EDGES + memory.EDGE_FIELDS * slot
+        if state[place] == key or state[place] == 0:
+            return place
+        slot = (slot + 1) & (memory.EDGES_MOST - 1)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _call(typing_context: Any, pointer: Any, a: Any, b: Any, c: Any) -> Any:
+    """Calls a C function of three int64 by its address."""
+    signature = numba.types.int64(*(numba.types.int64,) * 4)
+
+    def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+        word = ir.IntType(64)
+        kind = ir.FunctionType(word, [word] * 3)
+        function = builder.inttoptr(arguments[0], kind.as_pointer())
+        return builder.call(function, arguments[1:])
+
+    return signature, generate
+
+
+def _block_begins(uc: Any, address: int, size: int, data: Any) -> None:
+    """Runs at the start of every basic block."""
+    state = numba.carray(data, (memory.TOTAL,))
+    at = np.int64(address)
+    previous = state[memory.PREVIOUS]
+    key = memory_key(previous, at, np.int64(size))
+    edge = memory_slot(state, key)
+    if state[edge] == 0:
+        edge = _call(state[memory.CALLBACK], previous, at, np.int64(size))
+        if edge == 0:
+            return
+    state[edge + memory.E_COUNT] += 1
+    number = state[edge + memory.E_BLOCK]
+    block = memory.BLOCKS + memory.BLOCK_FIELDS * number
+    if state[block + memory.B_SWITCH] >= 0:
+        state[memory.BUCKET] = state[block + memory.B_SWITCH]
+    branch = state[edge + memory.E_BRANCH]
+    cycles = state[edge + memory.E_CYCLES]
+    if previous >= 0 and state[memory.MISPREDICT] > 0:
+        before = memory.BLOCKS + memory.BLOCK_FIELDS * previous
+        if state[before + memory.B_CONDITIONAL]:
+            taken = at != state[before + memory.B_END]
+            counter = state[before + memory.B_PREDICTOR]
+            if taken != (counter >= 2):
+                branch += state[memory.MISPREDICT]
+                cycles += state[memory.MISPREDICT]
+            if taken:
+                state[before + memory.B_PREDICTOR] = min(counter + 1, 3)
+            else:
+                state[before + memory.B_PREDICTOR] = max(counter - 1, 0)
+    waited = memory.fetch(state, block, state[memory.CYCLES])
+    cycles += waited
+    state[memory.PREVIOUS] = number
+    state[memory.CYCLES] += cycles
+    state[memory.INSTRUCTIONS] += state[block + memory.B_INSTRUCTIONS]
+    bucket = memory.BUCKETS + memory.BUCKET_FIELDS * state[memory.BUCKET]
+    state[bucket] += cycles
+    state[bucket + 1] += state[block + memory.B_INSTRUCTIONS]
+    state[memory.STALLS] += state[edge + memory.E_DEPENDENCY]
+    state[memory.STALLS + 1] += state[edge + memory.E_ISSUE]
+    state[memory.STALLS + 2] += branch
+    state[memory.STALLS + 3] += waited
+    state[bucket + 2] += state[edge + memory.E_DEPENDENCY]
+    state[bucket + 3] += state[edge + memory.E_ISSUE]
+    state[bucket + 4] += branch
+    state[bucket + 5] += waited
+
+
+def _data_moves(uc: Any, kind: int, address: int, size: int, value: int, data: Any) -> None:
+    """Runs at every access to a memory that can make the core wait."""
+    state = numba.carray(data, (memory.TOTAL,))
+    now = state[memory.CYCLES]
+    waited = memory.access(state, np.int64(address), now, kind == _WRITE)
+    if waited:
+        state[memory.CYCLES] += waited
+        state[memory.STALLS + 4] += waited
+        bucket = memory.BUCKETS + memory.BUCKET_FIELDS * state[memory.BUCKET]
+        state[bucket] += waited
+        state[bucket + 6] += waited
+
+
+_WRITE = 17
+"""Unicorn's UC_MEM_WRITE."""
+
+
+@lru_cache(maxsize=1)
+def _hooks() -> tuple[Any, Any]:
+    """The native hooks, compiled when first needed."""
+    t = numba.types
+    pointer = t.CPointer(t.int64)
+    on_block = numba.cfunc(t.void(t.voidptr, t.uint64, t.uint32, pointer), cache=True)(
+        _block_begins
+    )
+    on_access = numba.cfunc(
+        t.void(t.voidptr, t.int32, t.uint64, t.int32, t.int64, pointer), cache=True
+    )(_data_moves)
+    return on_block, on_access

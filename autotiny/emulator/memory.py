@@ -1,0 +1,307 @@
+"""Memory timing, simulated on the addresses that the firmware really uses.
+
+Everything lives in one flat array of int64 that native hooks read and write, because a Python
+callback per access would cost more than the emulation. The layout is a header of scalars followed
+by the sections below. Times are in 1/`SCALE` cycles.
+
+What is simulated, from the target's file:
+- memories with wait states, behind a line buffer as wide as the memory array, with or without
+  prefetch of the next line;
+- line buffers of a flash controller (`accelerator`), one set for fetches and one for data reads;
+- instruction and data caches, or one unified cache, before memories that are marked `cached`;
+- tightly coupled memory and zero-wait SRAM cost nothing beyond the pipeline and are not even
+  traced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from autotiny.target import Cache, Memory, Target
+
+State = NDArray[np.int64]
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+SCALE = 256
+"""Fixed point: units a cycle."""
+
+
+def native(function: _Function) -> _Function:
+    """Compiles a function for calls from native hooks."""
+    return numba.njit(cache=True)(function)  # type: ignore[no-any-return]
+
+
+# --- header ------------------------------
+CYCLES = 0  # all cycles so far, in 1/SCALE
+INSTRUCTIONS = 1
+PREVIOUS = 2  # the block that ran before, −1 at the start
+BUCKET = 3
+CALLBACK = 4  # address of the Python function that adds an edge
+STALLS = 5  # five causes, in the order of cores.CAUSES
+MISPREDICT = 10  # price of a wrong prediction
+REGIONS_USED = 11
+ICACHE = 12  # place of the cache's section, 0 if there is none
+DCACHE = 13
+EPOCH = 14  # counts replacements among the lines that fetches use
+CLOCK = 15  # stamps for least recently used
+RANDOM = 16  # state of the replacement generator
+LAST_REGION = 17
+FETCH_AHEAD = 18  # cycles by which the core asks for code before it needs it
+STORE_COST = 19  # price of a store that misses, in 1/SCALE
+HEADER = 64
+
+# --- regions: memories that cost something ------------------------------
+REGIONS = HEADER
+REGION_FIELDS = 24
+REGIONS_MOST = 24
+R_ORIGIN, R_END, R_FIRST, R_LINE_SHIFT, R_PREFETCH, R_CACHED = 0, 1, 2, 3, 4, 5
+R_REFILL = 6  # price of filling a cache line
+R_FETCH_BUFFERS, R_DATA_BUFFERS = 7, 8  # places of the line buffers' sections, 0 if none
+R_AHEAD_LINE, R_AHEAD_READY = 9, 10  # the line that is being prefetched
+R_BUSY = 11  # the memory is reading until then
+R_FETCH_LINE, R_DATA_LINE = 12, 13  # last line read, where there are no buffers
+R_ADDRESS_SHIFT = 14
+
+BUCKETS = REGIONS + REGION_FIELDS * REGIONS_MOST
+BUCKET_FIELDS = 8  # cycles, instructions, five causes
+BUCKETS_MOST = 4096
+
+CACHES = BUCKETS + BUCKET_FIELDS * BUCKETS_MOST
+CACHE_FIELDS = 8
+C_SETS, C_WAYS, C_SHIFT, C_RANDOM, C_HITS, C_MISSES, C_ALLOCATES, C_FETCHES = 0, 1, 2, 3, 4, 5, 6, 7
+CACHES_SIZE = 1 << 16
+
+BLOCKS = CACHES + CACHES_SIZE
+BLOCK_FIELDS = 10
+BLOCKS_MOST = 1 << 16
+B_ADDRESS, B_END, B_INSTRUCTIONS, B_CONDITIONAL, B_PREDICTOR = 0, 1, 2, 3, 4
+B_EPOCH, B_LINES, B_LINES_AT, B_REGION, B_SWITCH = 5, 6, 7, 8, 9
+
+LINES = BLOCKS + BLOCK_FIELDS * BLOCKS_MOST
+LINE_FIELDS = 2  # line number, when the block needs it
+LINES_MOST = 1 << 18
+
+EDGES = LINES + LINE_FIELDS * LINES_MOST
+EDGE_FIELDS = 8
+EDGES_BITS = 17
+EDGES_MOST = 1 << EDGES_BITS
+E_KEY, E_BLOCK, E_COUNT, E_CYCLES, E_DEPENDENCY, E_ISSUE, E_BRANCH = 0, 1, 2, 3, 4, 5, 6
+
+TOTAL = EDGES + EDGE_FIELDS * EDGES_MOST
+
+
+def build(target: Target) -> State:
+    """The state for a target: its memories, caches and buffers, all empty."""
+    state: State = np.zeros(TOTAL, np.int64)
+    state[PREVIOUS] = -1
+    state[RANDOM] = 0x2545F491
+    place = CACHES
+    if target.icache is not None:
+        state[ICACHE] = place
+        place = _add_cache(state, place, target.icache, fetches=True)
+        if target.icache.unified:
+            state[DCACHE] = state[ICACHE]
+    if target.dcache is not None:
+        state[DCACHE] = place
+        place = _add_cache(state, place, target.dcache, fetches=False)
+    for memory in target.memories:
+        if not costs(target, memory):
+            continue
+        region = REGIONS + REGION_FIELDS * int(state[REGIONS_USED])
+        state[REGIONS_USED] += 1
+        line = memory.line_bytes or memory.bus_bytes
+        state[region + R_ORIGIN] = memory.origin
+        state[region + R_END] = memory.end
+        state[region + R_FIRST] = memory.wait_states * memory.clock_divider * SCALE
+        state[region + R_LINE_SHIFT] = line.bit_length() - 1
+        state[region + R_PREFETCH] = memory.prefetch
+        state[region + R_CACHED] = memory.cached and bool(target.icache or target.dcache)
+        cache = target.dcache or target.icache
+        if cache is not None:
+            state[region + R_REFILL] = round(refill_cycles(memory, cache) * SCALE)
+        for field in (R_AHEAD_LINE, R_FETCH_LINE, R_DATA_LINE):
+            state[region + field] = -1
+        accelerator = target.accelerator
+        if accelerator is not None and accelerator.memory == memory.name:
+            for field, lines in (
+                (R_FETCH_BUFFERS, accelerator.instruction_lines),
+                (R_DATA_BUFFERS, accelerator.data_lines),
+            ):
+                if lines:
+                    state[region + field] = place
+                    buffers = Cache(lines * accelerator.line_bytes, lines, accelerator.line_bytes)
+                    place = _add_cache(state, place, buffers, fetches=field == R_FETCH_BUFFERS)
+    return state
+
+
+def costs(target: Target, memory: Memory) -> bool:
+    """Whether an access to a memory can take longer than the pipeline allows for."""
+    caches = target.icache is not None or target.dcache is not None
+    return memory.kind != "tcm" and (memory.wait_states > 0 or (memory.cached and caches))
+
+
+def refill_cycles(memory: Memory, cache: Cache) -> float:
+    """Cycles for which a cache miss stalls the core.
+
+    The word that was asked for comes first; the rest of the line follows in the background.
+    """
+    return (1 + memory.wait_states) * memory.clock_divider
+
+
+def line_shift(target: Target, memory: Memory) -> int:
+    """log2 of the bytes that fetches from a memory are counted in."""
+    if memory.cached and target.icache is not None:
+        return target.icache.line_bytes.bit_length() - 1
+    if target.accelerator is not None and target.accelerator.memory == memory.name:
+        return target.accelerator.line_bytes.bit_length() - 1
+    return (memory.line_bytes or memory.bus_bytes).bit_length() - 1
+
+
+def _add_cache(state: State, place: int, cache: Cache, *, fetches: bool) -> int:
+    """Writes an empty cache at a place; returns the place behind it."""
+    sets = cache.size_bytes // (cache.ways * cache.line_bytes)
+    state[place : place + CACHE_FIELDS] = (
+        sets, cache.ways, cache.line_bytes.bit_length() - 1, cache.replacement == "random", 0, 0,
+        cache.policy == "write-back", fetches,
+    )  # fmt: skip
+    end = place + CACHE_FIELDS + 2 * sets * cache.ways
+    if end > CACHES + CACHES_SIZE:
+        raise ValueError(f"caches of {sets * cache.ways} lines are too large to simulate")
+    state[place + CACHE_FIELDS : end : 2] = -1
+    return end
+
+
+def empty(state: State) -> None:
+    """Empties caches, line buffers and predictors: the state after a reset of the chip."""
+    for cache in _caches(state):
+        sets, ways = int(state[cache + C_SETS]), int(state[cache + C_WAYS])
+        first = cache + CACHE_FIELDS
+        state[first : first + 2 * sets * ways : 2] = -1
+    for number in range(int(state[REGIONS_USED])):
+        region = REGIONS + REGION_FIELDS * number
+        for field in (R_AHEAD_LINE, R_FETCH_LINE, R_DATA_LINE):
+            state[region + field] = -1
+    state[EPOCH] += 1
+    state[BLOCKS + B_PREDICTOR : LINES : BLOCK_FIELDS] = 0
+
+
+def _caches(state: State) -> list[int]:
+    places = {int(state[ICACHE]), int(state[DCACHE])}
+    for number in range(int(state[REGIONS_USED])):
+        region = REGIONS + REGION_FIELDS * number
+        places |= {int(state[region + R_FETCH_BUFFERS]), int(state[region + R_DATA_BUFFERS])}
+    return sorted(places - {0})
+
+
+@native
+def find(state: State, cache: int, line: int) -> bool:
+    """Looks a line up and brings it in; tells whether it was there."""
+    sets = state[cache + C_SETS]
+    ways = state[cache + C_WAYS]
+    first = cache + CACHE_FIELDS + 2 * ways * (line % sets)
+    state[CLOCK] += 1
+    victim = first
+    for way in range(ways):
+        place = first + 2 * way
+        if state[place] == line:
+            state[place + 1] = state[CLOCK]
+            return True
+        if state[place] < 0:
+            if state[victim] >= 0:
+                victim = place
+        elif state[victim] >= 0 and state[place + 1] < state[victim + 1]:
+            victim = place
+    if state[cache + C_RANDOM] and state[victim] >= 0:
+        state[RANDOM] = (state[RANDOM] * 1103515245 + 12345) & 0x7FFFFFFF
+        victim = first + 2 * ((state[RANDOM] >> 8) % ways)
+    if state[cache + C_FETCHES]:
+        state[EPOCH] += 1
+    state[victim] = line
+    state[victim + 1] = state[CLOCK]
+    return False
+
+
+@native
+def fetch(state: State, block: int, now: int) -> int:
+    """Cycles that a block waits for its code.
+
+    Args:
+        state: the memory system.
+        block: place of the block's record.
+        now: when the block begins, in 1/SCALE cycles.
+    """
+    region = state[block + B_REGION]
+    if region == 0 or state[block + B_EPOCH] == state[EPOCH]:
+        return 0
+    stall = 0
+    place = state[block + B_LINES_AT]
+    cache = state[ICACHE] if state[region + R_CACHED] else state[region + R_FETCH_BUFFERS]
+    for index in range(state[block + B_LINES]):
+        line = state[place + LINE_FIELDS * index]
+        if cache:
+            if find(state, cache, line):
+                continue
+        elif state[region + R_FETCH_LINE] == line:
+            continue
+        when = now + stall + state[place + LINE_FIELDS * index + 1]
+        if state[region + R_CACHED]:
+            stall += state[region + R_REFILL]
+            continue
+        state[region + R_FETCH_LINE] = line
+        if state[region + R_AHEAD_LINE] == line:
+            ready = state[region + R_AHEAD_READY]
+        else:
+            ready = max(when, state[region + R_BUSY]) + state[region + R_FIRST]
+        if ready > when:
+            stall += ready - when
+            when = ready
+        if state[region + R_PREFETCH]:
+            state[region + R_AHEAD_LINE] = line + 1
+            state[region + R_AHEAD_READY] = when + SCALE + state[region + R_FIRST]
+            state[region + R_BUSY] = state[region + R_AHEAD_READY]
+    if cache:
+        state[block + B_EPOCH] = state[EPOCH]
+    return int(stall)
+
+
+@native
+def access(state: State, address: int, now: int, store: bool) -> int:
+    """Cycles that a data access waits."""
+    region = state[LAST_REGION]
+    if region == 0 or address < state[region + R_ORIGIN] or address >= state[region + R_END]:
+        region = 0
+        for number in range(state[REGIONS_USED]):
+            candidate = REGIONS + REGION_FIELDS * number
+            if state[candidate + R_ORIGIN] <= address < state[candidate + R_END]:
+                region = candidate
+        if region == 0:
+            return 0
+        state[LAST_REGION] = region
+    if state[region + R_CACHED]:
+        cache = state[DCACHE]
+        if cache == 0:
+            return 0 if store else int(state[region + R_REFILL])
+        if store and not state[cache + C_ALLOCATES]:
+            return 0
+        if find(state, cache, address >> state[cache + C_SHIFT]):
+            return 0
+        return int(state[STORE_COST]) if store else int(state[region + R_REFILL])
+    if store:
+        return 0
+    cache = state[region + R_DATA_BUFFERS]
+    if cache:
+        if find(state, cache, address >> state[cache + C_SHIFT]):
+            return 0
+    else:
+        line = address >> state[region + R_LINE_SHIFT]
+        if state[region + R_DATA_LINE] == line:
+            return 0
+        state[region + R_DATA_LINE] = line
+    ready = max(now, state[region + R_BUSY]) + state[region + R_FIRST]
+    state[region + R_BUSY] = ready
+    return int(ready - now)
