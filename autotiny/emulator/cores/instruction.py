@@ -261,7 +261,7 @@ def _thumb(decoded: Any, predicated: bool) -> Instruction:
 
 
 def _thumb_kind(decoded: Any, name: str, operands: Any) -> Kind:
-    kind: Kind
+    if name in _ALU:
         shifted = [
             o
             for o in operands
