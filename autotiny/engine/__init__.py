@@ -1,0 +1,31 @@
+"""The engine: a graph and a schedule become C that computes the network, bit for bit as specified.
+
+    from autotiny.engine import generate, plain_schedule
+    sources = generate(graph, plain_schedule(graph))
+    sources.files["model.c"]
+
+How to add an op
+----------------
+1. Write its kernel in `kernels/<name>.h`: plain C99, `AT_INLINE` functions prefixed `at_`, shapes
+   above the loops, `#include "port.h"` for everything that depends on the core or the compiler.
+   Shapes and scales are parameters; the generated code calls with constants, which the compiler
+   bakes in. Large parameter sets are small structs, written by `kernel.initializer(...)`.
+2. Write its emitter in `ops/<name>.py`: a function `Site → Kernel`. `Site` gives the op's tensors,
+   options and the step; `site.refuse(why)` raises `UnsupportedOp`. The `Kernel` names the header,
+   the body (a call), the operands (`site.reads("x")`, `site.writes()`, `table("w", array)`,
+   `scratch("buffer", bytes)`) and, if the output may lie over an input that dies there, `overlaps`;
+   a kernel that does nothing but rename memory gives `aliases` and no body.
+3. Add one line per arithmetic to `EMITTERS` in `ops/__init__.py`: (kind, arithmetic) → emitter.
+4. Add a test in `tests/engine/`: generated cases against TensorFlow Lite Micro.
+
+Offsets, deduplication of functions and constants, and the text are the business of `generate.py`
+and `memory.py`; an emitter never sees an address.
+"""
+
+from __future__ import annotations
+
+from autotiny.engine.generate import check_supported, generate
+from autotiny.engine.schedules import plain_schedule
+from autotiny.engine.sources import Port, Sources
+
+__all__ = ["Port", "Sources", "check_supported", "generate", "plain_schedule"]

@@ -1,0 +1,465 @@
+"""Graph + schedule → C sources.
+
+    steps → kernels (ops/)  →  buffers and offsets (memory.py)  →  text
+
+The text is deterministic: equal graphs, schedules, names and comments give equal bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+
+import numpy as np
+
+from autotiny.engine.kernel import (
+    C_TYPE,
+    Emit,
+    Kernel,
+    Operand,
+    Overlap,
+    Scratch,
+    Site,
+    Table,
+    c_type,
+)
+from autotiny.engine.memory import Buffer, Plan, plan
+from autotiny.engine.ops import EMITTERS
+from autotiny.engine.schedules import plain_schedule
+from autotiny.engine.sources import Port, Sources
+from autotiny.errors import UserError
+from autotiny.graph import ITEM_BYTES, Array, Graph, Schedule
+
+
+def check_supported(graph: Graph) -> None:
+    """Raise `UnsupportedOp`, naming the op and where it stands, unless every op has a kernel."""
+    for step in plain_schedule(graph).steps:
+        _kernel(Site(graph, step))
+
+
+def generate(
+    graph: Graph, schedule: Schedule, name: str = "model", *, comment: str = ""
+) -> Sources:
+    """Write the C of a network.
+
+    Args:
+        graph: the network.
+        schedule: how each op is computed; every op that the outputs need belongs to one step.
+        name: prefix of the files, symbols and macros, a C identifier.
+        comment: lines for the head of the generated files (version, recipe, target; no time).
+    """
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise UserError(f"the name {name!r} must be a C identifier, e.g. 'model'")
+    sites = [Site(graph, step) for step in schedule.steps]
+    kernels = [_kernel(site) for site in sites]
+    memory = _lay_out(graph, kernels)
+    ports = [
+        tuple(_port(graph, index, memory.offset_of(index)) for index in indices)
+        for indices in (graph.inputs, graph.outputs)
+    ]
+    called = [k for k, kernel in enumerate(kernels) if kernel.body]
+    constants = _Constants(name)
+    functions = _Functions(name)
+    calls = []
+    step_weights = []
+    for k in called:
+        before = constants.bytes
+        arguments = [
+            constants.symbol(operand.what)
+            if isinstance(operand.what, Table)
+            else f"({_const_free(operand.c_type)} *)({name}_arena + {memory.offset(k, operand)})"
+            for operand in kernels[k].operands
+        ]
+        step_weights.append(constants.bytes - before)
+        calls.append(f"{functions.symbol(sites[k], kernels[k])}({', '.join(arguments)});")
+    files = {
+        f"{name}.h": _header(name, comment, memory.bytes, *ports),
+        f"{name}.c": _program(name, comment, kernels, constants, functions, calls, *ports),
+        _weights_file(name): _weights(comment, constants),
+        **_kernel_headers(kernels),
+    }
+    return Sources(
+        name=name,
+        files=files,
+        inputs=ports[0],
+        outputs=ports[1],
+        arena_bytes=memory.bytes,
+        weights_bytes=constants.bytes,
+        steps=tuple(_label(sites[k]) for k in called),
+        step_weights_bytes=tuple(step_weights),
+    )
+
+
+def _kernel(site: Site) -> Kernel:
+    return _emitter(site)(site)
+
+
+def _emitter(site: Site) -> Emit:
+    key = (site.op.kind, site.arithmetic)
+    if key in EMITTERS:
+        return EMITTERS[key]
+    if any(kind == site.op.kind for kind, _ in EMITTERS):
+        return site.refuse(f"the engine has no {site.arithmetic} kernel for it")
+    return site.refuse("the engine has no kernel for it")
+
+
+def _label(site: Site) -> str:
+    kinds = "+".join(op.kind.lower() for op in (site.op, *site.fused))
+    return f"{kinds} {'×'.join(map(str, site.output.shape[1:] or (1,)))}"
+
+
+# Memory
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """Offsets of tensors, and of each step's scratch, into the arena."""
+
+    tensors: Mapping[int, int]
+    scratch: Mapping[tuple[int, str], int]
+    bytes: int
+
+    def offset_of(self, tensor: int) -> int:
+        return self.tensors[tensor]
+
+    def offset(self, step: int, operand: Operand) -> int:
+        if isinstance(operand.what, int):
+            return self.tensors[operand.what]
+        return self.scratch[step, operand.name]
+
+
+def _lay_out(graph: Graph, kernels: Sequence[Kernel]) -> _Memory:
+    """Plan the arena: one buffer a tensor (aliases share theirs), one a scratch operand."""
+    home = _aliases(kernels)  # tensor → (tensor that owns the memory, byte offset in it)
+    lives: dict[int, list[int]] = {}
+
+    def live(tensor: int, step: int) -> None:
+        lives.setdefault(home.get(tensor, (tensor, 0))[0], []).append(step)
+
+    for tensor in graph.inputs:
+        live(tensor, -1)
+    for tensor in graph.outputs:
+        live(tensor, len(kernels))
+    for step, kernel in enumerate(kernels):
+        for operand in kernel.operands:
+            if isinstance(operand.what, int):
+                live(operand.what, step)
+    owners = list(lives)
+    buffers = [
+        Buffer(_owned_bytes(graph, owner, home), min(lives[owner]), max(lives[owner]))
+        for owner in owners
+    ]
+    position = {owner: i for i, owner in enumerate(owners)}
+    scratch = {}
+    for step, kernel in enumerate(kernels):
+        for operand in kernel.operands:
+            if isinstance(operand.what, Scratch):
+                scratch[step, operand.name] = len(buffers)
+                buffers.append(Buffer(operand.what.bytes, step, step))
+    placed: Plan = plan(buffers, _allowed(kernels, home, position, buffers))
+    tensors = {owner: placed.offsets[position[owner]] for owner in owners}
+    for tensor, (owner, offset) in home.items():
+        if owner in position:
+            tensors[tensor] = tensors[owner] + offset
+    return _Memory(
+        tensors, {key: placed.offsets[i] for key, i in scratch.items()}, max(placed.bytes, 1)
+    )
+
+
+def _aliases(kernels: Sequence[Kernel]) -> dict[int, tuple[int, int]]:
+    """Every aliased tensor → (the tensor that owns the memory, byte offset), chains followed."""
+    home: dict[int, tuple[int, int]] = {}
+    for kernel in kernels:
+        for output, (source, offset) in kernel.aliases.items():
+            owner, base = home.get(source, (source, 0))
+            home[output] = (owner, base + offset)
+    return home
+
+
+def _owned_bytes(graph: Graph, owner: int, home: Mapping[int, tuple[int, int]]) -> int:
+    ends = [graph.tensors[owner].bytes]
+    ends += [at + graph.tensors[t].bytes for t, (o, at) in home.items() if o == owner]
+    return max(ends)
+
+
+def _allowed(
+    kernels: Sequence[Kernel],
+    home: Mapping[int, tuple[int, int]],
+    position: Mapping[int, int],
+    buffers: Sequence[Buffer],
+) -> dict[tuple[int, int], Overlap]:
+    """(input buffer, output buffer) → the overlap the kernel allows, where the input dies there."""
+    allowed = {}
+    for step, kernel in enumerate(kernels):
+        for source, overlap in kernel.overlaps.items():
+            a = position[home.get(source, (source, 0))[0]]
+            for operand in kernel.operands:
+                if operand.c_type.startswith("const") or not isinstance(operand.what, int):
+                    continue
+                if operand.what in home:
+                    continue  # the output is a part of some other buffer
+                b = position[operand.what]
+                if a != b and buffers[a].last == step and buffers[b].first == step:
+                    allowed[a, b] = overlap
+    return allowed
+
+
+def _port(graph: Graph, index: int, offset: int) -> Port:
+    tensor = graph.tensors[index]
+    return Port(tensor.name, offset, tensor.shape, tensor.dtype, tensor.quantization)
+
+
+# Constants and functions, each emitted once however often it is used
+
+
+class _Constants:
+    """The constant arrays met so far; equal ones share a symbol."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.arrays: dict[str, tuple[Array, str]] = {}
+        self._symbols: dict[tuple[str, str, bytes], str] = {}
+        self.bytes = 0
+
+    def symbol(self, table: Table) -> str:
+        key = (str(table.values.dtype), table.memory, table.values.tobytes())
+        if key not in self._symbols:
+            symbol = f"{self.name}_w{len(self._symbols)}"
+            self._symbols[key] = symbol
+            self.arrays[symbol] = (table.values, table.memory)
+            self.bytes += table.values.nbytes
+        return self._symbols[key]
+
+    def declarations(self) -> Iterable[str]:
+        for symbol, (values, memory) in self.arrays.items():
+            const = "const " if memory == "flash" else ""
+            yield f"extern {const}{c_type(str(values.dtype))} {symbol}[{max(values.size, 1)}];"
+
+
+class _Functions:
+    """The step functions met so far; equal bodies share a function."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.texts: list[str] = []
+        self._symbols: dict[tuple[str, str], str] = {}
+
+    def symbol(self, site: Site, kernel: Kernel) -> str:
+        parameters = ", ".join(f"{o.c_type} *{o.name}" for o in kernel.operands)
+        key = (parameters, kernel.body)
+        if key not in self._symbols:
+            symbol = f"{self.name}_{site.op.kind.lower()}_{len(self._symbols)}"
+            self._symbols[key] = symbol
+            body = "\n".join(f"  {line}" if line else "" for line in kernel.body.splitlines())
+            self.texts.append(f"AT_STEP void {symbol}({parameters}) {{\n{body}\n}}\n")
+        return self._symbols[key]
+
+
+# Text
+
+
+def _const_free(c: str) -> str:
+    return c.removeprefix("const ")
+
+
+def _weights_file(name: str) -> str:
+    return "weights.c" if name == "model" else f"{name}_weights.c"
+
+
+def _head(comment: str) -> str:
+    lines = ["Generated by autotiny.", *comment.splitlines()]
+    return "".join(f"// {line}\n" if line else "//\n" for line in lines)
+
+
+def _header(
+    name: str, comment: str, arena_bytes: int, inputs: Sequence[Port], outputs: Sequence[Port]
+) -> str:
+    macros = []
+    for kind, ports in (("INPUT", inputs), ("OUTPUT", outputs)):
+        for k, port in enumerate(ports):
+            macros += _port_macros(f"{name.upper()}_{kind}{k or ''}", port)
+    guard = f"{name.upper()}_H"
+    return f"""{_head(comment)}#ifndef {guard}
+#define {guard}
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
+#define {name.upper()}_ARENA_BYTES {arena_bytes}
+{chr(10).join(macros)}
+
+// Working memory. The inputs lie in it at their offsets before {name}_run, the outputs after;
+// a run may overwrite the inputs.
+extern uint8_t {name}_arena[{name.upper()}_ARENA_BYTES];
+
+// Computes the outputs from the inputs inside the arena. Returns 0.
+int {name}_run(void);
+
+// Copies the inputs in, runs, copies the outputs out. Returns 0.
+int {name}_invoke({_invoke_parameters(inputs, outputs)});
+
+#ifdef __cplusplus
+}}
+#endif
+#endif
+"""
+
+
+def _port_macros(prefix: str, port: Port) -> list[str]:
+    lines = [
+        f"#define {prefix}_OFFSET {port.offset}",
+        f"#define {prefix}_SIZE {int(np.prod(port.shape, dtype=np.int64))}",
+        f"#define {prefix}_SHAPE {{{', '.join(map(str, port.shape))}}}",
+        f"#define {prefix}_TYPE {C_TYPE[port.dtype]}",
+    ]
+    if port.quantization is not None and len(port.quantization.scales) == 1:
+        lines.append(f"#define {prefix}_SCALE {_float(port.quantization.scale)}")
+        lines.append(f"#define {prefix}_ZERO_POINT ({port.quantization.zero_point})")
+    return lines
+
+
+def _port_names(ports: Sequence[Port], base: str) -> list[str]:
+    return [f"{base}{k or ''}" for k in range(len(ports))]
+
+
+def _invoke_parameters(inputs: Sequence[Port], outputs: Sequence[Port]) -> str:
+    reads = [
+        f"const {C_TYPE[port.dtype]} *{name}"
+        for port, name in zip(inputs, _port_names(inputs, "in"), strict=True)
+    ]
+    writes = [
+        f"{C_TYPE[port.dtype]} *{name}"
+        for port, name in zip(outputs, _port_names(outputs, "out"), strict=True)
+    ]
+    return ", ".join(reads + writes) or "void"
+
+
+def _program(
+    name: str,
+    comment: str,
+    kernels: Sequence[Kernel],
+    constants: _Constants,
+    functions: _Functions,
+    calls: Sequence[str],
+    inputs: Sequence[Port],
+    outputs: Sequence[Port],
+) -> str:
+    headers = ["port.h", *_headers(kernels)]
+    includes = "".join(f'#include "{header}"\n' for header in headers)
+    declarations = "".join(f"{line}\n" for line in constants.declarations())
+    lines = "".join(f"  {call}\n" for call in calls)
+    return f"""{_head(comment)}#include "{name}.h"
+
+{includes}
+{declarations}
+AT_ARENA uint8_t {name}_arena[{name.upper()}_ARENA_BYTES];
+
+{chr(10).join(functions.texts)}
+int {name}_run(void) {{
+{lines}  return 0;
+}}
+
+{_invoke(name, inputs, outputs)}"""
+
+
+def _invoke(name: str, inputs: Sequence[Port], outputs: Sequence[Port]) -> str:
+    lines = [
+        f"at_copy({name}_arena + {port.offset}, {c}, {_port_bytes(port)}u);"
+        for port, c in zip(inputs, _port_names(inputs, "in"), strict=True)
+    ]
+    lines.append(f"{name}_run();")
+    lines += [
+        f"at_copy({c}, {name}_arena + {port.offset}, {_port_bytes(port)}u);"
+        for port, c in zip(outputs, _port_names(outputs, "out"), strict=True)
+    ]
+    body = "".join(f"  {line}\n" for line in lines)
+    return f"""int {name}_invoke({_invoke_parameters(inputs, outputs)}) {{
+{body}  return 0;
+}}
+"""
+
+
+def _port_bytes(port: Port) -> int:
+    return int(np.prod(port.shape, dtype=np.int64)) * ITEM_BYTES[port.dtype]
+
+
+def _weights(comment: str, constants: _Constants) -> str:
+    parts = [_head(comment) + '#include "port.h"\n']
+    parts += constants.declarations()
+    for symbol, (values, memory) in constants.arrays.items():
+        const = "const " if memory == "flash" else ""
+        parts.append(
+            f"\nAT_WORD_ALIGNED {const}{c_type(str(values.dtype))} "
+            f"{symbol}[{max(values.size, 1)}] = {{\n{_numbers(values)}}};"
+        )
+    return "\n".join(parts) + "\n"
+
+
+def _numbers(values: Array) -> str:
+    if values.dtype == np.float32:
+        texts = [_float(v) for v in values.reshape(-1).tolist()]
+    elif values.dtype == np.float16:
+        texts = [str(v) for v in values.view(np.uint16).reshape(-1).tolist()]
+    else:
+        texts = [_integer(int(v), str(values.dtype)) for v in values.reshape(-1).tolist()]
+    if not texts:
+        texts = ["0"]
+    per_line = 16 if values.dtype.itemsize <= 2 else 8
+    return "".join(
+        "  " + ", ".join(texts[i : i + per_line]) + ",\n" for i in range(0, len(texts), per_line)
+    )
+
+
+def _integer(value: int, dtype: str) -> str:
+    if dtype == "int32" and value == -(1 << 31):
+        return "(-2147483647 - 1)"
+    if dtype == "int64":
+        return "INT64_MIN" if value == -(1 << 63) else f"INT64_C({value})"
+    if dtype == "uint32":
+        return f"{value}u"
+    return str(value)
+
+
+def _float(value: float) -> str:
+    """A C float constant that is exactly this float32."""
+    single = np.float32(value)
+    if np.isnan(single):
+        return "AT_NAN"
+    if np.isinf(single):
+        return "AT_INFINITY" if single > 0 else "-AT_INFINITY"
+    text = np.format_float_scientific(single, unique=True)
+    return f"{text}f"
+
+
+def _headers(kernels: Sequence[Kernel]) -> list[str]:
+    """The kernel headers used, each after those it includes itself."""
+    seen: dict[str, None] = {}
+    for kernel in kernels:
+        for header in kernel.headers:
+            if kernel.body:
+                seen.setdefault(header)
+    return [header for header in seen if header != "port.h"]
+
+
+def kernel_text(header: str) -> str:
+    """The text of a file of `kernels/`."""
+    return (
+        resources.files("autotiny.engine").joinpath("kernels").joinpath(header).read_text("utf-8")
+    )
+
+
+def _kernel_headers(kernels: Sequence[Kernel]) -> dict[str, str]:
+    """The headers used and all they include."""
+    files: dict[str, str] = {}
+    pending = ["port.h", *_headers(kernels)]
+    while pending:
+        header = pending.pop(0)
+        if header not in files:
+            files[header] = kernel_text(header)
+            pending += re.findall(r'#include "([^"]+)"', files[header])
+    return files

@@ -1,0 +1,206 @@
+"""One step of a program as C: what an emitter sees (`Site`) and what it returns (`Kernel`).
+
+An emitter never knows addresses. It names its operands; the planner gives them offsets; `generate`
+writes one function of pointers per distinct body, so layers of equal shape share their code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NoReturn, TypeVar
+
+import numpy as np
+
+from autotiny.errors import UnsupportedOp
+from autotiny.graph import Array, DType, Graph, Op, Option, Step, Tensor
+
+C_TYPE: dict[str, str] = {
+    "float32": "float",
+    "float16": "uint16_t",
+    "int4": "int8_t",
+    "int8": "int8_t",
+    "uint8": "uint8_t",
+    "int16": "int16_t",
+    "uint16": "uint16_t",
+    "int32": "int32_t",
+    "uint32": "uint32_t",
+    "int64": "int64_t",
+    "bool": "uint8_t",
+}
+
+Default = TypeVar("Default", bound=Option)
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A constant array that a kernel reads; its dtype decides the C type."""
+
+    values: Array
+    memory: Literal["flash", "sram"] = "flash"
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """Working memory of one step, in bytes; undefined when the step begins."""
+
+    bytes: int
+
+
+@dataclass(frozen=True, eq=False)
+class Operand:
+    """A pointer parameter of a kernel's function.
+
+    Attributes:
+        name: as the body calls it.
+        what: a tensor's index, a constant table, or scratch memory.
+        c_type: what it points to, with `const` where it is only read.
+    """
+
+    name: str
+    what: int | Table | Scratch
+    c_type: str
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """How far a step's output may lie over an input that dies with the step.
+
+    "forward": the output is written from its first byte on, and may start at most `slack` bytes
+    after the input does (negative: at least that many bytes before it). "backward": it is written
+    from its last byte on, and must end at least `slack` bytes after the input ends.
+    """
+
+    direction: Literal["forward", "backward"] = "forward"
+    slack: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """A step as C.
+
+    Attributes:
+        headers: the files of `kernels/` that `body` needs ("port.h" comes by itself).
+        body: statements that use the operands' names; all else is a constant.
+        operands: the function's parameters.
+        overlaps: input tensor → where the output may lie over it.
+        aliases: output tensor → (input tensor, byte offset): they are the same memory and the step
+            does nothing; then `body` is empty.
+    """
+
+    headers: tuple[str, ...] = ()
+    body: str = ""
+    operands: tuple[Operand, ...] = ()
+    overlaps: Mapping[int, Overlap] = field(default_factory=dict)
+    aliases: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Site:
+    """A step at its place in the graph."""
+
+    graph: Graph
+    step: Step
+
+    @property
+    def op(self) -> Op:
+        """The op that computes; the others of the step work on its results."""
+        return self.graph.ops[self.step.ops[0]]
+
+    @property
+    def fused(self) -> tuple[Op, ...]:
+        """The ops that work on the results of `op`, in order."""
+        return tuple(self.graph.ops[index] for index in self.step.ops[1:])
+
+    @property
+    def output_index(self) -> int:
+        """The tensor that the step leaves behind."""
+        return self.graph.ops[self.step.ops[-1]].outputs[0]
+
+    @property
+    def output(self) -> Tensor:
+        """The tensor that the step leaves behind."""
+        return self.graph.tensors[self.output_index]
+
+    def has_input(self, position: int) -> bool:
+        """Whether an optional input is there."""
+        return position < len(self.op.inputs) and self.op.inputs[position] >= 0
+
+    def input(self, position: int = 0) -> Tensor:
+        """The tensor at one input of `op`."""
+        return self.graph.tensors[self.op.inputs[position]]
+
+    def constant(self, position: int) -> Array:
+        """The values of an input that must be constant."""
+        data = self.input(position).data
+        return self.refuse(f"input {position} is not constant") if data is None else data
+
+    def option(self, name: str, default: Default) -> Default:
+        """An option of `op`, of the type of its default."""
+        return self.op.options.get(name, default)  # type: ignore[return-value]
+
+    @property
+    def arithmetic(self) -> str:
+        """The key under which an emitter for this op is registered, beside its kind.
+
+        The dtype of the first input, except "hybrid" (float32 input, int8 weights) and "float16"
+        (float32 input, weights stored as float16).
+        """
+        dtype = self.input(0).dtype
+        if dtype == "float32" and self.has_input(1):
+            weights = self.input(1)
+            if weights.data is not None and weights.dtype == "int8":
+                return "hybrid"
+            if weights.data is not None and weights.dtype == "float16":
+                return "float16"
+        return dtype
+
+    @property
+    def place(self) -> str:
+        """The op and where it stands, for messages."""
+        name = self.graph.tensors[self.op.outputs[0]].name
+        return f"op {self.step.ops[0]} {self.op.kind} ({name!r})"
+
+    def refuse(self, why: str) -> NoReturn:
+        """Raise `UnsupportedOp` for this op."""
+        raise UnsupportedOp(f"{self.place}: {why}")
+
+    def reads(self, name: str, position: int = 0) -> Operand:
+        """A pointer to an input of `op`; a constant input becomes a table."""
+        return self.reads_tensor(name, self.op.inputs[position])
+
+    def reads_tensor(self, name: str, index: int) -> Operand:
+        """A pointer to any tensor that the step reads."""
+        tensor = self.graph.tensors[index]
+        if tensor.data is not None:
+            return table(name, tensor.data, self.step.weights_in)
+        return Operand(name, index, f"const {c_type(tensor.dtype)}")
+
+    def writes(self, name: str = "y", position: int | None = None) -> Operand:
+        """A pointer to the step's output, or to one of several outputs of `op`."""
+        index = self.output_index if position is None else self.op.outputs[position]
+        return Operand(name, index, c_type(self.graph.tensors[index].dtype))
+
+
+Emit = Callable[[Site], Kernel]
+
+
+def c_type(dtype: DType | str) -> str:
+    """The C element type of a stored dtype."""
+    return C_TYPE[dtype]
+
+
+def table(name: str, values: Array, memory: Literal["flash", "sram"] = "flash") -> Operand:
+    """A pointer to constants; word-aligned, row-major."""
+    array = np.ascontiguousarray(values)
+    return Operand(name, Table(array, memory), f"const {c_type(str(array.dtype))}")
+
+
+def scratch(name: str, bytes_: int, c_type: str = "uint8_t") -> Operand:
+    """A pointer to `bytes_` of working memory."""
+    return Operand(name, Scratch(bytes_), c_type)
+
+
+def initializer(**fields: int | str) -> str:
+    """A C99 designated initializer, for the parameter structs of the kernels."""
+    return "{" + ", ".join(f".{name} = {value}" for name, value in fields.items()) + "}"

@@ -1,0 +1,30 @@
+// Sums of two tensors of one shape.
+#ifndef AT_ADD_H
+#define AT_ADD_H
+
+#include "port.h"
+
+// How two int8 addends reach a common scale, and how their sum reaches the output's.
+typedef struct {
+  int32_t a_zero, a_multiplier, a_shift;  // zero: minus the zero-point
+  int32_t b_zero, b_multiplier, b_shift;
+  int32_t multiplier, shift, out_zero;
+  int32_t low, high;
+} at_sum_s8;
+
+AT_INLINE int32_t at_sum_of_s8(int32_t a, int32_t b, at_sum_s8 q) {
+  const int32_t sum = at_rescale((a + q.a_zero) * (1 << 20), q.a_multiplier, q.a_shift) +
+                      at_rescale((b + q.b_zero) * (1 << 20), q.b_multiplier, q.b_shift);
+  return at_clamp(at_rescale(sum, q.multiplier, q.shift) + q.out_zero, q.low, q.high);
+}
+
+AT_INLINE void at_add_s8(const int8_t *a, const int8_t *b, int8_t *y, int32_t size, at_sum_s8 q) {
+  for (int32_t i = 0; i < size; i++) y[i] = (int8_t)at_sum_of_s8(a[i], b[i], q);
+}
+
+AT_INLINE void at_add_f32(const float *a, const float *b, float *y, int32_t size, float low,
+                          float high) {
+  for (int32_t i = 0; i < size; i++) y[i] = at_clampf(a[i] + b[i], low, high);
+}
+
+#endif

@@ -1,0 +1,71 @@
+// Convolution, int8, computed as it is defined. Depthwise is the case of one input channel a group.
+#ifndef AT_CONV_S8_H
+#define AT_CONV_S8_H
+
+#include "window.h"
+
+typedef struct {
+  int32_t zero;       // what to add to an input: minus its zero-point
+  int32_t out_zero;   // zero-point of the output
+  int32_t low, high;  // activation
+} at_range_s8;
+
+// x is (in_h, in_w, in_c), y is (out_h, out_w, out_c), w is (out_c, k_h, k_w, in_c / groups);
+// output channel k reads the input channels of group k / (out_c / groups).
+AT_INLINE void at_conv_s8(const int8_t *x, const int8_t *w, const int32_t *bias,
+                          const int32_t *multiplier, const int8_t *shift, int8_t *y, at_window s,
+                          int32_t groups, at_range_s8 q) {
+  const int32_t depth = s.in_c / groups, per_group = s.out_c / groups;
+  for (int32_t r = 0; r < s.out_h; r++) {
+    const int32_t top = r * s.stride_h - s.pad_top;
+    const int32_t i0 = at_first_tap(top, s.step_h);
+    const int32_t i1 = at_end_tap(top, s.step_h, s.in_h, s.k_h);
+    for (int32_t c = 0; c < s.out_w; c++) {
+      const int32_t left = c * s.stride_w - s.pad_left;
+      const int32_t j0 = at_first_tap(left, s.step_w);
+      const int32_t j1 = at_end_tap(left, s.step_w, s.in_w, s.k_w);
+      for (int32_t k = 0; k < s.out_c; k++) {
+        int32_t acc = bias[k];
+        for (int32_t i = i0; i < i1; i++) {
+          for (int32_t j = j0; j < j1; j++) {
+            const int8_t *xp = x + ((top + i * s.step_h) * s.in_w + left + j * s.step_w) * s.in_c +
+                               k / per_group * depth;
+            const int8_t *wp = w + ((k * s.k_h + i) * s.k_w + j) * depth;
+            for (int32_t d = 0; d < depth; d++) acc += (xp[d] + q.zero) * wp[d];
+          }
+        }
+        acc = at_rescale(acc, multiplier[k], shift[k]) + q.out_zero;
+        *y++ = (int8_t)at_clamp(acc, q.low, q.high);
+      }
+    }
+  }
+}
+
+// The same with w as (k_h, k_w, out_c): output channel k reads input channel k / multiple alone.
+AT_INLINE void at_depthwise_s8(const int8_t *x, const int8_t *w, const int32_t *bias,
+                               const int32_t *multiplier, const int8_t *shift, int8_t *y,
+                               at_window s, int32_t multiple, at_range_s8 q) {
+  for (int32_t r = 0; r < s.out_h; r++) {
+    const int32_t top = r * s.stride_h - s.pad_top;
+    const int32_t i0 = at_first_tap(top, s.step_h);
+    const int32_t i1 = at_end_tap(top, s.step_h, s.in_h, s.k_h);
+    for (int32_t c = 0; c < s.out_w; c++) {
+      const int32_t left = c * s.stride_w - s.pad_left;
+      const int32_t j0 = at_first_tap(left, s.step_w);
+      const int32_t j1 = at_end_tap(left, s.step_w, s.in_w, s.k_w);
+      for (int32_t k = 0; k < s.out_c; k++) {
+        int32_t acc = bias[k];
+        for (int32_t i = i0; i < i1; i++) {
+          for (int32_t j = j0; j < j1; j++) {
+            const int32_t at = (top + i * s.step_h) * s.in_w + left + j * s.step_w;
+            acc += (x[at * s.in_c + k / multiple] + q.zero) * w[(i * s.k_w + j) * s.out_c + k];
+          }
+        }
+        acc = at_rescale(acc, multiplier[k], shift[k]) + q.out_zero;
+        *y++ = (int8_t)at_clamp(acc, q.low, q.high);
+      }
+    }
+  }
+}
+
+#endif

@@ -1,0 +1,207 @@
+// What differs between cores and compilers, in one place. With the DSP extension each `at_` function
+// is one instruction; elsewhere it is plain C with the same result, bit for bit.
+#ifndef AT_PORT_H
+#define AT_PORT_H
+
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define AT_INLINE static inline __attribute__((always_inline, unused))
+#define AT_STEP static __attribute__((noinline))
+#define AT_ARENA __attribute__((aligned(16)))
+#define AT_WORD_ALIGNED __attribute__((aligned(4)))
+#define AT_INFINITY __builtin_inff()
+#define AT_NAN __builtin_nanf("")
+#define at_copy __builtin_memcpy
+#define at_fill __builtin_memset
+#define at_exp __builtin_expf
+#define at_tanh __builtin_tanhf
+#define at_sqrt __builtin_sqrtf
+#define at_round __builtin_roundf
+#else
+#include <math.h>
+#include <string.h>
+#define AT_INLINE static inline
+#define AT_STEP static
+#define AT_ARENA
+#define AT_WORD_ALIGNED
+#define AT_INFINITY INFINITY
+#define AT_NAN NAN
+#define at_copy memcpy
+#define at_fill memset
+#define at_exp expf
+#define at_tanh tanhf
+#define at_sqrt sqrtf
+#define at_round roundf
+#endif
+
+// The DSP extension of Armv7E-M and Armv8-M Mainline (Cortex-M4, M7, M33).
+#if defined(__ARM_FEATURE_DSP) && __ARM_FEATURE_DSP && defined(__GNUC__)
+#define AT_DSP 1
+#else
+#define AT_DSP 0
+#endif
+
+AT_INLINE int32_t at_min(int32_t a, int32_t b) { return a < b ? a : b; }
+AT_INLINE int32_t at_max(int32_t a, int32_t b) { return a > b ? a : b; }
+AT_INLINE int32_t at_clamp(int32_t x, int32_t low, int32_t high) {
+  return at_min(at_max(x, low), high);
+}
+AT_INLINE float at_clampf(float x, float low, float high) {
+  float above = x < low ? low : x;
+  return above > high ? high : above;
+}
+
+// A word from an address that need not be word-aligned; the core's LDR does it.
+AT_INLINE uint32_t at_word(const void *p) {
+  uint32_t word;
+  at_copy(&word, p, sizeof word);
+  return word;
+}
+AT_INLINE void at_put_word(void *p, uint32_t word) { at_copy(p, &word, sizeof word); }
+
+AT_INLINE int32_t at_low(uint32_t pair) { return (int16_t)(uint16_t)pair; }
+AT_INLINE int32_t at_high(uint32_t pair) { return (int16_t)(uint16_t)(pair >> 16); }
+AT_INLINE uint32_t at_pair(int32_t low, int32_t high) {
+  return ((uint32_t)low & 0xffffu) | ((uint32_t)high << 16);
+}
+
+// The arithmetic below wraps like the core's registers do.
+AT_INLINE int32_t at_add(int32_t a, int32_t b) { return (int32_t)((uint32_t)a + (uint32_t)b); }
+AT_INLINE int32_t at_sub(int32_t a, int32_t b) { return (int32_t)((uint32_t)a - (uint32_t)b); }
+
+#if AT_DSP
+#define AT_ASM2(name, op)                                                  \
+  AT_INLINE int32_t name(int32_t a, int32_t b) {                           \
+    int32_t d;                                                             \
+    __asm__(op " %0, %1, %2" : "=r"(d) : "r"(a), "r"(b));                  \
+    return d;                                                              \
+  }
+// high word of a·b, rounded
+AT_ASM2(at_mul_high, "smmulr")
+#undef AT_ASM2
+
+// a + high word of b·c, rounded
+AT_INLINE int32_t at_mul_high_add(int32_t a, int32_t b, int32_t c) {
+  int32_t d;
+  __asm__("smmlar %0, %1, %2, %3" : "=r"(d) : "r"(b), "r"(c), "r"(a));
+  return d;
+}
+// acc + x.low·w.low + x.high·w.high
+AT_INLINE int32_t at_dual_mac(uint32_t x, uint32_t w, int32_t acc) {
+  int32_t d;
+  __asm__("smlad %0, %1, %2, %3" : "=r"(d) : "r"(x), "r"(w), "r"(acc));
+  return d;
+}
+AT_INLINE int32_t at_dual_mul(uint32_t x, uint32_t w) {
+  int32_t d;
+  __asm__("smuad %0, %1, %2" : "=r"(d) : "r"(x), "r"(w));
+  return d;
+}
+#define AT_HALF_MAC(name, op)                                                \
+  AT_INLINE int32_t name(uint32_t x, uint32_t w, int32_t acc) {              \
+    int32_t d;                                                               \
+    __asm__(op " %0, %1, %2, %3" : "=r"(d) : "r"(x), "r"(w), "r"(acc));      \
+    return d;                                                                \
+  }
+AT_HALF_MAC(at_mac_ll, "smlabb")
+AT_HALF_MAC(at_mac_lh, "smlabt")
+AT_HALF_MAC(at_mac_hl, "smlatb")
+AT_HALF_MAC(at_mac_hh, "smlatt")
+#undef AT_HALF_MAC
+// Bytes 0 and 2 (even) or 1 and 3 (odd) of a word of int8 as a pair of int16.
+AT_INLINE uint32_t at_even_bytes(uint32_t bytes) {
+  uint32_t d;
+  __asm__("sxtb16 %0, %1" : "=r"(d) : "r"(bytes));
+  return d;
+}
+AT_INLINE uint32_t at_odd_bytes(uint32_t bytes) {
+  uint32_t d;
+  __asm__("sxtb16 %0, %1, ror #8" : "=r"(d) : "r"(bytes));
+  return d;
+}
+// (low of a, low of b) and (high of a, high of b)
+AT_INLINE uint32_t at_pack_low(uint32_t a, uint32_t b) {
+  uint32_t d;
+  __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(d) : "r"(a), "r"(b));
+  return d;
+}
+AT_INLINE uint32_t at_pack_high(uint32_t a, uint32_t b) {
+  uint32_t d;
+  __asm__("pkhtb %0, %1, %2, asr #16" : "=r"(d) : "r"(b), "r"(a));
+  return d;
+}
+AT_INLINE uint32_t at_add_pairs(uint32_t a, uint32_t b) {
+  uint32_t d;
+  __asm__("sadd16 %0, %1, %2" : "=r"(d) : "r"(a), "r"(b));
+  return d;
+}
+AT_INLINE uint32_t at_sub_pairs(uint32_t a, uint32_t b) {
+  uint32_t d;
+  __asm__("ssub16 %0, %1, %2" : "=r"(d) : "r"(a), "r"(b));
+  return d;
+}
+// x clamped to [-128, 127]
+AT_INLINE int32_t at_saturate8(int32_t x) {
+  int32_t d;
+  __asm__("ssat %0, #8, %1" : "=r"(d) : "r"(x));
+  return d;
+}
+#else
+AT_INLINE int32_t at_mul_high(int32_t a, int32_t b) {
+  return (int32_t)(((int64_t)a * b + 0x80000000LL) >> 32);
+}
+AT_INLINE int32_t at_mul_high_add(int32_t a, int32_t b, int32_t c) {
+  return at_add(a, at_mul_high(b, c));
+}
+AT_INLINE int32_t at_dual_mul(uint32_t x, uint32_t w) {
+  return at_add(at_low(x) * at_low(w), at_high(x) * at_high(w));
+}
+AT_INLINE int32_t at_dual_mac(uint32_t x, uint32_t w, int32_t acc) {
+  return at_add(acc, at_dual_mul(x, w));
+}
+AT_INLINE int32_t at_mac_ll(uint32_t x, uint32_t w, int32_t acc) {
+  return at_add(acc, at_low(x) * at_low(w));
+}
+AT_INLINE int32_t at_mac_lh(uint32_t x, uint32_t w, int32_t acc) {
+  return at_add(acc, at_low(x) * at_high(w));
+}
+AT_INLINE int32_t at_mac_hl(uint32_t x, uint32_t w, int32_t acc) {
+  return at_add(acc, at_high(x) * at_low(w));
+}
+AT_INLINE int32_t at_mac_hh(uint32_t x, uint32_t w, int32_t acc) {
+  return at_add(acc, at_high(x) * at_high(w));
+}
+AT_INLINE uint32_t at_even_bytes(uint32_t bytes) {
+  return at_pair((int8_t)(uint8_t)bytes, (int8_t)(uint8_t)(bytes >> 16));
+}
+AT_INLINE uint32_t at_odd_bytes(uint32_t bytes) { return at_even_bytes(bytes >> 8); }
+AT_INLINE uint32_t at_pack_low(uint32_t a, uint32_t b) { return (a & 0xffffu) | (b << 16); }
+AT_INLINE uint32_t at_pack_high(uint32_t a, uint32_t b) {
+  return (a >> 16) | (b & 0xffff0000u);
+}
+AT_INLINE uint32_t at_add_pairs(uint32_t a, uint32_t b) {
+  return at_pair(at_low(a) + at_low(b), at_high(a) + at_high(b));
+}
+AT_INLINE uint32_t at_sub_pairs(uint32_t a, uint32_t b) {
+  return at_pair(at_low(a) - at_low(b), at_high(a) - at_high(b));
+}
+AT_INLINE int32_t at_saturate8(int32_t x) { return at_clamp(x, -128, 127); }
+#endif
+
+// x / 2^shift, rounded to the nearest; halves go away from zero. 0 <= shift <= 31.
+AT_INLINE int32_t at_round_shift(int32_t x, int32_t shift) {
+  const int32_t mask = (int32_t)((1u << shift) - 1u);
+  return (x >> shift) + ((x & mask) > (mask >> 1) + (x < 0));
+}
+
+// x · multiplier · 2^(shift - 31), rounded after the multiplication and after the shift, as
+// TensorFlow Lite Micro does it. multiplier >= 0, -31 <= shift.
+AT_INLINE int32_t at_rescale(int32_t x, int32_t multiplier, int32_t shift) {
+  const int32_t left = at_max(shift, 0);
+  const int32_t wide = (int32_t)((uint32_t)x << left);
+  const int32_t high = (int32_t)(((int64_t)wide * multiplier + (1 << 30)) >> 31);
+  return at_round_shift(high, at_max(-shift, 0));
+}
+
+#endif

@@ -1,0 +1,41 @@
+"""Every op that the engine computes: (kind, arithmetic) → the function that writes its kernel.
+
+`Site.arithmetic` says which arithmetic an op of a graph has.
+"""
+
+from __future__ import annotations
+
+from autotiny.engine.kernel import Emit
+from autotiny.engine.ops import add, convolution, dense, pooling, quantization, reduction, shape
+from autotiny.engine.ops import softmax as softmax_
+
+EMITTERS: dict[tuple[str, str], Emit] = {
+    ("CONV_2D", "int8"): convolution.conv_int8,
+    ("CONV_2D", "float32"): convolution.conv_float32,
+    ("DEPTHWISE_CONV_2D", "int8"): convolution.depthwise_int8,
+    ("DEPTHWISE_CONV_2D", "float32"): convolution.depthwise_float32,
+    ("FULLY_CONNECTED", "int8"): dense.dense_int8,
+    ("FULLY_CONNECTED", "float32"): dense.dense_float32,
+    ("MAX_POOL_2D", "int8"): pooling.max_int8,
+    ("MAX_POOL_2D", "float32"): pooling.max_float32,
+    ("AVERAGE_POOL_2D", "int8"): pooling.average_int8,
+    ("AVERAGE_POOL_2D", "float32"): pooling.average_float32,
+    ("MEAN", "int8"): reduction.mean_int8,
+    ("MEAN", "float32"): reduction.mean_float32,
+    ("ADD", "int8"): add.add_int8,
+    ("ADD", "float32"): add.add_float32,
+    ("SOFTMAX", "int8"): softmax_.softmax_int8,
+    ("SOFTMAX", "float32"): softmax_.softmax_float32,
+    ("QUANTIZE", "float32"): quantization.quantize,
+    ("QUANTIZE", "int8"): quantization.requantize,
+    ("QUANTIZE", "uint8"): quantization.requantize,
+    ("QUANTIZE", "int16"): quantization.requantize,
+    ("DEQUANTIZE", "int8"): quantization.dequantize,
+    ("DEQUANTIZE", "uint8"): quantization.dequantize,
+    ("DEQUANTIZE", "int16"): quantization.dequantize,
+    **{
+        (kind, dtype): shape.alias
+        for kind in ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
+        for dtype in ("int8", "uint8", "int16", "int32", "int64", "float32", "bool")
+    },
+}

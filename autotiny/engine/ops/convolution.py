@@ -1,0 +1,119 @@
+"""CONV_2D and DEPTHWISE_CONV_2D, as they are defined; the fast ways stand in files of their own."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from autotiny.engine.fixed_point import FLOAT_RANGE, activation_range, quantized_multiplier
+from autotiny.engine.kernel import Kernel, Operand, Site, initializer, table
+from autotiny.engine.ops.shape import window, window_struct
+from autotiny.graph import Array, Quantization
+
+
+def quantization_of(site: Site, position: int | None) -> Quantization:
+    """The quantization of an input, or of the output of `op` (None); refused if there is none."""
+    tensor = site.graph.tensors[site.op.outputs[0]] if position is None else site.input(position)
+    return tensor.quantization or site.refuse(f"tensor {tensor.name!r} has no quantization")
+
+
+def multipliers(site: Site, channels: int) -> tuple[Array, Array]:
+    """(multiplier, shift) of each output channel: input scale × weight scale ÷ output scale."""
+    x, w, y = (quantization_of(site, which) for which in (0, 1, None))
+    scales = w.scales if len(w.scales) > 1 else w.scales * channels
+    pairs = [quantized_multiplier(x.scale * scale / y.scale) for scale in scales]
+    return (
+        np.array([m for m, _ in pairs], np.int32),
+        np.array([s for _, s in pairs], np.int8),
+    )
+
+
+def biases(site: Site, channels: int) -> Array:
+    """The bias of each output channel, zeros if the op has none."""
+    if site.has_input(2):
+        return site.constant(2).reshape(-1)
+    return np.zeros(channels, np.float32 if site.input(0).dtype == "float32" else np.int32)
+
+
+def bounds_int8(site: Site) -> dict[str, int]:
+    """The fields of `at_range_s8`."""
+    x, y = quantization_of(site, 0), quantization_of(site, None)
+    low, high = activation_range(site.option("fused_activation_function", "NONE"), y, "int8")
+    return {"zero": -x.zero_point, "out_zero": y.zero_point, "low": low, "high": high}
+
+
+def bounds_float32(site: Site) -> str:
+    """The two C constants between which the fused activation clamps."""
+    return ", ".join(FLOAT_RANGE[site.option("fused_activation_function", "NONE")])
+
+
+def _groups(site: Site) -> int:
+    in_c, depth = site.input(0).shape[3], site.input(1).shape[3]
+    if in_c % depth or site.input(1).shape[0] % (in_c // depth):
+        site.refuse(f"{in_c} input channels do not fall into groups of {depth}")
+    return in_c // depth
+
+
+def _multiple(site: Site) -> int:
+    in_c, out_c = site.input(0).shape[3], site.input(1).shape[3]
+    if out_c % in_c:
+        site.refuse(f"{out_c} output channels are no multiple of {in_c} input channels")
+    return out_c // in_c
+
+
+def requantization(site: Site, channels: int) -> tuple[Operand, Operand, Operand]:
+    """The operands bias, multiplier and shift, one value a channel each."""
+    multiplier, shift = multipliers(site, channels)
+    place = site.step.weights_in
+    return (
+        table("bias", biases(site, channels), place),
+        table("multiplier", multiplier, place),
+        table("shift", shift, place),
+    )
+
+
+def conv_int8(site: Site) -> Kernel:
+    """CONV_2D on int8, with a scale for each output channel."""
+    out_c, k_h, k_w, _ = site.input(1).shape
+    shape = window(site, k_h, k_w)
+    body = (
+        f"at_conv_s8(x, w, bias, multiplier, shift, y, {window_struct(shape)}, {_groups(site)},\n"
+        f"           (at_range_s8){initializer(**bounds_int8(site))});"
+    )
+    operands = (site.reads("x"), site.reads("w", 1), *requantization(site, out_c), site.writes())
+    return Kernel(("conv_s8.h",), body, operands)
+
+
+def depthwise_int8(site: Site) -> Kernel:
+    """DEPTHWISE_CONV_2D on int8, with a scale for each output channel."""
+    _, k_h, k_w, out_c = site.input(1).shape
+    shape = window(site, k_h, k_w)
+    body = (
+        f"at_depthwise_s8(x, w, bias, multiplier, shift, y, {window_struct(shape)},\n"
+        f"                {_multiple(site)}, (at_range_s8){initializer(**bounds_int8(site))});"
+    )
+    operands = (site.reads("x"), site.reads("w", 1), *requantization(site, out_c), site.writes())
+    return Kernel(("conv_s8.h",), body, operands)
+
+
+def conv_float32(site: Site) -> Kernel:
+    """CONV_2D on float32."""
+    out_c, k_h, k_w, _ = site.input(1).shape
+    shape = window(site, k_h, k_w)
+    body = (
+        f"at_conv_f32(x, w, bias, y, {window_struct(shape)}, {_groups(site)},\n"
+        f"            {bounds_float32(site)});"
+    )
+    bias = table("bias", biases(site, out_c), site.step.weights_in)
+    return Kernel(("conv_f32.h",), body, (site.reads("x"), site.reads("w", 1), bias, site.writes()))
+
+
+def depthwise_float32(site: Site) -> Kernel:
+    """DEPTHWISE_CONV_2D on float32."""
+    _, k_h, k_w, out_c = site.input(1).shape
+    shape = window(site, k_h, k_w)
+    body = (
+        f"at_depthwise_f32(x, w, bias, y, {window_struct(shape)}, {_multiple(site)},\n"
+        f"                 {bounds_float32(site)});"
+    )
+    bias = table("bias", biases(site, out_c), site.step.weights_in)
+    return Kernel(("conv_f32.h",), body, (site.reads("x"), site.reads("w", 1), bias, site.writes()))

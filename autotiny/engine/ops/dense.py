@@ -1,0 +1,62 @@
+"""FULLY_CONNECTED, as it is defined."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from autotiny.engine.fixed_point import quantized_multiplier
+from autotiny.engine.kernel import Kernel, Site, initializer, table
+from autotiny.engine.ops.convolution import (
+    biases,
+    bounds_float32,
+    bounds_int8,
+    quantization_of,
+    requantization,
+)
+
+
+def dense_shape(site: Site) -> tuple[int, int, int]:
+    """(rows, depth, out): the input as a matrix, and the number of outputs."""
+    out, depth = site.input(1).shape
+    size = site.input(0).size
+    if size % depth:
+        site.refuse(f"{size} inputs do not fill rows of {depth}")
+    return size // depth, depth, out
+
+
+def tensor_multiplier(site: Site) -> tuple[int, int]:
+    """(multiplier, shift) where one scale holds for all weights.
+
+    TensorFlow Lite multiplies the two input scales in float32 here, unlike for convolutions.
+    """
+    x, w, y = (quantization_of(site, which) for which in (0, 1, None))
+    product = float(np.float32(x.scale) * np.float32(w.scale))
+    return quantized_multiplier(product / float(np.float32(y.scale)))
+
+
+def dense_int8(site: Site) -> Kernel:
+    """FULLY_CONNECTED on int8, with one scale for all weights or one for each output."""
+    rows, depth, out = dense_shape(site)
+    bounds = f"(at_range_s8){initializer(**bounds_int8(site))}"
+    if len(quantization_of(site, 1).scales) > 1:
+        body = (
+            f"at_dense_per_channel_s8(x, w, bias, multiplier, shift, y, {rows}, {depth}, {out},\n"
+            f"                        {bounds});"
+        )
+        operands = (site.reads("x"), site.reads("w", 1), *requantization(site, out), site.writes())
+        return Kernel(("dense.h",), body, operands)
+    multiplier, shift = tensor_multiplier(site)
+    body = (
+        f"at_dense_s8(x, w, bias, y, {rows}, {depth}, {out}, {multiplier}, {shift},\n"
+        f"            {bounds});"
+    )
+    bias = table("bias", biases(site, out), site.step.weights_in)
+    return Kernel(("dense.h",), body, (site.reads("x"), site.reads("w", 1), bias, site.writes()))
+
+
+def dense_float32(site: Site) -> Kernel:
+    """FULLY_CONNECTED on float32."""
+    rows, depth, out = dense_shape(site)
+    body = f"at_dense_f32(x, w, bias, y, {rows}, {depth}, {out}, {bounds_float32(site)});"
+    bias = table("bias", biases(site, out), site.step.weights_in)
+    return Kernel(("dense.h",), body, (site.reads("x"), site.reads("w", 1), bias, site.writes()))

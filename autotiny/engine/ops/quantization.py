@@ -1,0 +1,58 @@
+"""QUANTIZE and DEQUANTIZE: between real and stored numbers, and from one scale to another."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from autotiny.engine.fixed_point import INT_RANGE, quantized_multiplier
+from autotiny.engine.kernel import Kernel, Overlap, Site, c_type
+from autotiny.engine.ops.convolution import quantization_of
+
+SUFFIX = {"int8": "s8", "int16": "s16", "uint8": "u8"}
+
+
+def c_float(value: float) -> str:
+    """A C constant that is exactly this float32."""
+    return f"{np.format_float_scientific(np.float32(value), unique=True)}f"
+
+
+def quantize(site: Site) -> Kernel:
+    """QUANTIZE float32 to int8, int16 or uint8."""
+    if site.output.dtype not in SUFFIX:
+        site.refuse(f"float32 to {site.output.dtype} is not computed")
+    y = quantization_of(site, None)
+    body = (
+        f"at_quantize_{SUFFIX[site.output.dtype]}(x, y, {site.output.size}, {c_float(y.scale)}, "
+        f"{y.zero_point});"
+    )
+    # The output is narrower: element i is written at or before the place of input i.
+    return Kernel(
+        ("quantize.h",), body, (site.reads("x"), site.writes()), {site.op.inputs[0]: Overlap()}
+    )
+
+
+def dequantize(site: Site) -> Kernel:
+    """DEQUANTIZE int8, int16 or uint8 to float32."""
+    x = quantization_of(site, 0)
+    body = (
+        f"at_dequantize_{SUFFIX[site.input(0).dtype]}(x, y, {site.output.size}, "
+        f"{c_float(x.scale)}, {x.zero_point});"
+    )
+    return Kernel(("quantize.h",), body, (site.reads("x"), site.writes()))
+
+
+def requantize(site: Site) -> Kernel:
+    """QUANTIZE from one integer type or scale to another."""
+    if site.output.dtype not in INT_RANGE:
+        site.refuse(f"{site.input(0).dtype} to {site.output.dtype} is not computed")
+    x, y = quantization_of(site, 0), quantization_of(site, None)
+    multiplier, shift = quantized_multiplier(x.scale / y.scale)
+    low, high = INT_RANGE[site.output.dtype]
+    body = (
+        f"AT_REQUANTIZE({c_type(site.input(0).dtype)}, {c_type(site.output.dtype)}, x, y, "
+        f"{site.output.size}, {x.zero_point}, {multiplier},\n              {shift}, "
+        f"{y.zero_point}, {low}, {high});"
+    )
+    narrower = site.output.bytes <= site.input(0).bytes
+    overlaps = {site.op.inputs[0]: Overlap()} if narrower else {}
+    return Kernel(("quantize.h",), body, (site.reads("x"), site.writes()), overlaps)

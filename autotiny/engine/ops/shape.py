@@ -1,0 +1,58 @@
+"""Ops that only rename a shape: the output is the input's memory."""
+
+from __future__ import annotations
+
+from autotiny.engine.kernel import Kernel, Site, initializer
+
+
+def alias(site: Site) -> Kernel:
+    """RESHAPE, SQUEEZE, EXPAND_DIMS: the same bytes under another shape."""
+    source, result = site.input(0), site.output
+    if source.size != result.size or source.dtype != result.dtype:
+        site.refuse(f"{source.shape} does not become {result.shape}")
+    feeds_out = site.output_index in site.graph.outputs
+    if source.data is not None or (feeds_out and site.op.inputs[0] in site.graph.inputs):
+        body = f"at_copy(y, x, {result.bytes}u);"
+        return Kernel(body=body, operands=(site.reads("x"), site.writes()))
+    return Kernel(aliases={site.output_index: (site.op.inputs[0], 0)})
+
+
+def padding_before(size: int, out: int, window: int, stride: int, step: int, padding: str) -> int:
+    """Rows or columns of padding before the first; the rest of an odd number stands behind."""
+    if padding == "VALID":
+        return 0
+    return max((out - 1) * stride + (window - 1) * step + 1 - size, 0) // 2
+
+
+def window(site: Site, k_h: int, k_w: int) -> dict[str, int]:
+    """The fields of `at_window` for a convolution or pooling over (1, H, W, C) with this window."""
+    x, y = site.input(0), site.output if not site.fused else site.graph.tensors[site.op.outputs[0]]
+    if len(x.shape) != 4 or x.shape[0] != 1:
+        site.refuse(f"its input is {x.shape}; only (1, height, width, channels) is computed")
+    stride_h, stride_w = site.option("stride_h", 1), site.option("stride_w", 1)
+    step_h = site.option("dilation_h_factor", 1)
+    step_w = site.option("dilation_w_factor", 1)
+    padding = site.option("padding", "VALID")
+    _, in_h, in_w, in_c = x.shape
+    _, out_h, out_w, out_c = y.shape
+    return {
+        "in_h": in_h,
+        "in_w": in_w,
+        "in_c": in_c,
+        "out_h": out_h,
+        "out_w": out_w,
+        "out_c": out_c,
+        "k_h": k_h,
+        "k_w": k_w,
+        "stride_h": stride_h,
+        "stride_w": stride_w,
+        "step_h": step_h,
+        "step_w": step_w,
+        "pad_top": padding_before(in_h, out_h, k_h, stride_h, step_h, padding),
+        "pad_left": padding_before(in_w, out_w, k_w, stride_w, step_w, padding),
+    }
+
+
+def window_struct(fields: dict[str, int]) -> str:
+    """The C value of an `at_window`."""
+    return f"(at_window){initializer(**fields)}"

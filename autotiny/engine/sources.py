@@ -1,0 +1,44 @@
+"""What the engine hands over: C sources, and where inputs and outputs lie in the arena."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from autotiny.graph import DType, Quantization
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output of the network inside the arena; `offset` counts bytes."""
+
+    name: str
+    offset: int
+    shape: tuple[int, ...]
+    dtype: DType
+    quantization: Quantization | None = None
+
+
+@dataclass(frozen=True)
+class Sources:
+    """A network as C.
+
+    Attributes:
+        name: prefix of every global symbol and macro.
+        files: file name to text; the header, the program, the constants, the kernels used.
+        inputs: in the order of the graph.
+        outputs: in the order of the graph.
+        arena_bytes: working memory, ports and scratch included.
+        weights_bytes: all constant arrays.
+        steps: one label a step, in the order in which `model_run` calls them.
+        step_weights_bytes: constants each step reads; a shared array counts at its first reader.
+    """
+
+    name: str
+    files: Mapping[str, str]
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    arena_bytes: int
+    weights_bytes: int
+    steps: tuple[str, ...]
+    step_weights_bytes: tuple[int, ...]

@@ -1,0 +1,47 @@
+"""The arena: nothing that lives at the same time overlaps, and little is wasted."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autotiny.engine.kernel import Overlap
+from autotiny.engine.memory import Buffer, plan
+
+buffers = st.builds(
+    lambda size, first, length: Buffer(size, first, first + length),
+    st.integers(1, 5000),
+    st.integers(0, 12),
+    st.integers(0, 4),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(buffers, min_size=1, max_size=16))
+def test_buffers_that_live_together_do_not_overlap(found: list[Buffer]) -> None:
+    placed = plan(found, {})
+    for i, one in enumerate(found):
+        for j, other in enumerate(found[:i]):
+            if one.first <= other.last and other.first <= one.last:
+                a, b = placed.offsets[i], placed.offsets[j]
+                assert a + one.bytes <= b or b + other.bytes <= a
+
+
+def test_a_chain_takes_its_two_largest_neighbours() -> None:
+    sizes = [784, 8112, 2028, 12, 4096, 4000]
+    chain = [Buffer(size, step, step + 1) for step, size in enumerate(sizes)]
+    assert plan(chain, {}).bytes == 2028 + 8112
+
+
+def test_an_output_may_run_over_its_input() -> None:
+    placed = plan([Buffer(8000, 0, 1), Buffer(8000, 1, 2)], {(0, 1): Overlap()})
+    assert placed.bytes == 8000
+    placed = plan([Buffer(8000, 0, 1), Buffer(8000, 1, 2)], {(0, 1): Overlap(slack=-320)})
+    assert placed.bytes == 8320
+    assert placed.offsets[1] <= placed.offsets[0] - 320
+
+
+def test_a_growing_output_is_written_from_its_end() -> None:
+    placed = plan([Buffer(1000, 0, 1), Buffer(4000, 1, 2)], {(0, 1): Overlap("backward", 64)})
+    assert placed.bytes == 4000
+    assert placed.offsets[1] + 4000 >= placed.offsets[0] + 1000 + 64
