@@ -326,20 +326,19 @@ def mutants(models: list[bytes], count: int, seed: int) -> Iterator[bytes]:
             # Structure lies at both ends of a converted file, constants between them.
             low, high = [(0, 2048), (len(data) - 6000, len(data)), (0, len(data))][rng.integers(3)]
             at = int(rng.integers(max(low, 0), min(high, len(data)) - 4))
-            match int(rng.integers(5)):
+            match int(rng.integers(4)):
                 case 0:
                     data[at] ^= 1 << rng.integers(8)
                 case 1:
                     data[at] = rng.integers(256)
                 case 2:
                     data[at : at + 4] = rng.choice(planted)[None].view(np.uint8)
-                case 3:
+                case _:
                     source = int(rng.integers(len(data) - 32))
                     block = data[source : source + int(rng.integers(1, 32))]
                     data[at : at + len(block)] = block[: len(data) - at]
-                case _:
-                    data = data[: max(at, 16)] if rng.integers(8) == 0 else data
-        yield data.tobytes()
+        end = len(data) if rng.integers(8) else int(rng.integers(16, len(data)))
+        yield data[:end].tobytes()
 
 
 def survive(count: int, seed: int) -> dict[str, int]:

@@ -293,7 +293,7 @@ class _Reader:
             raise self.file.invalid(
                 f"{place}: shape {signature} is dynamic; convert the model with a fixed shape"
             )
-        batched = len(tensor.shape) == 4 or (signature and signature[0] == -1)
+        batched = len(tensor.shape) == 4 or (tensor.shape and signature[:1] == [-1])
         if batched and tensor.shape[0] != 1:
             raise self.file.invalid(
                 f"{place}: batch {tensor.shape[0]}; a microcontroller takes one sample at a time: "
