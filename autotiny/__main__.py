@@ -1,0 +1,5 @@
+"""`python -m autotiny`."""
+
+from autotiny.cli import main
+
+main()

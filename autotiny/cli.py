@@ -1,0 +1,605 @@
+"""The command line: each command parses, makes one library call, and prints.
+
+`autotiny --help` must be quick, so whatever is heavy is imported inside the command that needs it.
+"""
+
+from __future__ import annotations
+
+import errno
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from autotiny import __version__
+from autotiny.errors import AutotinyError, UserError
+
+if TYPE_CHECKING:
+    from autotiny.model import Model
+    from autotiny.target import Target
+
+USER_ERROR, OTHER_ERROR, INTERRUPTED = 2, 1, 130
+
+
+class Commands(TyperGroup):
+    """The commands, and the one place that turns errors raised on purpose into exit codes."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; what is no error of ours keeps its traceback."""
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            complain(str(error))
+            raise typer.Exit(USER_ERROR) from None
+        except AutotinyError as error:
+            complain(str(error))
+            raise typer.Exit(OTHER_ERROR) from None
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            place = f" at {error.filename}" if error.filename else ""
+            complain(f"the disk is full{place}; free some space and start the same command again")
+            raise typer.Exit(OTHER_ERROR) from None
+        except KeyboardInterrupt:
+            complain("interrupted")
+            raise typer.Exit(INTERRUPTED) from None
+
+
+def complain(message: str) -> None:
+    """One line on stderr, red where that is a terminal."""
+    # A message that quotes another library may hold line breaks; the promise is one line.
+    line = f"error: {' '.join(message.split())}"
+    typer.secho(line, err=True, fg=typer.colors.RED)
+
+
+def print_json(value: object) -> None:
+    """The only thing that a command with `--json` writes to stdout."""
+    import json
+
+    typer.echo(json.dumps(value, indent=2))
+
+
+def print_tables(*tables: object) -> None:
+    """Tables and lines on stdout, in the width of the terminal."""
+    from autotiny.report import console
+
+    out = console()
+    for item in tables:
+        out.print(item)
+
+
+app = typer.Typer(
+    name="autotiny",
+    cls=Commands,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def examples(*lines: str) -> str:
+    """The end of a help text; the first character keeps the line breaks."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of tables.")]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"autotiny {__version__}")
+        raise typer.Exit
+
+
+@app.callback(
+    epilog=examples(
+        "autotiny search --target stm32f746 --objective latency",
+        "autotiny measure cnn1 --target rp2040",
+        "autotiny targets",
+    )
+)
+def autotiny(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Put a neural network on a microcontroller: search, link, execute, measure."""
+
+
+def complete_target(incomplete: str) -> list[str]:
+    """Names of targets, for the shell."""
+    from autotiny.target import target_names
+
+    return [name for name in target_names() if name.startswith(incomplete)]
+
+
+TargetOption = Annotated[
+    str,
+    typer.Option(
+        "--target", "-t", metavar="NAME",
+        help="Microcontroller: a name that 'autotiny targets' lists, or a .toml file.",
+        autocompletion=complete_target,
+    ),
+]  # fmt: skip
+
+
+def complete_space(incomplete: str) -> list[str]:
+    """Names of search spaces, for the shell."""
+    from autotiny.target import data_folder
+
+    names = sorted(path.stem for path in data_folder("search_spaces").glob("*.toml"))
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def complete_model(incomplete: str) -> list[str]:
+    """Names of built-in networks, for the shell."""
+    from autotiny.model import BUILTIN
+
+    return [name for name in BUILTIN if name.startswith(incomplete)]
+
+
+def complete_data(incomplete: str) -> list[str]:
+    """Names of data sets, for the shell."""
+    from autotiny.dataset import DATASETS
+
+    return [name for name in DATASETS if name.startswith(incomplete)]
+
+
+def complete_objective(incomplete: str) -> list[str]:
+    """Names of objectives, for the shell."""
+    from autotiny.study import OBJECTIVES
+
+    return [name for name in OBJECTIVES if name.startswith(incomplete)]
+
+
+@app.command(
+    epilog=examples(
+        "autotiny search --target stm32f746 --objective latency",
+        "autotiny search -t rp2040 -o size -o latency --trials 100 --jobs 2",
+        "autotiny search -t nrf52840 -m my_model.keras -d my_images/ --timeout 3600",
+        "autotiny search -t my_board.toml -m package.module:build -d samples.npz",
+    )
+)
+def search(
+    target: TargetOption,
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            help="Built-in name, .keras, .h5 or .tflite file, SavedModel folder, or "
+            "package.module:function that builds an untrained network.",
+            autocompletion=complete_model,
+        ),
+    ] = "cnn1",
+    data: Annotated[
+        str,
+        typer.Option(
+            "--data",
+            "-d",
+            metavar="DATA",
+            help="digits, fashion_mnist, mnist, an .npz file, a folder of IDX files, or a folder "
+            "of class folders with images.",
+            autocompletion=complete_data,
+        ),
+    ] = "digits",
+    objective: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--objective",
+            "-o",
+            metavar="NAME",
+            help="latency, size, sram, energy, accuracy or balanced; may be repeated. Accuracy "
+            "always takes part.  [default: latency]",
+            autocompletion=complete_objective,
+        ),
+    ] = None,
+    space: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Search space: a name that 'autotiny spaces' lists, or a .toml file.",
+            autocompletion=complete_space,
+        ),
+    ] = "default",
+    trials: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Sequences to try, those of an earlier run included.  [default: 40]",
+        ),
+    ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="SECONDS", help="Begin no sequence after so long."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Decides everything random.")] = 0,
+    accuracy_drop: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=100,
+            metavar="PERCENT",
+            help="Validation accuracy that the best sequence may lose against the original, in "
+            "percentage points.",
+        ),
+    ] = 1.0,
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Upper limit of each fine-tuning.  [default: 5]"),
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Optuna storage, or a journal file ending in .log.  [default: study.db in --out]",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where results go.  [default: results/<study name>]"),
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Processes that work on the study.")
+    ] = 1,
+    as_json: Json = False,
+) -> None:
+    """Find the best sequences of optimizations.
+
+    Each is linked for the microcontroller and executed; what is better than the rest in accuracy or
+    in what it takes makes the front.
+
+    The same command again continues a study that was interrupted.
+    """
+    from autotiny.report import console
+    from autotiny.target import load_target
+
+    board = load_target(target)  # a misspelt name is told before TensorFlow is loaded
+    from autotiny import study as studies
+    from autotiny.cache import Cache
+    from autotiny.dataset import load_dataset
+    from autotiny.model import load_model
+    from autotiny.report.files import best_point, front_table, study_facts, write_study
+    from autotiny.report.live import SearchView
+    from autotiny.space import load_space
+
+    objectives = objective or ["latency"]
+    studies.wanted_objectives(objectives)
+    drawn = load_space(space)
+    folder = out or Path("results") / studies.default_study_name(model, data, target, objectives)
+    kept = f"finished trials are kept in {storage or folder}; the same command continues"
+    cache = Cache()
+    try:
+        with SearchView(console(stderr=True)) as view:
+            view.stage(f"loading data {data}")
+            samples = load_dataset(data, seed)
+            view.stage(f"loading model {model}; an untrained one is trained first")
+            network = load_model(model, samples, seed=seed, cache=cache)
+            view.stage("searching")
+            result = studies.search(
+                network, samples, board,
+                out=folder, objectives=objectives, space=drawn, timeout=timeout, seed=seed,
+                trials=trials or studies.TRIALS, epochs=epochs or studies.EPOCHS,
+                accuracy_drop=accuracy_drop / 100, storage=storage, jobs=jobs, cache=cache,
+                names=(model, data, target), on_trial=view,
+            )  # fmt: skip
+            view.stage("writing results")
+            paths = write_study(result, folder)
+    except KeyboardInterrupt:
+        complain(f"interrupted; {kept}")
+        raise typer.Exit(INTERRUPTED) from None
+    if as_json:
+        print_json(study_facts(result))
+    elif result.front:
+        best = best_point(result)
+        width = console().width
+        print_tables(front_table(result.front, result.baseline, width=width), "")
+        if best:
+            print_tables(f"best for {objectives[0]}: trial {best.trial}, {best.recipe}")
+        print_tables(f"written to {folder}: {', '.join(path.name for path in paths)}")
+    if result.interrupted:
+        complain(f"interrupted; {kept}")
+        raise typer.Exit(INTERRUPTED)
+    if result.shortfall:
+        raise UserError(
+            f"nothing fits {board.name}: {result.shortfall}; "
+            "choose a larger target, a smaller model or another --space"
+        )
+
+
+@app.command(
+    epilog=examples(
+        "autotiny apply results/cnn1-digits-stm32f746-latency/best.json",
+        "autotiny apply best.json --out firmware/ --json",
+    )
+)
+def apply(
+    recipe: Annotated[Path, typer.Argument(help="A recipe file that a search wrote.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where it goes.  [default: beside the file]")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Rebuild a recipe, byte for byte, and measure it."""
+    from autotiny.recipe import read_recipe
+
+    read_recipe(recipe)  # a broken file is told before TensorFlow is loaded
+    from autotiny import report, study
+    from autotiny.target import load_target
+
+    folder = out or recipe.with_suffix("")
+    with report.console(stderr=True).status(f"applying {recipe}"):
+        applied = study.apply_recipe(recipe, folder)
+    board = load_target(applied.saved.target)
+    if as_json:
+        print_json(
+            {
+                "recipe": str(recipe),
+                "sequence": str(applied.saved.recipe),
+                "target": applied.saved.target,
+                "out": str(folder),
+                "runtimes": list(applied.runtimes),
+                "differences": {
+                    name: {"recorded": recorded, "now": now}
+                    for name, (recorded, now) in applied.differences.items()
+                },
+                **applied.metrics.to_dict(),
+            }
+        )
+        return
+    metrics = applied.metrics
+    print_tables(f"{applied.saved.recipe} on {board.title}", "")
+    print_tables(report.cost_table(metrics.cost, board), "")
+    print_tables(f"accuracy: {100 * metrics.accuracy_validation:.2f} % on validation, "
+                 f"{100 * (metrics.accuracy_test or 0):.2f} % on test")  # fmt: skip
+    print_tables(
+        "every figure is the recorded one"
+        if not applied.differences
+        else f"differs from the record: {', '.join(applied.differences)}"
+    )
+    print_tables(f"written to {folder}: model.tflite, firmware.elf, c/")
+
+
+class Schedule(str, Enum):
+    """How the engine computes a network."""
+
+    fastest = "fastest"
+    smallest = "smallest"
+    balanced = "balanced"
+
+
+ScheduleOption = Annotated[
+    Schedule,
+    typer.Option(help="What the kernels and the memory plan are chosen for."),
+]
+MODEL_HELP = (
+    "Built-in name, .tflite, .keras or .h5 file, SavedModel folder, or package.module:function."
+)
+SeedOption = Annotated[
+    int, typer.Option(min=0, metavar="N", help="Of initial weights and calibration noise.")
+]
+LoweringOption = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="How a network that is no .tflite yet is lowered."),
+]
+
+
+def lowered(name: str, lowering: str, style: str, target: Target, seed: int) -> Model:
+    """A network by name, lowered on seeded noise if it is no `.tflite` yet, with its schedule."""
+    from autotiny.recipe import Recipe, component_named
+
+    step = component_named(lowering)()  # a misspelt name is told before TensorFlow is loaded
+    from autotiny.cache import Cache
+    from autotiny.components import Work
+    from autotiny.dataset import synthetic
+    from autotiny.engine import check_supported, schedule_for
+    from autotiny.model import Level, Model, Program, load_model
+    from autotiny.recipe import apply as apply_recipe
+
+    model = load_model(name, seed=seed)
+    if model.level in (Level.KERAS, Level.GRAPH):
+        work = Work(data=synthetic(model, seed), seed=seed)
+        model = apply_recipe(Recipe((step,)), model, work, Cache()).model
+    graph = model.network
+    check_supported(graph)
+    schedule = schedule_for(graph, style, dsp=target.dsp)
+    return Model(Level.PROGRAM, Program(graph, schedule), model.fingerprint, model.notes)
+
+
+@app.command(
+    epilog=examples(
+        "autotiny measure cnn1 --target stm32f746",
+        "autotiny measure ds_cnn -t rp2040 --schedule smallest",
+        "autotiny measure my_model.tflite -t my_board.toml --json",
+        "autotiny measure my_model.keras -t nrf52840 --lowering int16x8",
+    )
+)
+def measure(
+    model: Annotated[str, typer.Argument(help=MODEL_HELP, autocompletion=complete_model)],
+    target: TargetOption,
+    schedule: ScheduleOption = Schedule.fastest,
+    lowering: LoweringOption = "int8",
+    seed: SeedOption = 0,
+    as_json: Json = False,
+) -> None:
+    """Link a network, execute it, print what it takes.
+
+    A network that is no .tflite yet is lowered with seeded noise for calibration: good for its
+    flash, SRAM and cycles, which hardly depend on the weights.
+    """
+    from autotiny.target import load_target
+
+    board = load_target(target)
+    from autotiny import report
+    from autotiny.cache import Cache
+    from autotiny.evaluate import cost
+
+    with report.console(stderr=True).status(f"measuring {model} on {board.name}"):
+        network = lowered(model, lowering, schedule.value, board, seed)
+        taken = cost(network, board, Cache())
+    if as_json:
+        facts = {"model": model, "target": board.name, "schedule": schedule.value}
+        print_json({**facts, **taken.to_dict()})
+        return
+    print_tables(f"{model} on {board.title}, schedule {schedule.value}", "")
+    print_tables(report.cost_table(taken, board), "", report.layer_table(taken))
+
+
+@app.command(
+    "compile",
+    epilog=examples(
+        "autotiny compile my_model.tflite --target stm32f746 --out firmware/",
+        "autotiny compile cnn1 -t rp2040 --schedule smallest --out cnn1_c/ --json",
+    ),
+)
+def compile_model(
+    model: Annotated[str, typer.Argument(help=MODEL_HELP, autocompletion=complete_model)],
+    target: TargetOption,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder that the C goes into.")],
+    schedule: ScheduleOption = Schedule.fastest,
+    lowering: LoweringOption = "int8",
+    seed: SeedOption = 0,
+    as_json: Json = False,
+) -> None:
+    """Write a network as C.
+
+    The folder holds model.h, model.c, weights.c and the kernel headers they use, nothing else.
+    """
+    from autotiny.target import load_target
+
+    board = load_target(target)
+    from autotiny import report
+    from autotiny.evaluate import sources_of
+
+    with report.console(stderr=True).status(f"compiling {model} for {board.name}"):
+        sources = sources_of(lowered(model, lowering, schedule.value, board, seed))
+        out.mkdir(parents=True, exist_ok=True)
+        for name, text in sources.files.items():
+            (out / name).write_text(text, encoding="utf-8")
+    facts = {
+        "model": model,
+        "target": board.name,
+        "schedule": schedule.value,
+        "out": str(out),
+        "files": sorted(sources.files),
+        "weights_bytes": sources.weights_bytes,
+        "arena_bytes": sources.arena_bytes,
+    }
+    if as_json:
+        print_json(facts)
+        return
+    print_tables(f"written to {out}: {', '.join(sorted(sources.files))}")
+    print_tables(
+        f"weights {sources.weights_bytes:,} bytes of flash, arena {sources.arena_bytes:,} bytes "
+        f"of SRAM; 'autotiny measure' tells code, stack and cycles"
+    )
+
+
+@app.command(
+    epilog=examples(
+        "autotiny targets", "autotiny targets stm32f746", "autotiny targets my_board.toml --json"
+    )
+)
+def targets(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="Show one target in full, with the source of each figure: a name or a .toml file.",
+            autocompletion=complete_target,
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the microcontrollers, or one in full."""
+    from dataclasses import asdict
+
+    from autotiny.target import load_target, target_names
+
+    found = [load_target(entry) for entry in ([name] if name else target_names())]
+    if as_json:
+        print_json([asdict(target) for target in found])
+        return
+    from autotiny import report
+
+    print_tables(report.target_table(found))
+    if name:
+        print_tables("", report.memory_table(found[0]), "", report.source_table(found[0]))
+        print_tables(f"\nflash it with: {found[0].flash_tool}")
+
+
+@app.command(epilog=examples("autotiny components", "autotiny components --json"))
+def components(as_json: Json = False) -> None:
+    """List the components of sequences."""
+    from autotiny.components import COMPONENTS
+    from autotiny.report import catalogue
+
+    found = [catalogue.component_facts(kind) for kind in COMPONENTS.values()]
+    if as_json:
+        print_json(found)
+    else:
+        print_tables(catalogue.component_table(found))
+
+
+@app.command(
+    epilog=examples(
+        "autotiny spaces", "autotiny spaces default", "autotiny spaces my_space.toml --json"
+    )
+)
+def spaces(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="Show the ranges of one search space: a name or a .toml file.",
+            autocompletion=complete_space,
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the search spaces, or the ranges of one."""
+    from autotiny.report import catalogue
+    from autotiny.space import load_space, space_names
+
+    found = [load_space(entry) for entry in ([name] if name else space_names())]
+    if as_json:
+        print_json([catalogue.space_facts(space) for space in found])
+        return
+    print_tables(catalogue.space_table(found))
+    if name:
+        print_tables("", catalogue.range_table(found[0]), "", catalogue.first_table(found[0]))
+
+
+@app.command(
+    epilog=examples(
+        "autotiny dashboard results/cnn1-digits-stm32f746-latency",
+        "autotiny dashboard sqlite:///study.db --port 9000",
+    )
+)
+def dashboard(
+    study: Annotated[
+        str, typer.Argument(help="Folder of a search, file study.db, journal file, or storage URL.")
+    ],
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, metavar="N", help="Port on 127.0.0.1.")
+    ] = 8080,
+) -> None:
+    """Show a study in the browser (optuna-dashboard)."""
+    from autotiny.report.dashboard import serve
+
+    serve(study, port, lambda url: typer.echo(f"{url} (Ctrl-C ends it)"))
+
+
+def main() -> None:
+    """The console script."""
+    app(prog_name="autotiny")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""What people and programs read: tables, the live view, plots, and the files of a study.
+
+`catalogue` and what reads a study are imported by their own names: they need more than tables do.
+"""
+
+from autotiny.report.tables import (
+    console,
+    cost_table,
+    kilobytes,
+    layer_table,
+    memory_table,
+    milliseconds,
+    source_table,
+    target_table,
+)
+
+__all__ = [
+    "console",
+    "cost_table",
+    "kilobytes",
+    "layer_table",
+    "memory_table",
+    "milliseconds",
+    "source_table",
+    "target_table",
+]

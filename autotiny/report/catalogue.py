@@ -1,0 +1,106 @@
+"""What may be drawn: components and search spaces, as plain data and as tables."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, fields
+from typing import Any
+
+from rich.table import Table
+
+from autotiny.components import Component
+from autotiny.report.tables import table
+from autotiny.space import Choice, Fixed, Range, Space
+
+
+def component_facts(kind: type[Component]) -> dict[str, Any]:
+    """What there is to say about a component, as plain data."""
+    parameters = {
+        entry.name: {
+            "type": str(entry.type),
+            **({} if entry.default is MISSING else {"default": entry.default}),
+        }
+        for entry in fields(kind)  # type: ignore[arg-type]
+    }
+    # The file's docstring says what the component does and cites the source; the class may add.
+    text = sys.modules[kind.__module__].__doc__ or kind.__doc__ or ""
+    return {
+        "name": kind.name,
+        "takes": [level.value for level in kind.levels],
+        "leaves": kind.leaves.value,
+        "trains": kind.trains,
+        "parameters": parameters,
+        "not_after": dict(kind.forbids_before),
+        "summary": text.strip().split("\n\n")[0].replace("\n", " "),
+    }
+
+
+def component_table(found: Iterable[Mapping[str, Any]]) -> Table:
+    """One line a component."""
+    made = table(
+        "component", "level", "trains", "parameters", "what it does",
+        left=("component", "level", "trains"), wraps=("parameters", "what it does"),
+    )  # fmt: skip
+    for facts in found:
+        level = facts["takes"][0]
+        made.add_row(
+            facts["name"],
+            level if facts["leaves"] == level else f"{level} → {facts['leaves']}",
+            "yes" if facts["trains"] else "–",
+            ", ".join(facts["parameters"]) or "–",
+            facts["summary"],
+        )
+    return made
+
+
+def space_facts(space: Space) -> dict[str, Any]:
+    """A search space as plain data."""
+    return {
+        "name": space.name,
+        "title": space.title,
+        "components": {
+            component: {name: range_text(entry) for name, entry in ranges.items()}
+            for component, ranges in space.components.items()
+        },
+        "first": [str(recipe) for recipe in space.first],
+    }
+
+
+def space_table(spaces: Iterable[Space]) -> Table:
+    """One line a search space."""
+    made = table(
+        "space", "components", "tried first", "what it is for",
+        left=("space",), wraps=("what it is for",),
+    )  # fmt: skip
+    for space in spaces:
+        made.add_row(space.name, str(len(space.components)), str(len(space.first)), space.title)
+    return made
+
+
+def range_table(space: Space) -> Table:
+    """The parameters that a space draws."""
+    made = table("component", "parameter", "drawn from", left=("component", "parameter"),
+                 wraps=("drawn from",))  # fmt: skip
+    for component, ranges in space.components.items():
+        for name, entry in ranges.items() or {"–": Fixed("–")}.items():
+            made.add_row(component, name, range_text(entry))
+    return made
+
+
+def first_table(space: Space) -> Table:
+    """The sequences that are tried before any is drawn."""
+    made = table("tried first", wraps=("tried first",))
+    for recipe in space.first:
+        made.add_row(str(recipe))
+    return made
+
+
+def range_text(entry: Range) -> str:
+    """A range in words."""
+    if isinstance(entry, Fixed):
+        return str(entry.value)
+    if isinstance(entry, Choice):
+        return ", ".join(map(str, entry.values))
+    step = f" in steps of {entry.step:g}" if entry.step else ""
+    return f"{entry.low:g} to {entry.high:g}{step}{' (logarithmic)' if entry.log else ''}"

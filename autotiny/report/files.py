@@ -1,0 +1,389 @@
+"""The files of a finished study: front, report, plot, recipes, and the best firmware."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from autotiny.errors import UserError
+from autotiny.recipe import write_recipe
+from autotiny.report.plot import Dot, pareto_svg
+from autotiny.report.tables import milliseconds, table
+from autotiny.study import OUTCOMES, Point, Result, ended
+
+COLUMNS = (
+    "trial", "sequence", "accuracy_validation", "accuracy_test", "flash_bytes", "sram_bytes",
+    "cycles", "latency_ms", "energy_estimated_mj", "runtimes", "recipe",
+)  # fmt: skip
+
+RUNTIMES = {
+    "autotiny": "C that autotiny generates",
+    "tflm": "TensorFlow Lite Micro; it has kernels for neither float16 nor hybrid (dynamic-range) "
+    "models",
+    "litert": "LiteRT on a larger machine",
+}
+
+
+def write_study(result: Result, folder: Path) -> list[Path]:
+    """Write everything a user takes home; return the paths, the report first.
+
+    `study.db` lies in the same folder unless another storage was asked for.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    try:
+        return _write(result, folder)
+    except PermissionError as error:
+        raise UserError(f"cannot write to {error.filename}; choose another --out") from error
+
+
+def _write(result: Result, folder: Path) -> list[Path]:
+    recipes = folder / "recipes"
+    recipes.mkdir(parents=True, exist_ok=True)
+    for stale in recipes.glob("*.json"):  # of points that an earlier, shorter search had
+        stale.unlink()
+    points = _points(result)
+    for point in points:
+        write_recipe(result.saved_recipe(point), folder / recipe_path(point))
+    written = {
+        "report.md": report_text(result),
+        "pareto.csv": csv_text(result.front),
+        "pareto.json": json.dumps(study_facts(result), indent=2) + "\n",
+        "pareto.svg": pareto_svg(dots(result), plot_title(result)),
+    }
+    for name, text in written.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    paths = [folder / name for name in written]
+    best = best_point(result)
+    if best is not None:
+        write_recipe(result.saved_recipe(best), folder / "best.json")
+        result.write_files(best, folder / "best")
+        paths += [folder / "best.json", folder / "best"]
+    return paths
+
+
+def _points(result: Result) -> list[Point]:
+    """The front, and the baseline if it is not part of it."""
+    trials = {point.trial for point in result.front}
+    baseline = result.baseline
+    return [*result.front, *([baseline] if baseline and baseline.trial not in trials else [])]
+
+
+def recipe_path(point: Point) -> str:
+    """Where a point's recipe lies, seen from the study's folder."""
+    return f"recipes/trial_{point.trial:04d}.json"
+
+
+def asked(result: Result) -> str:
+    """The objective that `best.json` is the best of: the first one asked for."""
+    return result.job.objectives[0] if result.job.objectives else "accuracy"
+
+
+def best_point(result: Result) -> Point | None:
+    """The point that `best.json` holds."""
+    return result.best.get(asked(result))
+
+
+def point_facts(point: Point) -> dict[str, Any]:
+    """One line of `pareto.csv`, as plain data."""
+    cost = point.metrics.cost
+    return {
+        "trial": point.trial,
+        "sequence": str(point.recipe),
+        "accuracy_validation": point.metrics.accuracy_validation,
+        "accuracy_test": point.metrics.accuracy_test,
+        "flash_bytes": cost.flash_bytes,
+        "sram_bytes": cost.sram_bytes,
+        "cycles": cost.cycles,
+        "latency_ms": cost.latency_ms,
+        "energy_estimated_mj": cost.energy_estimated_mj,
+        "runtimes": list(point.runtimes),
+        "recipe": recipe_path(point),
+    }
+
+
+def csv_text(front: Sequence[Point]) -> str:
+    """`pareto.csv`; the runtimes of a point are joined by a plus sign."""
+    text = StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for point in front:
+        facts = point_facts(point)
+        writer.writerow({**facts, "runtimes": "+".join(facts["runtimes"])})
+    return text.getvalue()
+
+
+def study_facts(result: Result) -> dict[str, Any]:
+    """`pareto.json`, and what `search --json` prints."""
+    job = result.job
+    best = best_point(result)
+    short = result.shortfall
+    return {
+        "study": result.study.study_name,
+        "model": job.model_name,
+        "data": job.data_name,
+        "target": job.target_name,
+        "objectives": list(job.objectives),
+        "space": job.space.name,
+        "seed": job.seed,
+        "accuracy_drop": job.accuracy_drop,
+        "interrupted": result.interrupted,
+        "seconds": round(result.seconds, 1),
+        "trials": dict(result.counts),
+        "cache": {"hits": result.cache_hits, "misses": result.cache_misses},
+        "baseline": point_facts(result.baseline) if result.baseline else None,
+        "best": {
+            "objective": asked(result),
+            "trial": best.trial,
+            "within_budget": best.within_budget,
+            "recipe": "best.json",
+        }
+        if best
+        else None,
+        "front": [
+            {**point_facts(point), "within_budget": point.within_budget} for point in result.front
+        ],
+        "shortfall": {
+            "trial": short.trial,
+            "sequence": str(short.recipe),
+            "flash_bytes": short.cost.flash_bytes,
+            "sram_bytes": short.cost.sram_bytes,
+            "excess_bytes": dict(short.excess_bytes),
+        }
+        if short
+        else None,
+    }
+
+
+def plot_title(result: Result) -> str:
+    """What the plot shows, in a line."""
+    job = result.job
+    trials = sum(result.counts.values())
+    return f"{job.model_name} on {job.data_name}, {job.target.title}: {trials} trials"
+
+
+def dots(result: Result) -> list[Dot]:
+    """Everything that was measured, for the plot."""
+    front = {point.trial for point in result.front}
+    baseline = result.baseline.trial if result.baseline else None
+    found = []
+    for trial in ended(result.study):
+        figures: Mapping[str, Any] | None = trial.user_attrs.get("figures")
+        if figures is None or trial.user_attrs["outcome"] != "measured":
+            continue
+        number = trial.number
+        kind = "baseline" if number == baseline else "front" if number in front else "other"
+        found.append(
+            Dot(
+                x=figures["latency_ms"],
+                y=figures["accuracy_validation"],
+                weight=figures["flash_bytes"],
+                kind=kind,  # type: ignore[arg-type]
+                label=str(number) if kind != "other" else "",
+                hint=f"trial {number}: {trial.user_attrs['sequence']}, "
+                f"{100 * figures['accuracy_validation']:.2f} %, {figures['latency_ms']:.4g} ms, "
+                f"{figures['flash_bytes']:,} bytes of flash",
+            )
+        )
+    return found
+
+
+def front_table(points: Sequence[Point], baseline: Point | None, *, width: int) -> Table:
+    """The front for the terminal, the fastest first; the wider, the more columns."""
+    wide = width >= 120
+    columns = ["trial", "valid %", "test %", "flash B", "SRAM B", "ms"]
+    columns += ["cycles", "est. mJ", "runs in"] if wide else []
+    made = table(*columns, "sequence", left=("runs in",), wraps=("sequence",))
+    rows = list(points)
+    if baseline and all(point.trial != baseline.trial for point in rows):
+        rows.append(baseline)
+    for point in rows:
+        cost = point.metrics.cost
+        cells = [
+            str(point.trial),
+            percent(point.metrics.accuracy_validation),
+            percent(point.metrics.accuracy_test),
+            f"{cost.flash_bytes:,}",
+            f"{cost.sram_bytes:,}",
+            milliseconds(cost.latency_ms),
+        ]
+        if wide:
+            cells += [f"{cost.cycles:,}", f"{cost.energy_estimated_mj:.4g}"]
+            cells.append(", ".join(point.runtimes))
+        original = baseline is not None and point.trial == baseline.trial
+        note = " (the original)" if original else ""
+        made.add_row(*cells, f"{point.recipe}{note}", style="dim" if original else None)
+    return made
+
+
+def percent(share: float | None) -> str:
+    """An accuracy without its sign, for a column that has it in its heading."""
+    return "–" if share is None else f"{100 * share:.2f}"
+
+
+def report_text(result: Result) -> str:
+    """`report.md`: what was searched, what was found, what was not, and how to do it again."""
+    parts = [
+        f"# {result.study.study_name}",
+        _searched(result),
+        _found(result),
+        _refused(result),
+        _idle(result),
+        _again(result),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _searched(result: Result) -> str:
+    job = result.job
+    asked_cache = result.cache_hits + result.cache_misses
+    rows = [
+        ("model", f"{job.model_name} (fingerprint {job.model.fingerprint})"),
+        ("data", f"{job.data_name} (fingerprint {job.data.fingerprint})"),
+        ("target", f"{job.target.title}: {job.target.flash_bytes:,} bytes of flash, "
+                   f"{job.target.sram_bytes:,} bytes of SRAM"),
+        ("objectives", ", ".join(("accuracy", *job.objectives))),
+        ("search space", f"{job.space.name}: {job.space.title}"),
+        ("seed", str(job.seed)),
+        ("accuracy budget", f"{100 * job.accuracy_drop:g} % below the original, on validation"),
+        ("trials", f"{sum(result.counts.values())}"
+                   + (", interrupted by the user" if result.interrupted else "")),
+        ("time", f"{result.seconds:.0f} s"),
+        ("cache", f"{result.cache_hits} of {asked_cache} questions answered"),
+    ]  # fmt: skip
+    return "## What was searched\n\n" + markdown_table(("", ""), rows)
+
+
+def _found(result: Result) -> str:
+    heading = "## The front"
+    if not result.front:
+        why = f" {result.shortfall}." if result.shortfall else ""
+        return f"{heading}\n\nNo firmware that fits the target was measured.{why}"
+    best = best_point(result)
+    rows = []
+    for point in _points(result):
+        cost = point.metrics.cost
+        original = result.baseline is not None and point.trial == result.baseline.trial
+        rows.append(
+            (
+                str(point.trial),
+                f"{point.recipe}{' (the original)' if original else ''}"
+                f"{' **best**' if best and point.trial == best.trial else ''}",
+                percent(point.metrics.accuracy_validation),
+                percent(point.metrics.accuracy_test),
+                f"{cost.flash_bytes:,}",
+                f"{cost.sram_bytes:,}",
+                f"{cost.cycles:,}",
+                milliseconds(cost.latency_ms),
+                f"{cost.energy_estimated_mj:.4g}",
+                ", ".join(point.runtimes),
+                f"[{point.trial}]({recipe_path(point)})",
+            )
+        )
+    head = ("trial", "sequence", "valid %", "test %", "flash B", "SRAM B", "cycles", "ms",
+            "mJ (estimated)", "runs in", "recipe")  # fmt: skip
+    parts = [
+        heading,
+        "![accuracy over latency](pareto.svg)",
+        markdown_table(head, rows),
+        _verdict(result, best),
+        "Runs in: "
+        + "; ".join(f"`{name}` is {text}" for name, text in RUNTIMES.items())
+        + ". Flash, SRAM and cycles are those of autotiny's C. Energy is estimated: active current "
+        "from the data sheet × voltage × latency.",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _verdict(result: Result, best: Point | None) -> str:
+    if best is None:
+        return ""
+    text = f"Best for {asked(result)}: trial {best.trial}, {best.recipe}."
+    if not best.within_budget:
+        text += (
+            f" No point keeps within {100 * result.job.accuracy_drop:g} % of the original's "
+            "accuracy; this is the most accurate one."
+        )
+    if result.baseline and result.baseline.trial != best.trial:
+        ours, theirs = best.metrics, result.baseline.metrics
+        text += (
+            f" Against the original float32 firmware it takes "
+            f"{times(theirs.cost.flash_bytes, ours.cost.flash_bytes)} the flash, "
+            f"{times(theirs.cost.sram_bytes, ours.cost.sram_bytes)} the SRAM and "
+            f"{times(theirs.cost.latency_ms, ours.cost.latency_ms)} the time"
+        )
+        if ours.accuracy_test is not None and theirs.accuracy_test is not None:
+            change = 100 * (ours.accuracy_test - theirs.accuracy_test)
+            text += f", at {change:+.2f} % test accuracy"
+        text += "."
+    return text
+
+
+def times(before: float, after: float) -> str:
+    """A part of the original, e.g. "1/3.1 of"."""
+    if after <= 0 or before <= 0:
+        return "none of"
+    return f"1/{before / after:.3g} of" if before >= after else f"{after / before:.3g} times"
+
+
+def _refused(result: Result) -> str:
+    rows = [
+        (outcome, str(result.counts.get(outcome, 0)), meaning)
+        for outcome, meaning in OUTCOMES.items()
+    ]
+    parts = ["## How the trials ended", markdown_table(("outcome", "trials", "meaning"), rows)]
+    reasons: dict[tuple[str, str], list[int]] = {}
+    for trial in ended(result.study):
+        outcome = trial.user_attrs["outcome"]
+        if outcome in ("infeasible", "invalid", "failed"):
+            key = (outcome, trial.user_attrs.get("reason", "–"))
+            reasons.setdefault(key, []).append(trial.number)
+    if reasons:
+        listed = [
+            (outcome, ", ".join(map(str, numbers)), reason)
+            for (outcome, reason), numbers in sorted(reasons.items())
+        ]
+        parts.append(markdown_table(("outcome", "trials", "reason"), listed))
+    return "\n\n".join(parts)
+
+
+def _idle(result: Result) -> str:
+    if not result.dropped:
+        return ""
+    rows = [
+        (dropped.component, str(count), dropped.reason)
+        for dropped, count in sorted(
+            result.dropped.items(), key=lambda item: (-item[1], item[0].component)
+        )
+    ]
+    return (
+        "## Components that had nothing to do\n\nThey dropped out of the sequences they were drawn "
+        "in.\n\n" + markdown_table(("component", "times", "reason"), rows)
+    )
+
+
+def _again(result: Result) -> str:
+    if not result.front:
+        return ""
+    return (
+        "## Do it again\n\n`autotiny apply best.json` rebuilds the best point byte for byte and "
+        "measures it; any file of `recipes/` works the same way. `best/` holds its `.tflite`, its "
+        "C sources and its ELF."
+    )
+
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown; a cell's own bars and line breaks are taken out."""
+
+    def line(cells: Sequence[str]) -> str:
+        cleaned = (" ".join(cell.split()).replace("|", "\\|") for cell in cells)
+        return "| " + " | ".join(cleaned) + " |"
+
+    return "\n".join([line(head), "|" + " --- |" * len(head), *map(line, rows)])

@@ -1,0 +1,167 @@
+"""The view of a running search: a live panel on a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from autotiny.report.tables import milliseconds, table
+from autotiny.study import Progress
+
+HEADINGS = {
+    "accuracy_validation": "accuracy",
+    "latency_ms": "ms",
+    "flash_bytes": "flash B",
+    "sram_bytes": "SRAM B",
+    "energy_estimated_mj": "est. mJ",
+    "balanced_ratio": "ratio",
+}
+"""Column headings of a study's values."""
+
+
+class SearchView:
+    """Shows where a search stands; pass it to `search` as `on_trial`, and use it as a context.
+
+    Args:
+        console: where to; a terminal gets the live panel.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._began = time.monotonic()
+        self._stage = "starting"
+        self._progress: Progress | None = None
+        self._live = (
+            Live(get_renderable=self._render, console=console, refresh_per_second=4, transient=True)
+            if console.is_terminal
+            else None
+        )
+
+    def __enter__(self) -> SearchView:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        if self._live:
+            self._live.stop()
+
+    def stage(self, text: str) -> None:
+        """Say what is being done before the first trial, or after the last."""
+        self._stage = text
+        if not self._live:
+            self._console.print(text, soft_wrap=True)
+
+    def __call__(self, progress: Progress) -> None:
+        """Take note of a trial that ended."""
+        self._progress = progress
+        if not self._live:
+            self._console.print(plain_line(progress), soft_wrap=True)
+
+    def _render(self) -> RenderableType:
+        elapsed = clock(time.monotonic() - self._began)
+        if self._progress is None:
+            return Text(f"{self._stage} … {elapsed}")
+        return progress_panel(
+            self._progress, elapsed, self._stage, self._console.width, self._console.height
+        )
+
+
+def progress_panel(
+    progress: Progress, elapsed: str, stage: str, width: int, height: int
+) -> RenderableType:
+    """A bar, the counts, the last trial, and as much of the front as the window holds."""
+    done, total = progress.done, max(progress.total, 1)
+    left = "–" if progress.seconds_left is None else clock(progress.seconds_left)
+    head = f"trials {done}/{progress.total}"
+    tail = f"{elapsed} gone, {left} left"
+    room = max(width - len(head) - len(tail) - 4, 8)
+    filled = min(room, room * done // total)
+    bar = Text.assemble(
+        (head, "bold"), "  ", ("━" * filled, "green"), ("━" * (room - filled), "dim"), "  ", tail
+    )
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in progress.counts.items() if count)
+    asked = progress.cache_hits + progress.cache_misses
+    hits = f"cache: {progress.cache_hits} of {asked} answered"
+    lines: list[RenderableType] = [
+        bar,
+        Text(f"{counts or 'no trial has ended yet'}; {hits}", no_wrap=True, overflow="ellipsis"),
+    ]
+    if progress.last is not None:
+        lines.append(Text(f"last: {last_trial(progress)}", no_wrap=True, overflow="ellipsis"))
+    if stage != "searching":
+        lines.append(Text(f"{stage} …"))
+    lines += ["", live_front_table(progress, rows=max(height - len(lines) - 6, 3))]
+    return Group(*lines)
+
+
+def live_front_table(progress: Progress, rows: int) -> Table:
+    """The front so far, the most accurate first."""
+    headings = [HEADINGS.get(name, name) for name in progress.objectives]
+    made = table("trial", *headings, "sequence", left=("sequence",))
+    front = sorted(progress.front, key=lambda point: -point[2][0])
+    for number, sequence, values in front[:rows]:
+        cells = [
+            value_text(name, value)
+            for name, value in zip(progress.objectives, values, strict=True)
+        ]  # fmt: skip
+        made.add_row(str(number), *cells, sequence)
+    if len(front) > rows:
+        made.add_row("…", *("" for _ in headings), f"and {len(front) - rows} more")
+    return made
+
+
+def value_text(name: str, value: float) -> str:
+    """A value of a study as a table shows it."""
+    if name.startswith("accuracy"):
+        return f"{100 * value:.2f} %"
+    if name.endswith("_bytes"):
+        return f"{value:,.0f}"
+    return milliseconds(value)
+
+
+def plain_line(progress: Progress) -> str:
+    """One line a trial, for logs."""
+    if progress.last is None:
+        return f"[{progress.done}/{progress.total}] nothing left to do"
+    left = "" if progress.seconds_left is None else f", {clock(progress.seconds_left)} left"
+    asked = progress.cache_hits + progress.cache_misses
+    return (
+        f"[{progress.done}/{progress.total}] {last_trial(progress)} "
+        f"(front {len(progress.front)}, cache {progress.cache_hits}/{asked}{left})"
+    )
+
+
+def last_trial(progress: Progress) -> str:
+    """The trial that ended last, in words."""
+    trial = progress.last
+    if trial is None:
+        return "–"
+    attributes: dict[str, Any] = trial.user_attrs
+    outcome = attributes.get("outcome", "failed")
+    sequence = attributes.get("sequence", "no sequence")
+    if outcome == "measured" and trial.values:
+        found = ", ".join(
+            f"{HEADINGS.get(name, name)} {value_text(name, value)}"
+            for name, value in zip(progress.objectives, trial.values, strict=True)
+        )
+    else:
+        found = attributes.get("reason") or outcome
+        found = found if outcome in ("measured", "repeated") else f"{outcome}: {found}"
+    return f"{trial.number} {sequence}: {found}"
+
+
+def clock(seconds: float) -> str:
+    """A duration as 0:07, 2:35 or 1:02:35."""
+    whole = round(seconds)
+    hours, minutes = whole // 3600, whole // 60 % 60
+    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"

@@ -1,0 +1,148 @@
+"""Tables for the terminal; every one shows values that the Python API and `--json` give as well."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from autotiny.metrics import Cost
+from autotiny.target import Target
+
+PLAIN_WIDTH = 160
+"""Columns where nobody set a width: a table in a file or a pipe is not cut at 80."""
+
+
+def console(*, stderr: bool = False) -> Console:
+    """The console that tables (stdout) and progress (stderr) are printed to."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() or "COLUMNS" in os.environ else PLAIN_WIDTH
+    return Console(stderr=stderr, width=width, highlight=False)
+
+
+def kilobytes(count: int) -> str:
+    """A size in KB of 1,024 bytes, as data sheets count."""
+    return f"{count // 1024:,}" if count % 1024 == 0 else f"{count / 1024:,.1f}"
+
+
+def milliseconds(value: float) -> str:
+    """A latency with four significant figures."""
+    return f"{value:.0f}" if value >= 1000 else f"{value:.4g}"
+
+
+def table(*columns: str, left: Iterable[str] = (), wraps: Iterable[str] = ()) -> Table:
+    """An empty table: numbers to the right, the columns named in `left` and `wraps` to the left."""
+    made = Table(
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),  # with the box's own column: two blanks between columns
+        pad_edge=False,
+        header_style="bold",
+        show_edge=False,
+    )
+    for column in columns:
+        folds = column in wraps
+        made.add_column(
+            column,
+            justify="left" if folds or column in left else "right",
+            no_wrap=not folds,
+            overflow="fold" if folds else "ellipsis",
+        )
+    return made
+
+
+def target_table(targets: Sequence[Target]) -> Table:
+    """One line a microcontroller."""
+    made = table(
+        "target", "core", "MHz", "flash KB", "SRAM KB", "cache KB", "FPU", "DSP", "mA",
+        left=("target", "core", "FPU", "DSP"),
+    )  # fmt: skip
+    for target in targets:
+        caches = [cache for cache in (target.icache, target.dcache) if cache]
+        made.add_row(
+            target.name,
+            target.core if target.cores == 1 else f"{target.cores}× {target.core}",
+            f"{target.clock_hz / 1e6:.0f}",
+            kilobytes(target.flash_bytes),
+            kilobytes(target.sram_bytes),
+            "+".join(f"{cache.size_bytes / 1024:g}" for cache in caches) or "–",
+            {"none": "–", "fpv5-d16": "double"}.get(target.fpu, "single"),
+            "yes" if target.dsp else "–",
+            f"{target.active_current_ma:g}",
+        )
+    return made
+
+
+def memory_table(target: Target) -> Table:
+    """The memories of one microcontroller."""
+    made = table(
+        "memory", "kind", "from", "KB", "wait", "clock", "bus", "line", "cached", "holds data",
+        left=("memory", "kind", "cached", "holds data"),
+    )  # fmt: skip
+    for memory in target.memories:
+        made.add_row(
+            memory.name,
+            memory.kind,
+            f"{memory.origin:#010x}",
+            kilobytes(memory.size_bytes),
+            str(memory.wait_states),
+            f"÷{memory.clock_divider}" if memory.clock_divider > 1 else "core",
+            str(memory.bus_bytes),
+            str(memory.line_bytes or "–"),
+            "yes" if memory.cached else "–",
+            "yes" if memory.data else "–",
+        )
+    return made
+
+
+def source_table(target: Target) -> Table:
+    """Where each figure of a microcontroller comes from."""
+    made = table("figure", "source", left=("figure",), wraps=("source",))
+    for key, text in target.sources.items():
+        made.add_row(key, text)
+    return made
+
+
+def cost_table(cost: Cost, target: Target) -> Table:
+    """The figures of one firmware against what the target has."""
+    made = table("figure", "value", "unit", "of target", left=("figure", "unit"))
+    rows: list[tuple[str, str, str, str]] = [
+        ("flash", f"{cost.flash_bytes:,}", "bytes", _share(cost.flash_bytes, target.flash_bytes)),
+        ("  weights", f"{cost.weights_bytes:,}", "bytes", ""),
+        ("  code", f"{cost.code_bytes:,}", "bytes", ""),
+        ("SRAM", f"{cost.sram_bytes:,}", "bytes", _share(cost.sram_bytes, target.sram_bytes)),
+        ("  arena", f"{cost.arena_bytes:,}", "bytes", ""),
+        ("  static", f"{cost.static_bytes:,}", "bytes", ""),
+        ("  stack", f"{cost.stack_bytes:,}", "bytes", ""),
+        ("instructions", f"{cost.instructions:,}", "", ""),
+        ("cycles", f"{cost.cycles:,}", "", ""),
+        ("latency", milliseconds(cost.latency_ms), "ms", ""),
+        ("energy (estimated)", f"{cost.energy_estimated_mj:.4g}", "mJ", ""),
+    ]
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+def layer_table(cost: Cost) -> Table:
+    """One line a step of the firmware, in the order of execution."""
+    made = table(
+        "layer", "instructions", "cycles", "ms", "share", "weights B", left=("layer",)
+    )  # fmt: skip
+    for layer in cost.layers:
+        made.add_row(
+            layer.name,
+            f"{layer.instructions:,}",
+            f"{layer.cycles:,}",
+            milliseconds(layer.latency_ms),
+            _share(layer.cycles, cost.cycles),
+            f"{layer.weights_bytes:,}",
+        )
+    return made
+
+
+def _share(part: float, whole: float) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else "–"

@@ -1,0 +1,130 @@
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from autotiny import __version__
+from autotiny.cli import app
+from autotiny.errors import FirmwareFault, UserError
+from autotiny.target import target_names
+
+COMMANDS = ("search", "apply", "measure", "compile", "targets", "components", "spaces", "dashboard")
+
+
+def run(*arguments: str, columns: int = 160) -> "subprocess.CompletedProcess[str]":
+    """The command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "autotiny", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "COLUMNS": str(columns)},
+    )
+
+
+def test_help_is_quick_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\n"
+        "from autotiny.cli import app\n"
+        "app(['--help'], standalone_mode=False)\n"
+        "heavy = {'numpy', 'rich', 'optuna', 'tensorflow', 'sklearn', 'unicorn', 'numba'}\n"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or None)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_help_takes_under_half_a_second() -> None:
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        run("--help")
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.5
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_examples(command: str) -> None:
+    result = CliRunner().invoke(app, [command, "--help"])
+    assert result.exit_code == 0
+    assert "Examples:" in result.output
+    assert f"autotiny {command}" in result.output
+
+
+def test_version() -> None:
+    assert CliRunner().invoke(app, ["--version"]).output == f"autotiny {__version__}\n"
+
+
+def test_completion_knows_targets() -> None:
+    script = Path(sys.executable).with_name("autotiny")
+    if not script.exists():
+        pytest.skip("autotiny is not installed as a script")
+    done = subprocess.run(
+        [script],
+        env={
+            **os.environ,
+            "_AUTOTINY_COMPLETE": "complete_bash",
+            "COMP_WORDS": "autotiny targets stm32f",
+            "COMP_CWORD": "2",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "stm32f746" in done.stdout.split()
+
+
+def test_targets_as_table_and_as_json() -> None:
+    table = run("targets", columns=80).stdout
+    assert all(name in table for name in target_names())
+    assert max(map(len, table.splitlines())) <= 80
+    assert "…" not in table
+    listed = json.loads(run("targets", "--json").stdout)
+    assert [target["name"] for target in listed] == target_names()
+
+
+def test_one_target_in_full() -> None:
+    done = run("targets", "stm32f746", columns=80)
+    assert done.returncode == 0
+    assert "0x2001_0000" in done.stdout
+    assert "openocd" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(UserError("mend it"), 2), (FirmwareFault("ran off"), 1)]
+)
+def test_errors_on_purpose_are_one_line(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, code: int
+) -> None:
+    def fail() -> list[str]:
+        raise error
+
+    monkeypatch.setattr("autotiny.target.target_names", fail)
+    result = CliRunner().invoke(app, ["targets"])
+    assert result.exit_code == code
+    assert result.stderr == f"error: {error}\n"
+    assert result.stdout == ""
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> list[str]:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("autotiny.target.target_names", fail)
+    assert isinstance(CliRunner().invoke(app, ["targets"]).exception, ZeroDivisionError)
+
+
+def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> list[str]:
+        raise OSError(28, "No space left on device", "results/x")
+
+    monkeypatch.setattr("autotiny.target.target_names", fail)
+    result = CliRunner().invoke(app, ["targets"])
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: the disk is full at results/x;")
