@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -197,3 +198,16 @@ def intact(entry: Path) -> bool:
         return bool(manifest == {name: digest(entry / name) for name in files_of(entry)})
     except (OSError, ValueError):
         return False
+
+
+@lru_cache
+def code_version(*rooms: str) -> str:
+    """A digest of the source of some modules: what other code made has another key."""
+    package = Path(__file__).parent
+    files = [
+        path
+        for room in rooms
+        for path in (package / f"{room}.py", *sorted((package / room).rglob("*")))
+        if path.suffix in {".py", ".h", ".c", ".toml"} and path.is_file()
+    ]
+    return key_of(*((path.relative_to(package).as_posix(), digest(path)) for path in files))

@@ -1,0 +1,382 @@
+"""A recipe is the ordered list of components that decides everything that happens to a model.
+
+It is data: drawn, compared, hashed, applied prefix by prefix through the cache, written to a JSON
+file and read from one. Reading a file never runs anything that stands in it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from autotiny import __version__
+from autotiny.cache import Cache, code_version, key_of
+from autotiny.components import COMPONENTS, Component, Work
+from autotiny.errors import InvalidModel, NotApplicable, UserError, unknown
+from autotiny.model import Level, Model, restore, save
+
+SCHEMA = 1
+"""Version of the recipe file; raised when an old file would mean something else."""
+
+COMMUTING: frozenset[frozenset[str]] = frozenset()
+"""Pairs of components whose two orders give the same result, byte for byte; see `canonical`."""
+
+LEVELS = tuple(Level)
+
+
+def stage(component: type[Component] | Component) -> int:
+    """Where a component stands in the climb through the levels; lowerings between the others."""
+    if is_lowering(component):
+        return 2 * LEVELS.index(Level.TFLITE) - 1
+    return 2 * LEVELS.index(component.level)
+
+
+def is_lowering(component: type[Component] | Component) -> bool:
+    """Whether a component turns a trainable model or its graph into a `.tflite` graph."""
+    return component.level in (Level.KERAS, Level.GRAPH) and component.leaves is Level.TFLITE
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """An ordered sequence of components with their parameters."""
+
+    steps: tuple[Component, ...] = ()
+
+    def __str__(self) -> str:
+        return " → ".join(step_text(step) for step in self.steps) or "(nothing)"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the components, in order."""
+        return tuple(step.name for step in self.steps)
+
+    @property
+    def key(self) -> str:
+        """A digest that two recipes share exactly if their canonical forms are equal."""
+        return key_of(*(step_key(step) for step in self.canonical().steps))
+
+    def canonical(self) -> Recipe:
+        """The one form of all recipes that mean the same work.
+
+        Neighbours that commute stand by name: the smallest component that may move to the front
+        goes first, and so on, which is the lexicographic normal form of a trace monoid.
+        """
+        left = list(self.steps)
+        ordered: list[Component] = []
+        while left:
+            free = [
+                index
+                for index, step in enumerate(left)
+                if all(commute(step.name, other.name) for other in left[:index])
+            ]
+            ordered.append(left.pop(min(free, key=lambda index: step_key(left[index]))))
+        return Recipe(tuple(ordered))
+
+
+def commute(first: str, second: str) -> bool:
+    """Whether two components may change places without changing the result."""
+    return frozenset((first, second)) in COMMUTING
+
+
+def parameters(step: Component) -> dict[str, Any]:
+    """The parameters of a component, by name."""
+    return {entry.name: getattr(step, entry.name) for entry in fields(step)}  # type: ignore[arg-type]
+
+
+def step_key(step: Component) -> str:
+    """A component and its parameters as text that sorts and compares."""
+    return f"{step.name} {json.dumps(parameters(step), sort_keys=True)}"
+
+
+def step_text(step: Component) -> str:
+    """A component for the reader, e.g. `prune_magnitude(sparsity=0.5)`."""
+    shown = ", ".join(f"{name}={value}" for name, value in parameters(step).items())
+    return f"{step.name}({shown})" if shown else step.name
+
+
+def objection(steps: Iterable[type[Component]], start: Level = Level.KERAS) -> str | None:
+    """Why a sequence is illegal on a model of level `start`, or None if it is legal."""
+    level = start
+    seen: list[type[Component]] = []
+    for step in steps:
+        if level not in step.levels:
+            takes = " or ".join(step.levels)
+            return f"{step.name} takes a model of level {takes}, and stands where it is {level}"
+        for other in seen:
+            if other.name in step.forbids_before:
+                return f"{step.name} after {other.name}: {step.forbids_before[other.name]}"
+            if other is step and step.once:
+                return f"a second {step.name} finds nothing to do"
+        level = max(level, step.leaves, key=LEVELS.index)
+        seen.append(step)
+    if level not in (Level.TFLITE, Level.PROGRAM):
+        return f"nothing lowers the model: it is left at level {level}"
+    return None
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A component that had nothing to do, and why."""
+
+    component: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What a recipe made of a model.
+
+    Attributes:
+        model: the result.
+        key: a digest of all that the result depends on; equal keys are equal results.
+        dropped: the components that were not applicable.
+    """
+
+    model: Model
+    key: str
+    dropped: tuple[Dropped, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Prefix:
+    """The first steps of a recipe, applied; the model is restored only where it is needed."""
+
+    key: str
+    load: Callable[[], Model]
+    dropped: tuple[Dropped, ...] = ()
+
+
+def apply(recipe: Recipe, model: Model, work: Work, cache: Cache) -> Candidate:
+    """Apply a recipe to a model; every prefix of it is kept in the cache.
+
+    Raises:
+        InvalidModel: the lowering cannot convert what the steps before it left.
+        TrainingDiverged: a fine-tune produced NaN or infinity.
+    """
+    prefix = _Prefix(starting_key(model, work), lambda: model)
+    for step in recipe.canonical().steps:
+        prefix = _extended(prefix, step, work, cache)
+    return Candidate(prefix.load(), prefix.key, prefix.dropped)
+
+
+def starting_key(model: Model, work: Work) -> str:
+    """The key of the empty prefix: model, data, seed, length of the training, and code."""
+    teacher = work.original.fingerprint if work.original else ""
+    code = code_version("components", "model", "dataset", "tflite", "graph")
+    return key_of(
+        model.level.value, model.fingerprint, teacher, work.data.fingerprint, work.seed,
+        work.epochs, work.rehearse, code,
+    )  # fmt: skip
+
+
+def _extended(prefix: _Prefix, step: Component, work: Work, cache: Cache) -> _Prefix:
+    key = key_of(prefix.key, step_key(step))
+    entry = cache.get(key)
+    if entry is None:
+        try:
+            model = step.apply(prefix.load(), work)
+        except NotApplicable as refusal:
+            reason = str(refusal)
+            entry = cache.put(key, lambda folder: _write_refusal(folder, reason))
+        else:
+            cache.put(key, lambda folder: save(model, folder))
+            return _Prefix(key, lambda: model, prefix.dropped)
+    refusal_file = entry / "not_applicable.txt"
+    if refusal_file.exists():
+        dropped = Dropped(step.name, refusal_file.read_text(encoding="utf-8"))
+        if is_lowering(step):
+            # Without it nothing behind it has a level to stand on.
+            raise InvalidModel(dropped.reason)
+        return _Prefix(prefix.key, prefix.load, (*prefix.dropped, dropped))
+    return _Prefix(key, lambda: restore(entry), prefix.dropped)
+
+
+def _write_refusal(folder: Path, reason: str) -> None:
+    (folder / "not_applicable.txt").write_text(reason, encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class SavedRecipe:
+    """A recipe with all that is needed to do it again and to compare the result.
+
+    Attributes:
+        recipe: the sequence.
+        target: name of the microcontroller, or path of its file.
+        model: name of the built-in network, or path of the model.
+        model_fingerprint: digest of the model that the search began with.
+        data: name of the data set, or its path.
+        data_fingerprint: digest of its samples and splits.
+        seed: decided everything random.
+        epochs: upper limit of each fine-tune.
+        figures: what was measured, as `Metrics.to_dict` gives it.
+        runtimes: what else can run the result.
+    """
+
+    recipe: Recipe
+    target: str
+    model: str
+    model_fingerprint: str
+    data: str
+    data_fingerprint: str
+    seed: int
+    epochs: int
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    runtimes: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """The file: the same recipe gives the same bytes."""
+        content = {
+            "schema": SCHEMA,
+            "autotiny": __version__,
+            "target": self.target,
+            "model": {"name": self.model, "fingerprint": self.model_fingerprint},
+            "data": {"name": self.data, "fingerprint": self.data_fingerprint},
+            "seed": self.seed,
+            "epochs": self.epochs,
+            "steps": [step_data(step) for step in self.recipe.steps],
+            "figures": dict(self.figures),
+            "runtimes": list(self.runtimes),
+        }
+        return json.dumps(content, indent=2) + "\n"
+
+
+def step_data(step: Component) -> dict[str, Any]:
+    """A component as plain data, e.g. `{"component": "prune_magnitude", "sparsity": 0.5}`."""
+    return {"component": step.name, **parameters(step)}
+
+
+def write_recipe(saved: SavedRecipe, path: Path) -> None:
+    """Write a recipe file."""
+    path.write_text(saved.to_json(), encoding="utf-8")
+
+
+def read_recipe(path: Path | str) -> SavedRecipe:
+    """Read a recipe file.
+
+    Raises:
+        UserError: it is missing, is no recipe, or names a component or parameter there is not.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read the recipe {str(path)!r}: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"{str(path)!r} is not a recipe: {error}") from error
+    try:
+        return _saved_recipe(content)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def _saved_recipe(content: object) -> SavedRecipe:
+    top = _table(content, "the recipe", {
+        "schema": int, "autotiny": str, "target": str, "model": dict, "data": dict, "seed": int,
+        "epochs": int, "steps": list, "figures": dict, "runtimes": list,
+    })  # fmt: skip
+    if top["schema"] != SCHEMA:
+        raise UserError(
+            f"schema {top['schema']} is not {SCHEMA}: written by autotiny {top['autotiny']}, "
+            f"this is {__version__}; search again or install that version"
+        )
+    model = _table(top["model"], "model", {"name": str, "fingerprint": str})
+    data = _table(top["data"], "data", {"name": str, "fingerprint": str})
+    return SavedRecipe(
+        recipe=Recipe(tuple(component_from(step) for step in top["steps"])),
+        target=top["target"],
+        model=model["name"],
+        model_fingerprint=model["fingerprint"],
+        data=data["name"],
+        data_fingerprint=data["fingerprint"],
+        seed=top["seed"],
+        epochs=top["epochs"],
+        figures=top["figures"],
+        runtimes=tuple(str(name) for name in top["runtimes"]),
+    )
+
+
+def _table(content: object, what: str, kinds: Mapping[str, type]) -> dict[str, Any]:
+    """A JSON object with exactly the given fields."""
+    if not isinstance(content, dict):
+        raise UserError(f"{what} must be an object with the fields {', '.join(kinds)}")
+    for name in content:
+        if name not in kinds:
+            raise unknown(f"field of {what}", name, kinds, "autotiny apply --help")
+    for name, kind in kinds.items():
+        if name not in content:
+            raise UserError(f"{what} lacks the field {name!r}")
+        if not isinstance(content[name], kind) or isinstance(content[name], bool):
+            raise UserError(f"{name!r} of {what} is {content[name]!r}; it must be {kind.__name__}")
+    return content
+
+
+def component_from(content: object) -> Component:
+    """The component that plain data describes; see `step_data`.
+
+    Raises:
+        UserError: a component or parameter is unknown, or a value of a wrong type.
+    """
+    if not isinstance(content, Mapping) or not isinstance(content.get("component"), str):
+        raise UserError(f"a step is {content!r}; it must be an object with a 'component'")
+    kind = component_named(content["component"])
+    values = {name: value for name, value in content.items() if name != "component"}
+    return component_with(kind, values)
+
+
+def component_named(name: str) -> type[Component]:
+    """The component of a name, or the error with the nearest one."""
+    if name not in COMPONENTS:
+        raise unknown("component", name, COMPONENTS, "autotiny components")
+    return COMPONENTS[name]
+
+
+def component_with(kind: type[Component], values: Mapping[str, Any]) -> Component:
+    """A component with parameters, each checked against the type of its field."""
+    hints = parameter_types(kind)
+    for name in values:
+        if name not in hints:
+            raise unknown(f"parameter of {kind.name}", name, hints, "autotiny components")
+    for entry in fields(kind):  # type: ignore[arg-type]
+        needed = entry.default is MISSING and entry.default_factory is MISSING
+        if needed and entry.name not in values:
+            raise UserError(f"{kind.name} lacks its parameter {entry.name!r}")
+    checked = {name: _checked(kind, name, value, hints[name]) for name, value in values.items()}
+    return kind(**checked)
+
+
+def parameter_types(kind: type[Component]) -> dict[str, Any]:
+    """The types of a component's parameters, by name."""
+    hints = get_type_hints(kind)
+    return {entry.name: hints[entry.name] for entry in fields(kind)}  # type: ignore[arg-type]
+
+
+def _checked(kind: type[Component], name: str, value: Any, hint: Any) -> Any:
+    """A value of a parameter's type; lists become tuples, whole numbers may stand for floats."""
+    origin = get_origin(hint)
+    choices = get_args(hint)
+    if origin is Literal:
+        if value in choices and type(value) in {type(choice) for choice in choices}:
+            return value
+        if isinstance(value, str) and all(isinstance(choice, str) for choice in choices):
+            raise unknown(f"{name} of {kind.name}", value, choices, "autotiny components")
+    elif origin is tuple and isinstance(value, (list, tuple)):
+        return tuple(_checked(kind, name, item, choices[0]) for item in value)
+    elif origin is Union or str(origin) == "<class 'types.UnionType'>":
+        for choice in choices:
+            with suppress(UserError):
+                return _checked(kind, name, value, choice)
+    elif hint is type(None):
+        if value is None:
+            return None
+    elif isinstance(value, bool) or hint is bool:
+        if isinstance(value, bool) and hint is bool:
+            return value
+    elif hint is float and isinstance(value, (int, float)):
+        return float(value)
+    elif isinstance(hint, type) and isinstance(value, hint):
+        return value
+    wanted = " or ".join(map(repr, choices)) if choices else getattr(hint, "__name__", str(hint))
+    raise UserError(f"{name} of {kind.name} is {value!r}; it must be {wanted}")

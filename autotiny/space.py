@@ -1,0 +1,393 @@
+"""A search space says what may be drawn; `suggest` draws a recipe from it for an Optuna trial.
+
+Ranges live in `search_spaces/*.toml`, validity in the components. The lowering is drawn first, then
+for each component whether it takes part, then its parameters, then the order. The order is drawn
+as pairwise precedence: one yes or no for each pair that nothing decides yet. What levels and
+preconditions force is not asked, nor what follows from earlier answers, nor the order of pairs that
+commute. So every draw is legal, and no two answers contradict each other.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from autotiny.components import COMPONENTS, Component
+from autotiny.errors import UserError, unknown
+from autotiny.model import Level
+from autotiny.recipe import (
+    Recipe,
+    commute,
+    component_from,
+    component_named,
+    component_with,
+    is_lowering,
+    objection,
+    parameter_types,
+    parameters,
+    stage,
+)
+from autotiny.target import data_folder
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+LOWERING = "lowering"
+"""The parameter that names the lowering; every other component has a parameter of its own name."""
+
+
+class Draws(Protocol):
+    """What `suggest` asks of a trial; `optuna.Trial` and `optuna.trial.FixedTrial` answer it."""
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        """One of the choices."""
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        """A number of a range."""
+
+    def suggest_int(
+        self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
+    ) -> int:
+        """A whole number of a range."""
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A parameter that is not drawn."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A parameter drawn from a list."""
+
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Span:
+    """A number drawn between two bounds, both included."""
+
+    low: float
+    high: float
+    step: float | None = None
+    log: bool = False
+    whole: bool = False
+
+
+Range = Fixed | Choice | Span
+
+
+@dataclass(frozen=True)
+class Space:
+    """Which components may be drawn, and the ranges of their parameters.
+
+    Attributes:
+        name: of the file, without its ending.
+        title: what the space is for, in a sentence.
+        components: the ranges by component and parameter, in the order of the file.
+        first: recipes to try before any is drawn.
+    """
+
+    name: str
+    title: str
+    components: Mapping[str, Mapping[str, Range]]
+    first: tuple[Recipe, ...] = ()
+
+
+def space_names() -> list[str]:
+    """The names of all search spaces that come with autotiny."""
+    return sorted(path.stem for path in data_folder("search_spaces").glob("*.toml"))
+
+
+def load_space(name_or_path: str) -> Space:
+    """Read a search space by its name, or a user's own file by its path.
+
+    Raises:
+        UserError: there is no such space, or its file breaks a rule.
+    """
+    path = Path(name_or_path)
+    if path.suffix != ".toml" and len(path.parts) == 1:
+        path = data_folder("search_spaces") / f"{name_or_path}.toml"
+        if not path.is_file():
+            raise unknown("search space", name_or_path, space_names(), "autotiny spaces")
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read the search space {str(path)!r}: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"{path}: not a TOML file: {error}") from error
+    try:
+        return _space(path.stem, table)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def _space(name: str, table: Mapping[str, Any]) -> Space:
+    for key in table:
+        if key not in ("title", "components", "first"):
+            raise unknown("key", key, ("title", "components", "first"), "autotiny spaces --help")
+    listed = table.get("components")
+    if not isinstance(listed, dict) or not listed:
+        raise UserError("names no component; give each one a table, e.g. [components.int8]")
+    components = {}
+    for component, entries in listed.items():
+        kind = component_named(component)
+        if not isinstance(entries, dict):
+            raise UserError(f"components.{component} is {entries!r}; it must be a table of ranges")
+        components[component] = _ranges(kind, entries)
+    if not any(is_lowering(COMPONENTS[component]) for component in components):
+        lowerings = ", ".join(sorted(key for key, kind in COMPONENTS.items() if is_lowering(kind)))
+        raise UserError(f"no component lowers the model to the target; add one of {lowerings}")
+    first = table.get("first", [])
+    if not isinstance(first, list):
+        raise UserError("'first' must be a list of sequences")
+    return Space(
+        name=name,
+        title=str(table.get("title", "")),
+        components=components,
+        first=tuple(Recipe(tuple(component_from(step) for step in steps)) for steps in first),
+    )
+
+
+def _ranges(kind: type[Component], entries: Mapping[str, Any]) -> dict[str, Range]:
+    hints = parameter_types(kind)
+    for name in entries:
+        if name not in hints:
+            raise unknown(f"parameter of {kind.name}", name, hints, "autotiny components")
+    ranges = {name: _range(f"{kind.name}.{name}", entries[name], hints[name]) for name in entries}
+    # Every bound and every choice must make a component: a bad range is refused, never drawn from.
+    corners = {name: _corners(entry) for name, entry in ranges.items()}
+    for name, values in corners.items():
+        for value in values:
+            component_with(kind, {other: corners[other][0] for other in corners} | {name: value})
+    component_with(kind, {name: values[0] for name, values in corners.items()})
+    return ranges
+
+
+def _corners(entry: Range) -> tuple[Any, ...]:
+    if isinstance(entry, Fixed):
+        return (entry.value,)
+    if isinstance(entry, Choice):
+        return entry.values
+    bounds = (entry.low, entry.high)
+    return tuple(int(bound) for bound in bounds) if entry.whole else bounds
+
+
+def _range(place: str, entry: Any, hint: Any) -> Range:
+    if isinstance(entry, list):
+        if not entry:
+            raise UserError(f"{place} is an empty list; name at least one value")
+        return Choice(tuple(entry))
+    if not isinstance(entry, dict):
+        return Fixed(entry)
+    for key in entry:
+        if key not in ("low", "high", "step", "log"):
+            raise unknown(f"key of {place}", key, ("low", "high", "step", "log"), "autotiny spaces")
+    for key in ("low", "high"):
+        if not _is_number(entry.get(key)):
+            raise UserError(f"{place} = {entry!r} needs the numbers low and high")
+    low, high, step, log = entry["low"], entry["high"], entry.get("step"), entry.get("log", False)
+    if low > high:
+        raise UserError(f"{place}: low {low} lies above high {high}")
+    if step is not None and (not _is_number(step) or step <= 0):
+        raise UserError(f"{place}: step is {step!r}; it must be a number above 0")
+    if log and (step is not None or low <= 0):
+        raise UserError(f"{place}: a logarithmic range starts above 0 and has no step")
+    whole = hint is int
+    if whole and any(isinstance(value, float) for value in (low, high, step)):
+        raise UserError(f"{place} = {entry!r} must be whole numbers")
+    return Span(low, high, step, bool(log), whole)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def suggest(trial: Draws, space: Space, start: Level = Level.KERAS) -> Recipe:
+    """Draw a legal recipe for a model of level `start`."""
+    chosen = [COMPONENTS[name] for name in _draw_components(trial, space, start)]
+    drawn = {kind.name: _draw_parameters(trial, kind, space) for kind in chosen}
+    return Recipe(tuple(drawn[kind.name] for kind in _draw_order(trial, chosen)))
+
+
+def _draw_components(trial: Draws, space: Space, start: Level) -> list[str]:
+    kinds = [COMPONENTS[name] for name in space.components]
+    chosen: list[type[Component]] = []
+    if start in (Level.KERAS, Level.GRAPH):
+        lowerings = [kind.name for kind in kinds if is_lowering(kind) and start in kind.levels]
+        chosen.append(COMPONENTS[trial.suggest_categorical(LOWERING, lowerings)])
+    for kind in kinds:
+        if is_lowering(kind) or _arranged([*chosen, kind], start) is None:
+            continue
+        if trial.suggest_categorical(kind.name, (False, True)):
+            chosen.append(kind)
+    return [kind.name for kind in chosen]
+
+
+def _draw_parameters(trial: Draws, kind: type[Component], space: Space) -> Component:
+    values = {
+        name: _draw(trial, f"{kind.name}.{name}", entry)
+        for name, entry in space.components[kind.name].items()
+    }
+    return component_with(kind, values)
+
+
+def _draw(trial: Draws, name: str, entry: Range) -> Any:
+    if isinstance(entry, Fixed):
+        return entry.value
+    if isinstance(entry, Choice):
+        labels = [_label(value) for value in entry.values]
+        return entry.values[labels.index(trial.suggest_categorical(name, labels))]
+    if entry.whole:
+        step = int(entry.step or 1)
+        return trial.suggest_int(name, int(entry.low), int(entry.high), step=step, log=entry.log)
+    value = trial.suggest_float(name, entry.low, entry.high, step=entry.step, log=entry.log)
+    # 0.1 + 2 × 0.1 would otherwise be 0.30000000000000004 in every table.
+    return round(value, 10)
+
+
+def _label(value: Any) -> Any:
+    """Optuna takes plain values only: a list is drawn by its JSON text."""
+    return json.dumps(value) if isinstance(value, (list, tuple, dict)) else value
+
+
+@dataclass
+class _Precedence:
+    """Which component stands before which, as far as it is decided; closed under transitivity."""
+
+    kinds: list[type[Component]]
+    before: set[tuple[str, str]] = field(default_factory=set)
+
+    def decide(self, first: str, second: str) -> bool:
+        """Put one component before another; whether that contradicts nothing."""
+        left = {first, *(a for a, b in self.before if b == first)}
+        right = {second, *(b for a, b in self.before if a == second)}
+        self.before |= {(a, b) for a in left for b in right}
+        return not left & right
+
+    def decided(self, first: str, second: str) -> bool:
+        """Whether the order of two components is known."""
+        return (first, second) in self.before or (second, first) in self.before
+
+    def order(self) -> list[type[Component]]:
+        """The components in order; what is undecided commutes, and stays as it was given."""
+        left = list(self.kinds)
+        ordered = []
+        while left:
+            free = next(
+                kind
+                for kind in left
+                if not any((other.name, kind.name) in self.before for other in left)
+            )
+            left.remove(free)
+            ordered.append(free)
+        return ordered
+
+
+def _forced(kinds: Iterable[type[Component]]) -> _Precedence | None:
+    """The precedence that levels and preconditions force, or None if they contradict each other."""
+    precedence = _Precedence(list(kinds))
+    consistent = True
+    for kind in precedence.kinds:
+        for other in precedence.kinds:
+            climbs = stage(kind) < stage(other)
+            lifted = stage(kind) == stage(other) and other.leaves not in kind.levels
+            if kind is not other and (climbs or lifted or other.name in kind.forbids_before):
+                consistent = precedence.decide(kind.name, other.name) and consistent
+    return precedence if consistent else None
+
+
+def _arranged(kinds: list[type[Component]], start: Level) -> list[type[Component]] | None:
+    """The components in some legal order, or None if there is none."""
+    precedence = _forced(kinds)
+    if precedence is None:
+        return None
+    order = precedence.order()
+    return order if objection(order, start) is None else None
+
+
+def _draw_order(trial: Draws, chosen: list[type[Component]]) -> list[type[Component]]:
+    # By name, so that a pair is asked under one name whatever else was chosen.
+    kinds = sorted(chosen, key=lambda kind: kind.name)
+    precedence = _forced(kinds)
+    assert precedence is not None, "components are only chosen while they can be arranged"
+    for index, first in enumerate(kinds):
+        for second in kinds[index + 1 :]:
+            if precedence.decided(first.name, second.name) or commute(first.name, second.name):
+                continue
+            question = f"{first.name} before {second.name}"
+            if trial.suggest_categorical(question, (True, False)):
+                precedence.decide(first.name, second.name)
+            else:
+                precedence.decide(second.name, first.name)
+    return precedence.order()
+
+
+class _Answers:
+    """Answers the questions of `suggest` so that it draws a given recipe, and keeps the answers."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._order = list(recipe.names)
+        self._values = {
+            f"{step.name}.{name}": value
+            for step in recipe.steps
+            for name, value in parameters(step).items()
+        }
+        self._lowering = next((step.name for step in recipe.steps if is_lowering(step)), None)
+        self.given: dict[str, Any] = {}
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        if name == LOWERING:
+            answer: Any = self._lowering
+        elif " before " in name:
+            first, second = name.split(" before ")
+            answer = self._order.index(first) < self._order.index(second)
+        elif name in self._values:
+            answer = _label(self._values[name])
+        else:
+            answer = name in self._order
+        return self._keep(name, answer, answer in choices)
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        value = float(self._values[name])
+        steps = 0.0 if step is None else (value - low) / step
+        fits = low <= value <= high and abs(steps - round(steps)) < 1e-6
+        return float(self._keep(name, value, fits))
+
+    def suggest_int(
+        self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
+    ) -> int:
+        value = int(self._values[name])
+        return int(self._keep(name, value, low <= value <= high and (value - low) % step == 0))
+
+    def _keep(self, name: str, answer: Any, fits: bool) -> Any:
+        if not fits:
+            raise _OutsideError
+        self.given[name] = answer
+        return answer
+
+
+class _OutsideError(Exception):
+    """A recipe lies outside a space."""
+
+
+def answers_for(recipe: Recipe, space: Space, start: Level = Level.KERAS) -> dict[str, Any] | None:
+    """The trial parameters that make `suggest` draw a recipe; None if it lies outside the space."""
+    answers = _Answers(recipe)
+    try:
+        drawn = suggest(answers, space, start)
+    except _OutsideError:
+        return None
+    return answers.given if drawn.key == recipe.key else None

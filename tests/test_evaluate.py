@@ -1,0 +1,104 @@
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+
+from autotiny.cache import Cache
+from autotiny.dataset import Dataset
+from autotiny.engine import Port
+from autotiny.errors import InvalidData
+from autotiny.evaluate import build, cost, evaluate, runtimes, stored, write_build
+from autotiny.graph import DType, Graph, Op, Quantization, Schedule, Step, Tensor
+from autotiny.model import Level, Model, Program
+from autotiny.target import load_target
+
+OPTIONS = {"activation": "NONE"}
+
+
+def dense(weights: DType = "float32", activations: DType = "float32") -> Model:
+    """Two inputs, three classes; the largest score goes to the class that the input points at."""
+    kernel = np.array([[2, 0], [0, 2], [-2, -2]], np.float32)
+    quantization = None if activations == "float32" else Quantization((0.05,), (3,))
+    per_weight = None if weights in ("float32", "float16") else Quantization((0.05,), (0,))
+    constant = kernel if per_weight is None else kernel / 0.05
+    bias_type: DType = "float32" if activations == "float32" else "int32"
+    bias_scale = None if activations == "float32" else Quantization((0.0025,), (0,))
+    tensors = (
+        Tensor("x", (1, 2), activations, quantization),
+        Tensor("w", (3, 2), weights, per_weight, constant.astype(weights)),
+        Tensor("b", (3,), bias_type, bias_scale, np.zeros(3, bias_type)),
+        Tensor("y", (1, 3), activations, quantization),
+    )
+    op = Op("FULLY_CONNECTED", (0, 1, 2), (3,), OPTIONS)
+    graph = Graph(tensors, (op,), (0,), (3,))
+    return Model(Level.TFLITE, graph, graph.fingerprint())
+
+
+@pytest.fixture
+def data() -> Dataset:
+    x = np.array([[1, 0], [0, 1], [-1, -1], [1, 0]], np.float32)
+    y = np.array([0, 1, 2, 1], np.int32)
+    return Dataset("three", x, y, x, y, x[:2], y[:2], classes=3)
+
+
+@pytest.mark.parametrize("form", ["float32", "int8"])
+def test_accuracy_comes_from_the_c_and_cost_from_the_elf(
+    tmp_path: Path, data: Dataset, form: DType
+) -> None:
+    target = load_target("stm32f746")
+    cache = Cache(tmp_path)
+    metrics = evaluate(dense(form, form), target, data, cache, test=True)
+    assert metrics.accuracy_validation == 0.75
+    assert metrics.accuracy_test == 1.0
+    assert metrics.cost.flash_bytes > metrics.cost.weights_bytes > 0
+    assert metrics.cost.cycles > 0
+    assert metrics.cost.layers
+    with mock.patch("autotiny.evaluate.measure"), mock.patch("autotiny.evaluate.build_host"):
+        again = evaluate(dense(form, form), target, data, Cache(tmp_path), test=True)
+    assert again == metrics
+
+
+def test_another_target_or_schedule_is_measured_anew(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    model = dense()
+    with mock.patch("autotiny.evaluate.measure") as measure:
+        measure.return_value.to_dict.return_value = {"layers": []}
+        program = Program(model.network, Schedule((Step((0,), in_place=True),)))
+        for lowered in (model, Model(Level.PROGRAM, program, "p")):
+            for target in ("stm32f746", "rp2040"):
+                for _ in range(2):
+                    with pytest.raises(TypeError):
+                        cost(lowered, load_target(target), cache)
+    assert measure.call_count == 4
+
+
+def test_runtimes_are_those_that_have_the_kernels() -> None:
+    assert runtimes(dense()) == ("autotiny", "tflm", "litert")
+    assert runtimes(dense("int8", "int8")) == ("autotiny", "tflm", "litert")
+    assert runtimes(dense("int8", "float32")) == ("autotiny", "litert")
+    assert runtimes(dense("float16")) == ("autotiny", "litert")
+
+
+def test_inputs_are_stored_as_the_port_says() -> None:
+    port = Port("x", 0, (1, 2), "int8", Quantization((0.5,), (-1,)))
+    x = np.array([[0.0, 0.5], [1e9, -1e9]], np.float32)
+    assert stored(x, port).tolist() == [[-1, 0], [127, -128]]
+    assert stored(x, Port("x", 0, (1, 2, 1), "float32")).shape == (2, 2, 1)
+    with pytest.raises(InvalidData, match="do not fit"):
+        stored(x, Port("x", 0, (1, 3), "float32"))
+
+
+def test_a_build_is_the_same_bytes_every_time(tmp_path: Path) -> None:
+    target = load_target("stm32f746")
+    for folder in ("a", "b"):
+        write_build(build(dense("int8", "int8"), target, comment="two\nlines"), tmp_path / folder)
+    names = [p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*") if p.is_file()]
+    assert {"model.tflite", "firmware.elf", "model.c"} <= {name.name for name in names}
+    for name in names:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_a_model_has_to_be_lowered_first(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="lowered first"):
+        cost(Model(Level.KERAS, None, "k"), load_target("stm32f746"), Cache(tmp_path))

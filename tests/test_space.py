@@ -1,0 +1,141 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+import pytest
+from toys import SPACE, Aware, Cluster, Fuse, Int8, Int16, Prune, toy_components
+
+from autotiny.components import COMPONENTS
+from autotiny.errors import UserError
+from autotiny.model import Level
+from autotiny.recipe import Recipe, objection
+from autotiny.space import Space, answers_for, load_space, space_names, suggest
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> Iterator[Space]:
+    with toy_components():
+        path = tmp_path / "toys.toml"
+        path.write_text(SPACE)
+        yield load_space(str(path))
+
+
+def draws(space: Space, count: int, start: Level = Level.KERAS) -> Iterator[Recipe]:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(count):
+        trial = study.ask()
+        yield suggest(trial, space, start)
+        study.tell(trial, 0.0)
+
+
+def test_illegal_orders_are_never_drawn(space: Space) -> None:
+    found = set()
+    for recipe in draws(space, 3000):
+        kinds = [COMPONENTS[name] for name in recipe.names]
+        assert objection(kinds) is None, recipe
+        found.add(recipe.names)
+    assert len(found) > 1000
+    # Both orders of a free pair come up, and only one of a forced pair.
+    both = [names for names in found if {"prune", "cluster"} <= set(names)]
+    assert {names.index("prune") < names.index("cluster") for names in both} == {True, False}
+    aware = [names for names in found if {"prune", "aware"} <= set(names)]
+    assert {names.index("prune") < names.index("aware") for names in aware} == {True}
+    assert not any({"aware", "int16"} <= set(names) for names in found)
+
+
+def test_a_lowered_model_gets_no_second_lowering(space: Space) -> None:
+    names = {name for recipe in draws(space, 200, Level.TFLITE) for name in recipe.names}
+    assert names == {"fuse", "block", "place"}
+
+
+def test_every_order_can_be_drawn(space: Space) -> None:
+    orders = {
+        names
+        for recipe in draws(space, 3000)
+        if set(names := tuple(n for n in recipe.names if n in ("fuse", "block", "place")))
+        == {"fuse", "block", "place"}
+    }
+    assert len(orders) == 6
+
+
+def test_a_recipe_has_answers_that_draw_it(space: Space) -> None:
+    for recipe in draws(space, 300):
+        answers = answers_for(recipe, space)
+        assert answers is not None
+        assert suggest(optuna.trial.FixedTrial(answers), space).key == recipe.key
+
+
+def test_a_recipe_outside_the_space_has_none(space: Space) -> None:
+    assert answers_for(Recipe((Prune(0.5), Int8())), space) is not None
+    assert answers_for(Recipe((Prune(0.55), Int8())), space) is None
+    assert answers_for(Recipe((Cluster(65), Int8())), space) is None
+    assert answers_for(Recipe((Aware(), Int16())), space) is None
+    assert answers_for(Recipe((Prune(0.5),)), space) is None
+    assert answers_for(Recipe((Int8(), Fuse())), space, Level.TFLITE) is None
+
+
+def test_parameters_read_well_in_a_dashboard(space: Space) -> None:
+    answers = answers_for(Recipe((Prune(0.5), Cluster(8), Int8())), space)
+    assert answers is not None
+    assert answers["lowering"] == "int8"
+    assert answers["prune"] is True
+    assert answers["prune.sparsity"] == 0.5
+    assert answers["cluster before prune"] is False
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[components.prun]", "did you mean 'prune'"),
+        ("[components.int8]\n[components.prune]\nsparsety = 0.5", "did you mean 'sparsity'"),
+        ("[components.int8]\n[components.prune]\nsparsity = { low = 0.5 }", "low and high"),
+        (
+            "[components.int8]\n[components.prune]\nsparsity = { low = 0.5, high = 0.1 }",
+            "low 0.5 lies above high 0.1",
+        ),
+        (
+            "[components.int8]\n[components.prune]\nsparsity = { low = 0, high = 1, stp = 1 }",
+            "did you mean 'step'",
+        ),
+        ("[components.int8]\n[components.prune]\nsparsity = []", "empty list"),
+        (
+            '[components.int8]\n[components.prune]\nsparsity = 0.5\nstructure = ["blok"]',
+            "did you mean 'block'",
+        ),
+        (
+            "[components.int8]\n[components.block]\nrows = { low = 1.5, high = 2 }",
+            "must be whole numbers",
+        ),
+        ("[components.int8]\n[components.prune]", "lacks its parameter 'sparsity'"),
+        ("[components.prune]\nsparsity = 0.5", "no component lowers the model"),
+        ("[component.int8]", "did you mean 'components'"),
+        ("title = 'nothing'", "names no component"),
+        ("[components", "not a TOML file"),
+        ('first = [[{ component = "int9" }]]\n[components.int8]', "did you mean 'int8'"),
+    ],
+)
+def test_a_bad_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    with toy_components(), pytest.raises(UserError) as refusal:
+        load_space(str(path))
+    assert message in str(refusal.value)
+    assert str(path) in str(refusal.value)
+
+
+def test_an_unknown_space_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="did you mean 'default'"):
+        load_space("defualt")
+    with pytest.raises(UserError, match="No such file"):
+        load_space(str(tmp_path / "none.toml"))
+
+
+@pytest.mark.parametrize("name", ["default", "post_training", "seed_tutorial"])
+def test_the_spaces_that_come_along_are_legal(name: str) -> None:
+    assert name in space_names()
+    space = load_space(name)
+    assert space.title
+    for recipe in space.first:
+        assert answers_for(recipe, space) is not None, recipe
+    for recipe in draws(space, 500):
+        assert objection([COMPONENTS[name] for name in recipe.names]) is None

@@ -1,0 +1,341 @@
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+from toys import CALLS, SPACE, toy_components, toy_data, toy_model
+
+from autotiny.cache import Cache
+from autotiny.dataset import Dataset
+from autotiny.errors import FirmwareFault, TrainingDiverged, UnsupportedOp, UserError
+from autotiny.metrics import Cost
+from autotiny.model import Model
+from autotiny.recipe import read_recipe, write_recipe
+from autotiny.space import load_space
+from autotiny.study import Progress, Result, search
+from autotiny.target import Target, load_target
+
+SIZES = {"Float32": 400_000, "Int16": 200_000, "Int8": 100_000}
+
+
+def toy_cost(model: Model, target: Target, cache: Cache) -> Cost:
+    """Lowerings decide the size; fusing and blocking save time; clusters save flash."""
+    trace = " ".join(model.network)
+    flash = next(size for name, size in SIZES.items() if name in trace)
+    cycles = flash * (1.0 if "Fuse" in trace else 1.5) * (0.8 if "rows=4" in trace else 1.0)
+    for name in ("Prune", "Cluster"):
+        flash = int(flash * (0.9 if name in trace else 1.0))
+    if trace.find("Block") < trace.find("Fuse"):
+        cycles *= 0.9
+    return Cost(
+        flash_bytes=flash, weights_bytes=flash // 2, code_bytes=flash // 2, sram_bytes=1000,
+        arena_bytes=900, static_bytes=50, stack_bytes=50, instructions=int(cycles),
+        cycles=int(cycles), latency_ms=cycles / target.clock_hz * 1e3,
+        energy_estimated_mj=cycles / 1e6,
+    )  # fmt: skip
+
+
+def toy_accuracy(model: Model, data: Dataset, split: str, cache: Cache) -> float:
+    trace = " ".join(model.network)
+    lost = 0.02 * ("Int8" in trace) + 0.005 * ("Int16" in trace) + 0.03 * ("Prune" in trace)
+    return round(0.95 - lost + 0.015 * ("Aware" in trace) - 0.01 * (split == "test"), 6)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Any]:
+    space = tmp_path / "toys.toml"
+    space.write_text(SPACE)
+    with (
+        toy_components(),
+        mock.patch("autotiny.study.cost", toy_cost),
+        mock.patch("autotiny.study.accuracy_on", toy_accuracy),
+        mock.patch("autotiny.study.runtimes", lambda model: ("autotiny",)),
+        mock.patch("autotiny.study.tutorial_recipes", lambda: ()),
+    ):
+
+        def start(**changes: Any) -> Result:
+            target = load_target(changes.pop("target", "stm32f746"))
+            arguments: dict[str, Any] = {
+                "out": tmp_path / "out", "space": load_space(str(space)), "trials": 30,
+                "cache": Cache(tmp_path / "cache"),
+            }  # fmt: skip
+            return search(toy_model(), toy_data(), target, **(arguments | changes))
+
+        yield start
+
+
+def outcomes(result: Result) -> list[str]:
+    return [
+        trial.user_attrs["outcome"] for trial in result.study.trials if trial.state.is_finished()
+    ]
+
+
+def test_a_whole_study_runs_and_gives_a_front(run: Any) -> None:
+    result = run()
+    assert isinstance(result.study, optuna.Study)
+    assert len(result.study.trials) == 30
+    assert sum(result.counts.values()) == 30
+    assert result.baseline is not None
+    assert result.baseline.trial == 0
+    assert str(result.baseline.recipe) == "float32"
+    assert len(result.front) >= 2
+    for point in result.front:
+        assert point.metrics.accuracy_test == pytest.approx(point.values[0] - 0.01)
+        assert point.values == (point.metrics.accuracy_validation, point.metrics.cost.latency_ms)
+    latencies = [point.metrics.cost.latency_ms for point in result.front]
+    assert latencies == sorted(latencies)
+    assert len({point.values for point in result.front}) == len(result.front)
+    best = result.best["latency"]
+    assert best.within_budget
+    assert best.values[0] >= 0.95 - 0.01 - 1e-9
+    assert result.best["accuracy"].values[0] == max(point.values[0] for point in result.front)
+
+
+def test_the_original_goes_first_then_what_is_known_to_be_good(run: Any) -> None:
+    study = run(trials=5).study
+    assert [trial.user_attrs["sequence"] for trial in study.trials[:3]] == [
+        "float32", "int8", "int8 → fuse",
+    ]  # fmt: skip
+    # The sampler learns from planned trials too.
+    assert study.trials[0].params["lowering"] == "float32"
+
+
+def test_the_original_goes_first_even_where_the_space_lacks_it(run: Any, tmp_path: Path) -> None:
+    path = tmp_path / "small.toml"
+    path.write_text("[components.int8]\n[components.fuse]\n")
+    result = run(space=load_space(str(path)), trials=4)
+    assert result.study.trials[0].user_attrs["sequence"] == "float32"
+    assert result.study.trials[0].params == {}
+    assert result.study.trials[1].params["lowering"] == "int8"
+
+
+def test_the_same_seed_draws_the_same(run: Any, tmp_path: Path) -> None:
+    def sequences(out: str, seed: int) -> list[str]:
+        study = run(out=tmp_path / out, seed=seed, trials=25).study
+        return [trial.user_attrs["sequence"] for trial in study.trials]
+
+    first = sequences("a", 1)
+    assert first == sequences("b", 1)
+    assert first != sequences("c", 2)
+
+
+def test_constraints_are_set_and_the_dashboard_sees_them(run: Any) -> None:
+    result = run(target="rp2040", trials=20)
+    for trial in result.study.trials:
+        if trial.user_attrs["outcome"] in ("measured", "infeasible"):
+            assert set(trial.constraints) >= {"flash", "sram"}
+            old = trial.system_attrs["constraints"]
+            assert old == [trial.constraints["flash"], trial.constraints["sram"]]
+
+
+def test_what_does_not_fit_is_never_trained(run: Any) -> None:
+    result = run(target="stm32f103", trials=40)  # 128 KB of flash: only int8 fits
+    untrained = 0
+    for trial in result.study.trials:
+        if trial.user_attrs["outcome"] == "infeasible":
+            assert trial.state is TrialState.PRUNED
+            assert "bytes of flash" in trial.user_attrs["reason"]
+            assert trial.constraints["flash"] > 0
+            untrained += 1
+    assert untrained
+    assert outcomes(result)[0] == "measured"
+    assert all("int8" in point.recipe.names for point in result.front)
+    assert result.shortfall is None
+
+
+def test_what_cannot_reach_the_front_is_never_trained(run: Any) -> None:
+    result = run(trials=60)
+    hopeless = [t for t in result.study.trials if t.user_attrs["outcome"] == "hopeless"]
+    assert hopeless
+    for trial in hopeless:
+        assert trial.state is TrialState.PRUNED
+        assert trial.constraints["flash"] <= 0
+        assert "as accurate as the original" in trial.user_attrs["reason"]
+    trained = [t for t in result.study.trials if t.user_attrs["outcome"] == "measured"]
+    assert CALLS.count("prune") <= len(trained)
+
+
+def test_a_repeated_sequence_is_answered_without_work(run: Any, tmp_path: Path) -> None:
+    path = tmp_path / "small.toml"
+    path.write_text("[components.float32]\n[components.int8]\n[components.idle]\n")
+    result = run(space=load_space(str(path)), trials=20)
+    assert CALLS.count("float32") == 1
+    assert CALLS.count("int8") == 1
+    assert result.counts["repeated"] == 18
+    repeated = result.study.trials[-1]
+    first = result.study.trials[repeated.user_attrs["repeats"]]
+    assert repeated.values == first.values
+    assert len(result.front) == 2
+    assert {dropped.component for dropped in result.dropped} == {"idle"}
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (UnsupportedOp("no kernel for CUMSUM"), "invalid"),
+        (TrainingDiverged("loss is nan"), "failed"),
+        (FirmwareFault("ran off"), "failed"),
+    ],
+)
+def test_a_trial_that_fails_keeps_its_reason(run: Any, error: Exception, outcome: str) -> None:
+    def sometimes(model: Model, target: Target, cache: Cache) -> Cost:
+        if any("Int16" in step for step in model.network):
+            raise error
+        return toy_cost(model, target, cache)
+
+    with mock.patch("autotiny.study.cost", sometimes):
+        result = run(trials=40)
+    ended = [t for t in result.study.trials if t.user_attrs["outcome"] == outcome]
+    assert ended
+    assert all(t.state is TrialState.FAIL for t in ended)
+    assert all(t.user_attrs["reason"] == str(error) for t in ended)
+    assert result.front
+
+
+def test_a_bug_and_a_full_disk_end_the_search(run: Any) -> None:
+    def broken(model: Model, target: Target, cache: Cache) -> Cost:
+        raise ZeroDivisionError
+
+    with mock.patch("autotiny.study.cost", broken), pytest.raises(ZeroDivisionError):
+        run(trials=3)
+
+    def full(model: Model, target: Target, cache: Cache) -> Cost:
+        raise UserError("cannot write to the cache")
+
+    with mock.patch("autotiny.study.cost", full), pytest.raises(UserError, match="cache"):
+        run(trials=3)
+
+
+def test_an_interrupted_search_keeps_what_it_has_and_goes_on(run: Any) -> None:
+    calls = []
+
+    def stop_after_ten(model: Model, target: Target, cache: Cache) -> Cost:
+        calls.append(1)
+        if len(calls) == 10:
+            raise KeyboardInterrupt
+        return toy_cost(model, target, cache)
+
+    with mock.patch("autotiny.study.cost", stop_after_ten):
+        part = run(trials=40)
+    assert part.interrupted
+    assert part.front
+    kept = [trial.number for trial in part.study.trials if trial.state is TrialState.COMPLETE]
+    assert part.counts["interrupted"] == 1
+
+    whole = run(trials=40)
+    assert not whole.interrupted
+    assert [t.number for t in whole.study.trials[: len(kept)] if t.number in kept]
+    assert sum(whole.counts.values()) - whole.counts["interrupted"] == 40
+    # Once it is complete, the same command answers at once.
+    assert len(run(trials=40).study.trials) == len(whole.study.trials)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"objectives": ("size",)}, "made with objectives"),
+        ({"target": "rp2040"}, "made with target"),
+        ({"epochs": 1}, "made with epochs"),
+    ],
+)
+def test_a_study_is_not_continued_for_something_else(
+    run: Any, changes: dict[str, Any], message: str
+) -> None:
+    run(trials=2, study_name="mine")
+    with pytest.raises(UserError, match=message):
+        run(trials=4, study_name="mine", **changes)
+
+
+def test_where_nothing_fits_the_smallest_miss_is_named(run: Any) -> None:
+    def huge(model: Model, target: Target, cache: Cache) -> Cost:
+        small = toy_cost(model, target, cache)
+        grown = small.flash_bytes + target.flash_bytes
+        return Cost(**(small.to_dict() | {"flash_bytes": grown, "layers": ()}))
+
+    with mock.patch("autotiny.study.cost", huge):
+        result = run(trials=30)
+    assert result.front == ()
+    assert result.best == {}
+    assert result.baseline is not None
+    assert result.shortfall is not None
+    assert "Int8" in " ".join(map(repr, result.shortfall.recipe.steps))
+    assert 0 < result.shortfall.excess_bytes["flash"] <= 100_000
+    assert "misses by" in str(result.shortfall)
+
+
+def test_several_objectives_and_balanced(run: Any) -> None:
+    result = run(objectives=("latency", "size", "accuracy", "latency"), study_name="two")
+    assert result.study.metric_names == ["accuracy_validation", "latency_ms", "flash_bytes"]
+    assert set(result.best) == {"latency", "size", "accuracy"}
+    balanced = run(objectives=("balanced",))
+    assert balanced.baseline is not None
+    assert balanced.baseline.values[1] == pytest.approx(1.0)
+    assert balanced.best["balanced"].values[1] < 1
+    accuracy = run(objectives=("accuracy",))
+    assert accuracy.best["accuracy"].values == (0.965,)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"objectives": ("latancy",)}, "did you mean 'latency'"),
+        ({"trials": 0}, "at least 1"),
+        ({"accuracy_drop": 1.5}, "accuracy_drop is 1.5"),
+        ({"storage": "nosql://x"}, "cannot open the storage 'nosql://x'"),
+    ],
+)
+def test_bad_wishes_are_refused(run: Any, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as refusal:
+        run(**changes)
+    assert message in str(refusal.value)
+
+
+def test_a_storage_that_is_no_database_is_refused(run: Any, tmp_path: Path) -> None:
+    path = tmp_path / "broken.db"
+    path.write_text("this is no database, and longer than the header of one is " * 20)
+    with pytest.raises(UserError, match="cannot open the storage"):
+        run(storage=f"sqlite:///{path}")
+
+
+def test_a_journal_file_works_as_storage(run: Any, tmp_path: Path) -> None:
+    result = run(storage=str(tmp_path / "study.log"), trials=5)
+    assert len(result.study.trials) == 5
+
+
+def test_the_study_is_a_plain_optuna_database(run: Any, tmp_path: Path) -> None:
+    result = run(trials=3)
+    database = sqlite3.connect(tmp_path / "out" / "study.db")
+    assert database.execute("select study_name from studies").fetchall() == [
+        (result.study.study_name,)
+    ]
+
+
+def test_progress_is_told_after_each_trial(run: Any) -> None:
+    told: list[Progress] = []
+    run(trials=12, on_trial=told.append)
+    assert [progress.done for progress in told] == list(range(1, 13))
+    assert told[-1].total == 12
+    assert told[-1].cache_misses > 0
+    assert told[-1].front
+    assert told[-1].seconds_left == pytest.approx(0, abs=1)
+    assert told[-1].last is not None
+
+
+def test_a_timeout_ends_the_search(run: Any) -> None:
+    result = run(trials=10_000, timeout=0.5)
+    assert 1 <= len(result.study.trials) < 10_000
+    assert not result.interrupted
+
+
+def test_a_point_can_be_saved_as_a_recipe(run: Any, tmp_path: Path) -> None:
+    result = run(trials=10, names=("cnn1", "digits", "stm32f746"))
+    point = result.front[0]
+    write_recipe(result.saved_recipe(point), tmp_path / "r.json")
+    again = read_recipe(tmp_path / "r.json")
+    assert again.recipe == point.recipe
+    assert (again.model, again.data, again.target) == ("cnn1", "digits", "stm32f746")
+    assert again.figures["flash_bytes"] == point.metrics.cost.flash_bytes
