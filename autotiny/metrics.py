@@ -35,6 +35,9 @@ class Cost:
         cycles: the cycle model's figure for one inference, repeated (warm caches).
         latency_ms: cycles ÷ clock.
         energy_estimated_mj: active current × supply voltage × latency, an estimate.
+        layers: one entry a step of the program.
+        unplaced_bytes: bytes of SRAM without a place; memories with gaps between them can lack room
+            for one array even where they hold enough in total.
     """
 
     flash_bytes: int
@@ -49,6 +52,7 @@ class Cost:
     latency_ms: float
     energy_estimated_mj: float
     layers: tuple[LayerCost, ...] = ()
+    unplaced_bytes: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain data, for JSON."""
@@ -74,7 +78,8 @@ class Metrics:
 
 def overshoot(cost: Cost, target: Target) -> dict[str, int]:
     """Bytes by which a cost exceeds the target, per resource; zero or negative where it fits."""
+    sram = cost.sram_bytes - target.sram_bytes
     return {
         "flash": cost.flash_bytes - target.flash_bytes,
-        "sram": cost.sram_bytes - target.sram_bytes,
+        "sram": max(sram, cost.unplaced_bytes) if cost.unplaced_bytes else sram,
     }

@@ -1,0 +1,24 @@
+"""From generated C to measured figures: link for a target, execute, count.
+
+`link` and `run` give firmware and what it did; `measure` gives its cost; `build_host` gives the
+same arithmetic at the speed of this machine.
+"""
+
+from autotiny.emulator.cycles import CycleCounter
+from autotiny.emulator.host import HostModel, build_host
+from autotiny.emulator.machine import Run, run
+from autotiny.emulator.measure import Measurement, measure, measure_firmware
+from autotiny.emulator.toolchain import Firmware, link
+
+__all__ = [
+    "CycleCounter",
+    "Firmware",
+    "HostModel",
+    "Measurement",
+    "Run",
+    "build_host",
+    "link",
+    "measure",
+    "measure_firmware",
+    "run",
+]

@@ -1,0 +1,84 @@
+/* Vector table and reset code of a Cortex-M firmware.
+ *
+ * SystemInit() is where a board sets its clocks; without one the part runs at its reset clock. The
+ * symbols that begin with an underscore come from link.ld. */
+#include <stdint.h>
+
+extern uint32_t _stack_top[];
+extern uint32_t _data_start[], _data_end[], _data_load[];
+extern uint32_t _bss_start[], _bss_end[];
+extern uint32_t _arena_start[], _arena_end[];
+
+int main(void);
+void Reset_Handler(void);
+void Default_Handler(void);
+__attribute__((weak)) void SystemInit(void);
+
+__attribute__((weak)) void SystemInit(void) {}
+
+void Default_Handler(void) {
+  for (;;) {
+  }
+}
+
+#define REGISTER(address) (*(volatile uint32_t *)(address))
+
+#if defined(__ARM_FP)
+static void enable_fpu(void) {
+  REGISTER(0xE000ED88u) |= 0xFu << 20; /* CPACR: full access to CP10 and CP11 */
+  __asm volatile("dsb\n isb" ::: "memory");
+}
+#endif
+
+#if defined(AUTOTINY_L1_CACHES)
+/* Cortex-M7 TRM and ARMv7-M: invalidate before enabling, for the tags are random after power-on. */
+static void enable_caches(void) {
+  __asm volatile("dsb\n isb" ::: "memory");
+  REGISTER(0xE000EF50u) = 0;         /* ICIALLU: drop all instruction lines */
+  REGISTER(0xE000ED84u) = 0;         /* CSSELR: the data cache, level 1 */
+  __asm volatile("dsb" ::: "memory");
+  const uint32_t geometry = REGISTER(0xE000ED80u); /* CCSIDR: sets − 1, ways − 1 */
+  const uint32_t sets = (geometry >> 13) & 0x7FFFu;
+  const uint32_t ways = (geometry >> 3) & 0x3FFu;
+  for (uint32_t set = 0; set <= sets; set++) {
+    for (uint32_t way = 0; way <= ways; way++) {
+      REGISTER(0xE000EF60u) = set << 5 | way << 30; /* DCISW: lines of 32 bytes, four ways */
+    }
+  }
+  __asm volatile("dsb" ::: "memory");
+  REGISTER(0xE000ED14u) |= 3u << 16; /* CCR: IC and DC */
+  __asm volatile("dsb\n isb" ::: "memory");
+}
+#endif
+
+void Reset_Handler(void) {
+#if defined(__ARM_FP)
+  enable_fpu(); /* first: the compiler may use FPU registers anywhere below */
+#endif
+  SystemInit();
+#if defined(AUTOTINY_L1_CACHES)
+  enable_caches();
+#endif
+  const uint32_t *load = _data_load;
+  for (uint32_t *word = _data_start; word < _data_end; word++) {
+    *word = *load++;
+  }
+  for (uint32_t *word = _bss_start; word < _bss_end; word++) {
+    *word = 0;
+  }
+  for (uint32_t *word = _arena_start; word < _arena_end; word++) {
+    *word = 0;
+  }
+  main();
+  Default_Handler();
+}
+
+typedef void (*Handler)(void);
+
+/* The sixteen entries of the core; no interrupt of the part is used. */
+__attribute__((section(".vectors"), used)) static const Handler vectors[16] = {
+    (Handler)(uintptr_t)_stack_top, Reset_Handler,   Default_Handler, Default_Handler,
+    Default_Handler,                Default_Handler, Default_Handler, 0,
+    0,                              0,               0,               Default_Handler,
+    Default_Handler,                0,               Default_Handler, Default_Handler,
+};

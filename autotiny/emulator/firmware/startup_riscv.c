@@ -1,0 +1,50 @@
+/* Reset code of a bare RISC-V firmware.
+ *
+ * SystemInit() is where a board sets its clocks; without one the part runs at its reset clock. The
+ * symbols that begin with an underscore come from link.ld. */
+#include <stdint.h>
+
+extern uint32_t _data_start[], _data_end[], _data_load[];
+extern uint32_t _bss_start[], _bss_end[];
+extern uint32_t _arena_start[], _arena_end[];
+
+int main(void);
+void start_c(void);
+__attribute__((weak)) void SystemInit(void);
+
+__attribute__((weak)) void SystemInit(void) {}
+
+/* The stack must stand before any C runs; mtvec points at a loop that keeps the fault visible. */
+__asm(".section .vectors,\"ax\",@progbits\n"
+      ".global Reset_Handler\n"
+      ".type Reset_Handler, @function\n"
+      "Reset_Handler:\n"
+      "  la sp, _stack_top\n"
+      "  la t0, Default_Handler\n"
+      "  csrw mtvec, t0\n"
+      "  j start_c\n"
+      ".size Reset_Handler, . - Reset_Handler\n"
+      ".balign 4\n"
+      ".global Default_Handler\n"
+      ".type Default_Handler, @function\n"
+      "Default_Handler:\n"
+      "  j Default_Handler\n"
+      ".size Default_Handler, . - Default_Handler\n"
+      ".text\n");
+
+void start_c(void) {
+  SystemInit();
+  const uint32_t *load = _data_load;
+  for (uint32_t *word = _data_start; word < _data_end; word++) {
+    *word = *load++;
+  }
+  for (uint32_t *word = _bss_start; word < _bss_end; word++) {
+    *word = 0;
+  }
+  for (uint32_t *word = _arena_start; word < _arena_end; word++) {
+    *word = 0;
+  }
+  main();
+  for (;;) {
+  }
+}

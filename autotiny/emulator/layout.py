@@ -1,0 +1,149 @@
+"""Where a firmware's variables lie: the arena in the fastest memory that it fits in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from string import Template
+
+from autotiny.target import Memory, Target
+
+FIRMWARE = Path(__file__).parent / "firmware"
+
+_ENLARGED_BYTES = 1 << 26
+"""Room for a firmware whose target has too little, so that the overshoot can be measured."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The memories that a firmware is linked against.
+
+    Attributes:
+        flash: holds vectors, code, constants and the initial values of variables.
+        arena: holds the model's working memory.
+        static: holds .data and .bss at its start and the stack at its end; may be `arena` too.
+        fits: whether these are memories of the target, not enlarged ones.
+    """
+
+    flash: Memory
+    arena: Memory
+    static: Memory
+    fits: bool = True
+
+    def on(self, target: Target) -> Target:
+        """The target with the memories of this layout, where they differ from its own."""
+        if self.fits:
+            return target
+        ours = {memory.origin: memory for memory in (self.flash, self.arena, self.static)}
+        others = [
+            memory
+            for memory in target.memories
+            if not any(memory.origin < one.end and one.origin < memory.end for one in ours.values())
+        ]
+        return replace(target, memories=(*ours.values(), *others))
+
+    def linker_script(self, title: str, arena_symbol: str) -> str:
+        """The text of link.ld."""
+        regions = {"FLASH": (self.flash, "rx")}
+        for memory in (self.static, self.arena):
+            regions.setdefault(_region(memory), (memory, "rwx"))
+        return Template((FIRMWARE / "link.ld").read_text(encoding="utf-8")).substitute(
+            title=title,
+            memories="\n".join(
+                f"  {name} ({access}) : "
+                f"ORIGIN = {memory.origin:#010x}, LENGTH = {memory.size_bytes:#x}"
+                for name, (memory, access) in regions.items()
+            ),
+            static_memory=_region(self.static),
+            arena_memory=_region(self.arena),
+            arena=arena_symbol,
+            stack_top=f"{self.static.end & ~15:#010x}",
+        )
+
+
+def place(target: Target, arena_bytes: int, static_bytes: int, stack_bytes: int) -> Layout | None:
+    """The layout with the arena in the fastest memory that leaves room for the rest, or None.
+
+    Adjacent memories count as one where none is large enough alone.
+    """
+    arena_bytes, static_bytes = (
+        _aligned(arena_bytes),
+        _aligned(static_bytes) + _aligned(stack_bytes),
+    )
+    for arena, static in product(_by_speed(target), repeat=2):
+        if arena == static:
+            fits = arena_bytes + static_bytes <= arena.size_bytes
+        else:
+            apart = arena.end <= static.origin or static.end <= arena.origin
+            fits = apart and arena_bytes <= arena.size_bytes and static_bytes <= static.size_bytes
+        if fits:
+            return Layout(_whole_flash(target), arena, static)
+    return None
+
+
+def enlarge(target: Target, needed_bytes: int) -> Layout:
+    """A layout on more memory than the target has, in its largest data memory and its flash."""
+    origin, _ = target.largest_sram_span
+    ram = next(memory for memory in target.data_memories if memory.origin == origin)
+    wide = _enlarged(ram, (target.flash,), needed_bytes)
+    return Layout(_enlarged(_whole_flash(target), (ram,), 0), wide, wide, fits=False)
+
+
+def _enlarged(memory: Memory, others: tuple[Memory, ...], needed_bytes: int) -> Memory:
+    """The memory, grown up to the next of the others or the end of the address space."""
+    ceiling = min((one.origin for one in others if one.origin > memory.origin), default=1 << 32)
+    size = max(_ENLARGED_BYTES, memory.size_bytes, needed_bytes)
+    return replace(memory, size_bytes=min(size, ceiling - memory.origin))
+
+
+def _whole_flash(target: Target) -> Memory:
+    """The first flash memory together with those that follow it without a gap."""
+    flash = target.flash
+    for memory in sorted(target.memories, key=lambda memory: memory.origin):
+        if memory.kind == "flash" and memory.origin == flash.end:
+            flash = replace(flash, size_bytes=flash.size_bytes + memory.size_bytes)
+    return flash
+
+
+def _by_speed(target: Target) -> list[Memory]:
+    """Data memories, fastest first, then runs of adjacent ones, short runs first."""
+    runs = sorted(
+        _runs(target), key=lambda run: (len(run), max(map(_slowness, run)), _size(run))
+    )
+    return sorted(target.data_memories, key=_slowness) + [
+        replace(
+            max(run, key=_slowness),
+            name="_".join(one.name for one in run),
+            origin=run[0].origin,
+            size_bytes=_size(run),
+        )
+        for run in runs
+    ]
+
+
+def _runs(target: Target) -> Iterator[tuple[Memory, ...]]:
+    """All runs of two and more data memories without a gap between them."""
+    memories = sorted(target.data_memories, key=lambda memory: memory.origin)
+    for first in range(len(memories)):
+        for last in range(first + 1, len(memories)):
+            if memories[last - 1].end != memories[last].origin:
+                break
+            yield tuple(memories[first : last + 1])
+
+
+def _slowness(memory: Memory) -> tuple[bool, int, int]:
+    return memory.kind != "tcm", memory.wait_states * memory.clock_divider, -memory.bus_bytes
+
+
+def _size(run: tuple[Memory, ...]) -> int:
+    return sum(one.size_bytes for one in run)
+
+
+def _region(memory: Memory) -> str:
+    return memory.name.upper()
+
+
+def _aligned(size: int) -> int:
+    return (size + 15) & ~15

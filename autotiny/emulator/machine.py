@@ -1,0 +1,181 @@
+"""Executes a firmware: outputs, instructions, cycles and stack of its inference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+
+import capstone
+import numpy as np
+from elftools.elf.elffile import ELFFile
+
+from autotiny.emulator.cycles import CycleCounter
+from autotiny.emulator.ports import port_bytes, port_rows, sample_shape, some_rows
+from autotiny.emulator.processor import INSTRUCTION_LIMIT, Processor
+from autotiny.emulator.toolchain import Firmware, Symbol
+from autotiny.graph import Array
+from autotiny.target import Target
+
+_PAINT = b"\xa5\x5a\xc3\x3c"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the model, or a whole inference, as it was executed."""
+
+    instructions: int
+    cycles: int
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What a firmware did.
+
+    Attributes:
+        outputs: of the first output port, one row an input, in its stored type.
+        further_outputs: of the other ports.
+        instructions: executed by the last inference.
+        cycles: of the last inference, caches warm.
+        cold_cycles: of the first inference, caches empty.
+        stack_bytes: high-water mark, the startup code's frame included.
+        stack_overflowed: the whole room for the stack was used, so the mark is a lower bound.
+        layers: the last inference by step; empty if `model_run` is not one call a step.
+        stalls: cycles by cause within `cycles`.
+    """
+
+    outputs: Array
+    further_outputs: tuple[Array, ...]
+    instructions: int
+    cycles: int
+    cold_cycles: int
+    stack_bytes: int
+    stack_overflowed: bool
+    layers: tuple[Step, ...]
+    stalls: Mapping[str, int]
+
+
+def run(
+    firmware: Firmware,
+    target: Target,
+    inputs: Array | Sequence[Array] | None = None,
+    *,
+    repeats: int = 2,
+    limit: int = INSTRUCTION_LIMIT,
+    simulate_memory: bool = True,
+) -> Run:
+    """Execute a firmware from reset, then one inference after the other.
+
+    Args:
+        firmware: what `link` returned.
+        target: whose timing counts; the firmware's own memories where it does not fit.
+        inputs: rows for the input port (one array a port, if there are several); by default one
+            seeded row.
+        repeats: inferences at least; rows are taken in turn and the last one repeats.
+        limit: instructions an inference may take.
+        simulate_memory: False counts the cycles of the pipeline alone, in a fraction of the time.
+
+    Raises:
+        FirmwareFault: the firmware faults or does not end.
+    """
+    target = target if firmware.fits else firmware.target
+    ports = firmware.inputs
+    columns = some_rows(ports) if inputs is None else port_rows(ports, inputs)
+    rows = [[row.tobytes() for row in sample] for sample in zip(*columns, strict=True)]
+    processor = Processor(target, firmware.symbols)
+    with BytesIO(firmware.elf) as file:
+        processor.load(ELFFile(file))
+    ready, done = (firmware.symbols[name].address for name in ("autotiny_ready", "autotiny_done"))
+    processor.stop_at((ready, done))
+    reset(processor, firmware.symbols)
+    processor.run(processor.register("pc"))
+    arena = firmware.symbols[f"{firmware.name}_arena"].address
+    stack_limit, stack_pointer = firmware.stack_limit, processor.register("sp")
+    room = stack_pointer - stack_limit
+    processor.write(stack_limit, (_PAINT * (room // 4 + 1))[:room])
+
+    # only now, so that the start is not simulated; blocks translated before have no hooks
+    counter = CycleCounter(target, simulate_memory=simulate_memory).attach(processor.uc)
+    processor.uc.ctl_flush_tb()
+    boundaries = _return_addresses(firmware)
+    for step, address in enumerate(boundaries[:-1], start=1):
+        counter.switch_at(address, step)
+
+    inference = processor.register("lr")  # where autotiny_ready() returns to
+    outputs: list[list[bytes]] = []
+    cold_cycles = 0
+    for number in range(max(repeats, len(rows))):
+        for port, data in zip(ports, rows[min(number, len(rows) - 1)], strict=True):
+            processor.write(arena + port.offset, data)
+        counter.bucket = 0
+        counter.reset()
+        processor.run(inference, limit)
+        report = counter.report()
+        cold_cycles = cold_cycles or report.cycles
+        if number < len(rows):
+            outputs.append(
+                [processor.read(arena + port.offset, port_bytes(port)) for port in firmware.outputs]
+            )
+
+    lowest = _lowest_use(processor.read(stack_limit, room))
+    arrays = [
+        np.frombuffer(b"".join(row[k] for row in outputs), port.dtype).reshape(
+            len(outputs), *sample_shape(port)
+        )
+        for k, port in enumerate(firmware.outputs)
+    ]
+    return Run(
+        outputs=arrays[0],
+        further_outputs=tuple(arrays[1:]),
+        instructions=report.instructions,
+        cycles=report.cycles,
+        cold_cycles=cold_cycles,
+        stack_bytes=firmware.stack_top - stack_limit - lowest,
+        stack_overflowed=lowest == 0,
+        layers=tuple(
+            Step(report.buckets[step].instructions, report.buckets[step].cycles)
+            if step in report.buckets
+            else Step(0, 0)
+            for step in range(len(boundaries))
+        ),
+        stalls=report.stalls,
+    )
+
+
+def reset(processor: Processor, symbols: Mapping[str, Symbol]) -> None:
+    """Set program counter and stack pointer as the core does when it leaves reset."""
+    if processor.is_arm:
+        stack, start = np.frombuffer(processor.read(processor.target.flash.origin, 8), "<u4")
+        processor.set_register("sp", int(stack))
+        processor.set_register("pc", int(start) & ~1)
+    else:
+        processor.set_register("pc", symbols["Reset_Handler"].address)
+
+
+def _return_addresses(firmware: Firmware) -> list[int]:
+    """Where the calls of the model's run function return to; empty if they are not its steps."""
+    function = firmware.symbols[f"{firmware.name}_run"]
+    if firmware.target.core == "rv32imc":
+        decoder = capstone.Cs(
+            capstone.CS_ARCH_RISCV, capstone.CS_MODE_RISCV32 | capstone.CS_MODE_RISCVC
+        )
+    else:
+        decoder = capstone.Cs(
+            capstone.CS_ARCH_ARM, capstone.CS_MODE_THUMB | capstone.CS_MODE_MCLASS
+        )
+    start = function.address - firmware.target.flash.origin
+    code = firmware.image[start : start + function.bytes]
+    returns = [
+        address + size
+        for address, size, mnemonic, operands in decoder.disasm_lite(code, function.address)
+        if mnemonic in ("bl", "blx", "c.jal", "c.jalr")
+        or (mnemonic in ("jal", "jalr") and ("ra" in operands or "," not in operands))
+    ]
+    return returns if len(returns) == len(firmware.steps) else []
+
+
+def _lowest_use(stack: bytes) -> int:
+    """How many bytes at the bottom of the stack still carry the paint."""
+    words = np.frombuffer(stack[: len(stack) & ~3], "<u4")
+    used = np.flatnonzero(words != np.frombuffer(_PAINT, "<u4")[0])
+    return 4 * int(used[0]) if used.size else len(stack)

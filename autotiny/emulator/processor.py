@@ -1,0 +1,269 @@
+"""One emulated core with a target's memories; it stops where it is told and says why it failed."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import llvmlite.binding  # type: ignore[import-untyped]
+import numba
+import numpy as np
+from elftools.elf.elffile import ELFFile
+from unicorn import (
+    UC_ARCH_ARM,
+    UC_ARCH_RISCV,
+    UC_HOOK_BLOCK,
+    UC_HOOK_CODE,
+    UC_HOOK_MEM_INVALID,
+    UC_MEM_FETCH_PROT,
+    UC_MEM_FETCH_UNMAPPED,
+    UC_MEM_READ_PROT,
+    UC_MEM_READ_UNMAPPED,
+    UC_MEM_WRITE_PROT,
+    UC_MEM_WRITE_UNMAPPED,
+    UC_MODE_RISCV32,
+    UC_MODE_THUMB,
+    UC_PROT_EXEC,
+    UC_PROT_READ,
+    UC_PROT_WRITE,
+    Uc,
+    UcError,
+    arm_const,
+    riscv_const,
+)
+from unicorn.unicorn_py3.unicorn import uclib
+
+from autotiny.emulator.toolchain import Symbol
+from autotiny.errors import FirmwareFault
+from autotiny.target import Target
+
+INSTRUCTION_LIMIT = 2_000_000_000
+"""What one run may execute before it counts as a loop without end: many seconds on any target."""
+
+_PAGE = 0x1000
+_CORE_PERIPHERALS = (0xE0000000, 0x100000)
+"""The private peripheral bus of a Cortex-M; registers there read back what was written."""
+
+# UC_MODE_MCLASS would make each of them a Cortex-M33, which executes what a smaller core faults on.
+_ARM_MODELS: Mapping[str, int] = {
+    "cortex-m0plus": arm_const.UC_CPU_ARM_CORTEX_M0,
+    "cortex-m3": arm_const.UC_CPU_ARM_CORTEX_M3,
+    "cortex-m4": arm_const.UC_CPU_ARM_CORTEX_M4,
+    "cortex-m7": arm_const.UC_CPU_ARM_CORTEX_M7,
+    "cortex-m33": arm_const.UC_CPU_ARM_CORTEX_M33,
+}
+
+_DEEDS: Mapping[int, str] = {
+    UC_MEM_READ_UNMAPPED: "reads",
+    UC_MEM_READ_PROT: "reads",
+    UC_MEM_WRITE_UNMAPPED: "writes",
+    UC_MEM_WRITE_PROT: "writes",
+    UC_MEM_FETCH_UNMAPPED: "jumps to",
+    UC_MEM_FETCH_PROT: "jumps to",
+}
+
+
+class Processor:
+    """A core, its registers and memories; everything it does wrong becomes a `FirmwareFault`.
+
+    Args:
+        target: decides the core and which addresses exist.
+        symbols: names the functions in messages.
+    """
+
+    def __init__(self, target: Target, symbols: Mapping[str, Symbol]) -> None:
+        self.target = target
+        self.is_arm = target.core != "rv32imc"
+        self._functions = sorted(
+            (symbol.address, symbol.address + symbol.bytes, name)
+            for name, symbol in symbols.items()
+            if symbol.bytes
+        )
+        self._stops: set[int] = set()
+        self._stopped_at: int | None = None
+        self._access: tuple[int, int, int] | None = None
+        self._fuse = np.zeros(2, np.int64)
+        self.uc = self._power_on()
+
+    def _power_on(self) -> Any:
+        if self.is_arm:
+            uc = Uc(UC_ARCH_ARM, UC_MODE_THUMB)
+            uc.ctl_set_cpu_model(_ARM_MODELS[self.target.core])
+            uc.mem_map(*_CORE_PERIPHERALS)
+        else:
+            uc = Uc(UC_ARCH_RISCV, UC_MODE_RISCV32)
+        for begin, end, access in _pages(self.target):
+            uc.mem_map(begin, end - begin, access)
+        uc.hook_add(UC_HOOK_MEM_INVALID, self._note_access)
+        handle = ctypes.c_size_t()
+        uclib.uc_hook_add(
+            uc._uch, ctypes.byref(handle), UC_HOOK_BLOCK, ctypes.c_void_p(_burn().address),
+            ctypes.c_void_p(self._fuse.ctypes.data), ctypes.c_uint64(1), ctypes.c_uint64(0),
+        )  # fmt: skip
+        return uc
+
+    def load(self, elf: ELFFile) -> None:
+        """Write the stored segments of an ELF to where they are stored.
+
+        Raises:
+            FirmwareFault: a segment lies outside the target's memories.
+        """
+        for segment in elf.iter_segments("PT_LOAD"):
+            if not segment["p_filesz"]:
+                continue
+            begin, end = segment["p_paddr"], segment["p_paddr"] + segment["p_filesz"]
+            memory = self.target.memory_at(begin)
+            if memory is None or self.target.memory_at(end - 1) is None:
+                raise FirmwareFault(
+                    f"the firmware stores bytes at {begin:#010x} to {end:#010x}, outside "
+                    f"the memories of {self.target.name}: {_memory_map(self.target)}; "
+                    "link it for this target"
+                )
+            self.uc.mem_write(begin, segment.data())
+
+    def stop_at(self, addresses: Iterable[int]) -> None:
+        """Addresses at which `run` returns; to be told before the first run."""
+        for address in addresses:
+            if address not in self._stops:
+                self._stops.add(address)
+                self.uc.hook_add(UC_HOOK_CODE, self._stop, begin=address, end=address)
+
+    def run(self, start: int, limit: int = INSTRUCTION_LIMIT) -> int:
+        """Execute from an address to the next address of `stop_at`, which is returned.
+
+        Raises:
+            FirmwareFault: the code faults, or executes more instructions than `limit`.
+        """
+        self._stopped_at = self._access = None
+        self._fuse[:] = 0, limit * (2 if self.is_arm else 4)
+        try:
+            self.uc.emu_start(start | self.is_arm, 0xFFFFFFFF)
+        except UcError as error:
+            # the binding drops what a Python hook raised when the emulator itself fails as well
+            raised = getattr(self.uc, "_hook_exception", None)
+            raise self._fault(error) from (raised or error)
+        if self._stopped_at is not None:
+            return self._stopped_at
+        raise FirmwareFault(
+            f"the firmware does not end: {limit:,} instructions and still running in {self.place()}"
+        )
+
+    def place(self, address: int | None = None) -> str:
+        """An address, the program counter by default, with the function it lies in."""
+        at = self.register("pc") & ~1 if address is None else address
+        for begin, end, name in self._functions:
+            if begin <= at < end:
+                return f"{name} ({at:#010x})"
+        return f"{at:#010x}"
+
+    def register(self, name: str) -> int:
+        """A register by its common name: pc, sp, lr or argument."""
+        return int(self.uc.reg_read(self._number(name)))
+
+    def set_register(self, name: str, value: int) -> None:
+        """Write a register by its common name."""
+        self.uc.reg_write(self._number(name), value)
+
+    def read(self, address: int, size: int) -> bytes:
+        """Bytes of memory."""
+        return bytes(self.uc.mem_read(address, size))
+
+    def write(self, address: int, data: bytes) -> None:
+        """Write bytes of memory, flash included."""
+        self.uc.mem_write(address, data)
+
+    def _number(self, name: str) -> int:
+        registers: Mapping[str, int] = _ARM_REGISTERS if self.is_arm else _RISCV_REGISTERS
+        return registers[name]
+
+    def _stop(self, uc: Any, address: int, size: int, data: Any) -> None:
+        self._stopped_at = address
+        uc.emu_stop()
+
+    def _note_access(
+        self, uc: Any, kind: int, address: int, size: int, value: int, data: Any
+    ) -> bool:
+        self._access = kind, address, size
+        return False
+
+    def _fault(self, error: UcError) -> FirmwareFault:
+        where = self.place()
+        if self._access is not None:
+            kind, address, size = self._access
+            memory = self.target.memory_at(address)
+            what = f"which is no memory of {self.target.name}"
+            if memory is not None:
+                flaw = "cannot be written" if _DEEDS[kind] == "writes" else "holds no code"
+                what = f"in {memory.name}, which {flaw}"
+            amount = f"{size} bytes at " if kind not in _FETCHES else ""
+            return FirmwareFault(
+                f"the firmware {_DEEDS[kind]} {amount}{address:#010x}, {what}, in {where}"
+            )
+        return FirmwareFault(f"the firmware stops in {where}: {self._reason(error)}")
+
+    def _reason(self, error: UcError) -> str:
+        at = self.register("pc") & ~1
+        try:
+            code = self.read(at, 4)
+        except UcError:
+            return str(error)
+        return f"{self.target.core} does not execute {code.hex(' ')} there ({error})"
+
+
+_FETCHES = (UC_MEM_FETCH_UNMAPPED, UC_MEM_FETCH_PROT)
+_ARM_REGISTERS = {
+    "pc": arm_const.UC_ARM_REG_PC,
+    "sp": arm_const.UC_ARM_REG_SP,
+    "lr": arm_const.UC_ARM_REG_LR,
+    "argument": arm_const.UC_ARM_REG_R0,
+}
+_RISCV_REGISTERS = {
+    "pc": riscv_const.UC_RISCV_REG_PC,
+    "sp": riscv_const.UC_RISCV_REG_X2,
+    "lr": riscv_const.UC_RISCV_REG_X1,
+    "argument": riscv_const.UC_RISCV_REG_X10,
+}
+
+
+def _pages(target: Target) -> list[tuple[int, int, int]]:
+    """Begin, end and access of the pages that hold the target's memories."""
+    pages: list[tuple[int, int, int]] = []
+    for memory in sorted(target.memories, key=lambda memory: memory.origin):
+        rights = UC_PROT_READ | (UC_PROT_EXEC if memory.executable else 0)
+        rights |= 0 if memory.kind == "flash" else UC_PROT_WRITE
+        begin, end = memory.origin & -_PAGE, -(-memory.end // _PAGE) * _PAGE
+        if pages and pages[-1][1] > begin:  # two memories share a page: it gets the rights of both
+            last_begin, last_end, last_rights = pages.pop()
+            if begin > last_begin:
+                pages.append((last_begin, begin, last_rights))
+            pages.append((begin, last_end, last_rights | rights))
+            begin = last_end
+        if end > begin:
+            pages.append((begin, end, rights))
+    return pages
+
+
+def _memory_map(target: Target) -> str:
+    return ", ".join(
+        f"{memory.name} {memory.origin:#010x} to {memory.end:#010x}" for memory in target.memories
+    )
+
+
+@functools.cache
+def _burn() -> Any:
+    """The native hook that ends a run when it has executed its share of code."""
+    address = ctypes.cast(uclib.uc_emu_stop, ctypes.c_void_p).value
+    llvmlite.binding.add_symbol("autotiny_uc_emu_stop", address)
+    types = numba.types
+    emu_stop = types.ExternalFunction("autotiny_uc_emu_stop", types.int32(types.voidptr))
+
+    def burn(uc: Any, address: int, size: int, fuse: Any) -> None:
+        fuse[0] += size
+        if fuse[0] > fuse[1]:
+            emu_stop(uc)
+
+    return numba.cfunc(
+        types.void(types.voidptr, types.uint64, types.uint32, types.CPointer(types.int64))
+    )(burn)

@@ -1,0 +1,325 @@
+"""C sources → an ELF for a target, with the zig compiler from PyPI.
+
+The same sources, target and flags give the same bytes, in any folder and on any machine: no debug
+information, no paths, no time.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import platformdirs
+from elftools.elf.elffile import ELFFile
+
+from autotiny.emulator.layout import FIRMWARE, Layout, enlarge, place
+from autotiny.engine.sources import Port, Sources
+from autotiny.errors import LinkError
+from autotiny.target import Fpu, Target
+
+_USUAL_STACK_BYTES = 2048
+_LEAST_STACK_BYTES = 256
+_USUAL_STATIC_BYTES = 64
+
+_TRIPLES: Mapping[str, tuple[str, str]] = {
+    "cortex-m0plus": ("thumb-freestanding-eabi", "cortex_m0plus"),
+    "cortex-m3": ("thumb-freestanding-eabi", "cortex_m3"),
+    "cortex-m4": ("thumb-freestanding-eabi", "cortex_m4"),
+    "cortex-m7": ("thumb-freestanding-eabi", "cortex_m7"),
+    "cortex-m33": ("thumb-freestanding-eabi", "cortex_m33"),
+    "rv32imc": ("riscv32-freestanding-none", "generic_rv32+m+c"),
+}
+# Generated code computes no double: fpv5-d16 is used as the single-precision unit it contains,
+# which is what the emulator's Cortex-M7 has.
+_FPU_FEATURES: Mapping[Fpu, str] = {
+    "none": "",
+    "fpv4-sp-d16": "+vfp4d16sp",
+    "fpv5-sp-d16": "+fp_armv8d16sp",
+    "fpv5-d16": "+fp_armv8d16sp",
+}
+
+_C_FLAGS = (
+    "-std=gnu11",
+    "-g0",
+    "-ffunction-sections",
+    "-fdata-sections",
+    "-fno-math-errno",
+    "-fno-sanitize=undefined",
+    "-fno-stack-protector",
+    "-fno-unwind-tables",
+    "-fno-asynchronous-unwind-tables",
+)
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A name of the ELF; `address` is without the Thumb bit."""
+
+    address: int
+    bytes: int
+
+
+@dataclass(frozen=True, eq=False)
+class Firmware:
+    """A linked program for one target.
+
+    Attributes:
+        name: prefix of the model's symbols.
+        inputs: where the inputs lie in the arena.
+        outputs: where the outputs lie in the arena.
+        steps: one label a step, in the order in which the model runs them.
+        elf: the linked file.
+        target: what it was linked for; with enlarged memories where it does not fit.
+        fits: whether the real target holds it, its least stack included.
+        flash_bytes: from the first to the last byte stored in flash: vectors, code, constants,
+            initial data.
+        data_bytes: .data.
+        bss_bytes: .bss without the arena.
+        arena_bytes: the model's working memory.
+        stack_limit: the lowest address the stack may take.
+        stack_top: the address after the stack's first byte.
+        symbols: name to symbol; of equal names the last.
+        files: the C files and the linker script it was linked from, by name.
+        flags: what the compiler was called with.
+    """
+
+    name: str
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    steps: tuple[str, ...]
+    elf: bytes
+    target: Target
+    fits: bool
+    flash_bytes: int
+    data_bytes: int
+    bss_bytes: int
+    arena_bytes: int
+    stack_limit: int
+    stack_top: int
+    symbols: Mapping[str, Symbol]
+    files: Mapping[str, str]
+    flags: tuple[str, ...]
+
+    @property
+    def static_bytes(self) -> int:
+        """Variables without the arena."""
+        return self.data_bytes + self.bss_bytes
+
+    @property
+    def image(self) -> bytes:
+        """What lies in flash, from its first byte on."""
+        with BytesIO(self.elf) as file:
+            image = bytearray()
+            for segment in _stored_segments(ELFFile(file), self.target):
+                start = segment["p_paddr"] - self.target.flash.origin
+                image.extend(b"\xff" * (start - len(image)))
+                image[start : start + segment["p_filesz"]] = segment.data()
+        return bytes(image)
+
+
+def link(
+    sources: Sources, target: Target, *, optimize: str = "-O2", stack_bytes: int | None = None
+) -> Firmware:
+    """Compile and link a model with startup code and a loop that runs it.
+
+    What does not fit the target is linked against enlarged memories, so that the overshoot can be
+    measured.
+
+    Args:
+        sources: the model as C.
+        target: decides core, memory map and flags.
+        optimize: the compiler's level, e.g. "-O2" or "-Os".
+        stack_bytes: room the stack needs; by default 2 KiB, or what is left of it.
+
+    Raises:
+        LinkError: the compiler or linker refused the sources.
+    """
+    flags = compiler_flags(target, optimize)
+    files = {**sources.files, **harness(sources.name, target)}
+    with TemporaryDirectory(prefix="autotiny-") as folder:
+        for name, text in files.items():
+            (Path(folder) / name).write_text(text, encoding="utf-8", newline="\n")
+
+        def attempt(layout: Layout | None) -> Firmware | None:
+            if layout is None:
+                return None
+            script = layout.linker_script(target.title, f"{sources.name}_arena")
+            elf = _link(Path(folder), files, script, flags)
+            if elf is None:
+                return None
+            return _firmware(sources, elf, layout, target, {**files, "link.ld": script}, flags)
+
+        firmware = attempt(_layout(target, sources.arena_bytes, _USUAL_STATIC_BYTES, stack_bytes))
+        if firmware and firmware.static_bytes <= _USUAL_STATIC_BYTES:
+            return firmware
+        # only a link on memories without end tells how much there is to place
+        roomy = attempt(enlarge(target, sources.arena_bytes))
+        if roomy is None:
+            raise LinkError(
+                f"{sources.name} is too large to be linked at all: "
+                f"its arena takes {sources.arena_bytes} bytes"
+            )
+        if roomy.flash_bytes > target.flash_bytes:
+            return roomy
+        exact = _layout(target, roomy.arena_bytes, roomy.static_bytes, stack_bytes)
+        return attempt(exact) or roomy
+
+
+def compiler_flags(target: Target, optimize: str) -> tuple[str, ...]:
+    """What decides the machine code, besides the sources: core, FPU, level."""
+    triple, cpu = _TRIPLES[target.core]
+    if target.fpu != "none":
+        triple += "hf"
+        cpu += _FPU_FEATURES[target.fpu]
+    if target.core == "cortex-m33" and target.dsp:
+        cpu += "+dsp"
+    caches = ("-DAUTOTINY_L1_CACHES",) if target.core == "cortex-m7" and target.icache else ()
+    return ("-target", triple, f"-mcpu={cpu}", "-ffreestanding", optimize, *_C_FLAGS, *caches)
+
+
+def harness(name: str, target: Target) -> dict[str, str]:
+    """The startup code and the main loop for a model of that name."""
+    startup = "startup_riscv.c" if target.core == "rv32imc" else "startup_cortex_m.c"
+    main = (FIRMWARE / "main.c").read_text(encoding="utf-8")
+    return {
+        "startup.c": (FIRMWARE / startup).read_text(encoding="utf-8"),
+        "main.c": main.replace("AUTOTINY_RUN", f"{name}_run"),
+    }
+
+
+def zig_cc(arguments: Sequence[str], folder: Path) -> str:
+    """Run the compiler in a folder that is deleted afterwards; its complaint, "" if it has none.
+
+    Objects stay in that folder; what every program needs (compiler-rt) is built once a user, in the
+    user's cache. zig locks it, so processes may compile at once.
+    """
+    environment = {
+        **os.environ,
+        "ZIG_GLOBAL_CACHE_DIR": str(Path(platformdirs.user_cache_dir("autotiny")) / "zig"),
+        "ZIG_LOCAL_CACHE_DIR": str(folder / "zig-cache"),
+    }
+    done = subprocess.run(
+        [*_zig(), "cc", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    if done.returncode == 0:
+        return ""
+    if "NoSpaceLeft" in done.stderr or "No space left" in done.stderr:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+    return done.stderr or f"exit code {done.returncode}"
+
+
+def symbols_of(elf: ELFFile, *, thumb: bool) -> dict[str, Symbol]:
+    """Functions, objects and labels by name."""
+    table = elf.get_section_by_name(".symtab")
+    if table is None:
+        return {}
+    return {
+        symbol.name: Symbol(
+            symbol["st_value"] & ~1
+            if thumb and symbol["st_info"]["type"] == "STT_FUNC"
+            else symbol["st_value"],
+            symbol["st_size"],
+        )
+        for symbol in table.iter_symbols()
+        if symbol.name and symbol["st_info"]["type"] not in ("STT_FILE", "STT_SECTION")
+    }
+
+
+@cache
+def _zig() -> tuple[str, ...]:
+    """The compiler's own executable, which starts faster than `python -m ziglang`."""
+    import ziglang  # type: ignore[import-untyped]
+
+    executable = Path(ziglang.__file__).parent / ("zig.exe" if os.name == "nt" else "zig")
+    return (str(executable),) if executable.is_file() else (sys.executable, "-m", "ziglang")
+
+
+def _layout(
+    target: Target, arena_bytes: int, static_bytes: int, stack_bytes: int | None
+) -> Layout | None:
+    for room in (_USUAL_STACK_BYTES, _LEAST_STACK_BYTES) if stack_bytes is None else (stack_bytes,):
+        layout = place(target, arena_bytes, static_bytes, room)
+        if layout:
+            return layout
+    return None
+
+
+def _link(
+    folder: Path, files: Mapping[str, str], script: str, flags: Sequence[str]
+) -> bytes | None:
+    """The linked ELF; None if it does not fit the memories of the script."""
+    (folder / "link.ld").write_text(script, encoding="utf-8", newline="\n")
+    units = sorted(name for name in files if name.endswith(".c"))
+    complaint = zig_cc(
+        [*flags, *units, "-Wl,--gc-sections", "-T", "link.ld", "-o", "firmware.elf"], folder
+    )
+    if not complaint:
+        return (folder / "firmware.elf").read_bytes()
+    if "will not fit in region" in complaint:
+        return None
+    raise LinkError(f"the compiler refused the sources:\n{complaint}")
+
+
+def _firmware(
+    sources: Sources,
+    elf: bytes,
+    layout: Layout,
+    target: Target,
+    files: Mapping[str, str],
+    flags: tuple[str, ...],
+) -> Firmware:
+    linked_for = layout.on(target)
+    with BytesIO(elf) as file:
+        parsed = ELFFile(file)
+        sizes = {section.name: section["sh_size"] for section in parsed.iter_sections()}
+        stored = [
+            segment["p_paddr"] + segment["p_filesz"]
+            for segment in _stored_segments(parsed, linked_for)
+        ]
+        symbols = symbols_of(parsed, thumb=target.core != "rv32imc")
+    return Firmware(
+        name=sources.name,
+        inputs=sources.inputs,
+        outputs=sources.outputs,
+        steps=sources.steps,
+        elf=elf,
+        target=linked_for,
+        fits=layout.fits,
+        flash_bytes=max(stored) - linked_for.flash.origin,
+        data_bytes=sizes.get(".data", 0),
+        bss_bytes=sizes.get(".bss", 0),
+        arena_bytes=sizes.get(".arena", 0),
+        stack_limit=symbols["_stack_limit"].address,
+        stack_top=symbols["_stack_top"].address,
+        symbols=symbols,
+        files=files,
+        flags=flags,
+    )
+
+
+def _stored_segments(elf: ELFFile, target: Target) -> list[Any]:
+    """The segments with bytes in flash, by address."""
+    return sorted(
+        (
+            segment
+            for segment in elf.iter_segments("PT_LOAD")
+            if segment["p_filesz"] and segment["p_paddr"] >= target.flash.origin
+        ),
+        key=lambda segment: int(segment["p_paddr"]),
+    )
