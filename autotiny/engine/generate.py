@@ -14,6 +14,7 @@ from importlib import resources
 
 import numpy as np
 
+from autotiny.engine.folding import fold
 from autotiny.engine.kernel import (
     C_TYPE,
     Emit,
@@ -35,8 +36,9 @@ from autotiny.graph import ITEM_BYTES, Array, Graph, Schedule
 
 def check_supported(graph: Graph) -> None:
     """Raise `UnsupportedOp`, naming the op and where it stands, unless every op has a kernel."""
-    for step in plain_schedule(graph).steps:
-        _kernel(Site(graph, step))
+    folded = fold(graph)
+    for step in plain_schedule(folded).steps:
+        _kernel(Site(folded, step))
 
 
 def generate(
@@ -52,6 +54,7 @@ def generate(
     """
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise UserError(f"the name {name!r} must be a C identifier, e.g. 'model'")
+    graph = fold(graph)
     sites = [Site(graph, step) for step in schedule.steps]
     kernels = [_kernel(site) for site in sites]
     memory = _lay_out(graph, kernels)
@@ -93,6 +96,8 @@ def generate(
 
 
 def _kernel(site: Site) -> Kernel:
+    if all(site.graph.tensors[index].data is not None for index in site.op.outputs):
+        return Kernel()  # folded away
     return _emitter(site)(site)
 
 
@@ -158,7 +163,7 @@ def _lay_out(graph: Graph, kernels: Sequence[Kernel]) -> _Memory:
             if isinstance(operand.what, Scratch):
                 scratch[step, operand.name] = len(buffers)
                 buffers.append(Buffer(operand.what.bytes, step, step))
-    placed: Plan = plan(buffers, _allowed(kernels, home, position, buffers))
+    placed: Plan = plan(buffers, _allowed(kernels, home, position, scratch, buffers))
     tensors = {owner: placed.offsets[position[owner]] for owner in owners}
     for tensor, (owner, offset) in home.items():
         if owner in position:
@@ -188,21 +193,21 @@ def _allowed(
     kernels: Sequence[Kernel],
     home: Mapping[int, tuple[int, int]],
     position: Mapping[int, int],
+    scratch: Mapping[tuple[int, str], int],
     buffers: Sequence[Buffer],
 ) -> dict[tuple[int, int], Overlap]:
-    """(input buffer, output buffer) → the overlap the kernel allows, where the input dies there."""
+    """(buffer read, buffer written) → the overlap a kernel allows, if the first dies there."""
     allowed = {}
     for step, kernel in enumerate(kernels):
-        for source, overlap in kernel.overlaps.items():
+        operands = {operand.name: operand for operand in kernel.operands}
+        for (read, written), overlap in kernel.overlaps.items():
+            source, target = operands[read].what, operands[written].what
+            if not isinstance(source, int) or target in home:
+                continue  # a constant, or a part of some other buffer
             a = position[home.get(source, (source, 0))[0]]
-            for operand in kernel.operands:
-                if operand.c_type.startswith("const") or not isinstance(operand.what, int):
-                    continue
-                if operand.what in home:
-                    continue  # the output is a part of some other buffer
-                b = position[operand.what]
-                if a != b and buffers[a].last == step and buffers[b].first == step:
-                    allowed[a, b] = overlap
+            b = position[target] if isinstance(target, int) else scratch[step, written]
+            if a != b and buffers[a].last == step and buffers[b].first == step:
+                allowed[a, b] = overlap
     return allowed
 
 

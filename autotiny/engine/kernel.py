@@ -64,15 +64,16 @@ class Operand:
 
 @dataclass(frozen=True)
 class Overlap:
-    """How far a step's output may lie over an input that dies with the step.
+    """How a buffer that a step writes may lie over an input that dies with the step.
 
-    "forward": the output is written from its first byte on, and may start at most `slack` bytes
-    after the input does (negative: at least that many bytes before it). "backward": it is written
-    from its last byte on, and must end at least `slack` bytes after the input ends.
+    The written buffer may start at most `until` bytes after the input does (negative: at least so
+    many bytes before it), as when it is written from its first byte on and the input is read in
+    the same order; or at least `since` bytes after it, as when it is written from its last byte on.
+    Where neither holds the two are kept apart; None forbids that side.
     """
 
-    direction: Literal["forward", "backward"] = "forward"
-    slack: int = 0
+    until: int | None = 0
+    since: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +84,7 @@ class Kernel:
         headers: the files of `kernels/` that `body` needs ("port.h" comes by itself).
         body: statements that use the operands' names; all else is a constant.
         operands: the function's parameters.
-        overlaps: input tensor → where the output may lie over it.
+        overlaps: (operand read, operand written) → how the second may lie over the first.
         aliases: output tensor → (input tensor, byte offset): they are the same memory and the step
             does nothing; then `body` is empty.
     """
@@ -91,7 +92,7 @@ class Kernel:
     headers: tuple[str, ...] = ()
     body: str = ""
     operands: tuple[Operand, ...] = ()
-    overlaps: Mapping[int, Overlap] = field(default_factory=dict)
+    overlaps: Mapping[tuple[str, str], Overlap] = field(default_factory=dict)
     aliases: Mapping[int, tuple[int, int]] = field(default_factory=dict)
 
 

@@ -37,7 +37,7 @@ class Plan:
 
 
 def plan(buffers: Sequence[Buffer], overlaps: Mapping[tuple[int, int], Overlap]) -> Plan:
-    """Place the buffers; `overlaps` maps (input, output) pairs of buffers to what is allowed."""
+    """Place the buffers; `overlaps` maps (read, written) pairs of buffers to what is allowed."""
     forbidden = _forbidden(buffers, overlaps)
     bound = _lower_bound(buffers, overlaps)
     orders = [
@@ -75,15 +75,11 @@ def _forbidden(
                 continue
             low, high = -other.bytes, one.bytes
             if overlap := overlaps.get((a, b)):
-                if overlap.direction == "forward":
-                    low = max(low, overlap.slack)
-                else:
-                    high = min(high, one.bytes - other.bytes + overlap.slack)
+                low = low if overlap.until is None else max(low, overlap.until)
+                high = high if overlap.since is None else min(high, overlap.since)
             elif overlap := overlaps.get((b, a)):
-                if overlap.direction == "forward":
-                    high = min(high, -overlap.slack)
-                else:
-                    low = max(low, one.bytes - other.bytes - overlap.slack)
+                low = low if overlap.since is None else max(low, -overlap.since)
+                high = high if overlap.until is None else min(high, -overlap.until)
             if low < high:
                 result[a, b] = (low, high)
     return result

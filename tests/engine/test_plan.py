@@ -36,12 +36,12 @@ def test_a_chain_takes_its_two_largest_neighbours() -> None:
 def test_an_output_may_run_over_its_input() -> None:
     placed = plan([Buffer(8000, 0, 1), Buffer(8000, 1, 2)], {(0, 1): Overlap()})
     assert placed.bytes == 8000
-    placed = plan([Buffer(8000, 0, 1), Buffer(8000, 1, 2)], {(0, 1): Overlap(slack=-320)})
+    placed = plan([Buffer(8000, 0, 1), Buffer(8000, 1, 2)], {(0, 1): Overlap(until=-320)})
     assert placed.bytes == 8320
     assert placed.offsets[1] <= placed.offsets[0] - 320
 
 
 def test_a_growing_output_is_written_from_its_end() -> None:
-    placed = plan([Buffer(1000, 0, 1), Buffer(4000, 1, 2)], {(0, 1): Overlap("backward", 64)})
+    placed = plan([Buffer(1000, 0, 1), Buffer(4000, 1, 2)], {(0, 1): Overlap(None, since=-2936)})
     assert placed.bytes == 4000
     assert placed.offsets[1] + 4000 >= placed.offsets[0] + 1000 + 64

@@ -7,6 +7,8 @@ from autotiny.engine.kernel import Kernel, Overlap, Site, initializer
 from autotiny.engine.ops.convolution import bounds_float32, quantization_of
 from autotiny.graph import Graph, Op
 
+_IN_PLACE = {("a", "y"): Overlap(), ("b", "y"): Overlap()}
+
 
 def sum_int8(graph: Graph, op: Op) -> dict[str, int]:
     """The fields of `at_sum_s8` for an ADD."""
@@ -42,10 +44,6 @@ def _one_shape(site: Site) -> None:
         site.refuse("its inputs have different shapes")
 
 
-def _in_place(site: Site) -> dict[int, Overlap]:
-    return {index: Overlap() for index in site.op.inputs if site.graph.tensors[index].data is None}
-
-
 def add_int8(site: Site) -> Kernel:
     """ADD on int8."""
     _one_shape(site)
@@ -54,7 +52,7 @@ def add_int8(site: Site) -> Kernel:
     fields = initializer(**sum_int8(site.graph, site.op))
     body = f"at_add_s8(a, b, y, {site.output.size}, (at_sum_s8){fields});"
     operands = (site.reads("a", 0), site.reads("b", 1), site.writes())
-    return Kernel(("add.h",), body, operands, _in_place(site))
+    return Kernel(("add.h",), body, operands, _IN_PLACE)
 
 
 def add_float32(site: Site) -> Kernel:
@@ -62,4 +60,4 @@ def add_float32(site: Site) -> Kernel:
     _one_shape(site)
     body = f"at_add_f32(a, b, y, {site.output.size}, {bounds_float32(site)});"
     operands = (site.reads("a", 0), site.reads("b", 1), site.writes())
-    return Kernel(("add.h",), body, operands, _in_place(site))
+    return Kernel(("add.h",), body, operands, _IN_PLACE)

@@ -18,7 +18,7 @@ def _pool(site: Site, function: str, bounds: str) -> Kernel:
         and shape["stride_h"] >= shape["k_h"]
         and shape["stride_w"] >= shape["k_w"]
     )
-    overlaps = {site.op.inputs[0]: Overlap()} if apart else {}
+    overlaps = {("x", "y"): Overlap()} if apart else {}
     return Kernel(("pool.h",), body, (site.reads("x"), site.writes()), overlaps)
 
 

@@ -26,9 +26,7 @@ def quantize(site: Site) -> Kernel:
         f"{y.zero_point});"
     )
     # The output is narrower: element i is written at or before the place of input i.
-    return Kernel(
-        ("quantize.h",), body, (site.reads("x"), site.writes()), {site.op.inputs[0]: Overlap()}
-    )
+    return Kernel(("quantize.h",), body, (site.reads("x"), site.writes()), {("x", "y"): Overlap()})
 
 
 def dequantize(site: Site) -> Kernel:
@@ -54,5 +52,5 @@ def requantize(site: Site) -> Kernel:
         f"{y.zero_point}, {low}, {high});"
     )
     narrower = site.output.bytes <= site.input(0).bytes
-    overlaps = {site.op.inputs[0]: Overlap()} if narrower else {}
+    overlaps = {("x", "y"): Overlap()} if narrower else {}
     return Kernel(("quantize.h",), body, (site.reads("x"), site.writes()), overlaps)

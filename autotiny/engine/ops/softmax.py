@@ -8,6 +8,8 @@ from autotiny.engine.fixed_point import quantized_multiplier
 from autotiny.engine.kernel import Kernel, Overlap, Site
 from autotiny.engine.ops.convolution import quantization_of
 
+_IN_PLACE = {("x", "y"): Overlap()}
+
 
 def softmax_int8(site: Site) -> Kernel:
     """SOFTMAX from int8 to int8 of scale 1/256 and zero-point −128."""
@@ -23,7 +25,7 @@ def softmax_int8(site: Site) -> Kernel:
     depth = site.input(0).shape[-1]
     rows = site.input(0).size // depth
     body = f"at_softmax_s8(x, y, {rows}, {depth}, {multiplier}, {shift}, {diff_min});"
-    return Kernel(("softmax.h",), body, (site.reads("x"), site.writes()), _in_place(site))
+    return Kernel(("softmax.h",), body, (site.reads("x"), site.writes()), _IN_PLACE)
 
 
 def softmax_float32(site: Site) -> Kernel:
@@ -31,8 +33,4 @@ def softmax_float32(site: Site) -> Kernel:
     depth = site.input(0).shape[-1]
     rows = site.input(0).size // depth
     body = f"at_softmax_f32(x, y, {rows}, {depth}, {float(site.option('beta', 1.0))}f);"
-    return Kernel(("softmax.h",), body, (site.reads("x"), site.writes()), _in_place(site))
-
-
-def _in_place(site: Site) -> dict[int, Overlap]:
-    return {site.op.inputs[0]: Overlap()}
+    return Kernel(("softmax.h",), body, (site.reads("x"), site.writes()), _IN_PLACE)
