@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from autotiny.graph import Array, DType, Graph, Op, Option, Quantization, Tensor
+from autotiny.graph import Array, DType, Graph, Op, Quantization, Tensor
 from autotiny.tflite import read_tflite
 
 
 def tensor(
     shape: Sequence[int],
     dtype: DType = "int8",
-    scale: float | Sequence[float] | None = None,
+    scale: Any = None,
     zero_point: int | Sequence[int] = 0,
     *,
     axis: int = 0,
@@ -39,7 +39,7 @@ def single(
     outputs: Sequence[Tensor] | Tensor,
     *,
     state: Sequence[int] = (),
-    **options: Option,
+    **options: Any,
 ) -> Graph:
     """A graph of one op.
 

@@ -6,7 +6,17 @@
 from __future__ import annotations
 
 from autotiny.engine.kernel import Emit
-from autotiny.engine.ops import add, convolution, dense, pooling, quantization, reduction, shape
+from autotiny.engine.ops import (
+    add,
+    compressed,
+    convolution,
+    dense,
+    int16,
+    pooling,
+    quantization,
+    reduction,
+    shape,
+)
 from autotiny.engine.ops import softmax as softmax_
 
 EMITTERS: dict[tuple[str, str], Emit] = {
@@ -33,6 +43,18 @@ EMITTERS: dict[tuple[str, str], Emit] = {
     ("DEQUANTIZE", "int8"): quantization.dequantize,
     ("DEQUANTIZE", "uint8"): quantization.dequantize,
     ("DEQUANTIZE", "int16"): quantization.dequantize,
+    **{
+        (kind, arithmetic): layer
+        for kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+        for arithmetic, layer in (
+            ("int16", int16.layer),
+            ("float16", compressed.half),
+            ("hybrid", compressed.hybrid),
+        )
+    },
+    ("MAX_POOL_2D", "int16"): int16.max_pool,
+    ("AVERAGE_POOL_2D", "int16"): int16.average_pool,
+    ("SOFTMAX", "int16"): int16.softmax,
     **{
         (kind, dtype): shape.alias
         for kind in ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")

@@ -1,0 +1,158 @@
+"""Tensors whose values are known before the network runs become constants of the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from autotiny.graph import Array, Graph, Op, Tensor
+
+# Ops whose weights may stay float16: their kernels convert each weight when it is used.
+KEEPS_HALF: Final = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
+WEIGHTS: Final = 1
+
+
+def fold(graph: Graph) -> Graph:
+    """The same graph, with data in every tensor that can be computed now.
+
+    The ops stay, so that a schedule's indices hold; an op whose outputs all have data has nothing
+    left to do. Float16 weights behind a DEQUANTIZE stay float16 where a kernel can read them.
+    Outputs of the graph are computed by its ops in any case.
+    """
+    tensors = list(graph.tensors)
+    for op in graph.ops:
+        folder = FOLDERS.get(op.kind)
+        if folder is None or set(op.outputs) & set(graph.outputs):
+            continue
+        if op.kind == "DEQUANTIZE" and _keeps_half(graph, tensors[op.inputs[0]], op.outputs[0]):
+            half = tensors[op.inputs[0]]
+            tensors[op.outputs[0]] = replace(half, name=tensors[op.outputs[0]].name)
+            continue
+        values = folder(op, [tensors[i] if i >= 0 else None for i in op.inputs])
+        if values is None:
+            continue
+        for index, value in zip(op.outputs, values, strict=True):
+            result = tensors[index]
+            tensors[index] = replace(result, data=_stored(value, result))
+    return replace(graph, tensors=tuple(tensors))
+
+
+def _stored(value: Array, tensor: Tensor) -> Array:
+    return np.ascontiguousarray(value.astype(tensor.dtype).reshape(tensor.shape))
+
+
+def _keeps_half(graph: Graph, source: Tensor, output: int) -> bool:
+    if source.dtype != "float16" or source.data is None:
+        return False
+    readers = [
+        (op.kind, position)
+        for op in graph.ops
+        for position, index in enumerate(op.inputs)
+        if index == output
+    ]
+    return all(kind in KEEPS_HALF and position == WEIGHTS for kind, position in readers)
+
+
+Inputs = list[Tensor | None]
+Folder = Callable[[Op, Inputs], "list[Array] | None"]
+
+
+def _data(inputs: Inputs) -> list[Array] | None:
+    """The values of all inputs, None unless all are constants."""
+    found = [one.data for one in inputs if one is not None]
+    values = [value for value in found if value is not None]
+    return values if len(values) == len(inputs) else None
+
+
+def _shape(op: Op, inputs: Inputs) -> list[Array] | None:
+    return None if inputs[0] is None else [np.array(inputs[0].shape)]
+
+
+def _rank(op: Op, inputs: Inputs) -> list[Array] | None:
+    return None if inputs[0] is None else [np.array(len(inputs[0].shape))]
+
+
+def _dequantize(op: Op, inputs: Inputs) -> list[Array] | None:
+    one = inputs[0]
+    if one is None or one.data is None:
+        return None
+    if one.quantization is None:
+        return [one.data.astype(np.float32)] if one.dtype == "float16" else None
+    quantization = one.quantization
+    shape = [1] * len(one.shape)
+    if len(quantization.scales) > 1:
+        shape[quantization.axis] = -1
+    scales = np.array(quantization.scales, np.float32).reshape(shape)
+    zeros = np.array(quantization.zero_points, np.int32).reshape(shape)
+    return [scales * (one.data.astype(np.int32) - zeros).astype(np.float32)]
+
+
+def _plain(function: Callable[..., Array]) -> Folder:
+    """A folder for an op that computes from the values of its inputs alone."""
+
+    def folder(op: Op, inputs: Inputs) -> list[Array] | None:
+        if any(one is not None and one.quantization is not None for one in inputs):
+            return None  # stored numbers mean something only with their scales
+        if op.options.get("fused_activation_function", "NONE") != "NONE":
+            return None
+        values = _data(inputs)
+        return None if values is None else [function(op, *values)]
+
+    return folder
+
+
+def _moved(function: Callable[..., Array]) -> Folder:
+    """A folder for an op that only moves its inputs' elements."""
+
+    def folder(op: Op, inputs: Inputs) -> list[Array] | None:
+        values = _data(inputs)
+        if any(op.options.get(name) for name in ("ellipsis_mask", "new_axis_mask", "offset")):
+            return None
+        return None if values is None else [function(op, *values)]
+
+    return folder
+
+
+def _strided_slice(op: Op, x: Array, begin: Array, end: Array, strides: Array) -> Array:
+    index: list[slice | int] = []
+    for i, (b, e, s) in enumerate(zip(begin, end, strides, strict=True)):
+        first = None if _bit(op, "begin_mask", i) else int(b)
+        last = None if _bit(op, "end_mask", i) else int(e)
+        shrunk = _bit(op, "shrink_axis_mask", i)
+        index.append(int(b) if shrunk else slice(first, last, int(s)))
+    result: Array = x[tuple(index)]
+    return result
+
+
+def _bit(op: Op, name: str, i: int) -> bool:
+    return bool(int(str(op.options.get(name, 0))) >> i & 1)
+
+
+def _pack(op: Op, *values: Array) -> Array:
+    return np.stack(values, axis=int(str(op.options.get("axis", 0))))
+
+
+def _concatenation(op: Op, *values: Array) -> Array:
+    return np.concatenate(values, axis=int(str(op.options.get("axis", 0))))
+
+
+FOLDERS: Final[Mapping[str, Folder]] = {
+    "SHAPE": _shape,
+    "RANK": _rank,
+    "DEQUANTIZE": _dequantize,
+    "CAST": _plain(lambda op, x: x),
+    "ADD": _plain(lambda op, a, b: a + b),
+    "SUB": _plain(lambda op, a, b: a - b),
+    "MUL": _plain(lambda op, a, b: a * b),
+    "STRIDED_SLICE": _moved(_strided_slice),
+    "PACK": _moved(_pack),
+    "CONCATENATION": _moved(_concatenation),
+    "RESHAPE": _moved(lambda op, x, *shape: x),
+    "SQUEEZE": _moved(lambda op, x: x),
+    "EXPAND_DIMS": _moved(lambda op, x, axis: x),
+    "TRANSPOSE": _moved(lambda op, x, axes: np.transpose(x, [int(a) for a in axes])),
+}
+"""How the outputs of an op follow from constant inputs; None where they do not."""
