@@ -41,7 +41,7 @@ def fold(graph: Graph) -> Graph:
 
 
 def _stored(value: Array, tensor: Tensor) -> Array:
-    return np.ascontiguousarray(value.astype(tensor.dtype).reshape(tensor.shape))
+    return np.ascontiguousarray(value.astype(tensor.dtype)).reshape(tensor.shape)
 
 
 def _keeps_half(graph: Graph, source: Tensor, output: int) -> bool:

@@ -5,6 +5,9 @@ Every function takes a schedule and returns a new one.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from autotiny.errors import NotApplicable
 from autotiny.graph import Graph, Op, Schedule, Step
 
 _SHAPE_ARGUMENTS = {"RESHAPE": 1, "SQUEEZE": 1, "EXPAND_DIMS": 1}
@@ -31,3 +34,60 @@ def needed_ops(graph: Graph) -> tuple[int, ...]:
 def plain_schedule(graph: Graph) -> Schedule:
     """One step an op, each computed the plain way, in the order of the graph."""
     return Schedule(tuple(Step((index,)) for index in needed_ops(graph)))
+
+
+def fuse(graph: Graph, schedule: Schedule) -> Schedule:
+    """Let each max-pooling that alone reads a convolution become a part of its step.
+
+    Raises:
+        NotApplicable: no convolution is followed by a max-pooling that can be fused.
+    """
+    steps = list(schedule.steps)
+    producers = {graph.ops[step.ops[-1]].outputs[0]: step for step in steps}
+    for step in schedule.steps:
+        producer = producers.get(graph.ops[step.ops[0]].inputs[0])
+        if producer is not None and _pools(graph, producer, step):
+            steps[steps.index(producer)] = replace(producer, ops=producer.ops + step.ops)
+            steps.remove(step)
+    if len(steps) == len(schedule.steps):
+        raise NotApplicable("fuse: no max-pooling follows a convolution that nothing else reads")
+    return Schedule(tuple(steps))
+
+
+def _pools(graph: Graph, producer: Step, step: Step) -> bool:
+    """Whether `step` is a max-pooling that can work on the accumulators of `producer`."""
+    conv, pool = graph.ops[producer.ops[-1]], graph.ops[step.ops[0]]
+    if (conv.kind, pool.kind, len(step.ops)) != ("CONV_2D", "MAX_POOL_2D", 1):
+        return False
+    x, w, y = (graph.tensors[index] for index in (*conv.inputs[:2], conv.outputs[0]))
+    if not x.dtype == w.dtype == y.dtype or x.dtype not in ("int8", "float32"):
+        return False
+    if readers(graph, conv.outputs[0]) != 1 or conv.outputs[0] in graph.outputs:
+        return False
+    return _windows_are_apart(graph, pool) and _same_quantization(graph, pool)
+
+
+def readers(graph: Graph, tensor: int) -> int:
+    """How many ops read a tensor."""
+    return sum(tensor in op.inputs for op in graph.ops)
+
+
+def _windows_are_apart(graph: Graph, pool: Op) -> bool:
+    """Whether no window reaches into padding, nor shares elements with another."""
+    _, height, width, _ = graph.tensors[pool.inputs[0]].shape
+    _, rows, columns, _ = graph.tensors[pool.outputs[0]].shape
+    return all(
+        int(pool.options[f"filter_{side}"]) <= stride  # type: ignore[arg-type]
+        and (count - 1) * stride + int(pool.options[f"filter_{side}"]) <= size  # type: ignore[arg-type]
+        for side, stride, count, size in (
+            ("height", int(pool.options["stride_h"]), rows, height),  # type: ignore[arg-type]
+            ("width", int(pool.options["stride_w"]), columns, width),  # type: ignore[arg-type]
+        )
+    )
+
+
+def _same_quantization(graph: Graph, op: Op) -> bool:
+    x, y = graph.tensors[op.inputs[0]].quantization, graph.tensors[op.outputs[0]].quantization
+    return x is y or (
+        x is not None and y is not None and (x.scales, x.zero_points) == (y.scales, y.zero_points)
+    )

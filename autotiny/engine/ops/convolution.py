@@ -6,7 +6,7 @@ import numpy as np
 
 from autotiny.engine.fixed_point import FLOAT_RANGE, activation_range, quantized_multiplier
 from autotiny.engine.kernel import Kernel, Operand, Site, initializer, table
-from autotiny.engine.ops.shape import window, window_struct
+from autotiny.engine.ops.shape import window, window_of, window_struct
 from autotiny.graph import Array, Quantization
 
 
@@ -35,9 +35,13 @@ def biases(site: Site, channels: int) -> Array:
 
 
 def bounds_int8(site: Site) -> dict[str, int]:
-    """The fields of `at_range_s8`."""
+    """The fields of `at_range_s8`, the bounds of a fused pooling included."""
     x, y = quantization_of(site, 0), quantization_of(site, None)
     low, high = activation_range(site.option("fused_activation_function", "NONE"), y, "int8")
+    for op in site.fused:
+        activation = str(op.options.get("fused_activation_function", "NONE"))
+        bounds = activation_range(activation, y, "int8")
+        low, high = max(low, bounds[0]), min(high, bounds[1])
     return {"zero": -x.zero_point, "out_zero": y.zero_point, "low": low, "high": high}
 
 
@@ -71,14 +75,29 @@ def requantization(site: Site, channels: int) -> tuple[Operand, Operand, Operand
     )
 
 
+def _pooling(site: Site) -> str:
+    """The `at_window` of the max-pooling that is fused; its activation is part of the bounds."""
+    (op,) = site.fused
+    k_h, k_w = (int(op.options[f"filter_{side}"]) for side in ("height", "width"))  # type: ignore[arg-type]
+    return window_struct(window_of(site, op, k_h, k_w))
+
+
 def conv_int8(site: Site) -> Kernel:
     """CONV_2D on int8, with a scale for each output channel."""
     out_c, k_h, k_w, _ = site.input(1).shape
-    shape = window(site, k_h, k_w)
-    body = (
-        f"at_conv_s8(x, w, bias, multiplier, shift, y, {window_struct(shape)}, {_groups(site)},\n"
-        f"           (at_range_s8){initializer(**bounds_int8(site))});"
-    )
+    shape = window_struct(window(site, k_h, k_w))
+    bounds = f"(at_range_s8){initializer(**bounds_int8(site))}"
+    if site.fused:
+        body = (
+            f"at_conv_max_pool_s8(x, w, bias, multiplier, shift, y, {shape},\n"
+            f"                    {_groups(site)}, {_pooling(site)},\n"
+            f"                    {bounds});"
+        )
+    else:
+        body = (
+            f"at_conv_s8(x, w, bias, multiplier, shift, y, {shape},\n"
+            f"           {_groups(site)}, {bounds});"
+        )
     operands = (site.reads("x"), site.reads("w", 1), *requantization(site, out_c), site.writes())
     return Kernel(("conv_s8.h",), body, operands)
 
@@ -98,11 +117,17 @@ def depthwise_int8(site: Site) -> Kernel:
 def conv_float32(site: Site) -> Kernel:
     """CONV_2D on float32."""
     out_c, k_h, k_w, _ = site.input(1).shape
-    shape = window(site, k_h, k_w)
-    body = (
-        f"at_conv_f32(x, w, bias, y, {window_struct(shape)}, {_groups(site)},\n"
-        f"            {bounds_float32(site)});"
-    )
+    shape = window_struct(window(site, k_h, k_w))
+    if site.fused:
+        body = (
+            f"at_conv_max_pool_f32(x, w, bias, y, {shape}, {_groups(site)},\n"
+            f"                     {_pooling(site)}, {bounds_float32(site)});"
+        )
+    else:
+        body = (
+            f"at_conv_f32(x, w, bias, y, {shape}, {_groups(site)},\n"
+            f"            {bounds_float32(site)});"
+        )
     bias = table("bias", biases(site, out_c), site.step.weights_in)
     return Kernel(("conv_f32.h",), body, (site.reads("x"), site.reads("w", 1), bias, site.writes()))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from autotiny.engine.kernel import Kernel, Site, initializer
+from autotiny.graph import Op
 
 
 def alias(site: Site) -> Kernel:
@@ -26,13 +27,19 @@ def padding_before(size: int, out: int, window: int, stride: int, step: int, pad
 
 def window(site: Site, k_h: int, k_w: int) -> dict[str, int]:
     """The fields of `at_window` for a convolution or pooling over (1, H, W, C) with this window."""
-    x, y = site.input(0), site.output if not site.fused else site.graph.tensors[site.op.outputs[0]]
+    return window_of(site, site.op, k_h, k_w)
+
+
+def window_of(site: Site, op: Op, k_h: int, k_w: int) -> dict[str, int]:
+    """The same for any op of the step."""
+    x, y = site.graph.tensors[op.inputs[0]], site.graph.tensors[op.outputs[0]]
     if len(x.shape) != 4 or x.shape[0] != 1:
         site.refuse(f"its input is {x.shape}; only (1, height, width, channels) is computed")
-    stride_h, stride_w = site.option("stride_h", 1), site.option("stride_w", 1)
-    step_h = site.option("dilation_h_factor", 1)
-    step_w = site.option("dilation_w_factor", 1)
-    padding = site.option("padding", "VALID")
+    stride_h, stride_w, step_h, step_w = (
+        int(op.options.get(name, 1))  # type: ignore[arg-type]
+        for name in ("stride_h", "stride_w", "dilation_h_factor", "dilation_w_factor")
+    )
+    padding = str(op.options.get("padding", "VALID"))
     _, in_h, in_w, in_c = x.shape
     _, out_h, out_w, out_c = y.shape
     return {
