@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import errno
+import sys
+import warnings
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,6 +30,8 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; what is no error of ours keeps its traceback."""
+        if not sys.warnoptions:
+            warnings.simplefilter("ignore")  # of the libraries below us; -W brings them back
         try:
             return super().invoke(ctx)
         except UserError as error:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from socketserver import ThreadingMixIn
+from types import SimpleNamespace
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+import optuna
+from optuna.trial import FrozenTrial
+
 from autotiny.errors import UserError
-from autotiny.study import open_storage
+from autotiny.report.tables import milliseconds
+from autotiny.study import ended, open_storage, quiet_optuna
 
 HOST = "127.0.0.1"
+
+NOTES_SECONDS = 5.0
+"""How often a running study is looked at for trials that have ended since."""
 
 
 def serve(study: str, port: int, on_ready: Callable[[str], None]) -> None:
@@ -35,7 +44,8 @@ def serve(study: str, port: int, on_ready: Callable[[str], None]) -> None:
         raise UserError(
             f"cannot listen on {HOST}:{port}: {error.strerror}; choose another --port"
         ) from error
-    with server:
+    with server, quiet_optuna():
+        server.take_notes(storage)
         on_ready(f"http://{HOST}:{server.server_port}/dashboard/")
         try:
             server.serve_forever()
@@ -62,10 +72,54 @@ def storage_url(study: str) -> str:
     return str(path) if path.suffix == ".log" else f"sqlite:///{path.resolve()}"
 
 
+def write_notes(storage: optuna.storages.BaseStorage) -> None:
+    """Put the sequence and the outcome of each trial where optuna-dashboard shows them first."""
+    from optuna_dashboard import get_note, save_note
+
+    for name in optuna.get_all_study_names(storage):
+        study = optuna.load_study(study_name=name, storage=storage)
+        for trial in ended(study):
+            # The two functions ask for a running trial but use no more of it than these.
+            place: Any = SimpleNamespace(storage=storage, study=study, _trial_id=trial._trial_id)
+            if not get_note(place):
+                save_note(place, note_text(trial))
+
+
+def note_text(trial: FrozenTrial) -> str:
+    """What a reader wants to know of a trial, as Markdown."""
+    attributes = trial.user_attrs
+    lines = [f"**{attributes.get('sequence', 'no sequence')}**"]
+    figures = attributes.get("figures") or attributes.get("cost")
+    if figures:
+        accuracy = figures.get("accuracy_validation")
+        lines.append(
+            ("" if accuracy is None else f"accuracy {100 * accuracy:.2f} %, ")
+            + f"flash {figures['flash_bytes']:,} bytes, SRAM {figures['sram_bytes']:,} bytes, "
+            f"{milliseconds(figures['latency_ms'])} ms"
+        )
+    reason = attributes.get("reason")
+    lines.append(attributes["outcome"] + (f": {reason}" if reason else ""))
+    return "\n\n".join(lines)
+
+
 class _Server(ThreadingMixIn, WSGIServer):
     """A browser asks for several things at once."""
 
     daemon_threads = True
+    _storage: optuna.storages.BaseStorage
+    _noted = 0.0
+
+    def take_notes(self, storage: optuna.storages.BaseStorage) -> None:
+        """Write the notes of a storage now, and of its later trials while serving."""
+        self._storage = storage
+        self.service_actions()
+
+    def service_actions(self) -> None:
+        """Called twice a second while the server runs."""
+        super().service_actions()
+        if time.monotonic() - self._noted > NOTES_SECONDS:
+            self._noted = time.monotonic()
+            write_notes(self._storage)
 
 
 class _Quiet(WSGIRequestHandler):

@@ -24,8 +24,7 @@ COLUMNS = (
 
 RUNTIMES = {
     "autotiny": "C that autotiny generates",
-    "tflm": "TensorFlow Lite Micro; it has kernels for neither float16 nor hybrid (dynamic-range) "
-    "models",
+    "tflm": "TensorFlow Lite Micro (which runs neither float16 nor hybrid, dynamic-range models)",
     "litert": "LiteRT on a larger machine",
 }
 

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from autotiny.report.tables import milliseconds, table
+from autotiny.report.tables import GAP, milliseconds, table
 from autotiny.study import Progress
 
 HEADINGS = {
@@ -100,23 +100,25 @@ def progress_panel(
         lines.append(Text(f"last: {last_trial(progress)}", no_wrap=True, overflow="ellipsis"))
     if stage != "searching":
         lines.append(Text(f"{stage} …"))
-    lines += ["", live_front_table(progress, rows=max(height - len(lines) - 6, 3))]
+    lines += ["", live_front_table(progress, max(height - len(lines) - 6, 3), width)]
     return Group(*lines)
 
 
-def live_front_table(progress: Progress, rows: int) -> Table:
-    """The front so far, the most accurate first."""
-    headings = [HEADINGS.get(name, name) for name in progress.objectives]
-    made = table("trial", *headings, "sequence", left=("sequence",))
+def live_front_table(progress: Progress, rows: int, width: int) -> Table:
+    """The front so far, the most accurate first; sequences are cut to one line each."""
     front = sorted(progress.front, key=lambda point: -point[2][0])
-    for number, sequence, values in front[:rows]:
-        cells = [
-            value_text(name, value)
-            for name, value in zip(progress.objectives, values, strict=True)
-        ]  # fmt: skip
-        made.add_row(str(number), *cells, sequence)
+    lines = [["trial", *(HEADINGS.get(name, name) for name in progress.objectives)]]
+    for number, _, values in front[:rows]:
+        named = zip(progress.objectives, values, strict=True)
+        lines.append([str(number), *(value_text(name, value) for name, value in named)])
+    # rich would narrow all columns alike: the figures must stay whole.
+    taken = sum(max(map(len, column)) + GAP for column in zip(*lines, strict=True))
+    room = max(width - taken, 10)
+    made = table(*lines[0], "sequence", left=("sequence",))
+    for cells, (_, sequence, _) in zip(lines[1:], front, strict=False):
+        made.add_row(*cells, sequence if len(sequence) <= room else f"{sequence[: room - 1]}…")
     if len(front) > rows:
-        made.add_row("…", *("" for _ in headings), f"and {len(front) - rows} more")
+        made.add_row("", *("" for _ in progress.objectives), f"and {len(front) - rows} more")
     return made
 
 

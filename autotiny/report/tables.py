@@ -16,6 +16,9 @@ from autotiny.target import Target
 PLAIN_WIDTH = 160
 """Columns where nobody set a width: a table in a file or a pipe is not cut at 80."""
 
+GAP = 2
+"""Blanks between two columns of a table."""
+
 
 def console(*, stderr: bool = False) -> Console:
     """The console that tables (stdout) and progress (stderr) are printed to."""
@@ -30,15 +33,16 @@ def kilobytes(count: int) -> str:
 
 
 def milliseconds(value: float) -> str:
-    """A latency with four significant figures."""
-    return f"{value:.0f}" if value >= 1000 else f"{value:.4g}"
+    """A latency, to the microsecond where that means something."""
+    decimals = 0 if value >= 1000 else 1 if value >= 100 else 2 if value >= 10 else 3
+    return f"{value:,.{decimals}f}" if value >= 0.01 or value == 0 else f"{value:.2g}"
 
 
 def table(*columns: str, left: Iterable[str] = (), wraps: Iterable[str] = ()) -> Table:
     """An empty table: numbers to the right, the columns named in `left` and `wraps` to the left."""
     made = Table(
         box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),  # with the box's own column: two blanks between columns
+        padding=(0, GAP - 1, 0, 0),  # the box itself puts one blank between columns
         pad_edge=False,
         header_style="bold",
         show_edge=False,
