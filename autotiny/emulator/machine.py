@@ -6,16 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 
-import capstone
 import numpy as np
 from elftools.elf.elffile import ELFFile
 
 from autotiny.emulator.cycles import CycleCounter
 from autotiny.emulator.ports import port_bytes, port_rows, sample_shape, some_rows
-from autotiny.emulator.processor import INSTRUCTION_LIMIT, Processor
+from autotiny.emulator.processor import INSTRUCTION_LIMIT, Processor, disassembler
 from autotiny.emulator.toolchain import Firmware, Symbol
 from autotiny.graph import Array
 from autotiny.target import Target
+
+_LONG_RUN = 50_000_000
+"""Instructions of an inference beside which the filling of caches is nothing."""
 
 _PAINT = b"\xa5\x5a\xc3\x3c"
 
@@ -60,7 +62,7 @@ def run(
     target: Target,
     inputs: Array | Sequence[Array] | None = None,
     *,
-    repeats: int = 2,
+    repeats: int | None = None,
     limit: int = INSTRUCTION_LIMIT,
     simulate_memory: bool = True,
 ) -> Run:
@@ -71,7 +73,8 @@ def run(
         target: whose timing counts; the firmware's own memories where it does not fit.
         inputs: rows for the input port (one array a port, if there are several); by default one
             seeded row.
-        repeats: inferences at least; rows are taken in turn and the last one repeats.
+        repeats: inferences at least; rows are taken in turn and the last one repeats. By default
+            two, the second with warm caches, or one where it is so long that this hardly counts.
         limit: instructions an inference may take.
         simulate_memory: False counts the cycles of the pipeline alone, in a fraction of the time.
 
@@ -104,7 +107,8 @@ def run(
     inference = processor.register("lr")  # where autotiny_ready() returns to
     outputs: list[list[bytes]] = []
     cold_cycles = 0
-    for number in range(max(repeats, len(rows))):
+    number = 0
+    while number < max(repeats or 2, len(rows)):
         for port, data in zip(ports, rows[min(number, len(rows) - 1)], strict=True):
             processor.write(arena + port.offset, data)
         counter.bucket = 0
@@ -112,10 +116,13 @@ def run(
         processor.run(inference, limit)
         report = counter.report()
         cold_cycles = cold_cycles or report.cycles
+        if repeats is None and report.instructions > _LONG_RUN:
+            repeats = 1
         if number < len(rows):
             outputs.append(
                 [processor.read(arena + port.offset, port_bytes(port)) for port in firmware.outputs]
             )
+        number += 1
 
     lowest = _lowest_use(processor.read(stack_limit, room))
     arrays = [
@@ -155,19 +162,13 @@ def reset(processor: Processor, symbols: Mapping[str, Symbol]) -> None:
 def _return_addresses(firmware: Firmware) -> list[int]:
     """Where the calls of the model's run function return to; empty if they are not its steps."""
     function = firmware.symbols[f"{firmware.name}_run"]
-    if firmware.target.core == "rv32imc":
-        decoder = capstone.Cs(
-            capstone.CS_ARCH_RISCV, capstone.CS_MODE_RISCV32 | capstone.CS_MODE_RISCVC
-        )
-    else:
-        decoder = capstone.Cs(
-            capstone.CS_ARCH_ARM, capstone.CS_MODE_THUMB | capstone.CS_MODE_MCLASS
-        )
     start = function.address - firmware.target.flash.origin
     code = firmware.image[start : start + function.bytes]
     returns = [
         address + size
-        for address, size, mnemonic, operands in decoder.disasm_lite(code, function.address)
+        for address, size, mnemonic, operands in disassembler(firmware.target.core).disasm_lite(
+            code, function.address
+        )
         if mnemonic in ("bl", "blx", "c.jal", "c.jalr")
         or (mnemonic in ("jal", "jalr") and ("ra" in operands or "," not in operands))
     ]

@@ -7,6 +7,7 @@ import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import capstone
 import llvmlite.binding  # type: ignore[import-untyped]
 import numba
 import numpy as np
@@ -14,8 +15,10 @@ from elftools.elf.elffile import ELFFile
 from unicorn import (
     UC_ARCH_ARM,
     UC_ARCH_RISCV,
+    UC_ERR_INSN_INVALID,
     UC_HOOK_BLOCK,
     UC_HOOK_CODE,
+    UC_HOOK_INTR,
     UC_HOOK_MEM_INVALID,
     UC_MEM_FETCH_PROT,
     UC_MEM_FETCH_UNMAPPED,
@@ -84,6 +87,7 @@ class Processor:
         self._stops: set[int] = set()
         self._stopped_at: int | None = None
         self._access: tuple[int, int, int] | None = None
+        self._exception: int | None = None
         self._fuse = np.zeros(2, np.int64)
         self.uc = self._power_on()
 
@@ -97,6 +101,7 @@ class Processor:
         for begin, end, access in _pages(self.target):
             uc.mem_map(begin, end - begin, access)
         uc.hook_add(UC_HOOK_MEM_INVALID, self._note_access)
+        uc.hook_add(UC_HOOK_INTR, self._note_exception)
         handle = ctypes.c_size_t()
         uclib.uc_hook_add(
             uc._uch, ctypes.byref(handle), UC_HOOK_BLOCK, ctypes.c_void_p(_burn().address),
@@ -136,19 +141,24 @@ class Processor:
         Raises:
             FirmwareFault: the code faults, or executes more instructions than `limit`.
         """
-        self._stopped_at = self._access = None
+        self._stopped_at = self._access = self._exception = None
         self._fuse[:] = 0, limit * (2 if self.is_arm else 4)
         try:
             self.uc.emu_start(start | self.is_arm, 0xFFFFFFFF)
         except UcError as error:
             # the binding drops what a Python hook raised when the emulator itself fails as well
             raised = getattr(self.uc, "_hook_exception", None)
-            raise self._fault(error) from (raised or error)
+            raise raised or self._fault(error) from error
         if self._stopped_at is not None:
             return self._stopped_at
-        raise FirmwareFault(
-            f"the firmware does not end: {limit:,} instructions and still running in {self.place()}"
-        )
+        if self._exception is not None:
+            raise self._fault()
+        if self._fuse[0] > self._fuse[1]:
+            raise FirmwareFault(
+                f"the firmware does not end: it still runs in {self.place()} after some {limit:,} "
+                "instructions"
+            )
+        raise FirmwareFault(f"the firmware sleeps in {self.place()}, and nothing wakes it")
 
     def place(self, address: int | None = None) -> str:
         """An address, the program counter by default, with the function it lies in."""
@@ -188,7 +198,11 @@ class Processor:
         self._access = kind, address, size
         return False
 
-    def _fault(self, error: UcError) -> FirmwareFault:
+    def _note_exception(self, uc: Any, number: int, data: Any) -> None:
+        self._exception = number
+        uc.emu_stop()
+
+    def _fault(self, error: UcError | None = None) -> FirmwareFault:
         where = self.place()
         if self._access is not None:
             kind, address, size = self._access
@@ -201,18 +215,57 @@ class Processor:
             return FirmwareFault(
                 f"the firmware {_DEEDS[kind]} {amount}{address:#010x}, {what}, in {where}"
             )
-        return FirmwareFault(f"the firmware stops in {where}: {self._reason(error)}")
+        names = _ARM_EXCEPTIONS if self.is_arm else _RISCV_EXCEPTIONS
+        why = names.get(self._exception or 0, f"exception {self._exception}")
+        if self._exception is None and error and error.errno == UC_ERR_INSN_INVALID:
+            why = f"{self.target.core} has no instruction"
+            if self.is_arm and not self.uc.reg_read(arm_const.UC_ARM_REG_XPSR) & _THUMB_STATE:
+                why = "a jump to an even address left Thumb state before"
+        # RISC-V reports the place after the instruction
+        instruction = f" {self._instruction()}" if self.is_arm else ""
+        return FirmwareFault(f"the firmware stops in {where}: {why}{instruction}")
 
-    def _reason(self, error: UcError) -> str:
+    def _instruction(self) -> str:
+        """The instruction at the program counter, in words where the disassembler knows it."""
         at = self.register("pc") & ~1
         try:
             code = self.read(at, 4)
         except UcError:
-            return str(error)
-        return f"{self.target.core} does not execute {code.hex(' ')} there ({error})"
+            return f"at {at:#010x}"
+        known = next(disassembler(self.target.core).disasm_lite(code, at, 1), None)
+        return f"'{known[2]} {known[3]}'".replace(" '", "'") if known else f"({code.hex(' ')})"
 
 
+@functools.cache
+def disassembler(core: str) -> capstone.Cs:
+    """A disassembler for the code of a core."""
+    if core == "rv32imc":
+        mode = capstone.CS_MODE_RISCV32 | capstone.CS_MODE_RISCVC
+        return capstone.Cs(capstone.CS_ARCH_RISCV, mode)
+    return capstone.Cs(capstone.CS_ARCH_ARM, capstone.CS_MODE_THUMB | capstone.CS_MODE_MCLASS)
+
+
+_THUMB_STATE = 1 << 24
 _FETCHES = (UC_MEM_FETCH_UNMAPPED, UC_MEM_FETCH_PROT)
+# numbers of the emulator, for what its cores cannot go on from
+_ARM_EXCEPTIONS: Mapping[int, str] = {
+    1: "the core has no instruction",
+    2: "no handler for the supervisor call before",
+    4: "the core refuses the access of",
+    7: "nobody listens to the breakpoint",
+    17: "the coprocessor is missing or off for",
+    18: "the core leaves Thumb state at",
+    22: "unaligned address in",
+}
+_RISCV_EXCEPTIONS: Mapping[int, str] = {
+    0: "jump to an odd address",
+    2: "the core has no such instruction",
+    3: "nobody listens to the breakpoint",
+    4: "load from an unaligned address",
+    6: "store to an unaligned address",
+    8: "no handler for the environment call",
+    11: "no handler for the environment call",
+}
 _ARM_REGISTERS = {
     "pc": arm_const.UC_ARM_REG_PC,
     "sp": arm_const.UC_ARM_REG_SP,
