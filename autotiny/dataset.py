@@ -434,10 +434,12 @@ def _unit(x: Array) -> Array:
         # Wider integers are usually bytes in disguise.
         if x.dtype.itemsize > 1 and x.size and int(x.max()) <= 255:
             largest = 255
-        return x.astype(np.float32) / np.float32(largest)
+        scaled: Array = x.astype(np.float32) / np.float32(largest)
+        return scaled
     if x.dtype.kind != "f":
         raise InvalidData(f"inputs are of type {x.dtype}; numbers are needed")
-    return x.astype(np.float32)
+    floats: Array = x.astype(np.float32)
+    return floats
 
 
 def _whole(y: Array, name: str) -> Array:

@@ -36,12 +36,12 @@ class Component(ABC):
     Attributes:
         name: how recipes and search spaces call it; also the name of its file.
         level: the level at which it stands in a sequence.
-        leaves: the level of its result.
-        levels: all levels at which it can be applied; a component with several leaves the level it
-            found.
+        leaves: the least level of its result; a model that stands higher already stays there.
+        levels: all levels at which it can be applied. One below `level` is raised on the way:
+            a Keras model is frozen, a graph of level tflite gets the plain schedule.
         trains: whether it fine-tunes, and so costs minutes rather than seconds.
-        after: components that may not stand anywhere before it, each with the reason. A sequence
-            that breaks this is never drawn.
+        forbids_before: components that may not stand anywhere before it, each with the reason; a
+            sequence that breaks this is never drawn.
         once: whether a second one in the same sequence would find nothing to do.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,10 @@ def save(model: Model, folder: Path) -> None:
     elif isinstance(network, Graph):
         _save_graph(network, folder)
     else:
-        network.save(folder / "model.h5", save_format="h5", include_optimizer=False)
+        with warnings.catch_warnings():
+            # Keras calls HDF5 legacy; it is the one format that holds every layer met here.
+            warnings.simplefilter("ignore")
+            network.save(folder / "model.h5", save_format="h5", include_optimizer=False)
     (folder / "model.json").write_text(json.dumps(facts, indent=1))
 
 

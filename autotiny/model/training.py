@@ -85,6 +85,7 @@ def fit(
     learning_rate: float = 1e-3,
     batch: int = BATCH,
     teacher: Model | None = None,
+    first_best: int = 0,
     callbacks: Sequence[Any] = (),
 ) -> None:
     """Trains a tf_keras model in place, and leaves it with the weights of its best epoch.
@@ -99,6 +100,7 @@ def fit(
         learning_rate: of Adam.
         batch: samples a step.
         teacher: a model of level keras or graph whose outputs are learned beside the labels.
+        first_best: epochs before this one, counted from 0, are no candidates for the best.
         callbacks: further Keras callbacks, such as those of TFMOT.
     """
     k = keras()
@@ -111,7 +113,7 @@ def fit(
     x_train, x_validation = data.x_train, data.x_validation
     y_train, y_validation = _targets(data, teacher)
     watched = "val_loss" if data.classes == 0 else "val__accuracy"
-    best = _KeepBest(watched, highest=data.classes != 0)
+    best = _KeepBest(watched, highest=data.classes != 0, first=first_best)
     network.fit(
         x_train,
         y_train,
@@ -120,7 +122,7 @@ def fit(
         batch_size=batch_size(len(x_train), batch),
         epochs=epochs,
         verbose=0,
-        callbacks=[best.callback(k), *callbacks],
+        callbacks=[*callbacks, best.callback(k)],
     )
     if best.weights is None:
         raise TrainingDiverged("the loss became NaN or infinite; a lower learning rate may help")
@@ -142,8 +144,8 @@ def steps_per_epoch(samples: int, batch: int = BATCH) -> int:
 class _KeepBest:
     """Remembers the weights of the best epoch on validation, and ends a hopeless training."""
 
-    def __init__(self, watched: str, *, highest: bool) -> None:
-        self.watched, self.sign = watched, 1.0 if highest else -1.0
+    def __init__(self, watched: str, *, highest: bool, first: int) -> None:
+        self.watched, self.sign, self.first = watched, 1.0 if highest else -1.0, first
         self.best, self.idle = -np.inf, 0
         self.weights: list[Array] | None = None
 
@@ -152,13 +154,15 @@ class _KeepBest:
 
         class KeepBest(k.callbacks.Callback):  # type: ignore[misc]
             def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-                keeper.epoch_end(self.model, logs)
+                keeper.epoch_end(self.model, epoch, logs)
 
         return KeepBest()
 
-    def epoch_end(self, network: Any, logs: dict[str, float]) -> None:
+    def epoch_end(self, network: Any, epoch: int, logs: dict[str, float]) -> None:
         if not np.isfinite(logs["loss"]) or not np.isfinite(logs["val_loss"]):
             self.weights, network.stop_training = None, True
+            return
+        if epoch < self.first:
             return
         score = self.sign * logs[self.watched]
         # The last of two equal epochs is the better trained one.

@@ -1,0 +1,36 @@
+"""Every component, as a list to read, in the order of the levels at which they stand."""
+
+from autotiny.components.base import Component, Work
+from autotiny.components.dynamic_range import DynamicRange
+from autotiny.components.float16 import Float16
+from autotiny.components.float32 import Float32
+from autotiny.components.fold_constants import FoldConstants
+from autotiny.components.int8 import Int8
+from autotiny.components.int8_float_fallback import Int8FloatFallback
+from autotiny.components.int16x8 import Int16x8
+from autotiny.components.prune_magnitude import PruneMagnitude
+from autotiny.components.quantize_aware import QuantizeAware
+from autotiny.components.remove_identities import RemoveIdentities
+from autotiny.components.separate_convolutions import SeparateConvolutions
+
+COMPONENTS: dict[str, type[Component]] = {
+    component.name: component
+    for component in (
+        # keras: trainable
+        SeparateConvolutions,
+        PruneMagnitude,
+        QuantizeAware,
+        # graph → tflite: exactly one of these
+        Float32,
+        Float16,
+        DynamicRange,
+        Int8FloatFallback,
+        Int8,
+        Int16x8,
+        # graph and tflite
+        FoldConstants,
+        RemoveIdentities,
+    )
+}
+
+__all__ = ["COMPONENTS", "Component", "Work"]

@@ -1,0 +1,18 @@
+"""Lower to 32-bit floats: the network as it was trained, the reference of every other form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from autotiny.components.lowering import Lowering
+
+
+@dataclass(frozen=True)
+class Float32(Lowering):
+    """Weights and activations in float32."""
+
+    name = "float32"
+
+    def configure(self, converter: Any, tf: Any) -> None:
+        """The converter's defaults."""

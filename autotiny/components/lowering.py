@@ -1,0 +1,142 @@
+"""What the six lowerings share: TensorFlow's converter, with a static result that repeats.
+
+Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
+Inference", CVPR 2018, is the arithmetic of the integer forms.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from autotiny.components.base import Component, Work
+from autotiny.errors import NotApplicable
+from autotiny.graph import Array, Graph
+from autotiny.model import (
+    Level,
+    Model,
+    concrete_function,
+    freeze,
+    graph_function,
+    keras,
+    ports,
+    silent_stderr,
+    tensorflow,
+)
+from autotiny.tflite import read_tflite
+
+REHEARSAL_SAMPLES = 2
+
+
+class Lowering(Component):
+    """A component that turns a trainable model or its frozen graph into a graph of level tflite.
+
+    Attributes:
+        number_format: what the result computes in, recorded in the notes.
+    """
+
+    level: ClassVar[Level] = Level.GRAPH
+    leaves: ClassVar[Level] = Level.TFLITE
+    levels: ClassVar[tuple[Level, ...]] = (Level.KERAS, Level.GRAPH)
+
+    def apply(self, model: Model, work: Work) -> Model:
+        """The model as the converter lowers it, batch 1, tensors named by place."""
+        tf = tensorflow()
+        converter = _converter(model)
+        self.configure(converter, tf)
+        if self.samples:
+            count = REHEARSAL_SAMPLES if work.rehearse else self.samples
+            shape = ports(model)[0][0][0][1:]
+            converter.representative_dataset = _representative(
+                work.data.calibration(count, work.seed).reshape(-1, *shape)
+            )
+        graph = tidy(read_tflite(_converted(converter, self.name)))
+        notes = {**model.notes, "number_format": self.name}
+        return Model(Level.TFLITE, graph, graph.fingerprint(), notes)
+
+    @property
+    def samples(self) -> int:
+        """How many calibration samples are needed."""
+        return int(getattr(self, "calibration", 0))
+
+    def configure(self, converter: Any, tf: Any) -> None:
+        """Sets the converter's options."""
+        raise NotImplementedError
+
+
+def _converter(model: Model) -> Any:
+    lite = tensorflow().lite.TFLiteConverter
+    if model.level is Level.KERAS and _recurrent(model.network):
+        # From Keras' own functions the converter makes one op of a recurrent layer; it takes the
+        # detour over a SavedModel for that, seconds on a deep network, so only these go that way.
+        return lite.from_concrete_functions([concrete_function(model.network)], model.network)
+    return lite.from_concrete_functions([graph_function(freeze(model).network)])
+
+
+def _recurrent(network: Any) -> bool:
+    layers = keras().layers
+    return any(isinstance(layer, (layers.RNN, layers.Bidirectional)) for layer in network.layers)
+
+
+def _representative(samples: Array) -> Callable[[], Iterator[list[Array]]]:
+    def draw() -> Iterator[list[Array]]:
+        for sample in samples:
+            yield [np.ascontiguousarray(sample[np.newaxis], dtype=np.float32)]
+
+    return draw
+
+
+def _converted(converter: Any, name: str) -> bytes:
+    """The converter's bytes; what it cannot do is `NotApplicable` with its first line."""
+    chatty = logging.getLogger("absl")
+    level = chatty.level
+    chatty.setLevel(logging.FATAL)
+    try:
+        with silent_stderr(), warnings.catch_warnings():
+            # It misses statistics of inputs that fake quantization or calibration give it.
+            warnings.simplefilter("ignore")
+            result: bytes = converter.convert()
+    except (RuntimeError, ValueError, NotImplementedError) as refusal:
+        raise NotApplicable(f"{name}: {_reason(refusal)}") from refusal
+    except Exception as refusal:
+        if type(refusal).__name__ != "ConverterError":
+            raise
+        raise NotApplicable(f"{name}: {_reason(refusal)}") from refusal
+    finally:
+        chatty.setLevel(level)
+    return result
+
+
+def _reason(refusal: Exception) -> str:
+    lines = [line.strip() for line in str(refusal).splitlines() if line.strip()]
+    telling = [line for line in lines if "error:" in line] or lines or ["the converter refuses it"]
+    return telling[0][:300]
+
+
+def tidy(graph: Graph) -> Graph:
+    """The graph with tensors named by place, so that the same network gives the same bytes.
+
+    The converter's names hold counters of the process that built the model.
+    """
+    names: dict[int, str] = {}
+    for kind, indices in (("input", graph.inputs), ("output", graph.outputs)):
+        for place, index in enumerate(indices):
+            names.setdefault(index, kind if len(indices) == 1 else f"{kind}_{place}")
+    roles: Mapping[int, str] = {1: "weights", 2: "bias"}
+    for position, op in enumerate(graph.ops):
+        label = f"{op.kind.lower()}_{position}"
+        for place, index in enumerate(op.inputs):
+            if index >= 0:
+                names.setdefault(index, f"{label}/{roles.get(place, f'constant_{place}')}")
+        for place, index in enumerate(op.outputs):
+            names.setdefault(index, f"{label}/result_{place}" if place else label)
+    tensors = tuple(
+        replace(tensor, name=names.get(index, f"unused_{index}"))
+        for index, tensor in enumerate(graph.tensors)
+    )
+    return replace(graph, tensors=tensors, name="model")

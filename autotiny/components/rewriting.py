@@ -1,0 +1,132 @@
+"""Building a Keras model anew with some layers replaced by others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, SupportsIndex
+
+from autotiny.graph import Array
+from autotiny.model import keras, tensorflow
+
+
+@dataclass(frozen=True)
+class NewLayer:
+    """A layer that takes the place of another, with its weights (None: as initialized)."""
+
+    layer: Any
+    weights: Sequence[Array] | None = None
+
+
+Substitute = Callable[[Any], Sequence[NewLayer] | None]
+
+
+def rewrite(network: Any, substitute: Substitute) -> Any:
+    """A copy of a sequential or functional tf_keras model with some layers replaced.
+
+    Args:
+        network: the model; it stays as it is.
+        substitute: for a layer the layers that replace it, one feeding the next; an empty list
+            leaves it out, None keeps it.
+    """
+    k = keras()
+    tf = tensorflow()
+    values: dict[str, _Again] = {}
+    inputs = []
+    for tensor in network.inputs:
+        name = tensor._keras_history.layer.name
+        inputs.append(k.Input(tensor.shape[1:], dtype=tensor.dtype, name=name))
+        values[str(id(tensor))] = _Again([inputs[-1]])
+    chains: dict[int, list[NewLayer]] = {}
+    for depth in sorted(network._nodes_by_depth, reverse=True):
+        for node in network._nodes_by_depth[depth]:
+            if node.is_input:
+                continue
+            layer = node.layer
+            if id(layer) not in chains:
+                replaced = substitute(layer)
+                chains[id(layer)] = [_copy(layer)] if replaced is None else list(replaced)
+            arguments, keywords = node.map_arguments(values)
+            chain = chains[id(layer)]
+            result = arguments[0] if arguments else keywords
+            for place, new in enumerate(chain):
+                # Only the first of a chain gets the call's further arguments.
+                result = new.layer(*arguments, **keywords) if place == 0 else new.layer(result)
+            old = tf.nest.flatten(node.outputs)
+            for tensor, value in zip(old, tf.nest.flatten(result), strict=True):
+                values[str(id(tensor))] = _Again([value])
+    outputs = [values[str(id(tensor))].pop() for tensor in network.outputs]
+    single = not isinstance(network.output, (list, tuple))
+    result = k.Model(
+        inputs[0] if len(inputs) == 1 else inputs,
+        outputs[0] if single else outputs,
+        name=network.name,
+    )
+    for chain in chains.values():
+        for new in chain:
+            if new.weights is not None:
+                new.layer.set_weights(list(new.weights))
+    return result
+
+
+class _Again(list[Any]):
+    """A value for Keras' `map_arguments`, which pops one entry a reader; this never runs out."""
+
+    def pop(self, index: SupportsIndex = -1) -> Any:
+        """The value, which stays."""
+        return self[index]
+
+
+def _copy(layer: Any) -> NewLayer:
+    return NewLayer(layer.__class__.from_config(layer.get_config()), layer.get_weights())
+
+
+def readers(network: Any) -> dict[str, list[Any]]:
+    """The layers that take the result of each layer, by its name; an output counts as a reader."""
+    found: dict[str, list[Any]] = {layer.name: [] for layer in network.layers}
+    known = {id(node) for nodes in network._nodes_by_depth.values() for node in nodes}
+    for layer in network.layers:
+        for node in layer._inbound_nodes:
+            if id(node) in known and not node.is_input:
+                for tensor in tensorflow().nest.flatten(node.keras_inputs):
+                    found.setdefault(tensor._keras_history.layer.name, []).append(layer)
+    for tensor in network.outputs:
+        found[tensor._keras_history.layer.name].append(None)
+    return found
+
+
+def with_fused_relu(network: Any) -> Any:
+    """The model with each ReLU that alone follows a linear convolution taken into it.
+
+    The preserving variants of quantization-aware training lose zeros and clusters of a convolution
+    whose ReLU is a layer of its own.
+    """
+    layers = keras().layers
+    follows = readers(network)
+    fused: set[str] = set()
+    dropped: set[str] = set()
+    for layer in network.layers:
+        after = follows[layer.name]
+        linear = getattr(getattr(layer, "activation", None), "__name__", "") == "linear"
+        if type(layer) is layers.Conv2D and linear and len(after) == 1 and _plain_relu(after[0]):
+            fused.add(layer.name)
+            dropped.add(after[0].name)
+    if not fused:
+        return network
+
+    def substitute(layer: Any) -> Sequence[NewLayer] | None:
+        if layer.name in dropped:
+            return []
+        if layer.name not in fused:
+            return None
+        config = {**layer.get_config(), "activation": "relu"}
+        return [NewLayer(type(layer).from_config(config), layer.get_weights())]
+
+    return rewrite(network, substitute)
+
+
+def _plain_relu(layer: Any) -> bool:
+    layers = keras().layers
+    if isinstance(layer, layers.ReLU):
+        return layer.max_value is None and not layer.negative_slope and not layer.threshold
+    return isinstance(layer, layers.Activation) and layer.activation.__name__ == "relu"

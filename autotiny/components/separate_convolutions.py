@@ -1,0 +1,103 @@
+"""Replace convolutions by a depthwise and a pointwise one, the best of that form for their kernels.
+
+Chollet, "Xception", CVPR 2017, for the form; Guo et al., "Network Decoupling", BMVC 2018, for its
+start: of each input
+channel's (height × width, out) kernel matrix the largest singular vectors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from autotiny.components.base import Component, Work
+from autotiny.components.rewriting import NewLayer, rewrite
+from autotiny.components.tuning import fine_tune
+from autotiny.errors import NotApplicable
+from autotiny.graph import Array
+from autotiny.model import Level, Model, keras, keras_model
+
+
+@dataclass(frozen=True)
+class SeparateConvolutions(Component):
+    """Splits each k×k convolution that gets smaller by it.
+
+    Attributes:
+        multiplier: depthwise channels an input channel, the rank of the approximation.
+    """
+
+    name = "separate_convolutions"
+    level = Level.KERAS
+    trains = True
+    forbids_before = {  # noqa: RUF012 - a constant of the class
+        "prune_magnitude": "the new kernels would have none of its zeros",
+    }
+
+    multiplier: int = 1
+
+    def apply(self, model: Model, work: Work) -> Model:
+        """The model with separated convolutions, fine-tuned."""
+        chosen = [layer.name for layer in model.network.layers if self._pays(layer)]
+        if not chosen:
+            raise NotApplicable(
+                f"separate_convolutions: no convolution has fewer weights with {self.multiplier} "
+                "depthwise channels an input channel"
+            )
+        network = rewrite(
+            model.network, lambda layer: self._separated(layer) if layer.name in chosen else None
+        )
+        fine_tune(network, work)
+        return keras_model(network, dict(model.notes))
+
+    def _pays(self, layer: Any) -> bool:
+        if type(layer) is not keras().layers.Conv2D or layer.groups != 1:
+            return False
+        height, width, channels, filters = layer.kernel.shape
+        even = len(set(layer.strides)) == 1 and len(set(layer.dilation_rate)) == 1
+        middle = channels * self.multiplier
+        before, after = height * width * channels * filters, middle * (height * width + filters)
+        return even and height * width > 1 and self.multiplier <= height * width and after < before
+
+    def _separated(self, layer: Any) -> list[NewLayer]:
+        layers = keras().layers
+        depthwise, pointwise = separated_kernels(layer.kernel.numpy(), self.multiplier)
+        first = layers.DepthwiseConv2D(
+            layer.kernel_size,
+            layer.strides,
+            layer.padding,
+            depth_multiplier=self.multiplier,
+            dilation_rate=layer.dilation_rate,
+            use_bias=False,
+            name=f"{layer.name}_depthwise",
+        )
+        second = layers.Conv2D(
+            layer.filters,
+            1,
+            activation=layer.activation,
+            use_bias=layer.use_bias,
+            name=f"{layer.name}_pointwise",
+        )
+        bias = [layer.bias.numpy()] if layer.use_bias else []
+        return [NewLayer(first, [depthwise]), NewLayer(second, [pointwise, *bias])]
+
+
+def separated_kernels(kernel: Array, rank: int) -> tuple[Array, Array]:
+    """The nearest depthwise (h, w, in, rank) and pointwise (1, 1, in × rank, out) kernels.
+
+    `kernel` is (h, w, in, out); nearest in the sum of squared differences.
+    """
+    height, width, channels, filters = kernel.shape
+    matrices = kernel.transpose(2, 0, 1, 3).reshape(channels, height * width, filters)
+    left, values, right = np.linalg.svd(matrices, full_matrices=False)
+    kept = min(rank, values.shape[1])
+    share = np.sqrt(values[:, :kept])
+    depthwise = np.zeros((channels, height * width, rank), np.float32)
+    pointwise = np.zeros((channels, rank, filters), np.float32)
+    depthwise[:, :, :kept] = left[:, :, :kept] * share[:, None, :]
+    pointwise[:, :kept] = right[:, :kept] * share[:, :, None]
+    return (
+        depthwise.reshape(channels, height, width, rank).transpose(1, 2, 0, 3),
+        pointwise.reshape(1, 1, channels * rank, filters),
+    )

@@ -1,0 +1,119 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from autotiny.components import COMPONENTS, Work
+from autotiny.components.lowering import Lowering
+from autotiny.errors import NotApplicable
+from autotiny.graph import Graph
+from autotiny.model import Level, Model, freeze, keras, keras_model, predict, tensorflow
+from autotiny.tflite import write_tflite
+
+LOWERINGS = [kind for kind in COMPONENTS.values() if issubclass(kind, Lowering)]
+
+
+def executed(graph: Graph, x: np.ndarray) -> np.ndarray:
+    """What LiteRT computes of a graph, in real numbers."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=write_tflite(graph))
+    interpreter.allocate_tensors()
+    port, out = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    rows = []
+    for sample in x:
+        sample = sample[np.newaxis]
+        if port["dtype"] != np.float32:
+            scale, zero = port["quantization"]
+            limits = np.iinfo(port["dtype"])
+            sample = np.clip(np.round(sample / scale) + zero, limits.min, limits.max)
+        interpreter.set_tensor(port["index"], sample.astype(port["dtype"]))
+        interpreter.invoke()
+        result = interpreter.get_tensor(out["index"]).astype(np.float32)
+        if out["dtype"] != np.float32:
+            scale, zero = out["quantization"]
+            result = (result - zero) * scale
+        rows.append(result[0])
+    return np.stack(rows)
+
+
+@pytest.mark.parametrize("kind", LOWERINGS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("network", ["cnn1", "residual"])
+def test_it_computes_nearly_what_the_model_does(
+    kind: type[Lowering], network: str, work: Work, request: pytest.FixtureRequest
+) -> None:
+    model: Model = request.getfixturevalue(network)
+    lowered = kind().apply(model, work)
+    assert lowered.level is Level.TFLITE
+    x = work.data.x_test
+    expected, found = predict(model, x), executed(lowered.network, x)
+    agreement = (expected.argmax(1) == found.argmax(1)).mean()
+    assert agreement >= (0.9 if "8" in kind.name or "dynamic" in kind.name else 1.0)
+    if kind.name == "float32":
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", LOWERINGS, ids=lambda kind: kind.name)
+def test_shapes_are_static_and_leave_no_chains(
+    kind: type[Lowering], cnn1: Model, work: Work
+) -> None:
+    graph = kind().apply(cnn1, work).network
+    kinds = {op.kind for op in graph.ops}
+    assert not kinds & {"SHAPE", "STRIDED_SLICE", "PACK"}
+    assert all(size > 0 for tensor in graph.tensors for size in tensor.shape)
+
+
+def test_the_frozen_graph_lowers_to_the_same(cnn1: Model, work: Work) -> None:
+    lower = COMPONENTS["int8"]()
+    assert lower.apply(cnn1, work).fingerprint == lower.apply(freeze(cnn1), work).fingerprint
+
+
+def test_bytes_are_the_same_in_another_process(work: Work) -> None:
+    code = (
+        "import hashlib\n"
+        "from autotiny.model import load_model, keras\n"
+        "from autotiny.dataset import synthetic\n"
+        "from autotiny.components import COMPONENTS, Work\n"
+        "from autotiny.tflite import write_tflite\n"
+        "{extra}\n"
+        "model = load_model('cnn1')\n"
+        "lowered = COMPONENTS['int8']().apply(model, Work(synthetic(model)))\n"
+        "print(hashlib.sha256(write_tflite(lowered.network)).hexdigest())"
+    )
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", code.format(extra=extra)],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for extra in ("", "keras().Sequential([keras().layers.Dense(3, input_shape=(2,))])")
+    }
+    assert len(digests) == 1
+
+
+def test_a_network_that_int8_lacks_drops_out(work: Work) -> None:
+    k = keras()
+    network = k.Sequential(
+        [
+            k.layers.InputLayer(input_shape=(28, 28)),
+            k.layers.Flatten(),
+            k.layers.Activation(tensorflow().math.erf),
+            k.layers.Dense(10),
+        ]
+    )
+    with pytest.raises(NotApplicable, match="int8: "):
+        COMPONENTS["int8"]().apply(keras_model(network), work)
+
+
+def test_a_recurrent_layer_becomes_one_op(work: Work) -> None:
+    k = keras()
+    network = k.Sequential(
+        [k.layers.InputLayer(input_shape=(28, 28)), k.layers.LSTM(6), k.layers.Dense(10)]
+    )
+    model = keras_model(network)
+    lowered = COMPONENTS["float32"]().apply(model, work)
+    assert "UNIDIRECTIONAL_SEQUENCE_LSTM" in {op.kind for op in lowered.network.ops}
+    x = work.data.x_test[:5]
+    np.testing.assert_allclose(executed(lowered.network, x), predict(model, x), atol=1e-3)

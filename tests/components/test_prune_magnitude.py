@@ -1,0 +1,65 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from autotiny.components import COMPONENTS, Work
+from autotiny.components.prune_magnitude import PruneMagnitude
+from autotiny.components.weights import kernels, sparsity
+from autotiny.errors import NotApplicable
+from autotiny.model import Model
+
+
+@pytest.mark.parametrize("epochs", [0, 1, 3])
+@pytest.mark.parametrize("share", [0.3, 0.8])
+def test_every_kernel_reaches_its_sparsity(
+    epochs: int, share: float, residual: Model, work: Work
+) -> None:
+    from dataclasses import replace
+
+    pruned = PruneMagnitude(share).apply(residual, replace(work, epochs=epochs))
+    for layer, kernel in kernels(pruned.network):
+        assert (kernel == 0).mean() == pytest.approx(share, abs=0.03), layer.name
+    assert pruned.notes["sparsity"] == pytest.approx(share, abs=0.02)
+    assert {type(layer).__name__ for layer in pruned.network.layers} == {
+        type(layer).__name__ for layer in residual.network.layers
+    }, "wrappers are stripped"
+
+
+def test_accuracy_survives_a_moderate_sparsity(
+    cnn1: Model, work: Work, accuracy: Callable[[Model], float]
+) -> None:
+    assert accuracy(PruneMagnitude(0.5).apply(cnn1, work)) >= accuracy(cnn1) - 0.03
+
+
+@pytest.mark.parametrize("rehearse", [True, False])
+def test_blocks_of_four_inputs_are_zero_together(rehearse: bool, cnn1: Model, data: object) -> None:
+    work = Work(data, epochs=1, rehearse=rehearse)  # type: ignore[arg-type]
+    pruned = PruneMagnitude(0.75, "block").apply(cnn1, work)
+    dense = pruned.network.get_layer("dense").kernel.numpy()
+    groups = (dense.reshape(-1, 4, 10) == 0).sum(axis=1)
+    assert set(np.unique(groups)) == {0, 4}
+
+
+@pytest.mark.parametrize("rehearse", [True, False])
+def test_two_of_every_four_are_zero(rehearse: bool, cnn1: Model, data: object) -> None:
+    component = PruneMagnitude(0.9, "2:4")
+    assert component == PruneMagnitude(0.2, "2:4"), "the pattern decides the sparsity"
+    pruned = component.apply(cnn1, Work(data, epochs=1, rehearse=rehearse))  # type: ignore[arg-type]
+    dense = pruned.network.get_layer("dense").kernel.numpy()
+    assert ((dense.reshape(-1, 4, 10) == 0).sum(axis=1) >= 2).all()
+
+
+def test_a_sparse_model_is_not_pruned_again(cnn1: Model, work: Work) -> None:
+    pruned = PruneMagnitude(0.5).apply(cnn1, work)
+    with pytest.raises(NotApplicable, match="already 50% zeros"):
+        PruneMagnitude(0.4).apply(pruned, work)
+
+
+def test_zeros_stay_zeros_in_int8(cnn1: Model, work: Work) -> None:
+    pruned = PruneMagnitude(0.8).apply(cnn1, work)
+    graph = COMPONENTS["int8"]().apply(pruned, work).network
+    for op in graph.ops:
+        if op.kind in ("CONV_2D", "FULLY_CONNECTED"):
+            assert (graph.tensors[op.inputs[1]].data == 0).mean() >= 0.79
+    assert sparsity(cnn1.network) < 0.01

@@ -1,0 +1,53 @@
+from collections.abc import Callable
+
+import pytest
+
+from autotiny.components import COMPONENTS, Work
+from autotiny.components.prune_magnitude import PruneMagnitude
+from autotiny.components.quantize_aware import QuantizeAware
+from autotiny.errors import NotApplicable
+from autotiny.model import Level, Model, graph_def, keras, keras_model
+
+
+@pytest.mark.parametrize("network", ["cnn1", "residual"])
+@pytest.mark.parametrize("lowering", ["int8", "int8_float_fallback", "dynamic_range", "float16"])
+def test_it_lowers_to_int8(
+    network: str, lowering: str, work: Work, request: pytest.FixtureRequest
+) -> None:
+    trained = QuantizeAware().apply(request.getfixturevalue(network), work)
+    assert trained.level is Level.GRAPH
+    graph = COMPONENTS[lowering]().apply(trained, work).network
+    weights = [
+        graph.tensors[op.inputs[1]]
+        for op in graph.ops
+        if op.kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+    ]
+    assert weights
+    assert {tensor.dtype for tensor in weights} == {"int8"}
+
+
+def test_it_keeps_the_accuracy(cnn1: Model, work: Work, accuracy: Callable[[Model], float]) -> None:
+    trained = QuantizeAware().apply(cnn1, work)
+    assert any(node.op.startswith("FakeQuant") for node in graph_def(trained.network).node)
+    assert accuracy(trained) >= accuracy(cnn1) - 0.03
+
+
+@pytest.mark.parametrize("network", ["cnn1", "residual"])
+def test_zeros_survive_it(network: str, work: Work, request: pytest.FixtureRequest) -> None:
+    pruned = PruneMagnitude(0.8).apply(request.getfixturevalue(network), work)
+    trained = QuantizeAware(1e-3).apply(pruned, work)
+    graph = COMPONENTS["int8"]().apply(trained, work).network
+    for op in graph.ops:
+        if op.kind in ("CONV_2D", "FULLY_CONNECTED"):
+            weights = graph.tensors[op.inputs[1]]
+            assert weights.data is not None
+            assert (weights.data == 0).mean() >= 0.77, weights.name
+
+
+def test_a_layer_that_it_cannot_treat_is_named(work: Work) -> None:
+    k = keras()
+    network = k.Sequential(
+        [k.layers.InputLayer(input_shape=(28, 28)), k.layers.LSTM(4), k.layers.Dense(10)]
+    )
+    with pytest.raises(NotApplicable, match=r"quantize_aware: .*(lstm|LSTM)"):
+        QuantizeAware().apply(keras_model(network), work)

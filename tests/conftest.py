@@ -1,0 +1,58 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from autotiny.components import Work
+from autotiny.dataset import Dataset, digits
+from autotiny.model import Model, keras, keras_model, load_model, train
+
+
+@pytest.fixture(scope="session")
+def data() -> Dataset:
+    return digits().shrunk(320, 100, 100)
+
+
+@pytest.fixture(scope="session")
+def cnn1(data: Dataset) -> Model:
+    return train(load_model("cnn1"), data, epochs=3, seed=0)
+
+
+@pytest.fixture(scope="session")
+def residual(data: Dataset) -> Model:
+    """A small network with a residual, a depthwise convolution, BatchNorm and a ReLU of its own."""
+    k = keras()
+    k.utils.set_random_seed(0)
+    layers = k.layers
+    image = k.Input((28, 28), name="image")
+    x = layers.Reshape((28, 28, 1), name="reshape")(image)
+    x = layers.Conv2D(8, 3, 2, "same", name="stem")(x)
+    x = y = layers.ReLU(name="stem_relu")(x)
+    y = layers.Conv2D(8, 3, padding="same", use_bias=False, name="left")(y)
+    y = layers.BatchNormalization(momentum=0.8, name="left_norm")(y)
+    x = layers.ReLU(name="sum_relu")(layers.Add(name="sum")([x, y]))
+    x = layers.DepthwiseConv2D(3, 2, "same", name="deep")(x)
+    x = layers.BatchNormalization(momentum=0.8, name="deep_norm")(x)
+    x = layers.ReLU(name="deep_relu")(x)
+    x = layers.Conv2D(12, 1, activation="relu", name="point")(x)
+    x = layers.GlobalAveragePooling2D(name="mean")(x)
+    x = layers.Dense(10, activation="softmax", name="dense")(x)
+    return train(
+        keras_model(k.Model(image, x, name="residual")), data, epochs=12, seed=0, learning_rate=5e-3
+    )
+
+
+@pytest.fixture(scope="session")
+def work(data: Dataset, cnn1: Model) -> Work:
+    return Work(data, seed=0, epochs=2, original=cnn1)
+
+
+@pytest.fixture(scope="session")
+def accuracy(data: Dataset) -> Callable[[Model], float]:
+    from autotiny.model import predict
+
+    def of(model: Any) -> float:
+        found = predict(model, data.x_validation).argmax(axis=1)
+        return float((found == data.y_validation).mean())
+
+    return of

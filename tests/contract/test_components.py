@@ -1,0 +1,101 @@
+"""What every component keeps to, whatever it does."""
+
+import inspect
+import re
+from dataclasses import fields, is_dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autotiny.components import COMPONENTS, Component, Work
+from autotiny.errors import NotApplicable
+from autotiny.model import Level, Model, ports, restore, save
+from autotiny.recipe import component_from, step_data
+
+EVERY = list(COMPONENTS.values())
+PORT_TYPES = {"int8": "int8", "int16x8": "int16"}
+"""Lowerings that change the type of the ports, and nothing else of them."""
+
+
+def start(kind: type[Component], cnn1: Model, work: Work) -> Model:
+    """A trained cnn1 at the level that a component takes."""
+    if kind.level is Level.PROGRAM or kind.level is Level.TFLITE:
+        return COMPONENTS["int8"]().apply(cnn1, work)
+    return cnn1
+
+
+def applied(kind: type[Component], model: Model, work: Work) -> Model:
+    try:
+        return kind().apply(model, work)
+    except NotApplicable as reason:
+        pytest.skip(str(reason))
+
+
+def content(model: Model) -> Any:
+    if model.level is Level.KERAS:
+        return [weight.copy() for weight in model.network.get_weights()]
+    return model.network
+
+
+@pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.name)
+def test_name_file_class_and_documentation_agree(kind: type[Component]) -> None:
+    module = import_module(kind.__module__)
+    words = re.findall(r"[A-Z][a-z0-9]*", kind.__name__)
+    assert kind.name == kind.__module__.rsplit(".", 1)[1]
+    assert kind.name == "_".join(words).lower()
+    assert is_dataclass(kind)
+    assert module.__doc__
+    assert kind.__doc__
+    for entry in fields(kind):
+        assert f"{entry.name}:" in kind.__doc__, f"{kind.name} does not explain {entry.name}"
+
+
+@pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.name)
+def test_levels_and_preconditions_are_consistent(kind: type[Component]) -> None:
+    order = list(Level)
+    assert kind.level in kind.levels
+    assert all(isinstance(level, Level) for level in kind.levels)
+    assert kind.name not in kind.forbids_before
+    assert all(name in COMPONENTS for name in kind.forbids_before)
+    assert all(reason for reason in kind.forbids_before.values())
+    assert any(order.index(kind.leaves) >= order.index(level) for level in kind.levels)
+    assert not inspect.isabstract(kind)
+
+
+@pytest.mark.parametrize("rehearse", [True, False], ids=["rehearsed", "real"])
+@pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.name)
+def test_it_keeps_its_input_its_ports_and_its_seed(
+    kind: type[Component], rehearse: bool, cnn1: Model, work: Work, tmp_path: Path
+) -> None:
+    work = replace(work, rehearse=rehearse)
+    model = start(kind, cnn1, work)
+    before, notes = content(model), dict(model.notes)
+    once = applied(kind, model, work)
+    again = applied(kind, model, work)
+    assert once.fingerprint == again.fingerprint
+    assert dict(model.notes) == notes
+    if model.level is Level.KERAS:
+        assert all(np.array_equal(a, b) for a, b in zip(before, content(model), strict=True))
+    else:
+        assert content(model) is before
+        assert model.network.fingerprint() == model.fingerprint
+    inputs, outputs = ports(model)
+    shapes = [[shape for shape, _ in side] for side in ports(once)]
+    assert shapes == [[shape for shape, _ in inputs], [shape for shape, _ in outputs]]
+    expected = PORT_TYPES.get(kind.name, inputs[0][1])
+    assert ports(once)[0][0][1] == expected
+    save(once, tmp_path / "stored")
+    back = restore(tmp_path / "stored")
+    assert (back.level, back.fingerprint) == (once.level, once.fingerprint)
+    assert dict(back.notes) == dict(once.notes)
+    assert ports(back) == ports(once)
+    assert once.level in (kind.leaves, model.level)
+
+
+@pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.name)
+def test_it_goes_through_a_recipe_and_back(kind: type[Component]) -> None:
+    component = kind()
+    assert component_from(step_data(component)) == component
