@@ -28,13 +28,6 @@ COMMUTING: frozenset[frozenset[str]] = frozenset()
 LEVELS = tuple(Level)
 
 
-def stage(component: type[Component] | Component) -> int:
-    """Where a component stands in the climb through the levels; lowerings between the others."""
-    if is_lowering(component):
-        return 2 * LEVELS.index(Level.TFLITE) - 1
-    return 2 * LEVELS.index(component.level)
-
-
 def is_lowering(component: type[Component] | Component) -> bool:
     """Whether a component turns a trainable model or its graph into a `.tflite` graph."""
     return component.level in (Level.KERAS, Level.GRAPH) and component.leaves is Level.TFLITE

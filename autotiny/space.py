@@ -20,6 +20,7 @@ from autotiny.components import COMPONENTS, Component
 from autotiny.errors import UserError, unknown
 from autotiny.model import Level
 from autotiny.recipe import (
+    LEVELS,
     Recipe,
     commute,
     component_from,
@@ -29,7 +30,6 @@ from autotiny.recipe import (
     objection,
     parameter_types,
     parameters,
-    stage,
 )
 from autotiny.target import data_folder
 
@@ -300,9 +300,9 @@ def _forced(kinds: Iterable[type[Component]]) -> _Precedence | None:
     consistent = True
     for kind in precedence.kinds:
         for other in precedence.kinds:
-            climbs = stage(kind) < stage(other)
-            lifted = stage(kind) == stage(other) and other.leaves not in kind.levels
-            if kind is not other and (climbs or lifted or other.name in kind.forbids_before):
+            # Levels only rise: what another leaves too high for this one has to come later.
+            too_high = LEVELS.index(other.leaves) > max(map(LEVELS.index, kind.levels))
+            if kind is not other and (too_high or other.name in kind.forbids_before):
                 consistent = precedence.decide(kind.name, other.name) and consistent
     return precedence if consistent else None
 
@@ -318,14 +318,14 @@ def _arranged(kinds: list[type[Component]], start: Level) -> list[type[Component
 
 def _draw_order(trial: Draws, chosen: list[type[Component]]) -> list[type[Component]]:
     # By name, so that a pair is asked under one name whatever else was chosen.
-    kinds = sorted(chosen, key=lambda kind: kind.name)
+    kinds = sorted(chosen, key=label)
     precedence = _forced(kinds)
     assert precedence is not None, "components are only chosen while they can be arranged"
     for index, first in enumerate(kinds):
         for second in kinds[index + 1 :]:
             if precedence.decided(first.name, second.name) or commute(first.name, second.name):
                 continue
-            question = f"{first.name} before {second.name}"
+            question = f"{label(first)} before {label(second)}"
             if trial.suggest_categorical(question, (True, False)):
                 precedence.decide(first.name, second.name)
             else:
@@ -333,11 +333,16 @@ def _draw_order(trial: Draws, chosen: list[type[Component]]) -> list[type[Compon
     return precedence.order()
 
 
+def label(kind: type[Component]) -> str:
+    """What the order's questions call a component; there is one lowering, whichever it is."""
+    return LOWERING if is_lowering(kind) else kind.name
+
+
 class _Answers:
     """Answers the questions of `suggest` so that it draws a given recipe, and keeps the answers."""
 
     def __init__(self, recipe: Recipe) -> None:
-        self._order = list(recipe.names)
+        self._order = [label(type(step)) for step in recipe.steps]
         self._values = {
             f"{step.name}.{name}": value
             for step in recipe.steps

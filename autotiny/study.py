@@ -2,7 +2,7 @@
 
 A trial goes through three gates, cheapest first. Its cost is known before any training, because
 flash, SRAM and latency hang on the shape of a network: what does not fit the target, or could not
-reach the front even if it were as accurate as the original, is pruned and never trained. What has
+reach the front with the best accuracy seen so far, is pruned and never trained. What has
 been measured under another sequence is answered from there.
 """
 
@@ -27,7 +27,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from autotiny.cache import Cache, code_version, key_of
 from autotiny.components import COMPONENTS, Work
-from autotiny.dataset import Dataset, load_dataset
+from autotiny.dataset import Dataset, check_fits, load_dataset
 from autotiny.errors import (
     FirmwareFault,
     InvalidModel,
@@ -173,7 +173,7 @@ OUTCOMES = {
     "measured": "cost and accuracy are known",
     "repeated": "means the same work as an earlier trial, and was answered from there",
     "infeasible": "does not fit the target; not trained",
-    "hopeless": "cannot reach the front even if as accurate as the original; not trained",
+    "hopeless": "cannot reach the front even with the best accuracy seen; not trained",
     "invalid": "the sequence gives a model that cannot be built",
     "failed": "training diverged, or the firmware did not run",
     "interrupted": "was running when the search was stopped",
@@ -505,7 +505,7 @@ def plan(study: optuna.Study, job: Job) -> None:
             # The baseline is measured even where the space cannot draw it.
             study.enqueue_trial(answers or {}, user_attrs={"planned": steps_data(recipe)})
         elif answers is not None:
-            study.enqueue_trial(answers)
+            study.enqueue_trial(answers, user_attrs={"known_good": True})
 
 
 def tutorial_recipes() -> tuple[Recipe, ...]:
@@ -589,20 +589,20 @@ def _values(trial: Trial, job: Job) -> tuple[float, ...]:
     if earlier is not None:
         return _repeat(trial, earlier)
 
-    trains = any(step.trains for step in recipe.steps)
-    if trains:
-        rehearsal = cost(job.candidate(recipe, rehearse=True).model, job.target, job.cache)
-        _check_cost(trial, job, rehearsal)
+    if any(step.trains for step in recipe.steps):
+        rehearsed = cost(job.candidate(recipe, rehearse=True).model, job.target, job.cache)
+        _prune_misfit(trial, job, rehearsed)
+        if "known_good" not in trial.user_attrs:
+            _prune_hopeless(trial, job, rehearsed)
     candidate = job.candidate(recipe)
     _note(trial, recipe, candidate)
     earlier = _same(trial, "result", candidate.key)
     if earlier is not None:
         return _repeat(trial, earlier)
     taken = cost(candidate.model, job.target, job.cache)
-    if planned is None and not trains:
-        _check_cost(trial, job, taken)
-    elif planned is not None or not trial_constraints(trial):
-        set_constraints(trial, overshoot(taken, job.target))
+    if planned is None:
+        _prune_misfit(trial, job, taken)
+    set_constraints(trial, overshoot(taken, job.target))
     metrics = Metrics(taken, accuracy_on(candidate.model, job.data, "validation", job.cache))
     figures = figures_of(metrics, _baseline_cost(trial.study, taken))
     trial.set_user_attr("figures", figures)
@@ -647,29 +647,41 @@ def figures_of(metrics: Metrics, original: Cost) -> dict[str, Any]:
     return {**metrics.to_dict(), "balanced_ratio": math.prod(ratios) ** (1 / len(ratios))}
 
 
-def _check_cost(trial: Trial, job: Job, taken: Cost) -> None:
-    """Prune what does not fit, and what could not reach the front even with all its accuracy."""
+def _prune_misfit(trial: Trial, job: Job, taken: Cost) -> None:
+    """Prune what does not fit the target."""
     excess = overshoot(taken, job.target)
-    set_constraints(trial, excess)
-    trial.set_user_attr("cost", taken.to_dict())
     misses = [f"{size:,} bytes of {name}" for name, size in excess.items() if size > 0]
     if misses:
+        set_constraints(trial, excess)
+        trial.set_user_attr("cost", taken.to_dict())
         _end(trial, "infeasible", f"misses {job.target.name} by {' and '.join(misses)}")
         raise optuna.TrialPruned(trial.user_attrs["reason"])
-    original = _baseline(trial.study)
-    if original is None or not job.figures:
+
+
+def _prune_hopeless(trial: Trial, job: Job, taken: Cost) -> None:
+    """Prune what could not reach the front with the best accuracy that was seen so far.
+
+    That is the original's to begin with, and more where a fine-tune in a known good sequence found
+    that the original was not trained to its end.
+    """
+    fitting = [trial for trial in measured(trial.study) if fits(trial)]
+    if not fitting or not job.figures:
         return
-    figures = figures_of(Metrics(taken, 0.0), _baseline_cost(trial.study, taken))
+    hoped = max(other.values[0] for other in fitting)
+    figures = figures_of(Metrics(taken, hoped), _baseline_cost(trial.study, taken))
     costs = [float(figures[name]) for name in job.figures]
-    for other in measured(trial.study):
-        if any(value > 0 for value in other.constraints.values()):
-            continue
-        accurate = other.values[0] >= original.values[0]
+    for other in fitting:
         cheap = all(theirs <= ours for theirs, ours in zip(other.values[1:], costs, strict=True))
-        if accurate and cheap:
-            reason = f"trial {other.number} costs no more and is as accurate as the original"
-            _end(trial, "hopeless", reason)
-            raise optuna.TrialPruned(reason)
+        if cheap and other.values[0] >= hoped:
+            set_constraints(trial, overshoot(taken, job.target))
+            trial.set_user_attr("cost", taken.to_dict())
+            _end(trial, "hopeless", f"trial {other.number} costs no more and is the most accurate")
+            raise optuna.TrialPruned(trial.user_attrs["reason"])
+
+
+def fits(trial: FrozenTrial) -> bool:
+    """Whether a trial violates no constraint."""
+    return all(excess <= 0 for excess in trial.constraints.values())
 
 
 def _end(trial: Trial, outcome: str, reason: str) -> None:
@@ -750,10 +762,14 @@ def _baseline_cost(study: optuna.Study, otherwise: Cost) -> Cost:
 
 
 def front_of(study: optuna.Study) -> list[FrozenTrial]:
-    """Optuna's best trials, each result once, where nothing is infeasible among them."""
+    """Optuna's best trials without repetitions; of equal ones the first."""
     if not measured(study):
         return []
-    return [trial for trial in study.best_trials if trial.user_attrs.get("outcome") == "measured"]
+    first: dict[tuple[float, ...], FrozenTrial] = {}
+    for trial in study.best_trials:
+        if trial.user_attrs.get("outcome") == "measured":
+            first.setdefault(tuple(trial.values), trial)
+    return list(first.values())
 
 
 def _metrics(trial: FrozenTrial) -> Metrics:
@@ -980,6 +996,19 @@ class Applied:
     runtimes: tuple[str, ...]
 
 
+def load_pair(model_name: str, data_name: str, *, seed: int, cache: Cache) -> tuple[Model, Dataset]:
+    """A model and data that fit each other, as a search and a recipe name them.
+
+    Raises:
+        UserError: there is no such model or data.
+        InvalidData: shape or number of classes differ.
+    """
+    data = load_dataset(data_name, seed)
+    # Whether they fit is found out before an untrained network is trained.
+    data = check_fits(load_model(model_name, seed=seed), data)
+    return load_model(model_name, data, seed=seed, cache=cache), data
+
+
 def apply_recipe(path: Path | str, out: Path | str, *, cache: Cache | None = None) -> Applied:
     """Do a recipe file again: write its C, ELF and `.tflite` to `out` and measure them.
 
@@ -988,9 +1017,8 @@ def apply_recipe(path: Path | str, out: Path | str, *, cache: Cache | None = Non
     """
     saved = read_recipe(path)
     cache = cache or Cache()
-    data = load_dataset(saved.data)
+    model, data = load_pair(saved.model, saved.data, seed=saved.seed, cache=cache)
     _check_fingerprint("data", saved.data, saved.data_fingerprint, data.fingerprint)
-    model = load_model(saved.model, data, seed=saved.seed, cache=cache)
     _check_fingerprint("model", saved.model, saved.model_fingerprint, model.fingerprint)
     target = load_target(saved.target)
     work = Work(

@@ -41,11 +41,14 @@ def test_illegal_orders_are_never_drawn(space: Space) -> None:
     aware = [names for names in found if {"prune", "aware"} <= set(names)]
     assert {names.index("prune") < names.index("aware") for names in aware} == {True}
     assert not any({"aware", "int16"} <= set(names) for names in found)
+    # What works on both sides of the lowering is drawn on both.
+    strips = [names for names in found if {"strip", "int8"} <= set(names)]
+    assert {names.index("strip") < names.index("int8") for names in strips} == {True, False}
 
 
 def test_a_lowered_model_gets_no_second_lowering(space: Space) -> None:
     names = {name for recipe in draws(space, 200, Level.TFLITE) for name in recipe.names}
-    assert names == {"fuse", "block", "place"}
+    assert names == {"strip", "fuse", "block", "place"}
 
 
 def test_every_order_can_be_drawn(space: Space) -> None:

@@ -68,8 +68,9 @@ class Fold(Toy):
 @dataclass(frozen=True)
 class Strip(Toy):
     name = "strip"
-    level = Level.GRAPH
-    levels = (Level.KERAS, Level.GRAPH)
+    level = Level.TFLITE
+    leaves = Level.GRAPH
+    levels = (Level.KERAS, Level.GRAPH, Level.TFLITE)
 
 
 @dataclass(frozen=True)
