@@ -5,6 +5,7 @@ from autotiny.components.dynamic_range import DynamicRange
 from autotiny.components.float16 import Float16
 from autotiny.components.float32 import Float32
 from autotiny.components.fold_constants import FoldConstants
+from autotiny.components.fuse_operators import FuseOperators
 from autotiny.components.int8 import Int8
 from autotiny.components.int8_float_fallback import Int8FloatFallback
 from autotiny.components.int16x8 import Int16x8
@@ -30,6 +31,8 @@ COMPONENTS: dict[str, type[Component]] = {
         # graph and tflite
         FoldConstants,
         RemoveIdentities,
+        # program
+        FuseOperators,
     )
 }
 

@@ -81,7 +81,7 @@ def test_it_keeps_its_input_its_ports_and_its_seed(
         assert all(np.array_equal(a, b) for a, b in zip(before, content(model), strict=True))
     else:
         assert content(model) is before
-        assert model.network.fingerprint() == model.fingerprint
+        assert before.fingerprint() == model.fingerprint
     inputs, outputs = ports(model)
     shapes = [[shape for shape, _ in side] for side in ports(once)]
     assert shapes == [[shape for shape, _ in inputs], [shape for shape, _ in outputs]]

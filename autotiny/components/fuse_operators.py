@@ -1,0 +1,25 @@
+"""Compute a convolution and the max-pooling behind it in one pass, without the tensor between them.
+
+Requantization is monotone: the largest accumulator of a window is requantized once, and the result
+is
+the same to the bit. Activations are fused on lowering already.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autotiny.components.scheduling import Scheduling
+from autotiny.engine import fuse
+from autotiny.graph import Graph, Schedule
+
+
+@dataclass(frozen=True)
+class FuseOperators(Scheduling):
+    """Joins steps that can work on each other's results in registers."""
+
+    name = "fuse_operators"
+
+    def rescheduled(self, graph: Graph, schedule: Schedule) -> Schedule:
+        """The schedule with fused steps."""
+        return fuse(graph, schedule)

@@ -1,0 +1,45 @@
+"""What the components of level program share: every one of them takes a schedule to another."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import ClassVar
+
+from autotiny.components.base import Component, Work
+from autotiny.engine import plain_schedule
+from autotiny.graph import Graph, Schedule
+from autotiny.model import Level, Model, Program
+
+
+class Scheduling(Component):
+    """A component that changes how ops are computed, never what they compute."""
+
+    level: ClassVar[Level] = Level.PROGRAM
+    levels: ClassVar[tuple[Level, ...]] = (Level.TFLITE, Level.PROGRAM)
+
+    def apply(self, model: Model, work: Work) -> Model:
+        """The program with another schedule; a graph of level tflite starts from the plain one."""
+        program = as_program(model).network
+        schedule = self.rescheduled(program.graph, program.schedule)
+        return program_model(program.graph, schedule, model)
+
+    def rescheduled(self, graph: Graph, schedule: Schedule) -> Schedule:
+        """The new schedule.
+
+        Raises:
+            NotApplicable: no step of the schedule would change.
+        """
+        raise NotImplementedError
+
+
+def as_program(model: Model) -> Model:
+    """A model of level tflite with the plain schedule; a program stays as it is."""
+    if model.level is Level.PROGRAM:
+        return model
+    return program_model(model.network, plain_schedule(model.network), model)
+
+
+def program_model(graph: Graph, schedule: Schedule, origin: Model) -> Model:
+    """A graph and its schedule as a `Model`, with the notes of the one it came from."""
+    digest = hashlib.sha256(repr((graph.fingerprint(), schedule)).encode()).hexdigest()[:16]
+    return Model(Level.PROGRAM, Program(graph, schedule), digest, dict(origin.notes))
