@@ -135,7 +135,7 @@ def link(
     measured.
 
     Args:
-        sources: the model as C.
+        sources: the model as C; a main.c or startup.c among its files replaces the usual one.
         target: decides core, memory map and flags.
         optimize: the compiler's level, e.g. "-O2" or "-Os".
         stack_bytes: room the stack needs; by default 2 KiB, or what is left of it.
@@ -144,7 +144,7 @@ def link(
         LinkError: the compiler or linker refused the sources.
     """
     flags = compiler_flags(target, optimize)
-    files = {**sources.files, **harness(sources.name, target)}
+    files = {**harness(sources.name, target), **sources.files}
     with TemporaryDirectory(prefix="autotiny-") as folder:
         for name, text in files.items():
             (Path(folder) / name).write_text(text, encoding="utf-8", newline="\n")

@@ -60,3 +60,19 @@ def test_inputs_that_do_not_fit_the_port() -> None:
         run(firmware, target, ROWS.astype(np.float32))
     with pytest.raises(InvalidData, match="2 input arrays for a model with 1"):
         run(firmware, target, [ROWS, ROWS])
+
+
+def test_conditional_stores_are_executed_right_while_memory_is_simulated() -> None:
+    # the compiler makes IT blocks of this loop, which trip the emulator where a hook sees the store
+    fill = """
+  extern uint32_t _arena_start[], _arena_end[];
+  for (uint32_t *w = _arena_start + 1000; w < _arena_end; w++) *w = 0;
+"""
+    program = PROGRAM.replace("int model_run(void) {", "int model_run(void) {" + fill)
+    target = load_target("stm32f746")
+    firmware = link(tiny_sources(program, arena_bytes=100_000), target)
+    plain, simulated = (
+        run(firmware, target, ROWS, simulate_memory=simulate) for simulate in (False, True)
+    )
+    np.testing.assert_array_equal(simulated.outputs, expected(ROWS))
+    assert simulated.instructions == plain.instructions > 24_000
