@@ -269,8 +269,6 @@ def search(
     board = load_target(target)  # a misspelt name is told before TensorFlow is loaded
     from autotiny import study as studies
     from autotiny.cache import Cache
-    from autotiny.dataset import load_dataset
-    from autotiny.model import load_model
     from autotiny.report.files import best_point, front_table, study_facts, write_study
     from autotiny.report.live import SearchView
     from autotiny.space import load_space
@@ -283,10 +281,8 @@ def search(
     cache = Cache()
     try:
         with SearchView(console(stderr=True)) as view:
-            view.stage(f"loading data {data}")
-            samples = load_dataset(data, seed)
-            view.stage(f"loading model {model}; an untrained one is trained first")
-            network = load_model(model, samples, seed=seed, cache=cache)
+            view.stage(f"loading {model} and {data}; an untrained network is trained first")
+            network, samples = studies.load_pair(model, data, seed=seed, cache=cache)
             view.stage("searching")
             result = studies.search(
                 network, samples, board,
@@ -298,7 +294,8 @@ def search(
             view.stage("writing results")
             paths = write_study(result, folder)
     except KeyboardInterrupt:
-        complain(f"interrupted; {kept}")
+        began = storage or (folder / "study.db").exists()
+        complain(f"interrupted; {kept if began else 'no trial has finished'}")
         raise typer.Exit(INTERRUPTED) from None
     if as_json:
         print_json(study_facts(result))
