@@ -25,7 +25,15 @@ and `memory.py`; an emitter never sees an address.
 from __future__ import annotations
 
 from autotiny.engine.generate import check_supported, generate
-from autotiny.engine.schedules import fuse, plain_schedule
+from autotiny.engine.schedules import fuse, plain_schedule, with_blocks
 from autotiny.engine.sources import Port, Sources
 
-__all__ = ["Port", "Sources", "check_supported", "fuse", "generate", "plain_schedule"]
+__all__ = [
+    "Port",
+    "Sources",
+    "check_supported",
+    "fuse",
+    "generate",
+    "plain_schedule",
+    "with_blocks",
+]

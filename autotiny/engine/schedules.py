@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from autotiny.engine.kernel import Site
+from autotiny.engine.ops import gemm
 from autotiny.errors import NotApplicable
 from autotiny.graph import Graph, Op, Schedule, Step
 
@@ -91,3 +93,23 @@ def _same_quantization(graph: Graph, op: Op) -> bool:
     return x is y or (
         x is not None and y is not None and (x.scales, x.zero_points) == (y.scales, y.zero_points)
     )
+
+
+def with_blocks(graph: Graph, schedule: Schedule) -> Schedule:
+    """Compute int8 layers in register blocks: several pixels and channels at once.
+
+    Raises:
+        NotApplicable: no step is an int8 layer that can be computed in blocks.
+    """
+    steps = tuple(_blocked(graph, step) for step in schedule.steps)
+    if steps == schedule.steps:
+        raise NotApplicable("with_blocks: no int8 layer can be computed in blocks")
+    return Schedule(steps)
+
+
+def _blocked(graph: Graph, step: Step) -> Step:
+    site = Site(graph, step)
+    if site.op.kind == "CONV_2D" and site.arithmetic == "int8" and gemm.why_not(site) is None:
+        rows, columns = (4, 2) if site.fused else (2, 4)
+        return replace(step, method="im2col", rows=rows, columns=columns)
+    return step

@@ -8,6 +8,7 @@
 #if defined(__GNUC__)
 #define AT_INLINE static inline __attribute__((always_inline, unused))
 #define AT_STEP static __attribute__((noinline))
+#define AT_SHARED static __attribute__((noinline, unused))
 #define AT_ARENA __attribute__((aligned(16)))
 #define AT_WORD_ALIGNED __attribute__((aligned(4)))
 #define AT_INFINITY __builtin_inff()
@@ -23,6 +24,7 @@
 #include <string.h>
 #define AT_INLINE static inline
 #define AT_STEP static
+#define AT_SHARED static
 #define AT_ARENA
 #define AT_WORD_ALIGNED
 #define AT_INFINITY INFINITY

@@ -11,6 +11,7 @@ from autotiny.engine.ops import (
     compressed,
     convolution,
     dense,
+    int8,
     int16,
     pooling,
     quantization,
@@ -20,7 +21,7 @@ from autotiny.engine.ops import (
 from autotiny.engine.ops import softmax as softmax_
 
 EMITTERS: dict[tuple[str, str], Emit] = {
-    ("CONV_2D", "int8"): convolution.conv_int8,
+    ("CONV_2D", "int8"): int8.conv,
     ("CONV_2D", "float32"): convolution.conv_float32,
     ("DEPTHWISE_CONV_2D", "int8"): convolution.depthwise_int8,
     ("DEPTHWISE_CONV_2D", "float32"): convolution.depthwise_float32,

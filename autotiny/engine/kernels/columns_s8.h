@@ -1,0 +1,70 @@
+// Patches of an image as columns of int16 pairs.
+#ifndef AT_COLUMNS_S8_H
+#define AT_COLUMNS_S8_H
+
+#include "window.h"
+
+// Bytes 0 … size - 1 (a multiple of 4) of x as pairs (0, 2), (1, 3), (4, 6), …, every `apart` words.
+// Returns where the next pair goes.
+AT_INLINE uint32_t *at_spread(uint32_t *to, const int8_t *x, int32_t size, int32_t apart) {
+  const int8_t *end = x + size;
+  do {
+    const uint32_t bytes = at_word(x);
+    x += 4;
+    to[0] = at_even_bytes(bytes);
+    to[apart] = at_odd_bytes(bytes);
+    to += 2 * apart;
+  } while (x != end);
+  return to;
+}
+
+// size bytes, word by word; from and to need not be aligned.
+AT_INLINE void at_move(int8_t *to, const int8_t *from, int32_t size) {
+  for (; size >= 4; size -= 4, to += 4, from += 4) at_put_word(to, at_word(from));
+  for (; size > 0; size--) *to++ = *from++;
+}
+
+// The rows of an image that lie under one row of outputs, padding included: a ring in scratch
+// memory holds those loaded so far. Without padding the rows are read where they are.
+typedef struct {
+  at_window s;
+  int32_t slots;  // rows of the ring; 0: no padding, no ring
+  int32_t pitch;  // bytes of a padded row
+  int8_t zero;    // the stored zero of the image
+} at_rows;
+
+// Load the rows below `end` that are not in the ring yet; returns the new first one to load.
+AT_INLINE int32_t at_load_rows(int8_t *ring, const int8_t *x, int32_t next, int32_t end,
+                               at_rows g) {
+  const int32_t size = g.s.in_w * g.s.in_c;
+  for (; next < end; next++) {
+    int8_t *to = ring + (next + g.s.pad_top) % g.slots * g.pitch;
+    if (next < 0 || next >= g.s.in_h)
+      at_fill(to, g.zero, (uint32_t)g.pitch);
+    else
+      at_move(to + g.s.pad_left * g.s.in_c, x + next * size, size);
+  }
+  return next;
+}
+
+AT_INLINE const int8_t *at_row(const int8_t *ring, const int8_t *x, int32_t row, at_rows g) {
+  return g.slots ? ring + (row + g.s.pad_top) % g.slots * g.pitch : x + row * g.s.in_w * g.s.in_c;
+}
+
+// The patch under output (r, c) as a column; its pairs stand every `apart` words. Kernel rows whose
+// bytes fill no whole words are first joined in `joined`.
+AT_INLINE void at_column(uint32_t *to, int8_t *joined, const int8_t *ring, const int8_t *x,
+                         int32_t r, int32_t c, int32_t apart, at_rows g) {
+  const int32_t run = g.s.k_w * g.s.in_c, left = c * g.s.stride_w * g.s.in_c;
+  const int32_t top = r * g.s.stride_h - g.s.pad_top;
+  if (run % 4 == 0) {
+    for (int32_t i = 0; i < g.s.k_h; i++)
+      to = at_spread(to, at_row(ring, x, top + i, g) + left, run, apart);
+  } else {
+    for (int32_t i = 0; i < g.s.k_h; i++)
+      at_move(joined + i * run, at_row(ring, x, top + i, g) + left, run);
+    at_spread(to, joined, (g.s.k_h * run + 3) / 4 * 4, apart);
+  }
+}
+
+#endif

@@ -1,0 +1,154 @@
+"""Weights and requantization constants in the order in which the fast int8 kernels read them.
+
+A fast layer reads one stream of words from front to back. Accumulators start at the bias, into
+which the input's zero-point is folded; padding holds the stored zero, so that is exact everywhere.
+The proofs that no sum overflows stand here too: they need the real weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autotiny.engine.kernel import Site
+from autotiny.engine.ops.convolution import biases, bounds_int8, multipliers, quantization_of
+from autotiny.engine.ops.dense import tensor_multiplier
+
+Ints = NDArray[np.int64]
+Words = NDArray[np.uint32]
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """An int8 layer as a matrix.
+
+    Attributes:
+        weights: (outputs, taps), taps in the order in which a patch lies in memory.
+        bias: (outputs,), the input's zero-point folded in.
+        multiplier, rounding, shift: (outputs,), as `at_finished` takes them.
+        low, high: activation bounds.
+        swallows_negatives: nothing below the stored zero survives the activation.
+    """
+
+    weights: Ints
+    bias: Ints
+    multiplier: Ints
+    rounding: Ints
+    shift: Ints
+    low: int
+    high: int
+    swallows_negatives: bool
+
+    @property
+    def reach(self) -> Ints:
+        """(outputs,) the largest magnitude that an accumulator can take, partial sums included."""
+        reach: Ints = np.abs(self.bias) + 128 * np.abs(self.weights).sum(axis=1)
+        return reach
+
+    @property
+    def finish(self) -> str:
+        """What follows the accumulator: "relu", "signed" or "clamp"."""
+        if (self.low, self.high) != (-128, 127):
+            return "clamp"
+        return "relu" if self.swallows_negatives else "signed"
+
+
+def layer(site: Site, weights: Ints) -> Layer:
+    """The matrix of a convolution or dense layer, its constants made ready for `at_finished`."""
+    outputs = len(weights)
+    x, y = quantization_of(site, 0), quantization_of(site, None)
+    bounds = bounds_int8(site)
+    if site.op.kind == "FULLY_CONNECTED" and len(quantization_of(site, 1).scales) == 1:
+        one, power = tensor_multiplier(site)
+        multiplier, shift = np.full(outputs, one), np.full(outputs, -power)
+    else:
+        multiplier, shift = (array.astype(np.int64) for array in multipliers(site, outputs))
+        shift = -shift
+    half = np.where(shift > 0, 1 << np.maximum(shift - 1, 0), 0)
+    return Layer(
+        weights=weights,
+        bias=biases(site, outputs).astype(np.int64) - x.zero_point * weights.sum(axis=1),
+        multiplier=multiplier.astype(np.int64),
+        rounding=half + (y.zero_point << np.maximum(shift, 0)),
+        shift=shift.astype(np.int64),
+        low=bounds["low"],
+        high=bounds["high"],
+        swallows_negatives=bounds["low"] >= y.zero_point,
+    )
+
+
+def why_not_fast(made: Layer) -> str | None:
+    """Why the fast kernels cannot compute a layer exactly; None if they can."""
+    if (made.shift < 0).any():
+        return "a channel is scaled by more than 1"
+    if made.finish != "relu" and (made.shift == 0).any():
+        return "a channel is scaled by more than 1/2"
+    if (made.weights < -127).any():
+        return "a weight is −128"  # 256 · −128 − 1 leaves the int16 lane
+    # S − T is 256 times the sum of one channel.
+    if (made.reach >= 1 << 23).any():
+        return "an accumulator may exceed 23 bits"
+    if (made.reach + np.abs(made.rounding) >= 1 << 31).any():
+        return "a scaled sum may exceed 32 bits"
+    return None
+
+
+def constants(made: Layer, channels: slice) -> list[Any]:
+    """(multiplier, rounding, shift) of each channel, flat."""
+    columns = (made.multiplier[channels], made.rounding[channels], made.shift[channels])
+    return list(np.stack(columns, axis=1).reshape(-1))
+
+
+def padded(made: Layer, multiple: int) -> Layer:
+    """The layer with so many empty channels that their number is a multiple."""
+    missing = -len(made.bias) % multiple
+
+    def grown(array: Ints) -> Ints:
+        return np.pad(array, ((0, missing), *((0, 0),) * (array.ndim - 1)))
+
+    return Layer(
+        grown(made.weights), grown(made.bias), grown(made.multiplier), grown(made.rounding),
+        grown(made.shift), made.low, made.high, made.swallows_negatives,
+    )  # fmt: skip
+
+
+def in_pairs(weights: Ints, unroll: int) -> Ints:
+    """(outputs, pairs, 2): taps in the order of `at_spread`, (0, 2), (1, 3), …, zeros behind."""
+    outputs, taps = weights.shape
+    grown = np.pad(weights, ((0, 0), (0, -taps % 4)))
+    pairs = grown.reshape(outputs, -1, 4)[:, :, [0, 2, 1, 3]].reshape(outputs, -1, 2)
+    return np.pad(pairs, ((0, 0), (0, -pairs.shape[1] % unroll), (0, 0)))
+
+
+def lanes(high: Ints, low: Ints) -> Words:
+    """Pairs (…, 2) of two channels as words whose int16 lanes are 256·high + low."""
+    lane = (256 * high + low) & 0xFFFF
+    return (lane[..., 0] | lane[..., 1] << 16).astype(np.uint32)
+
+
+def gemm_stream(made: Layer, unroll: int, columns: int) -> Words:
+    """The stream of `at_gemm_2x4` (4 columns), `at_gemm_4x2_max` (2) or `at_dense_1x8` (8).
+
+    For every `columns` channels: start values of S and T, two a pair of channels; the weights,
+    (pairs, columns / 2) words; (multiplier, rounding, shift) a channel.
+    """
+    made = padded(made, columns)
+    pairs = in_pairs(made.weights, unroll)
+    stream: list[Any] = []
+    for first in range(0, len(made.bias), columns):
+        channels = slice(first, first + columns)
+        high, low = made.bias[channels][0::2], made.bias[channels][1::2]
+        stream.extend(np.stack((256 * high + low, low), axis=1).reshape(-1))
+        words = lanes(pairs[channels][0::2], pairs[channels][1::2])  # (columns / 2, pairs)
+        stream.extend(words.T.reshape(-1))
+        stream.extend(constants(made, channels))
+    return (np.array(stream, np.int64) & 0xFFFFFFFF).astype(np.uint32)
+
+
+def best_unroll(taps: int) -> int:
+    """The unrolling, of 4, 5 or 7 pairs, that pads a patch least; the smallest of equals."""
+    pairs = -(-taps // 4) * 2
+    return min((4, 5, 7), key=lambda unroll: (-(-pairs // unroll) * unroll, unroll))
