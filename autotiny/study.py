@@ -59,6 +59,9 @@ TRIALS = 40
 EPOCHS = 5
 """Upper limit of a fine-tune unless asked otherwise."""
 
+EXHAUSTED = 30
+"""So many repetitions in a row mean that a space holds nothing else."""
+
 POLL_SECONDS = 0.5
 
 
@@ -147,7 +150,7 @@ class Progress:
     """Where a search stands, after each trial.
 
     Attributes:
-        done: trials that have ended, earlier runs of the same study included.
+        done: trials that have ended, earlier runs of the same study included and repetitions not.
         total: trials asked for.
         counts: ended trials by outcome, see `OUTCOMES`.
         cache_hits: prefixes and figures found in the cache so far.
@@ -322,7 +325,8 @@ def search(
 ) -> Result:
     """Search for the sequences of components that put a model on a microcontroller best.
 
-    A study of the same name in the same storage is continued until it holds `trials` ended trials.
+    A study of the same name in the same storage is continued until it holds `trials` trials, not
+    counting those that repeat an earlier one.
 
     Args:
         model: the original, trained.
@@ -331,7 +335,7 @@ def search(
         out: folder of the study, unless `storage` says otherwise.
         objectives: names from `OBJECTIVES`; accuracy always takes part.
         space: name or path of a search space, or one that was loaded.
-        trials: how many to end with.
+        trials: how many different sequences to end with.
         timeout: seconds after which no trial is begun.
         seed: decides everything random.
         accuracy_drop: the accuracy that a best point may lose on validation.
@@ -537,28 +541,50 @@ def _run(
     study: optuna.Study, job: Job, trials: int, timeout: float | None, jobs: int, url: str,
     watch: _Watch,
 ) -> None:  # fmt: skip
-    left = trials - len(ended(study))
-    if left <= 0:
+    if enough(study, trials):
         watch.report(None)
         return
     if jobs == 1:
-        _optimize(study, job, left, timeout, watch)
+        _optimize(study, job, trials, timeout, watch)
         return
     # The original goes first and alone: what is worth training hangs on its accuracy.
-    if not ended(study):
-        _optimize(study, job, 1, None, watch)
-        left -= 1
-    _optimize_in_processes(study, job, left, timeout, jobs, url, watch)
+    _optimize(study, job, 1, None, watch)
+    _optimize_in_processes(study, job, trials, timeout, jobs, url, watch)
 
 
 def _optimize(
     study: optuna.Study, job: Job, trials: int, timeout: float | None, watch: _Watch | None
 ) -> None:
+    """Run trials until there are enough of them."""
+    learning = study.sampler
+    chance = optuna.samplers.RandomSampler(seed=job.seed + len(study.get_trials(deepcopy=False)))
+
     def objective(trial: Trial) -> tuple[float, ...]:
         return try_sequence(trial, job)
 
-    callbacks = [lambda _, trial: watch.report(trial)] if watch else []
-    study.optimize(objective, trials, timeout, catch=tuple(REFUSALS), callbacks=callbacks)
+    def after(study: optuna.Study, trial: FrozenTrial) -> None:
+        # A sampler that has drawn what is known already has nothing to learn from it, and would
+        # go on to draw it: chance leads elsewhere.
+        study.sampler = chance if trial.user_attrs.get("outcome") == "repeated" else learning
+        if watch:
+            watch.report(trial)
+        if enough(study, trials):
+            study.stop()
+
+    if enough(study, trials):
+        return
+    try:
+        study.optimize(objective, None, timeout, catch=tuple(REFUSALS), callbacks=[after])
+    finally:
+        study.sampler = learning
+
+
+def enough(study: optuna.Study, trials: int) -> bool:
+    """Whether so many different sequences were tried, or the space seems to hold no others."""
+    outcomes = [trial.user_attrs["outcome"] for trial in ended(study)]
+    last = outcomes[-EXHAUSTED:]
+    exhausted = len(last) == EXHAUSTED and set(last) == {"repeated"}
+    return exhausted or len(outcomes) - outcomes.count("repeated") >= trials
 
 
 def try_sequence(trial: Trial, job: Job) -> tuple[float, ...]:
@@ -879,15 +905,19 @@ class _Watch:
         self._study, self._job, self._trials = study, job, trials
         self._timeout, self._on_trial = timeout, on_trial
         self._began = time.monotonic()
-        self._done_before = len(ended(study))
+        self._done_before = self._done()
+
+    def _done(self) -> int:
+        trials = ended(self._study)
+        return sum(trial.user_attrs["outcome"] != "repeated" for trial in trials)
 
     def report(self, last: FrozenTrial | None) -> None:
         if self._on_trial is None:
             return
-        done = len(ended(self._study))
+        done = self._done()
         elapsed = time.monotonic() - self._began
         fresh = done - self._done_before
-        left = elapsed / fresh * (self._trials - done) if fresh else None
+        left = elapsed / fresh * max(self._trials - done, 0) if fresh else None
         if left is not None and self._timeout is not None:
             left = min(left, self._timeout - elapsed)
         hits, misses = _cache_counts(self._study)
@@ -920,15 +950,13 @@ def _optimize_in_processes(
     entry = job.cache.get(key) or job.cache.put(key, lambda folder: save(job.model, folder))
     facts = {name: getattr(job, name) for name in Job.__dataclass_fields__}
     del facts["model"], facts["cache"]
-    shares = [trials // jobs + (number < trials % jobs) for number in range(jobs)]
     context = multiprocessing.get_context("spawn")
     workers = [
         context.Process(
             target=_work,
-            args=(facts, entry, job.cache.folder, study.study_name, url, share, timeout, number),
+            args=(facts, entry, job.cache.folder, study.study_name, url, trials, timeout, number),
         )
-        for number, share in enumerate(shares)
-        if share
+        for number in range(jobs)
     ]
     for worker in workers:
         worker.start()

@@ -98,8 +98,8 @@ def outcomes(result: Result) -> list[str]:
 def test_a_whole_study_runs_and_gives_a_front(run: Any) -> None:
     result = run()
     assert isinstance(result.study, optuna.Study)
-    assert len(result.study.trials) == 30
-    assert sum(result.counts.values()) == 30
+    assert sum(result.counts.values()) == len(result.study.trials)
+    assert len(result.study.trials) - result.counts["repeated"] == 30
     assert result.baseline is not None
     assert result.baseline.trial == 0
     assert str(result.baseline.recipe) == "float32"
@@ -186,7 +186,9 @@ def test_a_repeated_sequence_is_answered_without_work(run: Any, tmp_path: Path) 
     result = run(space=load_space(str(path)), trials=20)
     assert CALLS.count("float32") == 1
     assert CALLS.count("int8") == 1
-    assert result.counts["repeated"] == 18
+    # The space holds two sequences, and the search ends when nothing else comes.
+    assert result.counts["measured"] == 2
+    assert result.counts["repeated"] >= 30
     repeated = result.study.trials[-1]
     first = result.study.trials[repeated.user_attrs["repeats"]]
     assert repeated.values == first.values
@@ -250,7 +252,7 @@ def test_an_interrupted_search_keeps_what_it_has_and_goes_on(run: Any) -> None:
     whole = run(trials=40)
     assert not whole.interrupted
     assert [t.number for t in whole.study.trials[: len(kept)] if t.number in kept]
-    assert sum(whole.counts.values()) - whole.counts["interrupted"] == 40
+    assert sum(whole.counts.values()) - whole.counts["interrupted"] - whole.counts["repeated"] == 40
     # Once it is complete, the same command answers at once.
     assert len(run(trials=40).study.trials) == len(whole.study.trials)
 
@@ -338,7 +340,9 @@ def test_the_study_is_a_plain_optuna_database(run_on_disk: Any, tmp_path: Path) 
 def test_progress_is_told_after_each_trial(run: Any) -> None:
     told: list[Progress] = []
     run(trials=12, on_trial=told.append)
-    assert [progress.done for progress in told] == list(range(1, 13))
+    done = [progress.done for progress in told]
+    assert done == sorted(done)
+    assert set(done) == set(range(1, 13))
     assert told[-1].total == 12
     assert told[-1].cache_misses > 0
     assert told[-1].front

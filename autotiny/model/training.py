@@ -82,7 +82,7 @@ def fit(
     *,
     epochs: int,
     seed: int,
-    learning_rate: float = 1e-3,
+    learning_rate: Any = 1e-3,
     batch: int = BATCH,
     teacher: Model | None = None,
     first_best: int = 0,
@@ -90,14 +90,14 @@ def fit(
 ) -> None:
     """Trains a tf_keras model in place, and leaves it with the weights of its best epoch.
 
-    Batches have `batch` samples, or fewer where the training set would make less than 8 of them.
+    Batches have `batch` samples, or fewer where the training set would make less than 64 of them.
 
     Args:
         network: the tf_keras model, wrapped by a component or not.
         data: samples; targets are the classes, or the inputs themselves where `classes` is 0.
         epochs: upper limit; `PATIENCE` epochs without progress on validation end it.
         seed: decides the order of the samples and every dropped unit.
-        learning_rate: of Adam.
+        learning_rate: of Adam, a number or a Keras schedule.
         batch: samples a step.
         teacher: a model of level keras or graph whose outputs are learned beside the labels.
         first_best: epochs before this one, counted from 0, are no candidates for the best.
@@ -132,8 +132,8 @@ def fit(
 
 
 def batch_size(samples: int, batch: int = BATCH) -> int:
-    """Samples a step: at least 8 steps an epoch on small data."""
-    return max(1, min(batch, samples // 8))
+    """Samples a step: at least 64 steps an epoch on small data, which would stay untrained."""
+    return max(1, min(batch, samples // 64))
 
 
 def steps_per_epoch(samples: int, batch: int = BATCH) -> int:
