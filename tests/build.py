@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from autotiny.graph import Array, DType, Graph, Op, Quantization, Tensor
-from autotiny.tflite import read_tflite
 
 
 def tensor(
@@ -87,8 +86,10 @@ def litert(model: bytes, *samples: Array) -> list[Array]:
     return [interpreter.get_tensor(d["index"]).copy() for d in interpreter.get_output_details()]
 
 
-def tflm(model: bytes, *samples: Array, arena_bytes: int = 1 << 20) -> list[Array]:
-    """The outputs of TensorFlow Lite Micro, in the order of the graph."""
+def tflm(
+    model: bytes, *samples: Array, outputs: int = 1, arena_bytes: int = 1 << 20
+) -> list[Array]:
+    """The first outputs of TensorFlow Lite Micro, in the order of the graph."""
     from tflite_micro.python.tflite_micro import runtime
 
     interpreter = runtime.Interpreter.from_bytes(model, arena_size=arena_bytes)
@@ -96,4 +97,4 @@ def tflm(model: bytes, *samples: Array, arena_bytes: int = 1 << 20) -> list[Arra
         shape = interpreter.get_input_details(i)["shape"]
         interpreter.set_input(sample.reshape(shape), i)
     interpreter.invoke()
-    return [interpreter.get_output(i).copy() for i in range(len(read_tflite(model).outputs))]
+    return [interpreter.get_output(i).copy() for i in range(outputs)]

@@ -242,6 +242,305 @@ def softmax(rng: Rng, dtype: DType) -> Case:
     )
 
 
+# Elementwise
+
+
+def unary(rng: Rng, kind: str, dtype: DType) -> Case:
+    shape = pick(rng, (1, whole(rng, 1, 300)), (1, whole(rng, 1, 9), whole(rng, 1, 9), 3))
+    options: dict[str, Any] = {}
+    if kind == "LEAKY_RELU":
+        options["alpha"] = float(np.float32(pick(rng, 0.1, 0.3, 0.5, 1.5, -0.25)))
+    x = image(rng, dtype, shape)
+    y = image(rng, dtype, shape)
+    reference = "litert" if kind == "RELU_N1_TO_1" else "tflm"
+    if dtype != "float32":
+        fixed = {
+            ("LOGISTIC", "int8"): (1 / 256, -128),
+            ("TANH", "int8"): (1 / 128, 0),
+            ("LOGISTIC", "int16"): (1 / 32768, 0),
+            ("TANH", "int16"): (1 / 32768, 0),
+        }
+        if (kind, dtype) in fixed:
+            low, high = (0.005, 0.2) if dtype == "int8" else (0.00005, 0.0006)
+            x = image(rng, dtype, shape, scale=pick(rng, scale(rng, low, high), 2.0**-12, 2.0**-11))
+            y = tensor(shape, dtype, *fixed[kind, dtype])
+        elif kind in ("RELU6", "RELU_N1_TO_1"):
+            # The references agree where nothing is rescaled.
+            smallest = 6 / 128 if dtype == "int8" else 6 / 32767
+            x = image(rng, dtype, shape, scale=smallest * rng.uniform(1, 3), zero=0)
+            y = tensor(shape, dtype, *quantized(x))
+        elif kind == "HARD_SWISH":
+            x = image(rng, dtype, shape, scale=scale(rng, 0.01, 0.2))
+            y = image(rng, dtype, shape, scale=x.quantization.scale * rng.uniform(0.5, 2))  # type: ignore[union-attr]
+        elif kind in ("RELU", "LEAKY_RELU"):
+            y = image(rng, dtype, shape, scale=x.quantization.scale * rng.uniform(0.3, 2))  # type: ignore[union-attr]
+    graph = single(kind, [x], y, **options)
+    return case(
+        rng,
+        f"{kind} {dtype} {x.quantization} {y.quantization} {options}",
+        graph,
+        reference=reference,
+    )
+
+
+def positive(rng: Rng, kind: str) -> Case:
+    shape = (1, whole(rng, 1, 300))
+    graph = single(kind, [tensor(shape, "float32")], tensor(shape, "float32"))
+    values = rng.uniform(1e-4, 100, shape).astype(np.float32)
+    return Case(f"{kind} float32 {shape}", graph, (values,))
+
+
+def broadcast_shapes(rng: Rng) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    shape = [1, *(whole(rng, 1, 6) for _ in range(3))]
+    other = list(shape)
+    way = int(rng.integers(6))
+    if way == 1:
+        other = [1, 1, 1, shape[3]]
+    elif way == 2:
+        other = [shape[3]]
+    elif way == 3:
+        other = [1]
+    elif way == 4:
+        other = [n if rng.integers(2) else 1 for n in shape]
+    elif way == 5:
+        mine = [n if rng.integers(2) else 1 for n in shape]
+        other = [n if m != n or rng.integers(2) else 1 for m, n in zip(mine, shape, strict=True)]
+        shape = mine
+    return tuple(shape), tuple(other)
+
+
+def binary(rng: Rng, kind: str, dtype: DType) -> Case:
+    a_shape, b_shape = broadcast_shapes(rng)
+    y_shape = np.broadcast_shapes(a_shape, b_shape)
+    options: dict[str, Any] = {}
+    a, b, y = image(rng, dtype, a_shape), image(rng, dtype, b_shape), image(rng, dtype, y_shape)
+    if dtype == "int32":
+        a, b, y = tensor(a_shape, dtype), tensor(b_shape, dtype), tensor(y_shape, dtype)
+    elif kind in ("MAXIMUM", "MINIMUM") and dtype != "float32":
+        b, y = (tensor(shape, dtype, *quantized(a)) for shape in (b_shape, y_shape))
+    elif kind not in ("MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE"):
+        options["fused_activation_function"] = pick(rng, *ACTIVATIONS)
+    if rng.integers(3) == 0:
+        b = tensor(
+            b_shape, dtype, *(() if b.quantization is None else quantized(b)), data=sample(rng, b)
+        )
+    if kind == "DIV":
+        b = tensor(b_shape, dtype, data=rng.uniform(0.1, 3, b_shape))
+    if rng.integers(2) and kind != "DIV":
+        a, b = b, a
+    reference = "litert" if dtype == "int32" and kind == "SUB" else "tflm"
+    graph = single(kind, [a, b], y, **options)
+    return case(rng, f"{kind} {dtype} {a.shape} {b.shape} {options}", graph, reference=reference)
+
+
+def prelu(rng: Rng, dtype: DType) -> Case:
+    shape = (1, whole(rng, 1, 6), whole(rng, 1, 6), whole(rng, 1, 9))
+    slopes = pick(rng, (shape[3],), (1, 1, shape[3]), shape[1:])
+    x, y = image(rng, dtype, shape), image(rng, dtype, shape)
+    if dtype == "float32":
+        alpha = tensor(slopes, "float32", data=rng.normal(0, 0.3, slopes))
+    else:
+        zero_ = 0 if dtype == "int16" else zero(rng, "int8")
+        alpha = tensor(slopes, "int8", scale(rng), zero_, data=rng.integers(-127, 128, slopes))
+    return case(rng, f"PRELU {dtype} {shape} {slopes}", single("PRELU", [x, alpha], y))
+
+
+# Moving
+
+
+def ints(*values: int) -> Tensor:
+    return tensor((len(values),), "int32", data=values)
+
+
+def like(one: Tensor, shape: Sequence[int]) -> Tensor:
+    quantization = () if one.quantization is None else quantized(one)
+    return tensor(shape, one.dtype, *quantization)
+
+
+def anything(rng: Rng, dtype: DType, rank: int, most: int = 7) -> Tensor:
+    shape = (1, *(whole(rng, 1, most) for _ in range(rank - 1)))
+    if dtype in ("int8", "int16"):
+        return image(rng, dtype, shape)
+    return tensor(shape, dtype)
+
+
+def slice_(rng: Rng, dtype: DType) -> Case:
+    x = anything(rng, dtype, whole(rng, 1, 4))
+    begin = [whole(rng, 0, n - 1) for n in x.shape]
+    size = [whole(rng, 1, n - b) for n, b in zip(x.shape, begin, strict=True)]
+    graph = single("SLICE", [x, ints(*begin), ints(*size)], like(x, size))
+    return case(rng, f"SLICE {dtype} {x.shape} {begin} {size}", graph)
+
+
+def strided_slice(rng: Rng, dtype: DType) -> Case:
+    x = anything(rng, dtype, whole(rng, 2, 4))
+    begin, end, stride, out = [], [], [], []
+    masks: dict[str, Any] = {"begin_mask": 0, "end_mask": 0, "shrink_axis_mask": 0}
+    for i, n in enumerate(x.shape):
+        step = pick(rng, 1, 1, 2, 3, -1, -2)
+        b, e = whole(rng, 0, n - 1), whole(rng, 0, n)
+        if step > 0 and e <= b:
+            e = n
+        if step < 0:
+            b, e = n - 1, pick(rng, -n - 1, -n - 1)
+        if i and rng.integers(5) == 0:
+            masks["shrink_axis_mask"] |= 1 << i
+            step, e = 1, b + 1
+        begin.append(b)
+        stride.append(step)
+        end.append(e)
+        if rng.integers(4) == 0 and not masks["shrink_axis_mask"] >> i & 1:
+            masks["begin_mask"] |= 1 << i
+        if rng.integers(4) == 0 and not masks["shrink_axis_mask"] >> i & 1:
+            masks["end_mask"] |= 1 << i
+        index = slice(
+            None if masks["begin_mask"] >> i & 1 else b,
+            None if masks["end_mask"] >> i & 1 else e,
+            step,
+        )
+        if not masks["shrink_axis_mask"] >> i & 1:
+            out.append(len(range(n)[index]))
+    graph = single(
+        "STRIDED_SLICE", [x, ints(*begin), ints(*end), ints(*stride)], like(x, out), **masks
+    )
+    return case(rng, f"STRIDED_SLICE {dtype} {x.shape} {begin}:{end}:{stride} {masks}", graph)
+
+
+def transpose(rng: Rng, dtype: DType) -> Case:
+    x = anything(rng, dtype, whole(rng, 2, 4))
+    axes = [int(a) for a in rng.permutation(len(x.shape))]
+    graph = single("TRANSPOSE", [x, ints(*axes)], like(x, [x.shape[a] for a in axes]))
+    reference = "litert" if dtype == "int32" else "tflm"
+    return case(rng, f"TRANSPOSE {dtype} {x.shape} {axes}", graph, reference=reference)
+
+
+def concatenation(rng: Rng, dtype: DType) -> Case:
+    first = anything(rng, dtype, whole(rng, 2, 4))
+    axis = whole(rng, 0, len(first.shape) - 1)
+    parts = [first]
+    for _ in range(whole(rng, 0, 3)):
+        shape = list(first.shape)
+        shape[axis] = whole(rng, 1, 5)
+        parts.append(like(first, shape))
+    out = list(first.shape)
+    out[axis] = sum(part.shape[axis] for part in parts)
+    graph = single("CONCATENATION", parts, like(first, out), axis=pick(rng, axis, axis - len(out)))
+    return case(rng, f"CONCATENATION {dtype} {[p.shape for p in parts]} {axis}", graph)
+
+
+def split(rng: Rng, dtype: DType) -> Case:
+    count, x = whole(rng, 1, 4), anything(rng, dtype, whole(rng, 2, 4))
+    axis = whole(rng, 0, len(x.shape) - 1)
+    shape = list(x.shape)
+    shape[axis] *= count
+    parts = [list(x.shape)] * count
+    x = like(x, shape)
+    if rng.integers(2):
+        graph = single(
+            "SPLIT", [tensor((), "int32", data=axis), x], [like(x, p) for p in parts],
+            num_splits=count,
+        )  # fmt: skip
+        return case(rng, f"SPLIT {dtype} {shape} {axis}", graph)
+    sizes_ = [whole(rng, 1, 4) for _ in range(count)]
+    shape[axis] = sum(sizes_)
+    x = like(x, shape)
+    outs = []
+    for n in sizes_:
+        out = list(shape)
+        out[axis] = n
+        outs.append(like(x, out))
+    graph = single(
+        "SPLIT_V", [x, ints(*sizes_), tensor((), "int32", data=axis)], outs, num_splits=count
+    )
+    return case(rng, f"SPLIT_V {dtype} {shape} {axis} {sizes_}", graph)
+
+
+def pack(rng: Rng, dtype: DType) -> Case:
+    first, count = anything(rng, dtype, whole(rng, 1, 3)), whole(rng, 1, 4)
+    axis = whole(rng, 0, len(first.shape))
+    out = list(first.shape)
+    out.insert(axis, count)
+    if rng.integers(2):
+        graph = single("PACK", [first] * count, like(first, out), axis=axis, values_count=count)
+        return case(rng, f"PACK {dtype} {first.shape} {axis}", graph)
+    graph = single("UNPACK", [like(first, out)], [first] * count, axis=axis, num=count)
+    return case(rng, f"UNPACK {dtype} {out} {axis}", graph)
+
+
+def pad(rng: Rng, dtype: DType) -> Case:
+    x = anything(rng, dtype, whole(rng, 1, 4), 5)
+    paddings = [[whole(rng, 0, 3), whole(rng, 0, 3)] for _ in x.shape]
+    out = [n + a + b for n, (a, b) in zip(x.shape, paddings, strict=True)]
+    table = tensor((len(out), 2), "int32", data=paddings)
+    if rng.integers(2):
+        return case(
+            rng, f"PAD {dtype} {x.shape} {paddings}", single("PAD", [x, table], like(x, out))
+        )
+    value = like(x, (1,))
+    value = tensor(
+        (1,), dtype, *(() if x.quantization is None else quantized(x)), data=sample(rng, value)
+    )
+    graph = single("PADV2", [x, table, value], like(x, out))
+    return case(rng, f"PADV2 {dtype} {x.shape} {paddings}", graph)
+
+
+def mirror_pad(rng: Rng, dtype: DType) -> Case:
+    x = anything(rng, dtype, whole(rng, 1, 4), 5)
+    mode = pick(rng, "REFLECT", "SYMMETRIC")
+    most = [n - (mode == "REFLECT") for n in x.shape]
+    paddings = [[whole(rng, 0, m), whole(rng, 0, m)] for m in most]
+    out = [n + a + b for n, (a, b) in zip(x.shape, paddings, strict=True)]
+    table = tensor((len(out), 2), "int32", data=paddings)
+    graph = single("MIRROR_PAD", [x, table], like(x, out), mode=mode)
+    reference = "tflm" if dtype in ("int8", "float32") else "litert"
+    label = f"MIRROR_PAD {dtype} {x.shape} {paddings} {mode}"
+    return case(rng, label, graph, reference=reference)
+
+
+def gather(rng: Rng, dtype: DType) -> Case:
+    x = anything(rng, dtype, whole(rng, 1, 4))
+    axis = whole(rng, 0, len(x.shape) - 1)
+    found = rng.integers(0, x.shape[axis], whole(rng, 1, 5)).tolist()
+    out = [*x.shape[:axis], len(found), *x.shape[axis + 1 :]]
+    graph = single("GATHER", [x, ints(*found)], like(x, out), axis=axis)
+    reference = "litert" if dtype in ("int16", "int32") else "tflm"
+    return case(rng, f"GATHER {dtype} {x.shape} {axis} {found}", graph, reference=reference)
+
+
+def blocks(rng: Rng, kind: str, dtype: DType) -> Case:
+    h, w, c, block = whole(rng, 1, 4), whole(rng, 1, 4), whole(rng, 1, 4), whole(rng, 1, 3)
+    wide, deep = (1, h * block, w * block, c), (1, h, w, c * block * block)
+    shapes = (wide, deep) if kind == "SPACE_TO_DEPTH" else (deep, wide)
+    x = image(rng, dtype, shapes[0])
+    graph = single(kind, [x], like(x, shapes[1]), block_size=block)
+    return case(rng, f"{kind} {dtype} {shapes[0]} {block}", graph)
+
+
+def reshape(rng: Rng, kind: str, dtype: DType) -> Case:
+    x = anything(rng, dtype, whole(rng, 2, 4))
+    if kind == "EXPAND_DIMS":
+        axis = whole(rng, 0, len(x.shape))
+        out = list(x.shape)
+        out.insert(axis, 1)
+        graph = single(kind, [x, ints(axis)], like(x, out))
+    elif kind == "SQUEEZE":
+        graph = single(kind, [x], like(x, x.shape[1:]), squeeze_dims=(0,))
+    else:
+        out = [1, x.size]
+        graph = single(kind, [x, ints(*out)], like(x, out), new_shape=tuple(out))
+    reference = "litert" if (kind, dtype) == ("EXPAND_DIMS", "int32") else "tflm"
+    return case(rng, f"{kind} {dtype} {x.shape}", graph, reference=reference)
+
+
+def quantize(rng: Rng, source: DType, target: DType) -> Case:
+    shape = (1, whole(rng, 1, 100))
+    x, y = image(rng, source, shape), image(rng, target, shape)
+    kind = "DEQUANTIZE" if target == "float32" else "QUANTIZE"
+    return case(
+        rng, f"{kind} {source} {target} {x.quantization} {y.quantization}", single(kind, [x], y)
+    )
+
+
 Family = Callable[[Rng], Case]
 
 
@@ -261,4 +560,75 @@ FAMILIES: dict[str, Family] = {
         for dtype in ("int8", "int16", "float32")
     },
     **{f"softmax_{dtype}": family(softmax, dtype) for dtype in ("int8", "int16", "float32")},
+    **{
+        f"{kind.lower()}_{dtype}": family(unary, kind, dtype)
+        for kind, dtypes in {
+            "RELU": ("int8", "int16", "float32"),
+            "RELU6": ("int8", "int16", "float32"),
+            "RELU_N1_TO_1": ("int8", "float32"),
+            "LEAKY_RELU": ("int8", "int16", "float32"),
+            "LOGISTIC": ("int8", "int16", "float32"),
+            "TANH": ("int8", "int16", "float32"),
+            "HARD_SWISH": ("int8", "float32"),
+            "ELU": ("int8", "float32"),
+            "EXP": ("float32",),
+            "ABS": ("float32",),
+            "NEG": ("float32",),
+            "SQUARE": ("float32",),
+        }.items()
+        for dtype in dtypes
+    },
+    **{f"{kind.lower()}_float32": family(positive, kind) for kind in ("SQRT", "RSQRT")},
+    **{
+        f"{kind.lower()}_{dtype}": family(binary, kind, dtype)
+        for kind, dtypes in {
+            "ADD": ("int8", "int16", "float32", "int32"),
+            "SUB": ("int8", "int16", "float32", "int32"),
+            "MUL": ("int8", "int16", "float32", "int32"),
+            "MAXIMUM": ("int8", "int16", "float32", "int32"),
+            "MINIMUM": ("int8", "int16", "float32", "int32"),
+            "DIV": ("float32",),
+            "SQUARED_DIFFERENCE": ("float32",),
+        }.items()
+        for dtype in dtypes
+    },
+    **{f"prelu_{dtype}": family(prelu, dtype) for dtype in ("int8", "int16", "float32")},
+    **{
+        f"{function.__name__.rstrip('_')}_{dtype}": family(function, dtype)
+        for function in (
+            slice_,
+            strided_slice,
+            transpose,
+            concatenation,
+            split,
+            pack,
+            pad,
+            mirror_pad,
+            gather,
+        )
+        for dtype in ("int8", "int16", "float32", "int32")
+    },
+    **{
+        f"{kind.lower()}_{dtype}": family(blocks, kind, dtype)
+        for kind in ("SPACE_TO_DEPTH", "DEPTH_TO_SPACE")
+        for dtype in ("int8", "float32")
+    },
+    **{
+        f"{kind.lower()}_{dtype}": family(reshape, kind, dtype)
+        for kind in ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
+        for dtype in ("int8", "int16", "float32", "int32")
+    },
+    **{
+        f"quantize_{source}_{target}": family(quantize, source, target)
+        for source, target in (
+            ("float32", "int8"),
+            ("float32", "int16"),
+            ("int8", "int8"),
+            ("int16", "int16"),
+            ("int8", "int16"),
+            ("int16", "int8"),
+            ("int8", "float32"),
+            ("int16", "float32"),
+        )
+    },
 }

@@ -10,7 +10,7 @@ from cases import FAMILIES
 from grid import Case, build, difference, expected
 
 CHUNKS = 4
-PER_FAMILY = 6  # in each chunk
+PER_FAMILY = 4  # in each chunk
 SLOW_CHUNKS = 40
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from autotiny.engine.kernel import Emit
 from autotiny.engine.ops import (
-    add,
     compressed,
     convolution,
     dense,
@@ -19,13 +18,16 @@ from autotiny.engine.ops import (
     shape,
 )
 from autotiny.engine.ops import softmax as softmax_
+from autotiny.engine.ops.binary import BINARY
+from autotiny.engine.ops.moving import MOVING
+from autotiny.engine.ops.unary import UNARY
 
 EMITTERS: dict[tuple[str, str], Emit] = {
     ("CONV_2D", "int8"): int8.conv,
     ("CONV_2D", "float32"): convolution.conv_float32,
-    ("DEPTHWISE_CONV_2D", "int8"): convolution.depthwise_int8,
+    ("DEPTHWISE_CONV_2D", "int8"): int8.depthwise,
     ("DEPTHWISE_CONV_2D", "float32"): convolution.depthwise_float32,
-    ("FULLY_CONNECTED", "int8"): dense.dense_int8,
+    ("FULLY_CONNECTED", "int8"): int8.fully_connected,
     ("FULLY_CONNECTED", "float32"): dense.dense_float32,
     ("MAX_POOL_2D", "int8"): pooling.max_int8,
     ("MAX_POOL_2D", "float32"): pooling.max_float32,
@@ -33,8 +35,6 @@ EMITTERS: dict[tuple[str, str], Emit] = {
     ("AVERAGE_POOL_2D", "float32"): pooling.average_float32,
     ("MEAN", "int8"): reduction.mean_int8,
     ("MEAN", "float32"): reduction.mean_float32,
-    ("ADD", "int8"): add.add_int8,
-    ("ADD", "float32"): add.add_float32,
     ("SOFTMAX", "int8"): softmax_.softmax_int8,
     ("SOFTMAX", "float32"): softmax_.softmax_float32,
     ("QUANTIZE", "float32"): quantization.quantize,
@@ -61,4 +61,7 @@ EMITTERS: dict[tuple[str, str], Emit] = {
         for kind in ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
         for dtype in ("int8", "uint8", "int16", "int32", "int64", "float32", "bool")
     },
+    **UNARY,
+    **BINARY,
+    **MOVING,
 }

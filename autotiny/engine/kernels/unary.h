@@ -1,0 +1,103 @@
+// Functions of one element.
+#ifndef AT_UNARY_H
+#define AT_UNARY_H
+
+#include "port.h"
+
+// table has the result for each byte, as unsigned index.
+AT_INLINE void at_lookup_s8(const int8_t *x, int8_t *y, const int8_t *table, int32_t size) {
+  for (int32_t i = 0; i < size; i++) y[i] = table[(uint8_t)x[i]];
+}
+
+AT_INLINE void at_clamp_f32(const float *x, float *y, int32_t size, float low, float high) {
+  for (int32_t i = 0; i < size; i++) y[i] = at_clampf(x[i], low, high);
+}
+
+AT_INLINE float at_logistic(float x) { return 1.0f / (1.0f + at_exp(-x)); }
+AT_INLINE float at_hard_swish(float x) { return x * at_clampf(x + 3.0f, 0.0f, 6.0f) / 6.0f; }
+AT_INLINE float at_abs(float x) { return x < 0.0f ? -x : x; }
+AT_INLINE float at_neg(float x) { return -x; }
+AT_INLINE float at_square(float x) { return x * x; }
+AT_INLINE float at_rsqrt(float x) { return 1.0f / at_sqrt(x); }
+// exp(x) - 1 below zero; close to zero by its series, where the subtraction would lose digits.
+AT_INLINE float at_elu(float x) {
+  if (x >= 0.0f) return x;
+  if (x > -0.06f)
+    return x * (1.0f + x / 2.0f * (1.0f + x / 3.0f * (1.0f + x / 4.0f * (1.0f + x / 5.0f))));
+  return at_exp(x) - 1.0f;
+}
+
+#define AT_MAP_F32(NAME)                                               \
+  AT_INLINE void at_map_##NAME(const float *x, float *y, int32_t size) { \
+    for (int32_t i = 0; i < size; i++) y[i] = at_##NAME(x[i]);          \
+  }
+AT_MAP_F32(logistic)
+AT_MAP_F32(tanh)
+AT_MAP_F32(exp)
+AT_MAP_F32(elu)
+AT_MAP_F32(hard_swish)
+AT_MAP_F32(abs)
+AT_MAP_F32(neg)
+AT_MAP_F32(square)
+AT_MAP_F32(sqrt)
+AT_MAP_F32(rsqrt)
+#undef AT_MAP_F32
+
+AT_INLINE void at_leaky_relu_f32(const float *x, float *y, int32_t size, float alpha) {
+  for (int32_t i = 0; i < size; i++) y[i] = x[i] > 0.0f ? x[i] : x[i] * alpha;
+}
+
+// From one scale to another, clamped; zero-points are 0.
+AT_INLINE void at_relu_s16(const int16_t *x, int16_t *y, int32_t size, int32_t multiplier,
+                           int32_t shift, int32_t low, int32_t high) {
+  for (int32_t i = 0; i < size; i++)
+    y[i] = (int16_t)at_clamp(at_rescale(x[i], multiplier, shift), low, high);
+}
+
+// Negative values are scaled by another factor; sign is that of alpha.
+AT_INLINE void at_leaky_relu_s16(const int16_t *x, int16_t *y, int32_t size, int32_t zero,
+                                 int32_t out_zero, int32_t multiplier, int32_t shift,
+                                 int32_t negative_multiplier, int32_t negative_shift,
+                                 int32_t sign) {
+  for (int32_t i = 0; i < size; i++) {
+    const int32_t v = x[i] - zero;
+    const int32_t scaled = v >= 0 ? at_rescale(v, multiplier, shift)
+                                  : sign * at_rescale(v, negative_multiplier, negative_shift);
+    y[i] = (int16_t)at_clamp(scaled + out_zero, -32768, 32767);
+  }
+}
+
+// table has 256 values of the logistic function, at multiples of 1/24, with 16 fraction bits.
+AT_INLINE void at_logistic_s16(const int16_t *x, int16_t *y, const uint16_t *table, int32_t size,
+                               int32_t multiplier, int32_t shift) {
+  const int32_t half = shift > 0 ? 1 << (shift - 1) : 0;
+  for (int32_t i = 0; i < size; i++) {
+    const int32_t v = (x[i] * multiplier + half) >> shift;
+    const uint32_t u = (uint32_t)(v < 0 ? -v : v), k = u >> 9;
+    uint32_t result = 0x7fffu << 10;
+    if (k < 255) {
+      const uint32_t a = table[k], b = table[k + 1];
+      result = (a << 9) + (u & 0x1ffu) * (b - a);
+    }
+    result = v >= 0 ? result + (1u << 9) : (1u << 25) - result + (1u << 9) - 1u;
+    y[i] = (int16_t)(uint16_t)(result >> 10);
+  }
+}
+
+AT_INLINE void at_tanh_s16(const int16_t *x, int16_t *y, const uint16_t *table, int32_t size,
+                           int32_t multiplier, int32_t shift) {
+  const int32_t half = shift > 0 ? 1 << (shift - 1) : 0;
+  for (int32_t i = 0; i < size; i++) {
+    const int32_t v = (x[i] * multiplier + half) >> shift;
+    const uint32_t u = (uint32_t)(v < 0 ? -v : v), k = u >> 8;
+    int32_t result = 0xffff << 8;
+    if (k < 255) {
+      const uint32_t a = table[k], b = table[k + 1];
+      result = (int32_t)((a << 8) + (u & 0xffu) * (b - a));
+    }
+    result = v >= 0 ? result - (1 << 23) + (1 << 7) : -result + (1 << 23) + (1 << 7) - 1;
+    y[i] = (int16_t)(result >> 8);
+  }
+}
+
+#endif

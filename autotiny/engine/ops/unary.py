@@ -1,0 +1,286 @@
+"""Ops of one element: by a table of 256 results on int8, computed on int16 and float32."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import numpy as np
+
+from autotiny.engine import fixed_math
+from autotiny.engine.fixed_point import (
+    FLOAT_RANGE,
+    activation_range,
+    multiply,
+    quantized_multiplier,
+    round_half_away,
+)
+from autotiny.engine.kernel import Emit, Kernel, Overlap, Site, table
+from autotiny.engine.ops.convolution import quantization_of
+from autotiny.engine.ops.quantization import c_float
+from autotiny.graph import Array
+
+ACTIVATIONS: Final[Mapping[str, str]] = {
+    "RELU": "RELU",
+    "RELU6": "RELU6",
+    "RELU_N1_TO_1": "RELU_N1_TO_1",
+}
+IN_PLACE: Final = {("x", "y"): Overlap()}
+f32 = np.float32
+
+
+# int8: the result for each of the 256 inputs, in the arithmetic of the reference
+
+
+def lookup(function: Callable[[Site], Callable[[int], int]]) -> Emit:
+    """An emitter that tabulates a function of int8."""
+
+    def emit(site: Site) -> Kernel:
+        if site.output.dtype != "int8":
+            site.refuse(f"int8 to {site.output.dtype} is not computed")
+        quantization_of(site, 0), quantization_of(site, None)
+        one = function(site)
+        values = [min(max(one(x), -128), 127) for x in (*range(128), *range(-128, 0))]
+        results = table("table", np.array(values, np.int8), site.step.weights_in)
+        body = f"at_lookup_s8(x, y, table, {site.output.size});"
+        operands = (site.reads("x"), site.writes(), results)
+        return Kernel(("unary.h",), body, operands, IN_PLACE)
+
+    return emit
+
+
+def _relu(site: Site) -> Callable[[int], int]:
+    x, y = quantization_of(site, 0), quantization_of(site, None)
+    multiplier, shift = quantized_multiplier(float(f32(x.scale) / f32(y.scale)))
+    low, high = activation_range(ACTIVATIONS[site.op.kind], y, "int8")
+
+    def one(value: int) -> int:
+        scaled = y.zero_point + multiply(value - x.zero_point, multiplier, shift)
+        return min(max(scaled, low), high)
+
+    return one
+
+
+def _leaky(site: Site) -> tuple[tuple[int, int], tuple[int, int], int]:
+    """(multiplier, shift) of positive and of negative values, and the sign of alpha."""
+    x, y = quantization_of(site, 0), quantization_of(site, None)
+    alpha = f32(site.option("alpha", 0.0))
+    negative = float(f32(x.scale) * alpha / f32(y.scale))
+    positive = quantized_multiplier(float(f32(x.scale) / f32(y.scale)))
+    return positive, quantized_multiplier(abs(negative)), -1 if negative < 0 else 1
+
+
+def _leaky_relu(site: Site) -> Callable[[int], int]:
+    x, y = quantization_of(site, 0), quantization_of(site, None)
+    positive, negative, sign = _leaky(site)
+
+    def one(value: int) -> int:
+        v = value - x.zero_point
+        scaled = multiply(v, *positive) if v >= 0 else sign * multiply(v, *negative)
+        return y.zero_point + scaled
+
+    return one
+
+
+def _sigmoidal(site: Site) -> tuple[int, int, int]:
+    """(multiplier, shift, radius): the input with 4 integer bits, and where it saturates."""
+    fraction, shift = math.frexp(quantization_of(site, 0).scale * (1 << 27))
+    radius = math.floor(15 * 2.0**27 / 2.0**shift)
+    return round_half_away(fraction * (1 << 31)), shift, radius
+
+
+def _logistic(site: Site) -> Callable[[int], int]:
+    zero = quantization_of(site, 0).zero_point
+    multiplier, shift, radius = _sigmoidal(site)
+    y = quantization_of(site, None)
+    if y.zero_point != -128 or abs(y.scale * 256 - 1) > 1e-3:
+        site.refuse("its output must have scale 1/256 and zero-point −128")
+
+    def one(value: int) -> int:
+        v = value - zero
+        if abs(v) >= radius:
+            return 127 if v > 0 else -128
+        raw = fixed_math.logistic(multiply(v, multiplier, shift), 4)
+        return fixed_math.halved(raw, 23) - 128
+
+    return one
+
+
+def _tanh(site: Site) -> Callable[[int], int]:
+    zero = quantization_of(site, 0).zero_point
+    multiplier, shift, radius = _sigmoidal(site)
+    y = quantization_of(site, None)
+    if y.zero_point != 0 or abs(y.scale * 128 - 1) > 1e-3:
+        site.refuse("its output must have scale 1/128 and zero-point 0")
+
+    def one(value: int) -> int:
+        v = value - zero
+        if abs(v) >= radius:
+            return 127 if v > 0 else -128
+        return fixed_math.halved(fixed_math.tanh(multiply(v, multiplier, shift), 4), 24)
+
+    return one
+
+
+def _hard_swish(site: Site) -> Callable[[int], int]:
+    x, y = quantization_of(site, 0), quantization_of(site, None)
+    fine = f32(1 / 128) * f32(x.scale)
+    out = quantized_multiplier(float(fine / f32(y.scale)))
+    gate = quantized_multiplier(float(fine / f32(f32(3.0) / f32(32768.0))))
+    if out[1] > 0:
+        site.refuse("its output scale is less than 1/128 of its input scale")
+
+    def short(multiplier: int) -> int:
+        return min((multiplier + (1 << 15)) >> 16, 0x7FFF)
+
+    def high(a: int, b: int) -> int:
+        return min((a * b + (1 << 14)) >> 15, 0x7FFF)
+
+    def saturate(value: int) -> int:
+        return min(max(value, -(1 << 15)), (1 << 15) - 1)
+
+    def one(value: int) -> int:
+        shifted = (value - x.zero_point) * 128
+        before = high(shifted, short(out[0]))
+        relu = shifted
+        if gate[1] > 0:
+            relu = saturate(relu << (gate[1] - 1))
+        relu = high(relu, short(gate[0]))
+        if gate[1] > 0:
+            relu = saturate(relu << 1)
+        if gate[1] < 0:
+            relu = fixed_math.halved(relu, -gate[1])
+        relu = (relu + (1 << 15)) >> 1
+        both = relu * before
+        both = both // (1 << 15) if both >= 0 else -(-both // (1 << 15))
+        return fixed_math.halved(both, -out[1]) + y.zero_point
+
+    return one
+
+
+def _sampled(function: Callable[[float], float]) -> Callable[[Site], Callable[[int], int]]:
+    """A real function, computed in float32 between dequantizing and quantizing."""
+
+    def of(site: Site) -> Callable[[int], int]:
+        x, y = quantization_of(site, 0), quantization_of(site, None)
+        inverse = f32(1) / f32(y.scale)
+
+        def one(value: int) -> int:
+            real = f32(function(float(f32(x.scale) * f32(value - x.zero_point))))
+            stored = f32(round_half_away(float(real * inverse))) + f32(y.zero_point)
+            return int(min(max(float(stored), -1e6), 1e6))
+
+        return one
+
+    return of
+
+
+def _elu(x: float) -> float:
+    return float(f32(f32(math.exp(x)) - f32(1))) if x < 0 else x
+
+
+# int16
+
+
+def relu_int16(site: Site) -> Kernel:
+    """RELU, RELU6 and RELU_N1_TO_1 on int16."""
+    x, y = quantization_of(site, 0), quantization_of(site, None)
+    multiplier, shift = quantized_multiplier(float(f32(x.scale) / f32(y.scale)))
+    if x.zero_point or y.zero_point:
+        site.refuse("its zero-points must be 0")
+    low, high = activation_range(ACTIVATIONS[site.op.kind], y, "int16")
+    body = f"at_relu_s16(x, y, {site.output.size}, {multiplier}, {shift}, {low}, {high});"
+    return Kernel(("unary.h",), body, (site.reads("x"), site.writes()), IN_PLACE)
+
+
+def leaky_relu_int16(site: Site) -> Kernel:
+    """LEAKY_RELU on int16."""
+    x, y = quantization_of(site, 0), quantization_of(site, None)
+    positive, negative, sign = _leaky(site)
+    body = (
+        f"at_leaky_relu_s16(x, y, {site.output.size}, {x.zero_point}, {y.zero_point}, "
+        f"{positive[0]}, {positive[1]},\n                  {negative[0]}, {negative[1]}, {sign});"
+    )
+    return Kernel(("unary.h",), body, (site.reads("x"), site.writes()), IN_PLACE)
+
+
+def sigmoidal_int16(site: Site) -> Kernel:
+    """LOGISTIC and TANH on int16, by one table with interpolation."""
+    x, y = quantization_of(site, 0), quantization_of(site, None)
+    if x.zero_point or y.zero_point or abs(y.scale * 32768 - 1) > 1e-3:
+        site.refuse("its output must have scale 1/32768, and zero-points must be 0")
+    kind = site.op.kind.lower()
+    shift = 12 + round(math.log2(x.scale))
+    power_of_two = abs(math.log2(x.scale) - round(math.log2(x.scale))) < 1e-3
+    if power_of_two and shift in ((0,) if kind == "logistic" else (0, 1)):
+        multiplier, shift = 3 << shift, 0
+    else:
+        real, shift = x.scale * 4096.0 * 3.0, 0
+        while real <= 32767.0 / 2.0 and shift <= 30:
+            real, shift = real * 2.0, shift + 1
+        multiplier = int(real)
+    if multiplier > 32767:
+        site.refuse(f"its input scale {x.scale} is too large")
+    body = f"at_{kind}_s16(x, y, table, {site.output.size}, {multiplier}, {shift});"
+    results = table("table", _logistic_samples(), site.step.weights_in)
+    return Kernel(("unary.h",), body, (site.reads("x"), site.writes(), results), IN_PLACE)
+
+
+def _logistic_samples() -> Array:
+    """The logistic function at multiples of 1/24, raised by half the error of interpolation."""
+
+    def real(i: float) -> float:
+        return 65536 / (1 + math.exp(-i / 24))
+
+    values = [
+        round_half_away(real(i) + (real(i + 0.5) - (real(i) + real(i + 1)) / 2) / 2)
+        for i in range(255)
+    ]
+    return np.array([*values, 65535], np.uint16)
+
+
+# float32
+
+
+def mapped(site: Site) -> Kernel:
+    """A function of float32 that needs no parameters."""
+    body = f"at_map_{site.op.kind.lower()}(x, y, {site.output.size});"
+    return Kernel(("unary.h",), body, (site.reads("x"), site.writes()), IN_PLACE)
+
+
+def relu_float32(site: Site) -> Kernel:
+    """RELU, RELU6 and RELU_N1_TO_1 on float32."""
+    low, high = FLOAT_RANGE[ACTIVATIONS[site.op.kind]]
+    body = f"at_clamp_f32(x, y, {site.output.size}, {low}, {high});"
+    return Kernel(("unary.h",), body, (site.reads("x"), site.writes()), IN_PLACE)
+
+
+def leaky_relu_float32(site: Site) -> Kernel:
+    """LEAKY_RELU on float32."""
+    alpha = c_float(site.option("alpha", 0.0))
+    body = f"at_leaky_relu_f32(x, y, {site.output.size}, {alpha});"
+    return Kernel(("unary.h",), body, (site.reads("x"), site.writes()), IN_PLACE)
+
+
+FLOAT_MAPS: Final = (
+    "LOGISTIC", "TANH", "EXP", "ELU", "HARD_SWISH", "ABS", "NEG", "SQUARE", "SQRT", "RSQRT",
+)  # fmt: skip
+
+UNARY: Final[Mapping[tuple[str, str], Emit]] = {
+    **{(kind, "int8"): lookup(_relu) for kind in ACTIVATIONS},
+    ("LEAKY_RELU", "int8"): lookup(_leaky_relu),
+    ("LOGISTIC", "int8"): lookup(_logistic),
+    ("TANH", "int8"): lookup(_tanh),
+    ("HARD_SWISH", "int8"): lookup(_hard_swish),
+    ("ELU", "int8"): lookup(_sampled(_elu)),
+    ("EXP", "int8"): lookup(_sampled(math.exp)),
+    **{(kind, "int16"): relu_int16 for kind in ACTIVATIONS},
+    ("LEAKY_RELU", "int16"): leaky_relu_int16,
+    ("LOGISTIC", "int16"): sigmoidal_int16,
+    ("TANH", "int16"): sigmoidal_int16,
+    **{(kind, "float32"): relu_float32 for kind in ACTIVATIONS},
+    ("LEAKY_RELU", "float32"): leaky_relu_float32,
+    **{(kind, "float32"): mapped for kind in FLOAT_MAPS},
+}
+"""(kind, arithmetic) → emitter."""
