@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from autotiny.cache import Cache, key_of
+from autotiny.cache import Cache, code_version, key_of
 from autotiny.errors import InvalidModel, UserError, unknown
 from autotiny.model.freezing import concrete_function, freeze_function, graph_model, keras_model
 from autotiny.model.keras3 import convert_keras3, is_keras3, read_h5, read_keras3, refuse_code
@@ -119,14 +119,14 @@ def _trained(
     """The model after its first training; from the cache if that was done before."""
     if data is None or model.level is not Level.KERAS:
         return model
-    from autotiny import __version__
 
     fingerprint = getattr(data, "fingerprint", "")
-    key = key_of("original", model.fingerprint, fingerprint, epochs, seed, __version__)
+    key = key_of("original", model.fingerprint, fingerprint, epochs, seed, code_version("model"))
     found = cache.get(key) if cache and fingerprint else None
     if found:
         return restore(found)
-    result = train(model, data, epochs=epochs, seed=seed)
+    # A first training runs to its end: on few samples validation stands still early.
+    result = train(model, data, epochs=epochs, seed=seed, patience=epochs)
     if cache and fingerprint:
         cache.put(key, lambda folder: save(result, folder))
     return result

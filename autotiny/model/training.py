@@ -54,6 +54,7 @@ def train(
     learning_rate: float = 1e-3,
     batch: int = BATCH,
     teacher: Model | None = None,
+    patience: int = PATIENCE,
     callbacks: Sequence[Any] = (),
 ) -> Model:
     """A copy of a Keras model, trained on `data`; the model given stays as it is.
@@ -64,7 +65,7 @@ def train(
     network = copy_network(model.network)
     fit(
         network, data, epochs=epochs, seed=seed, learning_rate=learning_rate, batch=batch,
-        teacher=teacher, callbacks=callbacks,
+        teacher=teacher, patience=patience, callbacks=callbacks,
     )  # fmt: skip
     return keras_model(network, dict(model.notes))
 
@@ -86,6 +87,7 @@ def fit(
     batch: int = BATCH,
     teacher: Model | None = None,
     first_best: int = 0,
+    patience: int = PATIENCE,
     callbacks: Sequence[Any] = (),
 ) -> None:
     """Trains a tf_keras model in place, and leaves it with the weights of its best epoch.
@@ -95,12 +97,13 @@ def fit(
     Args:
         network: the tf_keras model, wrapped by a component or not.
         data: samples; targets are the classes, or the inputs themselves where `classes` is 0.
-        epochs: upper limit; `PATIENCE` epochs without progress on validation end it.
+        epochs: upper limit.
         seed: decides the order of the samples and every dropped unit.
         learning_rate: of Adam, a number or a Keras schedule.
         batch: samples a step.
         teacher: a model of level keras or graph whose outputs are learned beside the labels.
         first_best: epochs before this one, counted from 0, are no candidates for the best.
+        patience: epochs without progress on validation that end it.
         callbacks: further Keras callbacks, such as those of TFMOT.
     """
     k = keras()
@@ -113,7 +116,7 @@ def fit(
     x_train, x_validation = data.x_train, data.x_validation
     y_train, y_validation = _targets(data, teacher)
     watched = "val_loss" if data.classes == 0 else "val__accuracy"
-    best = _KeepBest(watched, highest=data.classes != 0, first=first_best)
+    best = _KeepBest(watched, highest=data.classes != 0, first=first_best, patience=patience)
     network.fit(
         x_train,
         y_train,
@@ -144,8 +147,9 @@ def steps_per_epoch(samples: int, batch: int = BATCH) -> int:
 class _KeepBest:
     """Remembers the weights of the best epoch on validation, and ends a hopeless training."""
 
-    def __init__(self, watched: str, *, highest: bool, first: int) -> None:
+    def __init__(self, watched: str, *, highest: bool, first: int, patience: int) -> None:
         self.watched, self.sign, self.first = watched, 1.0 if highest else -1.0, first
+        self.patience = patience
         self.best, self.idle = -np.inf, 0
         self.weights: list[Array] | None = None
 
@@ -171,7 +175,7 @@ class _KeepBest:
             self.best, self.weights = score, network.get_weights()
         else:
             self.idle += 1
-        if self.idle >= PATIENCE:
+        if self.idle >= self.patience:
             network.stop_training = True
 
 
