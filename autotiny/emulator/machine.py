@@ -9,25 +9,27 @@ from io import BytesIO
 import numpy as np
 from elftools.elf.elffile import ELFFile
 
-from autotiny.emulator.cycles import CycleCounter
+from autotiny.emulator.cycles import CycleCounter, Share
 from autotiny.emulator.ports import port_bytes, port_rows, sample_shape, some_rows
-from autotiny.emulator.processor import INSTRUCTION_LIMIT, Processor, disassembler
-from autotiny.emulator.toolchain import Firmware, Symbol
+from autotiny.emulator.processor import INSTRUCTION_LIMIT, Processor, call_ends
+from autotiny.emulator.toolchain import Firmware
 from autotiny.graph import Array
 from autotiny.target import Target
 
 _LONG_RUN = 50_000_000
 """Instructions of an inference beside which the filling of caches is nothing."""
 
+NOTHING = Share(0, 0, {})
 _PAINT = b"\xa5\x5a\xc3\x3c"
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the model, or a whole inference, as it was executed."""
+    """One step of the model as it was executed."""
 
     instructions: int
     cycles: int
+    stalls: Mapping[str, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,26 +87,15 @@ def run(
     ports = firmware.inputs
     columns = some_rows(ports) if inputs is None else port_rows(ports, inputs)
     rows = [[row.tobytes() for row in sample] for sample in zip(*columns, strict=True)]
-    processor = Processor(target, firmware.symbols)
-    with BytesIO(firmware.elf) as file:
-        processor.load(ELFFile(file))
-    ready, done = (firmware.symbols[name].address for name in ("autotiny_ready", "autotiny_done"))
-    processor.stop_at((ready, done))
-    reset(processor, firmware.symbols)
-    processor.run(processor.register("pc"))
-    arena = firmware.symbols[f"{firmware.name}_arena"].address
-    stack_limit, stack_pointer = firmware.stack_limit, processor.register("sp")
-    room = stack_pointer - stack_limit
-    processor.write(stack_limit, (_PAINT * (room // 4 + 1))[:room])
-
-    # only now, so that the start is not simulated; blocks translated before have no hooks
+    processor = power_up(firmware, target)
+    # only now, so that the start is not simulated
     counter = CycleCounter(target, simulate_memory=simulate_memory).attach(processor.uc)
-    processor.uc.ctl_flush_tb()
-    boundaries = _return_addresses(firmware)
+    boundaries = step_ends(firmware)
     for step, address in enumerate(boundaries[:-1], start=1):
         counter.switch_at(address, step)
 
     inference = processor.register("lr")  # where autotiny_ready() returns to
+    arena = firmware.symbols[f"{firmware.name}_arena"].address
     outputs: list[list[bytes]] = []
     cold_cycles = 0
     number = 0
@@ -124,7 +115,8 @@ def run(
             )
         number += 1
 
-    lowest = _lowest_use(processor.read(stack_limit, room))
+    room = processor.read(firmware.stack_limit, firmware.stack_top - firmware.stack_limit)
+    untouched = _painted_bytes(room)
     arrays = [
         np.frombuffer(b"".join(row[k] for row in outputs), port.dtype).reshape(
             len(outputs), *sample_shape(port)
@@ -137,45 +129,47 @@ def run(
         instructions=report.instructions,
         cycles=report.cycles,
         cold_cycles=cold_cycles,
-        stack_bytes=firmware.stack_top - stack_limit - lowest,
-        stack_overflowed=lowest == 0,
+        stack_bytes=len(room) - untouched,
+        stack_overflowed=untouched == 0,
         layers=tuple(
-            Step(report.buckets[step].instructions, report.buckets[step].cycles)
-            if step in report.buckets
-            else Step(0, 0)
-            for step in range(len(boundaries))
+            Step(share.instructions, share.cycles, share.stalls)
+            for share in (report.buckets.get(step, NOTHING) for step in range(len(boundaries)))
         ),
         stalls=report.stalls,
     )
 
 
-def reset(processor: Processor, symbols: Mapping[str, Symbol]) -> None:
-    """Set program counter and stack pointer as the core does when it leaves reset."""
+def power_up(firmware: Firmware, target: Target) -> Processor:
+    """A processor that has run from reset to where it waits for an input, the stack below painted.
+
+    An inference runs from the address in `lr` to `autotiny_done`.
+    """
+    processor = Processor(target, firmware.symbols)
+    with BytesIO(firmware.elf) as file:
+        processor.load(ELFFile(file))
+    ready, done = (firmware.symbols[name].address for name in ("autotiny_ready", "autotiny_done"))
+    processor.stop_at((ready, done))
     if processor.is_arm:
-        stack, start = np.frombuffer(processor.read(processor.target.flash.origin, 8), "<u4")
+        stack, start = np.frombuffer(firmware.image[:8], "<u4")
         processor.set_register("sp", int(stack))
-        processor.set_register("pc", int(start) & ~1)
     else:
-        processor.set_register("pc", symbols["Reset_Handler"].address)
+        start = firmware.symbols["Reset_Handler"].address
+    processor.run(int(start) & ~1)
+    room = processor.register("sp") - firmware.stack_limit
+    processor.write(firmware.stack_limit, (_PAINT * (room // 4 + 1))[:room])
+    return processor
 
 
-def _return_addresses(firmware: Firmware) -> list[int]:
+def step_ends(firmware: Firmware) -> list[int]:
     """Where the calls of the model's run function return to; empty if they are not its steps."""
     function = firmware.symbols[f"{firmware.name}_run"]
     start = function.address - firmware.target.flash.origin
     code = firmware.image[start : start + function.bytes]
-    returns = [
-        address + size
-        for address, size, mnemonic, operands in disassembler(firmware.target.core).disasm_lite(
-            code, function.address
-        )
-        if mnemonic in ("bl", "blx", "c.jal", "c.jalr")
-        or (mnemonic in ("jal", "jalr") and ("ra" in operands or "," not in operands))
-    ]
-    return returns if len(returns) == len(firmware.steps) else []
+    ends = call_ends(firmware.target.core, code, function.address)
+    return ends if len(ends) == len(firmware.steps) else []
 
 
-def _lowest_use(stack: bytes) -> int:
+def _painted_bytes(stack: bytes) -> int:
     """How many bytes at the bottom of the stack still carry the paint."""
     words = np.frombuffer(stack[: len(stack) & ~3], "<u4")
     used = np.flatnonzero(words != np.frombuffer(_PAINT, "<u4")[0])

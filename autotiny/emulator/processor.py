@@ -86,6 +86,7 @@ class Processor:
         )
         self._stops: set[int] = set()
         self._stopped_at: int | None = None
+        self._until: int | None = None
         self._access: tuple[int, int, int] | None = None
         self._exception: int | None = None
         self._fuse = np.zeros(2, np.int64)
@@ -135,13 +136,19 @@ class Processor:
                 self._stops.add(address)
                 self.uc.hook_add(UC_HOOK_CODE, self._stop, begin=address, end=address)
 
-    def run(self, start: int, limit: int = INSTRUCTION_LIMIT) -> int:
+    def run(self, start: int, limit: int = INSTRUCTION_LIMIT, until: int | None = None) -> int:
         """Execute from an address to the next address of `stop_at`, which is returned.
+
+        Args:
+            start: where to begin.
+            limit: instructions that may be executed.
+            until: the one address to stop at, if not all of them count.
 
         Raises:
             FirmwareFault: the code faults, or executes more instructions than `limit`.
         """
         self._stopped_at = self._access = self._exception = None
+        self._until = until
         self._fuse[:] = 0, limit * (2 if self.is_arm else 4)
         try:
             self.uc.emu_start(start | self.is_arm, 0xFFFFFFFF)
@@ -189,8 +196,9 @@ class Processor:
         return registers[name]
 
     def _stop(self, uc: Any, address: int, size: int, data: Any) -> None:
-        self._stopped_at = address
-        uc.emu_stop()
+        if self._until is None or address == self._until:
+            self._stopped_at = address
+            uc.emu_stop()
 
     def _note_access(
         self, uc: Any, kind: int, address: int, size: int, value: int, data: Any
@@ -233,16 +241,32 @@ class Processor:
         except UcError:
             return f"at {at:#010x}"
         known = next(disassembler(self.target.core).disasm_lite(code, at, 1), None)
-        return f"'{known[2]} {known[3]}'".replace(" '", "'") if known else f"({code.hex(' ')})"
+        if known is None or known[2] == ".byte":
+            return f"({code.hex(' ')})"
+        return f"'{known[2]} {known[3]}'".replace(" '", "'")
 
 
 @functools.cache
 def disassembler(core: str) -> capstone.Cs:
-    """A disassembler for the code of a core."""
+    """A disassembler for the code of a core, which steps over data."""
     if core == "rv32imc":
         mode = capstone.CS_MODE_RISCV32 | capstone.CS_MODE_RISCVC
-        return capstone.Cs(capstone.CS_ARCH_RISCV, mode)
-    return capstone.Cs(capstone.CS_ARCH_ARM, capstone.CS_MODE_THUMB | capstone.CS_MODE_MCLASS)
+        decoder = capstone.Cs(capstone.CS_ARCH_RISCV, mode)
+    else:
+        mode = capstone.CS_MODE_THUMB | capstone.CS_MODE_MCLASS
+        decoder = capstone.Cs(capstone.CS_ARCH_ARM, mode)
+    decoder.skipdata = True
+    return decoder
+
+
+def call_ends(core: str, code: bytes, address: int) -> list[int]:
+    """Where the calls in a piece of code return to, in order of their addresses."""
+    return [
+        at + size
+        for at, size, mnemonic, operands in disassembler(core).disasm_lite(code, address)
+        if mnemonic in ("bl", "blx", "c.jal", "c.jalr")
+        or (mnemonic in ("jal", "jalr") and ("ra" in operands or "," not in operands))
+    ]
 
 
 _THUMB_STATE = 1 << 24

@@ -14,7 +14,6 @@ import pytest
 from small_network import float_network, generated, int8_network
 
 from autotiny.emulator import link, run
-from autotiny.graph import Graph
 from autotiny.target import Core, Fpu, Memory, Target, load_target
 
 pytestmark = pytest.mark.skipif(
@@ -80,17 +79,21 @@ def board(core: Core, fpu: Fpu, flash: int, sram: int) -> Target:
     )  # fmt: skip
 
 
+M3 = board("cortex-m3", "none", 0, 0x20000000)
+M4 = board("cortex-m4", "fpv4-sp-d16", 0, 0x20000000)
+M7 = board("cortex-m7", "fpv5-sp-d16", 0, 0x20000000)
+M33 = board("cortex-m33", "none", 0x10000000, 0x38000000)
+M0 = board("cortex-m0plus", "none", 0, 0x20000000)
+
 CASES = {
-    "m3 int8": ("mps2-an385", 25e6, board("cortex-m3", "none", 0, 0x20000000), int8_network()),
-    "m3 soft float": ("mps2-an385", 25e6, board("cortex-m3", "none", 0, 0x20000000), float_network()),
-    "m4 int8": ("mps2-an386", 25e6, board("cortex-m4", "fpv4-sp-d16", 0, 0x20000000), int8_network()),
-    "m7 int8": ("mps2-an500", 25e6, board("cortex-m7", "fpv5-sp-d16", 0, 0x20000000), int8_network()),
-    "m7 float": ("mps2-an500", 25e6, board("cortex-m7", "fpv5-sp-d16", 0, 0x20000000), float_network()),
-    "m33 int8": (
-        "mps2-an505", 20e6, board("cortex-m33", "none", 0x10000000, 0x38000000), int8_network()
-    ),
-    "m0 int8": ("microbit", 16e6, board("cortex-m0plus", "none", 0, 0x20000000), int8_network()),
-}  # fmt: skip
+    "m3 int8": ("mps2-an385", 25e6, M3, int8_network()),
+    "m3 soft float": ("mps2-an385", 25e6, M3, float_network()),
+    "m4 int8": ("mps2-an386", 25e6, M4, int8_network()),
+    "m7 int8": ("mps2-an500", 25e6, M7, int8_network()),
+    "m7 float": ("mps2-an500", 25e6, M7, float_network()),
+    "m33 int8": ("mps2-an505", 20e6, M33, int8_network()),
+    "m0 int8": ("microbit", 16e6, M0, int8_network()),
+}
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -100,8 +103,8 @@ def test_instruction_counts_equal_qemu(case: str, tmp_path: Path) -> None:
     firmware = link(replace(sources, files={**sources.files, "main.c": MAIN}), target)
     (tmp_path / "firmware.elf").write_bytes(firmware.elf)
     done = subprocess.run(
-        ["qemu-system-arm", "-machine", machine, "-nographic", "-monitor", "none", "-serial", "none",
-         "-icount", "shift=3", "-semihosting-config", "enable=on,target=native",
+        ["qemu-system-arm", "-machine", machine, "-nographic", "-monitor", "none",
+         "-serial", "none", "-icount", "shift=3", "-semihosting-config", "enable=on,target=native",
          "-kernel", str(tmp_path / "firmware.elf")],
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
