@@ -76,6 +76,7 @@ class Cache:
         policy: what a store does.
         replacement: which way a miss evicts.
         unified: as `icache`, it also serves data reads (the target has no `dcache` then).
+        miss_cycles: what a miss costs beyond the memory's own cycles.
     """
 
     size_bytes: int
@@ -84,6 +85,7 @@ class Cache:
     policy: Literal["write-back", "write-through", "read-only"] = "read-only"
     replacement: Literal["lru", "random", "round-robin"] = "lru"
     unified: bool = False
+    miss_cycles: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,8 @@ class Accelerator:
         instruction_lines: lines kept for fetches.
         data_lines: lines kept for data reads.
         line_bytes: bytes a line.
+        miss_cycles: what a data read that misses costs beyond the memory's own cycles.
+        next_line_cycles: what it costs to go on fetching in the next line.
     """
 
     name: str
@@ -103,6 +107,8 @@ class Accelerator:
     instruction_lines: int
     data_lines: int
     line_bytes: int
+    miss_cycles: int = 0
+    next_line_cycles: int = 0
 
 
 @dataclass(frozen=True)

@@ -35,12 +35,15 @@ import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba.extending import intrinsic
 from unicorn import UC_HOOK_BLOCK, UC_HOOK_EDGE_GENERATED, UC_HOOK_MEM_READ, UC_HOOK_MEM_WRITE
+from unicorn.arm_const import UC_ARM_REG_XPSR
 from unicorn.unicorn_py3.unicorn import uclib
 
 from autotiny.emulator import memory
 from autotiny.emulator.cores import (
     CAUSES,
     CORES,
+    LOADS,
+    STORES,
     Instruction,
     block_cost,
     decode,
@@ -114,7 +117,10 @@ class CycleCounter:
         self._uc: Any = None
         self._error: BaseException | None = None
         self._add_edge = _CALLBACK(self._new_edge)
-        self._state[memory.CALLBACK] = ctypes.cast(self._add_edge, ctypes.c_void_p).value or 0
+        self._state[memory.CALLBACK] = _address(self._add_edge)
+        self._state[memory.READ_REGISTER] = _address(uclib.uc_reg_read)
+        self._state[memory.WRITE_REGISTER] = _address(uclib.uc_reg_write)
+        self._state[memory.SCRATCH_AT] = self._state.ctypes.data + 8 * memory.SCRATCH
         self._state[memory.MISPREDICT] = (
             round(self.core.mispredict * SCALE) if self.core.predicts else 0
         )
@@ -124,6 +130,7 @@ class CycleCounter:
         if self._uc is not None:
             raise ValueError("this CycleCounter is attached already; make another one")
         self._uc = uc
+        uc.ctl_flush_tb()  # code that is translated already would not see the hooks
         on_block, on_access = _hooks()
         self._hook(UC_HOOK_BLOCK, on_block, 1, 0)
         uc.hook_add(UC_HOOK_EDGE_GENERATED, self._translated)
@@ -281,7 +288,7 @@ class CycleCounter:
         self._numbers[(address, code)] = number
         self._blocks.append(block)
         lines: list[tuple[int, int]] = []
-        region = 0
+        region = next_lines = 0
         where = self.target.memory_at(address)
         if self.simulates_memory and where is not None and memory.costs(self.target, where):
             region = next(
@@ -295,6 +302,11 @@ class CycleCounter:
                 for line in (instruction.address >> shift, (instruction.end - 1) >> shift):
                     if not lines or lines[-1][0] != line:
                         lines.append((line, round(start * SCALE)))
+            accelerator = self.target.accelerator
+            if accelerator is not None and accelerator.memory == where.name:
+                size = accelerator.line_bytes
+                crossings = (block[-1].end - 1) // size - address // size
+                next_lines = crossings * int(state[region + memory.R_NEXT_LINE])
         if self._lines_used + len(lines) > memory.LINES_MOST:
             raise FirmwareFault("the firmware's code is larger than the cycle counter can hold")
         lines_at = memory.LINES + memory.LINE_FIELDS * self._lines_used
@@ -306,11 +318,16 @@ class CycleCounter:
         state[place : place + memory.BLOCK_FIELDS] = (
             address, address + len(code), len(block), block[-1].kind == "branch_conditional", 0,
             -1, len(lines), lines_at, region, self._switches.get(address, -1),
+            any(i.predicated and i.kind in LOADS | STORES for i in block), next_lines,
         )  # fmt: skip
         return number
 
 
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+
+
+def _address(function: Any) -> int:
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
 
 
 def _check_bucket(number: int) -> None:
@@ -416,6 +433,13 @@ def _block_begins(uc: Any, address: int, size: int, data: Any) -> None:
 def _data_moves(uc: Any, kind: int, address: int, size: int, value: int, data: Any) -> None:
     """Runs at every access to a memory that can make the core wait."""
     state = numba.carray(data, (memory.TOTAL,))
+    block = memory.BLOCKS + memory.BLOCK_FIELDS * state[memory.PREVIOUS]
+    if state[memory.PREVIOUS] >= 0 and state[block + memory.B_PREDICATED]:
+        # To call a hook, Unicorn restores the IT state of the access and then forgets to clear
+        # it: the next block would run as if it stood inside that IT block.
+        _call(state[memory.READ_REGISTER], uc, _XPSR, state[memory.SCRATCH_AT])
+        state[memory.SCRATCH] &= ~_IT_BITS
+        _call(state[memory.WRITE_REGISTER], uc, _XPSR, state[memory.SCRATCH_AT])
     now = state[memory.CYCLES]
     waited = memory.access(state, np.int64(address), now, kind == _WRITE)
     if waited:
@@ -428,6 +452,8 @@ def _data_moves(uc: Any, kind: int, address: int, size: int, value: int, data: A
 
 _WRITE = 17
 """Unicorn's UC_MEM_WRITE."""
+_XPSR = UC_ARM_REG_XPSR
+_IT_BITS = 0x0600_FC00
 
 
 @lru_cache(maxsize=1)
@@ -435,10 +461,8 @@ def _hooks() -> tuple[Any, Any]:
     """The native hooks, compiled when first needed."""
     t = numba.types
     pointer = t.CPointer(t.int64)
-    on_block = numba.cfunc(t.void(t.voidptr, t.uint64, t.uint32, pointer), cache=True)(
-        _block_begins
-    )
+    on_block = numba.cfunc(t.void(t.int64, t.uint64, t.uint32, pointer), cache=True)(_block_begins)
     on_access = numba.cfunc(
-        t.void(t.voidptr, t.int32, t.uint64, t.int32, t.int64, pointer), cache=True
+        t.void(t.int64, t.int32, t.uint64, t.int32, t.int64, pointer), cache=True
     )(_data_moves)
     return on_block, on_access

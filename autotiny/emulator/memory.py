@@ -53,6 +53,8 @@ RANDOM = 16  # state of the replacement generator
 LAST_REGION = 17
 FETCH_AHEAD = 18  # cycles by which the core asks for code before it needs it
 STORE_COST = 19  # price of a store that misses, in 1/SCALE
+READ_REGISTER, WRITE_REGISTER = 20, 21  # addresses of Unicorn's functions
+SCRATCH, SCRATCH_AT = 22, 23  # a register's value on its way, and its address
 HEADER = 64
 
 # --- regions: memories that cost something ------------------------------
@@ -65,7 +67,7 @@ R_FETCH_BUFFERS, R_DATA_BUFFERS = 7, 8  # places of the line buffers' sections, 
 R_AHEAD_LINE, R_AHEAD_READY = 9, 10  # the line that is being prefetched
 R_BUSY = 11  # the memory is reading until then
 R_FETCH_LINE, R_DATA_LINE = 12, 13  # last line read, where there are no buffers
-R_ADDRESS_SHIFT = 14
+R_MISS, R_NEXT_LINE = 14, 15  # of an accelerator, in 1/SCALE cycles
 
 BUCKETS = REGIONS + REGION_FIELDS * REGIONS_MOST
 BUCKET_FIELDS = 8  # cycles, instructions, five causes
@@ -77,10 +79,12 @@ C_SETS, C_WAYS, C_SHIFT, C_RANDOM, C_HITS, C_MISSES, C_ALLOCATES, C_FETCHES = 0,
 CACHES_SIZE = 1 << 16
 
 BLOCKS = CACHES + CACHES_SIZE
-BLOCK_FIELDS = 10
+BLOCK_FIELDS = 12
 BLOCKS_MOST = 1 << 16
 B_ADDRESS, B_END, B_INSTRUCTIONS, B_CONDITIONAL, B_PREDICTOR = 0, 1, 2, 3, 4
 B_EPOCH, B_LINES, B_LINES_AT, B_REGION, B_SWITCH = 5, 6, 7, 8, 9
+B_PREDICATED = 10  # it loads or stores inside an IT block
+B_NEXT_LINES = 11  # price of the accelerator's lines that it runs across
 
 LINES = BLOCKS + BLOCK_FIELDS * BLOCKS_MOST
 LINE_FIELDS = 2  # line number, when the block needs it
@@ -123,18 +127,22 @@ def build(target: Target) -> State:
         state[region + R_CACHED] = memory.cached and bool(target.icache or target.dcache)
         cache = target.dcache or target.icache
         if cache is not None:
-            state[region + R_REFILL] = round(refill_cycles(memory, cache) * SCALE)
+            state[region + R_REFILL] = refill_cycles(memory, cache) * SCALE
         for field in (R_AHEAD_LINE, R_FETCH_LINE, R_DATA_LINE):
             state[region + field] = -1
         accelerator = target.accelerator
         if accelerator is not None and accelerator.memory == memory.name:
+            # Counted in what one read of the memory brings: a line may be half full.
+            state[region + R_MISS] = accelerator.miss_cycles * SCALE
+            state[region + R_NEXT_LINE] = accelerator.next_line_cycles * SCALE
             for field, lines in (
                 (R_FETCH_BUFFERS, accelerator.instruction_lines),
                 (R_DATA_BUFFERS, accelerator.data_lines),
             ):
                 if lines:
                     state[region + field] = place
-                    buffers = Cache(lines * accelerator.line_bytes, lines, accelerator.line_bytes)
+                    reads = max(1, lines * accelerator.line_bytes // line)
+                    buffers = Cache(reads * line, reads, line)
                     place = _add_cache(state, place, buffers, fetches=field == R_FETCH_BUFFERS)
     return state
 
@@ -145,20 +153,23 @@ def costs(target: Target, memory: Memory) -> bool:
     return memory.kind != "tcm" and (memory.wait_states > 0 or (memory.cached and caches))
 
 
-def refill_cycles(memory: Memory, cache: Cache) -> float:
+def refill_cycles(memory: Memory, cache: Cache) -> int:
     """Cycles for which a cache miss stalls the core.
 
-    The word that was asked for comes first; the rest of the line follows in the background.
+    From a parallel memory the word that was asked for comes first, and the rest of the line
+    follows in the background; a serial memory (one with waits inside a burst) sends the line in
+    order.
     """
-    return (1 + memory.wait_states) * memory.clock_divider
+    cycles = 1 + memory.wait_states
+    if memory.burst_wait_states:
+        cycles += (cache.line_bytes // memory.bus_bytes - 1) * (1 + memory.burst_wait_states)
+    return cycles * memory.clock_divider + cache.miss_cycles
 
 
 def line_shift(target: Target, memory: Memory) -> int:
     """log2 of the bytes that fetches from a memory are counted in."""
     if memory.cached and target.icache is not None:
         return target.icache.line_bytes.bit_length() - 1
-    if target.accelerator is not None and target.accelerator.memory == memory.name:
-        return target.accelerator.line_bytes.bit_length() - 1
     return (memory.line_bytes or memory.bus_bytes).bit_length() - 1
 
 
@@ -236,11 +247,12 @@ def fetch(state: State, block: int, now: int) -> int:
         now: when the block begins, in 1/SCALE cycles.
     """
     region = state[block + B_REGION]
+    stall = state[block + B_NEXT_LINES]
     if region == 0 or state[block + B_EPOCH] == state[EPOCH]:
-        return 0
-    stall = 0
+        return int(stall)
     place = state[block + B_LINES_AT]
-    cache = state[ICACHE] if state[region + R_CACHED] else state[region + R_FETCH_BUFFERS]
+    cached = state[region + R_CACHED] and state[ICACHE] > 0
+    cache = state[ICACHE] if cached else state[region + R_FETCH_BUFFERS]
     for index in range(state[block + B_LINES]):
         line = state[place + LINE_FIELDS * index]
         if cache:
@@ -249,7 +261,7 @@ def fetch(state: State, block: int, now: int) -> int:
         elif state[region + R_FETCH_LINE] == line:
             continue
         when = now + stall + state[place + LINE_FIELDS * index + 1]
-        if state[region + R_CACHED]:
+        if cached:
             stall += state[region + R_REFILL]
             continue
         state[region + R_FETCH_LINE] = line
@@ -282,10 +294,8 @@ def access(state: State, address: int, now: int, store: bool) -> int:
         if region == 0:
             return 0
         state[LAST_REGION] = region
-    if state[region + R_CACHED]:
-        cache = state[DCACHE]
-        if cache == 0:
-            return 0 if store else int(state[region + R_REFILL])
+    cache = state[DCACHE] if state[region + R_CACHED] else 0
+    if cache:
         if store and not state[cache + C_ALLOCATES]:
             return 0
         if find(state, cache, address >> state[cache + C_SHIFT]):
@@ -294,7 +304,9 @@ def access(state: State, address: int, now: int, store: bool) -> int:
     if store:
         return 0
     cache = state[region + R_DATA_BUFFERS]
+    price = state[region + R_FIRST]
     if cache:
+        price += SCALE + state[region + R_MISS]
         if find(state, cache, address >> state[cache + C_SHIFT]):
             return 0
     else:
@@ -302,6 +314,6 @@ def access(state: State, address: int, now: int, store: bool) -> int:
         if state[region + R_DATA_LINE] == line:
             return 0
         state[region + R_DATA_LINE] = line
-    ready = max(now, state[region + R_BUSY]) + state[region + R_FIRST]
+    ready = max(now, state[region + R_BUSY]) + price
     state[region + R_BUSY] = ready
     return int(ready - now)

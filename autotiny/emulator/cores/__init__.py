@@ -10,7 +10,14 @@ from autotiny.emulator.cores import (
     cortex_m33,
     rv32imc,
 )
-from autotiny.emulator.cores.instruction import Instruction, decode, riscv_decoder, thumb_decoder
+from autotiny.emulator.cores.instruction import (
+    LOADS,
+    STORES,
+    Instruction,
+    decode,
+    riscv_decoder,
+    thumb_decoder,
+)
 from autotiny.emulator.cores.pipeline import CAUSES, Core, Issued, block_cost, issue
 
 CORES: dict[str, Core] = {
@@ -21,6 +28,8 @@ CORES: dict[str, Core] = {
 __all__ = [
     "CAUSES",
     "CORES",
+    "LOADS",
+    "STORES",
     "Core",
     "Instruction",
     "Issued",
