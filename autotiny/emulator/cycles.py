@@ -319,6 +319,7 @@ class CycleCounter:
             address, address + len(code), len(block), block[-1].kind == "branch_conditional", 0,
             -1, len(lines), lines_at, region, self._switches.get(address, -1),
             any(i.predicated and i.kind in LOADS | STORES for i in block), next_lines,
+            sum(i.transfers for i in block), 0,
         )  # fmt: skip
         return number
 
@@ -413,6 +414,9 @@ def _block_begins(uc: Any, address: int, size: int, data: Any) -> None:
             else:
                 state[before + memory.B_PREDICTOR] = max(counter - 1, 0)
     waited = memory.fetch(state, block, state[memory.CYCLES])
+    state[memory.WHEN] = state[memory.CYCLES] + waited
+    state[memory.STEP] = 0
+    state[memory.BLOCK_CYCLES] = cycles
     cycles += waited
     state[memory.PREVIOUS] = number
     state[memory.CYCLES] += cycles
@@ -440,8 +444,12 @@ def _data_moves(uc: Any, kind: int, address: int, size: int, value: int, data: A
         _call(state[memory.READ_REGISTER], uc, _XPSR, state[memory.SCRATCH_AT])
         state[memory.SCRATCH] &= ~_IT_BITS
         _call(state[memory.WRITE_REGISTER], uc, _XPSR, state[memory.SCRATCH_AT])
-    now = state[memory.CYCLES]
-    waited = memory.access(state, np.int64(address), now, kind == _WRITE)
+    if state[memory.STEP] == 0:
+        # The accesses of a block are spread evenly over its cycles.
+        accesses = max(1, state[block + memory.B_ACCESSES])
+        state[memory.STEP] = state[memory.BLOCK_CYCLES] // accesses + 1
+    waited = memory.access(state, np.int64(address), state[memory.WHEN], kind == _WRITE)
+    state[memory.WHEN] += state[memory.STEP] + waited
     if waited:
         state[memory.CYCLES] += waited
         state[memory.STALLS + 4] += waited

@@ -55,6 +55,8 @@ FETCH_AHEAD = 18  # cycles by which the core asks for code before it needs it
 STORE_COST = 19  # price of a store that misses, in 1/SCALE
 READ_REGISTER, WRITE_REGISTER = 20, 21  # addresses of Unicorn's functions
 SCRATCH, SCRATCH_AT = 22, 23  # a register's value on its way, and its address
+WHEN, STEP = 24, 25  # when the block's next data access comes, and how much later the one behind it
+BLOCK_CYCLES = 26  # pipeline cycles of the block that runs
 HEADER = 64
 
 # --- regions: memories that cost something ------------------------------
@@ -62,11 +64,13 @@ REGIONS = HEADER
 REGION_FIELDS = 24
 REGIONS_MOST = 24
 R_ORIGIN, R_END, R_FIRST, R_LINE_SHIFT, R_PREFETCH, R_CACHED = 0, 1, 2, 3, 4, 5
-R_REFILL = 6  # price of filling a cache line
+R_REFILL = 6  # cycles from a request until the word that a cache missed has come
 R_FETCH_BUFFERS, R_DATA_BUFFERS = 7, 8  # places of the line buffers' sections, 0 if none
 R_AHEAD_LINE, R_AHEAD_READY = 9, 10  # the line that is being prefetched
 R_BUSY = 11  # the memory is reading until then
 R_FETCH_LINE, R_DATA_LINE = 12, 13  # last line read, where there are no buffers
+R_OCCUPIED = 16  # cycles for which filling a cache line keeps the memory
+R_PATH = 17  # cycles that a cache's request is on its way
 R_MISS, R_NEXT_LINE = 14, 15  # of an accelerator, in 1/SCALE cycles
 
 BUCKETS = REGIONS + REGION_FIELDS * REGIONS_MOST
@@ -79,11 +83,12 @@ C_SETS, C_WAYS, C_SHIFT, C_RANDOM, C_HITS, C_MISSES, C_ALLOCATES, C_FETCHES = 0,
 CACHES_SIZE = 1 << 16
 
 BLOCKS = CACHES + CACHES_SIZE
-BLOCK_FIELDS = 12
+BLOCK_FIELDS = 14
 BLOCKS_MOST = 1 << 16
 B_ADDRESS, B_END, B_INSTRUCTIONS, B_CONDITIONAL, B_PREDICTOR = 0, 1, 2, 3, 4
 B_EPOCH, B_LINES, B_LINES_AT, B_REGION, B_SWITCH = 5, 6, 7, 8, 9
 B_PREDICATED = 10  # it loads or stores inside an IT block
+B_ACCESSES = 12  # words that it loads and stores
 B_NEXT_LINES = 11  # price of the accelerator's lines that it runs across
 
 LINES = BLOCKS + BLOCK_FIELDS * BLOCKS_MOST
@@ -128,6 +133,8 @@ def build(target: Target) -> State:
         cache = target.dcache or target.icache
         if cache is not None:
             state[region + R_REFILL] = refill_cycles(memory, cache) * SCALE
+            state[region + R_OCCUPIED] = occupied_cycles(memory, cache) * SCALE
+            state[region + R_PATH] = cache.miss_cycles * SCALE // 2
         for field in (R_AHEAD_LINE, R_FETCH_LINE, R_DATA_LINE):
             state[region + field] = -1
         accelerator = target.accelerator
@@ -164,6 +171,14 @@ def refill_cycles(memory: Memory, cache: Cache) -> int:
     if memory.burst_wait_states:
         cycles += (cache.line_bytes // memory.bus_bytes - 1) * (1 + memory.burst_wait_states)
     return cycles * memory.clock_divider + cache.miss_cycles
+
+
+def occupied_cycles(memory: Memory, cache: Cache) -> int:
+    """Cycles for which filling a cache line keeps a memory from answering the next request."""
+    if memory.burst_wait_states:
+        return refill_cycles(memory, cache) - cache.miss_cycles
+    reads = max(1, cache.line_bytes // (memory.line_bytes or memory.bus_bytes))
+    return reads * (1 + memory.wait_states) * memory.clock_divider
 
 
 def line_shift(target: Target, memory: Memory) -> int:
@@ -238,6 +253,15 @@ def find(state: State, cache: int, line: int) -> bool:
 
 
 @native
+def refill(state: State, region: int, now: int) -> int:
+    """Cycles that the core waits for a line that a cache missed; the memory may still be busy."""
+    arrives = now + state[region + R_PATH]
+    waits = max(0, state[region + R_BUSY] - arrives)
+    state[region + R_BUSY] = arrives + waits + state[region + R_OCCUPIED]
+    return int(waits + state[region + R_REFILL])
+
+
+@native
 def fetch(state: State, block: int, now: int) -> int:
     """Cycles that a block waits for its code.
 
@@ -262,7 +286,7 @@ def fetch(state: State, block: int, now: int) -> int:
             continue
         when = now + stall + state[place + LINE_FIELDS * index + 1]
         if cached:
-            stall += state[region + R_REFILL]
+            stall += refill(state, region, when)
             continue
         state[region + R_FETCH_LINE] = line
         if state[region + R_AHEAD_LINE] == line:
@@ -300,7 +324,9 @@ def access(state: State, address: int, now: int, store: bool) -> int:
             return 0
         if find(state, cache, address >> state[cache + C_SHIFT]):
             return 0
-        return int(state[STORE_COST]) if store else int(state[region + R_REFILL])
+        if store:
+            return int(state[STORE_COST])
+        return refill(state, region, now)
     if store:
         return 0
     cache = state[region + R_DATA_BUFFERS]
