@@ -8,6 +8,7 @@ from autotiny.emulator.cycles import CycleCounter
 from autotiny.emulator.host import HostModel, build_host
 from autotiny.emulator.machine import Run, run
 from autotiny.emulator.measure import Measurement, measure, measure_firmware
+from autotiny.emulator.profile import Profile, measure_elf, profile
 from autotiny.emulator.toolchain import Firmware, link
 
 __all__ = [
@@ -15,10 +16,13 @@ __all__ = [
     "Firmware",
     "HostModel",
     "Measurement",
+    "Profile",
     "Run",
     "build_host",
     "link",
     "measure",
+    "measure_elf",
     "measure_firmware",
+    "profile",
     "run",
 ]

@@ -66,6 +66,7 @@ class Symbol:
 
     address: int
     bytes: int
+    is_function: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,16 +230,15 @@ def symbols_of(elf: ELFFile, *, thumb: bool) -> dict[str, Symbol]:
     table = elf.get_section_by_name(".symtab")
     if table is None:
         return {}
-    return {
-        symbol.name: Symbol(
-            symbol["st_value"] & ~1
-            if thumb and symbol["st_info"]["type"] == "STT_FUNC"
-            else symbol["st_value"],
-            symbol["st_size"],
-        )
-        for symbol in table.iter_symbols()
-        if symbol.name and symbol["st_info"]["type"] not in ("STT_FILE", "STT_SECTION")
-    }
+    symbols = {}
+    for entry in table.iter_symbols():
+        kind, address = entry["st_info"]["type"], entry["st_value"]
+        is_function = kind == "STT_FUNC"
+        if entry.name and kind not in ("STT_FILE", "STT_SECTION"):
+            symbols[entry.name] = Symbol(
+                address & ~1 if thumb and is_function else address, entry["st_size"], is_function
+            )
+    return symbols
 
 
 @cache
@@ -267,7 +267,17 @@ def _link(
     (folder / "link.ld").write_text(script, encoding="utf-8", newline="\n")
     units = sorted(name for name in files if name.endswith(".c"))
     complaint = zig_cc(
-        [*flags, *units, "-Wl,--gc-sections", "-T", "link.ld", "-o", "firmware.elf"], folder
+        [
+            *flags,
+            *units,
+            "-Wl,--gc-sections",
+            "-Wl,--entry,Reset_Handler",
+            "-T",
+            "link.ld",
+            "-o",
+            "firmware.elf",
+        ],
+        folder,
     )
     if not complaint:
         return (folder / "firmware.elf").read_bytes()
