@@ -541,6 +541,113 @@ def quantize(rng: Rng, source: DType, target: DType) -> Case:
     )
 
 
+# Reductions, matrices, images
+
+
+def reduction(rng: Rng, kind: str, dtype: DType) -> Case:
+    x = anything(rng, dtype, whole(rng, 2, 4))
+    rank = len(x.shape)
+    axes = sorted(int(a) for a in rng.choice(rank, whole(rng, 1, rank), replace=False))
+    keep = bool(rng.integers(2))
+    out = [1 if i in axes else n for i, n in enumerate(x.shape) if keep or i not in axes]
+    axes = [a - rank if rng.integers(2) else a for a in axes]
+    y = image(rng, dtype, out)
+    if kind == "SUM" and dtype != "float32":
+        y = image(rng, dtype, out, scale=quantized(x)[0] * rng.uniform(1, 9))
+    elif kind in ("REDUCE_MAX", "REDUCE_MIN") or (dtype == "int16" and rng.integers(2)):
+        y = like(x, out)
+    graph = single(kind, [x, ints(*axes)], y, keep_dims=keep)
+    reference = "litert" if (kind, dtype) in LITERT_REDUCES else "tflm"
+    return case(rng, f"{kind} {dtype} {x.shape} {axes} {keep}", graph, reference=reference)
+
+
+LITERT_REDUCES = {("REDUCE_MAX", "int16"), ("REDUCE_MIN", "int16")}
+
+
+def arg(rng: Rng, kind: str, dtype: DType) -> Case:
+    x = anything(rng, dtype, whole(rng, 1, 4))
+    axis = whole(rng, 0, len(x.shape) - 1)
+    out = [n for i, n in enumerate(x.shape) if i != axis]
+    target: DType = pick(rng, "int32", "int32", "int64")
+    graph = single(
+        kind, [x, tensor((), "int32", data=axis)], tensor(out, target), output_type=target
+    )
+    reference = "tflm" if target == "int32" else "litert"
+    return case(rng, f"{kind} {dtype} {x.shape} {axis} {target}", graph, reference=reference)
+
+
+def transpose_conv(rng: Rng, dtype: DType) -> Case:
+    in_c, out_c, k_h, k_w = (whole(rng, 1, n) for n in (6, 6, 4, 4))
+    h, w, stride_h, stride_w = (whole(rng, 1, n) for n in (5, 5, 3, 3))
+    padding = pick(rng, "SAME", "VALID")
+    shape = (1, h * stride_h, w * stride_w, out_c)
+    if padding == "VALID":
+        shape = (1, (h - 1) * stride_h + k_h, (w - 1) * stride_w + k_w, out_c)
+    x = image(rng, dtype, (1, h, w, in_c))
+    w_shape = (out_c, k_h, k_w, in_c)
+    real = dtype == "float32"
+    weights_, scales = weights(rng, w_shape, 0, dtype, bool(rng.integers(2)))
+    bias: Tensor | None = None
+    spread = 1.0
+    if real:
+        bias = tensor((out_c,), dtype, data=rng.normal(0, 1, out_c))
+    else:
+        products = scales * quantized(x)[0]
+        spread = float(products.mean()) * np.sqrt(k_h * k_w * in_c) * 60
+        assert weights_.quantization is not None
+        kept = products if len(weights_.quantization.scales) > 1 else products[:1]
+        kind: DType = "int32" if dtype == "int8" else "int64"
+        bias = tensor((out_c,), kind, kept, data=rng.integers(-2000, 2000, out_c))
+    y = image(rng, dtype, shape, scale=spread * pick(rng, 0.3, 1, 2))
+    inputs = [ints(*shape), weights_, x, bias]
+    if dtype != "float32" and rng.integers(3) == 0:
+        inputs = inputs[:3]
+    graph = single(
+        "TRANSPOSE_CONV", inputs, y, padding=padding, stride_h=stride_h, stride_w=stride_w,
+        fused_activation_function=pick(rng, "NONE", "RELU"),
+    )  # fmt: skip
+    label = f"TRANSPOSE_CONV {dtype} {x.shape} {w_shape} {stride_h}×{stride_w} {padding}"
+    return case(rng, label, graph)
+
+
+def resize(rng: Rng, kind: str, dtype: DType) -> Case:
+    h, w, c, out_h, out_w = (whole(rng, 1, n) for n in (6, 6, 4, 9, 9))
+    mode = whole(rng, 0, 2)
+    x = image(rng, dtype, (1, h, w, c))
+    graph = single(
+        kind, [x, ints(out_h, out_w)], like(x, (1, out_h, out_w, c)), align_corners=mode == 1,
+        half_pixel_centers=mode == 2,
+    )  # fmt: skip
+    tflm_has = {
+        "RESIZE_NEAREST_NEIGHBOR": ("int8", "int16", "float32"),
+        "RESIZE_BILINEAR": ("int8", "float32"),
+    }
+    reference = "tflm" if dtype in tflm_has[kind] else "litert"
+    label = f"{kind} {dtype} {x.shape} to {out_h}×{out_w} mode {mode}"
+    return case(rng, label, graph, reference=reference)
+
+
+def batch_matmul(rng: Rng, dtype: DType) -> Case:
+    m, k, n = (whole(rng, 1, 7) for _ in range(3))
+    batches = [whole(rng, 1, 3) for _ in range(whole(rng, 0, 2))]
+    other = [b if rng.integers(2) else 1 for b in batches]
+    adj_x, adj_y = bool(rng.integers(2)), bool(rng.integers(2))
+    a = image(rng, dtype, [*batches, *((k, m) if adj_x else (m, k))])
+    b = image(rng, dtype, [*other, *((n, k) if adj_y else (k, n))])
+    y = image(rng, dtype, [*batches, m, n])
+    if dtype != "float32":
+        spread = quantized(a)[0] * quantized(b)[0] * np.sqrt(k) * (60 if dtype == "int8" else 15000)
+        y = image(rng, dtype, y.shape, scale=spread * pick(rng, 0.5, 1, 2))
+    graph = single("BATCH_MATMUL", [a, b], y, adj_x=adj_x, adj_y=adj_y)
+    return case(rng, f"BATCH_MATMUL {dtype} {a.shape} {b.shape} {adj_x} {adj_y}", graph)
+
+
+def l2_normalization(rng: Rng, dtype: DType) -> Case:
+    x = image(rng, dtype, (1, whole(rng, 1, 4), whole(rng, 1, 40)))
+    y = tensor(x.shape, dtype) if dtype == "float32" else tensor(x.shape, dtype, 1 / 128, 0)
+    return case(rng, f"L2_NORMALIZATION {dtype} {x.shape}", single("L2_NORMALIZATION", [x], y))
+
+
 Family = Callable[[Rng], Case]
 
 
@@ -630,5 +737,34 @@ FAMILIES: dict[str, Family] = {
             ("int8", "float32"),
             ("int16", "float32"),
         )
+    },
+    **{
+        f"{kind.lower()}_{dtype}": family(reduction, kind, dtype)
+        for kind, dtypes in {
+            "MEAN": ("int8", "int16", "float32"),
+            "SUM": ("int8", "int16", "float32"),
+            "REDUCE_MAX": ("int8", "int16", "float32"),
+            "REDUCE_MIN": ("int8", "int16", "float32"),
+        }.items()
+        for dtype in dtypes
+    },
+    **{
+        f"{kind.lower()}_{dtype}": family(arg, kind, dtype)
+        for kind in ("ARG_MAX", "ARG_MIN")
+        for dtype in ("int8", "float32")
+    },
+    **{
+        f"{function.__name__}_{dtype}": family(function, dtype)
+        for function in (transpose_conv, batch_matmul)
+        for dtype in ("int8", "int16", "float32")
+    },
+    **{
+        f"{kind.lower()}_{dtype}": family(resize, kind, dtype)
+        for kind in ("RESIZE_NEAREST_NEIGHBOR", "RESIZE_BILINEAR")
+        for dtype in ("int8", "int16", "float32")
+    },
+    **{
+        f"l2_normalization_{dtype}": family(l2_normalization, dtype)
+        for dtype in ("int8", "float32")
     },
 }

@@ -14,12 +14,15 @@ from autotiny.engine.ops import (
     int16,
     pooling,
     quantization,
-    reduction,
     shape,
 )
 from autotiny.engine.ops import softmax as softmax_
 from autotiny.engine.ops.binary import BINARY
+from autotiny.engine.ops.matmul import MATMUL
 from autotiny.engine.ops.moving import MOVING
+from autotiny.engine.ops.reducing import REDUCING
+from autotiny.engine.ops.resizing import RESIZING
+from autotiny.engine.ops.transposed import TRANSPOSED
 from autotiny.engine.ops.unary import UNARY
 
 EMITTERS: dict[tuple[str, str], Emit] = {
@@ -33,8 +36,6 @@ EMITTERS: dict[tuple[str, str], Emit] = {
     ("MAX_POOL_2D", "float32"): pooling.max_float32,
     ("AVERAGE_POOL_2D", "int8"): pooling.average_int8,
     ("AVERAGE_POOL_2D", "float32"): pooling.average_float32,
-    ("MEAN", "int8"): reduction.mean_int8,
-    ("MEAN", "float32"): reduction.mean_float32,
     ("SOFTMAX", "int8"): softmax_.softmax_int8,
     ("SOFTMAX", "float32"): softmax_.softmax_float32,
     ("QUANTIZE", "float32"): quantization.quantize,
@@ -64,4 +65,11 @@ EMITTERS: dict[tuple[str, str], Emit] = {
     **UNARY,
     **BINARY,
     **MOVING,
+    **REDUCING,
+    **MATMUL,
+    **RESIZING,
+    **TRANSPOSED,
 }
+
+FUSING = {("CONV_2D", "int8"), ("CONV_2D", "float32")}
+"""The emitters that compute the further ops of a step; the others would leave them out."""
