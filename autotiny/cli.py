@@ -40,15 +40,25 @@ class Commands(TyperGroup):
         except AutotinyError as error:
             complain(str(error))
             raise typer.Exit(OTHER_ERROR) from None
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        except Exception as error:
+            if not disk_is_full(error):
                 raise
-            place = f" at {error.filename}" if error.filename else ""
-            complain(f"the disk is full{place}; free some space and start the same command again")
+            complain("the disk is full; free some space and start the same command again")
             raise typer.Exit(OTHER_ERROR) from None
         except KeyboardInterrupt:
             complain("interrupted")
             raise typer.Exit(INTERRUPTED) from None
+
+
+def disk_is_full(error: BaseException | None) -> bool:
+    """Whether an error comes from a full disk, however deep a library has wrapped it."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if "disk is full" in str(error):  # SQLite's words; its errors carry no number
+            return True
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return False
 
 
 def complain(message: str) -> None:
@@ -297,6 +307,11 @@ def search(
         began = storage or (folder / "study.db").exists()
         complain(f"interrupted; {kept if began else 'no trial has finished'}")
         raise typer.Exit(INTERRUPTED) from None
+    except Exception as error:
+        if not disk_is_full(error):
+            raise
+        complain(f"the disk is full; free some space: {kept}")
+        raise typer.Exit(OTHER_ERROR) from None
     if as_json:
         print_json(study_facts(result))
     elif result.front:

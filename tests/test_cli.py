@@ -127,4 +127,4 @@ def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("autotiny.target.target_names", fail)
     result = CliRunner().invoke(app, ["targets"])
     assert result.exit_code == 1
-    assert result.stderr.startswith("error: the disk is full at results/x;")
+    assert result.stderr.startswith("error: the disk is full; free some space")
