@@ -2,8 +2,8 @@
 
 A trial goes through three gates, cheapest first. Its cost is known before any training, because
 flash, SRAM and latency hang on the shape of a network: what does not fit the target, or could not
-reach the front with the best accuracy seen so far, is pruned and never trained. What has
-been measured under another sequence is answered from there.
+reach the front even if it were somewhat better than the original, is pruned and never trained. What
+has been measured under another sequence is answered from there.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ OUTCOMES = {
     "measured": "cost and accuracy are known",
     "repeated": "means the same work as an earlier trial, and was answered from there",
     "infeasible": "does not fit the target; not trained",
-    "hopeless": "cannot reach the front even with the best accuracy seen; not trained",
+    "hopeless": "cannot reach the front even if better than the original; not trained",
     "invalid": "the sequence gives a model that cannot be built",
     "failed": "training diverged, or the firmware did not run",
     "interrupted": "was running when the search was stopped",
@@ -685,23 +685,26 @@ def _prune_misfit(trial: Trial, job: Job, taken: Cost) -> None:
 
 
 def _prune_hopeless(trial: Trial, job: Job, taken: Cost) -> None:
-    """Prune what could not reach the front with the best accuracy that was seen so far.
+    """Prune what could not reach the front even if it were more accurate than the original.
 
-    That is the original's to begin with, and more where a fine-tune in a known good sequence found
-    that the original was not trained to its end.
+    By one standard error of an accuracy measured on the validation split, that is: so much may be
+    chance, or a fine-tune may win where the original was not trained to its end.
     """
-    fitting = [trial for trial in measured(trial.study) if fits(trial)]
-    if not fitting or not job.figures:
+    original = _baseline(trial.study)
+    if original is None or not job.figures:
         return
-    hoped = max(other.values[0] for other in fitting)
+    fitting = [trial for trial in measured(trial.study) if fits(trial)]
+    accuracy, samples = original.values[0], max(len(job.data.y_validation), 1)
+    hoped = accuracy + math.sqrt(accuracy * (1 - accuracy) / samples)
     figures = figures_of(Metrics(taken, hoped), _baseline_cost(trial.study, taken))
     costs = [float(figures[name]) for name in job.figures]
+    better = f"{100 * (hoped - accuracy):.1f} % more accurate than the original, or better"
     for other in fitting:
         cheap = all(theirs <= ours for theirs, ours in zip(other.values[1:], costs, strict=True))
         if cheap and other.values[0] >= hoped:
             set_constraints(trial, overshoot(taken, job.target))
             trial.set_user_attr("cost", taken.to_dict())
-            _end(trial, "hopeless", f"trial {other.number} costs no more and is the most accurate")
+            _end(trial, "hopeless", f"trial {other.number} costs no more and is {better}")
             raise optuna.TrialPruned(trial.user_attrs["reason"])
 
 

@@ -195,6 +195,6 @@ def toy_model(level: Level = Level.KERAS) -> Model:
 
 
 def toy_data() -> Dataset:
-    x = np.zeros((4, 2), np.float32)
-    y = np.zeros(4, np.int32)
+    x = np.zeros((10_000, 2), np.float32)
+    y = np.zeros(10_000, np.int32)
     return Dataset("toy", x, y, x, y, x, y, classes=2)

@@ -13,6 +13,9 @@ class Float32(Lowering):
     """Weights and activations in float32."""
 
     name = "float32"
+    forbids_before = {  # noqa: RUF012 - a constant of the class
+        "quantize_aware": "floats would only simulate its integers, at the price of both",
+    }
 
     def configure(self, converter: Any, tf: Any) -> None:
         """The converter's defaults."""
