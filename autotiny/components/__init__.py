@@ -1,7 +1,10 @@
 """Every component, as a list to read, in the order of the levels at which they stand."""
 
 from autotiny.components.base import Component, Work
+from autotiny.components.cluster_weights import ClusterWeights
 from autotiny.components.dynamic_range import DynamicRange
+from autotiny.components.factorize_low_rank import FactorizeLowRank
+from autotiny.components.factorize_spatial import FactorizeSpatial
 from autotiny.components.float16 import Float16
 from autotiny.components.float32 import Float32
 from autotiny.components.fold_constants import FoldConstants
@@ -9,8 +12,10 @@ from autotiny.components.fuse_operators import FuseOperators
 from autotiny.components.int8 import Int8
 from autotiny.components.int8_float_fallback import Int8FloatFallback
 from autotiny.components.int16x8 import Int16x8
+from autotiny.components.prune_channels import PruneChannels
 from autotiny.components.prune_magnitude import PruneMagnitude
 from autotiny.components.quantize_aware import QuantizeAware
+from autotiny.components.reduce_input import ReduceInput
 from autotiny.components.remove_identities import RemoveIdentities
 from autotiny.components.separate_convolutions import SeparateConvolutions
 
@@ -18,8 +23,13 @@ COMPONENTS: dict[str, type[Component]] = {
     component.name: component
     for component in (
         # keras: trainable
+        ReduceInput,
+        PruneChannels,
         SeparateConvolutions,
+        FactorizeSpatial,
+        FactorizeLowRank,
         PruneMagnitude,
+        ClusterWeights,
         QuantizeAware,
         # graph → tflite: exactly one of these
         Float32,

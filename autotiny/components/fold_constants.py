@@ -1,6 +1,6 @@
 """Compute what does not depend on the input now, so that the firmware need not.
 
-On a frozen graph through Grappler's constant folding, on a graph of level tflite through the engine's.
+On a frozen graph through Grappler's constant folding, else through the engine's.
 Constants that are dequantized stay: folding them would store floats where bytes suffice.
 """
 

@@ -37,6 +37,9 @@ class PruneMagnitude(Component):
     name = "prune_magnitude"
     level = Level.KERAS
     trains = True
+    forbids_before = {  # noqa: RUF012 - a constant of the class
+        "cluster_weights": "fine-tuning would dissolve its clusters",
+    }
 
     sparsity: float = 0.5
     pattern: Literal["element", "block", "2:4"] = "element"

@@ -1,8 +1,7 @@
 """Replace convolutions by a depthwise and a pointwise one, the best of that form for their kernels.
 
 Chollet, "Xception", CVPR 2017, for the form; Guo et al., "Network Decoupling", BMVC 2018, for its
-start: of each input
-channel's (height × width, out) kernel matrix the largest singular vectors.
+start: the largest singular vectors of each input channel's (height × width, out) kernel matrix.
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ import numpy as np
 
 from autotiny.components.base import Component, Work
 from autotiny.components.rewriting import NewLayer, rewrite
-from autotiny.components.tuning import fine_tune
+from autotiny.components.tuning import fine_tuned
 from autotiny.errors import NotApplicable
 from autotiny.graph import Array
-from autotiny.model import Level, Model, keras, keras_model
+from autotiny.model import Level, Model, keras
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class SeparateConvolutions(Component):
     level = Level.KERAS
     trains = True
     forbids_before = {  # noqa: RUF012 - a constant of the class
-        "prune_magnitude": "the new kernels would have none of its zeros",
+        "cluster_weights": "fine-tuning would dissolve its clusters",
     }
 
     multiplier: int = 1
@@ -48,8 +47,7 @@ class SeparateConvolutions(Component):
         network = rewrite(
             model.network, lambda layer: self._separated(layer) if layer.name in chosen else None
         )
-        fine_tune(network, work)
-        return keras_model(network, dict(model.notes))
+        return fine_tuned(network, model, work)
 
     def _pays(self, layer: Any) -> bool:
         if type(layer) is not keras().layers.Conv2D or layer.groups != 1:

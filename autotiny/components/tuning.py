@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from autotiny.components.base import Work
-from autotiny.model import Level, Model, fit
+from autotiny.components.weights import kernels, sparsity
+from autotiny.model import Level, Model, fit, keras, keras_model, steps_per_epoch, tensorflow
 
 BATCH = 128
 """Larger than at first training: gradients of a trained network are small, and steps cost time."""
 
-LEARNING_RATE = 1e-3
+LEARNING_RATE = 3e-3
+
+
+def fine_tuned(network: Any, model: Model, work: Work) -> Model:
+    """A changed network after its fine-tune, as a `Model`; zeros of a pruned model stay zero.
+
+    Args:
+        network: the tf_keras model as the component made it; it is trained in place.
+        model: the one it was made from, for its notes.
+        work: data, seed and limits.
+    """
+    notes = dict(model.notes)
+    if "sparsity" in notes:
+        with _zeros_kept(network):
+            fine_tune(network, work)
+        notes["sparsity"] = round(sparsity(network), 4)
+    else:
+        fine_tune(network, work)
+    return keras_model(network, notes)
 
 
 def fine_tune(
@@ -28,7 +50,7 @@ def fine_tune(
     Args:
         network: the model as the component made it.
         work: data, seed and limits.
-        learning_rate: of Adam.
+        learning_rate: of Adam at first; it falls to zero along a cosine.
         batch: samples a step.
         first_best: epochs before this one are no candidates for the best.
         callbacks: further Keras callbacks.
@@ -43,12 +65,18 @@ def fine_tune(
         work.data,
         epochs=work.epochs,
         seed=work.seed,
-        learning_rate=learning_rate,
+        learning_rate=_falling(learning_rate, work, batch),
         batch=batch,
         teacher=_teacher(work),
         first_best=first_best,
         callbacks=callbacks,
     )
+
+
+def _falling(learning_rate: float, work: Work, batch: int) -> Any:
+    """A rate that falls to zero along a cosine (Loshchilov and Hutter, SGDR, ICLR 2017)."""
+    steps = work.epochs * steps_per_epoch(len(work.data.x_train), batch)
+    return keras().optimizers.schedules.CosineDecay(learning_rate, steps)
 
 
 def _teacher(work: Work) -> Model | None:
@@ -57,3 +85,20 @@ def _teacher(work: Work) -> Model | None:
     if original is None or work.data.classes == 0 or work.data.synthetic:
         return None
     return original if original.level in (Level.KERAS, Level.GRAPH) else None
+
+
+@contextmanager
+def _zeros_kept(network: Any) -> Iterator[None]:
+    """Constrains every kernel to keep the zeros it has; the optimizer applies it at each step."""
+    tf = tensorflow()
+    constrained = []
+    for layer, kernel in kernels(network):
+        mask = tf.constant((kernel != 0).astype(np.float32))
+        # Keras takes a constraint on building only, and would store it with the layer.
+        layer.kernel._constraint = lambda weights, mask=mask: weights * mask
+        constrained.append(layer.kernel)
+    try:
+        yield
+    finally:
+        for variable in constrained:
+            variable._constraint = None
