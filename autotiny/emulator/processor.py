@@ -46,6 +46,9 @@ INSTRUCTION_LIMIT = 2_000_000_000
 """What one run may execute before it counts as a loop without end: many seconds on any target."""
 
 _PAGE = 0x1000
+_LARGEST_FLASH = 1 << 24
+"""Beyond it lie only memories that were enlarged to measure an overshoot."""
+
 _CORE_PERIPHERALS = (0xE0000000, 0x100000)
 """The private peripheral bus of a Cortex-M; registers there read back what was written."""
 
@@ -101,6 +104,10 @@ class Processor:
             uc = Uc(UC_ARCH_RISCV, UC_MODE_RISCV32)
         for begin, end, access in _pages(self.target):
             uc.mem_map(begin, end - begin, access)
+        for memory in self.target.memories:
+            if memory.kind == "flash" and memory.size_bytes <= _LARGEST_FLASH:
+                # as erased; zeros would be instructions that do nothing
+                uc.mem_write(memory.origin, b"\xff" * memory.size_bytes)
         uc.hook_add(UC_HOOK_MEM_INVALID, self._note_access)
         uc.hook_add(UC_HOOK_INTR, self._note_exception)
         handle = ctypes.c_size_t()

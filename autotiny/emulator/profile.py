@@ -342,7 +342,7 @@ def _functions(elf: ELFFile, core: str) -> list[_Function]:
             continue
         begin, data = section["sh_addr"], section.data()
         starts = sorted(at for at in names if begin <= at < begin + len(data))
-        for at, following in zip(starts, [*starts[1:], begin + len(data)], strict=True):
+        for at, following in zip(starts, [*starts, begin + len(data)][1:], strict=True):
             name, symbol = names[at]
             end = min(at + symbol.bytes, following) if symbol.bytes else following
             functions.append(_Function(name, at, data[at - begin : end - begin]))

@@ -1,5 +1,7 @@
 import json
+from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,11 @@ from tiny_model import PROGRAM, tiny_sources
 from autotiny.emulator import Firmware, link, measure_elf, profile, run
 from autotiny.errors import FirmwareFault, UserError
 from autotiny.target import Target, load_target
+
+
+@cache
+def tiny_firmware() -> Firmware:
+    return link(tiny_sources(), load_target("stm32l4r5"))
 
 
 def written(firmware: Firmware, folder: Path) -> Path:
@@ -144,3 +151,22 @@ def test_no_symbols_at_all(firmware: Firmware, m7: Target, tmp_path: Path) -> No
     stripped = replace(firmware, elf=firmware.elf.replace(b".symtab", b".nosyms"))
     with pytest.raises(UserError, match="unknown symbol 'autotiny_ready'"):
         measure_elf(written(stripped, tmp_path), m7)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_damaged_files_end_in_a_clear_error(seed: int, tmp_path: Path) -> None:
+    target = load_target("stm32l4r5")
+    damaged = bytearray(tiny_firmware().elf)
+    generator = np.random.default_rng(seed)
+    if seed % 2:
+        del damaged[int(generator.integers(len(damaged))) :]
+    for _ in range(4):
+        places = [300, len(damaged) // 2, len(damaged)]
+        if damaged:
+            damaged[int(generator.integers(min(generator.choice(places) + 1, len(damaged))))] ^= (
+                0x5A
+            )
+    path = tmp_path / "damaged.elf"
+    path.write_bytes(damaged)
+    with suppress(UserError, FirmwareFault):  # some damage does not matter
+        measure_elf(path, target, limit=1_000_000)
