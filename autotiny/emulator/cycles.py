@@ -149,6 +149,7 @@ class CycleCounter:
     @bucket.setter
     def bucket(self, number: int) -> None:
         _check_bucket(number)
+        memory.settle(self._state)
         self._state[memory.BUCKET] = number
 
     def switch_at(self, address: int, bucket: int) -> None:
@@ -170,8 +171,8 @@ class CycleCounter:
             region = memory.REGIONS + memory.REGION_FIELDS * number
             for field in (memory.R_BUSY, memory.R_AHEAD_READY):
                 state[region + field] = max(0, int(state[region + field]) - elapsed)
-        state[memory.CYCLES] = state[memory.INSTRUCTIONS] = 0
-        state[memory.STALLS : memory.STALLS + len(CAUSES)] = 0
+        for totals in (memory.TOTALS, memory.SETTLED):
+            state[totals : totals + memory.TOTALS_FIELDS] = 0
         state[memory.BUCKETS : memory.CACHES] = 0
         state[memory.EDGES + memory.E_COUNT : memory.TOTAL : memory.EDGE_FIELDS] = 0
         if cold:
@@ -186,6 +187,7 @@ class CycleCounter:
         if self._error is not None:
             raise self._error
         state = self._state
+        memory.settle(state)
         edges = state[memory.EDGES :].reshape(-1, memory.EDGE_FIELDS)
         ran = edges[edges[:, memory.E_COUNT] > 0]
         totals: dict[int, list[float]] = {}
@@ -383,9 +385,8 @@ def _call(typing_context: Any, pointer: Any, a: Any, b: Any, c: Any) -> Any:
     return signature, generate
 
 
-def _block_begins(uc: Any, address: int, size: int, data: Any) -> None:
+def _block_begins(uc: int, address: int, size: int, state: Any) -> None:
     """Runs at the start of every basic block."""
-    state = numba.carray(data, (memory.TOTAL,))
     at = np.int64(address)
     previous = state[memory.PREVIOUS]
     key = memory_key(previous, at, np.int64(size))
@@ -398,6 +399,7 @@ def _block_begins(uc: Any, address: int, size: int, data: Any) -> None:
     number = state[edge + memory.E_BLOCK]
     block = memory.BLOCKS + memory.BLOCK_FIELDS * number
     if state[block + memory.B_SWITCH] >= 0:
+        memory.settle(state)
         state[memory.BUCKET] = state[block + memory.B_SWITCH]
     branch = state[edge + memory.E_BRANCH]
     cycles = state[edge + memory.E_CYCLES]
@@ -421,22 +423,14 @@ def _block_begins(uc: Any, address: int, size: int, data: Any) -> None:
     state[memory.PREVIOUS] = number
     state[memory.CYCLES] += cycles
     state[memory.INSTRUCTIONS] += state[block + memory.B_INSTRUCTIONS]
-    bucket = memory.BUCKETS + memory.BUCKET_FIELDS * state[memory.BUCKET]
-    state[bucket] += cycles
-    state[bucket + 1] += state[block + memory.B_INSTRUCTIONS]
     state[memory.STALLS] += state[edge + memory.E_DEPENDENCY]
     state[memory.STALLS + 1] += state[edge + memory.E_ISSUE]
     state[memory.STALLS + 2] += branch
     state[memory.STALLS + 3] += waited
-    state[bucket + 2] += state[edge + memory.E_DEPENDENCY]
-    state[bucket + 3] += state[edge + memory.E_ISSUE]
-    state[bucket + 4] += branch
-    state[bucket + 5] += waited
 
 
-def _data_moves(uc: Any, kind: int, address: int, size: int, value: int, data: Any) -> None:
+def _data_moves(uc: int, kind: int, address: int, size: int, value: int, state: Any) -> None:
     """Runs at every access to a memory that can make the core wait."""
-    state = numba.carray(data, (memory.TOTAL,))
     block = memory.BLOCKS + memory.BLOCK_FIELDS * state[memory.PREVIOUS]
     if state[memory.PREVIOUS] >= 0 and state[block + memory.B_PREDICATED]:
         # To call a hook, Unicorn restores the IT state of the access and then forgets to clear
@@ -453,9 +447,6 @@ def _data_moves(uc: Any, kind: int, address: int, size: int, value: int, data: A
     if waited:
         state[memory.CYCLES] += waited
         state[memory.STALLS + 4] += waited
-        bucket = memory.BUCKETS + memory.BUCKET_FIELDS * state[memory.BUCKET]
-        state[bucket] += waited
-        state[bucket + 6] += waited
 
 
 _WRITE = 17

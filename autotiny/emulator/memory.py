@@ -37,26 +37,25 @@ def native(function: _Function) -> _Function:
 
 
 # --- header ------------------------------
-CYCLES = 0  # all cycles so far, in 1/SCALE
-INSTRUCTIONS = 1
-PREVIOUS = 2  # the block that ran before, −1 at the start
-BUCKET = 3
-CALLBACK = 4  # address of the Python function that adds an edge
-STALLS = 5  # five causes, in the order of cores.CAUSES
-MISPREDICT = 10  # price of a wrong prediction
-REGIONS_USED = 11
-ICACHE = 12  # place of the cache's section, 0 if there is none
-DCACHE = 13
-EPOCH = 14  # counts replacements among the lines that fetches use
-CLOCK = 15  # stamps for least recently used
-RANDOM = 16  # state of the replacement generator
-LAST_REGION = 17
-FETCH_AHEAD = 18  # cycles by which the core asks for code before it needs it
-STORE_COST = 19  # price of a store that misses, in 1/SCALE
-READ_REGISTER, WRITE_REGISTER = 20, 21  # addresses of Unicorn's functions
-SCRATCH, SCRATCH_AT = 22, 23  # a register's value on its way, and its address
-WHEN, STEP = 24, 25  # when the block's next data access comes, and how much later the one behind it
-BLOCK_CYCLES = 26  # pipeline cycles of the block that runs
+TOTALS = 0  # since the last reset: cycles in 1/SCALE, instructions, and cycles lost by cause
+TOTALS_FIELDS = 7
+CYCLES, INSTRUCTIONS = TOTALS, TOTALS + 1
+STALLS = TOTALS + 2  # five causes, in the order of cores.CAUSES
+SETTLED = 8  # the totals as they stood when they were last put into a bucket
+BUCKET = 16  # the bucket that is counted into
+PREVIOUS = 17  # the block that ran before, −1 at the start
+CALLBACK = 18  # address of the Python function that adds an edge
+MISPREDICT = 19  # price of a wrong prediction
+REGIONS_USED = 20
+ICACHE, DCACHE = 21, 22  # places of the caches' sections, 0 if there is none
+EPOCH = 23  # counts replacements among the lines that fetches use
+CLOCK = 24  # stamps for least recently used
+RANDOM = 25  # state of the replacement generator
+LAST_REGION = 26
+READ_REGISTER, WRITE_REGISTER = 27, 28  # addresses of Unicorn's functions
+SCRATCH, SCRATCH_AT = 29, 30  # a register's value on its way, and its address
+WHEN, STEP = 31, 32  # when the block's next data access comes, and how much later the one behind it
+BLOCK_CYCLES = 33  # pipeline cycles of the block that runs
 HEADER = 64
 
 # --- regions: memories that cost something ------------------------------
@@ -74,7 +73,7 @@ R_PATH = 17  # cycles that a cache's request is on its way
 R_MISS, R_NEXT_LINE = 14, 15  # of an accelerator, in 1/SCALE cycles
 
 BUCKETS = REGIONS + REGION_FIELDS * REGIONS_MOST
-BUCKET_FIELDS = 8  # cycles, instructions, five causes
+BUCKET_FIELDS = 8  # as the totals
 BUCKETS_MOST = 4096
 
 CACHES = BUCKETS + BUCKET_FIELDS * BUCKETS_MOST
@@ -225,6 +224,15 @@ def _caches(state: State) -> list[int]:
 
 
 @native
+def settle(state: State) -> None:
+    """Puts what was counted since the last time into the current bucket."""
+    bucket = BUCKETS + BUCKET_FIELDS * state[BUCKET]
+    for field in range(TOTALS_FIELDS):
+        state[bucket + field] += state[TOTALS + field] - state[SETTLED + field]
+        state[SETTLED + field] = state[TOTALS + field]
+
+
+@native
 def find(state: State, cache: int, line: int) -> bool:
     """Looks a line up and brings it in; tells whether it was there."""
     sets = state[cache + C_SETS]
@@ -324,8 +332,8 @@ def access(state: State, address: int, now: int, store: bool) -> int:
             return 0
         if find(state, cache, address >> state[cache + C_SHIFT]):
             return 0
-        if store:
-            return int(state[STORE_COST])
+        if store:  # the store buffer hides the line's coming
+            return 0
         return refill(state, region, now)
     if store:
         return 0
