@@ -27,7 +27,7 @@ from autotiny.engine.kernel import (
     c_type,
 )
 from autotiny.engine.memory import Buffer, Plan, plan
-from autotiny.engine.ops import EMITTERS
+from autotiny.engine.ops import EMITTERS, FUSING
 from autotiny.engine.schedules import plain_schedule
 from autotiny.engine.sources import Port, Sources
 from autotiny.errors import UserError
@@ -104,6 +104,8 @@ def _kernel(site: Site) -> Kernel:
 def _emitter(site: Site) -> Emit:
     key = (site.op.kind, site.arithmetic)
     if key in EMITTERS:
+        if site.fused and key not in FUSING:
+            site.refuse(f"its {site.arithmetic} kernel computes no fused {site.fused[0].kind}")
         return EMITTERS[key]
     if any(kind == site.op.kind for kind, _ in EMITTERS):
         return site.refuse(f"the engine has no {site.arithmetic} kernel for it")
@@ -169,7 +171,23 @@ def _lay_out(graph: Graph, kernels: Sequence[Kernel]) -> _Memory:
         if owner in position:
             tensors[tensor] = tensors[owner] + offset
     return _Memory(
-        tensors, {key: placed.offsets[i] for key, i in scratch.items()}, max(placed.bytes, 1)
+        tensors,
+        {key: placed.offsets[i] for key, i in scratch.items()},
+        max(placed.bytes, _end_of_reads(graph, kernels, tensors), 1),
+    )
+
+
+def _end_of_reads(graph: Graph, kernels: Sequence[Kernel], tensors: Mapping[int, int]) -> int:
+    """The end of the last byte that a kernel may read behind an input."""
+    return max(
+        (
+            tensors[operand.what] + graph.tensors[operand.what].bytes + kernel.reads_past
+            for kernel in kernels
+            if kernel.reads_past
+            for operand in kernel.operands
+            if isinstance(operand.what, int)
+        ),
+        default=0,
     )
 
 

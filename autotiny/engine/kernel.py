@@ -69,11 +69,13 @@ class Overlap:
     The written buffer may start at most `until` bytes after the input does (negative: at least so
     many bytes before it), as when it is written from its first byte on and the input is read in
     the same order; or at least `since` bytes after it, as when it is written from its last byte on.
-    Where neither holds the two are kept apart; None forbids that side.
+    Where neither holds the two are kept apart; None forbids that side. `same` allows the very same
+    address too, as when each output element replaces the input element it is computed from.
     """
 
     until: int | None = 0
     since: int | None = None
+    same: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +89,7 @@ class Kernel:
         overlaps: (operand read, operand written) → how the second may lie over the first.
         aliases: output tensor → (input tensor, byte offset): they are the same memory and the step
             does nothing; then `body` is empty.
+        reads_past: so many bytes behind an input may be read, whatever they hold.
     """
 
     headers: tuple[str, ...] = ()
@@ -94,6 +97,7 @@ class Kernel:
     operands: tuple[Operand, ...] = ()
     overlaps: Mapping[tuple[str, str], Overlap] = field(default_factory=dict)
     aliases: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    reads_past: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,8 +1,8 @@
 """Where every tensor and scratch buffer lies in the arena.
 
 Buffers that live at the same time must not overlap, unless a kernel allows its output to run over
-an input that dies with it. Every such rule between two buffers is one forbidden open interval for
-the difference of their offsets, so placing a buffer is choosing the lowest address outside a union
+an input that dies with it. Every such rule between two buffers is a forbidden open interval or two
+for the difference of their offsets, so placing a buffer is choosing the lowest address outside a union
 of intervals. The order of placing decides the result: a few good orders are tried, then random
 exchanges, until the arena is as small as the largest live set or the tries are used up.
 """
@@ -64,10 +64,13 @@ def plan(buffers: Sequence[Buffer], overlaps: Mapping[tuple[int, int], Overlap])
     return best
 
 
+Interval = tuple[int, int]
+
+
 def _forbidden(
     buffers: Sequence[Buffer], overlaps: Mapping[tuple[int, int], Overlap]
-) -> dict[tuple[int, int], tuple[int, int]]:
-    """(a, b) → open interval that offset(b) − offset(a) must avoid, for buffers alive together."""
+) -> dict[tuple[int, int], tuple[Interval, ...]]:
+    """(a, b) → open intervals that offset(b) − offset(a) must avoid, for buffers alive together."""
     result = {}
     for a, one in enumerate(buffers):
         for b, other in enumerate(buffers):
@@ -75,36 +78,41 @@ def _forbidden(
                 continue
             low, high = -other.bytes, one.bytes
             if overlap := overlaps.get((a, b)):
-                low = low if overlap.until is None else max(low, overlap.until)
-                high = high if overlap.since is None else min(high, overlap.since)
+                result[a, b] = _gaps(low, high, overlap)
             elif overlap := overlaps.get((b, a)):
-                low = low if overlap.since is None else max(low, -overlap.since)
-                high = high if overlap.until is None else min(high, -overlap.until)
-            if low < high:
-                result[a, b] = (low, high)
+                gaps = _gaps(-high, -low, overlap)
+                result[a, b] = tuple((-end, -start) for start, end in reversed(gaps))
+            else:
+                result[a, b] = ((low, high),)
     return result
+
+
+def _gaps(low: int, high: int, overlap: Overlap) -> tuple[Interval, ...]:
+    """What remains forbidden of the open interval (low, high)."""
+    low = low if overlap.until is None else max(low, overlap.until)
+    high = high if overlap.since is None else min(high, overlap.since)
+    halves = ((low, 0), (0, high)) if overlap.same and low < 0 < high else ((low, high),)
+    return tuple(half for half in halves if half[0] < half[1])
 
 
 def _place(
     buffers: Sequence[Buffer],
-    forbidden: Mapping[tuple[int, int], tuple[int, int]],
+    forbidden: Mapping[tuple[int, int], tuple[Interval, ...]],
     order: Sequence[int],
 ) -> Plan:
     """Give each buffer, in this order, the lowest address that the earlier ones leave."""
     offsets: dict[int, int] = {}
     for index in order:
         intervals = sorted(
-            (offsets[other] + low, offsets[other] + high)
-            for other in offsets
-            if (rule := forbidden.get((other, index))) is not None
-            for low, high in (rule,)
+            (at + low, at + high)
+            for other, at in offsets.items()
+            for low, high in forbidden.get((other, index), ())
         )
         offset = 0
         for low, high in intervals:
+            # Sorted by their starts, those that were passed before hold the buffer no more.
             if low < offset < high:
                 offset = -(-high // ALIGNMENT) * ALIGNMENT
-        # A later interval may start below the address that an earlier one led to: sorted by their
-        # starts, each is passed once, and those that start above it do not hold it.
         offsets[index] = offset
     end = max((offsets[i] + b.bytes for i, b in enumerate(buffers)), default=0)
     return Plan(tuple(offsets[i] for i in range(len(buffers))), end)

@@ -7,7 +7,7 @@ The proofs that no sum overflows stand here too: they need the real weights.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,9 @@ from autotiny.engine.ops.dense import tensor_multiplier
 
 Ints = NDArray[np.int64]
 Words = NDArray[np.uint32]
+
+LANE_LIMIT = 1 << 23
+"""256 times a smaller sum fits 32 bits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +83,7 @@ def layer(site: Site, weights: Ints) -> Layer:
     )
 
 
-def why_not_fast(made: Layer) -> str | None:
+def why_not_fast(made: Layer, *, dense: bool = False) -> str | None:
     """Why the fast kernels cannot compute a layer exactly; None if they can."""
     if (made.shift < 0).any():
         return "a channel is scaled by more than 1"
@@ -88,10 +91,10 @@ def why_not_fast(made: Layer) -> str | None:
         return "a channel is scaled by more than 1/2"
     if (made.weights < -127).any():
         return "a weight is −128"  # 256 · −128 − 1 leaves the int16 lane
-    # S − T is 256 times the sum of one channel.
-    if (made.reach >= 1 << 23).any():
+    # S − T is 256 times the sum of one channel; dense layers can cut it in parts.
+    if (made.reach >= LANE_LIMIT).any() and not (dense and dense_parts(made)):
         return "an accumulator may exceed 23 bits"
-    if (made.reach + np.abs(made.rounding) >= 1 << 31).any():
+    if (2 * made.reach + np.abs(made.rounding) >= 1 << 31).any():
         return "a scaled sum may exceed 32 bits"
     return None
 
@@ -109,18 +112,22 @@ def padded(made: Layer, multiple: int) -> Layer:
     def grown(array: Ints) -> Ints:
         return np.pad(array, ((0, missing), *((0, 0),) * (array.ndim - 1)))
 
-    return Layer(
-        grown(made.weights), grown(made.bias), grown(made.multiplier), grown(made.rounding),
-        grown(made.shift), made.low, made.high, made.swallows_negatives,
-    )  # fmt: skip
+    return replace(
+        made,
+        weights=grown(made.weights),
+        bias=grown(made.bias),
+        multiplier=grown(made.multiplier),
+        rounding=grown(made.rounding),
+        shift=grown(made.shift),
+    )
 
 
-def in_pairs(weights: Ints, unroll: int) -> Ints:
+def in_pairs(weights: Ints) -> Ints:
     """(outputs, pairs, 2): taps in the order of `at_spread`, (0, 2), (1, 3), …, zeros behind."""
     outputs, taps = weights.shape
     grown = np.pad(weights, ((0, 0), (0, -taps % 4)))
     pairs = grown.reshape(outputs, -1, 4)[:, :, [0, 2, 1, 3]].reshape(outputs, -1, 2)
-    return np.pad(pairs, ((0, 0), (0, -pairs.shape[1] % unroll), (0, 0)))
+    return pairs[:, :-1] if taps % 4 == 1 else pairs  # the last pair would be all zeros
 
 
 def lanes(high: Ints, low: Ints) -> Words:
@@ -129,26 +136,69 @@ def lanes(high: Ints, low: Ints) -> Words:
     return (lane[..., 0] | lane[..., 1] << 16).astype(np.uint32)
 
 
-def gemm_stream(made: Layer, unroll: int, columns: int) -> Words:
-    """The stream of `at_gemm_2x4` (4 columns), `at_gemm_4x2_max` (2) or `at_dense_1x8` (8).
+def starts_of(made: Layer, channels: slice) -> list[Any]:
+    """S and T before the first tap, of each pair of channels."""
+    high, low = made.bias[channels][0::2], made.bias[channels][1::2]
+    return list(np.stack((256 * high + low, low), axis=1).reshape(-1))
+
+
+def gemm_stream(made: Layer, columns: int) -> Words:
+    """The stream of `at_gemm_2x4` (4 columns) or `at_gemm_4x2_max` (2).
 
     For every `columns` channels: start values of S and T, two a pair of channels; the weights,
     (pairs, columns / 2) words; (multiplier, rounding, shift) a channel.
     """
     made = padded(made, columns)
-    pairs = in_pairs(made.weights, unroll)
+    pairs = in_pairs(made.weights)
     stream: list[Any] = []
     for first in range(0, len(made.bias), columns):
         channels = slice(first, first + columns)
-        high, low = made.bias[channels][0::2], made.bias[channels][1::2]
-        stream.extend(np.stack((256 * high + low, low), axis=1).reshape(-1))
+        stream.extend(starts_of(made, channels))
         words = lanes(pairs[channels][0::2], pairs[channels][1::2])  # (columns / 2, pairs)
         stream.extend(words.T.reshape(-1))
         stream.extend(constants(made, channels))
     return (np.array(stream, np.int64) & 0xFFFFFFFF).astype(np.uint32)
 
 
-def best_unroll(taps: int) -> int:
-    """The unrolling, of 4, 5 or 7 pairs, that pads a patch least; the smallest of equals."""
-    pairs = -(-taps // 4) * 2
-    return min((4, 5, 7), key=lambda unroll: (-(-pairs // unroll) * unroll, unroll))
+def dense_parts(made: Layer) -> int:
+    """Into how many equal parts of whole words the inputs are cut, so that every part's sums times
+    256 fit 32 bits; 0 if none do.
+    """
+    depth = made.weights.shape[1]
+    for parts in range(1, depth // 4 + 1):
+        if depth % (4 * parts) == 0:
+            sums = np.abs(made.weights.reshape(len(made.weights), parts, -1)).sum(axis=2)
+            if (128 * sums + np.abs(made.bias)[:, None] < LANE_LIMIT).all():
+                return parts
+    return 0
+
+
+def dense_stream(made: Layer) -> Words:
+    """The stream of `at_dense_gemm`: blocks of 8 outputs, the rest by 2.
+
+    For every block S and T at the start, two a pair; for every part of the inputs (pairs, outputs / 2) words of
+    weights; (multiplier, rounding, shift) of each output.
+    """
+    made = padded(made, 2)
+    pairs = in_pairs(made.weights)
+    blocks = len(made.bias) // 8 * 8
+    starts = [(first, 8) for first in range(0, blocks, 8)]
+    starts += [(first, 2) for first in range(blocks, len(made.bias), 2)]
+    stream: list[Any] = []
+    for first, outputs in starts:
+        channels = slice(first, first + outputs)
+        stream.extend(starts_of(made, channels))
+        stream.extend(lanes(pairs[channels][0::2], pairs[channels][1::2]).T.reshape(-1))
+        stream.extend(constants(made, channels))
+    return (np.array(stream, np.int64) & 0xFFFFFFFF).astype(np.uint32)
+
+
+def depthwise_stream(made: Layer, *, turned: bool) -> Words:
+    """The stream of `at_depthwise_3x3_s8`, ten words a channel; turned: lines are columns."""
+    filters = 2 * made.weights.reshape(-1, 3, 3)
+    lines = filters.transpose(0, 2, 1) if turned else filters
+    pairs = np.stack((lines[:, :, 0:2], lines[:, :, 1:3]), axis=2) & 0xFFFF
+    words = (pairs[..., 0] | pairs[..., 1] << 16).reshape(-1, 6)
+    ends = np.stack((made.multiplier, made.rounding, made.shift), axis=1)
+    stream = np.concatenate((2 * made.bias[:, None], words, ends), axis=1)
+    return (stream.reshape(-1) & 0xFFFFFFFF).astype(np.uint32)

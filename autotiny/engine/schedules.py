@@ -62,7 +62,8 @@ def _pools(graph: Graph, producer: Step, step: Step) -> bool:
     if (conv.kind, pool.kind, len(step.ops)) != ("CONV_2D", "MAX_POOL_2D", 1):
         return False
     x, w, y = (graph.tensors[index] for index in (*conv.inputs[:2], conv.outputs[0]))
-    if not x.dtype == w.dtype == y.dtype or x.dtype not in ("int8", "float32"):
+    # weights that are computed from others are stored smaller (float16): their kernel pools nothing
+    if w.data is None or not x.dtype == w.dtype == y.dtype or x.dtype not in ("int8", "float32"):
         return False
     if readers(graph, conv.outputs[0]) != 1 or conv.outputs[0] in graph.outputs:
         return False
@@ -109,7 +110,13 @@ def with_blocks(graph: Graph, schedule: Schedule) -> Schedule:
 
 def _blocked(graph: Graph, step: Step) -> Step:
     site = Site(graph, step)
-    if site.op.kind == "CONV_2D" and site.arithmetic == "int8" and gemm.why_not(site) is None:
+    if site.arithmetic != "int8" or site.output.dtype != "int8":
+        return step
+    if site.op.kind == "CONV_2D" and gemm.why_not(site) is None:
         rows, columns = (4, 2) if site.fused else (2, 4)
         return replace(step, method="im2col", rows=rows, columns=columns)
+    if site.op.kind == "DEPTHWISE_CONV_2D" and gemm.why_not_depthwise(site) is None:
+        return replace(step, rows=2)
+    if site.op.kind == "FULLY_CONNECTED" and gemm.why_not_dense(site) is None:
+        return replace(step, columns=8)
     return step

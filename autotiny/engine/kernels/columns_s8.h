@@ -52,19 +52,19 @@ AT_INLINE const int8_t *at_row(const int8_t *ring, const int8_t *x, int32_t row,
 }
 
 // The patch under output (r, c) as a column; its pairs stand every `apart` words. Kernel rows whose
-// bytes fill no whole words are first joined in `joined`.
+// bytes fill no whole words are first joined in `joined`; up to 3 bytes behind a row are read then.
 AT_INLINE void at_column(uint32_t *to, int8_t *joined, const int8_t *ring, const int8_t *x,
                          int32_t r, int32_t c, int32_t apart, at_rows g) {
   const int32_t run = g.s.k_w * g.s.in_c, left = c * g.s.stride_w * g.s.in_c;
   const int32_t top = r * g.s.stride_h - g.s.pad_top;
-  if (run % 4 == 0) {
-    for (int32_t i = 0; i < g.s.k_h; i++)
-      to = at_spread(to, at_row(ring, x, top + i, g) + left, run, apart);
-  } else {
-    for (int32_t i = 0; i < g.s.k_h; i++)
-      at_move(joined + i * run, at_row(ring, x, top + i, g) + left, run);
-    at_spread(to, joined, (g.s.k_h * run + 3) / 4 * 4, apart);
+  for (int32_t i = 0; i < g.s.k_h; i++) {
+    const int8_t *from = at_row(ring, x, top + i, g) + left;
+    if (run % 4 == 0)
+      to = at_spread(to, from, run, apart);
+    else  // what is too much at the end of a row, the next row overwrites
+      for (int32_t k = 0; k < run; k += 4) at_put_word(joined + i * run + k, at_word(from + k));
   }
+  if (run % 4 != 0) at_spread(to, joined, (g.s.k_h * run + 3) / 4 * 4, apart);
 }
 
 #endif

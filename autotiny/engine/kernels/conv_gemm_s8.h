@@ -9,7 +9,7 @@
 // the ring, columns of 2 · pairs words, and `joined` bytes for one patch.
 AT_INLINE void at_conv_gemm_s8(const int8_t *x, const uint32_t *w, int8_t *y, int8_t *ring,
                                uint32_t *columns, int8_t *joined, at_rows g, int32_t pairs,
-                               int32_t unroll, at_finish f) {
+                               at_finish f) {
   int32_t next = -g.s.pad_top;
   if (g.slots) at_fill(ring, g.zero, (uint32_t)(g.slots * g.pitch));
   for (int32_t r = 0; r < g.s.out_h; r++) {
@@ -19,7 +19,7 @@ AT_INLINE void at_conv_gemm_s8(const int8_t *x, const uint32_t *w, int8_t *y, in
       const int32_t more = c + 1 < g.s.out_w;  // whether the block's second pixel exists
       for (int32_t p = 0; p < 2; p++)
         at_column(columns + p, joined, ring, x, r, c + (p & more), 2, g);
-      at_gemm_2x4(columns, w, y, more ? y + g.s.out_c : y, pairs, unroll, g.s.out_c, f);
+      at_gemm_2x4(columns, w, y, more ? y + g.s.out_c : y, pairs, g.s.out_c, f);
       y += more ? 2 * g.s.out_c : g.s.out_c;
     }
   }
@@ -29,7 +29,7 @@ AT_INLINE void at_conv_gemm_s8(const int8_t *x, const uint32_t *w, int8_t *y, in
 // stream as at_gemm_4x2_max reads it; columns has 4 · pairs words.
 AT_INLINE void at_conv_gemm_max_pool_s8(const int8_t *x, const uint32_t *w, int8_t *y,
                                         int8_t *ring, uint32_t *columns, int8_t *joined,
-                                        at_rows g, int32_t pairs, int32_t unroll, at_finish f) {
+                                        at_rows g, int32_t pairs, at_finish f) {
   int32_t next = -g.s.pad_top;
   if (g.slots) at_fill(ring, g.zero, (uint32_t)(g.slots * g.pitch));
   for (int32_t r = 0; r + 1 < g.s.out_h; r += 2) {
@@ -38,7 +38,7 @@ AT_INLINE void at_conv_gemm_max_pool_s8(const int8_t *x, const uint32_t *w, int8
     for (int32_t c = 0; c + 1 < g.s.out_w; c += 2) {
       for (int32_t p = 0; p < 4; p++)
         at_column(columns + p, joined, ring, x, r + p / 2, c + p % 2, 4, g);
-      at_gemm_4x2_max(columns, w, y, pairs, unroll, g.s.out_c, f);
+      at_gemm_4x2_max(columns, w, y, pairs, g.s.out_c, f);
       y += g.s.out_c;
     }
   }
@@ -59,7 +59,7 @@ AT_INLINE void at_pointwise(const int8_t *x, const uint32_t *w, int8_t *y, uint3
       to[2] = at_odd_bytes(bytes0);
       to[3] = at_odd_bytes(bytes1);
     }
-    at_gemm_2x4(columns, w, y, y1, pairs, 4, out_c, f);
+    at_gemm_2x4(columns, w, y, y1, pairs, out_c, f);
     x = x1 + in_c;
     y = y1 + out_c;
   }

@@ -13,22 +13,17 @@
 
 #if AT_DSP
 // The loops below take all fourteen registers: the sums lie in r4 to r11 (r7 may be a frame pointer,
-// so it is saved by hand), the address where the weights end waits on the stack.
-#define AT_LOOP(count, start, body)                                                            \
-  register const uint32_t *xp __asm__("r0") = x;                                               \
-  register const uint32_t *wp __asm__("r1") = w;                                               \
-  register int32_t *to __asm__("r2") = sums;                                                   \
-  register const uint32_t *end __asm__("r3") = stop;                                           \
-  __asm__ volatile("push {r2, r3, r7}\n" start "1:\n.rept " count "\n" body ".endr\n"          \
-                   "ldr r2, [sp, #4]\ncmp r1, r2\nbne 1b\n"                                    \
-                   "ldr r2, [sp]\nstmia r2, {r4-r11}\npop {r2, r3, r7}\n"                      \
-                   : "+r"(xp), "+r"(wp), "+r"(to), "+r"(end)                                   \
-                   :                                                                           \
-                   : "r4", "r5", "r6", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory"); \
-  return wp
+// so it is saved by hand); what else they need waits on the stack. Pairs of taps come four at a time,
+// then one at a time: r1 runs over the weights up to the addresses in stack words 1 and 2.
+#define AT_PAIRS(pair)                                                              \
+  "ldr r2, [sp, #4]\ncmp r1, r2\nbeq 2f\n"                                          \
+  "1:\n" pair pair pair pair "ldr r2, [sp, #4]\ncmp r1, r2\nbne 1b\n"               \
+  "2:\nldr r2, [sp, #8]\ncmp r1, r2\nbeq 4f\n"                                      \
+  "3:\n" pair "ldr r2, [sp, #8]\ncmp r1, r2\nbne 3b\n"                              \
+  "4:\n"
 
-#define AT_START_2X4                   \
-  "ldmia r1!, {r4, r6, r8, r10}\n"     \
+#define AT_START_2X4               \
+  "ldmia r1!, {r4, r6, r8, r10}\n" \
   "mov r5, r4\nmov r7, r6\nmov r9, r8\nmov r11, r10\n"
 #define AT_PAIR_2X4           \
   "ldrd r2, r3, [r0], #8\n"   \
@@ -44,9 +39,9 @@
   "smlad r10, r2, lr, r10\n"  \
   "smlad r11, r3, lr, r11\n"
 
-#define AT_START_4X2                              \
-  "ldmia r1!, {r4, r8}\n"                         \
-  "mov r5, r4\nmov r6, r4\nmov r7, r4\n"          \
+#define AT_START_4X2                             \
+  "ldmia r1!, {r4, r8}\n"                        \
+  "mov r5, r4\nmov r6, r4\nmov r7, r4\n"         \
   "mov r9, r8\nmov r10, r8\nmov r11, r8\n"
 #define AT_PAIR_4X2           \
   "ldr r12, [r1], #4\n"       \
@@ -61,25 +56,31 @@
   "smlad r7, r3, r12, r7\n"   \
   "smlad r10, r2, lr, r10\n"  \
   "smlad r11, r3, lr, r11\n"
+
+// Sums of one block into memory.
+#define AT_SUMS(start, pair)                                                                   \
+  register const uint32_t *xp __asm__("r0") = x;                                               \
+  register const uint32_t *wp __asm__("r1") = w;                                               \
+  register int32_t *to __asm__("r2") = sums;                                                   \
+  register const uint32_t *fours __asm__("r3") = fours_end;                                    \
+  register const uint32_t *end __asm__("r4") = ones_end;                                       \
+  __asm__ volatile("push {r2, r3, r4, r7}\n" start AT_PAIRS(pair)                              \
+                   "ldr r2, [sp]\nstmia r2, {r4-r11}\npop {r2, r3, r4, r7}\n"                  \
+                   : "+r"(xp), "+r"(wp), "+r"(to), "+r"(fours), "+r"(end)                      \
+                   :                                                                           \
+                   : "r5", "r6", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory");       \
+  return wp
 #endif
 
 // Two pixels by four channels. x is (pairs, 2 pixels) words; w is the start values of S and T for
 // each pair of channels, then (pairs, 2) words. Leaves S, S, T, T of the first pair of channels, a
-// value a pixel, then of the second; returns the end of the weights. pairs is a multiple of unroll,
-// which is 4, 5 or 7.
+// value a pixel, then of the second; returns the end of the weights.
 AT_INLINE const uint32_t *at_multiply_2x4(const uint32_t *x, const uint32_t *w, int32_t pairs,
-                                          int32_t unroll, int32_t *sums) {
+                                          int32_t *sums) {
 #if AT_DSP
-  const uint32_t *stop = w + 4 + 2 * pairs;
-  if (unroll == 4) {
-    AT_LOOP("4", AT_START_2X4, AT_PAIR_2X4);
-  }
-  if (unroll == 5) {
-    AT_LOOP("5", AT_START_2X4, AT_PAIR_2X4);
-  }
-  AT_LOOP("7", AT_START_2X4, AT_PAIR_2X4);
+  const uint32_t *fours_end = w + 4 + 2 * (pairs & ~3), *ones_end = w + 4 + 2 * pairs;
+  AT_SUMS(AT_START_2X4, AT_PAIR_2X4);
 #else
-  (void)unroll;
   for (int i = 0; i < 8; i++) sums[i] = (int32_t)w[i / 2];
   for (w += 4; pairs > 0; pairs--, x += 2, w += 2) {
     for (int i = 0; i < 8; i++) {
@@ -94,18 +95,11 @@ AT_INLINE const uint32_t *at_multiply_2x4(const uint32_t *x, const uint32_t *w, 
 // Four pixels by two channels. x is (pairs, 4 pixels) words; w is the start values of S and T, then
 // (pairs) words. Leaves S of each pixel, then T.
 AT_INLINE const uint32_t *at_multiply_4x2(const uint32_t *x, const uint32_t *w, int32_t pairs,
-                                          int32_t unroll, int32_t *sums) {
+                                          int32_t *sums) {
 #if AT_DSP
-  const uint32_t *stop = w + 2 + pairs;
-  if (unroll == 4) {
-    AT_LOOP("4", AT_START_4X2, AT_PAIR_4X2);
-  }
-  if (unroll == 5) {
-    AT_LOOP("5", AT_START_4X2, AT_PAIR_4X2);
-  }
-  AT_LOOP("7", AT_START_4X2, AT_PAIR_4X2);
+  const uint32_t *fours_end = w + 2 + (pairs & ~3), *ones_end = w + 2 + pairs;
+  AT_SUMS(AT_START_4X2, AT_PAIR_4X2);
 #else
-  (void)unroll;
   for (int i = 0; i < 8; i++) sums[i] = (int32_t)w[i / 4];
   for (w += 2; pairs > 0; pairs--, x += 4, w++)
     for (int i = 0; i < 8; i++)
@@ -114,35 +108,106 @@ AT_INLINE const uint32_t *at_multiply_4x2(const uint32_t *x, const uint32_t *w, 
 #endif
 }
 
+#if AT_DSP
+// at_gemm_2x4 for whole blocks of four channels, the outputs finished in registers.
+typedef struct {
+  const uint32_t *x, *fours_end, *ones_end;
+  int8_t *y0, *y1;
+  int32_t fours_bytes, ones_bytes;
+  const uint32_t *stream_end;
+} at_gemm_frame;
+
+// Doubled accumulators from S and T: (S - T) / 128 and 2 · T.
+#define AT_DOUBLED(s0, s1, t0, t1)                                 \
+  "sub " s0 ", " s0 ", " t0 "\nsub " s1 ", " s1 ", " t1 "\n"       \
+  "asr " s0 ", " s0 ", #7\nasr " s1 ", " s1 ", #7\n"               \
+  "lsl " t0 ", " t0 ", #1\nlsl " t1 ", " t1 ", #1\n"
+#define AT_FINISH_RELU(a, b)                                       \
+  "ldmia r1!, {r2, r3, r12}\n"                                     \
+  "smmlar " a ", " a ", r2, r3\nsmmlar " b ", " b ", r2, r3\n"     \
+  "asr " a ", " a ", r12\nasr " b ", " b ", r12\n"                 \
+  "ssat " a ", #8, " a "\nssat " b ", #8, " b "\n"
+#define AT_FINISH_SIGNED(a, b)                                     \
+  "ldmia r1!, {r2, r3, r12}\n"                                     \
+  "smmulr " a ", " a ", r2\nsmmulr " b ", " b ", r2\n"             \
+  "add " a ", " a ", " a ", asr #31\nadd " b ", " b ", " b ", asr #31\n" \
+  "add " a ", " a ", r3\nadd " b ", " b ", r3\n"                   \
+  "asr " a ", " a ", r12\nasr " b ", " b ", r12\n"                 \
+  "ssat " a ", #8, " a "\nssat " b ", #8, " b "\n"
+#define AT_BLOCKS(finish)                                                                      \
+  __asm__ volatile(                                                                            \
+      "push {r7}\nldmia r0, {r4-r11}\nstmdb sp!, {r4-r11}\n"                                   \
+      "0:\n" AT_START_2X4                                                                      \
+      "ldrd r2, r3, [sp, #20]\nadd r2, r1, r2\nadd r3, r2, r3\nstrd r2, r3, [sp, #4]\n"        \
+      "ldr r0, [sp]\n" AT_PAIRS(AT_PAIR_2X4)                                                   \
+      AT_DOUBLED("r4", "r5", "r6", "r7") AT_DOUBLED("r8", "r9", "r10", "r11")                  \
+      finish("r4", "r5") finish("r6", "r7") finish("r8", "r9") finish("r10", "r11")            \
+      "ldrd r2, r3, [sp, #12]\n"                                                               \
+      "strb r5, [r3]\nstrb r7, [r3, #1]\nstrb r9, [r3, #2]\nstrb r11, [r3, #3]\n"              \
+      "strb r4, [r2]\nstrb r6, [r2, #1]\nstrb r8, [r2, #2]\nstrb r10, [r2, #3]\n"              \
+      "adds r2, #4\nadds r3, #4\nstrd r2, r3, [sp, #12]\n"                                     \
+      "ldr r2, [sp, #28]\ncmp r1, r2\nbne 0b\n"                                                \
+      "add sp, sp, #32\npop {r7}\n"                                                            \
+      : "+r"(frame), "+r"(wp)                                                                  \
+      :                                                                                        \
+      : "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory")
+AT_INLINE void at_gemm_blocks(const uint32_t *x, const uint32_t *w, int8_t *y0, int8_t *y1,
+                              int32_t pairs, int32_t channels, at_finish f) {
+  at_gemm_frame made;
+  made.x = x;
+  made.y0 = y0;
+  made.y1 = y1;
+  made.fours_bytes = (pairs & ~3) * 8;
+  made.ones_bytes = (pairs & 3) * 8;
+  made.stream_end = w + channels / 4 * (16 + 2 * pairs);
+  register at_gemm_frame *frame __asm__("r0") = &made;
+  register const uint32_t *wp __asm__("r1") = w;
+  if (f.kind == AT_RELU)
+    AT_BLOCKS(AT_FINISH_RELU);
+  else
+    AT_BLOCKS(AT_FINISH_SIGNED);
+}
+#undef AT_BLOCKS
+#undef AT_FINISH_SIGNED
+#undef AT_FINISH_RELU
+#undef AT_DOUBLED
+#undef AT_SUMS
+#undef AT_PAIR_4X2
+#undef AT_START_4X2
+#undef AT_PAIR_2X4
+#undef AT_START_2X4
+#undef AT_PAIRS
+#endif
+
 // All channels of two pixels. The stream w is read from front to back; it holds, for every four
 // channels, the start values of S and T for both pairs (the biases), the words of weights, and
 // (multiplier, rounding, shift) of each channel. y0 and y1 are where the pixels' channels go; they
 // may be equal (one pixel only): y0 is written last.
+// Unless bounds are to be clamped to, channels is a multiple of 4.
 AT_INLINE void at_gemm_2x4(const uint32_t *x, const uint32_t *w, int8_t *y0, int8_t *y1,
-                           int32_t pairs, int32_t unroll, int32_t channels, at_finish f) {
-  for (; channels > 0; channels -= 4) {
-    int8_t spare[8];
-    int8_t *to0 = channels < 4 ? spare : y0, *to1 = channels < 4 ? spare + 4 : y1;
-    int32_t b[8];
-    w = at_multiply_2x4(x, w, pairs, unroll, b);
-    // Doubled accumulators: the multipliers have 31 fraction bits, a high word counts 32.
-    to1[0] = at_finished(at_sub(b[1], b[3]) >> 7, w, f);
-    to0[0] = at_finished(at_sub(b[0], b[2]) >> 7, w, f);
-    to1[1] = at_finished(b[3] * 2, w + 3, f);
-    to0[1] = at_finished(b[2] * 2, w + 3, f);
-    to1[2] = at_finished(at_sub(b[5], b[7]) >> 7, w + 6, f);
-    to0[2] = at_finished(at_sub(b[4], b[6]) >> 7, w + 6, f);
-    to1[3] = at_finished(b[7] * 2, w + 9, f);
-    to0[3] = at_finished(b[6] * 2, w + 9, f);
-    w += 12;
-    if (channels < 4) {
-      for (int32_t c = 0; c < channels; c++) {
-        y1[c] = spare[4 + c];
-        y0[c] = spare[c];
-      }
+                           int32_t pairs, int32_t channels, at_finish f) {
+#if AT_DSP
+  if (f.kind != AT_CLAMP) {
+    at_gemm_blocks(x, w, y0, y1, pairs, channels, f);
+    return;
+  }
+#endif
+  for (; channels > 0; channels -= 4, y0 += 4, y1 += 4) {
+    int32_t sums[8];
+    int8_t y[2][4];
+    w = at_multiply_2x4(x, w, pairs, sums);
+    AT_ROLLED
+    for (int i = 0; i < 4; i++, w += 3) {
+      // Doubled accumulators: the multipliers have 31 fraction bits, a high word counts 32.
+      const int32_t *s = sums + i / 2 * 4, odd = i % 2;
+      y[0][i] = at_finished(odd ? s[2] * 2 : at_sub(s[0], s[2]) >> 7, w, f);
+      y[1][i] = at_finished(odd ? s[3] * 2 : at_sub(s[1], s[3]) >> 7, w, f);
     }
-    y0 += 4;
-    y1 += 4;
+    const int32_t count = at_min(channels, 4);
+    AT_ROLLED
+    for (int i = 0; i < count; i++) y1[i] = y[1][i];
+    AT_ROLLED
+    for (int i = 0; i < count; i++) y0[i] = y[0][i];
   }
 }
 
@@ -153,10 +218,10 @@ AT_INLINE int32_t at_max4(int32_t a, int32_t b, int32_t c, int32_t d) {
 // All channels of the maximum of four pixels: rescaling is monotone, so the maximum is taken of the
 // accumulators. The stream is as above, two channels at a time; channels is even.
 AT_INLINE void at_gemm_4x2_max(const uint32_t *x, const uint32_t *w, int8_t *y, int32_t pairs,
-                               int32_t unroll, int32_t channels, at_finish f) {
+                               int32_t channels, at_finish f) {
   for (; channels > 0; channels -= 2) {
     int32_t b[8];
-    w = at_multiply_4x2(x, w, pairs, unroll, b);
+    w = at_multiply_4x2(x, w, pairs, b);
     const int32_t a = at_max4(at_sub(b[0], b[4]), at_sub(b[1], b[5]), at_sub(b[2], b[6]),
                               at_sub(b[3], b[7]));
     y[0] = at_finished(a >> 7, w, f);

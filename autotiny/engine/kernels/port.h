@@ -19,7 +19,18 @@
 #define at_tanh __builtin_tanhf
 #define at_sqrt __builtin_sqrtf
 #define at_round __builtin_roundf
+#if defined(__clang__)
+#define AT_PRAGMA(text) _Pragma(#text)
+#define AT_ROLLED AT_PRAGMA(clang loop unroll(disable))
+#define AT_UNROLL(n) AT_PRAGMA(clang loop unroll_count(n))
 #else
+#define AT_PRAGMA(text) _Pragma(#text)
+#define AT_ROLLED AT_PRAGMA(GCC unroll 1)
+#define AT_UNROLL(n) AT_PRAGMA(GCC unroll n)
+#endif
+#else
+#define AT_ROLLED
+#define AT_UNROLL(n)
 #include <math.h>
 #include <string.h>
 #define AT_INLINE static inline

@@ -6,6 +6,8 @@ import numpy as np
 
 from autotiny.engine import packing
 from autotiny.engine.kernel import Kernel, Operand, Overlap, Site, initializer, scratch, table
+from autotiny.engine.ops.convolution import bounds_int8
+from autotiny.engine.ops.dense import dense_shape
 from autotiny.engine.ops.shape import window, window_struct
 from autotiny.engine.packing import Layer
 
@@ -36,9 +38,17 @@ def _pools_2x2(site: Site) -> bool:
     return op.kind == "MAX_POOL_2D" and all(op.options[name] == 2 for name in names)
 
 
-def finish(made: Layer) -> str:
+def finish(made: Layer, channels: int = 1) -> str:
+    """What follows the accumulators: "relu", "signed" or "clamp".
+
+    The first two are for whole blocks of that many channels; "clamp" is the general case.
+    """
+    return made.finish if len(made.bias) % channels == 0 else "clamp"
+
+
+def finish_struct(made: Layer, channels: int = 1) -> str:
     """The C value of an `at_finish`."""
-    return f"(at_finish){{AT_{made.finish.upper()}, {made.low}, {made.high}}}"
+    return f"(at_finish){{AT_{finish(made, channels).upper()}, {made.low}, {made.high}}}"
 
 
 def conv(site: Site) -> Kernel:
@@ -50,21 +60,21 @@ def conv(site: Site) -> Kernel:
     pointwise = k_h == k_w == shape["stride_h"] == shape["stride_w"] == 1
     if pointwise and shape["in_c"] % 4 == 0 and not site.fused:
         return _pointwise(site, shape)
+    if shape["in_c"] == 1 and why_no_planes(shape) is None:
+        return _plane(site, shape)
     return _patches(site, shape)
 
 
 def _pointwise(site: Site, shape: dict[str, int]) -> Kernel:
     made = matrix(site)
     pixels, in_c, out_c = shape["out_h"] * shape["out_w"], shape["in_c"], shape["out_c"]
-    pairs = packing.in_pairs(made.weights, 4).shape[1]
-    bounds = f", {made.low}, {made.high}" if made.finish == "clamp" else ""
-    body = (
-        f"at_pointwise_{made.finish}_s8(x, w, y, columns, {pixels}, {in_c}, {out_c}, {pairs}"
-        f"{bounds});"
-    )
+    pairs = packing.in_pairs(made.weights).shape[1]
+    kind = finish(made, 4)
+    bounds = f", {made.low}, {made.high}" if kind == "clamp" else ""
+    body = f"at_pointwise_{kind}_s8(x, w, y, columns, {pixels}, {in_c}, {out_c}, {pairs}{bounds});"
     operands = (
         site.reads("x"),
-        _stream(site, made, unroll=4, columns=4),
+        _stream(site, made, columns=4),
         site.writes(),
         scratch("columns", 8 * pairs, "uint32_t"),
     )
@@ -74,24 +84,24 @@ def _pointwise(site: Site, shape: dict[str, int]) -> Kernel:
     return Kernel(("conv_gemm_s8.h",), body, operands, {("x", "y"): Overlap(until)})
 
 
-def _stream(site: Site, made: Layer, *, unroll: int, columns: int) -> Operand:
-    return table("w", packing.gemm_stream(made, unroll, columns), site.step.weights_in)
+def _stream(site: Site, made: Layer, *, columns: int) -> Operand:
+    return table("w", packing.gemm_stream(made, columns), site.step.weights_in)
 
 
 def _patches(site: Site, shape: dict[str, int]) -> Kernel:
     made = matrix(site)
     pooled = bool(site.fused)
-    unroll = packing.best_unroll(made.weights.shape[1])
-    pairs = packing.in_pairs(made.weights, unroll).shape[1]
+    pairs = packing.in_pairs(made.weights).shape[1]
     rows, ring_bytes = row_ring(site, shape, rows_at_once=2 if pooled else 1)
-    patch = shape["k_h"] * shape["k_w"] * shape["in_c"]
-    joined = 0 if shape["k_w"] * shape["in_c"] % 4 == 0 else -(-patch // 4) * 4
+    run = shape["k_w"] * shape["in_c"]
+    joined = 0 if run % 4 == 0 else (shape["k_h"] - 1) * run + -(-run // 4) * 4
+    spread = -(-shape["k_h"] * run // 4) * 2  # pairs that a column is written to
     pixels, columns = (4, 2) if pooled else (2, 4)
     operands = [
         site.reads("x"),
-        _stream(site, made, unroll=unroll, columns=columns),
+        _stream(site, made, columns=columns),
         site.writes(),
-        scratch("columns", 4 * pixels * pairs, "uint32_t"),
+        scratch("columns", 4 * pixels * max(pairs, spread), "uint32_t"),
     ]
     operands += [scratch("ring", ring_bytes, "int8_t")] if ring_bytes else []
     operands += [scratch("joined", joined, "int8_t")] if joined else []
@@ -99,10 +109,16 @@ def _patches(site: Site, shape: dict[str, int]) -> Kernel:
         f"at_conv_gemm{'_max_pool' if pooled else ''}_s8(\n"
         f"    x, w, y, {'ring' if ring_bytes else '0'}, columns, {'joined' if joined else '0'},\n"
         f"    {rows},\n"
-        f"    {pairs}, {unroll}, {finish(made)});"
+        f"    {pairs}, {finish_struct(made, columns)});"
     )
     until = overlap_until(site, shape, ring=bool(ring_bytes), rows_at_once=2 if pooled else 1)
-    return Kernel(("conv_gemm_s8.h",), body, tuple(operands), {("x", "y"): Overlap(until)})
+    return Kernel(
+        ("conv_gemm_s8.h",),
+        body,
+        tuple(operands),
+        {("x", "y"): Overlap(until)},
+        reads_past=0 if ring_bytes else -run % 4,
+    )
 
 
 def row_ring(site: Site, shape: dict[str, int], rows_at_once: int) -> tuple[str, int]:
@@ -115,7 +131,7 @@ def row_ring(site: Site, shape: dict[str, int], rows_at_once: int) -> tuple[str,
     quantization = site.input(0).quantization
     zero = quantization.zero_point if quantization else 0
     fields = initializer(s=window_struct(shape), slots=slots, pitch=pitch, zero=zero)
-    return f"(at_rows){fields}", slots * pitch
+    return f"(at_rows){fields}", slots * pitch + 4 if padded else 0
 
 
 def _span(shape: dict[str, int], side: str) -> int:
@@ -147,3 +163,146 @@ def overlap_until(site: Site, shape: dict[str, int], *, ring: bool, rows_at_once
             left = c * rows_at_once * shape["stride_w"] * shape["in_c"]
             rooms.append(top * row_bytes + left - (r * out_columns + c) * channels)
     return min(rooms)
+
+
+def why_not_dense(site: Site) -> str | None:
+    """Why a dense layer cannot be computed in blocks of outputs; None if it can."""
+    if site.step.coding != "plain":
+        return f"its weights are stored {site.step.coding}"
+    rows, depth, _ = dense_shape(site)
+    if rows != 1:
+        return "it has several rows of inputs"
+    if depth % 4:
+        return "its inputs do not fill words"
+    return packing.why_not_fast(matrix(site), dense=True)
+
+
+def dense(site: Site) -> Kernel:
+    """FULLY_CONNECTED in blocks of 8 outputs, the rest by 2."""
+    if why := why_not_dense(site):
+        site.refuse(f"its blocks are not computed: {why}")
+    _, depth, out = dense_shape(site)
+    made = matrix(site)
+    parts = packing.dense_parts(made)
+    bounds = f", {made.low}, {made.high}"
+    if parts > 1:
+        body = f"at_dense_cut_s8(x, w, y, {depth}, {out}{bounds}, {parts});"
+    else:
+        bounds = bounds if made.finish == "clamp" else ""
+        body = f"at_dense_{made.finish}_s8(x, w, y, {depth}, {out}{bounds});"
+    stream = table("w", packing.dense_stream(made), site.step.weights_in)
+    return Kernel(("dense_gemm_s8.h",), body, (site.reads("x"), stream, site.writes()))
+
+
+def why_not_depthwise(site: Site) -> str | None:
+    """Why a depthwise convolution cannot be computed channel by channel; None if it can."""
+    if site.step.coding != "plain":
+        return f"its weights are stored {site.step.coding}"
+    shape = window(site, *site.input(1).shape[1:3])
+    if shape["in_c"] != shape["out_c"]:
+        return "it has several outputs a channel"
+    return why_no_planes(shape) or packing.why_not_fast(depthwise_matrix(site))
+
+
+def why_no_planes(shape: dict[str, int]) -> str | None:
+    """Why a window cannot be computed from a plane of one channel; None if it can."""
+    if (shape["k_h"], shape["k_w"]) != (3, 3):
+        return "only 3×3 is computed so"
+    if shape["step_h"] != 1 or shape["step_w"] != 1:
+        return "it is dilated"
+    if shape["stride_w"] not in (1, 2) or shape["stride_h"] != shape["stride_w"]:
+        return "its strides are not both 1 or both 2"
+    # Distances are immediate operands.
+    if max(shape["in_w"], shape["in_h"]) > 120:
+        return "its lines are too long"
+    if max(shape["in_w"] * shape["in_c"], 2 * shape["out_w"] * shape["out_c"]) > 4000:
+        return "its rows are too long"
+    return None
+
+
+def _plane(site: Site, shape: dict[str, int]) -> Kernel:
+    """CONV_2D of one channel, from a plane of int16."""
+    made = matrix(site)
+    stream = packing.depthwise_stream(made, turned=False)
+    planes, bytes_ = _planes(shape, site.output.shape, turned=False)
+    name = f"at_conv_plane_3x3{'_max_pool' if site.fused else ''}_s8"
+    body = (
+        f"{name}(x, w, y, plane, {shape['out_c']}, {-bounds_int8(site)['zero']},\n"
+        f"    {planes},\n"
+        f"    {finish_struct(made)});"
+    )
+    operands = (
+        site.reads("x"),
+        table("w", stream, site.step.weights_in),
+        site.writes(),
+        scratch("plane", bytes_, "int16_t"),
+    )
+    # The image is read before the first output is written.
+    overlap = Overlap(until=site.input(0).bytes)
+    return Kernel(("depthwise_s8.h",), body, operands, {("x", "y"): overlap})
+
+
+def depthwise_matrix(site: Site) -> Layer:
+    """The depthwise convolution's weights as (channels, taps)."""
+    weights = site.constant(1).astype(np.int64)
+    return packing.layer(site, weights.reshape(-1, weights.shape[3]).T)
+
+
+def depthwise(site: Site) -> Kernel:
+    """DEPTHWISE_CONV_2D with 3×3 filters, channel by channel from a plane of int16."""
+    if why := why_not_depthwise(site):
+        site.refuse(f"its planes are not computed: {why}")
+    shape = window(site, 3, 3)
+    made = depthwise_matrix(site)
+    # Outputs come in pairs along a line: lines are the side that leaves fewer odd ends.
+    h, w = shape["out_h"], shape["out_w"]
+    turned = shape["stride_h"] == 1 == shape["stride_w"] and w * -(-h // 2) < h * -(-w // 2)
+    planes, bytes_ = _planes(shape, site.output.shape, turned=turned)
+    body = (
+        f"at_depthwise_3x3_s8(x, w, y, plane, {shape['in_c']}, {-bounds_int8(site)['zero']},\n"
+        f"                    {planes},\n"
+        f"                    {finish_struct(made)});"
+    )
+    operands = (
+        site.reads("x"),
+        table("w", packing.depthwise_stream(made, turned=turned), site.step.weights_in),
+        site.writes(),
+        scratch("plane", bytes_, "int16_t"),
+    )
+    same = (shape["in_h"], shape["in_w"]) == (h, w)
+    overlaps = {("x", "y"): Overlap(None, None, same=True)} if same else {}
+    return Kernel(("depthwise_s8.h",), body, operands, overlaps)
+
+
+def _planes(shape: dict[str, int], out: tuple[int, ...], *, turned: bool) -> tuple[str, int]:
+    """(the C value of an `at_planes`, bytes of the plane); turned: lines are columns.
+
+    `out` is the shape of what is written, which a fused pooling makes smaller.
+    """
+    line, along = ("w", "h") if turned else ("h", "w")
+    pads = {"h": shape["pad_top"], "w": shape["pad_left"]}
+    written = {"h": out[1], "w": out[2]}
+
+    def distance(width: int, channels: int, side: str) -> int:
+        return channels if side == "w" else width * channels
+
+    # Two outputs of stride 1 read four elements, a word pair; an output of stride 2 as well.
+    steps = -(-shape[f"out_{along}"] // 2) if shape["stride_w"] == 1 else shape[f"out_{along}"]
+    pitch = -(-max(pads[along] + shape[f"in_{along}"], 2 * steps + 2) // 2) * 2
+    lines = max(pads[line] + shape[f"in_{line}"], _span(shape, line))
+    fields = initializer(
+        x_lines=shape[f"in_{line}"],
+        x_length=shape[f"in_{along}"],
+        x_next=distance(shape["in_w"], shape["in_c"], along),
+        x_line=distance(shape["in_w"], shape["in_c"], line),
+        lines=written[line],
+        length=written[along],
+        y_next=distance(out[2], out[3], along),
+        y_line=distance(out[2], out[3], line),
+        stride=shape["stride_w"],
+        pitch=pitch,
+        apart=shape[f"stride_{line}"],
+        first=pads[line] * pitch + pads[along],
+        size=lines * pitch,
+    )
+    return f"(at_planes){fields}", 2 * lines * pitch

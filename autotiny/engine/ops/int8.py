@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autotiny.engine.kernel import Kernel, Site
-from autotiny.engine.ops import convolution, gemm
+from autotiny.engine.ops import convolution, dense, gemm
 
 
 def _blocked(site: Site) -> bool:
@@ -13,3 +13,13 @@ def _blocked(site: Site) -> bool:
 def conv(site: Site) -> Kernel:
     """CONV_2D."""
     return gemm.conv(site) if _blocked(site) else convolution.conv_int8(site)
+
+
+def depthwise(site: Site) -> Kernel:
+    """DEPTHWISE_CONV_2D."""
+    return gemm.depthwise(site) if _blocked(site) else convolution.depthwise_int8(site)
+
+
+def fully_connected(site: Site) -> Kernel:
+    """FULLY_CONNECTED."""
+    return gemm.dense(site) if _blocked(site) else dense.dense_int8(site)

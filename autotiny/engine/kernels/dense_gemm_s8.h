@@ -1,0 +1,134 @@
+// Fully connected layers in blocks of eight or two outputs; the lanes are those of gemm_s8.h.
+#ifndef AT_DENSE_GEMM_S8_H
+#define AT_DENSE_GEMM_S8_H
+
+#include "requantize.h"
+
+// Eight outputs. x is (taps) int8, taps a multiple of 4; w is (taps / 2 pairs, 4 pairs of outputs)
+// words. Adds to sums: S, T of the first pair of outputs, then of the next; returns the end of w.
+AT_INLINE const uint32_t *at_multiply_1x8(const int8_t *x, const uint32_t *w, int32_t taps,
+                                          int32_t *sums) {
+#if AT_DSP
+// The sums lie in r4 to r11 (r7 may be a frame pointer, so it is saved by hand). Taps come sixteen
+// at a time, then four: r1 runs over the weights up to the addresses in stack words 1 and 2.
+#define AT_OUTPUTS(x, s0, t0, s1, t1)                    \
+  "ldrd r12, lr, [r1], #8\n"                             \
+  "smlad " s0 ", " x ", r12, " s0 "\nsxtb16 r12, r12\n"  \
+  "smlad " s1 ", " x ", lr, " s1 "\nsxtb16 lr, lr\n"     \
+  "smlad " t0 ", " x ", r12, " t0 "\n"                   \
+  "smlad " t1 ", " x ", lr, " t1 "\n"
+#define AT_TAPS                                               \
+  "ldr r2, [r0], #4\nsxtb16 r3, r2, ror #8\nsxtb16 r2, r2\n"  \
+  AT_OUTPUTS("r2", "r4", "r5", "r6", "r7")                    \
+  AT_OUTPUTS("r2", "r8", "r9", "r10", "r11")                  \
+  AT_OUTPUTS("r3", "r4", "r5", "r6", "r7")                    \
+  AT_OUTPUTS("r3", "r8", "r9", "r10", "r11")
+  register const int8_t *xp __asm__("r0") = x;
+  register const uint32_t *wp __asm__("r1") = w;
+  register int32_t *to __asm__("r2") = sums;
+  register const uint32_t *fours __asm__("r3") = w + 2 * (taps & ~15);
+  register const uint32_t *end __asm__("r4") = w + 2 * taps;
+  __asm__ volatile(
+      "push {r2, r3, r4, r7}\nldmia r2, {r4-r11}\n"
+      "cmp r1, r3\nbeq 2f\n"
+      "1:\n" AT_TAPS AT_TAPS AT_TAPS AT_TAPS "ldr r2, [sp, #4]\ncmp r1, r2\nbne 1b\n"
+      "2:\nldr r2, [sp, #8]\ncmp r1, r2\nbeq 4f\n"
+      "3:\n" AT_TAPS "ldr r2, [sp, #8]\ncmp r1, r2\nbne 3b\n"
+      "4:\nldr r2, [sp]\nstmia r2, {r4-r11}\npop {r2, r3, r4, r7}\n"
+      : "+r"(xp), "+r"(wp), "+r"(to), "+r"(fours), "+r"(end)
+      :
+      : "r5", "r6", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory");
+  return wp;
+#undef AT_TAPS
+#undef AT_OUTPUTS
+#else
+  for (; taps > 0; taps -= 4, x += 4) {
+    const uint32_t bytes = at_word(x);
+    for (int half = 0; half < 2; half++, w += 4) {
+      const uint32_t pair = half ? at_odd_bytes(bytes) : at_even_bytes(bytes);
+      for (int i = 0; i < 4; i++) {
+        sums[2 * i] = at_dual_mac(pair, w[i], sums[2 * i]);
+        sums[2 * i + 1] = at_dual_mac(pair, at_even_bytes(w[i]), sums[2 * i + 1]);
+      }
+    }
+  }
+  return w;
+#endif
+}
+
+// Two outputs, otherwise as above.
+AT_INLINE const uint32_t *at_multiply_1x2(const int8_t *x, const uint32_t *w, int32_t taps,
+                                          int32_t *sums) {
+  int32_t s = sums[0], t = sums[1];
+  AT_UNROLL(2)
+  for (const int8_t *end = x + taps; x != end; x += 4, w += 2) {
+    const uint32_t bytes = at_word(x), even = at_even_bytes(bytes), odd = at_odd_bytes(bytes);
+    s = at_dual_mac(odd, w[1], at_dual_mac(even, w[0], s));
+    t = at_dual_mac(odd, at_even_bytes(w[1]), at_dual_mac(even, at_even_bytes(w[0]), t));
+  }
+  sums[0] = s;
+  sums[1] = t;
+  return w;
+}
+
+// Eight or two outputs. Where 256 times a sum may not fit 32 bits, the inputs are cut in parts whose
+// sums do; then the parts' results are gathered in `gathered`.
+AT_INLINE const uint32_t *at_dense_block(const int8_t *x, const uint32_t *w, int8_t *y,
+                                         int32_t part, int32_t parts, int32_t outputs,
+                                         int32_t wanted, at_finish f) {
+  int32_t sums[8], gathered[8];
+  for (int i = 0; i < outputs; i++) {
+    sums[i] = (int32_t)*w++;
+    gathered[i] = 0;
+  }
+  for (int32_t left = parts; left > 0; left--, x += part) {
+    w = outputs == 8 ? at_multiply_1x8(x, w, part, sums) : at_multiply_1x2(x, w, part, sums);
+    if (parts == 1) break;
+    AT_ROLLED
+    for (int i = 0; i < outputs; i += 2) {
+      gathered[i] = at_add(gathered[i], at_sub(sums[i], sums[i + 1]) >> 7);
+      gathered[i + 1] = at_add(gathered[i + 1], sums[i + 1] * 2);
+      sums[i] = sums[i + 1] = 0;
+    }
+  }
+  AT_ROLLED
+  for (int i = 0; i < outputs; i += 2, w += 6, y += 2) {
+    const int32_t a = parts == 1 ? at_sub(sums[i], sums[i + 1]) >> 7 : gathered[i];
+    const int32_t b = parts == 1 ? sums[i + 1] * 2 : gathered[i + 1];
+    y[0] = at_finished(a, w, f);
+    if (i + 1 < wanted) y[1] = at_finished(b, w + 3, f);
+  }
+  return w;
+}
+
+// x is (part · parts) int8, y is (out). For every block the stream w holds S and T at the start for
+// each pair of outputs, the weights and (multiplier, rounding, shift) of each output.
+AT_INLINE void at_dense_gemm(const int8_t *x, const uint32_t *w, int8_t *y, int32_t part,
+                             int32_t parts, int32_t out, at_finish f) {
+  for (; out >= 8; out -= 8, y += 8) w = at_dense_block(x, w, y, part, parts, 8, 8, f);
+  for (; out > 0; out -= 2, y += 2) w = at_dense_block(x, w, y, part, parts, 2, out, f);
+}
+
+// One function for all layers of one finish; `cut` is the case of several parts.
+AT_SHARED void at_dense_relu_s8(const int8_t *x, const uint32_t *w, int8_t *y, int32_t depth,
+                                int32_t out) {
+  const at_finish f = {AT_RELU, 0, 0};
+  at_dense_gemm(x, w, y, depth, 1, out, f);
+}
+AT_SHARED void at_dense_signed_s8(const int8_t *x, const uint32_t *w, int8_t *y, int32_t depth,
+                                  int32_t out) {
+  const at_finish f = {AT_SIGNED, 0, 0};
+  at_dense_gemm(x, w, y, depth, 1, out, f);
+}
+AT_SHARED void at_dense_clamp_s8(const int8_t *x, const uint32_t *w, int8_t *y, int32_t depth,
+                                 int32_t out, int32_t low, int32_t high) {
+  const at_finish f = {AT_CLAMP, low, high};
+  at_dense_gemm(x, w, y, depth, 1, out, f);
+}
+AT_SHARED void at_dense_cut_s8(const int8_t *x, const uint32_t *w, int8_t *y, int32_t depth,
+                               int32_t out, int32_t low, int32_t high, int32_t parts) {
+  const at_finish f = {AT_CLAMP, low, high};
+  at_dense_gemm(x, w, y, depth / parts, parts, out, f);
+}
+
+#endif
