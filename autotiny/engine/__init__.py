@@ -25,7 +25,7 @@ and `memory.py`; an emitter never sees an address.
 from __future__ import annotations
 
 from autotiny.engine.generate import check_supported, generate
-from autotiny.engine.schedules import fuse, plain_schedule, with_blocks
+from autotiny.engine.schedules import fuse, plain_schedule, schedule_for, with_blocks
 from autotiny.engine.sources import Port, Sources
 
 __all__ = [
@@ -35,5 +35,6 @@ __all__ = [
     "fuse",
     "generate",
     "plain_schedule",
+    "schedule_for",
     "with_blocks",
 ]

@@ -5,12 +5,16 @@ Every function takes a schedule and returns a new one.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
+from typing import Literal
 
 from autotiny.engine.kernel import Site
 from autotiny.engine.ops import gemm
 from autotiny.errors import NotApplicable
 from autotiny.graph import Graph, Op, Schedule, Step
+
+Style = Literal["fastest", "smallest", "balanced"]
 
 _SHAPE_ARGUMENTS = {"RESHAPE": 1, "SQUEEZE": 1, "EXPAND_DIMS": 1}
 """Op kinds of which only so many inputs are data; the rest state the shape, which is known."""
@@ -36,6 +40,22 @@ def needed_ops(graph: Graph) -> tuple[int, ...]:
 def plain_schedule(graph: Graph) -> Schedule:
     """One step an op, each computed the plain way, in the order of the graph."""
     return Schedule(tuple(Step((index,)) for index in needed_ops(graph)))
+
+
+def schedule_for(graph: Graph, style: Style, *, dsp: bool) -> Schedule:
+    """The ready-made schedule of a style.
+
+    Args:
+        graph: the network.
+        style: "fastest" spends flash on time, "smallest" time on flash, "balanced" neither.
+        dsp: whether the core multiplies pairs of 16-bit numbers.
+    """
+    passes = [fuse] if style == "smallest" or not dsp else [fuse, with_blocks]
+    schedule = plain_schedule(graph)
+    for change in passes:
+        with suppress(NotApplicable):
+            schedule = change(graph, schedule)
+    return schedule
 
 
 def fuse(graph: Graph, schedule: Schedule) -> Schedule:
