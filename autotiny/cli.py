@@ -75,6 +75,16 @@ def print_json(value: object) -> None:
     typer.echo(json.dumps(value, indent=2))
 
 
+def write_json(value: object, path: Path) -> None:
+    """A file of data that the user asked for."""
+    import json
+
+    try:
+        path.write_text(json.dumps(value) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write {str(path)!r}: {error.strerror}") from error
+
+
 def print_tables(*tables: object) -> None:
     """Tables and lines on stdout, in the width of the terminal."""
     from autotiny.report import console
@@ -408,25 +418,32 @@ LoweringOption = Annotated[
 ]
 
 
-def lowered(name: str, lowering: str, style: str, target: Target, seed: int) -> Model:
-    """A network by name, lowered on seeded noise if it is no `.tflite` yet, with its schedule."""
-    from autotiny.recipe import Recipe, component_named
+def lowered(name: str, lowering: str, style: Schedule, target: Target, seed: int) -> Model:
+    """A network by name or recipe, with its schedule; lowered on seeded noise if need be."""
+    from autotiny.cache import Cache
+    from autotiny.recipe import Recipe, component_named, read_recipe
 
     step = component_named(lowering)()  # a misspelt name is told before TensorFlow is loaded
-    from autotiny.cache import Cache
+    saved = read_recipe(name) if name.endswith(".json") else None
+    from autotiny import study
     from autotiny.components import Work
     from autotiny.dataset import synthetic
     from autotiny.engine import check_supported, schedule_for
     from autotiny.model import Level, Model, Program, load_model
     from autotiny.recipe import apply as apply_recipe
 
-    model = load_model(name, seed=seed)
+    if saved:
+        model, _ = study.rebuilt(saved, Cache())
+        if model.level is Level.PROGRAM:
+            return model  # the recipe holds a schedule of its own
+    else:
+        model = load_model(name, seed=seed)
     if model.level in (Level.KERAS, Level.GRAPH):
         work = Work(data=synthetic(model, seed), seed=seed)
         model = apply_recipe(Recipe((step,)), model, work, Cache()).model
     graph = model.network
     check_supported(graph)
-    schedule = schedule_for(graph, style, dsp=target.dsp)
+    schedule = schedule_for(graph, style.value, dsp=target.dsp)
     return Model(Level.PROGRAM, Program(graph, schedule), model.fingerprint, model.notes)
 
 
@@ -435,15 +452,37 @@ def lowered(name: str, lowering: str, style: str, target: Target, seed: int) -> 
         "autotiny measure cnn1 --target stm32f746",
         "autotiny measure ds_cnn -t rp2040 --schedule smallest",
         "autotiny measure my_model.tflite -t my_board.toml --json",
-        "autotiny measure my_model.keras -t nrf52840 --lowering int16x8",
+        "autotiny measure my_model.keras -t nrf52840 --lowering int16x8 --profile",
+        "autotiny measure firmware.elf -t stm32l4r5 --function infer",
     )
 )
 def measure(
-    model: Annotated[str, typer.Argument(help=MODEL_HELP, autocompletion=complete_model)],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help=f"{MODEL_HELP} Or a recipe (.json), or any firmware (.elf).",
+            autocompletion=complete_model,
+        ),
+    ],
     target: TargetOption,
     schedule: ScheduleOption = Schedule.fastest,
     lowering: LoweringOption = "int8",
     seed: SeedOption = 0,
+    profile: Annotated[
+        bool,
+        typer.Option("--profile", help="Also by function, with what the core waited for."),
+    ] = False,
+    speedscope: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a flame graph for speedscope.app."),
+    ] = None,
+    function: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of an ELF: measure one call of this.")
+    ] = None,
+    symbol: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Of an ELF, given twice: measure from here to there."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Link a network, execute it, print what it takes.
@@ -454,19 +493,61 @@ def measure(
     from autotiny.target import load_target
 
     board = load_target(target)
+    if model.endswith(".elf"):
+        measure_firmware(model, board, function, symbol or [], speedscope, as_json)
+        return
+    if function or symbol:
+        raise UserError(f"--function and --symbol are for an .elf file; {model!r} is none")
     from autotiny import report
     from autotiny.cache import Cache
-    from autotiny.evaluate import cost
+    from autotiny.emulator import link
+    from autotiny.emulator import profile as profiled
+    from autotiny.evaluate import cost, sources_of
 
+    found = None
     with report.console(stderr=True).status(f"measuring {model} on {board.name}"):
-        network = lowered(model, lowering, schedule.value, board, seed)
+        network = lowered(model, lowering, schedule, board, seed)
         taken = cost(network, board, Cache())
+        if profile or speedscope:
+            found = profiled(link(sources_of(network), board), board)
+    facts: dict[str, Any] = {"model": model, "target": board.name, "schedule": schedule.value}
+    if found and profile:
+        facts["profile"] = found.to_dict()
+    if found and speedscope:
+        write_json(found.speedscope(), speedscope)
     if as_json:
-        facts = {"model": model, "target": board.name, "schedule": schedule.value}
         print_json({**facts, **taken.to_dict()})
         return
     print_tables(f"{model} on {board.title}, schedule {schedule.value}", "")
     print_tables(report.cost_table(taken, board), "", report.layer_table(taken))
+    if found and profile:
+        print_tables("", report.stall_table(found.steps, "step"))
+        print_tables("", report.stall_table(found.functions, "function"))
+
+
+def measure_firmware(
+    path: str, board: Target, function: str | None, symbols: list[str], flames: Path | None,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Measure any ELF between two of its symbols, or one call of a function."""
+    from autotiny import report
+    from autotiny.emulator import measure_elf
+
+    if len(symbols) not in (0, 2):
+        raise UserError(
+            f"--symbol stands there {len(symbols)} time(s); give it twice: where to start, "
+            "and where to stop"
+        )
+    start, stop = symbols or (None, None)
+    with report.console(stderr=True).status(f"measuring {path} on {board.name}"):
+        found = measure_elf(path, board, start=start, stop=stop, function=function)
+    if flames:
+        write_json(found.speedscope(), flames)
+    if as_json:
+        print_json(found.to_dict())
+        return
+    print_tables(f"{path} on {board.title}: {found.steps[0].name}", "")
+    print_tables(report.profile_table(found), "", report.stall_table(found.functions, "function"))
 
 
 @app.command(
@@ -496,7 +577,7 @@ def compile_model(
     from autotiny.evaluate import sources_of
 
     with report.console(stderr=True).status(f"compiling {model} for {board.name}"):
-        sources = sources_of(lowered(model, lowering, schedule.value, board, seed))
+        sources = sources_of(lowered(model, lowering, schedule, board, seed))
         out.mkdir(parents=True, exist_ok=True)
         for name, text in sources.files.items():
             (out / name).write_text(text, encoding="utf-8")

@@ -1040,6 +1040,24 @@ def load_pair(model_name: str, data_name: str, *, seed: int, cache: Cache) -> tu
     return load_model(model_name, data, seed=seed, cache=cache), data
 
 
+def rebuilt(saved: SavedRecipe, cache: Cache) -> tuple[Model, Dataset]:
+    """What a recipe makes of the model that it was found with, and the data it was found on.
+
+    Raises:
+        UserError: model or data are not those it was found with.
+    """
+    model, data = load_pair(saved.model, saved.data, seed=saved.seed, cache=cache)
+    _check_fingerprint("data", saved.data, saved.data_fingerprint, data.fingerprint)
+    _check_fingerprint("model", saved.model, saved.model_fingerprint, model.fingerprint)
+    work = Work(
+        data=data,
+        seed=saved.seed,
+        epochs=saved.epochs,
+        original=model if model.level is Level.KERAS else None,
+    )
+    return apply(saved.recipe, model, work, cache).model, data
+
+
 def apply_recipe(path: Path | str, out: Path | str, *, cache: Cache | None = None) -> Applied:
     """Do a recipe file again: write its C, ELF and `.tflite` to `out` and measure them.
 
@@ -1048,17 +1066,8 @@ def apply_recipe(path: Path | str, out: Path | str, *, cache: Cache | None = Non
     """
     saved = read_recipe(path)
     cache = cache or Cache()
-    model, data = load_pair(saved.model, saved.data, seed=saved.seed, cache=cache)
-    _check_fingerprint("data", saved.data, saved.data_fingerprint, data.fingerprint)
-    _check_fingerprint("model", saved.model, saved.model_fingerprint, model.fingerprint)
+    result, data = rebuilt(saved, cache)
     target = load_target(saved.target)
-    work = Work(
-        data=data,
-        seed=saved.seed,
-        epochs=saved.epochs,
-        original=model if model.level is Level.KERAS else None,
-    )
-    result = apply(saved.recipe, model, work, cache).model
     write_build(build(result, target, comment=comment_of(saved)), Path(out))
     metrics = Metrics(
         cost(result, target, cache),

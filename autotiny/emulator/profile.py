@@ -178,7 +178,7 @@ def profile(
         firmware.name,
         target,
         (firmware.flash_bytes, firmware.static_bytes + firmware.arena_bytes),
-        dict(zip(names, [*reports, counter.report()], strict=True)),
+        list(zip(names, [*reports, counter.report()], strict=True)),
         buckets,
     )
 
@@ -248,21 +248,21 @@ def measure_elf(
         counter.reset()
         processor.run(first, limit, last)
     name = function or f"{start} to {stop}"
-    return _profile(path.name, target, sizes, {name: counter.report()}, buckets)
+    return _profile(path.name, target, sizes, [(name, counter.report())], buckets)
 
 
 def _profile(
     name: str,
     target: Target,
     sizes: tuple[int, int],
-    reports: Mapping[str, Report],
+    reports: Sequence[tuple[str, Report]],
     buckets: Mapping[str, int],
 ) -> Profile:
     """The profile from what was counted in all when each step ended."""
     steps = []
     before: Mapping[int, Share] = {}
     report = None
-    for step, report in reports.items():
+    for step, report in reports:
         shares = {
             function: difference(report.buckets.get(bucket, NOTHING), before.get(bucket, NOTHING))
             for function, bucket in {_ELSEWHERE: 0, **buckets}.items()

@@ -10,7 +10,9 @@ from autotiny.report.tables import (
     layer_table,
     memory_table,
     milliseconds,
+    profile_table,
     source_table,
+    stall_table,
     target_table,
 )
 
@@ -21,6 +23,8 @@ __all__ = [
     "layer_table",
     "memory_table",
     "milliseconds",
+    "profile_table",
     "source_table",
+    "stall_table",
     "target_table",
 ]

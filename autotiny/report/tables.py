@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
@@ -13,11 +14,17 @@ from rich.table import Table
 from autotiny.metrics import Cost
 from autotiny.target import Target
 
+if TYPE_CHECKING:
+    from autotiny.emulator.profile import FunctionProfile, Profile, StepProfile
+
 PLAIN_WIDTH = 160
 """Columns where nobody set a width: a table in a file or a pipe is not cut at 80."""
 
 GAP = 2
 """Blanks between two columns of a table."""
+
+STALLS = {"dependency": "dep", "branch": "br"}
+"""Column headings of the causes of stall where they are not the names."""
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -145,6 +152,40 @@ def layer_table(cost: Cost) -> Table:
             _share(layer.cycles, cost.cycles),
             f"{layer.weights_bytes:,}",
         )
+    return made
+
+
+def profile_table(found: Profile) -> Table:
+    """The figures of a firmware that is not autotiny's."""
+    made = table("figure", "value", "unit", left=("figure", "unit"))
+    for row in (
+        ("flash", f"{found.flash_bytes:,}", "bytes"),
+        ("static SRAM", f"{found.static_bytes:,}", "bytes"),
+        ("instructions", f"{found.instructions:,}", ""),
+        ("cycles", f"{found.cycles:,}", ""),
+        ("latency", milliseconds(found.latency_ms), "ms"),
+        ("energy (estimated)", f"{found.energy_estimated_mj:.4g}", "mJ"),
+    ):
+        made.add_row(*row)
+    return made
+
+
+def stall_table(parts: Sequence[StepProfile | FunctionProfile], heading: str) -> Table:
+    """Where the cycles went: a line a step or function, and what it lost to each cause, in %.
+
+    A cause below zero won cycles back: two instructions went in one.
+    """
+    causes = list(parts[0].stalls) if parts else []
+    made = table(
+        heading, "instructions", "cycles", *(STALLS.get(cause, cause) for cause in causes),
+        wraps=(heading,),
+    )  # fmt: skip
+    made.caption = "dep to data: stalls, in % of a line's cycles; below zero, two went in one cycle"
+    made.caption_justify = "left"
+    for part in parts:
+        lost = (100 * part.stalls[cause] / max(part.cycles, 1) for cause in causes)
+        shares = [f"{percent:.0f}" if round(percent) else "–" for percent in lost]
+        made.add_row(part.name, f"{part.instructions:,}", f"{part.cycles:,}", *shares)
     return made
 
 
