@@ -45,7 +45,6 @@ CORE = Core(
         "fpu_store_multiple": 0,
         "fpu_load_pair": 2,
         "fpu_store_pair": 2,
-        "fpu_mac": 3,  # [jnk0le]: no other FPU instruction in the two cycles behind an FMA
         "fpu_div": 14,
         "fpu_sqrt": 14,
         "system": 2,
@@ -65,12 +64,13 @@ CORE = Core(
         "fpu_mul": 2,
         "fpu_mac": 4,
         "fpu_to_core": 2,
-        "fpu_load": 2,
+        "fpu_load": 1,  # [jnk0le]: VLDR to use 1
     },
     stage={
         "accumulator": 1,  # [jnk0le]: accumulators chain each cycle; a load reaches one in 1
         "stored": 1,  # [jnk0le]: load to store 1; the accumulate stage's result can be stored in 1
     },
+    fpu_busy={"fpu_mac": 3},  # [jnk0le]: no other FPU instruction in the two cycles behind an FMA
     branch_taken={  # [jnk0le]: 2 alone, 1 as the younger of a pair
         "branch": 1,
         "branch_conditional": 1,

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from autotiny.emulator.cores.instruction import (
     BRANCHES,
+    FPU,
     LOADS,
     STORES,
     Instruction,
@@ -47,6 +48,7 @@ class Core:
         unaligned_target: extra cycles if the target is a 4-byte instruction across a word border.
         pc_load: extra cycles of a load into the program counter.
         load_chain: cycles that a run of loads costs once, unless a store or another load follows.
+        fpu_busy: cycles for which the floating-point unit takes no other instruction; others go on.
         extra: further hazards, (previous, current) → (cycles, cause).
         pairs: whether two instructions may issue together, (older, younger, younger is a taken
             branch).
@@ -72,6 +74,7 @@ class Core:
     unaligned_target: float = 0.0
     pc_load: float = 0.0
     load_chain: float = 0.0
+    fpu_busy: Mapping[Kind, int] = field(default_factory=dict)
     extra: Callable[[Instruction, Instruction], tuple[float, str]] | None = None
     pairs: Callable[[Instruction, Instruction, bool], bool] | None = None
     early_alu: bool = False
@@ -108,12 +111,15 @@ def issue(core: Core, run: Sequence[Instruction]) -> Issued:
     starts: list[float] = []
     lost: list[Mapping[str, float]] = []
     free = 0.0  # the first cycle at which an instruction may issue
+    fpu_free = 0.0
     chained = False  # a load before is waiting for another one, or pays for being alone
     slots = 0  # instructions issued in the cycle of the previous one
     for index, current in enumerate(run):
         previous = run[index - 1] if index else None
         causes: dict[str, float] = {}
         needed = _operands_ready(core, current, ready, updated, core.stage)
+        if current.kind in FPU:
+            needed = max(needed, fpu_free)
         at = free
         if previous is not None and (previous.kind in BRANCHES or previous.loads_pc):
             penalty = _branch_cost(core, previous, current)
@@ -157,6 +163,8 @@ def issue(core: Core, run: Sequence[Instruction]) -> Issued:
                 causes, "issue", cost - max(1, 1 if current.kind in BRANCHES else current.transfers)
             )
         free = max(free, at + cost) if together else at + cost
+        if current.kind in FPU:
+            fpu_free = at + core.fpu_busy.get(current.kind, 1)
         starts.append(at)
         lost.append(causes)
         chained = current.kind in LOADS and core.load_chain > 0
@@ -216,6 +224,8 @@ def _operands_ready(
     stage: Mapping[Role, int],
 ) -> float:
     needed = 0.0
+    if core.predicts and current.kind == "branch_conditional":
+        return needed  # it issues on its prediction and is checked later
     for register, role in current.reads:
         at_stage = stage.get(role, 0)
         if register in updated:
