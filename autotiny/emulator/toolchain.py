@@ -49,10 +49,10 @@ _FPU_FEATURES: Mapping[Fpu, str] = {
 
 _C_FLAGS = (
     "-std=gnu11",
-    "-g0",
     "-ffunction-sections",
     "-fdata-sections",
     "-fno-math-errno",
+    "-fomit-frame-pointer",
     "-fno-sanitize=undefined",
     "-fno-stack-protector",
     "-fno-unwind-tables",
@@ -138,7 +138,7 @@ def link(
     Args:
         sources: the model as C; a main.c or startup.c among its files replaces the usual one.
         target: decides core, memory map and flags.
-        optimize: the compiler's level, e.g. "-O2" or "-Os".
+        optimize: "-O2" or "-Os"; zig knows no levels between the two.
         stack_bytes: room the stack needs; by default 2 KiB, or what is left of it.
 
     Raises:
@@ -184,7 +184,10 @@ def compiler_flags(target: Target, optimize: str) -> tuple[str, ...]:
     if target.core == "cortex-m33" and target.dsp:
         cpu += "+dsp"
     caches = ("-DAUTOTINY_L1_CACHES",) if target.core == "cortex-m7" and target.icache else ()
-    return ("-target", triple, f"-mcpu={cpu}", "-ffreestanding", optimize, *_C_FLAGS, *caches)
+    # at -Os zig drops the names of functions unless it makes debug information, which link.ld drops
+    names = "-g" if optimize in ("-Os", "-Oz") else "-g0"
+    core = ("-target", triple, f"-mcpu={cpu}", "-ffreestanding")
+    return (*core, optimize, names, *_C_FLAGS, *caches)
 
 
 def harness(name: str, target: Target) -> dict[str, str]:

@@ -45,6 +45,14 @@ def test_no_debug_sections_and_the_vector_table_first() -> None:
     assert reset == firmware.symbols["Reset_Handler"].address | 1
 
 
+def test_small_code_keeps_its_names() -> None:
+    target = load_target("stm32l4r5")
+    fast, small = link(tiny_sources(), target), link(tiny_sources(), target, optimize="-Os")
+    assert small.flash_bytes < fast.flash_bytes
+    assert {"main", "model_run", "Reset_Handler"} <= set(small.symbols)
+    assert b".debug" not in small.elf
+
+
 def test_constants_in_flash_and_initial_data_count_as_flash_and_static() -> None:
     table = "static volatile int8_t table[1000] = {1};\n"
     use = "int model_run(void) {\n  table[3]++;"

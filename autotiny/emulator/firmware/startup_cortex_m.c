@@ -21,6 +21,20 @@ void Default_Handler(void) {
   }
 }
 
+/* Runs once, so it is kept small: the compiler would unroll it. */
+#if defined(__clang__)
+#define SMALL __attribute__((minsize))
+#else
+#define SMALL __attribute__((optimize("Os")))
+#endif
+
+/* Words from `source`, or zeros if there is none. */
+SMALL __attribute__((noinline)) static void fill(uint32_t *word, const uint32_t *end, const uint32_t *source) {
+  while (word < end) {
+    *word++ = source ? *source++ : 0;
+  }
+}
+
 #define REGISTER(address) (*(volatile uint32_t *)(address))
 
 #if defined(__ARM_FP)
@@ -32,7 +46,7 @@ static void enable_fpu(void) {
 
 #if defined(AUTOTINY_L1_CACHES)
 /* Cortex-M7 TRM and ARMv7-M: invalidate before enabling, for the tags are random after power-on. */
-static void enable_caches(void) {
+SMALL static void enable_caches(void) {
   __asm volatile("dsb\n isb" ::: "memory");
   REGISTER(0xE000EF50u) = 0;         /* ICIALLU: drop all instruction lines */
   REGISTER(0xE000ED84u) = 0;         /* CSSELR: the data cache, level 1 */
@@ -51,7 +65,7 @@ static void enable_caches(void) {
 }
 #endif
 
-void Reset_Handler(void) {
+SMALL void Reset_Handler(void) {
 #if defined(__ARM_FP)
   enable_fpu(); /* first: the compiler may use FPU registers anywhere below */
 #endif
@@ -59,16 +73,9 @@ void Reset_Handler(void) {
 #if defined(AUTOTINY_L1_CACHES)
   enable_caches();
 #endif
-  const uint32_t *load = _data_load;
-  for (uint32_t *word = _data_start; word < _data_end; word++) {
-    *word = *load++;
-  }
-  for (uint32_t *word = _bss_start; word < _bss_end; word++) {
-    *word = 0;
-  }
-  for (uint32_t *word = _arena_start; word < _arena_end; word++) {
-    *word = 0;
-  }
+  fill(_data_start, _data_end, _data_load);
+  fill(_bss_start, _bss_end, 0);
+  fill(_arena_start, _arena_end, 0);
   main();
   Default_Handler();
 }

@@ -14,6 +14,20 @@ __attribute__((weak)) void SystemInit(void);
 
 __attribute__((weak)) void SystemInit(void) {}
 
+/* Runs once, so it is kept small: the compiler would unroll it. */
+#if defined(__clang__)
+#define SMALL __attribute__((minsize))
+#else
+#define SMALL __attribute__((optimize("Os")))
+#endif
+
+/* Words from `source`, or zeros if there is none. */
+SMALL __attribute__((noinline)) static void fill(uint32_t *word, const uint32_t *end, const uint32_t *source) {
+  while (word < end) {
+    *word++ = source ? *source++ : 0;
+  }
+}
+
 /* The stack must stand before any C runs; mtvec points at a loop that keeps the fault visible. */
 __asm(".section .vectors,\"ax\",@progbits\n"
       ".global Reset_Handler\n"
@@ -32,18 +46,11 @@ __asm(".section .vectors,\"ax\",@progbits\n"
       ".size Default_Handler, . - Default_Handler\n"
       ".text\n");
 
-void start_c(void) {
+SMALL void start_c(void) {
   SystemInit();
-  const uint32_t *load = _data_load;
-  for (uint32_t *word = _data_start; word < _data_end; word++) {
-    *word = *load++;
-  }
-  for (uint32_t *word = _bss_start; word < _bss_end; word++) {
-    *word = 0;
-  }
-  for (uint32_t *word = _arena_start; word < _arena_end; word++) {
-    *word = 0;
-  }
+  fill(_data_start, _data_end, _data_load);
+  fill(_bss_start, _bss_end, 0);
+  fill(_arena_start, _arena_end, 0);
   main();
   for (;;) {
   }
