@@ -1,0 +1,301 @@
+"""Each line under "bad input": one clear message, a non-zero exit code, no traceback."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from autotiny.cli import app
+from autotiny.dataset import digits
+from autotiny.graph import Graph, Op, Quantization, Tensor
+from autotiny.model import keras
+from autotiny.target import data_folder
+from autotiny.tflite import write_tflite
+
+
+@pytest.fixture(autouse=True, scope="module")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing is read from, or left in, the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of its own to run in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def refused(*arguments: str | Path, code: int = 2) -> str:
+    """The message of a command that ends with one; nothing else went wrong."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == code, result.output
+    assert result.stdout == ""
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert "Traceback" not in result.stderr
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("search -t stm32f764", "unknown target 'stm32f764'; did you mean 'stm32f746'?"),
+        ("measure cnn1 -t rp2400", "unknown target 'rp2400'; did you mean 'rp2040'?"),
+        ("compile cnn1 -t rp2400 --out c", "did you mean 'rp2040'?"),
+        ("search -t rp2040 -d digit", "unknown data set 'digit'; did you mean 'digits'?"),
+        ("search -t rp2040 -o latancy", "unknown objective 'latancy'; did you mean 'latency'?"),
+        ("search -t rp2040 -m cnn", "unknown model 'cnn'; did you mean 'cnn1'?"),
+        ("measure resnet -t rp2040", "unknown model 'resnet'; did you mean 'resnet8'?"),
+        (
+            "measure cnn1 -t rp2040 --lowering int9",
+            "unknown component 'int9'; did you mean 'int8'?",
+        ),
+        (
+            "search -t rp2040 --space defaul",
+            "unknown search space 'defaul'; did you mean 'default'?",
+        ),
+        ("spaces defaul", "did you mean 'default'?"),
+        ("targets rp2400", "did you mean 'rp2040'?"),
+    ],
+)
+def test_an_unknown_name_is_told_with_the_nearest(here: Path, arguments: str, message: str) -> None:
+    assert message in refused(*arguments.split())
+
+
+def test_an_unknown_component_in_a_recipe_or_a_space(here: Path) -> None:
+    recipe = {
+        "schema": 1, "autotiny": "0", "target": "rp2040", "seed": 0, "epochs": 1, "figures": {},
+        "model": {"name": "cnn1", "fingerprint": ""}, "data": {"name": "digits", "fingerprint": ""},
+        "steps": [{"component": "prune_magnitud"}], "runtimes": [],
+    }  # fmt: skip
+    (here / "recipe.json").write_text(json.dumps(recipe))
+    assert "did you mean 'prune_magnitude'?" in refused("apply", "recipe.json")
+    (here / "space.toml").write_text("[components.int]\n")
+    assert "unknown component 'int'; did you mean 'int8'?" in refused("spaces", "space.toml")
+    assert "did you mean 'int8'?" in refused("search", "-t", "rp2040", "--space", "space.toml")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "search -t missing.toml",
+        "search -t rp2040 -d missing.npz",
+        "search -t rp2040 -d missing/images",
+        "search -t rp2040 -m missing.keras",
+        "search -t rp2040 -m missing_module:build",
+        "search -t rp2040 --space missing.toml",
+        "measure missing.tflite -t rp2040",
+        "compile missing.tflite -t rp2040 --out c",
+        "apply missing.json",
+        "spaces missing.toml",
+        "targets missing.toml",
+        "dashboard missing",
+    ],
+)
+def test_a_missing_file_is_named(here: Path, arguments: str) -> None:
+    assert "missing" in refused(*arguments.split())
+
+
+def tiny_network() -> Any:
+    return keras().Sequential(
+        [keras().layers.Input((4,)), keras().layers.Dense(3, activation="softmax", name="dense")]
+    )
+
+
+@pytest.fixture(scope="module")
+def whole_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files as they should be, to be broken."""
+    folder = tmp_path_factory.mktemp("whole")
+    network = tiny_network()
+    network.save(folder / "model.h5")
+    network.save(folder / "model.keras")
+    (folder / "model.tflite").write_bytes(write_tflite(graph_of("RELU")))
+    np.savez(folder / "data.npz", x=np.zeros((60, 4), np.float32), y=np.arange(60) % 3)
+    return folder
+
+
+def graph_of(kind: str) -> Graph:
+    """One op from float to float."""
+    tensors = (Tensor("x", (1, 4), "float32"), Tensor("y", (1, 4), "float32"))
+    return Graph(tensors, (Op(kind, (0,), (1,)),), (0,), (1,))
+
+
+@pytest.mark.parametrize("name", ["model.h5", "model.keras", "model.tflite"])
+@pytest.mark.parametrize("damage", ["empty", "truncated", "text"])
+def test_a_damaged_model_is_refused(here: Path, whole_files: Path, name: str, damage: str) -> None:
+    whole = (whole_files / name).read_bytes()
+    broken = {"empty": b"", "truncated": whole[: len(whole) // 2], "text": b"this is no model\n"}
+    (here / name).write_bytes(broken[damage])
+    assert name.partition(".")[0] in refused("measure", name, "-t", "rp2040")
+
+
+@pytest.mark.parametrize("damage", ["empty", "truncated", "text", "pickle", "lengths", "no labels"])
+def test_damaged_data_is_refused(here: Path, whole_files: Path, damage: str) -> None:
+    whole = (whole_files / "data.npz").read_bytes()
+    path = here / "data.npz"
+    if damage == "pickle":
+        np.savez(path, x=np.array([{"a": 1}], dtype=object), y=np.zeros(1))
+    elif damage == "lengths":
+        np.savez(path, x=np.zeros((60, 4), np.float32), y=np.zeros(59, int))
+    elif damage == "no labels":
+        np.savez(path, x=np.zeros((60, 4), np.float32))
+    else:
+        broken = {"empty": b"", "truncated": whole[: len(whole) // 2], "text": b"no data\n"}
+        path.write_bytes(broken[damage])
+    assert "data" in refused("search", "-t", "rp2040", "-d", "data.npz")
+
+
+def test_truncated_idx_files_are_refused(here: Path) -> None:
+    folder = here / "idx"
+    folder.mkdir()
+    for stem, magic in (("train-images-idx3", 0x803), ("train-labels-idx1", 0x801),
+                        ("t10k-images-idx3", 0x803), ("t10k-labels-idx1", 0x801)):  # fmt: skip
+        dimensions = [60, 28, 28] if magic == 0x803 else [60]
+        header = b"".join(value.to_bytes(4, "big") for value in (magic, *dimensions))
+        (folder / f"{stem}-ubyte").write_bytes(header + b"\0" * 59)
+    assert "train-images" in refused("search", "-t", "rp2040", "-d", "idx")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("model.foo", "is no model"),
+        ("recipe.json", "{"),
+        ("recipe.json", "[]"),
+        ("recipe.json", '{"schema": 99}'),
+        ("target.toml", "clock_hz = "),
+        ("target.toml", 'title = "only a title"'),
+        ("space.toml", "components = 3"),
+    ],
+)
+def test_a_file_that_is_not_what_its_ending_says(here: Path, name: str, text: str) -> None:
+    (here / name).write_text(text)
+    arguments = {
+        "model": ["measure", name, "-t", "rp2040"],
+        "recipe": ["apply", name],
+        "target": ["measure", "cnn1", "-t", name],
+        "space": ["search", "-t", "rp2040", "--space", name],
+    }[name.partition(".")[0]]
+    assert name in refused(*arguments)
+
+
+def test_data_of_another_shape_or_number_of_classes(here: Path, whole_files: Path) -> None:
+    message = refused("search", "-t", "rp2040", "-m", "resnet8", "-d", "digits")
+    assert "28×28" in message
+    assert "32×32×3" in message
+    np.savez(here / "seven.npz", x=np.zeros((70, 28, 28), np.float32), y=np.arange(70) % 7)
+    message = refused("search", "-t", "rp2040", "-m", "cnn1", "-d", "seven.npz")
+    assert "7 classes" in message
+    assert "10" in message
+
+
+def test_nothing_fits_the_target(here: Path) -> None:
+    small = (data_folder("targets") / "stm32f746.toml").read_text()
+    assert "size_bytes = 0x10_0000" in small
+    (here / "small.toml").write_text(small.replace("size_bytes = 0x10_0000", "size_bytes = 0x1000"))
+    images = digits().shrunk(200, 60, 60)
+    np.savez(here / "few.npz", x=images.x_train, y=images.y_train)
+    message = refused(
+        "search", "-t", "small.toml", "-d", "few.npz", "--trials", "3", "--epochs", "1",
+        "--space", "post_training", "--out", "out",
+    )  # fmt: skip
+    assert "nothing fits small" in message
+    assert "bytes of flash" in message
+    facts = json.loads((here / "out" / "pareto.json").read_text())
+    assert facts["front"] == []
+    assert facts["shortfall"]["excess_bytes"]["flash"] > 0
+    assert (here / "out" / "report.md").is_file()
+    measured = CliRunner().invoke(app, ["measure", "cnn1", "-t", "small.toml", "--json"])
+    assert measured.exit_code == 0, "a firmware that is too big is measured all the same"
+
+
+def test_an_op_that_the_engine_lacks(here: Path) -> None:
+    quantized = Quantization((0.1,), (0,))
+    tensors = (
+        Tensor("x", (1, 4, 4, 2), "int8", quantized),
+        Tensor("crops", (4, 2), "int32", data=np.zeros((4, 2), np.int32)),
+        Tensor("y", (1, 4, 4, 2), "int8", quantized),
+    )
+    graph = Graph(tensors, (Op("REVERSE_V2", (0, 1), (2,)),), (0,), (2,))
+    (here / "odd.tflite").write_bytes(write_tflite(graph))
+    for command in (["measure"], ["compile", "--out", "c"]):
+        message = refused(command[0], "odd.tflite", "-t", "rp2040", *command[1:])
+        assert "REVERSE_V2" in message
+        assert "op 0" in message
+    assert not (here / "c").exists()
+
+
+def started(*arguments: str, folder: Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "autotiny", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        env=dict(os.environ),
+    )
+
+
+def test_ctrl_c_keeps_the_finished_trials(here: Path) -> None:
+    images = digits().shrunk(300, 60, 60)
+    np.savez(here / "few.npz", x=images.x_train, y=images.y_train)
+    command = ("search", "-t", "stm32f746", "-d", "few.npz", "--epochs", "1", "--out", "out",
+               "--space", "post_training")  # fmt: skip
+    running = started(*command, "--trials", "500", folder=here)
+    assert running.stderr is not None
+    for line in running.stderr:
+        if line.startswith("[2/"):
+            running.send_signal(signal.SIGINT)
+            break
+    stderr = running.stderr.read()
+    assert running.wait(60) == 130
+    assert "interrupted; finished trials are kept in out" in stderr
+    assert "Traceback" not in stderr
+    facts = json.loads((here / "out" / "pareto.json").read_text())
+    assert facts["interrupted"]
+    assert facts["trials"]["measured"] >= 1
+    assert (here / "out" / "study.db").is_file()
+
+
+def test_a_full_disk(here: Path) -> None:
+    alone = ["unshare", "-rm"]
+    if not shutil.which("unshare") or subprocess.run([*alone, "true"], check=False).returncode:
+        pytest.skip("no namespace of our own to mount a small disk in")
+    images = digits().shrunk(200, 60, 60)
+    np.savez(here / "few.npz", x=images.x_train, y=images.y_train)
+    (here / "disk").mkdir()
+    search = (
+        f"{sys.executable} -m autotiny search -t stm32f746 -d few.npz --epochs 1 --trials 4 "
+        "--space post_training --out disk/out"
+    )
+    done = subprocess.run(
+        [*alone, "sh", "-c", f"mount -t tmpfs -o size=140k tmpfs disk && {search}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert "the disk is full" in errors[0]
+
+
+def test_a_folder_that_cannot_be_written(here: Path) -> None:
+    (here / "file").write_text("")
+    assert "file" in refused("search", "-t", "rp2040", "--out", "file/out", "--trials", "1")
