@@ -1,6 +1,7 @@
 """Every component, as a list to read, in the order of the levels at which they stand."""
 
 from autotiny.components.base import Component, Work
+from autotiny.components.block_gemm import BlockGemm
 from autotiny.components.cluster_weights import ClusterWeights
 from autotiny.components.dynamic_range import DynamicRange
 from autotiny.components.factorize_low_rank import FactorizeLowRank
@@ -12,12 +13,17 @@ from autotiny.components.fuse_operators import FuseOperators
 from autotiny.components.int8 import Int8
 from autotiny.components.int8_float_fallback import Int8FloatFallback
 from autotiny.components.int16x8 import Int16x8
+from autotiny.components.merge_duplicates import MergeDuplicates
+from autotiny.components.place_weights import PlaceWeights
 from autotiny.components.prune_channels import PruneChannels
 from autotiny.components.prune_magnitude import PruneMagnitude
 from autotiny.components.quantize_aware import QuantizeAware
+from autotiny.components.reduce_control_edges import ReduceControlEdges
 from autotiny.components.reduce_input import ReduceInput
+from autotiny.components.remove_dead_branches import RemoveDeadBranches
 from autotiny.components.remove_identities import RemoveIdentities
 from autotiny.components.separate_convolutions import SeparateConvolutions
+from autotiny.components.simplify_arithmetic import SimplifyArithmetic
 
 COMPONENTS: dict[str, type[Component]] = {
     component.name: component
@@ -31,6 +37,10 @@ COMPONENTS: dict[str, type[Component]] = {
         PruneMagnitude,
         ClusterWeights,
         QuantizeAware,
+        # graph: frozen
+        SimplifyArithmetic,
+        RemoveDeadBranches,
+        ReduceControlEdges,
         # graph → tflite: exactly one of these
         Float32,
         Float16,
@@ -41,8 +51,11 @@ COMPONENTS: dict[str, type[Component]] = {
         # graph and tflite
         FoldConstants,
         RemoveIdentities,
+        MergeDuplicates,
         # program
         FuseOperators,
+        BlockGemm,
+        PlaceWeights,
     )
 }
 

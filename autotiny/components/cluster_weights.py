@@ -1,8 +1,7 @@
 """Let the weights of each layer share a few values, so that a short index can stand for each.
 
 Han et al., "Deep Compression", ICLR 2016, through TensorFlow's model optimization toolkit; on a
-pruned model through
-its variant that keeps zeros. It pays where a later step codes the indices.
+pruned model through its variant that keeps zeros. It pays where a later step codes the indices.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Split dense layers and 1×1 convolutions into two through a narrow middle.
 
-Denton et al., "Exploiting Linear Structure Within Convolutional Networks", NIPS 2014: the
-truncated singular value decomposition of the weight matrix is the start of a fine-tune.
+Denton et al., "Exploiting Linear Structure Within Convolutional Networks", NIPS 2014: the truncated
+singular value decomposition of the weight matrix is the start of a fine-tune.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Compute a convolution and the max-pooling behind it in one pass, without the tensor between them.
 
 Requantization is monotone: the largest accumulator of a window is requantized once, and the result
-is
-the same to the bit. Activations are fused on lowering already.
+is the same to the bit. Activations are fused on lowering already.
 """
 
 from __future__ import annotations
@@ -19,6 +18,9 @@ class FuseOperators(Scheduling):
     """Joins steps that can work on each other's results in registers."""
 
     name = "fuse_operators"
+    forbids_before = {  # noqa: RUF012 - a constant of the class
+        "block_gemm": "blocks are chosen for a step as it was fused",
+    }
 
     def rescheduled(self, graph: Graph, schedule: Schedule) -> Schedule:
         """The schedule with fused steps."""

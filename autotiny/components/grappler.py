@@ -23,13 +23,14 @@ def optimized(model: Model, passes: tuple[str, ...], name: str) -> Model:
         NotApplicable: the passes change nothing.
     """
     before = freeze(model)
-    after = graph_model(_run(before.network, passes), dict(before.notes))
+    after = graph_model(run_passes(before.network, passes), dict(before.notes))
     if after.fingerprint == before.fingerprint:
         raise NotApplicable(f"{name}: Grappler finds nothing to do on the graph")
     return after
 
 
-def _run(frozen: FrozenGraph, passes: tuple[str, ...]) -> FrozenGraph:
+def run_passes(frozen: FrozenGraph, passes: tuple[str, ...]) -> FrozenGraph:
+    """A frozen graph after Grappler passes, each run once in the given order."""
     tf = tensorflow()
     from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, rewriter_config_pb2
     from tensorflow.python.grappler import tf_optimizer

@@ -1,8 +1,8 @@
 """Fine-tune with quantization simulated, so that weights settle where int8 can represent them.
 
 Jacob et al., CVPR 2018, through TensorFlow's model optimization toolkit; after pruning or
-clustering
-through its variants that keep zeros and clusters. Nothing trains after it, so it leaves a graph.
+clustering through its variants that keep zeros and clusters. Nothing trains after it, so it leaves
+a graph.
 """
 
 from __future__ import annotations

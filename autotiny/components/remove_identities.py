@@ -32,7 +32,7 @@ class RemoveIdentities(Component):
     def apply(self, model: Model, work: Work) -> Model:
         """The model without identities."""
         if model.level is not Level.TFLITE:
-            return optimized(model, ("pruning", "dependency"), self.name)
+            return optimized(model, ("pruning",), self.name)
         graph = without_identities(model.network)
         if graph.fingerprint() == live(model.network).fingerprint():
             raise NotApplicable("remove_identities: every op changes something")

@@ -127,7 +127,8 @@ def freeze_function(function: Any) -> FrozenGraph:
         convert_variables_to_constants_v2,
     )
 
-    frozen = convert_variables_to_constants_v2(function)
+    # Conditionals and loops stay functional: the converter takes no others.
+    frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
     definition = frozen.graph.as_graph_def()
     inputs = tuple(t.name for t in frozen.inputs if t.dtype.name != "resource")
     outputs = tuple(t.name for t in frozen.outputs)

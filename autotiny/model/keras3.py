@@ -1,8 +1,8 @@
 """Keras 3 model → tf_keras model, layer by layer, from configuration and weights.
 
 tf_keras cannot read Keras 3 files, and the components that train need tf_keras. Only layers of
-Keras itself are
-taken over; code stored inside a file (Lambda layers, custom objects) is never executed.
+Keras itself are taken over; code stored inside a file (Lambda layers, custom objects) is never
+executed.
 """
 
 from __future__ import annotations

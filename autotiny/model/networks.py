@@ -1,8 +1,7 @@
 """The built-in networks: the tutorial's, and the four of MLPerf Tiny.
 
 Banbury et al., "MLPerf Tiny Benchmark", NeurIPS 2021; layer sizes as its reference networks state
-them.
-Layer names are given, never counted up, so that a network is the same in every process.
+them. Layer names are given, never counted up, so that a network is the same in every process.
 """
 
 from __future__ import annotations

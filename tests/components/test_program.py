@@ -1,0 +1,54 @@
+"""Schedules change how a network is computed, and not one stored value of its result."""
+
+import numpy as np
+import pytest
+
+from autotiny.components import COMPONENTS, Component, Work
+from autotiny.components.place_weights import PlaceWeights
+from autotiny.components.scheduling import Scheduling, as_program
+from autotiny.emulator import build_host
+from autotiny.engine import generate
+from autotiny.errors import NotApplicable
+from autotiny.graph import Array
+from autotiny.model import Level, Model
+
+SCHEDULINGS = [kind for kind in COMPONENTS.values() if issubclass(kind, Scheduling)]
+
+
+def computed(model: Model, x: Array) -> Array:
+    return build_host(generate(model.network.graph, model.network.schedule)).predict(x)
+
+
+@pytest.mark.parametrize("kind", SCHEDULINGS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("lowering", ["int8", "float32"])
+@pytest.mark.parametrize("network", ["cnn1", "residual"])
+def test_the_result_stays_the_same(
+    kind: type[Component], lowering: str, network: str, work: Work,
+    request: pytest.FixtureRequest,
+) -> None:  # fmt: skip
+    plain = as_program(COMPONENTS[lowering]().apply(request.getfixturevalue(network), work))
+    try:
+        changed = kind().apply(plain, work)
+    except NotApplicable as reason:
+        pytest.skip(str(reason))
+    assert changed.level is Level.PROGRAM
+    assert changed.network.schedule != plain.network.schedule
+    x = work.data.x_test[:8]
+    if lowering == "int8":
+        x = np.round(x * 255 - 128).astype(np.int8)
+    np.testing.assert_array_equal(computed(changed, x), computed(plain, x))
+
+
+def test_weights_are_placed_most_used_first(cnn1: Model, work: Work) -> None:
+    lowered = COMPONENTS["int8"]().apply(cnn1, work)
+    steps = PlaceWeights(4096).apply(lowered, work).network.schedule.steps
+    graph = lowered.network
+    places = {graph.ops[step.ops[0]].kind: step.weights_in for step in steps}
+    assert places["CONV_2D"] == "sram"
+    assert places["FULLY_CONNECTED"] == "flash"
+    steps = PlaceWeights(32768).apply(lowered, work).network.schedule.steps
+    assert {graph.ops[step.ops[0]].kind for step in steps if step.weights_in == "sram"} == {
+        "CONV_2D", "FULLY_CONNECTED",
+    }  # fmt: skip
+    with pytest.raises(NotApplicable, match="fit into 16 bytes"):
+        PlaceWeights(16).apply(lowered, work)
