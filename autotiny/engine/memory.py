@@ -2,9 +2,9 @@
 
 Buffers that live at the same time must not overlap, unless a kernel allows its output to run over
 an input that dies with it. Every such rule between two buffers is a forbidden open interval or two
-for the difference of their offsets, so placing a buffer is choosing the lowest address outside a union
-of intervals. The order of placing decides the result: a few good orders are tried, then random
-exchanges, until the arena is as small as the largest live set or the tries are used up.
+for the difference of their offsets, so placing a buffer is choosing the lowest address outside a
+union of intervals. The order of placing decides the result: a few good orders are tried, then
+random exchanges, until the arena is as small as the largest live set or the tries are used up.
 """
 
 from __future__ import annotations

@@ -161,8 +161,9 @@ def gemm_stream(made: Layer, columns: int) -> Words:
 
 
 def dense_parts(made: Layer) -> int:
-    """Into how many equal parts of whole words the inputs are cut, so that every part's sums times
-    256 fit 32 bits; 0 if none do.
+    """Into how many equal parts of whole words the inputs are cut; 0 if no cut is fine enough.
+
+    The sums of every part, times 256, fit 32 bits.
     """
     depth = made.weights.shape[1]
     for parts in range(1, depth // 4 + 1):
@@ -176,8 +177,8 @@ def dense_parts(made: Layer) -> int:
 def dense_stream(made: Layer) -> Words:
     """The stream of `at_dense_gemm`: blocks of 8 outputs, the rest by 2.
 
-    For every block S and T at the start, two a pair; for every part of the inputs (pairs, outputs / 2) words of
-    weights; (multiplier, rounding, shift) of each output.
+    For every block S and T at the start, two a pair; for every part of the inputs (pairs, outputs
+    / 2) words of weights; (multiplier, rounding, shift) of each output.
     """
     made = padded(made, 2)
     pairs = in_pairs(made.weights)

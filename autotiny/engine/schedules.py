@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Literal
 
 from autotiny.engine.kernel import Site
-from autotiny.engine.ops import gemm
+from autotiny.engine.ops import gemm, winograd
 from autotiny.errors import NotApplicable
 from autotiny.graph import Graph, Op, Schedule, Step
 
@@ -140,3 +140,52 @@ def _blocked(graph: Graph, step: Step) -> Step:
     if site.op.kind == "FULLY_CONNECTED" and gemm.why_not_dense(site) is None:
         return replace(step, columns=8)
     return step
+
+
+def with_winograd(graph: Graph, schedule: Schedule) -> Schedule:
+    """Compute int8 3×3 convolutions of stride 1 by exact Winograd filtering.
+
+    Raises:
+        NotApplicable: no step is a convolution that can be computed so.
+    """
+    steps = tuple(
+        replace(step, method="winograd", rows=2, columns=2) if _filters(graph, step) else step
+        for step in schedule.steps
+    )
+    if steps == schedule.steps:
+        raise NotApplicable("with_winograd: no int8 3×3 convolution of stride 1 is eligible")
+    return Schedule(steps)
+
+
+def _filters(graph: Graph, step: Step) -> bool:
+    site = Site(graph, step)
+    return (
+        site.op.kind == "CONV_2D"
+        and site.arithmetic == "int8"
+        and site.output.dtype == "int8"
+        and winograd.why_not(site) is None
+    )
+
+
+Style = Literal["fastest", "smallest", "balanced"]
+
+
+def schedule_for(graph: Graph, style: Style, *, dsp: bool) -> Schedule:
+    """A good schedule without any search.
+
+    Args:
+        graph: the network.
+        style: "fastest" spends flash for instructions, "smallest" saves flash, "balanced" takes
+            what is faster at no more flash.
+        dsp: whether the core has the DSP extension (SMLAD), which blocks are made of.
+    """
+    wanted = [fuse]
+    if dsp and style != "smallest":
+        wanted.append(with_blocks)
+    if dsp and style == "fastest":
+        wanted.append(with_winograd)
+    schedule = plain_schedule(graph)
+    for change in wanted:
+        with suppress(NotApplicable):
+            schedule = change(graph, schedule)
+    return schedule

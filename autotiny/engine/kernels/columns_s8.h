@@ -20,7 +20,9 @@ AT_INLINE uint32_t *at_spread(uint32_t *to, const int8_t *x, int32_t size, int32
 
 // size bytes, word by word; from and to need not be aligned.
 AT_INLINE void at_move(int8_t *to, const int8_t *from, int32_t size) {
+  AT_ROLLED
   for (; size >= 4; size -= 4, to += 4, from += 4) at_put_word(to, at_word(from));
+  AT_ROLLED
   for (; size > 0; size--) *to++ = *from++;
 }
 

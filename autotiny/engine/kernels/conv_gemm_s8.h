@@ -7,7 +7,7 @@
 
 // x is (in_h, in_w, in_c), y is (out_h, out_w, out_c), w a stream as at_gemm_2x4 reads it. Scratch:
 // the ring, columns of 2 · pairs words, and `joined` bytes for one patch.
-AT_INLINE void at_conv_gemm_s8(const int8_t *x, const uint32_t *w, int8_t *y, int8_t *ring,
+AT_INLINE void at_conv_gemm(const int8_t *x, const uint32_t *w, int8_t *y, int8_t *ring,
                                uint32_t *columns, int8_t *joined, at_rows g, int32_t pairs,
                                at_finish f) {
   int32_t next = -g.s.pad_top;
@@ -27,7 +27,7 @@ AT_INLINE void at_conv_gemm_s8(const int8_t *x, const uint32_t *w, int8_t *y, in
 
 // Convolution and 2×2 max-pooling. y is (out_h / 2, out_w / 2, out_c), halves rounded down; w is a
 // stream as at_gemm_4x2_max reads it; columns has 4 · pairs words.
-AT_INLINE void at_conv_gemm_max_pool_s8(const int8_t *x, const uint32_t *w, int8_t *y,
+AT_INLINE void at_conv_gemm_max_pool(const int8_t *x, const uint32_t *w, int8_t *y,
                                         int8_t *ring, uint32_t *columns, int8_t *joined,
                                         at_rows g, int32_t pairs, at_finish f) {
   int32_t next = -g.s.pad_top;
@@ -63,6 +63,33 @@ AT_INLINE void at_pointwise(const int8_t *x, const uint32_t *w, int8_t *y, uint3
     x = x1 + in_c;
     y = y1 + out_c;
   }
+}
+
+// One function for all layers of one finish, whatever their shapes.
+AT_SHARED void at_conv_gemm_relu_s8(const int8_t *x, const uint32_t *w, int8_t *y, int8_t *ring,
+                                    uint32_t *columns, int8_t *joined, const at_rows *g,
+                                    int32_t pairs) {
+  const at_finish f = {AT_RELU, 0, 0};
+  at_conv_gemm(x, w, y, ring, columns, joined, *g, pairs, f);
+}
+AT_SHARED void at_conv_gemm_signed_s8(const int8_t *x, const uint32_t *w, int8_t *y, int8_t *ring,
+                                      uint32_t *columns, int8_t *joined, const at_rows *g,
+                                      int32_t pairs) {
+  const at_finish f = {AT_SIGNED, 0, 0};
+  at_conv_gemm(x, w, y, ring, columns, joined, *g, pairs, f);
+}
+AT_SHARED void at_conv_gemm_clamp_s8(const int8_t *x, const uint32_t *w, int8_t *y, int8_t *ring,
+                                     uint32_t *columns, int8_t *joined, const at_rows *g,
+                                     int32_t pairs, int32_t low, int32_t high) {
+  const at_finish f = {AT_CLAMP, low, high};
+  at_conv_gemm(x, w, y, ring, columns, joined, *g, pairs, f);
+}
+AT_SHARED void at_conv_gemm_max_pool_s8(const int8_t *x, const uint32_t *w, int8_t *y,
+                                        int8_t *ring, uint32_t *columns, int8_t *joined,
+                                        const at_rows *g, int32_t pairs, int32_t low,
+                                        int32_t high) {
+  const at_finish f = {AT_CLAMP, low, high};
+  at_conv_gemm_max_pool(x, w, y, ring, columns, joined, *g, pairs, f);
 }
 
 // One function for all layers, whatever their shapes: the loops inside do not gain by knowing them.

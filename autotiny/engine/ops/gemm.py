@@ -6,9 +6,9 @@ import numpy as np
 
 from autotiny.engine import packing
 from autotiny.engine.kernel import Kernel, Operand, Overlap, Site, initializer, scratch, table
-from autotiny.engine.ops.convolution import bounds_int8
+from autotiny.engine.ops.convolution import bounds_int8, quantization_of
 from autotiny.engine.ops.dense import dense_shape
-from autotiny.engine.ops.shape import window, window_struct
+from autotiny.engine.ops.shape import window
 from autotiny.engine.packing import Layer
 
 
@@ -92,7 +92,7 @@ def _patches(site: Site, shape: dict[str, int]) -> Kernel:
     made = matrix(site)
     pooled = bool(site.fused)
     pairs = packing.in_pairs(made.weights).shape[1]
-    rows, ring_bytes = row_ring(site, shape, rows_at_once=2 if pooled else 1)
+    rows, ring_bytes = row_ring(site, shape, slots=shape["k_h"] + pooled * shape["stride_h"])
     run = shape["k_w"] * shape["in_c"]
     joined = 0 if run % 4 == 0 else (shape["k_h"] - 1) * run + -(-run // 4) * 4
     spread = -(-shape["k_h"] * run // 4) * 2  # pairs that a column is written to
@@ -105,11 +105,13 @@ def _patches(site: Site, shape: dict[str, int]) -> Kernel:
     ]
     operands += [scratch("ring", ring_bytes, "int8_t")] if ring_bytes else []
     operands += [scratch("joined", joined, "int8_t")] if joined else []
+    kind = finish(made, columns)
+    bounds = f", {made.low}, {made.high}" if kind == "clamp" or pooled else ""
+    name = "at_conv_gemm_max_pool_s8" if pooled else f"at_conv_gemm_{kind}_s8"
     body = (
-        f"at_conv_gemm{'_max_pool' if pooled else ''}_s8(\n"
-        f"    x, w, y, {'ring' if ring_bytes else '0'}, columns, {'joined' if joined else '0'},\n"
-        f"    {rows},\n"
-        f"    {pairs}, {finish_struct(made, columns)});"
+        f"static const at_rows rows = {rows};\n"
+        f"{name}(x, w, y, {'ring' if ring_bytes else '0'}, columns, {'joined' if joined else '0'}, "
+        f"&rows, {pairs}{bounds});"
     )
     until = overlap_until(site, shape, ring=bool(ring_bytes), rows_at_once=2 if pooled else 1)
     return Kernel(
@@ -121,17 +123,21 @@ def _patches(site: Site, shape: dict[str, int]) -> Kernel:
     )
 
 
-def row_ring(site: Site, shape: dict[str, int], rows_at_once: int) -> tuple[str, int]:
-    """(the C value of an `at_rows`, bytes of its ring); without padding there is no ring."""
+def row_ring(site: Site, shape: dict[str, int], slots: int) -> tuple[str, int]:
+    """(the initializer of an `at_rows`, bytes of its ring); without padding there is no ring."""
     wide = max(shape["pad_left"] + shape["in_w"], _span(shape, "w"))
     high = max(shape["pad_top"] + shape["in_h"], _span(shape, "h"))
-    padded = wide > shape["in_w"] or high > shape["in_h"]
-    slots = shape["k_h"] + (rows_at_once - 1) * shape["stride_h"] if padded else 0
+    if wide == shape["in_w"] and high == shape["in_h"]:
+        return rows_struct(site, shape, slots=0, pitch=0), 0
     pitch = -(-wide * shape["in_c"] // 4) * 4
-    quantization = site.input(0).quantization
-    zero = quantization.zero_point if quantization else 0
-    fields = initializer(s=window_struct(shape), slots=slots, pitch=pitch, zero=zero)
-    return f"(at_rows){fields}", slots * pitch + 4 if padded else 0
+    # Whole words may be read from the last row.
+    return rows_struct(site, shape, slots=slots, pitch=pitch), slots * pitch + 4
+
+
+def rows_struct(site: Site, shape: dict[str, int], *, slots: int, pitch: int) -> str:
+    """The initializer of an `at_rows`."""
+    zero = quantization_of(site, 0).zero_point
+    return initializer(s=initializer(**shape), slots=slots, pitch=pitch, zero=zero)
 
 
 def _span(shape: dict[str, int], side: str) -> int:

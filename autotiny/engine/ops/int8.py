@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autotiny.engine.kernel import Kernel, Site
-from autotiny.engine.ops import convolution, dense, gemm
+from autotiny.engine.ops import convolution, dense, gemm, winograd
 
 
 def _blocked(site: Site) -> bool:
@@ -12,6 +12,8 @@ def _blocked(site: Site) -> bool:
 
 def conv(site: Site) -> Kernel:
     """CONV_2D."""
+    if site.step.method == "winograd":
+        return winograd.conv(site)
     return gemm.conv(site) if _blocked(site) else convolution.conv_int8(site)
 
 
