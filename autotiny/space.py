@@ -10,10 +10,12 @@ commute. So every draw is legal, and no two answers contradict each other.
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from typing import Any, Protocol
 
 from autotiny.components import COMPONENTS, Component
@@ -40,6 +42,9 @@ else:
 
 LOWERING = "lowering"
 """The parameter that names the lowering; every other component has a parameter of its own name."""
+
+EXPECTED_TRAINING = 1.5
+"""Components that train in a recipe drawn by chance, on average."""
 
 
 class Draws(Protocol):
@@ -336,6 +341,44 @@ def _draw_order(trial: Draws, chosen: list[type[Component]]) -> list[type[Compon
 def label(kind: type[Component]) -> str:
     """What the order's questions call a component; there is one lowering, whichever it is."""
     return LOWERING if is_lowering(kind) else kind.name
+
+
+class _Chance:
+    """Answers the questions of `suggest` by chance, so that few components that train take part.
+
+    With one half for each, most draws would train five times and keep little of the accuracy.
+    """
+
+    def __init__(self, space: Space, random: Random) -> None:
+        self._random = random
+        training = [name for name in space.components if COMPONENTS[name].trains]
+        self._share = dict.fromkeys(training, min(0.5, EXPECTED_TRAINING / max(len(training), 1)))
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        if name in self._share:
+            return self._random.random() < self._share[name]
+        return self._random.choice(list(choices))
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        if step is not None:
+            return low + step * self._random.randint(0, int((high - low) / step + 1e-9))
+        if log:
+            return math.exp(self._random.uniform(math.log(low), math.log(high)))
+        return self._random.uniform(low, high)
+
+    def suggest_int(
+        self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
+    ) -> int:
+        if log:
+            return round(math.exp(self._random.uniform(math.log(low), math.log(high))))
+        return low + step * self._random.randint(0, (high - low) // step)
+
+
+def draw(space: Space, start: Level, seed: int) -> Recipe:
+    """Draw a short legal recipe by chance; the same seed draws the same."""
+    return suggest(_Chance(space, Random(seed)), space, start)
 
 
 class _Answers:

@@ -50,7 +50,7 @@ from autotiny.recipe import (
     read_recipe,
     step_data,
 )
-from autotiny.space import Space, answers_for, load_space, suggest
+from autotiny.space import Space, answers_for, draw, load_space, suggest
 from autotiny.target import Target, load_target
 
 TRIALS = 40
@@ -58,6 +58,9 @@ TRIALS = 40
 
 EPOCHS = 5
 """Upper limit of a fine-tune unless asked otherwise."""
+
+BY_CHANCE = 10
+"""Sequences drawn by chance before the sampler, which needs some to learn from."""
 
 EXHAUSTED = 30
 """So many repetitions in a row mean that a space holds nothing else."""
@@ -497,7 +500,7 @@ def baseline_recipe(job: Job) -> Recipe:
 
 
 def plan(study: optuna.Study, job: Job) -> None:
-    """Queue what is tried before anything is drawn: the original, then known good sequences."""
+    """Queue what is tried first: the original, then known good sequences."""
     if study.get_trials(deepcopy=False):
         return
     planned: dict[str, Recipe] = {}
@@ -510,6 +513,13 @@ def plan(study: optuna.Study, job: Job) -> None:
             study.enqueue_trial(answers or {}, user_attrs={"planned": steps_data(recipe)})
         elif answers is not None:
             study.enqueue_trial(answers, user_attrs={"known_good": True})
+
+
+def enqueue_by_chance(study: optuna.Study, job: Job, number: int) -> None:
+    """Queue a sequence drawn by chance; `number` tells draws under one seed apart."""
+    seed = int(key_of(job.seed, number)[:8], 16)
+    recipe = draw(job.space, job.model.level, seed)
+    study.enqueue_trial(answers_for(recipe, job.space, job.model.level) or {})
 
 
 def tutorial_recipes() -> tuple[Recipe, ...]:
@@ -556,27 +566,34 @@ def _optimize(
     study: optuna.Study, job: Job, trials: int, timeout: float | None, watch: _Watch | None
 ) -> None:
     """Run trials until there are enough of them."""
-    learning = study.sampler
-    chance = optuna.samplers.RandomSampler(seed=job.seed + len(study.get_trials(deepcopy=False)))
 
     def objective(trial: Trial) -> tuple[float, ...]:
         return try_sequence(trial, job)
 
     def after(study: optuna.Study, trial: FrozenTrial) -> None:
-        # A sampler that has drawn what is known already has nothing to learn from it, and would
-        # go on to draw it: chance leads elsewhere.
-        study.sampler = chance if trial.user_attrs.get("outcome") == "repeated" else learning
         if watch:
             watch.report(trial)
         if enough(study, trials):
             study.stop()
+        elif stuck(study, trial):
+            enqueue_by_chance(study, job, trial.number)
 
     if enough(study, trials):
         return
-    try:
-        study.optimize(objective, None, timeout, catch=tuple(REFUSALS), callbacks=[after])
-    finally:
-        study.sampler = learning
+    study.optimize(objective, None, timeout, catch=tuple(REFUSALS), callbacks=[after])
+
+
+def stuck(study: optuna.Study, last: FrozenTrial) -> bool:
+    """Whether chance should draw the next sequence rather than the sampler.
+
+    It has to before the sampler has something to learn from, and after a repetition: from that the
+    sampler learns nothing, and would go on to draw it.
+    """
+    if study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        return False
+    planned = ("planned", "known_good")
+    drawn = [trial for trial in ended(study) if not any(key in trial.user_attrs for key in planned)]
+    return len(drawn) < BY_CHANCE or last.user_attrs.get("outcome") == "repeated"
 
 
 def enough(study: optuna.Study, trials: int) -> bool:

@@ -23,7 +23,8 @@ import optuna
 
 from autotiny.components import COMPONENTS, Component, Work
 from autotiny.model import Level, Model
-from autotiny.space import Space, suggest
+from autotiny.space import Space, answers_for, suggest
+from autotiny.space import draw as by_chance
 
 CHECKPOINTS = (60, 150)
 Values = tuple[float, float]
@@ -119,14 +120,13 @@ def found(draw: Draw, sampler: Callable[[int], optuna.samplers.BaseSampler], esc
           seed: int) -> list[float]:  # fmt: skip
     """The share of the hypervolume at each checkpoint.
 
-    With `escape`, a trial that repeats an earlier sequence is not counted, and the draw after it is
-    random, as in the search; otherwise it counts as any other.
+    With `escape`, as in the search, a trial that repeats an earlier sequence is not counted, and is
+    followed by one drawn by chance; otherwise it counts as any other.
     """
     figures = table(seed)
     reference = (max(first for first, _ in figures.values()), max(s for _, s in figures.values()))
     whole = hypervolume(list(figures.values()), reference)
-    learning, random = sampler(seed), chance(seed + 1)
-    study = optuna.create_study(directions=["minimize", "minimize"], sampler=learning)
+    study = optuna.create_study(directions=["minimize", "minimize"], sampler=sampler(seed))
     seen: list[tuple[str, ...]] = []
     shares: list[float] = []
     while len(shares) < len(CHECKPOINTS):
@@ -134,8 +134,9 @@ def found(draw: Draw, sampler: Callable[[int], optuna.samplers.BaseSampler], esc
         sequence = draw(trial)
         study.tell(trial, figures[sequence])
         repeated = escape and sequence in seen
-        study.sampler = random if repeated else learning
         if repeated:
+            recipe = by_chance(SPACE, Level.TFLITE, 1000 * seed + trial.number)
+            study.enqueue_trial(answers_for(recipe, SPACE, Level.TFLITE) or {})
             continue
         seen.append(sequence)
         if len(seen) in CHECKPOINTS:

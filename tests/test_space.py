@@ -9,7 +9,7 @@ from autotiny.components import COMPONENTS
 from autotiny.errors import UserError
 from autotiny.model import Level
 from autotiny.recipe import Recipe, objection
-from autotiny.space import Space, answers_for, load_space, space_names, suggest
+from autotiny.space import Space, answers_for, draw, load_space, space_names, suggest
 
 
 @pytest.fixture
@@ -49,6 +49,17 @@ def test_illegal_orders_are_never_drawn(space: Space) -> None:
 def test_a_lowered_model_gets_no_second_lowering(space: Space) -> None:
     names = {name for recipe in draws(space, 200, Level.TFLITE) for name in recipe.names}
     assert names == {"strip", "fuse", "block", "place"}
+
+
+def test_chance_draws_short_legal_recipes_inside_the_space(space: Space) -> None:
+    recipes = [draw(space, Level.KERAS, seed) for seed in range(500)]
+    assert recipes == [draw(space, Level.KERAS, seed) for seed in range(500)]
+    for recipe in recipes:
+        assert objection([COMPONENTS[name] for name in recipe.names]) is None
+        assert answers_for(recipe, space) is not None, recipe
+    training = [sum(step.trains for step in recipe.steps) for recipe in recipes]
+    assert 1.2 < sum(training) / len(training) < 1.6
+    assert len({recipe.key for recipe in recipes}) > 400
 
 
 def test_every_order_can_be_drawn(space: Space) -> None:

@@ -189,7 +189,7 @@ def test_a_repeated_sequence_is_answered_without_work(run: Any, tmp_path: Path) 
     # The space holds two sequences, and the search ends when nothing else comes.
     assert result.counts["measured"] == 2
     assert result.counts["repeated"] >= 30
-    repeated = result.study.trials[-1]
+    repeated = [t for t in result.study.trials if t.user_attrs.get("outcome") == "repeated"][-1]
     first = result.study.trials[repeated.user_attrs["repeats"]]
     assert repeated.values == first.values
     assert len(result.front) == 2
