@@ -42,22 +42,6 @@ def plain_schedule(graph: Graph) -> Schedule:
     return Schedule(tuple(Step((index,)) for index in needed_ops(graph)))
 
 
-def schedule_for(graph: Graph, style: Style, *, dsp: bool) -> Schedule:
-    """The ready-made schedule of a style.
-
-    Args:
-        graph: the network.
-        style: "fastest" spends flash on time, "smallest" time on flash, "balanced" neither.
-        dsp: whether the core multiplies pairs of 16-bit numbers.
-    """
-    passes = [fuse] if style == "smallest" or not dsp else [fuse, with_blocks]
-    schedule = plain_schedule(graph)
-    for change in passes:
-        with suppress(NotApplicable):
-            schedule = change(graph, schedule)
-    return schedule
-
-
 def fuse(graph: Graph, schedule: Schedule) -> Schedule:
     """Let each max-pooling that alone reads a convolution become a part of its step.
 
@@ -165,9 +149,6 @@ def _filters(graph: Graph, step: Step) -> bool:
         and site.output.dtype == "int8"
         and winograd.why_not(site) is None
     )
-
-
-Style = Literal["fastest", "smallest", "balanced"]
 
 
 def schedule_for(graph: Graph, style: Style, *, dsp: bool) -> Schedule:

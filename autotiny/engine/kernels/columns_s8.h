@@ -8,6 +8,7 @@
 // Returns where the next pair goes.
 AT_INLINE uint32_t *at_spread(uint32_t *to, const int8_t *x, int32_t size, int32_t apart) {
   const int8_t *end = x + size;
+  AT_ROLLED
   do {
     const uint32_t bytes = at_word(x);
     x += 4;
@@ -26,6 +27,12 @@ AT_INLINE void at_move(int8_t *to, const int8_t *from, int32_t size) {
   for (; size > 0; size--) *to++ = *from++;
 }
 
+// The same, but up to 3 bytes more.
+AT_INLINE void at_join(int8_t *to, const int8_t *from, int32_t size) {
+  AT_ROLLED
+  for (int32_t k = 0; k < size; k += 4) at_put_word(to + k, at_word(from + k));
+}
+
 // The rows of an image that lie under one row of outputs, padding included: a ring in scratch
 // memory holds those loaded so far. Without padding the rows are read where they are.
 typedef struct {
@@ -39,6 +46,7 @@ typedef struct {
 AT_INLINE int32_t at_load_rows(int8_t *ring, const int8_t *x, int32_t next, int32_t end,
                                at_rows g) {
   const int32_t size = g.s.in_w * g.s.in_c;
+  AT_ROLLED
   for (; next < end; next++) {
     int8_t *to = ring + (next + g.s.pad_top) % g.slots * g.pitch;
     if (next < 0 || next >= g.s.in_h)
@@ -54,17 +62,19 @@ AT_INLINE const int8_t *at_row(const int8_t *ring, const int8_t *x, int32_t row,
 }
 
 // The patch under output (r, c) as a column; its pairs stand every `apart` words. Kernel rows whose
-// bytes fill no whole words are first joined in `joined`; up to 3 bytes behind a row are read then.
+// bytes fill no whole words are first joined in `joined`; what is too much at the end of one, the
+// next overwrites, and up to 3 bytes behind the last are read.
 AT_INLINE void at_column(uint32_t *to, int8_t *joined, const int8_t *ring, const int8_t *x,
                          int32_t r, int32_t c, int32_t apart, at_rows g) {
   const int32_t run = g.s.k_w * g.s.in_c, left = c * g.s.stride_w * g.s.in_c;
   const int32_t top = r * g.s.stride_h - g.s.pad_top;
+  AT_ROLLED
   for (int32_t i = 0; i < g.s.k_h; i++) {
     const int8_t *from = at_row(ring, x, top + i, g) + left;
     if (run % 4 == 0)
       to = at_spread(to, from, run, apart);
-    else  // what is too much at the end of a row, the next row overwrites
-      for (int32_t k = 0; k < run; k += 4) at_put_word(joined + i * run + k, at_word(from + k));
+    else
+      at_join(joined + i * run, from, run);
   }
   if (run % 4 != 0) at_spread(to, joined, (g.s.k_h * run + 3) / 4 * 4, apart);
 }

@@ -11,7 +11,7 @@ AT_INLINE int32_t at_product(int32_t a, int32_t b) {
 
 // exp(x) with 31 fraction bits, for x <= 0 with 26 fraction bits: a Taylor series around -1/8 on the
 // last quarter, times one stored power for each higher bit of x.
-AT_INLINE int32_t at_exp_fixed(int32_t x) {
+AT_SHARED int32_t at_exp_fixed(int32_t x) {
   static const int32_t power[7] = {1672461947, 1302514674, 790015084, 290630308,
                                    39332535,   720401,     242};  // exp(-2^k), k = -2 … 4
   const int32_t quarter = 1 << 24;
@@ -23,15 +23,17 @@ AT_INLINE int32_t at_exp_fixed(int32_t x) {
   const int32_t series = t + at_round_shift(thirds + t2, 1);
   int32_t result = 1895147668 + at_product(1895147668, series);  // exp(-1/8) · (1 + …)
   const int32_t rest = last - x;
+  AT_ROLLED
   for (int k = 0; k < 7; k++)
     if (rest & (quarter << k)) result = at_product(result, power[k]);
   return result;
 }
 
 // 1 / (1 + x) with 31 fraction bits for x in [0, 1): three Newton steps.
-AT_INLINE int32_t at_reciprocal_fixed(int32_t x) {
+AT_SHARED int32_t at_reciprocal_fixed(int32_t x) {
   const int32_t half = (int32_t)(((int64_t)x + INT32_MAX + 1) / 2);  // (1 + x) / 2
   int32_t guess = 1515870810 + at_product(half, -1010580540);        // 29 fraction bits
+  AT_ROLLED
   for (int i = 0; i < 3; i++) {
     const int32_t error = (1 << 29) - at_product(half, guess);
     const int32_t step = at_product(guess, error);  // 27 fraction bits
@@ -42,6 +44,7 @@ AT_INLINE int32_t at_reciprocal_fixed(int32_t x) {
 
 AT_INLINE int32_t at_leading_zeros(uint32_t x) {
   int32_t n = 0;
+  AT_ROLLED
   while (n < 32 && !(x & 0x80000000u)) {
     x <<= 1;
     n++;
@@ -55,7 +58,9 @@ AT_INLINE void at_softmax_s8(const int8_t *x, int8_t *y, int32_t rows, int32_t d
                              int32_t multiplier, int32_t shift, int32_t diff_min) {
   for (int32_t r = 0; r < rows; r++, x += depth, y += depth) {
     int32_t top = -128, sum = 0;
+    AT_ROLLED
     for (int32_t i = 0; i < depth; i++) top = at_max(top, x[i]);
+    AT_ROLLED
     for (int32_t i = 0; i < depth; i++)
       if (x[i] - top >= diff_min)
         sum += at_round_shift(at_exp_fixed(at_rescale(x[i] - top, multiplier, shift)), 12);
@@ -63,6 +68,7 @@ AT_INLINE void at_softmax_s8(const int8_t *x, int8_t *y, int32_t rows, int32_t d
     const int32_t scale =
         at_reciprocal_fixed((int32_t)(((uint32_t)sum << headroom) - 0x80000000u));
     const int32_t exponent = 12 - headroom + 31 - 8;
+    AT_ROLLED
     for (int32_t i = 0; i < depth; i++) {
       const int32_t diff = x[i] - top;
       int32_t value = 0;
@@ -77,8 +83,11 @@ AT_INLINE void at_softmax_s8(const int8_t *x, int8_t *y, int32_t rows, int32_t d
 AT_INLINE void at_softmax_f32(const float *x, float *y, int32_t rows, int32_t depth, float beta) {
   for (int32_t r = 0; r < rows; r++, x += depth, y += depth) {
     float top = x[0], sum = 0.0f;
+    AT_ROLLED
     for (int32_t i = 1; i < depth; i++) top = x[i] > top ? x[i] : top;
+    AT_ROLLED
     for (int32_t i = 0; i < depth; i++) sum += y[i] = at_exp((x[i] - top) * beta);
+    AT_ROLLED
     for (int32_t i = 0; i < depth; i++) y[i] /= sum;
   }
 }

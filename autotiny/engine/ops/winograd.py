@@ -41,11 +41,12 @@ def why_not(site: Site) -> str | None:
 def transformed(made: Layer, in_c: int) -> Ints:
     """(16, outputs, in_c): four times the filters in the domain of the products."""
     filters = made.weights.reshape(-1, 3, 3, in_c)
-    return np.einsum("ai,kijc,bj->abkc", FILTER, filters, FILTER).reshape(16, -1, in_c)
+    products: Ints = np.einsum("ai,kijc,bj->abkc", FILTER, filters, FILTER)
+    return products.reshape(16, -1, in_c)
 
 
 def stream(made: Layer, in_c: int) -> Words:
-    """The stream of `at_winograd`; channels in the pairs (0, 2), (1, 3), … of the input transform."""
+    """The stream of `at_winograd`; channels in the input transform's pairs (0, 2), (1, 3), …."""
     filters = transformed(made, in_c)
     order = np.arange(in_c).reshape(-1, 4)[:, [0, 2, 1, 3]].reshape(-1)
     pairs = filters[:, :, order].reshape(16, -1, in_c // 2, 2) & 0xFFFF
