@@ -72,8 +72,8 @@ def _named(one: Tensor, name: str) -> Tensor:
     return Tensor(one.name or name, one.shape, one.dtype, one.quantization, one.data)
 
 
-def litert(model: bytes, *samples: Array) -> list[Array]:
-    """The outputs of LiteRT's reference kernels, in the order of the graph."""
+def litert(model: bytes, *samples: Array, runs: int = 1) -> list[Array]:
+    """The outputs of LiteRT's reference kernels, in the order of the graph, after the last run."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     interpreter = Interpreter(
@@ -82,19 +82,21 @@ def litert(model: bytes, *samples: Array) -> list[Array]:
     interpreter.allocate_tensors()
     for details, sample in zip(interpreter.get_input_details(), samples, strict=True):
         interpreter.set_tensor(details["index"], sample.reshape(details["shape"]))
-    interpreter.invoke()
+    for _ in range(runs):
+        interpreter.invoke()
     return [interpreter.get_tensor(d["index"]).copy() for d in interpreter.get_output_details()]
 
 
 def tflm(
-    model: bytes, *samples: Array, outputs: int = 1, arena_bytes: int = 1 << 20
+    model: bytes, *samples: Array, outputs: int = 1, runs: int = 1, arena_bytes: int = 1 << 20
 ) -> list[Array]:
-    """The first outputs of TensorFlow Lite Micro, in the order of the graph."""
+    """The first outputs of TensorFlow Lite Micro, in the order of the graph, after the last run."""
     from tflite_micro.python.tflite_micro import runtime
 
     interpreter = runtime.Interpreter.from_bytes(model, arena_size=arena_bytes)
-    for i, sample in enumerate(samples):
-        shape = interpreter.get_input_details(i)["shape"]
-        interpreter.set_input(sample.reshape(shape), i)
-    interpreter.invoke()
+    for _ in range(runs):
+        for i, sample in enumerate(samples):
+            shape = interpreter.get_input_details(i)["shape"]
+            interpreter.set_input(sample.reshape(shape), i)
+        interpreter.invoke()
     return [interpreter.get_output(i).copy() for i in range(outputs)]

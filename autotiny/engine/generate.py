@@ -65,6 +65,7 @@ def generate(
     called = [k for k, kernel in enumerate(kernels) if kernel.body]
     constants = _Constants(name)
     functions = _Functions(name)
+    state = [(memory.offset_of(i), graph.tensors[i].bytes) for i in _state(graph)]
     calls = []
     step_weights = []
     for k in called:
@@ -78,8 +79,9 @@ def generate(
         step_weights.append(constants.bytes - before)
         calls.append(f"{functions.symbol(sites[k], kernels[k])}({', '.join(arguments)});")
     files = {
-        f"{name}.h": _header(name, comment, memory.bytes, *ports),
-        f"{name}.c": _program(name, comment, kernels, constants, functions, calls, *ports),
+        f"{name}.h": _header(name, comment, memory.bytes, ports[0], ports[1], bool(state)),
+        f"{name}.c": _program(name, comment, kernels, constants, functions, calls, *ports)
+        + _reset(name, state),
         _weights_file(name): _weights(comment, constants),
         **_kernel_headers(kernels),
     }
@@ -149,6 +151,9 @@ def _lay_out(graph: Graph, kernels: Sequence[Kernel]) -> _Memory:
         live(tensor, -1)
     for tensor in graph.outputs:
         live(tensor, len(kernels))
+    for tensor in _state(graph):
+        live(tensor, -1)
+        live(tensor, len(kernels))
     for step, kernel in enumerate(kernels):
         for operand in kernel.operands:
             if isinstance(operand.what, int):
@@ -175,6 +180,13 @@ def _lay_out(graph: Graph, kernels: Sequence[Kernel]) -> _Memory:
         {key: placed.offsets[i] for key, i in scratch.items()},
         max(placed.bytes, _end_of_reads(graph, kernels, tensors), 1),
     )
+
+
+def _state(graph: Graph) -> tuple[int, ...]:
+    """Tensors that keep their value from one inference to the next."""
+    known = {*graph.inputs, *(index for op in graph.ops for index in op.outputs), -1}
+    read = dict.fromkeys(index for op in graph.ops for index in op.inputs)
+    return tuple(i for i in read if i not in known and graph.tensors[i].data is None)
 
 
 def _end_of_reads(graph: Graph, kernels: Sequence[Kernel], tensors: Mapping[int, int]) -> int:
@@ -296,8 +308,27 @@ def _head(comment: str) -> str:
     return "".join(f"// {line}\n" if line else "//\n" for line in lines)
 
 
+_RESET = """
+// Forgets what earlier inferences left behind, as at the start of the program.
+void {name}_reset(void);
+"""
+
+
+def _reset(name: str, state: Sequence[tuple[int, int]]) -> str:
+    """The function that clears the tensors (offset, bytes) that outlive an inference."""
+    if not state:
+        return ""
+    lines = "".join(f"  at_fill({name}_arena + {at}, 0, {size}u);\n" for at, size in state)
+    return f"\nvoid {name}_reset(void) {{\n{lines}}}\n"
+
+
 def _header(
-    name: str, comment: str, arena_bytes: int, inputs: Sequence[Port], outputs: Sequence[Port]
+    name: str,
+    comment: str,
+    arena_bytes: int,
+    inputs: Sequence[Port],
+    outputs: Sequence[Port],
+    stateful: bool,
 ) -> str:
     macros = []
     for kind, ports in (("INPUT", inputs), ("OUTPUT", outputs)):
@@ -325,7 +356,7 @@ int {name}_run(void);
 
 // Copies the inputs in, runs, copies the outputs out. Returns 0.
 int {name}_invoke({_invoke_parameters(inputs, outputs)});
-
+{_RESET.format(name=name) if stateful else ""}
 #ifdef __cplusplus
 }}
 #endif

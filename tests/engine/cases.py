@@ -648,6 +648,89 @@ def l2_normalization(rng: Rng, dtype: DType) -> Case:
     return case(rng, f"L2_NORMALIZATION {dtype} {x.shape}", single("L2_NORMALIZATION", [x], y))
 
 
+# Layers that remember
+
+
+def svdf(rng: Rng, arithmetic: str) -> Case:
+    units, rank, depth, memory = (
+        whole(rng, 1, 8),
+        pick(rng, 1, 1, 2),
+        whole(rng, 1, 9),
+        whole(rng, 1, 9),
+    )
+    filters = units * rank
+    runs = whole(rng, 1, 4)
+    label = f"SVDF {arithmetic} {units} units of rank {rank}, {depth} by {memory}, {runs} runs"
+    if arithmetic == "float32":
+        inputs = [
+            tensor((1, depth), "float32"),
+            tensor((filters, depth), "float32", data=rng.normal(0, 1, (filters, depth))),
+            tensor((filters, memory), "float32", data=rng.normal(0, 1, (filters, memory))),
+            tensor((units,), "float32", data=rng.normal(0, 1, units)),
+            tensor((1, filters * memory), "float32"),
+        ]
+        y = tensor((1, units), "float32")
+        graph = single("SVDF", inputs, y, state=[4], rank=rank, fused_activation_function="RELU")
+        return case(rng, label, graph, runs=runs)
+    state = cast(DType, arithmetic)
+    high = RANGE[arithmetic][1]
+    x = image(rng, "int8", (1, depth))
+    feature, time = scale(rng, 0.005, 0.02), scale(rng, 0.005, 0.02) / (high // 127)
+    spread = quantized(x)[0] * feature * np.sqrt(depth) * 60 * 60
+    past = spread / high * pick(rng, 1, 2)
+    total = past * time * np.sqrt(memory * rank) * (high / 2) * (high / 2)
+    inputs = [
+        x,
+        tensor((filters, depth), "int8", feature, data=rng.integers(-127, 128, (filters, depth))),
+        tensor((filters, memory), state, time, data=rng.integers(-high, high, (filters, memory))),
+        tensor((units,), "int32", past * time, data=rng.integers(-1000, 1000, units)),
+        tensor((1, filters * memory), state, past, zero(rng, state)),
+    ]
+    y = image(rng, "int8", (1, units), scale=total / 60)
+    graph = single("SVDF", inputs, y, state=[4], rank=rank, fused_activation_function="RELU")
+    return case(rng, label, graph, runs=runs)
+
+
+def lstm(rng: Rng, dtype: DType) -> Case:
+    steps, depth, units, runs = (whole(rng, 1, n) for n in (5, 8, 8, 2))
+    real = dtype == "float32"
+    x = image(rng, dtype, (1, steps, depth), scale=1 / 128 if dtype == "int8" else 1 / 32768)
+    hidden_scale = (1 / 128 if dtype == "int8" else 1 / 32768) * pick(rng, 1, 1.1)
+
+    def matrix(columns: int) -> Tensor:
+        if real:
+            return tensor((units, columns), dtype, data=rng.normal(0, 0.5, (units, columns)))
+        values = rng.integers(-127, 128, (units, columns))
+        return tensor((units, columns), "int8", scale(rng, 0.005, 0.05), data=values)
+
+    def bias(weight: Tensor) -> Tensor:
+        if real:
+            return tensor((units,), dtype, data=rng.normal(0, 0.5, units))
+        product = quantized(x)[0] * quantized(weight)[0]
+        kind: DType = "int32" if dtype == "int8" else "int64"
+        return tensor((units,), kind, product, data=rng.integers(-3000, 3000, units))
+
+    w = [matrix(depth) for _ in range(4)]
+    hidden = tensor((1, units), dtype)
+    cell = tensor((1, units), "float32")
+    y = tensor((1, steps, units), dtype)
+    if not real:
+        point = zero(rng, dtype)
+        hidden = tensor((1, units), dtype, hidden_scale, point)
+        y = tensor((1, steps, units), dtype, hidden_scale, point)
+        cell = tensor((1, units), "int16", 2.0 ** -pick(rng, 11, 12, 13, 15))
+    inputs: list[Tensor | None] = [
+        x, *w, *(matrix(units) for _ in range(4)), None, None, None, *(bias(one) for one in w),
+        None, None, hidden, cell, None, None, None, None,
+    ]  # fmt: skip
+    options: dict[str, Any] = {"fused_activation_function": "TANH"}
+    if rng.integers(3) == 0:
+        options["cell_clip"] = 0.5
+    graph = single("UNIDIRECTIONAL_SEQUENCE_LSTM", inputs, y, state=[18, 19], **options)
+    label = f"LSTM {dtype} {steps} steps, {depth} to {units}, {options}, {runs} runs"
+    return case(rng, label, graph, runs=runs)
+
+
 Family = Callable[[Rng], Case]
 
 
@@ -767,4 +850,9 @@ FAMILIES: dict[str, Family] = {
         f"l2_normalization_{dtype}": family(l2_normalization, dtype)
         for dtype in ("int8", "float32")
     },
+    **{
+        f"svdf_{arithmetic}": family(svdf, arithmetic)
+        for arithmetic in ("int8", "int16", "float32")
+    },
+    **{f"lstm_{dtype}": family(lstm, dtype) for dtype in ("int8", "int16", "float32")},
 }

@@ -30,6 +30,7 @@ class Case:
     reference: str = "tflm"
     tolerance: float = 1e-5
     steps: int = 0  # of the output, by which integers may differ
+    runs: int = 1  # with the same inputs, for ops that remember
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,14 +40,15 @@ class Library:
     sources: Sequence[Sources]
     handle: ctypes.CDLL
 
-    def run(self, k: int, samples: Sequence[Array]) -> list[Array]:
-        """The outputs of model k."""
+    def run(self, k: int, samples: Sequence[Array], runs: int = 1) -> list[Array]:
+        """The outputs of model k after its last run."""
         source = self.sources[k]
         arguments = [np.ascontiguousarray(sample) for sample in samples]
         outputs = [np.zeros(port.shape, port.dtype) for port in source.outputs]
         pointers = [a.ctypes.data_as(ctypes.c_void_p) for a in (*arguments, *outputs)]
         invoke = getattr(self.handle, f"{source.name}_invoke")
-        assert invoke(*pointers) == 0
+        for _ in range(runs):
+            assert invoke(*pointers) == 0
         return outputs
 
 
@@ -80,8 +82,9 @@ def expected(case: Case) -> list[Array]:
     """What the reference computes."""
     model = write_tflite(case.graph)
     if case.reference == "litert":
-        return litert(model, *case.samples)
-    return tflm(model, *case.samples, outputs=len(case.graph.outputs))
+        return litert(model, *case.samples, runs=case.runs)
+    outputs = len(case.graph.outputs)
+    return tflm(model, *case.samples, outputs=outputs, runs=case.runs)
 
 
 def difference(case: Case, found: Sequence[Array], wanted: Sequence[Array]) -> str:

@@ -25,7 +25,7 @@ def drawn(chunk: int, per_family: int = PER_FAMILY) -> list[Case]:
 def check(cases: list[Case], folder: Path, *flags: str) -> None:
     library = build([case.graph for case in cases], folder, flags)
     errors = [
-        difference(case, library.run(k, case.samples), expected(case))
+        difference(case, library.run(k, case.samples, case.runs), expected(case))
         for k, case in enumerate(cases)
     ]
     wrong = [error for error in errors if error]

@@ -20,6 +20,7 @@ from autotiny.engine.ops import softmax as softmax_
 from autotiny.engine.ops.binary import BINARY
 from autotiny.engine.ops.matmul import MATMUL
 from autotiny.engine.ops.moving import MOVING
+from autotiny.engine.ops.recurrent import RECURRENT_OPS
 from autotiny.engine.ops.reducing import REDUCING
 from autotiny.engine.ops.resizing import RESIZING
 from autotiny.engine.ops.transposed import TRANSPOSED
@@ -65,6 +66,7 @@ EMITTERS: dict[tuple[str, str], Emit] = {
     **UNARY,
     **BINARY,
     **MOVING,
+    **RECURRENT_OPS,
     **REDUCING,
     **MATMUL,
     **RESIZING,

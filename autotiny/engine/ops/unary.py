@@ -223,11 +223,11 @@ def sigmoidal_int16(site: Site) -> Kernel:
     if multiplier > 32767:
         site.refuse(f"its input scale {x.scale} is too large")
     body = f"at_{kind}_s16(x, y, table, {site.output.size}, {multiplier}, {shift});"
-    results = table("table", _logistic_samples(), site.step.weights_in)
+    results = table("table", logistic_samples(), site.step.weights_in)
     return Kernel(("unary.h",), body, (site.reads("x"), site.writes(), results), IN_PLACE)
 
 
-def _logistic_samples() -> Array:
+def logistic_samples() -> Array:
     """The logistic function at multiples of 1/24, raised by half the error of interpolation."""
 
     def real(i: float) -> float:
