@@ -60,6 +60,9 @@ _C_FLAGS = (
 )
 
 
+_LINK_FLAGS = ("-Wl,--gc-sections", "-Wl,--entry,Reset_Handler")
+
+
 @dataclass(frozen=True)
 class Symbol:
     """A name of the ELF; `address` is without the Thumb bit."""
@@ -91,6 +94,7 @@ class Firmware:
         symbols: name to symbol; of equal names the last.
         files: the C files and the linker script it was linked from, by name.
         flags: what the compiler was called with.
+        link_flags: and what the linker was called with, besides the script.
     """
 
     name: str
@@ -109,6 +113,7 @@ class Firmware:
     symbols: Mapping[str, Symbol]
     files: Mapping[str, str]
     flags: tuple[str, ...]
+    link_flags: tuple[str, ...] = _LINK_FLAGS
 
     @property
     def static_bytes(self) -> int:
@@ -269,19 +274,8 @@ def _link(
     """The linked ELF; None if it does not fit the memories of the script."""
     (folder / "link.ld").write_text(script, encoding="utf-8", newline="\n")
     units = sorted(name for name in files if name.endswith(".c"))
-    complaint = zig_cc(
-        [
-            *flags,
-            *units,
-            "-Wl,--gc-sections",
-            "-Wl,--entry,Reset_Handler",
-            "-T",
-            "link.ld",
-            "-o",
-            "firmware.elf",
-        ],
-        folder,
-    )
+    arguments = [*flags, *_LINK_FLAGS, *units, "-T", "link.ld", "-o", "firmware.elf"]
+    complaint = zig_cc(arguments, folder)
     if not complaint:
         return (folder / "firmware.elf").read_bytes()
     if "will not fit in region" in complaint:
