@@ -68,8 +68,9 @@ def isolated(path: Path) -> dict[str, Any]:
     if lines and (done.returncode == 0 or json.loads(lines[-1])["result"] != "running"):
         row: dict[str, Any] = json.loads(lines[-1])
         return row
-    stage = json.loads(lines[-1])["why"] if lines else "reading"
-    return failed(f"ended with {done.returncode} while {stage}")
+    stage = json.loads(lines[-1])["why"] if lines else "reading it"
+    last = (done.stderr.strip().splitlines() or [""])[-1]
+    return failed(f"ended with {done.returncode} while {stage}: {last[:200]}")
 
 
 def failed(why: str) -> dict[str, Any]:
@@ -103,7 +104,7 @@ def one(path: Path) -> None:
     found = build_host(sources).predict_all(arrays)
     reasons = []
     for name, runner in (("TensorFlow Lite Micro", run_tflm), ("LiteRT", run_litert)):
-        show({**row, "result": "running", "why": f"{name} ran it"})
+        show({**row, "result": "running", "why": f"{name} ran"})
         try:
             wanted = runner(data, samples, graph)
         except (RuntimeError, ValueError) as error:

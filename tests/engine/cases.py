@@ -648,6 +648,21 @@ def l2_normalization(rng: Rng, dtype: DType) -> Case:
     return case(rng, f"L2_NORMALIZATION {dtype} {x.shape}", single("L2_NORMALIZATION", [x], y))
 
 
+def log_softmax(rng: Rng) -> Case:
+    x = tensor((1, whole(rng, 1, 4), whole(rng, 1, 12)), "float32")
+    return case(rng, f"LOG_SOFTMAX float32 {x.shape}", single("LOG_SOFTMAX", [x], x))
+
+
+def cast_(rng: Rng, source: DType, target: DType) -> Case:
+    shape = (1, whole(rng, 1, 60))
+    x, y = tensor(shape, source), tensor(shape, target)
+    graph = single("CAST", [x], y, in_data_type=source, out_data_type=target)
+    values = rng.integers(-120, 120, shape).astype(source)
+    if source == "float32":
+        values = rng.uniform(-120, 120, shape).astype(source)
+    return Case(f"CAST {source} to {target} {shape}", graph, (values,), "litert")
+
+
 # Layers that remember
 
 
@@ -768,7 +783,20 @@ FAMILIES: dict[str, Family] = {
         }.items()
         for dtype in dtypes
     },
-    **{f"{kind.lower()}_float32": family(positive, kind) for kind in ("SQRT", "RSQRT")},
+    **{f"{kind.lower()}_float32": family(positive, kind) for kind in ("SQRT", "RSQRT", "LOG")},
+    "log_softmax_float32": log_softmax,
+    **{
+        f"cast_{source}_{target}": family(cast_, source, target)
+        for source, target in (
+            ("float32", "int8"),
+            ("float32", "int32"),
+            ("int8", "float32"),
+            ("int8", "int32"),
+            ("int16", "float32"),
+            ("int32", "float32"),
+            ("int32", "int8"),
+        )
+    },
     **{
         f"{kind.lower()}_{dtype}": family(binary, kind, dtype)
         for kind, dtypes in {

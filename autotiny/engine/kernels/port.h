@@ -16,7 +16,7 @@
 #define at_copy __builtin_memcpy
 #define at_fill __builtin_memset
 #define at_exp __builtin_expf
-#define at_tanh __builtin_tanhf
+#define at_log __builtin_logf
 #define at_sqrt __builtin_sqrtf
 #define at_round __builtin_roundf
 #if defined(__clang__)
@@ -43,7 +43,7 @@
 #define at_copy memcpy
 #define at_fill memset
 #define at_exp expf
-#define at_tanh tanhf
+#define at_log logf
 #define at_sqrt sqrtf
 #define at_round roundf
 #endif

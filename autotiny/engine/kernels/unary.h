@@ -14,6 +14,14 @@ AT_INLINE void at_clamp_f32(const float *x, float *y, int32_t size, float low, f
 }
 
 AT_INLINE float at_logistic(float x) { return 1.0f / (1.0f + at_exp(-x)); }
+// By exp, since small runtimes have no tanh; close to zero by its series.
+AT_INLINE float at_tanh(float x) {
+  const float size = x < 0.0f ? -x : x, square = x * x;
+  if (size < 0.1f)
+    return x * (1.0f - square / 3.0f * (1.0f - square * 0.4f * (1.0f - square * (17.0f / 42.0f))));
+  const float result = 1.0f - 2.0f / (at_exp(2.0f * size) + 1.0f);
+  return x < 0.0f ? -result : result;
+}
 AT_INLINE float at_hard_swish(float x) { return x * at_clampf(x + 3.0f, 0.0f, 6.0f) / 6.0f; }
 AT_INLINE float at_abs(float x) { return x < 0.0f ? -x : x; }
 AT_INLINE float at_neg(float x) { return -x; }
@@ -41,11 +49,52 @@ AT_MAP_F32(neg)
 AT_MAP_F32(square)
 AT_MAP_F32(sqrt)
 AT_MAP_F32(rsqrt)
+AT_MAP_F32(log)
 #undef AT_MAP_F32
 
 AT_INLINE void at_leaky_relu_f32(const float *x, float *y, int32_t size, float alpha) {
   for (int32_t i = 0; i < size; i++) y[i] = x[i] > 0.0f ? x[i] : x[i] * alpha;
 }
+
+// Along the last dimension: x and y are (rows, depth).
+AT_INLINE void at_log_softmax_f32(const float *x, float *y, int32_t rows, int32_t depth) {
+  for (int32_t r = 0; r < rows; r++, x += depth, y += depth) {
+    float top = x[0], sum = 0.0f;
+    for (int32_t i = 1; i < depth; i++) top = x[i] > top ? x[i] : top;
+    for (int32_t i = 0; i < depth; i++) sum += at_exp(x[i] - top);
+    const float log_sum = at_log(sum);
+    for (int32_t i = 0; i < depth; i++) y[i] = x[i] - top - log_sum;
+  }
+}
+
+// A real number without its fraction, as far as int32 goes; NaN gives 0.
+AT_INLINE int32_t at_whole(float x) {
+  if (x != x) return 0;
+  if (x >= 2147483648.0f) return INT32_MAX;
+  return x > -2147483648.0f ? (int32_t)x : INT32_MIN;
+}
+
+// A real or whole number as another type; integers keep their low bits.
+#define AT_CAST(NAME, T, U, VALUE)                                                   \
+  AT_INLINE void at_cast_##NAME(const T *x, U *y, int32_t size) {                    \
+    for (int32_t i = 0; i < size; i++) {                                             \
+      const T v = x[i];                                                              \
+      y[i] = (U)(VALUE);                                                             \
+    }                                                                                \
+  }
+AT_CAST(float32_int8, float, int8_t, at_whole(v))
+AT_CAST(float32_int16, float, int16_t, at_whole(v))
+AT_CAST(float32_int32, float, int32_t, at_whole(v))
+AT_CAST(int8_float32, int8_t, float, v)
+AT_CAST(int8_int16, int8_t, int16_t, v)
+AT_CAST(int8_int32, int8_t, int32_t, v)
+AT_CAST(int16_float32, int16_t, float, v)
+AT_CAST(int16_int32, int16_t, int32_t, v)
+AT_CAST(int32_float32, int32_t, float, v)
+AT_CAST(int32_int8, int32_t, int8_t, v)
+AT_CAST(int32_int16, int32_t, int16_t, v)
+AT_CAST(bool_float32, uint8_t, float, v)
+#undef AT_CAST
 
 // From one scale to another, clamped; zero-points are 0.
 AT_INLINE void at_relu_s16(const int16_t *x, int16_t *y, int32_t size, int32_t multiplier,

@@ -43,6 +43,7 @@ EMITTERS: dict[tuple[str, str], Emit] = {
     ("QUANTIZE", "int8"): quantization.requantize,
     ("QUANTIZE", "uint8"): quantization.requantize,
     ("QUANTIZE", "int16"): quantization.requantize,
+    ("QUANTIZE", "int32"): quantization.requantize,
     ("DEQUANTIZE", "int8"): quantization.dequantize,
     ("DEQUANTIZE", "uint8"): quantization.dequantize,
     ("DEQUANTIZE", "int16"): quantization.dequantize,

@@ -263,8 +263,40 @@ def leaky_relu_float32(site: Site) -> Kernel:
     return Kernel(("unary.h",), body, (site.reads("x"), site.writes()), IN_PLACE)
 
 
+def log_softmax(site: Site) -> Kernel:
+    """LOG_SOFTMAX on float32, along the last dimension."""
+    depth = site.input(0).shape[-1]
+    body = f"at_log_softmax_f32(x, y, {site.input(0).size // depth}, {depth});"
+    return Kernel(("unary.h",), body, (site.reads("x"), site.writes()), IN_PLACE)
+
+
+def cast(site: Site) -> Kernel:
+    """CAST between reals and integers; reals outside an int32 become its ends."""
+    pair = f"{site.input(0).dtype}_{site.output.dtype}"
+    if pair not in CASTS:
+        site.refuse(f"{site.input(0).dtype} to {site.output.dtype} is not computed")
+    body = f"at_cast_{pair}(x, y, {site.output.size});"
+    narrower = site.output.bytes <= site.input(0).bytes
+    return Kernel(
+        ("unary.h",), body, (site.reads("x"), site.writes()), IN_PLACE if narrower else {}
+    )
+
+
+CASTS: Final = frozenset(
+    f"{source}_{target}"
+    for source, targets in {
+        "float32": ("int8", "int16", "int32"),
+        "int8": ("float32", "int16", "int32"),
+        "int16": ("float32", "int32"),
+        "int32": ("float32", "int8", "int16"),
+        "bool": ("float32",),
+    }.items()
+    for target in targets
+)
+
 FLOAT_MAPS: Final = (
     "LOGISTIC", "TANH", "EXP", "ELU", "HARD_SWISH", "ABS", "NEG", "SQUARE", "SQRT", "RSQRT",
+    "LOG",
 )  # fmt: skip
 
 UNARY: Final[Mapping[tuple[str, str], Emit]] = {
@@ -282,5 +314,7 @@ UNARY: Final[Mapping[tuple[str, str], Emit]] = {
     **{(kind, "float32"): relu_float32 for kind in ACTIVATIONS},
     ("LEAKY_RELU", "float32"): leaky_relu_float32,
     **{(kind, "float32"): mapped for kind in FLOAT_MAPS},
+    ("LOG_SOFTMAX", "float32"): log_softmax,
+    **{("CAST", dtype): cast for dtype in ("float32", "int8", "int16", "int32", "bool")},
 }
 """(kind, arithmetic) → emitter."""
