@@ -27,15 +27,10 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
-import numba
 import numpy as np
-from llvmlite import ir  # type: ignore[import-untyped]
-from numba.extending import intrinsic
 from unicorn import UC_HOOK_BLOCK, UC_HOOK_EDGE_GENERATED, UC_HOOK_MEM_READ, UC_HOOK_MEM_WRITE
-from unicorn.arm_const import UC_ARM_REG_XPSR
 from unicorn.unicorn_py3.unicorn import uclib
 
 from autotiny.emulator import memory
@@ -121,6 +116,7 @@ class CycleCounter:
         self._state[memory.READ_REGISTER] = _address(uclib.uc_reg_read)
         self._state[memory.WRITE_REGISTER] = _address(uclib.uc_reg_write)
         self._state[memory.SCRATCH_AT] = self._state.ctypes.data + 8 * memory.SCRATCH
+        self._state[memory.UNALIGNED] = round(self.core.unaligned_load * SCALE)
         self._state[memory.MISPREDICT] = (
             round(self.core.mispredict * SCALE) if self.core.predicts else 0
         )
@@ -131,7 +127,7 @@ class CycleCounter:
             raise ValueError("this CycleCounter is attached already; make another one")
         self._uc = uc
         uc.ctl_flush_tb()  # code that is translated already would not see the hooks
-        on_block, on_access = _hooks()
+        on_block, on_access = memory.hooks()
         self._hook(UC_HOOK_BLOCK, on_block, 1, 0)
         uc.hook_add(UC_HOOK_EDGE_GENERATED, self._translated)
         if self.simulates_memory:
@@ -265,8 +261,8 @@ class CycleCounter:
                 "blocks; the cycle counter holds no more"
             )
         self._edges_used += 1
-        key = memory_key(previous, address, size)
-        place = memory_slot(state, key)
+        key = memory.edge_key(previous, address, size)
+        place = memory.edge_slot(state, key)
         lost = [round(causes.get(cause, 0.0) * SCALE) for cause in CAUSES[:3]]
         state[place : place + memory.EDGE_FIELDS] = (
             key,
@@ -352,116 +348,3 @@ def _spans(target: Target) -> list[tuple[int, int]]:
             else:
                 spans.append((region.origin, region.end))
     return spans
-
-
-@memory.native
-def memory_key(previous: int, address: int, size: int) -> int:
-    """The key of an edge: never 0 (free) or −1 (forgotten)."""
-    return ((previous + 2) << 45) | (size << 32) | address
-
-
-@memory.native
-def memory_slot(state: State, key: int) -> int:
-    """The place of an edge, or of the free slot where it belongs."""
-    slot = (key * 0x1E3779B97F4A7C15 >> 20) & (memory.EDGES_MOST - 1)
-    while True:
-        place = memory.EDGES + memory.EDGE_FIELDS * slot
-        if state[place] == key or state[place] == 0:
-            return place
-        slot = (slot + 1) & (memory.EDGES_MOST - 1)
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _call(typing_context: Any, pointer: Any, a: Any, b: Any, c: Any) -> Any:
-    """Calls a C function of three int64 by its address."""
-    signature = numba.types.int64(*(numba.types.int64,) * 4)
-
-    def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
-        word = ir.IntType(64)
-        kind = ir.FunctionType(word, [word] * 3)
-        function = builder.inttoptr(arguments[0], kind.as_pointer())
-        return builder.call(function, arguments[1:])
-
-    return signature, generate
-
-
-def _block_begins(uc: int, address: int, size: int, state: Any) -> None:
-    """Runs at the start of every basic block."""
-    at = np.int64(address)
-    previous = state[memory.PREVIOUS]
-    key = memory_key(previous, at, np.int64(size))
-    edge = memory_slot(state, key)
-    if state[edge] == 0:
-        edge = _call(state[memory.CALLBACK], previous, at, np.int64(size))
-        if edge == 0:
-            return
-    state[edge + memory.E_COUNT] += 1
-    number = state[edge + memory.E_BLOCK]
-    block = memory.BLOCKS + memory.BLOCK_FIELDS * number
-    if state[block + memory.B_SWITCH] >= 0:
-        memory.settle(state)
-        state[memory.BUCKET] = state[block + memory.B_SWITCH]
-    branch = state[edge + memory.E_BRANCH]
-    cycles = state[edge + memory.E_CYCLES]
-    if previous >= 0 and state[memory.MISPREDICT] > 0:
-        before = memory.BLOCKS + memory.BLOCK_FIELDS * previous
-        if state[before + memory.B_CONDITIONAL]:
-            taken = at != state[before + memory.B_END]
-            counter = state[before + memory.B_PREDICTOR]
-            if taken != (counter >= 2):
-                branch += state[memory.MISPREDICT]
-                cycles += state[memory.MISPREDICT]
-            if taken:
-                state[before + memory.B_PREDICTOR] = min(counter + 1, 3)
-            else:
-                state[before + memory.B_PREDICTOR] = max(counter - 1, 0)
-    waited = memory.fetch(state, block, state[memory.CYCLES])
-    state[memory.WHEN] = state[memory.CYCLES] + waited
-    state[memory.STEP] = 0
-    state[memory.BLOCK_CYCLES] = cycles
-    cycles += waited
-    state[memory.PREVIOUS] = number
-    state[memory.CYCLES] += cycles
-    state[memory.INSTRUCTIONS] += state[block + memory.B_INSTRUCTIONS]
-    state[memory.STALLS] += state[edge + memory.E_DEPENDENCY]
-    state[memory.STALLS + 1] += state[edge + memory.E_ISSUE]
-    state[memory.STALLS + 2] += branch
-    state[memory.STALLS + 3] += waited
-
-
-def _data_moves(uc: int, kind: int, address: int, size: int, value: int, state: Any) -> None:
-    """Runs at every access to a memory that can make the core wait."""
-    block = memory.BLOCKS + memory.BLOCK_FIELDS * state[memory.PREVIOUS]
-    if state[memory.PREVIOUS] >= 0 and state[block + memory.B_PREDICATED]:
-        # To call a hook, Unicorn restores the IT state of the access and then forgets to clear
-        # it: the next block would run as if it stood inside that IT block.
-        _call(state[memory.READ_REGISTER], uc, _XPSR, state[memory.SCRATCH_AT])
-        state[memory.SCRATCH] &= ~_IT_BITS
-        _call(state[memory.WRITE_REGISTER], uc, _XPSR, state[memory.SCRATCH_AT])
-    if state[memory.STEP] == 0:
-        # The accesses of a block are spread evenly over its cycles.
-        accesses = max(1, state[block + memory.B_ACCESSES])
-        state[memory.STEP] = state[memory.BLOCK_CYCLES] // accesses + 1
-    waited = memory.access(state, np.int64(address), state[memory.WHEN], kind == _WRITE)
-    state[memory.WHEN] += state[memory.STEP] + waited
-    if waited:
-        state[memory.CYCLES] += waited
-        state[memory.STALLS + 4] += waited
-
-
-_WRITE = 17
-"""Unicorn's UC_MEM_WRITE."""
-_XPSR = UC_ARM_REG_XPSR
-_IT_BITS = 0x0600_FC00
-
-
-@lru_cache(maxsize=1)
-def _hooks() -> tuple[Any, Any]:
-    """The native hooks, compiled when first needed."""
-    t = numba.types
-    pointer = t.CPointer(t.int64)
-    on_block = numba.cfunc(t.void(t.int64, t.uint64, t.uint32, pointer), cache=True)(_block_begins)
-    on_access = numba.cfunc(
-        t.void(t.int64, t.int32, t.uint64, t.int32, t.int64, pointer), cache=True
-    )(_data_moves)
-    return on_block, on_access

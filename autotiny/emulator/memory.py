@@ -16,11 +16,15 @@ What is simulated, from the target's file:
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import numba
 import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba.extending import intrinsic
 from numpy.typing import NDArray
+from unicorn.arm_const import UC_ARM_REG_XPSR
 
 from autotiny.target import Cache, Memory, Target
 
@@ -29,6 +33,9 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 SCALE = 256
 """Fixed point: units a cycle."""
+_WRITE = 17  # Unicorn's UC_MEM_WRITE
+_XPSR = UC_ARM_REG_XPSR
+_IT_BITS = 0x0600_FC00
 
 
 def native(function: _Function) -> _Function:
@@ -56,6 +63,7 @@ READ_REGISTER, WRITE_REGISTER = 27, 28  # addresses of Unicorn's functions
 SCRATCH, SCRATCH_AT = 29, 30  # a register's value on its way, and its address
 WHEN, STEP = 31, 32  # when the block's next data access comes, and how much later the one behind it
 BLOCK_CYCLES = 33  # pipeline cycles of the block that runs
+UNALIGNED = 34  # price of an access across a word border
 HEADER = 64
 
 # --- regions: memories that cost something ------------------------------
@@ -351,3 +359,122 @@ def access(state: State, address: int, now: int, store: bool) -> int:
     ready = max(now, state[region + R_BUSY]) + price
     state[region + R_BUSY] = ready
     return int(ready - now)
+
+
+@native
+def edge_key(previous: int, address: int, size: int) -> int:
+    """The key of an edge: never 0 (free) or −1 (forgotten)."""
+    return ((previous + 2) << 45) | (size << 32) | address
+
+
+@native
+def edge_slot(state: State, key: int) -> int:
+    """The place of an edge, or of the free slot where it belongs."""
+    slot = (key * 0x1E3779B97F4A7C15 >> 20) & (EDGES_MOST - 1)
+    while True:
+        place = EDGES + EDGE_FIELDS * slot
+        if state[place] == key or state[place] == 0:
+            return place
+        slot = (slot + 1) & (EDGES_MOST - 1)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _call(typing_context: Any, pointer: Any, a: Any, b: Any, c: Any) -> Any:
+    """Calls a C function of three int64 by its address."""
+    signature = numba.types.int64(*(numba.types.int64,) * 4)
+
+    def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+        word = ir.IntType(64)
+        kind = ir.FunctionType(word, [word] * 3)
+        function = builder.inttoptr(arguments[0], kind.as_pointer())
+        return builder.call(function, arguments[1:])
+
+    return signature, generate
+
+
+def _block_begins(uc: int, address: int, size: int, state: Any) -> None:
+    """Runs at the start of every basic block."""
+    at = np.int64(address)
+    previous = state[PREVIOUS]
+    key = edge_key(previous, at, np.int64(size))
+    edge = edge_slot(state, key)
+    if state[edge] == 0:
+        edge = _call(state[CALLBACK], previous, at, np.int64(size))
+        if edge == 0:
+            return
+    state[edge + E_COUNT] += 1
+    number = state[edge + E_BLOCK]
+    block = BLOCKS + BLOCK_FIELDS * number
+    if state[block + B_SWITCH] >= 0:
+        settle(state)
+        state[BUCKET] = state[block + B_SWITCH]
+    branch = state[edge + E_BRANCH]
+    cycles = state[edge + E_CYCLES]
+    if previous >= 0 and state[MISPREDICT] > 0:
+        before = BLOCKS + BLOCK_FIELDS * previous
+        if state[before + B_CONDITIONAL]:
+            taken = at != state[before + B_END]
+            counter = state[before + B_PREDICTOR]
+            if taken != (counter >= 2):
+                branch += state[MISPREDICT]
+                cycles += state[MISPREDICT]
+            if taken:
+                state[before + B_PREDICTOR] = min(counter + 1, 3)
+            else:
+                state[before + B_PREDICTOR] = max(counter - 1, 0)
+    waited = fetch(state, block, state[CYCLES])
+    state[WHEN] = state[CYCLES] + waited
+    state[STEP] = 0
+    state[BLOCK_CYCLES] = cycles
+    cycles += waited
+    state[PREVIOUS] = number
+    state[CYCLES] += cycles
+    state[INSTRUCTIONS] += state[block + B_INSTRUCTIONS]
+    state[STALLS] += state[edge + E_DEPENDENCY]
+    state[STALLS + 1] += state[edge + E_ISSUE]
+    state[STALLS + 2] += branch
+    state[STALLS + 3] += waited
+
+
+def _data_moves(uc: int, kind: int, address: int, size: int, value: int, state: Any) -> None:
+    """Runs at every access to a memory that can make the core wait."""
+    block = BLOCKS + BLOCK_FIELDS * state[PREVIOUS]
+    if state[PREVIOUS] >= 0 and state[block + B_PREDICATED]:
+        # To call a hook, Unicorn restores the IT state of the access and then forgets to clear
+        # it: the next block would run as if it stood inside that IT block.
+        _call(state[READ_REGISTER], uc, _XPSR, state[SCRATCH_AT])
+        state[SCRATCH] &= ~_IT_BITS
+        _call(state[WRITE_REGISTER], uc, _XPSR, state[SCRATCH_AT])
+    if state[STEP] == 0:
+        # The accesses of a block are spread evenly over its cycles.
+        accesses = max(1, state[block + B_ACCESSES])
+        state[STEP] = state[BLOCK_CYCLES] // accesses + 1
+    store = kind == _WRITE
+    waited = access(state, np.int64(address), state[WHEN], store)
+    if not store and (np.int64(address) & 3) + size > 4 and size <= 4:
+        waited += state[UNALIGNED]
+    state[WHEN] += state[STEP] + waited
+    if waited:
+        state[CYCLES] += waited
+        state[STALLS + 4] += waited
+
+
+@lru_cache(maxsize=1)
+def hooks() -> tuple[Any, Any]:
+    """The native hooks for blocks and for data accesses, compiled when first needed.
+
+    All that they call stands in this file: numba keeps the machine code on disk until this file
+    changes, whatever happens to others.
+    """
+    t = numba.types
+    state = t.CPointer(t.int64)
+    on_block = t.void(t.int64, t.uint64, t.uint32, state)
+    on_access = t.void(t.int64, t.int32, t.uint64, t.int32, t.int64, state)
+    return _compiled(on_block, _block_begins), _compiled(on_access, _data_moves)
+
+
+def _compiled(signature: Any, function: Any) -> Any:
+    try:
+        return numba.cfunc(signature, cache=True)(function)
+    except RuntimeError:  # no folder that machine code could be kept in
+        return numba.cfunc(signature)(function)

@@ -48,6 +48,7 @@ CORE = Core(
         "branch_table": 2,
     },
     unaligned_target=1,  # [TRM]: P grows by one for a target that takes two fetches
+    unaligned_load=1,  # [TRM]: an unaligned access is split in two
     pc_load=3,
     extra=hazards,
 )

@@ -78,6 +78,7 @@ CORE = Core(
         "branch_register": 1,
         "branch_table": 2,
     },
+    unaligned_load=1,  # [TRM]: an unaligned access is split in two
     pc_load=3,  # [jnk0le]: pop {pc} is 1 to 2 cycles slower than pop {lr}; bx lr
     pairs=pairs,
     extra=hazards,

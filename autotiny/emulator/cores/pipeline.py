@@ -48,6 +48,7 @@ class Core:
         unaligned_target: extra cycles if the target is a 4-byte instruction across a word border.
         pc_load: extra cycles of a load into the program counter.
         load_chain: cycles that a run of loads costs once, unless a store or another load follows.
+        unaligned_load: extra cycles of a load across a word border (where accesses are traced).
         fpu_busy: cycles for which the floating-point unit takes no other instruction; others go on.
         extra: further hazards, (previous, current) → (cycles, cause).
         pairs: whether two instructions may issue together, (older, younger, younger is a taken
@@ -74,6 +75,7 @@ class Core:
     unaligned_target: float = 0.0
     pc_load: float = 0.0
     load_chain: float = 0.0
+    unaligned_load: float = 0.0
     fpu_busy: Mapping[Kind, int] = field(default_factory=dict)
     extra: Callable[[Instruction, Instruction], tuple[float, str]] | None = None
     pairs: Callable[[Instruction, Instruction, bool], bool] | None = None
@@ -158,10 +160,7 @@ def issue(core: Core, run: Sequence[Instruction]) -> Issued:
                 at = needed
             slots = 1
         cost = _occupies(core, current)
-        if cost > 1:
-            _add(
-                causes, "issue", cost - max(1, 1 if current.kind in BRANCHES else current.transfers)
-            )
+        _add(causes, "issue", max(0.0, cost - max(1, current.transfers)))
         free = max(free, at + cost) if together else at + cost
         if current.kind in FPU:
             fpu_free = at + core.fpu_busy.get(current.kind, 1)
