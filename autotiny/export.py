@@ -162,6 +162,7 @@ def _readme(sources: Sources, firmware: Firmware, target: Target, cost: Cost | N
         origin=f"{target.flash.origin:#010x}",
         figures=_figures(cost) if cost else "",
         flash=_flash_command(target, "firmware.elf"),
+        boot_note=f"\n**Before it boots:** {target.boot_note}\n" if target.boot_note else "",
         megahertz=f"{target.clock_hz / 1e6:g}",
         compiler="riscv64-unknown-elf-gcc" if target.core == "rv32imc" else "arm-none-eabi-gcc",
         sources="`, `".join(model_files),

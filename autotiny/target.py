@@ -130,6 +130,7 @@ class Target:
         active_current_ma: of the whole chip at `clock_hz`, code in flash, peripherals off.
         supply_voltage_v: at which that current was stated.
         flash_tool: the command that writes `{elf}` to the board.
+        boot_note: what the part needs before it runs a bare firmware, in one sentence; "" if nothing.
         sources: the document each figure comes from, by key.
     """
 
@@ -148,6 +149,7 @@ class Target:
     supply_voltage_v: float
     flash_tool: str
     sources: Mapping[str, str]
+    boot_note: str = ""
 
     @property
     def flash(self) -> Memory:
@@ -226,7 +228,7 @@ def load_target(name_or_path: str) -> Target:
 _Record = TypeVar("_Record", Memory, Cache, Accelerator)
 _TOP_KEYS = (
     "title", "core", "clock_hz", "fpu", "dsp", "cores", "active_current_ma", "supply_voltage_v",
-    "flash_tool", "memory", "icache", "dcache", "accelerator", "sources",
+    "flash_tool", "boot_note", "memory", "icache", "dcache", "accelerator", "sources",
 )  # fmt: skip
 
 
@@ -255,6 +257,7 @@ def _target(table: dict[str, Any], path: Path) -> Target:
         supply_voltage_v=float(_positive(table, "supply_voltage_v", float, place)),
         flash_tool=_value(table, "flash_tool", str, place),
         sources=_sources(table, place),
+        boot_note=_value(table, "boot_note", str, place) if "boot_note" in table else "",
     )
     _check_map(target, place)
     return target

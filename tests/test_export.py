@@ -81,7 +81,14 @@ def test_the_project_is_complete(tmp_path: Path) -> None:
     assert "int8_t in[MODEL_INPUT_SIZE];" in readme
     assert "| in (x) | int8 | 1×64 | 0.5 | -3 |" in readme
     assert "$" not in readme
+    assert "Before it boots" not in readme
     assert str(tmp_path) not in readme + (folder / "Makefile").read_text()
+
+
+def test_the_readme_says_what_a_boot_rom_expects(tmp_path: Path) -> None:
+    target = load_target("rp2040")
+    assert target.boot_note
+    assert target.boot_note in (exported(target, tmp_path) / "README.md").read_text()
 
 
 def test_elf_bin_and_hex_are_one_image(tmp_path: Path) -> None:
