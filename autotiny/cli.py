@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import sys
 import warnings
 from enum import Enum
@@ -31,7 +32,9 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run a command; what is no error of ours keeps its traceback."""
         if not sys.warnoptions:
-            warnings.simplefilter("ignore")  # of the libraries below us; -W brings them back
+            # of the libraries below us, in the middle of the live view; -W brings them back
+            warnings.simplefilter("ignore")
+            logging.getLogger().setLevel(logging.ERROR)
         try:
             return super().invoke(ctx)
         except UserError as error:
@@ -289,7 +292,13 @@ def search(
     board = load_target(target)  # a misspelt name is told before TensorFlow is loaded
     from autotiny import study as studies
     from autotiny.cache import Cache
-    from autotiny.report.files import best_point, front_table, study_facts, write_study
+    from autotiny.report.files import (
+        best_point,
+        check_writable,
+        front_table,
+        study_facts,
+        write_study,
+    )
     from autotiny.report.live import SearchView
     from autotiny.space import load_space
 
@@ -297,6 +306,7 @@ def search(
     studies.wanted_objectives(objectives)
     drawn = load_space(space)
     folder = out or Path("results") / studies.default_study_name(model, data, target, objectives)
+    check_writable(folder)
     kept = f"finished trials are kept in {storage or folder}; the same command continues"
     cache = Cache()
     try:

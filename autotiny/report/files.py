@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
@@ -41,6 +42,18 @@ def write_study(result: Result, folder: Path) -> list[Path]:
         return _write(result, folder)
     except PermissionError as error:
         raise UserError(f"cannot write to {error.filename}; choose another --out") from error
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder that could not be made or written, before a search works for it.
+
+    Raises:
+        UserError: it lies below a file, or below a folder that is not ours to write.
+    """
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        why = "no folder" if not nearest.is_dir() else "not writable"
+        raise UserError(f"cannot write to {folder}: {nearest} is {why}; choose another --out")
 
 
 def _write(result: Result, folder: Path) -> list[Path]:

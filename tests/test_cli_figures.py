@@ -1,0 +1,146 @@
+"""The commands that print figures, run on real networks and firmware."""
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from autotiny.cli import app
+from autotiny.dataset import digits
+
+PROMISED = {
+    "flash_bytes", "weights_bytes", "code_bytes", "sram_bytes", "arena_bytes", "static_bytes",
+    "stack_bytes", "instructions", "cycles", "latency_ms", "energy_estimated_mj", "layers",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True, scope="module")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def done(*arguments: str | Path) -> str:
+    """What a command that succeeds writes to stdout."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def facts(*arguments: str | Path) -> dict[str, Any]:
+    """The same with `--json`: nothing but JSON stands on stdout."""
+    found: dict[str, Any] = json.loads(done(*arguments, "--json"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small search that was run as a command."""
+    folder = tmp_path_factory.mktemp("search")
+    images = digits().shrunk(300, 60, 60)
+    np.savez(folder / "few.npz", x=images.x_train, y=images.y_train)
+    out = folder / "out"
+    printed = facts(
+        "search", "-t", "stm32f746", "-d", folder / "few.npz", "--trials", "4", "--epochs", "1",
+        "--space", "post_training", "-o", "latency", "-o", "size", "--out", out,
+    )  # fmt: skip
+    assert printed == json.loads((out / "pareto.json").read_text())
+    assert sum(printed["trials"].values()) == 4
+    return out
+
+
+def test_measure_prints_the_promised_figures() -> None:
+    measured = facts("measure", "cnn1", "-t", "stm32f746")
+    assert measured.keys() >= PROMISED
+    assert measured["flash_bytes"] == measured["weights_bytes"] + measured["code_bytes"]
+    parts = measured["arena_bytes"] + measured["static_bytes"] + measured["stack_bytes"]
+    assert measured["sram_bytes"] == parts
+    assert sum(layer["cycles"] for layer in measured["layers"]) <= measured["cycles"]
+    table = done("measure", "cnn1", "-t", "stm32f746")
+    assert f"{measured['flash_bytes']:,}" in table
+    assert f"{measured['cycles']:,}" in table
+
+
+def test_measure_differs_by_schedule_and_target() -> None:
+    fast = facts("measure", "cnn1", "-t", "stm32f746", "--schedule", "fastest")
+    small = facts("measure", "cnn1", "-t", "stm32f746", "--schedule", "smallest")
+    assert fast["cycles"] < small["cycles"]
+    assert small["flash_bytes"] <= fast["flash_bytes"]
+    assert facts("measure", "cnn1", "-t", "rp2040")["cycles"] > fast["cycles"]
+
+
+def test_measure_repeats() -> None:
+    first, again = (done("measure", "cnn1", "-t", "rp2040", "--json") for _ in range(2))
+    assert first == again
+
+
+def test_compile_writes_c_and_nothing_else(tmp_path: Path) -> None:
+    printed = facts("compile", "cnn1", "-t", "rp2040", "--out", tmp_path / "c")
+    written = {path.name for path in (tmp_path / "c").iterdir()}
+    assert written == set(printed["files"])
+    assert written >= {"model.h", "model.c", "weights.c"}
+    assert all(name.endswith((".c", ".h")) for name in written)
+
+
+def test_a_search_leaves_everything_behind(found: Path) -> None:
+    names = {path.name for path in found.iterdir()}
+    assert names == {
+        "study.db", "report.md", "pareto.csv", "pareto.json", "pareto.svg", "recipes", "best.json",
+        "best",
+    }  # fmt: skip
+    with (found / "pareto.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert rows
+    assert all((found / row["recipe"]).is_file() for row in rows)
+    best = {path.name for path in (found / "best").iterdir()}
+    assert best == {"c", "model.tflite", "firmware.elf"}
+
+
+def test_the_same_search_again_has_nothing_left_to_do(found: Path) -> None:
+    again = facts(
+        "search", "-t", "stm32f746", "-d", found.parent / "few.npz", "--trials", "4",
+        "--epochs", "1", "--space", "post_training", "-o", "latency", "-o", "size", "--out", found,
+    )  # fmt: skip
+    assert sum(again["trials"].values()) == 4
+
+
+def test_apply_rebuilds_the_same_bytes(found: Path, tmp_path: Path) -> None:
+    applied = facts("apply", found / "best.json", "--out", tmp_path)
+    assert applied["differences"] == {}
+    assert applied.keys() >= PROMISED
+    for path in (found / "best").rglob("*"):
+        if path.is_file():
+            assert (tmp_path / path.relative_to(found / "best")).read_bytes() == path.read_bytes()
+
+
+def test_measure_takes_a_recipe_and_an_elf(found: Path, tmp_path: Path) -> None:
+    recipe = json.loads((found / "best.json").read_text())
+    measured = facts("measure", found / "best.json", "-t", "stm32f746")
+    assert measured["weights_bytes"] > 0
+    assert recipe["figures"]["weights_bytes"] > 0
+    elf = found / "best" / "firmware.elf"
+    flames = tmp_path / "flames.json"
+    profile = facts("measure", elf, "-t", "stm32f746", "--speedscope", flames)
+    # between the two markers stands one branch that is no part of the inference
+    assert abs(profile["instructions"] - recipe["figures"]["instructions"]) <= 2
+    assert json.loads(flames.read_text())["profiles"]
+    one = facts("measure", elf, "-t", "stm32f746", "--function", "model_run")
+    assert 0 < one["instructions"] <= profile["instructions"]
+    table = done("measure", "cnn1", "-t", "stm32f746", "--profile")
+    assert "model_run" in table
+    assert "fetch" in table
+
+
+@pytest.mark.parametrize("command", ["targets", "components", "spaces"])
+def test_lists_are_json_too(command: str) -> None:
+    listed = json.loads(done(command, "--json"))
+    assert listed
+    assert all(entry["name"] in done(command) for entry in listed)
