@@ -130,7 +130,7 @@ class Target:
         active_current_ma: of the whole chip at `clock_hz`, code in flash, peripherals off.
         supply_voltage_v: at which that current was stated.
         flash_tool: the command that writes `{elf}` to the board.
-        boot_note: what the part needs before it runs a bare firmware, in one sentence; "" if nothing.
+        boot_note: what the part needs before it runs a bare firmware, a sentence; "" if nothing.
         sources: the document each figure comes from, by key.
     """
 
