@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,8 +44,8 @@ else:
 LOWERING = "lowering"
 """The parameter that names the lowering; every other component has a parameter of its own name."""
 
-EXPECTED_TRAINING = 1.5
-"""Components that train in a recipe drawn by chance, on average."""
+EXPECTED = 1.5
+"""Components of each level in a recipe drawn by chance, on average and at most."""
 
 
 class Draws(Protocol):
@@ -344,15 +345,20 @@ def label(kind: type[Component]) -> str:
 
 
 class _Chance:
-    """Answers the questions of `suggest` by chance, so that few components that train take part.
+    """Answers the questions of `suggest` by chance, so that few components of each level take part.
 
     With one half for each, most draws would train five times and keep little of the accuracy.
     """
 
     def __init__(self, space: Space, random: Random) -> None:
         self._random = random
-        training = [name for name in space.components if COMPONENTS[name].trains]
-        self._share = dict.fromkeys(training, min(0.5, EXPECTED_TRAINING / max(len(training), 1)))
+        kinds = [COMPONENTS[name] for name in space.components]
+        peers = Counter(kind.level for kind in kinds if not is_lowering(kind))
+        self._share = {
+            kind.name: min(0.5, EXPECTED / peers[kind.level])
+            for kind in kinds
+            if not is_lowering(kind)
+        }
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         if name in self._share:

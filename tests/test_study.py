@@ -71,11 +71,12 @@ def searching(tmp_path: Path, *, on_disk: bool = False) -> Iterator[Any]:
     space.write_text(SPACE)
     with (
         toy_components(),
-        mock.patch("autotiny.study.cost", toy_cost),
-        mock.patch("autotiny.study.accuracy_on", toy_accuracy),
-        mock.patch("autotiny.study.runtimes", lambda model: ("autotiny",)),
-        mock.patch("autotiny.study.tutorial_recipes", lambda: ()),
-        mock.patch("autotiny.study.open_storage", in_memory),
+        mock.patch("autotiny.study.trials.cost", toy_cost),
+        mock.patch("autotiny.study.trials.accuracy_on", toy_accuracy),
+        mock.patch("autotiny.study.result.accuracy_on", toy_accuracy),
+        mock.patch("autotiny.study.trials.runtimes", lambda model: ("autotiny",)),
+        mock.patch("autotiny.study.running.tutorial_recipes", lambda: ()),
+        mock.patch("autotiny.study.storage.open_storage", in_memory),
     ):
 
         def start(**changes: Any) -> Result:
@@ -210,7 +211,7 @@ def test_a_trial_that_fails_keeps_its_reason(run: Any, error: Exception, outcome
             raise error
         return toy_cost(model, target, cache)
 
-    with mock.patch("autotiny.study.cost", sometimes):
+    with mock.patch("autotiny.study.trials.cost", sometimes):
         result = run(trials=40)
     ended = [t for t in result.study.trials if t.user_attrs["outcome"] == outcome]
     assert ended
@@ -223,13 +224,13 @@ def test_a_bug_and_a_full_disk_end_the_search(run: Any) -> None:
     def broken(model: Model, target: Target, cache: Cache) -> Cost:
         raise ZeroDivisionError
 
-    with mock.patch("autotiny.study.cost", broken), pytest.raises(ZeroDivisionError):
+    with mock.patch("autotiny.study.trials.cost", broken), pytest.raises(ZeroDivisionError):
         run(trials=3)
 
     def full(model: Model, target: Target, cache: Cache) -> Cost:
         raise UserError("cannot write to the cache")
 
-    with mock.patch("autotiny.study.cost", full), pytest.raises(UserError, match="cache"):
+    with mock.patch("autotiny.study.trials.cost", full), pytest.raises(UserError, match="cache"):
         run(trials=3)
 
 
@@ -242,7 +243,7 @@ def test_an_interrupted_search_keeps_what_it_has_and_goes_on(run: Any) -> None:
             raise KeyboardInterrupt
         return toy_cost(model, target, cache)
 
-    with mock.patch("autotiny.study.cost", stop_after_ten):
+    with mock.patch("autotiny.study.trials.cost", stop_after_ten):
         part = run(trials=40)
     assert part.interrupted
     assert part.front
@@ -279,7 +280,7 @@ def test_where_nothing_fits_the_smallest_miss_is_named(run: Any) -> None:
         grown = small.flash_bytes + target.flash_bytes
         return Cost(**(small.to_dict() | {"flash_bytes": grown, "layers": ()}))
 
-    with mock.patch("autotiny.study.cost", huge):
+    with mock.patch("autotiny.study.trials.cost", huge):
         result = run(trials=30)
     assert result.front == ()
     assert result.best == {}

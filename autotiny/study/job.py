@@ -1,0 +1,124 @@
+"""What a search was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from autotiny.cache import Cache, key_of
+from autotiny.components import Work
+from autotiny.dataset import Dataset
+from autotiny.errors import unknown
+from autotiny.model import Level, Model
+from autotiny.recipe import Candidate, Recipe, apply
+from autotiny.space import Space
+from autotiny.target import Target
+
+EPOCHS = 5
+"""Upper limit of a fine-tune unless asked otherwise."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Something to make small besides the loss of accuracy.
+
+    Attributes:
+        name: as `--objective` takes it.
+        figure: the column that it minimizes; None for "accuracy", which always takes part.
+        meaning: in a sentence.
+    """
+
+    name: str
+    figure: str | None
+    meaning: str
+
+
+OBJECTIVES = {
+    objective.name: objective
+    for objective in (
+        Objective("latency", "latency_ms", "time of one inference"),
+        Objective("size", "flash_bytes", "flash of the whole firmware"),
+        Objective("sram", "sram_bytes", "arena, static data and stack"),
+        Objective("energy", "energy_estimated_mj", "energy of one inference, an estimate"),
+        Objective("accuracy", None, "accuracy on the validation split; always an objective"),
+        Objective(
+            "balanced",
+            "balanced_ratio",
+            "geometric mean of latency, flash and SRAM, relative to the original's",
+        ),
+    )
+}
+
+
+def wanted_objectives(names: Sequence[str]) -> tuple[str, ...]:
+    """The objectives asked for, each once and without "accuracy", which always takes part."""
+    for name in names:
+        if name not in OBJECTIVES:
+            raise unknown("objective", name, OBJECTIVES, "autotiny search --help")
+    return tuple(dict.fromkeys(name for name in names if OBJECTIVES[name].figure))
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that was asked of a search.
+
+    Attributes:
+        model: the original.
+        data: its samples.
+        target: the microcontroller.
+        objectives: names from `OBJECTIVES`, without "accuracy".
+        space: what may be drawn.
+        seed: decides everything random.
+        accuracy_drop: the accuracy a best point may lose on validation, e.g. 0.01.
+        epochs: upper limit of each fine-tune.
+        cache: where results are kept.
+        model_name: how the model was asked for; likewise data and target.
+        data_name: see above.
+        target_name: see above.
+    """
+
+    model: Model
+    data: Dataset
+    target: Target
+    objectives: tuple[str, ...]
+    space: Space
+    seed: int
+    accuracy_drop: float
+    epochs: int
+    cache: Cache
+    model_name: str
+    data_name: str
+    target_name: str
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """The columns to minimize."""
+        return tuple(str(OBJECTIVES[name].figure) for name in self.objectives)
+
+    @property
+    def value_names(self) -> tuple[str, ...]:
+        """The names of the study's values."""
+        return ("accuracy_validation", *self.figures)
+
+    def candidate(self, recipe: Recipe, *, rehearse: bool = False) -> Candidate:
+        """What a recipe makes of the original."""
+        work = Work(
+            data=self.data,
+            seed=self.seed,
+            epochs=self.epochs,
+            original=self.model if self.model.level is Level.KERAS else None,
+            rehearse=rehearse,
+        )
+        return apply(recipe, self.model, work, self.cache)
+
+    def facts(self) -> dict[str, Any]:
+        """What a study must agree on with an earlier run to be continued."""
+        return {
+            "model": f"{self.model_name} {self.model.fingerprint}",
+            "data": f"{self.data_name} {self.data.fingerprint}",
+            "target": f"{self.target_name} {key_of(self.target)[:8]}",
+            "objectives": ", ".join(self.value_names),
+            "space": f"{self.space.name} {key_of(self.space)[:8]}",
+            "epochs": str(self.epochs),
+        }

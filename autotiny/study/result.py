@@ -1,0 +1,219 @@
+"""What a search found."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from autotiny.cache import code_version
+from autotiny.evaluate import accuracy_on, build, cost_from, write_build
+from autotiny.metrics import Cost, Metrics, overshoot
+from autotiny.recipe import Dropped, Recipe, SavedRecipe
+from autotiny.study.job import Job
+from autotiny.study.trials import (
+    baseline,
+    cache_counts,
+    counts,
+    ended,
+    front_of,
+    metrics_of,
+    recipe_of,
+)
+from autotiny.target import Target
+
+
+@dataclass(frozen=True)
+class Point:
+    """A sequence that was measured.
+
+    Attributes:
+        trial: its number in the study.
+        recipe: the components that did something, in order.
+        metrics: of the firmware; the test accuracy is filled in when the search ends.
+        values: what the study optimized, accuracy first.
+        runtimes: what can run the `.tflite`.
+        within_budget: whether it loses no more accuracy on validation than allowed.
+        dropped: components that were drawn and found nothing to do.
+        notes: what components found of their result, e.g. sparsity.
+    """
+
+    trial: int
+    recipe: Recipe
+    metrics: Metrics
+    values: tuple[float, ...]
+    runtimes: tuple[str, ...]
+    within_budget: bool
+    dropped: tuple[Dropped, ...] = ()
+    notes: Mapping[str, float | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Shortfall:
+    """The sequence that misses the target by the fewest bytes, where none fits.
+
+    Attributes:
+        trial: its number in the study.
+        recipe: the sequence.
+        cost: what it takes.
+        excess_bytes: by how much it exceeds each resource it exceeds.
+    """
+
+    trial: int
+    recipe: Recipe
+    cost: Cost
+    excess_bytes: Mapping[str, int]
+
+    def __str__(self) -> str:
+        excess = " and ".join(
+            f"{size:,} bytes of {name}" for name, size in self.excess_bytes.items()
+        )
+        return f"the smallest firmware, {self.recipe}, misses by {excess}"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a search found.
+
+    Attributes:
+        study: Optuna's study.
+        job: model, data, target and everything else that was asked.
+        front: no other sequence is better in one objective and no worse in the rest; by latency.
+        baseline: the original model as float32 firmware.
+        best: for each objective asked, the best point that keeps to the accuracy budget.
+        shortfall: where nothing fits, the sequence that misses by the fewest bytes.
+        counts: ended trials by outcome, see `OUTCOMES`.
+        dropped: how often each component found nothing to do, with the reason.
+        interrupted: whether the search was stopped before its end.
+        seconds: how long it took.
+        cache_hits: prefixes and figures found in the cache.
+        cache_misses: prefixes and figures that had to be made.
+    """
+
+    study: optuna.Study
+    job: Job
+    front: tuple[Point, ...]
+    baseline: Point | None
+    best: Mapping[str, Point]
+    shortfall: Shortfall | None
+    counts: Mapping[str, int]
+    dropped: Mapping[Dropped, int]
+    interrupted: bool
+    seconds: float
+    cache_hits: int
+    cache_misses: int
+
+    def saved_recipe(self, point: Point) -> SavedRecipe:
+        """The recipe file of a point."""
+        job = self.job
+        return SavedRecipe(
+            recipe=point.recipe,
+            target=job.target_name,
+            model=job.model_name,
+            model_fingerprint=job.model.fingerprint,
+            data=job.data_name,
+            data_fingerprint=job.data.fingerprint,
+            seed=job.seed,
+            epochs=job.epochs,
+            figures=point.metrics.to_dict(),
+            runtimes=point.runtimes,
+        )
+
+    def write_files(self, point: Point, folder: Path) -> None:
+        """Write C, ELF and `.tflite` of a point; see `evaluate.write_build`."""
+        candidate = self.job.candidate(point.recipe)
+        comment = comment_of(self.saved_recipe(point))
+        write_build(build(candidate.model, self.job.target, comment=comment), folder)
+
+
+def result_of(study: optuna.Study, job: Job, interrupted: bool, seconds: float) -> Result:
+    """What a study has found; the test split is looked at here and nowhere before."""
+    original = baseline(study)
+    # A rounding error must not put a model that loses exactly the budget over it.
+    floor = original.values[0] - job.accuracy_drop - 1e-9 if original else 0.0
+    front = tuple(_point(trial, job, floor) for trial in front_of(study))
+    front = tuple(sorted(front, key=lambda point: (point.metrics.cost.cycles, point.trial)))
+    hits, misses = cache_counts(study)
+    reasons = Counter(
+        Dropped(name, reason)
+        for trial in ended(study)
+        for name, reason in trial.user_attrs.get("not_applicable", {}).items()
+    )
+    return Result(
+        study=study,
+        job=job,
+        front=front,
+        baseline=_point(original, job, floor) if original else None,
+        best=best_points(front, job),
+        shortfall=None if front else shortfall(study, job.target),
+        counts=counts(study),
+        dropped=dict(reasons),
+        interrupted=interrupted,
+        seconds=seconds,
+        cache_hits=hits,
+        cache_misses=misses,
+    )
+
+
+def _point(trial: FrozenTrial, job: Job, floor: float) -> Point:
+    recipe = recipe_of(trial.user_attrs["recipe"])
+    metrics = metrics_of(trial)
+    model = job.candidate(recipe).model
+    tested = replace(metrics, accuracy_test=accuracy_on(model, job.data, "test", job.cache))
+    reasons = trial.user_attrs.get("not_applicable", {})
+    return Point(
+        trial=trial.number,
+        recipe=recipe,
+        metrics=tested,
+        values=tuple(trial.values),
+        runtimes=tuple(trial.user_attrs["runtimes"]),
+        within_budget=metrics.accuracy_validation >= floor,
+        dropped=tuple(Dropped(name, reason) for name, reason in reasons.items()),
+        notes=trial.user_attrs.get("notes", {}),
+    )
+
+
+def best_points(front: Sequence[Point], job: Job) -> dict[str, Point]:
+    """For each objective the best point within the accuracy budget, else the most accurate one."""
+    if not front:
+        return {}
+    accurate = max(front, key=lambda point: point.values[0])
+    allowed = [point for point in front if point.within_budget] or [accurate]
+    best = {
+        name: min(allowed, key=lambda point: point.values[1 + index])
+        for index, name in enumerate(job.objectives)
+    }
+    return {**best, "accuracy": accurate}
+
+
+def shortfall(study: optuna.Study, target: Target) -> Shortfall | None:
+    """The sequence that misses a target by the fewest bytes."""
+    missing = []
+    for trial in ended(study):
+        facts = trial.user_attrs.get("cost") or trial.user_attrs.get("figures")
+        if facts and trial.user_attrs["outcome"] in ("measured", "infeasible"):
+            names = Cost.__dataclass_fields__
+            taken = cost_from({name: value for name, value in facts.items() if name in names})
+            excess = {name: size for name, size in overshoot(taken, target).items() if size > 0}
+            if excess:
+                missing.append((sum(excess.values()), trial.number, trial, taken, excess))
+    if not missing:
+        return None
+    _, number, trial, taken, excess = min(missing, key=lambda entry: entry[:2])
+    return Shortfall(number, recipe_of(trial.user_attrs["recipe"]), taken, excess)
+
+
+def comment_of(saved: SavedRecipe) -> str:
+    """The head of generated files: what they were made from, and no time, so that they compare."""
+    return "\n".join(
+        (
+            f"code {code_version('engine')[:8]}",
+            f"recipe {saved.recipe.key[:8]}: {saved.recipe}",
+            f"target {Path(saved.target).stem}",
+            f"model {saved.model_fingerprint}, data {saved.data_fingerprint}, seed {saved.seed}",
+        )
+    )
