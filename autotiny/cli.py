@@ -296,6 +296,7 @@ def search(
         best_point,
         check_writable,
         front_table,
+        over_budget,
         study_facts,
         write_study,
     )
@@ -337,7 +338,8 @@ def search(
     elif result.front:
         best = best_point(result)
         width = console().width
-        print_tables(front_table(result.front, result.baseline, width=width), "")
+        print_tables(front_table(result.front, result.baseline, width=width))
+        print_tables(*filter(None, [over_budget(result)]), "")
         if best:
             print_tables(f"best for {objectives[0]}: trial {best.trial}, {best.recipe}")
         print_tables(f"written to {folder}: {', '.join(path.name for path in paths)}")

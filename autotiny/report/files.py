@@ -220,7 +220,7 @@ def front_table(points: Sequence[Point], baseline: Point | None, *, width: int) 
         cost = point.metrics.cost
         cells = [
             str(point.trial),
-            percent(point.metrics.accuracy_validation),
+            validation(point),
             percent(point.metrics.accuracy_test),
             f"{cost.flash_bytes:,}",
             f"{cost.sram_bytes:,}",
@@ -238,6 +238,26 @@ def front_table(points: Sequence[Point], baseline: Point | None, *, width: int) 
 def percent(share: float | None) -> str:
     """An accuracy without its sign, for a column that has it in its heading."""
     return "–" if share is None else f"{100 * share:.2f}"
+
+
+OVER_BUDGET = "†"
+"""Stands behind the accuracy of a point that loses more of it than the user allows."""
+
+
+def validation(point: Point) -> str:
+    """The accuracy on validation, marked if it lies below the budget."""
+    mark = "" if point.within_budget else OVER_BUDGET
+    return f"{percent(point.metrics.accuracy_validation)}{mark}"
+
+
+def over_budget(result: Result) -> str:
+    """What the mark means, if any point has it."""
+    if all(point.within_budget for point in result.front):
+        return ""
+    return (
+        f"{OVER_BUDGET} loses more than {100 * result.job.accuracy_drop:g} % of the original's "
+        "accuracy on validation"
+    )
 
 
 def report_text(result: Result) -> str:
@@ -288,7 +308,7 @@ def _found(result: Result) -> str:
                 str(point.trial),
                 f"{point.recipe}{' (the original)' if original else ''}"
                 f"{' **best**' if best and point.trial == best.trial else ''}",
-                percent(point.metrics.accuracy_validation),
+                validation(point),
                 percent(point.metrics.accuracy_test),
                 f"{cost.flash_bytes:,}",
                 f"{cost.sram_bytes:,}",
@@ -305,6 +325,7 @@ def _found(result: Result) -> str:
         heading,
         "![accuracy over latency](pareto.svg)",
         markdown_table(head, rows),
+        over_budget(result),
         _verdict(result, best),
         "Runs in: "
         + "; ".join(f"`{name}` is {text}" for name, text in RUNTIMES.items())
