@@ -117,13 +117,26 @@ def _blocked(graph: Graph, step: Step) -> Step:
     if site.arithmetic != "int8" or site.output.dtype != "int8":
         return step
     if site.op.kind == "CONV_2D" and gemm.why_not(site) is None:
-        rows, columns = (4, 2) if site.fused else (2, 4)
+        rows, columns = best_block(site)
         return replace(step, method="im2col", rows=rows, columns=columns)
     if site.op.kind == "DEPTHWISE_CONV_2D" and gemm.why_not_depthwise(site) is None:
         return replace(step, rows=2)
     if site.op.kind == "FULLY_CONNECTED" and gemm.why_not_dense(site) is None:
         return replace(step, columns=8)
     return step
+
+
+def best_block(site: Site) -> tuple[int, int]:
+    """Pixels × channels of a convolution's blocks: 4 × 2, or 2 × 4 where that wastes less.
+
+    Both take as many instructions; 4 × 2 reads each weight for twice as many pixels, which counts
+    where flash has wait states. Pixels behind the last are computed for nothing.
+    """
+    if site.fused:
+        return 4, 2
+    _, height, width, _ = site.output.shape
+    fours, twos = (-(-height * width // n) * n for n in (4, 2))
+    return (4, 2) if fours <= 1.05 * twos else (2, 4)
 
 
 def with_winograd(graph: Graph, schedule: Schedule) -> Schedule:

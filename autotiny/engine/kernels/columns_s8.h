@@ -61,22 +61,27 @@ AT_INLINE const int8_t *at_row(const int8_t *ring, const int8_t *x, int32_t row,
   return g.slots ? ring + (row + g.s.pad_top) % g.slots * g.pitch : x + row * g.s.in_w * g.s.in_c;
 }
 
-// The patch under output (r, c) as a column; its pairs stand every `apart` words. Kernel rows whose
-// bytes fill no whole words are first joined in `joined`; what is too much at the end of one, the
-// next overwrites, and up to 3 bytes behind the last are read.
-AT_INLINE void at_column(uint32_t *to, int8_t *joined, const int8_t *ring, const int8_t *x,
-                         int32_t r, int32_t c, int32_t apart, at_rows g) {
-  const int32_t run = g.s.k_w * g.s.in_c, left = c * g.s.stride_w * g.s.in_c;
-  const int32_t top = r * g.s.stride_h - g.s.pad_top;
-  AT_ROLLED
-  for (int32_t i = 0; i < g.s.k_h; i++) {
-    const int8_t *from = at_row(ring, x, top + i, g) + left;
-    if (run % 4 == 0)
-      to = at_spread(to, from, run, apart);
-    else
-      at_join(joined + i * run, from, run);
+// The patch whose rows begin at row, a column of bytes further on, spread; its pairs stand every
+// `apart` words. Kernel rows whose bytes fill no whole words are first joined in `joined`; what is too
+// much at the end of one, the next overwrites, and up to 3 bytes behind the last are read.
+AT_INLINE void at_column(uint32_t *to, int8_t *joined, const int8_t *const *row, int32_t left,
+                         int32_t apart, int32_t k_h, int32_t run) {
+  if (run % 4 == 0) {
+    AT_ROLLED
+    for (int32_t i = 0; i < k_h; i++) to = at_spread(to, row[i] + left, run, apart);
+  } else {
+    AT_ROLLED
+    for (int32_t i = 0; i < k_h; i++) at_join(joined + i * run, row[i] + left, run);
+    at_spread(to, joined, (k_h * run + 3) / 4 * 4, apart);
   }
-  if (run % 4 != 0) at_spread(to, joined, (g.s.k_h * run + 3) / 4 * 4, apart);
+}
+
+// Rows under the outputs of row r; at most 16.
+AT_INLINE void at_rows_under(const int8_t *row[16], const int8_t *ring, const int8_t *x, int32_t r,
+                             at_rows g) {
+  AT_ROLLED
+  for (int32_t i = 0; i < g.s.k_h; i++)
+    row[i] = at_row(ring, x, r * g.s.stride_h - g.s.pad_top + i, g);
 }
 
 #endif

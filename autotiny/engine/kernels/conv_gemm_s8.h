@@ -1,115 +1,123 @@
-// Convolutions as matrix products: the patches under a few outputs become columns.
+// Convolutions as matrix products: the patches under two or four outputs become columns.
 #ifndef AT_CONV_GEMM_S8_H
 #define AT_CONV_GEMM_S8_H
 
 #include "columns_s8.h"
 #include "gemm_s8.h"
 
-// x is (in_h, in_w, in_c), y is (out_h, out_w, out_c), w a stream as at_gemm_2x4 reads it. Scratch:
-// the ring, columns of 2 · pairs words, and `joined` bytes for one patch.
+// x is (in_h, in_w, in_c), y is (out_h, out_w, out_c), w a stream as at_gemm reads it for that many
+// pixels. Blocks of pixels run on from one row of outputs to the next. Scratch: the ring; columns of
+// pixels · pairs words; `joined` bytes for one patch.
 AT_INLINE void at_conv_gemm(const int8_t *x, const uint32_t *w, int8_t *y, int8_t *ring,
-                               uint32_t *columns, int8_t *joined, at_rows g, int32_t pairs,
-                               at_finish f) {
-  int32_t next = -g.s.pad_top;
+                            uint32_t *columns, int8_t *joined, const at_rows *rows,
+                            int32_t pixels, int32_t pairs, at_finish f) {
+  const at_rows g = *rows;
+  const int8_t *row[16];
+  int32_t next = -g.s.pad_top, left = g.s.out_h * g.s.out_w, r = -1, c = g.s.out_w;
   if (g.slots) at_fill(ring, g.zero, (uint32_t)(g.slots * g.pitch));
-  for (int32_t r = 0; r < g.s.out_h; r++) {
-    const int32_t top = r * g.s.stride_h - g.s.pad_top;
-    if (g.slots) next = at_load_rows(ring, x, next, top + g.s.k_h, g);
-    for (int32_t c = 0; c < g.s.out_w; c += 2) {
-      const int32_t more = c + 1 < g.s.out_w;  // whether the block's second pixel exists
-      for (int32_t p = 0; p < 2; p++)
-        at_column(columns + p, joined, ring, x, r, c + (p & more), 2, g);
-      at_gemm_2x4(columns, w, y, more ? y + g.s.out_c : y, pairs, g.s.out_c, f);
-      y += more ? 2 * g.s.out_c : g.s.out_c;
+  for (; left > 0; left -= pixels) {
+    int8_t *to[4];
+    AT_ROLLED
+    for (int32_t i = 0; i < pixels; i++) {
+      if (i < left) {
+        if (c == g.s.out_w) {
+          c = 0;
+          r++;
+          const int32_t end = r * g.s.stride_h - g.s.pad_top + g.s.k_h;
+          if (g.slots) next = at_load_rows(ring, x, next, end, g);
+          at_rows_under(row, ring, x, r, g);
+        }
+        c++;
+        y += g.s.out_c;
+      }
+      // A pixel behind the last is the last once more.
+      to[i] = y - g.s.out_c;
+      at_column(columns + i, joined, row, (c - 1) * g.s.stride_w * g.s.in_c, pixels, g.s.k_h,
+                g.s.k_w * g.s.in_c);
     }
+    at_gemm(columns, w, to, pixels, pairs, g.s.out_c, f);
   }
 }
 
 // Convolution and 2×2 max-pooling. y is (out_h / 2, out_w / 2, out_c), halves rounded down; w is a
-// stream as at_gemm_4x2_max reads it; columns has 4 · pairs words.
-AT_INLINE void at_conv_gemm_max_pool(const int8_t *x, const uint32_t *w, int8_t *y,
-                                        int8_t *ring, uint32_t *columns, int8_t *joined,
-                                        at_rows g, int32_t pairs, at_finish f) {
+// stream for four pixels; columns has 4 · pairs words.
+AT_INLINE void at_conv_gemm_max_pool(const int8_t *x, const uint32_t *w, int8_t *y, int8_t *ring,
+                                     uint32_t *columns, int8_t *joined, const at_rows *rows,
+                                     int32_t pairs, at_finish f) {
+  const at_rows g = *rows;
+  const int8_t *row[2][16];
   int32_t next = -g.s.pad_top;
   if (g.slots) at_fill(ring, g.zero, (uint32_t)(g.slots * g.pitch));
   for (int32_t r = 0; r + 1 < g.s.out_h; r += 2) {
-    const int32_t top = (r + 1) * g.s.stride_h - g.s.pad_top;
-    if (g.slots) next = at_load_rows(ring, x, next, top + g.s.k_h, g);
-    for (int32_t c = 0; c + 1 < g.s.out_w; c += 2) {
-      for (int32_t p = 0; p < 4; p++)
-        at_column(columns + p, joined, ring, x, r + p / 2, c + p % 2, 4, g);
+    const int32_t end = (r + 1) * g.s.stride_h - g.s.pad_top + g.s.k_h;
+    if (g.slots) next = at_load_rows(ring, x, next, end, g);
+    at_rows_under(row[0], ring, x, r, g);
+    at_rows_under(row[1], ring, x, r + 1, g);
+    AT_ROLLED
+    for (int32_t c = 0; c + 1 < g.s.out_w; c += 2, y += g.s.out_c) {
+      AT_ROLLED
+      for (int32_t i = 0; i < 4; i++)
+        at_column(columns + i, joined, row[i / 2], (c + i % 2) * g.s.stride_w * g.s.in_c, 4,
+                  g.s.k_h, g.s.k_w * g.s.in_c);
       at_gemm_4x2_max(columns, w, y, pairs, g.s.out_c, f);
-      y += g.s.out_c;
     }
   }
 }
 
-// 1×1 convolution of stride 1: x is (pixels, in_c), in_c a multiple of 4, y is (pixels, out_c).
+// 1×1 convolution of stride 1: x is (count, in_c), in_c a multiple of 4, y is (count, out_c).
 AT_INLINE void at_pointwise(const int8_t *x, const uint32_t *w, int8_t *y, uint32_t *columns,
-                            int32_t pixels, int32_t in_c, int32_t out_c, int32_t pairs,
-                            at_finish f) {
-  for (; pixels > 0; pixels -= 2) {
-    const int8_t *x1 = pixels > 1 ? x + in_c : x;
-    int8_t *y1 = pixels > 1 ? y + out_c : y;
-    uint32_t *to = columns;
-    for (int32_t k = 0; k < in_c; k += 4, to += 4) {
-      const uint32_t bytes0 = at_word(x + k), bytes1 = at_word(x1 + k);
-      to[0] = at_even_bytes(bytes0);
-      to[1] = at_even_bytes(bytes1);
-      to[2] = at_odd_bytes(bytes0);
-      to[3] = at_odd_bytes(bytes1);
+                            int32_t count, int32_t in_c, int32_t out_c, int32_t pixels,
+                            int32_t pairs, at_finish f) {
+  for (; count > 0; count -= pixels, x += pixels * in_c, y += pixels * out_c) {
+    const int8_t *from[4];
+    int8_t *to[4];
+    for (int32_t i = 0; i < pixels; i++) {
+      const int32_t pixel = at_min(i, count - 1);  // one behind the last is the last once more
+      from[i] = x + pixel * in_c;
+      to[i] = y + pixel * out_c;
     }
-    at_gemm_2x4(columns, w, y, y1, pairs, out_c, f);
-    x = x1 + in_c;
-    y = y1 + out_c;
+    uint32_t *column = columns;
+    AT_ROLLED
+    for (int32_t k = 0; k < in_c; k += 4, column += 2 * pixels) {
+      for (int32_t i = 0; i < pixels; i++) {
+        const uint32_t bytes = at_word(from[i] + k);
+        column[i] = at_even_bytes(bytes);
+        column[pixels + i] = at_odd_bytes(bytes);
+      }
+    }
+    at_gemm(columns, w, to, pixels, pairs, out_c, f);
   }
 }
 
-// One function for all layers of one finish, whatever their shapes.
-AT_SHARED void at_conv_gemm_relu_s8(const int8_t *x, const uint32_t *w, int8_t *y, int8_t *ring,
-                                    uint32_t *columns, int8_t *joined, const at_rows *g,
-                                    int32_t pairs) {
-  const at_finish f = {AT_RELU, 0, 0};
-  at_conv_gemm(x, w, y, ring, columns, joined, *g, pairs, f);
-}
-AT_SHARED void at_conv_gemm_signed_s8(const int8_t *x, const uint32_t *w, int8_t *y, int8_t *ring,
-                                      uint32_t *columns, int8_t *joined, const at_rows *g,
-                                      int32_t pairs) {
-  const at_finish f = {AT_SIGNED, 0, 0};
-  at_conv_gemm(x, w, y, ring, columns, joined, *g, pairs, f);
-}
-AT_SHARED void at_conv_gemm_clamp_s8(const int8_t *x, const uint32_t *w, int8_t *y, int8_t *ring,
-                                     uint32_t *columns, int8_t *joined, const at_rows *g,
-                                     int32_t pairs, int32_t low, int32_t high) {
-  const at_finish f = {AT_CLAMP, low, high};
-  at_conv_gemm(x, w, y, ring, columns, joined, *g, pairs, f);
-}
-AT_SHARED void at_conv_gemm_max_pool_s8(const int8_t *x, const uint32_t *w, int8_t *y,
-                                        int8_t *ring, uint32_t *columns, int8_t *joined,
-                                        const at_rows *g, int32_t pairs, int32_t low,
-                                        int32_t high) {
-  const at_finish f = {AT_CLAMP, low, high};
-  at_conv_gemm_max_pool(x, w, y, ring, columns, joined, *g, pairs, f);
-}
+// One function for all layers of one finish and block, whatever their shapes: the loops inside do not
+// gain by knowing them.
+#define AT_CONV(name, pixels, KIND)                                                              \
+  AT_SHARED void at_conv_gemm_##name(const int8_t *x, const uint32_t *w, int8_t *y, int8_t *ring, \
+                                     uint32_t *columns, int8_t *joined, const at_rows *rows,     \
+                                     int32_t pairs, int32_t low, int32_t high) {                 \
+    const at_finish f = {KIND, low, high};                                                       \
+    at_conv_gemm(x, w, y, ring, columns, joined, rows, pixels, pairs, f);                        \
+  }                                                                                              \
+  AT_SHARED void at_pointwise_##name(const int8_t *x, const uint32_t *w, int8_t *y,              \
+                                     uint32_t *columns, int32_t count, int32_t in_c,             \
+                                     int32_t out_c, int32_t pairs, int32_t low, int32_t high) {  \
+    const at_finish f = {KIND, low, high};                                                       \
+    at_pointwise(x, w, y, columns, count, in_c, out_c, pixels, pairs, f);                        \
+  }
+AT_CONV(relu_2x4, 2, AT_RELU)
+AT_CONV(signed_2x4, 2, AT_SIGNED)
+AT_CONV(clamp_2x4, 2, AT_CLAMP)
+AT_CONV(relu_4x2, 4, AT_RELU)
+AT_CONV(signed_4x2, 4, AT_SIGNED)
+AT_CONV(clamp_4x2, 4, AT_CLAMP)
+#undef AT_CONV
 
-// One function for all layers, whatever their shapes: the loops inside do not gain by knowing them.
-AT_SHARED void at_pointwise_relu_s8(const int8_t *x, const uint32_t *w, int8_t *y,
-                                    uint32_t *columns, int32_t pixels, int32_t in_c,
-                                    int32_t out_c, int32_t pairs) {
-  const at_finish f = {AT_RELU, 0, 0};
-  at_pointwise(x, w, y, columns, pixels, in_c, out_c, pairs, f);
-}
-AT_SHARED void at_pointwise_signed_s8(const int8_t *x, const uint32_t *w, int8_t *y,
-                                      uint32_t *columns, int32_t pixels, int32_t in_c,
-                                      int32_t out_c, int32_t pairs) {
-  const at_finish f = {AT_SIGNED, 0, 0};
-  at_pointwise(x, w, y, columns, pixels, in_c, out_c, pairs, f);
-}
-AT_SHARED void at_pointwise_clamp_s8(const int8_t *x, const uint32_t *w, int8_t *y,
-                                     uint32_t *columns, int32_t pixels, int32_t in_c,
-                                     int32_t out_c, int32_t pairs, int32_t low, int32_t high) {
+AT_SHARED void at_conv_gemm_max_pool_4x2(const int8_t *x, const uint32_t *w, int8_t *y,
+                                         int8_t *ring, uint32_t *columns, int8_t *joined,
+                                         const at_rows *rows, int32_t pairs, int32_t low,
+                                         int32_t high) {
   const at_finish f = {AT_CLAMP, low, high};
-  at_pointwise(x, w, y, columns, pixels, in_c, out_c, pairs, f);
+  at_conv_gemm_max_pool(x, w, y, ring, columns, joined, rows, pairs, f);
 }
 
 #endif

@@ -109,67 +109,85 @@ AT_INLINE const uint32_t *at_multiply_4x2(const uint32_t *x, const uint32_t *w, 
 }
 
 #if AT_DSP
-// at_gemm_2x4 for whole blocks of four channels, the outputs finished in registers.
+// Whole products with the outputs finished in registers. What the loops need besides their registers
+// is copied to the stack, in this order.
 typedef struct {
   const uint32_t *x, *fours_end, *ones_end;
-  int8_t *y0, *y1;
   int32_t fours_bytes, ones_bytes;
   const uint32_t *stream_end;
+  int8_t *y[4];
 } at_gemm_frame;
 
 // Doubled accumulators from S and T: (S - T) / 128 and 2 · T.
-#define AT_DOUBLED(s0, s1, t0, t1)                                 \
-  "sub " s0 ", " s0 ", " t0 "\nsub " s1 ", " s1 ", " t1 "\n"       \
-  "asr " s0 ", " s0 ", #7\nasr " s1 ", " s1 ", #7\n"               \
+#define AT_DOUBLED(s0, s1, t0, t1)                            \
+  "sub " s0 ", " s0 ", " t0 "\nsub " s1 ", " s1 ", " t1 "\n"  \
+  "asr " s0 ", " s0 ", #7\nasr " s1 ", " s1 ", #7\n"          \
   "lsl " t0 ", " t0 ", #1\nlsl " t1 ", " t1 ", #1\n"
-#define AT_FINISH_RELU(a, b)                                       \
-  "ldmia r1!, {r2, r3, r12}\n"                                     \
-  "smmlar " a ", " a ", r2, r3\nsmmlar " b ", " b ", r2, r3\n"     \
-  "asr " a ", " a ", r12\nasr " b ", " b ", r12\n"                 \
+#define AT_CONSTANTS "ldmia r1!, {r2, r3, r12}\n"
+#define AT_FINISH_RELU(a, b)                                   \
+  "smmlar " a ", " a ", r2, r3\nsmmlar " b ", " b ", r2, r3\n" \
+  "asr " a ", " a ", r12\nasr " b ", " b ", r12\n"             \
   "ssat " a ", #8, " a "\nssat " b ", #8, " b "\n"
-#define AT_FINISH_SIGNED(a, b)                                     \
-  "ldmia r1!, {r2, r3, r12}\n"                                     \
-  "smmulr " a ", " a ", r2\nsmmulr " b ", " b ", r2\n"             \
+#define AT_FINISH_SIGNED(a, b)                                           \
+  "smmulr " a ", " a ", r2\nsmmulr " b ", " b ", r2\n"                   \
   "add " a ", " a ", " a ", asr #31\nadd " b ", " b ", " b ", asr #31\n" \
-  "add " a ", " a ", r3\nadd " b ", " b ", r3\n"                   \
-  "asr " a ", " a ", r12\nasr " b ", " b ", r12\n"                 \
+  "add " a ", " a ", r3\nadd " b ", " b ", r3\n"                         \
+  "asr " a ", " a ", r12\nasr " b ", " b ", r12\n"                       \
   "ssat " a ", #8, " a "\nssat " b ", #8, " b "\n"
-#define AT_BLOCKS(finish)                                                                      \
-  __asm__ volatile(                                                                            \
-      "push {r7}\nldmia r0, {r4-r11}\nstmdb sp!, {r4-r11}\n"                                   \
-      "0:\n" AT_START_2X4                                                                      \
-      "ldrd r2, r3, [sp, #20]\nadd r2, r1, r2\nadd r3, r2, r3\nstrd r2, r3, [sp, #4]\n"        \
-      "ldr r0, [sp]\n" AT_PAIRS(AT_PAIR_2X4)                                                   \
-      AT_DOUBLED("r4", "r5", "r6", "r7") AT_DOUBLED("r8", "r9", "r10", "r11")                  \
-      finish("r4", "r5") finish("r6", "r7") finish("r8", "r9") finish("r10", "r11")            \
-      "ldrd r2, r3, [sp, #12]\n"                                                               \
-      "strb r5, [r3]\nstrb r7, [r3, #1]\nstrb r9, [r3, #2]\nstrb r11, [r3, #3]\n"              \
-      "strb r4, [r2]\nstrb r6, [r2, #1]\nstrb r8, [r2, #2]\nstrb r10, [r2, #3]\n"              \
-      "adds r2, #4\nadds r3, #4\nstrd r2, r3, [sp, #12]\n"                                     \
-      "ldr r2, [sp, #28]\ncmp r1, r2\nbne 0b\n"                                                \
-      "add sp, sp, #32\npop {r7}\n"                                                            \
-      : "+r"(frame), "+r"(wp)                                                                  \
-      :                                                                                        \
+#define AT_BLOCKS(start, pair, end)                                                          \
+  __asm__ volatile(                                                                          \
+      "push {r7}\nadd r2, r0, #24\nldmia r2, {r4-r7}\nstmdb sp!, {r4-r7}\n"                  \
+      "ldmia r0, {r4-r9}\nstmdb sp!, {r4-r9}\n"                                              \
+      "0:\n" start                                                                           \
+      "ldrd r2, r3, [sp, #12]\nadd r2, r1, r2\nadd r3, r2, r3\nstrd r2, r3, [sp, #4]\n"      \
+      "ldr r0, [sp]\n" AT_PAIRS(pair) end                                                    \
+      "ldr r2, [sp, #20]\ncmp r1, r2\nbne 0b\n"                                              \
+      "add sp, sp, #40\npop {r7}\n"                                                          \
+      : "+r"(frame), "+r"(wp)                                                                \
+      :                                                                                      \
       : "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory")
-AT_INLINE void at_gemm_blocks(const uint32_t *x, const uint32_t *w, int8_t *y0, int8_t *y1,
-                              int32_t pairs, int32_t channels, at_finish f) {
+#define AT_END_2X4(finish)                                                                   \
+  AT_DOUBLED("r4", "r5", "r6", "r7") AT_DOUBLED("r8", "r9", "r10", "r11")                    \
+  AT_CONSTANTS finish("r4", "r5") AT_CONSTANTS finish("r6", "r7")                            \
+  AT_CONSTANTS finish("r8", "r9") AT_CONSTANTS finish("r10", "r11")                          \
+  "ldrd r2, r3, [sp, #24]\n"                                                                 \
+  "strb r5, [r3], #1\nstrb r7, [r3], #1\nstrb r9, [r3], #1\nstrb r11, [r3], #1\n"            \
+  "strb r4, [r2], #1\nstrb r6, [r2], #1\nstrb r8, [r2], #1\nstrb r10, [r2], #1\n"            \
+  "strd r2, r3, [sp, #24]\n"
+#define AT_END_4X2(finish)                                                                   \
+  AT_DOUBLED("r4", "r5", "r8", "r9") AT_DOUBLED("r6", "r7", "r10", "r11")                    \
+  AT_CONSTANTS finish("r4", "r5") finish("r6", "r7")                                         \
+  AT_CONSTANTS finish("r8", "r9") finish("r10", "r11")                                       \
+  "ldrd r2, r3, [sp, #24]\nldrd r12, lr, [sp, #32]\n"                                        \
+  "strb r4, [r2], #1\nstrb r8, [r2], #1\nstrb r5, [r3], #1\nstrb r9, [r3], #1\n"             \
+  "strb r6, [r12], #1\nstrb r10, [r12], #1\nstrb r7, [lr], #1\nstrb r11, [lr], #1\n"         \
+  "strd r2, r3, [sp, #24]\nstrd r12, lr, [sp, #32]\n"
+AT_INLINE void at_gemm_blocks(const uint32_t *x, const uint32_t *w, int8_t *const y[4],
+                              int32_t pixels, int32_t pairs, int32_t channels, at_finish f) {
   at_gemm_frame made;
+  const int32_t words = pixels == 2 ? 2 : 1;  // of weights a pair and block
   made.x = x;
-  made.y0 = y0;
-  made.y1 = y1;
-  made.fours_bytes = (pairs & ~3) * 8;
-  made.ones_bytes = (pairs & 3) * 8;
-  made.stream_end = w + channels / 4 * (16 + 2 * pairs);
+  for (int i = 0; i < 4; i++) made.y[i] = y[i & (pixels - 1)];
+  made.fours_bytes = (pairs & ~3) * 4 * words;
+  made.ones_bytes = (pairs & 3) * 4 * words;
+  made.stream_end = w + channels / (2 * words) * (8 + pairs) * words;
   register at_gemm_frame *frame __asm__("r0") = &made;
   register const uint32_t *wp __asm__("r1") = w;
-  if (f.kind == AT_RELU)
-    AT_BLOCKS(AT_FINISH_RELU);
+  if (pixels == 2 && f.kind == AT_RELU)
+    AT_BLOCKS(AT_START_2X4, AT_PAIR_2X4, AT_END_2X4(AT_FINISH_RELU));
+  else if (pixels == 2)
+    AT_BLOCKS(AT_START_2X4, AT_PAIR_2X4, AT_END_2X4(AT_FINISH_SIGNED));
+  else if (f.kind == AT_RELU)
+    AT_BLOCKS(AT_START_4X2, AT_PAIR_4X2, AT_END_4X2(AT_FINISH_RELU));
   else
-    AT_BLOCKS(AT_FINISH_SIGNED);
+    AT_BLOCKS(AT_START_4X2, AT_PAIR_4X2, AT_END_4X2(AT_FINISH_SIGNED));
 }
+#undef AT_END_4X2
+#undef AT_END_2X4
 #undef AT_BLOCKS
 #undef AT_FINISH_SIGNED
 #undef AT_FINISH_RELU
+#undef AT_CONSTANTS
 #undef AT_DOUBLED
 #undef AT_SUMS
 #undef AT_PAIR_4X2
@@ -179,35 +197,30 @@ AT_INLINE void at_gemm_blocks(const uint32_t *x, const uint32_t *w, int8_t *y0, 
 #undef AT_PAIRS
 #endif
 
-// All channels of two pixels. The stream w is read from front to back; it holds, for every four
-// channels, the start values of S and T for both pairs (the biases), the words of weights, and
-// (multiplier, rounding, shift) of each channel. y0 and y1 are where the pixels' channels go; they
-// may be equal (one pixel only): y0 is written last.
-// Unless bounds are to be clamped to, channels is a multiple of 4.
-AT_INLINE void at_gemm_2x4(const uint32_t *x, const uint32_t *w, int8_t *y0, int8_t *y1,
-                           int32_t pairs, int32_t channels, at_finish f) {
+// All channels of two or four pixels. The stream w is read from front to back; it holds, for every
+// four (two) channels, the start values of S and T for each pair of channels (the biases), the words
+// of weights, and (multiplier, rounding, shift) of each channel. y[i] is where the channels of pixel
+// i go; a pixel may be there twice. Unless bounds are to be clamped to, blocks of channels are whole.
+AT_INLINE void at_gemm(const uint32_t *x, const uint32_t *w, int8_t *const y[4], int32_t pixels,
+                       int32_t pairs, int32_t channels, at_finish f) {
 #if AT_DSP
   if (f.kind != AT_CLAMP) {
-    at_gemm_blocks(x, w, y0, y1, pairs, channels, f);
+    at_gemm_blocks(x, w, y, pixels, pairs, channels, f);
     return;
   }
 #endif
-  for (; channels > 0; channels -= 4, y0 += 4, y1 += 4) {
+  const int32_t block = pixels == 2 ? 4 : 2;
+  for (int32_t k = 0; k < channels; k += block) {
     int32_t sums[8];
-    int8_t y[2][4];
-    w = at_multiply_2x4(x, w, pairs, sums);
+    w = pixels == 2 ? at_multiply_2x4(x, w, pairs, sums) : at_multiply_4x2(x, w, pairs, sums);
     AT_ROLLED
-    for (int i = 0; i < 4; i++, w += 3) {
-      // Doubled accumulators: the multipliers have 31 fraction bits, a high word counts 32.
-      const int32_t *s = sums + i / 2 * 4, odd = i % 2;
-      y[0][i] = at_finished(odd ? s[2] * 2 : at_sub(s[0], s[2]) >> 7, w, f);
-      y[1][i] = at_finished(odd ? s[3] * 2 : at_sub(s[1], s[3]) >> 7, w, f);
+    for (int32_t c = 0; c < block; c++, w += 3) {
+      // Of each pair of channels the sums S of all pixels stand before the sums T.
+      const int32_t *s = sums + c / 2 * 2 * pixels, *t = s + pixels;
+      AT_ROLLED
+      for (int32_t i = 0; i < pixels && k + c < channels; i++)
+        y[i][k + c] = at_finished(c % 2 ? t[i] * 2 : at_sub(s[i], t[i]) >> 7, w, f);
     }
-    const int32_t count = at_min(channels, 4);
-    AT_ROLLED
-    for (int i = 0; i < count; i++) y1[i] = y[1][i];
-    AT_ROLLED
-    for (int i = 0; i < count; i++) y0[i] = y[0][i];
   }
 }
 

@@ -11,6 +11,8 @@ from autotiny.engine.ops.dense import dense_shape
 from autotiny.engine.ops.shape import window
 from autotiny.engine.packing import Layer
 
+_FAR = 1 << 40  # behind all
+
 
 def matrix(site: Site) -> Layer:
     """The convolution's weights as (outputs, taps)."""
@@ -27,6 +29,8 @@ def why_not(site: Site) -> str | None:
         return "it is dilated"
     if shape["in_c"] != site.input(1).shape[3]:
         return "it has groups"
+    if shape["k_h"] > 16:
+        return "its filters have more than 16 rows"
     if site.fused and (shape["out_c"] % 2 or not _pools_2x2(site)):
         return "only 2×2 max-pooling over an even number of channels is fused into blocks"
     return packing.why_not_fast(matrix(site))
@@ -52,7 +56,10 @@ def finish_struct(made: Layer, channels: int = 1) -> str:
 
 
 def conv(site: Site) -> Kernel:
-    """CONV_2D, alone in blocks of 2 pixels × 4 channels, before max-pooling 4 × 2."""
+    """CONV_2D in blocks of 2 pixels × 4 channels or 4 × 2, the latter before max-pooling."""
+    blocks = ((4, 2),) if site.fused else ((2, 4), (4, 2))
+    if (site.step.rows, site.step.columns) not in blocks:
+        site.refuse(f"blocks of {site.step.rows} × {site.step.columns} are not computed")
     if why := why_not(site):
         site.refuse(f"its blocks are not computed: {why}")
     k_h, k_w = site.input(1).shape[1:3]
@@ -67,20 +74,22 @@ def conv(site: Site) -> Kernel:
 
 def _pointwise(site: Site, shape: dict[str, int]) -> Kernel:
     made = matrix(site)
-    pixels, in_c, out_c = shape["out_h"] * shape["out_w"], shape["in_c"], shape["out_c"]
+    rows, columns = site.step.rows, site.step.columns
+    count, in_c, out_c = shape["out_h"] * shape["out_w"], shape["in_c"], shape["out_c"]
     pairs = packing.in_pairs(made.weights).shape[1]
-    kind = finish(made, 4)
-    bounds = f", {made.low}, {made.high}" if kind == "clamp" else ""
-    body = f"at_pointwise_{kind}_s8(x, w, y, columns, {pixels}, {in_c}, {out_c}, {pairs}{bounds});"
+    body = (
+        f"at_pointwise_{finish(made, columns)}_{rows}x{columns}(x, w, y, columns, {count}, {in_c}, "
+        f"{out_c}, {pairs},\n    {made.low}, {made.high});"
+    )
     operands = (
         site.reads("x"),
-        _stream(site, made, columns=4),
+        _stream(site, made, columns=columns),
         site.writes(),
-        scratch("columns", 8 * pairs, "uint32_t"),
+        scratch("columns", 4 * rows * pairs, "uint32_t"),
     )
-    # Two pixels are read, then written. While more remain, they must not be overwritten.
-    done = np.arange(2, pixels, 2)
-    until = int((done * (in_c - out_c)).min()) if len(done) else pixels * in_c
+    # A block of pixels is read, then written. While more remain, they must not be overwritten.
+    done = np.arange(rows, count, rows)
+    until = int((done * (in_c - out_c)).min()) if len(done) else count * in_c
     return Kernel(("conv_gemm_s8.h",), body, operands, {("x", "y"): Overlap(until)})
 
 
@@ -91,12 +100,12 @@ def _stream(site: Site, made: Layer, *, columns: int) -> Operand:
 def _patches(site: Site, shape: dict[str, int]) -> Kernel:
     made = matrix(site)
     pooled = bool(site.fused)
+    pixels, columns = site.step.rows, site.step.columns
     pairs = packing.in_pairs(made.weights).shape[1]
     rows, ring_bytes = row_ring(site, shape, slots=shape["k_h"] + pooled * shape["stride_h"])
     run = shape["k_w"] * shape["in_c"]
     joined = 0 if run % 4 == 0 else (shape["k_h"] - 1) * run + -(-run // 4) * 4
     spread = -(-shape["k_h"] * run // 4) * 2  # pairs that a column is written to
-    pixels, columns = (4, 2) if pooled else (2, 4)
     operands = [
         site.reads("x"),
         _stream(site, made, columns=columns),
@@ -105,15 +114,13 @@ def _patches(site: Site, shape: dict[str, int]) -> Kernel:
     ]
     operands += [scratch("ring", ring_bytes, "int8_t")] if ring_bytes else []
     operands += [scratch("joined", joined, "int8_t")] if joined else []
-    kind = finish(made, columns)
-    bounds = f", {made.low}, {made.high}" if kind == "clamp" or pooled else ""
-    name = "at_conv_gemm_max_pool_s8" if pooled else f"at_conv_gemm_{kind}_s8"
+    kind = "max_pool" if pooled else finish(made, columns)
     body = (
         f"static const at_rows rows = {rows};\n"
-        f"{name}(x, w, y, {'ring' if ring_bytes else '0'}, columns, {'joined' if joined else '0'}, "
-        f"&rows, {pairs}{bounds});"
+        f"at_conv_gemm_{kind}_{pixels}x{columns}(x, w, y, {'ring' if ring_bytes else '0'}, columns, "
+        f"{'joined' if joined else '0'}, &rows, {pairs},\n    {made.low}, {made.high});"
     )
-    until = overlap_until(site, shape, ring=bool(ring_bytes), rows_at_once=2 if pooled else 1)
+    until = overlap_until(site, shape, ring=bool(ring_bytes), pixels=pixels)
     return Kernel(
         ("conv_gemm_s8.h",),
         body,
@@ -145,30 +152,28 @@ def _span(shape: dict[str, int], side: str) -> int:
     return (shape[f"out_{side}"] - 1) * shape[f"stride_{side}"] + shape[f"k_{side}"]
 
 
-def overlap_until(site: Site, shape: dict[str, int], *, ring: bool, rows_at_once: int) -> int:
+def overlap_until(site: Site, shape: dict[str, int], *, ring: bool, pixels: int) -> int:
     """How many bytes behind the start of the input the output may start.
 
-    After each block or row of blocks: the first input byte that is still to be read must lie
-    behind the last output byte written.
+    After each block, the first input byte that is still to be read must lie behind the last output
+    byte written. A ring has read whole rows; without one each patch is read when its turn comes.
     """
+    at_once = 2 if site.fused else 1  # rows and columns of the convolution under one output
     row_bytes = shape["in_w"] * shape["in_c"]
-    _, out_rows, out_columns, channels = site.output.shape
-    rooms = [site.input(0).bytes]
-    for r in range(out_rows):
-        top = r * rows_at_once * shape["stride_h"] - shape["pad_top"]
-        next_top = top + rows_at_once * shape["stride_h"]
-        written = (r + 1) * out_columns * channels
-        if ring:
-            loaded = top + (rows_at_once - 1) * shape["stride_h"] + shape["k_h"]
-            if loaded < shape["in_h"] and r + 1 < out_rows:
-                rooms.append(max(loaded, 0) * row_bytes - written)
-            continue
-        if r + 1 < out_rows:
-            rooms.append(next_top * row_bytes - written)
-        for c in range(2 if rows_at_once == 1 else 1, out_columns, 2 if rows_at_once == 1 else 1):
-            left = c * rows_at_once * shape["stride_w"] * shape["in_c"]
-            rooms.append(top * row_bytes + left - (r * out_columns + c) * channels)
-    return min(rooms)
+    _, out_h, out_w, channels = site.output.shape
+    r, c = np.divmod(np.arange(out_h * out_w), out_w)
+    top = r * at_once * shape["stride_h"] - shape["pad_top"]
+    if ring:
+        reached = top + (at_once - 1) * shape["stride_h"] + shape["k_h"]
+        unread = np.where(reached < shape["in_h"], np.maximum(reached, 0) * row_bytes, _FAR)
+    else:
+        first = top * row_bytes + c * at_once * shape["stride_w"] * shape["in_c"]
+        later = np.minimum.accumulate(first[::-1])[::-1]
+        unread = np.append(later[1:], _FAR)
+    written = np.arange(1, len(r) + 1) * channels
+    ends = np.arange(len(r)) if site.fused else np.arange(pixels - 1, len(r), pixels)
+    rooms = (unread - written)[ends[ends < len(r) - 1]]
+    return int(min(rooms.min(initial=_FAR), site.input(0).bytes))
 
 
 def why_not_dense(site: Site) -> str | None:
