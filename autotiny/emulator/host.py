@@ -47,22 +47,27 @@ class HostModel:
             ctypes.c_void_p,
             ctypes.c_size_t,
             ctypes.c_size_t,
+            ctypes.c_int,
         )
         self._turn = threading.Lock()
         weakref.finalize(self, _unload, library._handle)
 
-    def predict(self, inputs: Array | Sequence[Array]) -> Array:
+    def predict(self, inputs: Array | Sequence[Array], *, keep_state: bool = False) -> Array:
         """The first output of every row: (N, *output shape) in its stored type.
 
         Args:
             inputs: (N, *input shape) in the stored type; one array a port, if there are several.
+            keep_state: whether a row finds the state that the row before left behind, as the steps
+                of a sequence do; otherwise every row starts afresh.
 
         Raises:
             InvalidData: an array does not fit its port.
         """
-        return self.predict_all(inputs)[0]
+        return self.predict_all(inputs, keep_state=keep_state)[0]
 
-    def predict_all(self, inputs: Array | Sequence[Array]) -> tuple[Array, ...]:
+    def predict_all(
+        self, inputs: Array | Sequence[Array], *, keep_state: bool = False
+    ) -> tuple[Array, ...]:
         """Every output port's (N, *output shape)."""
         arrays = port_rows(self.inputs, inputs)
         count = len(arrays[0]) if arrays else 1
@@ -76,6 +81,7 @@ class HostModel:
                 _ports(self.outputs, results),
                 len(results),
                 count,
+                keep_state,
             )
         return results
 
@@ -87,12 +93,12 @@ def build_host(sources: Sources) -> HostModel:
         LinkError: the compiler refused the sources.
     """
     loop = (FIRMWARE / "host.c").read_text(encoding="utf-8")
-    files = {
-        **sources.files,
-        "host.c": loop.replace("AUTOTINY_ARENA", f"{sources.name}_arena").replace(
-            "AUTOTINY_RUN", f"{sources.name}_run"
-        ),
-    }
+    reset = f"void {sources.name}_reset(void);"
+    if not any(reset in text for text in sources.files.values()):
+        loop = loop.replace("AUTOTINY_RESET();", "")
+    for word in ("arena", "run", "reset"):
+        loop = loop.replace(f"AUTOTINY_{word.upper()}", f"{sources.name}_{word}")
+    files = {**sources.files, "host.c": loop}
     # Windows cannot delete a library that is loaded
     with TemporaryDirectory(prefix="autotiny-", ignore_cleanup_errors=os.name == "nt") as folder:
         for name, text in files.items():

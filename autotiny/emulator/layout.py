@@ -109,9 +109,7 @@ def _whole_flash(target: Target) -> Memory:
 
 def _by_speed(target: Target) -> list[Memory]:
     """Data memories, fastest first, then runs of adjacent ones, short runs first."""
-    runs = sorted(
-        _runs(target), key=lambda run: (len(run), max(map(_slowness, run)), _size(run))
-    )
+    runs = sorted(_runs(target), key=lambda run: (len(run), max(map(_slowness, run)), _size(run)))
     return sorted(target.data_memories, key=_slowness) + [
         replace(
             max(run, key=_slowness),

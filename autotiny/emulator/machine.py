@@ -68,7 +68,7 @@ def run(
     limit: int = INSTRUCTION_LIMIT,
     simulate_memory: bool = True,
 ) -> Run:
-    """Execute a firmware from reset, then one inference after the other.
+    """Execute a firmware from reset, then one inference after the other, each independent.
 
     Args:
         firmware: what `link` returned.
@@ -103,6 +103,8 @@ def run(
     cold_cycles = 0
     number = 0
     while number < max(repeats or 2, len(rows)):
+        # as after reset: what a model keeps between inferences starts as zeros
+        processor.write(arena, bytes(firmware.arena_bytes))
         for port, data in zip(ports, rows[min(number, len(rows) - 1)], strict=True):
             processor.write(arena + port.offset, data)
         counter.bucket = 0

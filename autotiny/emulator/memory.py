@@ -340,9 +340,9 @@ def access(state: State, address: int, now: int, store: bool) -> int:
             return 0
         if find(state, cache, address >> state[cache + C_SHIFT]):
             return 0
-        if store:  # the store buffer hides the line's coming
-            return 0
-        return refill(state, region, now)
+        waits = refill(state, region, now)
+        # The store buffer hides a line's coming, but the memory is busy with it.
+        return 0 if store else waits
     if store:
         return 0
     cache = state[region + R_DATA_BUFFERS]

@@ -167,6 +167,7 @@ def profile(
             UC_HOOK_CODE, lambda *_: reports.append(counter.report()), begin=end, end=end
         )
     for _ in range(2):
+        processor.write(arena, bytes(firmware.arena_bytes))
         for port, row in zip(firmware.inputs, rows, strict=True):
             processor.write(arena + port.offset, row.tobytes())
         reports.clear()

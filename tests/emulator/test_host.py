@@ -1,5 +1,6 @@
 import threading
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -7,8 +8,9 @@ import numpy as np
 import pytest
 from tiny_model import INPUTS, expected, tiny_sources
 
-from autotiny.emulator import build_host
+from autotiny.emulator import build_host, link, run
 from autotiny.errors import InvalidData, LinkError
+from autotiny.target import load_target
 
 ROWS = np.random.default_rng(2).integers(-128, 128, (5000, INPUTS), dtype=np.int8)
 
@@ -48,6 +50,31 @@ def test_threads_take_turns() -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_rows_share_no_state_unless_they_are_a_sequence() -> None:
+    """A model that adds its input's first element to a sum that outlives the inference."""
+    sources = tiny_sources()
+    program = """
+#include "model.h"
+uint8_t model_arena[64] __attribute__((aligned(16)));
+void model_reset(void) { model_arena[63] = 0; }
+int model_run(void) {
+  model_arena[63] = (uint8_t)(model_arena[63] + model_arena[0]);
+  model_arena[32] = model_arena[63];
+  return 0;
+}
+"""
+    header = sources.files["model.h"] + "void model_reset(void);\n"
+    files = {**sources.files, "model.c": program, "model.h": header}
+    stateful = replace(sources, files=files)
+    rows = np.ones((4, INPUTS), np.int8)
+    model = build_host(stateful)
+    assert model.predict(rows)[:, 0].tolist() == [1, 1, 1, 1]
+    assert model.predict(rows, keep_state=True)[:, 0].tolist() == [2, 3, 4, 5]
+    target = load_target("rp2040")
+    ran = run(link(stateful, target), target, rows)
+    assert ran.outputs[:, 0].tolist() == [1, 1, 1, 1]
 
 
 def _correct(seed: int) -> bool:
