@@ -1,11 +1,14 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from autotiny.components import Work
 from autotiny.dataset import Dataset, digits
+from autotiny.graph import Array, Graph
 from autotiny.model import Model, keras, keras_model, load_model, train
+from autotiny.tflite import write_tflite
 
 
 @pytest.fixture(scope="session")
@@ -56,3 +59,32 @@ def accuracy(data: Dataset) -> Callable[[Model], float]:
         return float((found == data.y_validation).mean())
 
     return of
+
+
+@pytest.fixture(scope="session")
+def executed() -> Callable[[Graph, Array], Array]:
+    """What LiteRT computes of a graph for samples x, in real numbers."""
+
+    def run(graph: Graph, x: np.ndarray) -> np.ndarray:
+        from ai_edge_litert.interpreter import Interpreter
+
+        interpreter = Interpreter(model_content=write_tflite(graph))
+        interpreter.allocate_tensors()
+        port, out = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+        rows = []
+        for sample in x:
+            sample = sample[np.newaxis]
+            if port["dtype"] != np.float32:
+                scale, zero = port["quantization"]
+                limits = np.iinfo(port["dtype"])
+                sample = np.clip(np.round(sample / scale) + zero, limits.min, limits.max)
+            interpreter.set_tensor(port["index"], sample.astype(port["dtype"]))
+            interpreter.invoke()
+            result = interpreter.get_tensor(out["index"]).astype(np.float32)
+            if out["dtype"] != np.float32:
+                scale, zero = out["quantization"]
+                result = (result - zero) * scale
+            rows.append(result[0])
+        return np.stack(rows)
+
+    return run

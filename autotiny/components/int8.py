@@ -8,20 +8,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from autotiny.components.lowering import Lowering
+from autotiny.components.calibrating import Method
+from autotiny.components.lowering import Int8Lowering
 
 
 @dataclass(frozen=True)
-class Int8(Lowering):
+class Int8(Int8Lowering):
     """Weights, activations, input and output in int8.
 
     Attributes:
         calibration: samples that the ranges of activations are taken from.
+        method: what ranges cover: all that was seen ("min_max"), all but the rarest values
+            ("percentile"), or what loses least ("mse").
     """
 
     name = "int8"
+    port_type = "int8"
 
     calibration: int = 100
+    method: Method = "min_max"
 
     def configure(self, converter: Any, tf: Any) -> None:
         """Allows int8 ops only."""

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from autotiny.components.base import Component, Work
+from autotiny.components.calibrating import Kept, Method, quantized
 from autotiny.errors import NotApplicable
 from autotiny.graph import Array, Graph
 from autotiny.model import (
@@ -49,15 +50,19 @@ class Lowering(Component):
         tf = tensorflow()
         converter = _converter(model)
         self.configure(converter, tf)
+        samples: Array | None = None
         if self.samples:
             count = REHEARSAL_SAMPLES if work.rehearse else self.samples
             shape = ports(model)[0][0][0][1:]
-            converter.representative_dataset = _representative(
-                work.data.calibration(count, work.seed).reshape(-1, *shape)
-            )
-        graph = tidy(read_tflite(_converted(converter, self.name)))
+            samples = work.data.calibration(count, work.seed).reshape(-1, *shape)
+            converter.representative_dataset = _representative(samples)
+        graph = tidy(read_tflite(self.converted(converter, model, samples)))
         notes = {**model.notes, "number_format": self.name}
         return Model(Level.TFLITE, graph, graph.fingerprint(), notes)
+
+    def converted(self, converter: Any, model: Model, samples: Array | None) -> bytes:
+        """The converter's `.tflite`."""
+        return _converted(converter, self.name)
 
     @property
     def samples(self) -> int:
@@ -67,6 +72,33 @@ class Lowering(Component):
     def configure(self, converter: Any, tf: Any) -> None:
         """Sets the converter's options."""
         raise NotImplementedError
+
+
+class Int8Lowering(Lowering):
+    """A lowering to int8 whose ranges can be cut, and whose layers can be kept float.
+
+    Attributes:
+        port_type: type of input and output.
+        method: see `calibrating`.
+    """
+
+    port_type: ClassVar[str]
+    method: Method
+
+    @property
+    def kept_float(self) -> Kept:
+        """The layers that stay float."""
+        return "nothing"
+
+    def converted(self, converter: Any, model: Model, samples: Array | None) -> bytes:
+        """The converter's `.tflite`, by way of its calibrated model where a choice asks for it."""
+        plain = self.method == "min_max" and self.kept_float == "nothing"
+        if plain or samples is None or "quantization_aware" in model.notes:
+            # After quantization-aware training the ranges are trained, and every layer has one.
+            return _converted(converter, self.name)
+        converter._experimental_calibrate_only = True
+        calibrated = _converted(converter, self.name)
+        return quantized(calibrated, samples, self.method, self.kept_float, self.port_type)
 
 
 def _converter(model: Model) -> Any:

@@ -13,7 +13,7 @@ from autotiny.model.freezing import keras_model, predict
 from autotiny.model.levels import Level, Model, keras, tensorflow
 
 BATCH = 64
-PATIENCE = 2
+PATIENCE = 4
 TEMPERATURE = 2.0
 """Softens the teacher's classes (Hinton et al., "Distilling the Knowledge", 2015)."""
 

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -7,41 +8,21 @@ import pytest
 from autotiny.components import COMPONENTS, Work
 from autotiny.components.lowering import Lowering
 from autotiny.errors import NotApplicable
-from autotiny.graph import Graph
+from autotiny.graph import Array, Graph
 from autotiny.model import Level, Model, freeze, keras, keras_model, predict, tensorflow
-from autotiny.tflite import write_tflite
 
+Executed = Callable[[Graph, Array], Array]
 LOWERINGS = [kind for kind in COMPONENTS.values() if issubclass(kind, Lowering)]
-
-
-def executed(graph: Graph, x: np.ndarray) -> np.ndarray:
-    """What LiteRT computes of a graph, in real numbers."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_content=write_tflite(graph))
-    interpreter.allocate_tensors()
-    port, out = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-    rows = []
-    for sample in x:
-        sample = sample[np.newaxis]
-        if port["dtype"] != np.float32:
-            scale, zero = port["quantization"]
-            limits = np.iinfo(port["dtype"])
-            sample = np.clip(np.round(sample / scale) + zero, limits.min, limits.max)
-        interpreter.set_tensor(port["index"], sample.astype(port["dtype"]))
-        interpreter.invoke()
-        result = interpreter.get_tensor(out["index"]).astype(np.float32)
-        if out["dtype"] != np.float32:
-            scale, zero = out["quantization"]
-            result = (result - zero) * scale
-        rows.append(result[0])
-    return np.stack(rows)
 
 
 @pytest.mark.parametrize("kind", LOWERINGS, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("network", ["cnn1", "residual"])
 def test_it_computes_nearly_what_the_model_does(
-    kind: type[Lowering], network: str, work: Work, request: pytest.FixtureRequest
+    kind: type[Lowering],
+    network: str,
+    work: Work,
+    executed: Executed,
+    request: pytest.FixtureRequest,
 ) -> None:
     model: Model = request.getfixturevalue(network)
     lowered = kind().apply(model, work)
@@ -107,7 +88,7 @@ def test_a_network_that_int8_lacks_drops_out(work: Work) -> None:
         COMPONENTS["int8"]().apply(keras_model(network), work)
 
 
-def test_a_recurrent_layer_becomes_one_op(work: Work) -> None:
+def test_a_recurrent_layer_becomes_one_op(work: Work, executed: Executed) -> None:
     k = keras()
     network = k.Sequential(
         [k.layers.InputLayer(input_shape=(28, 28)), k.layers.LSTM(6), k.layers.Dense(10)]
