@@ -12,15 +12,15 @@ Integer outputs must be equal; real ones may differ by 1e-5 of the largest. The 
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
-import sys
+import multiprocessing
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from tflite_micro.python.tflite_micro import runtime
 
 from autotiny.emulator.host import build_host
 from autotiny.engine import generate, plain_schedule
@@ -34,6 +34,9 @@ TOLERANCE = 1e-5
 ARENA_BYTES = 16 << 20
 SECONDS = 300
 
+# Processes are copies of this one, which has imported everything already.
+PROCESSES = multiprocessing.get_context("fork")
+
 Runner = Callable[[bytes, Sequence[Sequence[Array]], Graph], list[list[Array]]]
 
 
@@ -41,11 +44,7 @@ def main() -> None:
     """Run all models, each in a process of its own, since a reference may crash."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="+", type=Path)
-    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.one:
-        one(arguments.folders[0])
-        return
     rows = []
     for folder in arguments.folders:
         for path in sorted(folder.rglob("*.tflite")):
@@ -59,18 +58,21 @@ def main() -> None:
 
 def isolated(path: Path) -> dict[str, Any]:
     """What `one` says of a model, or how its process ended."""
-    command = [sys.executable, __file__, "--one", str(path)]
+    receiver, sender = PROCESSES.Pipe(duplex=False)
+    process = PROCESSES.Process(target=one, args=(path, sender.send))
+    process.start()
+    sender.close()
+    row = {**failed(""), "result": "running", "why": "reading it"}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
-    except subprocess.TimeoutExpired:
+        while receiver.poll(SECONDS):
+            row = receiver.recv()
+        process.kill()
         return failed(f"took more than {SECONDS} s")
-    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
-    if lines and (done.returncode == 0 or json.loads(lines[-1])["result"] != "running"):
-        row: dict[str, Any] = json.loads(lines[-1])
-        return row
-    stage = json.loads(lines[-1])["why"] if lines else "reading it"
-    last = (done.stderr.strip().splitlines() or [""])[-1]
-    return failed(f"ended with {done.returncode} while {stage}: {last[:200]}")
+    except EOFError:
+        process.join()
+    if row["result"] == "running":
+        return failed(f"ended with {process.exitcode} while {row['why']}")
+    return row
 
 
 def failed(why: str) -> dict[str, Any]:
@@ -78,8 +80,8 @@ def failed(why: str) -> dict[str, Any]:
     return {"result": "failed", "why": why, "types": "", "ops": 0, "weights": 0, "arena": 0}
 
 
-def one(path: Path) -> None:
-    """Print the row of a model as JSON."""
+def one(path: Path, show: Callable[[dict[str, Any]], None]) -> None:
+    """Show the row of a model; the last one counts."""
     data = path.read_bytes()
     try:
         graph = read_tflite(data, path.name)
@@ -117,11 +119,6 @@ def one(path: Path) -> None:
     show({**row, "result": "unchecked", "why": "no reference runs it: " + "; ".join(reasons)})
 
 
-def show(row: dict[str, Any]) -> None:
-    """Print a row; the last one counts."""
-    print(json.dumps(row), flush=True)
-
-
 def drawn(rng: np.random.Generator, tensor: Tensor) -> Array:
     """A random input of a tensor's type."""
     if tensor.dtype == "float32":
@@ -141,8 +138,6 @@ def limits(dtype: str) -> tuple[int, int]:
 
 def run_tflm(data: bytes, samples: Sequence[Sequence[Array]], graph: Graph) -> list[list[Array]]:
     """The outputs of TensorFlow Lite Micro, sample by sample, its state kept between them."""
-    from tflite_micro.python.tflite_micro import runtime
-
     interpreter = runtime.Interpreter.from_bytes(data, arena_size=ARENA_BYTES)
     results = []
     for sample in samples:
@@ -156,8 +151,6 @@ def run_tflm(data: bytes, samples: Sequence[Sequence[Array]], graph: Graph) -> l
 
 def run_litert(data: bytes, samples: Sequence[Sequence[Array]], graph: Graph) -> list[list[Array]]:
     """The outputs of LiteRT's reference kernels, sample by sample."""
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
     interpreter = Interpreter(
         model_content=data, experimental_op_resolver_type=OpResolverType.BUILTIN_REF
     )

@@ -13,7 +13,7 @@ import numpy as np
 from build import litert, tflm
 
 from autotiny.engine import Sources, generate, plain_schedule
-from autotiny.graph import Array, Graph
+from autotiny.graph import ITEM_BYTES, Array, Graph
 from autotiny.tflite import write_tflite
 
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Werror")
@@ -35,7 +35,7 @@ class Case:
 
 @dataclass(frozen=True, eq=False)
 class Library:
-    """Compiled models."""
+    """Compiled models, each arena between two rows of canaries."""
 
     sources: Sequence[Sources]
     handle: ctypes.CDLL
@@ -47,35 +47,124 @@ class Library:
         outputs = [np.zeros(port.shape, port.dtype) for port in source.outputs]
         pointers = [a.ctypes.data_as(ctypes.c_void_p) for a in (*arguments, *outputs)]
         invoke = getattr(self.handle, f"{source.name}_invoke")
+        size = source.arena_bytes
+        memory = (ctypes.c_uint8 * (size + 2 * CANARY)).in_dll(
+            self.handle, f"{source.name}_guarded"
+        )
+        guarded: Array = np.ctypeslib.as_array(memory)
+        guarded[:CANARY] = guarded[-CANARY:] = 0xA5
         for _ in range(runs):
             assert invoke(*pointers) == 0
+        assert (guarded[:CANARY] == 0xA5).all() and (guarded[-CANARY:] == 0xA5).all(), k
         return outputs
 
 
-def build(
-    graphs: Sequence[Graph], folder: Path, flags: Sequence[str] = (), units: int = 2
-) -> Library:
-    """Generate and compile the models, all into `units` compilations and one library."""
+def write(graphs: Sequence[Graph], folder: Path, units: int, guarded: bool) -> list[Sources]:
+    """Generate the models; `unit0.c`, `unit1.c`, … include them all."""
     sources = [generate(g, plain_schedule(g), f"m{i}") for i, g in enumerate(graphs)]
     folder.mkdir(parents=True, exist_ok=True)
     for source in sources:
         for name, text in source.files.items():
-            (folder / name).write_text(text)
-    compile_ = [sys.executable, "-m", "ziglang", "cc", "-std=c99", "-O1", "-fPIC", "-g0"]
-    jobs = []
+            (folder / name).write_text(guard(text, source.name) if guarded else text)
     for unit in range(units):
         mine = [n for s in sources[unit::units] for n in s.files if n.endswith(".c")]
         (folder / f"unit{unit}.c").write_text("".join(f'#include "{n}"\n' for n in mine))
-        command = [*compile_, *WARNINGS, *flags, "-c", f"unit{unit}.c", "-o", f"unit{unit}.o"]
-        jobs.append(subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True))
+    return sources
+
+
+def guard(text: str, name: str) -> str:
+    """A generated file with the arena inside a larger array."""
+    arena = f"uint8_t {name}_arena[{name.upper()}_ARENA_BYTES]"
+    if f"AT_ARENA {arena};" not in text:
+        return text
+    larger = f"uint8_t {name}_guarded[{name.upper()}_ARENA_BYTES + {2 * CANARY}];"
+    head, rest = text.split(f"AT_ARENA {arena};")
+    return f"{head}AT_ARENA {larger}{rest.replace(f'{name}_arena', f'({name}_guarded + {CANARY})')}"
+
+
+def compiled(folder: Path, units: int, compiler: Sequence[str], *last: str) -> None:
+    """Compile the units, at once, and link them with the last arguments."""
+    jobs = [
+        subprocess.Popen(
+            [*compiler, *WARNINGS, "-c", f"unit{unit}.c", "-o", f"unit{unit}.o"],
+            cwd=folder, stderr=subprocess.PIPE, text=True,
+        )
+        for unit in range(units)
+    ]  # fmt: skip
     for job in jobs:
         _, errors = job.communicate()
         assert job.returncode == 0, errors[:4000]
-    library = folder / "models.so"
     objects = [f"unit{unit}.o" for unit in range(units)]
-    link = [*compile_, *flags, "-shared", *objects, "-lm", "-o", str(library)]
-    subprocess.run(link, cwd=folder, check=True)
-    return Library(sources, ctypes.CDLL(str(library)))
+    subprocess.run([*compiler, *objects, *last, "-lm"], cwd=folder, check=True)
+
+
+ZIG = (sys.executable, "-m", "ziglang", "cc", "-std=c99", "-O1", "-fPIC", "-g0")
+
+
+def build(graphs: Sequence[Graph], folder: Path, units: int = 2) -> Library:
+    """Generate and compile the models into one shared library."""
+    sources = write(graphs, folder, units, guarded=True)
+    compiled(folder, units, ZIG, "-shared", "-o", "models.so")
+    return Library(sources, ctypes.CDLL(str(folder / "models.so")))
+
+
+def run_program(
+    cases: Sequence[Case], folder: Path, compiler: Sequence[str], units: int = 2
+) -> list[list[Array]]:
+    """The outputs of all models, computed by one program that a compiler may have instrumented.
+
+    Inputs and outputs are allocated one by one, so that a sanitizer sees every byte beside them.
+    """
+    sources = write([case.graph for case in cases], folder, units, guarded=False)
+    (folder / f"unit{units}.c").write_text(_main(cases, sources))
+    compiled(folder, units + 1, compiler, "-o", "models")
+    feed = b"".join(np.ascontiguousarray(s).tobytes() for case in cases for s in case.samples)
+    done = subprocess.run([folder / "models"], input=feed, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode(errors="replace")[:4000]
+    results, at = [], 0
+    for source in sources:
+        outputs = []
+        for port in source.outputs:
+            count = int(np.prod(port.shape, dtype=np.int64))
+            outputs.append(np.frombuffer(done.stdout, port.dtype, count, at).reshape(port.shape))
+            at += outputs[-1].nbytes
+        results.append(outputs)
+    return results
+
+
+def _main(cases: Sequence[Case], sources: Sequence[Sources]) -> str:
+    includes = "".join(f'#include "{s.name}.h"\n' for s in sources)
+    bodies, calls = [], []
+    for case, s in zip(cases, sources, strict=True):
+        ports = [*s.inputs, *s.outputs]
+        sizes = [
+            int(np.prod(port.shape, dtype=np.int64)) * ITEM_BYTES[port.dtype] for port in ports
+        ]
+        lines = [f"  void *p{i} = need({size});" for i, size in enumerate(sizes)]
+        lines += [f"  take(p{i}, {sizes[i]});" for i in range(len(s.inputs))]
+        arguments = ", ".join(f"p{i}" for i in range(len(ports)))
+        lines.append(f"  for (int i = 0; i < {case.runs}; i++) {s.name}_invoke({arguments});")
+        outs = range(len(s.inputs), len(ports))
+        lines += [f"  fwrite(p{i}, 1, {sizes[i]}, stdout);" for i in outs]
+        lines += [f"  free(p{i});" for i in range(len(ports))]
+        bodies.append(f"static void run_{s.name}(void) {{\n" + "\n".join(lines) + "\n}\n")
+        calls.append(f"  run_{s.name}();\n")
+    return f"""#include <stdio.h>
+#include <stdlib.h>
+{includes}
+static void *need(size_t size) {{
+  void *p = malloc(size);
+  if (!p) abort();
+  return p;
+}}
+static void take(void *p, size_t size) {{
+  if (fread(p, 1, size, stdin) != size) abort();
+}}
+{"".join(bodies)}
+int main(void) {{
+{"".join(calls)}  return 0;
+}}
+"""
 
 
 def expected(case: Case) -> list[Array]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from cases import FAMILIES
-from grid import Case, build, difference, expected
+from grid import ZIG, Case, build, difference, expected, run_program
 
 CHUNKS = 4
 PER_FAMILY = 4  # in each chunk
-SLOW_CHUNKS = 40
+SLOW_CHUNKS = 30
 
 
 def drawn(chunk: int, per_family: int = PER_FAMILY) -> list[Case]:
@@ -22,8 +23,8 @@ def drawn(chunk: int, per_family: int = PER_FAMILY) -> list[Case]:
     ]
 
 
-def check(cases: list[Case], folder: Path, *flags: str) -> None:
-    library = build([case.graph for case in cases], folder, flags)
+def check(cases: list[Case], folder: Path) -> None:
+    library = build([case.graph for case in cases], folder)
     errors = [
         difference(case, library.run(k, case.samples, case.runs), expected(case))
         for k, case in enumerate(cases)
@@ -41,6 +42,33 @@ def test_generated_models_equal_the_references(chunk: int, tmp_path: Path) -> No
 @pytest.mark.parametrize("chunk", range(SLOW_CHUNKS))
 def test_many_generated_models_equal_the_references(chunk: int, tmp_path: Path) -> None:
     check(drawn(1000 + chunk), tmp_path)
+
+
+def check_program(cases: list[Case], folder: Path, *compiler: str) -> None:
+    results = run_program(cases, folder, compiler)
+    errors = [
+        difference(case, found, expected(case)) for case, found in zip(cases, results, strict=True)
+    ]
+    assert not any(errors), [error for error in errors if error][:20]
+
+
+def test_no_operation_is_undefined(tmp_path: Path) -> None:
+    """Zig's sanitizer ends the program at the first overflow, wild shift or misaligned access."""
+    check_program(drawn(7, 1), tmp_path, *ZIG, "-fsanitize=undefined", "-fsanitize-trap=undefined")
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs GCC and its sanitizers")
+def test_the_sanitizers_are_silent(tmp_path: Path) -> None:
+    sanitizers = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+    check_program(drawn(8, 1), tmp_path, "gcc", "-std=c99", "-O1", "-g", *sanitizers)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs GCC and its sanitizers")
+@pytest.mark.parametrize("chunk", range(10))
+def test_the_sanitizers_are_silent_for_long(chunk: int, tmp_path: Path) -> None:
+    sanitizers = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+    check_program(drawn(2000 + chunk), tmp_path, "gcc", "-std=c99", "-O1", "-g", *sanitizers)
 
 
 def test_the_same_seed_draws_the_same_models() -> None:
