@@ -112,7 +112,7 @@ class Processor:
         uc.hook_add(UC_HOOK_INTR, self._note_exception)
         handle = ctypes.c_size_t()
         uclib.uc_hook_add(
-            uc._uch, ctypes.byref(handle), UC_HOOK_BLOCK, ctypes.c_void_p(_burn().address),
+            uc._uch, ctypes.byref(handle), UC_HOOK_BLOCK, ctypes.c_void_p(_burn_hook().address),
             ctypes.c_void_p(self._fuse.ctypes.data), ctypes.c_uint64(1), ctypes.c_uint64(0),
         )  # fmt: skip
         return uc
@@ -335,19 +335,22 @@ def _memory_map(target: Target) -> str:
     )
 
 
+_EMU_STOP = "autotiny_uc_emu_stop"
+_emu_stop = numba.types.ExternalFunction(_EMU_STOP, numba.types.int32(numba.types.voidptr))
+
+
+def _burn(uc: Any, address: int, size: int, fuse: Any) -> None:
+    """Runs at the start of each basic block; ends a run that has executed its share of code."""
+    fuse[0] += size
+    if fuse[0] > fuse[1]:
+        _emu_stop(uc)
+
+
 @functools.cache
-def _burn() -> Any:
-    """The native hook that ends a run when it has executed its share of code."""
-    address = ctypes.cast(uclib.uc_emu_stop, ctypes.c_void_p).value
-    llvmlite.binding.add_symbol("autotiny_uc_emu_stop", address)
+def _burn_hook() -> Any:
+    """`_burn` as native code, compiled when first needed and kept on disk."""
+    stop = ctypes.cast(uclib.uc_emu_stop, ctypes.c_void_p).value
+    llvmlite.binding.add_symbol(_EMU_STOP, stop)
     types = numba.types
-    emu_stop = types.ExternalFunction("autotiny_uc_emu_stop", types.int32(types.voidptr))
-
-    def burn(uc: Any, address: int, size: int, fuse: Any) -> None:
-        fuse[0] += size
-        if fuse[0] > fuse[1]:
-            emu_stop(uc)
-
-    return numba.cfunc(
-        types.void(types.voidptr, types.uint64, types.uint32, types.CPointer(types.int64))
-    )(burn)
+    signature = types.void(types.voidptr, types.uint64, types.uint32, types.CPointer(types.int64))
+    return numba.cfunc(signature, cache=True)(_burn)
