@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import unicorn
 from unicorn import UC_HOOK_CODE, arm_const
+
+from autotiny.target import Target, load_target
 
 FLASH = 0x0800_0000
 _RETURN = 0x1FF0_0000  # where an interrupt handler returns to: a page that holds nothing else
@@ -38,6 +40,9 @@ class Board:
         never: register → bits that read as clear.
         timer: a free-running microsecond counter, if the firmware reads one.
         flash_control: the flash controller's access control register.
+        prefetch_bit: of that register, where a prefetch can be switched.
+        flash_cache_bits: of that register: the caches for instructions and for data, where there
+            are any.
         icache_control: the control register of a cache that is a peripheral.
         reset: registers that do not start as zero.
     """
@@ -52,6 +57,8 @@ class Board:
     always: dict[int, int] = field(default_factory=dict)
     never: dict[int, int] = field(default_factory=dict)
     timer: tuple[int, ...] = (0x4000_0024, 0x5000_0024)
+    prefetch_bit: int | None = None
+    flash_cache_bits: tuple[int | None, int | None] = (None, None)
     icache_control: int = 0
     reset: dict[int, int] = field(default_factory=dict)
 
@@ -63,6 +70,7 @@ BOARDS = {
                0x4002_1090: ((0, 1),), 0x4002_1094: ((0, 1),), 0x4002_1098: ((0, 1),)},
         clock_switch=(0x4002_1008, 2, 3), flash_control=0x4002_2000,
         always={0x4000_7014: 0x300}, never={0x4000_7014: 0x400, 0x4002_2010: 0x1_0000},
+        prefetch_bit=8, flash_cache_bits=(9, 10),
         reset={0x4002_2000: 0x600},  # RM0432: both flash caches are on
     ),
     "NUCLEO_H7A3ZI": Board(
@@ -81,6 +89,7 @@ BOARDS = {
         clock_switch=(0x4602_0C1C, 2, 3), flash_control=0x4002_2000, icache_control=0x4003_0400,
         always={0x4602_080C: 0xC000, 0x4602_083C: 0x8002, 0x4204_0010: 1 << 31},
         never={0x4204_0010: 0x31},  # the USB core's resets end at once
+        prefetch_bit=8,
         reset={0x4002_2000: 0x1, 0x4003_0400: 0x4},  # RM0456: the cache has two ways
     ),
     "NUCLEO_G0B1RE": Board(
@@ -88,6 +97,7 @@ BOARDS = {
         ready={0x4002_1000: ((8, 10), (16, 17), (24, 25)), 0x4002_1060: ((0, 1),)},
         clock_switch=(0x4002_1008, 3, 7), flash_control=0x4002_2000,
         always={0x4000_7014: 0x300}, never={0x4000_7014: 0x400},
+        prefetch_bit=8, flash_cache_bits=(9, None),
         reset={0x4002_2000: 0x4_0600},  # RM0444: the instruction cache is on
     ),
     "DISCO_F746NG": Board(
@@ -98,6 +108,9 @@ BOARDS = {
         always={0x4000_7004: 0x3_4000},
     ),
 }  # fmt: skip
+
+CACHE_CONTROL = 0xE000_ED14  # Cortex-M7: configuration and control register
+DATA_CACHE, INSTRUCTION_CACHE = 1 << 16, 1 << 17
 
 _RAM = (0x0, 0x1000_0000, 0x2000_0000, 0x2400_0000, 0x3000_0000, 0x3800_0000)
 _RAM_BYTES = 0x20_0000
@@ -232,3 +245,32 @@ class Machine:
                 self._line.clear()
                 self.heard(line)
                 self._ready = self._ready or line == "m-ready"
+
+
+def as_configured(machine: Machine) -> Target:
+    """The board's target with the flash and the caches set up as the firmware has done it."""
+    board = machine.board
+    target = load_target(board.target)
+    flash = machine.word(board.flash_control)
+    prefetch = board.prefetch_bit is not None and bool(flash >> board.prefetch_bit & 1)
+    memories = tuple(
+        replace(memory, wait_states=flash & 0xF, prefetch=prefetch)
+        if memory.kind == "flash"
+        else memory
+        for memory in target.memories
+    )
+    accelerator, icache, dcache = target.accelerator, target.icache, target.dcache
+    if accelerator is not None:
+        instructions, data = board.flash_cache_bits
+        if instructions is not None and not flash >> instructions & 1:
+            accelerator = replace(accelerator, instruction_lines=0)
+        if data is not None and not flash >> data & 1:
+            accelerator = replace(accelerator, data_lines=0)
+    if board.icache_control and icache is not None:
+        control = machine.word(board.icache_control)
+        icache = replace(icache, ways=2 if control & 4 else 1) if control & 1 else None
+    if target.core == "cortex-m7":
+        control = machine.word(CACHE_CONTROL)
+        icache = icache if control & INSTRUCTION_CACHE else None
+        dcache = dcache if control & DATA_CACHE else None
+    return replace(target, memories=memories, accelerator=accelerator, icache=icache, dcache=dcache)

@@ -272,7 +272,7 @@ def find(state: State, cache: int, line: int) -> bool:
 def refill(state: State, region: int, now: int) -> int:
     """Cycles that the core waits for a line that a cache missed; the memory may still be busy."""
     arrives = now + state[region + R_PATH]
-    waits = max(0, state[region + R_BUSY] - arrives)
+    waits = min(max(0, state[region + R_BUSY] - arrives), state[region + R_OCCUPIED])
     state[region + R_BUSY] = arrives + waits + state[region + R_OCCUPIED]
     return int(waits + state[region + R_REFILL])
 
@@ -356,8 +356,10 @@ def access(state: State, address: int, now: int, store: bool) -> int:
         if state[region + R_DATA_LINE] == line:
             return 0
         state[region + R_DATA_LINE] = line
-    ready = max(now, state[region + R_BUSY]) + price
-    state[region + R_BUSY] = ready
+    # A block's prefetches are simulated when it begins, so at most one of them can be in the way.
+    waits = min(max(0, state[region + R_BUSY] - now), state[region + R_FIRST] + SCALE)
+    ready = now + waits + price
+    state[region + R_BUSY] = max(state[region + R_BUSY], ready)
     return int(ready - now)
 
 
