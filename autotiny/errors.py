@@ -39,6 +39,10 @@ class TrainingDiverged(AutotinyError):
     """Fine-tuning produced NaN or infinity."""
 
 
+class BrokenPromise(AutotinyError):
+    """A component's result is not what it promises, e.g. pruned weights are no longer zero."""
+
+
 class FirmwareFault(AutotinyError):
     """The firmware ran off, looped for ever, or touched memory that the target lacks."""
 

@@ -15,6 +15,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from random import Random
 from typing import Any, Protocol
@@ -233,7 +234,7 @@ def _draw_components(trial: Draws, space: Space, start: Level) -> list[str]:
         lowerings = [kind.name for kind in kinds if is_lowering(kind) and start in kind.levels]
         chosen.append(COMPONENTS[trial.suggest_categorical(LOWERING, lowerings)])
     for kind in kinds:
-        if is_lowering(kind) or _arranged([*chosen, kind], start) is None:
+        if is_lowering(kind) or not _possible((*chosen, kind), start):
             continue
         if trial.suggest_categorical(kind.name, (False, True)):
             chosen.append(kind)
@@ -313,13 +314,11 @@ def _forced(kinds: Iterable[type[Component]]) -> _Precedence | None:
     return precedence if consistent else None
 
 
-def _arranged(kinds: list[type[Component]], start: Level) -> list[type[Component]] | None:
-    """The components in some legal order, or None if there is none."""
+@lru_cache(maxsize=4096)
+def _possible(kinds: tuple[type[Component], ...], start: Level) -> bool:
+    """Whether the components have a legal order."""
     precedence = _forced(kinds)
-    if precedence is None:
-        return None
-    order = precedence.order()
-    return order if objection(order, start) is None else None
+    return precedence is not None and objection(precedence.order(), start) is None
 
 
 def _draw_order(trial: Draws, chosen: list[type[Component]]) -> list[type[Component]]:

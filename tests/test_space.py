@@ -1,5 +1,7 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import optuna
 import pytest
@@ -20,12 +22,31 @@ def space(tmp_path: Path) -> Iterator[Space]:
         yield load_space(str(path))
 
 
+class Dice:
+    """Answers every question by a fair throw; faster by far than a study."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = Random(seed)
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        return self.random.choice(list(choices))
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        if step is None:
+            return self.random.uniform(low, high)
+        return low + step * self.random.randint(0, round((high - low) / step))
+
+    def suggest_int(
+        self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
+    ) -> int:
+        return self.random.randrange(low, high + 1, step)
+
+
 def draws(space: Space, count: int, start: Level = Level.KERAS) -> Iterator[Recipe]:
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    for _ in range(count):
-        trial = study.ask()
-        yield suggest(trial, space, start)
-        study.tell(trial, 0.0)
+    for seed in range(count):
+        yield suggest(Dice(seed), space, start)
 
 
 def test_illegal_orders_are_never_drawn(space: Space) -> None:

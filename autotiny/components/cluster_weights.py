@@ -12,7 +12,7 @@ from typing import Any
 from autotiny.components.base import Component, Work
 from autotiny.components.tuning import fine_tune
 from autotiny.components.weights import kernels, most_clusters, sparsity
-from autotiny.errors import NotApplicable
+from autotiny.errors import BrokenPromise, NotApplicable
 from autotiny.model import Level, Model, copy_network, keras, keras_model
 
 LEARNING_RATE = 5e-4
@@ -42,7 +42,7 @@ class ClusterWeights(Component):
         network = self._clustered(model, work)
         found = most_clusters(network)
         if found > self.clusters:
-            raise RuntimeError(f"cluster_weights left {found} values instead of {self.clusters}")
+            raise BrokenPromise(f"cluster_weights left {found} values instead of {self.clusters}")
         notes: dict[str, float | str] = {**model.notes, "clusters": found}
         if "sparsity" in notes:
             notes["sparsity"] = round(sparsity(network), 4)

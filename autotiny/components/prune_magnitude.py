@@ -14,7 +14,7 @@ import numpy as np
 from autotiny.components.base import Component, Work
 from autotiny.components.tuning import BATCH, fine_tune
 from autotiny.components.weights import kernels, sparsity
-from autotiny.errors import NotApplicable
+from autotiny.errors import BrokenPromise, NotApplicable
 from autotiny.graph import Array
 from autotiny.model import Level, Model, copy_network, keras, keras_model, steps_per_epoch
 
@@ -67,7 +67,7 @@ class PruneMagnitude(Component):
         pruned = [kernel for layer, kernel in kernels(network) if layer.name in chosen]
         lowest = min(float((kernel == 0).mean()) for kernel in pruned)
         if lowest < 0.9 * self.sparsity:
-            raise RuntimeError(f"prune_magnitude reached {lowest:.2f} instead of {self.sparsity}")
+            raise BrokenPromise(f"prune_magnitude reached {lowest:.2f} instead of {self.sparsity}")
         return keras_model(network, {**model.notes, "sparsity": round(reached, 4)})
 
     def _worth(self, kernel: Array) -> bool:

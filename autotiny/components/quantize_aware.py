@@ -14,7 +14,7 @@ from typing import Any
 from autotiny.components.base import Component, Work
 from autotiny.components.rewriting import with_fused_relu
 from autotiny.components.tuning import fine_tune
-from autotiny.errors import NotApplicable
+from autotiny.errors import BrokenPromise, NotApplicable
 from autotiny.graph import Array
 from autotiny.model import (
     Level,
@@ -78,7 +78,7 @@ def _post_condition(
     zeros = [sum(int((k == 0).sum()) for k in side) for side in (before, after)]
     total = sum(kernel.size for kernel in after)
     if zeros[1] < zeros[0] - SLACK * total:
-        raise RuntimeError(f"quantize_aware lost zeros: {zeros[0]} before, {zeros[1]} after")
+        raise BrokenPromise(f"quantize_aware lost zeros: {zeros[0]} before, {zeros[1]} after")
     return {"sparsity": round(zeros[1] / total, 4)}
 
 

@@ -16,7 +16,14 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from autotiny.errors import FirmwareFault, InvalidModel, LinkError, TrainingDiverged, UnsupportedOp
+from autotiny.errors import (
+    BrokenPromise,
+    FirmwareFault,
+    InvalidModel,
+    LinkError,
+    TrainingDiverged,
+    UnsupportedOp,
+)
 from autotiny.evaluate import accuracy_on, cost, cost_from, runtimes
 from autotiny.metrics import Cost, Metrics, overshoot
 from autotiny.recipe import Candidate, Recipe, component_from, step_data
@@ -29,7 +36,7 @@ OUTCOMES = {
     "infeasible": "does not fit the target; not trained",
     "hopeless": "cannot reach the front even if better than the original; not trained",
     "invalid": "the sequence gives a model that cannot be built",
-    "failed": "training diverged, or the firmware did not run",
+    "failed": "a component did not keep its promise, or the firmware did not run",
     "interrupted": "was running when the search was stopped",
 }
 
@@ -38,6 +45,7 @@ REFUSALS = {
     UnsupportedOp: "invalid",
     InvalidModel: "invalid",
     TrainingDiverged: "failed",
+    BrokenPromise: "failed",
     FirmwareFault: "failed",
     LinkError: "failed",
 }
