@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import MISSING, dataclass, field, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -340,6 +341,7 @@ def component_with(kind: type[Component], values: Mapping[str, Any]) -> Componen
     return kind(**checked)
 
 
+@lru_cache
 def parameter_types(kind: type[Component]) -> dict[str, Any]:
     """The types of a component's parameters, by name."""
     hints = get_type_hints(kind)
