@@ -15,6 +15,9 @@ FIRMWARE = Path(__file__).parent / "firmware"
 _ENLARGED_BYTES = 1 << 26
 """Room for a firmware whose target has too little, so that the overshoot can be measured."""
 
+_FREE_ORIGIN = 0x80000000
+"""Where none of the cores has memory or peripherals of its own."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -87,15 +90,17 @@ def enlarge(target: Target, needed_bytes: int) -> Layout:
     """A layout on more memory than the target has, in its largest data memory and its flash."""
     origin, _ = target.largest_sram_span
     ram = next(memory for memory in target.data_memories if memory.origin == origin)
-    wide = _enlarged(ram, (target.flash,), needed_bytes)
-    return Layout(_enlarged(_whole_flash(target), (ram,), 0), wide, wide, fits=False)
+    flash = _whole_flash(target)
+    wide = _enlarged(ram, flash, needed_bytes + _ENLARGED_BYTES)
+    return Layout(_enlarged(flash, ram, _ENLARGED_BYTES), wide, wide, fits=False)
 
 
-def _enlarged(memory: Memory, others: tuple[Memory, ...], needed_bytes: int) -> Memory:
-    """The memory, grown up to the next of the others or the end of the address space."""
-    ceiling = min((one.origin for one in others if one.origin > memory.origin), default=1 << 32)
-    size = max(_ENLARGED_BYTES, memory.size_bytes, needed_bytes)
-    return replace(memory, size_bytes=min(size, ceiling - memory.origin))
+def _enlarged(memory: Memory, other: Memory, size_bytes: int) -> Memory:
+    """The memory, grown; moved to where nothing else lies, if it would grow into the other one."""
+    size = max(size_bytes, memory.size_bytes)
+    if memory.origin < other.origin < memory.origin + size:
+        return replace(memory, origin=_FREE_ORIGIN, size_bytes=size)
+    return replace(memory, size_bytes=size)
 
 
 def _whole_flash(target: Target) -> Memory:

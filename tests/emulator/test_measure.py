@@ -26,6 +26,13 @@ def test_what_does_not_fit_is_a_figure() -> None:
     )
 
 
+def test_a_hundredfold_overshoot_is_still_a_figure() -> None:
+    target = load_target("esp32c3")
+    cost = measure(tiny_sources(arena_bytes=60_000_000), target)
+    assert overshoot(cost, target)["sram"] > 59_000_000
+    assert cost.instructions > 1000
+
+
 def test_enough_memory_in_pieces_is_not_enough() -> None:
     target = load_target("stm32h743")
     largest = target.largest_sram_span[1]

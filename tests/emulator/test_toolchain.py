@@ -78,9 +78,10 @@ def test_the_arena_lies_in_the_fastest_memory_it_fits() -> None:
     assert place(load_target("stm32f746"), 330_000, 0, 2048) is None
 
 
-@pytest.mark.parametrize("arena_bytes", [40_000, 1_000_000])
-def test_what_does_not_fit_is_linked_all_the_same(arena_bytes: int) -> None:
-    firmware = link(tiny_sources(arena_bytes=arena_bytes), load_target("samd21"))
+@pytest.mark.parametrize("name", ["samd21", "esp32c3", "rp2040", "imxrt1062"])
+@pytest.mark.parametrize("arena_bytes", [2_000_000, 100_000_000])
+def test_what_does_not_fit_is_linked_all_the_same(name: str, arena_bytes: int) -> None:
+    firmware = link(tiny_sources(arena_bytes=arena_bytes), load_target(name))
     assert not firmware.fits
     assert firmware.arena_bytes == arena_bytes
     assert firmware.target.sram_bytes > arena_bytes
