@@ -91,7 +91,7 @@ def test_a_missing_idx_file_is_named(tmp_path: Path) -> None:
         idx(np.zeros((4, 3)))[:-1],
         idx(np.zeros((4, 3))) + b"x",
         struct.pack(">BBBB4I", 0, 0, 14, 4, *[2**32 - 1] * 4),
-        gzip.compress(idx(np.zeros((400, 3))))[:-9],
+        gzip.compress(idx(np.zeros((400, 3))), mtime=0)[:-9],
         b"\x1f\x8b\x08 damaged",
     ],
 )
