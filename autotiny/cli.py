@@ -648,13 +648,13 @@ def targets(
 def components(as_json: Json = False) -> None:
     """List the components of sequences."""
     from autotiny.components import COMPONENTS
-    from autotiny.report import catalogue
+    from autotiny.report import catalogue, console
 
     found = [catalogue.component_facts(kind) for kind in COMPONENTS.values()]
     if as_json:
         print_json(found)
     else:
-        print_tables(catalogue.component_table(found))
+        print_tables(catalogue.component_table(found, width=console().width))
 
 
 @app.command(

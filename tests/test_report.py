@@ -239,7 +239,7 @@ def test_tables_fit_the_terminal(width: int) -> None:
         target_table([load_target(name) for name in target_names()]),
         cost_table(cost(1), TARGET),
         layer_table(cost(1)),
-        catalogue.component_table(map(catalogue.component_facts, COMPONENTS.values())),
+        catalogue.component_table(map(catalogue.component_facts, COMPONENTS.values()), width=width),
         catalogue.space_table(map(load_space, space_names())),
         *(catalogue.range_table(load_space(name)) for name in space_names()),
         *(catalogue.first_table(load_space(name)) for name in space_names()),

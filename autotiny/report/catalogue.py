@@ -10,7 +10,7 @@ from typing import Any
 from rich.table import Table
 
 from autotiny.components import Component
-from autotiny.report.tables import table
+from autotiny.report.tables import WIDE, table
 from autotiny.space import Choice, Fixed, Range, Space
 
 
@@ -27,6 +27,7 @@ def component_facts(kind: type[Component]) -> dict[str, Any]:
     text = sys.modules[kind.__module__].__doc__ or kind.__doc__ or ""
     return {
         "name": kind.name,
+        "level": kind.level.value,
         "takes": [level.value for level in kind.levels],
         "leaves": kind.leaves.value,
         "trains": kind.trains,
@@ -36,20 +37,22 @@ def component_facts(kind: type[Component]) -> dict[str, Any]:
     }
 
 
-def component_table(found: Iterable[Mapping[str, Any]]) -> Table:
-    """One line a component."""
+def component_table(found: Iterable[Mapping[str, Any]], *, width: int) -> Table:
+    """One line a component; where there is little room, parameters stand in the last column."""
+    wide = width >= WIDE
+    columns = ["component", "level", "trains", *(["parameters"] if wide else []), "what it does"]
     made = table(
-        "component", "level", "trains", "parameters", "what it does",
-        left=("component", "level", "trains"), wraps=("parameters", "what it does"),
-    )  # fmt: skip
+        *columns, left=("component", "level", "trains"), wraps=("parameters", "what it does")
+    )
     for facts in found:
-        level = facts["takes"][0]
+        parameters = ", ".join(facts["parameters"])
+        text = facts["summary"]
         made.add_row(
             facts["name"],
-            level if facts["leaves"] == level else f"{level} → {facts['leaves']}",
+            " → ".join(dict.fromkeys((facts["level"], facts["leaves"]))),
             "yes" if facts["trains"] else "–",
-            ", ".join(facts["parameters"]) or "–",
-            facts["summary"],
+            *([parameters or "–"] if wide else []),
+            text if wide or not parameters else f"{text} ({parameters})",
         )
     return made
 

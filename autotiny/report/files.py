@@ -15,7 +15,7 @@ from rich.table import Table
 from autotiny.errors import UserError
 from autotiny.recipe import write_recipe
 from autotiny.report.plot import Dot, pareto_svg
-from autotiny.report.tables import milliseconds, table
+from autotiny.report.tables import WIDE, milliseconds, table
 from autotiny.study import OUTCOMES, Point, Result, ended
 
 COLUMNS = (
@@ -209,7 +209,7 @@ def dots(result: Result) -> list[Dot]:
 
 def front_table(points: Sequence[Point], baseline: Point | None, *, width: int) -> Table:
     """The front for the terminal, the fastest first; the wider, the more columns."""
-    wide = width >= 120
+    wide = width >= WIDE
     columns = ["trial", "valid %", "test %", "flash B", "SRAM B", "ms"]
     columns += ["cycles", "est. mJ", "runs in"] if wide else []
     made = table(*columns, "sequence", left=("runs in",), wraps=("sequence",))

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 PLAIN_WIDTH = 160
 """Columns where nobody set a width: a table in a file or a pipe is not cut at 80."""
 
+WIDE = 120
+"""Columns from which a table shows everything it knows."""
+
 GAP = 2
 """Blanks between two columns of a table."""
 
