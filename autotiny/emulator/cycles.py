@@ -105,7 +105,7 @@ class CycleCounter:
         self._state: State = memory.build(target)
         self._decoder = riscv_decoder() if target.core == "rv32imc" else thumb_decoder()
         self._blocks: list[tuple[Instruction, ...]] = []
-        self._numbers: dict[tuple[int, bytes], int] = {}
+        self._numbers: dict[int, dict[bytes, int]] = {}  # by address, then by code
         self._switches: dict[int, int] = {}
         self._lines_used = 0
         self._edges_used = 0
@@ -233,8 +233,8 @@ class CycleCounter:
         address, size = int(current.pc) & ~1, int(current.size)
         code = bytes(uc.mem_read(address, size)) if size else b""
         state = self._state
-        for (known, old_code), number in list(self._numbers.items()):
-            if known == address and len(old_code) == size and old_code != code:
+        for known, number in self._numbers.get(address, {}).items():
+            if len(known) == size and known != code:
                 edges = state[memory.EDGES :].reshape(-1, memory.EDGE_FIELDS)
                 stale = (edges[:, memory.E_BLOCK] == number) & (edges[:, memory.E_KEY] > 0)
                 edges[stale, memory.E_KEY] = -1
@@ -250,10 +250,13 @@ class CycleCounter:
     def _edge(self, previous: int, address: int, size: int) -> int:
         state = self._state
         code = bytes(self._uc.mem_read(address, size))
-        number = self._numbers.get((address, code))
-        context = self._blocks[previous] if previous >= 0 else ()
+        number = self._numbers.get(address, {}).get(code)
         if number is None:
             number = self._new_block(address, code)
+        before = self._blocks[previous] if previous >= 0 else ()
+        if previous == number:  # a loop of one block: as it runs from its third round on
+            before = (*before, *before)
+        context = before[-_CONTEXT:]
         cycles, _, causes = block_cost(self.core, context, self._blocks[number])
         if self._edges_used >= memory.EDGES_MOST // 2:
             raise FirmwareFault(
@@ -283,7 +286,7 @@ class CycleCounter:
                 "the cycle counter holds no more"
             )
         block = decode(self._decoder, code, address)
-        self._numbers[(address, code)] = number
+        self._numbers.setdefault(address, {})[code] = number
         self._blocks.append(block)
         lines: list[tuple[int, int]] = []
         region = next_lines = 0
@@ -322,6 +325,8 @@ class CycleCounter:
         return number
 
 
+_CONTEXT = 64
+"""Instructions before a block that can still have a say in its cycles."""
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 
 
