@@ -25,16 +25,25 @@ and `memory.py`; an emitter never sees an address.
 from __future__ import annotations
 
 from autotiny.engine.generate import check_supported, generate
-from autotiny.engine.schedules import fuse, plain_schedule, schedule_for, with_blocks
+from autotiny.engine.schedules import (
+    Style,
+    fuse,
+    plain_schedule,
+    schedule_for,
+    with_blocks,
+    with_winograd,
+)
 from autotiny.engine.sources import Port, Sources
 
 __all__ = [
     "Port",
     "Sources",
+    "Style",
     "check_supported",
     "fuse",
     "generate",
     "plain_schedule",
     "schedule_for",
     "with_blocks",
+    "with_winograd",
 ]

@@ -1,0 +1,229 @@
+"""Blocked, fused, in-place and Winograd kernels equal TensorFlow Lite Micro bit for bit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from zlib import crc32
+
+import numpy as np
+import pytest
+from build import tensor, tflm
+
+from autotiny.emulator import build_host, link, run
+from autotiny.engine import (
+    Sources,
+    fuse,
+    generate,
+    plain_schedule,
+    schedule_for,
+    with_blocks,
+    with_winograd,
+)
+from autotiny.errors import NotApplicable
+from autotiny.graph import Array, Graph, Op, Option, Schedule
+from autotiny.target import load_target
+from autotiny.tflite import write_tflite
+
+CORES = ("stm32l4r5", "stm32h7a3")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A convolution, depthwise convolution or dense layer over (height, width, channels)."""
+
+    kind: str
+    shape: tuple[int, int, int]
+    channels: int
+    window: tuple[int, int] = (1, 1)
+    stride: int = 1
+    padding: str = "SAME"
+    activation: str = "RELU"
+    pool: bool = False
+    spread: float = 40.0  # standard deviation of the weights
+
+    def __str__(self) -> str:
+        size = "x".join(map(str, (*self.shape, self.channels)))
+        window = "x".join(map(str, (*self.window, self.stride)))
+        return f"{self.kind}-{size}-{window}-{self.padding}-{self.activation}"
+
+    def graph(self) -> Graph:
+        dice = np.random.default_rng(crc32(repr(self).encode()))
+        dense, depthwise = self.kind == "FULLY_CONNECTED", self.kind == "DEPTHWISE_CONV_2D"
+        h, w, c = self.shape
+        (k_h, k_w), n = self.window, self.channels
+        weights_shape = (
+            (n, h * w * c) if dense else (1, k_h, k_w, n) if depthwise else (n, k_h, k_w, c)
+        )
+        weights = np.clip(dice.normal(0, self.spread, weights_shape), -127, 127).round()
+        scales = dice.uniform(0.002, 0.02, 1 if dense else n)
+        taps = k_h * k_w * (1 if depthwise else h * w * c if dense else c)
+        in_scale, out_scale = 0.03, 0.03 * float(scales.mean()) * self.spread * 60 * taps**0.5
+        in_zero = int(dice.integers(-128, 128))
+        relu = self.activation != "NONE"
+        x = tensor((1, h * w * c) if dense else (1, h, w, c), "int8", in_scale, in_zero, name="x")
+        filters = tensor(
+            weights_shape, "int8", scales, axis=3 if depthwise else 0, data=weights, name="w"
+        )
+        bias = tensor(
+            (n,),
+            "int32",
+            scales * in_scale,
+            [0] * len(scales),
+            data=dice.integers(-20000, 20000, n),
+            name="b",
+        )
+        if self.padding == "SAME":
+            rows, columns = -(-h // self.stride), -(-w // self.stride)
+        else:
+            rows, columns = (h - k_h) // self.stride + 1, (w - k_w) // self.stride + 1
+        out_shape = (1, n) if dense else (1, rows, columns, n)
+        quantization = (out_scale, -128 if relu else int(dice.integers(-40, 40)))
+        y = tensor(out_shape, "int8", *quantization, name="y")
+        options: dict[str, Option] = {"fused_activation_function": self.activation}
+        if not dense:
+            options |= {"stride_h": self.stride, "stride_w": self.stride, "padding": self.padding}
+            options |= {"dilation_h_factor": 1, "dilation_w_factor": 1}
+        if depthwise:
+            options["depth_multiplier"] = n // c
+        ops = [Op(self.kind, (0, 1, 2), (3,), options)]
+        tensors = [x, filters, bias, y]
+        if self.pool:
+            pooled = (1, rows // 2, columns // 2, n)
+            tensors.append(tensor(pooled, "int8", *quantization, name="pooled"))
+            names = ("stride_h", "stride_w", "filter_height", "filter_width")
+            pool: dict[str, Option] = dict.fromkeys(names, 2)
+            pool |= {"padding": "VALID", "fused_activation_function": "NONE"}
+            ops.append(Op("MAX_POOL_2D", (3,), (4,), pool))
+        return Graph(tuple(tensors), tuple(ops), (0,), (len(tensors) - 1,))
+
+
+CONV, DEPTHWISE, DENSE = "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"
+BLOCKED = (
+    Layer(CONV, (5, 5, 8), 16),
+    Layer(CONV, (3, 3, 20), 6, activation="NONE"),
+    Layer(CONV, (1, 7, 36), 12, activation="RELU6"),
+    Layer(CONV, (4, 4, 64), 4, activation="NONE"),
+    Layer(CONV, (9, 7, 3), 8, (3, 3), stride=2),
+    Layer(CONV, (6, 6, 16), 10, (3, 3), padding="VALID", activation="NONE"),
+    Layer(CONV, (12, 5, 1), 8, (10, 4), stride=2),
+    Layer(CONV, (8, 8, 12), 8, (1, 1), stride=2, activation="NONE"),
+    Layer(CONV, (9, 9, 1), 5, (3, 3), padding="VALID"),
+    Layer(CONV, (7, 6, 1), 4, (3, 3), stride=2, activation="NONE"),
+    Layer(DEPTHWISE, (6, 6, 8), 8, (3, 3)),
+    Layer(DEPTHWISE, (7, 5, 4), 4, (3, 3), activation="NONE"),
+    Layer(DEPTHWISE, (5, 6, 260), 260, (3, 3), activation="RELU6"),
+    Layer(DEPTHWISE, (9, 8, 12), 12, (3, 3), stride=2),
+    Layer(DEPTHWISE, (7, 7, 3), 3, (3, 3), stride=2, padding="VALID", activation="NONE"),
+    Layer(DEPTHWISE, (1, 1, 8), 8, (3, 3)),
+    Layer(DENSE, (1, 1, 64), 19),
+    Layer(DENSE, (1, 1, 20), 8, activation="NONE"),
+    Layer(DENSE, (1, 1, 12), 1, activation="RELU6"),
+    Layer(DENSE, (8, 8, 36), 11, activation="NONE", spread=120.0),  # cut in parts
+)
+POOLED = (
+    Layer(CONV, (10, 10, 1), 6, (3, 3), padding="VALID", pool=True),
+    Layer(CONV, (9, 11, 1), 4, (3, 3), activation="NONE", pool=True),
+    Layer(CONV, (8, 8, 4), 6, (3, 3), pool=True),
+    Layer(CONV, (9, 8, 3), 2, (2, 2), padding="VALID", activation="NONE", pool=True),
+)
+FILTERED = (
+    Layer(CONV, (8, 8, 16), 8, (3, 3)),
+    Layer(CONV, (7, 5, 8), 4, (3, 3), activation="NONE"),
+    Layer(CONV, (6, 9, 24), 12, (3, 3), padding="VALID", activation="RELU6"),
+)
+
+
+def samples(graph: Graph) -> Array:
+    dice = np.random.default_rng(1)
+    shape = graph.tensors[graph.inputs[0]].shape
+    extremes = [np.full(shape, -128), np.full(shape, 127), dice.choice([-128, 127], shape)]
+    random = [dice.integers(-128, 128, shape) for _ in range(2)]
+    return np.array([*extremes, *random], np.int8)
+
+
+def reference(graph: Graph, rows: Array) -> Array:
+    model = write_tflite(graph)
+    return np.array([tflm(model, row)[0].reshape(-1) for row in rows])
+
+
+def check(graph: Graph, schedule: Schedule) -> None:
+    rows = samples(graph)
+    expected = reference(graph, rows)
+    sources = generate(graph, schedule)
+    found = build_host(sources).predict(rows).reshape(len(rows), -1)
+    np.testing.assert_array_equal(found, expected)
+    for core in CORES:
+        np.testing.assert_array_equal(on_core(sources, core, rows), expected)
+
+
+def on_core(sources: Sources, core: str, rows: Array) -> Array:
+    target = load_target(core)
+    firmware = link(sources, target)
+    found = run(firmware, target, rows, repeats=len(rows), simulate_memory=False).outputs
+    return np.asarray(found).reshape(len(rows), -1)
+
+
+@pytest.mark.parametrize("layer", BLOCKED, ids=str)
+def test_blocks_are_exact(layer: Layer) -> None:
+    graph = layer.graph()
+    schedule = with_blocks(graph, plain_schedule(graph))
+    check(graph, schedule)
+
+
+@pytest.mark.parametrize("block", [(2, 4), (4, 2)])
+def test_every_block_is_exact(block: tuple[int, int]) -> None:
+    for layer in BLOCKED[:8]:
+        graph = layer.graph()
+        (step,) = with_blocks(graph, plain_schedule(graph)).steps
+        check(graph, Schedule((replace(step, rows=block[0], columns=block[1]),)))
+
+
+@pytest.mark.parametrize("layer", POOLED, ids=str)
+def test_pooling_fused_into_blocks_is_exact(layer: Layer) -> None:
+    graph = layer.graph()
+    fused = fuse(graph, plain_schedule(graph))
+    assert len(fused.steps) == 1
+    check(graph, fused)
+    check(graph, with_blocks(graph, fused))
+
+
+@pytest.mark.parametrize("layer", FILTERED, ids=str)
+def test_winograd_is_exact(layer: Layer) -> None:
+    graph = layer.graph()
+    schedule = with_winograd(graph, plain_schedule(graph))
+    assert schedule.steps[0].method == "winograd"
+    check(graph, schedule)
+
+
+def test_what_does_not_fit_is_not_applicable() -> None:
+    graph = Layer(DENSE, (1, 1, 7), 3).graph()  # seven bytes fill no words
+    with pytest.raises(NotApplicable):
+        with_blocks(graph, plain_schedule(graph))
+    with pytest.raises(NotApplicable):
+        with_winograd(graph, plain_schedule(graph))
+    with pytest.raises(NotApplicable):
+        fuse(graph, plain_schedule(graph))
+
+
+def test_sums_beyond_the_lanes_are_left_to_the_plain_kernel() -> None:
+    graph = Layer(CONV, (2, 2, 1024), 4, spread=1000.0).graph()
+    with pytest.raises(NotApplicable):
+        with_blocks(graph, plain_schedule(graph))
+
+
+def test_a_pointwise_layer_works_in_place() -> None:
+    graph = Layer(CONV, (10, 10, 32), 32).graph()
+    sources = generate(graph, with_blocks(graph, plain_schedule(graph)))
+    assert sources.arena_bytes <= 3200 + 4 * 32 * 2 + 16
+    assert sources.inputs[0].offset == sources.outputs[0].offset
+
+
+def test_cores_without_dsp_compute_plainly() -> None:
+    graph = BLOCKED[0].graph()
+    assert schedule_for(graph, "fastest", dsp=False) == plain_schedule(graph)
+    np.testing.assert_array_equal(
+        on_core(
+            generate(graph, schedule_for(graph, "fastest", dsp=False)), "stm32g0b1", samples(graph)
+        ),
+        reference(graph, samples(graph)),
+    )
