@@ -23,7 +23,11 @@ from autotiny.model import Level, Model, restore, save
 SCHEMA = 1
 """Version of the recipe file; raised when an old file would mean something else."""
 
-COMMUTING: frozenset[frozenset[str]] = frozenset()
+COMMUTING: frozenset[frozenset[str]] = frozenset(
+    # Where weights lie hangs on the layer that a step begins with; fusing and blocks leave that.
+    frozenset(("place_weights", other))
+    for other in ("fuse_operators", "block_gemm")
+)
 """Pairs of components whose two orders give the same result, byte for byte; see `canonical`."""
 
 LEVELS = tuple(Level)
