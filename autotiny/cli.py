@@ -297,6 +297,7 @@ def search(
         check_writable,
         front_table,
         over_budget,
+        search_summary,
         study_facts,
         write_study,
     )
@@ -340,6 +341,7 @@ def search(
         width = console().width
         print_tables(front_table(result.front, result.baseline, width=width))
         print_tables(*filter(None, [over_budget(result)]), "")
+        print_tables(search_summary(result))
         if best:
             print_tables(f"best for {objectives[0]}: trial {best.trial}, {best.recipe}")
         print_tables(f"written to {folder}: {', '.join(path.name for path in paths)}")
@@ -360,7 +362,9 @@ def search(
     )
 )
 def apply(
-    recipe: Annotated[Path, typer.Argument(help="A recipe file that a search wrote.")],
+    recipe: Annotated[
+        Path, typer.Argument(metavar="RECIPE", help="A recipe file that a search wrote.")
+    ],
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where it goes.  [default: beside the file]")
     ] = None,
@@ -398,11 +402,10 @@ def apply(
     print_tables(report.cost_table(metrics.cost, board), "")
     print_tables(f"accuracy: {100 * metrics.accuracy_validation:.2f} % on validation, "
                  f"{100 * (metrics.accuracy_test or 0):.2f} % on test")  # fmt: skip
-    print_tables(
-        "every figure is the recorded one"
-        if not applied.differences
-        else f"differs from the record: {', '.join(applied.differences)}"
-    )
+    for name, (recorded, now) in applied.differences.items():
+        print_tables(f"{name}: recorded {recorded}, now {now}")
+    if not applied.differences:
+        print_tables("every figure is the recorded one")
     print_tables(f"written to {folder}: model.tflite, firmware.elf, c/")
 
 
@@ -416,7 +419,10 @@ class Schedule(str, Enum):
 
 ScheduleOption = Annotated[
     Schedule,
-    typer.Option(help="What the kernels and the memory plan are chosen for."),
+    typer.Option(
+        metavar="STYLE",
+        help="What kernels and memory plan are chosen for: fastest, smallest or balanced.",
+    ),
 ]
 MODEL_HELP = (
     "Built-in name, .tflite, .keras or .h5 file, SavedModel folder, or package.module:function."
@@ -472,6 +478,7 @@ def measure(
     model: Annotated[
         str,
         typer.Argument(
+            metavar="MODEL",
             help=f"{MODEL_HELP} Or a recipe (.json), or any firmware (.elf).",
             autocompletion=complete_model,
         ),
@@ -515,6 +522,7 @@ def measure(
     from autotiny.emulator import link
     from autotiny.emulator import profile as profiled
     from autotiny.evaluate import cost, sources_of
+    from autotiny.metrics import overshoot
 
     found = None
     with report.console(stderr=True).status(f"measuring {model} on {board.name}"):
@@ -531,7 +539,13 @@ def measure(
         print_json({**facts, **taken.to_dict()})
         return
     print_tables(f"{model} on {board.title}, schedule {schedule.value}", "")
-    print_tables(report.cost_table(taken, board), "", report.layer_table(taken))
+    print_tables(report.cost_table(taken, board), "")
+    misses = [
+        f"{size:,} bytes of {name}" for name, size in overshoot(taken, board).items() if size > 0
+    ]
+    if misses:
+        print_tables(f"does not fit {board.name}: misses by {' and '.join(misses)}", "")
+    print_tables(report.layer_table(taken))
     if found and profile:
         print_tables("", report.stall_table(found.steps, "step"))
         print_tables("", report.stall_table(found.functions, "function"))
@@ -570,7 +584,9 @@ def measure_firmware(
     ),
 )
 def compile_model(
-    model: Annotated[str, typer.Argument(help=MODEL_HELP, autocompletion=complete_model)],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help=MODEL_HELP, autocompletion=complete_model)
+    ],
     target: TargetOption,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder that the C goes into.")],
     schedule: ScheduleOption = Schedule.fastest,
@@ -621,6 +637,7 @@ def targets(
     name: Annotated[
         str | None,
         typer.Argument(
+            metavar="[NAME]",
             help="Show one target in full, with the source of each figure: a name or a .toml file.",
             autocompletion=complete_target,
         ),
@@ -644,17 +661,44 @@ def targets(
         print_tables(f"\nflash it with: {found[0].flash_tool}")
 
 
-@app.command(epilog=examples("autotiny components", "autotiny components --json"))
-def components(as_json: Json = False) -> None:
-    """List the components of sequences."""
+def complete_component(incomplete: str) -> list[str]:
+    """Names of components, for the shell."""
     from autotiny.components import COMPONENTS
+
+    return [name for name in COMPONENTS if name.startswith(incomplete)]
+
+
+@app.command(
+    epilog=examples(
+        "autotiny components", "autotiny components prune_magnitude", "autotiny components --json"
+    )
+)
+def components(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME]",
+            help="Show one component in full.",
+            autocompletion=complete_component,
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the components of sequences, or one in full."""
+    from autotiny.components import COMPONENTS
+    from autotiny.recipe import component_named
     from autotiny.report import catalogue, console
 
-    found = [catalogue.component_facts(kind) for kind in COMPONENTS.values()]
+    kinds = [component_named(name)] if name else COMPONENTS.values()
+    found = [catalogue.component_facts(kind) for kind in kinds]
     if as_json:
         print_json(found)
-    else:
-        print_tables(catalogue.component_table(found, width=console().width))
+        return
+    print_tables(catalogue.component_table(found, width=console().width))
+    if name:
+        if found[0]["parameters"]:
+            print_tables("", catalogue.parameter_table(found[0]))
+        print_tables("", *catalogue.component_notes(found[0]))
 
 
 @app.command(
@@ -666,6 +710,7 @@ def spaces(
     name: Annotated[
         str | None,
         typer.Argument(
+            metavar="[NAME]",
             help="Show the ranges of one search space: a name or a .toml file.",
             autocompletion=complete_space,
         ),
@@ -693,7 +738,11 @@ def spaces(
 )
 def dashboard(
     study: Annotated[
-        str, typer.Argument(help="Folder of a search, file study.db, journal file, or storage URL.")
+        str,
+        typer.Argument(
+            metavar="STUDY",
+            help="Folder of a search, file study.db, journal file, or storage URL.",
+        ),
     ],
     port: Annotated[
         int, typer.Option(min=1, max=65535, metavar="N", help="Port on 127.0.0.1.")

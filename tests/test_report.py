@@ -26,12 +26,14 @@ from autotiny.report.files import (
     front_table,
     markdown_table,
     report_text,
+    search_summary,
     study_facts,
     times,
     write_study,
 )
-from autotiny.report.live import SearchView, clock, plain_line, progress_panel
+from autotiny.report.live import SearchView, plain_line, progress_panel
 from autotiny.report.plot import Dot, pareto_svg
+from autotiny.report.tables import clock
 from autotiny.space import load_space, space_names
 from autotiny.study import OUTCOMES, Point, Progress, Result, Shortfall
 from autotiny.target import load_target, target_names
@@ -214,6 +216,13 @@ def test_the_report_names_the_least_violating_set(result: Result) -> None:
     assert facts["best"] is None
 
 
+def test_a_search_is_summed_up_in_a_line(result: Result) -> None:
+    assert search_summary(result) == (
+        "7 trials in 1:01: 4 measured, 2 infeasible, 1 invalid; "
+        "the cache answered 30 of 42 questions"
+    )
+
+
 def test_a_best_point_over_the_budget_is_said_to_be(result: Result) -> None:
     worse = replace(result, best={"latency": result.front[0]})
     assert best_point(worse) == result.front[0]
@@ -244,6 +253,9 @@ def test_tables_fit_the_terminal(width: int) -> None:
         *(catalogue.range_table(load_space(name)) for name in space_names()),
         *(catalogue.first_table(load_space(name)) for name in space_names()),
     ]
+    tables += [
+        catalogue.parameter_table(catalogue.component_facts(kind)) for kind in COMPONENTS.values()
+    ]
     for made in tables:
         lines = printed(made, width)
         assert max(map(len, lines)) <= width
@@ -255,6 +267,7 @@ def test_every_component_says_what_it_does() -> None:
         facts = catalogue.component_facts(kind)
         assert facts["summary"].endswith((".", ":"))
         assert json.dumps(facts)
+        assert all(entry["meaning"] for entry in facts["parameters"].values()), kind.name
 
 
 def progress(done: int, points: int = 3, **changes: Any) -> Progress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields
@@ -16,15 +17,18 @@ from autotiny.space import Choice, Fixed, Range, Space
 
 def component_facts(kind: type[Component]) -> dict[str, Any]:
     """What there is to say about a component, as plain data."""
+    meanings = attribute_texts(kind.__doc__ or "")
     parameters = {
         entry.name: {
             "type": str(entry.type),
             **({} if entry.default is MISSING else {"default": entry.default}),
+            "meaning": meanings.get(entry.name, ""),
         }
         for entry in fields(kind)  # type: ignore[arg-type]
     }
-    # The file's docstring says what the component does and cites the source; the class may add.
+    # The file's docstring says what the component does and cites the source.
     text = sys.modules[kind.__module__].__doc__ or kind.__doc__ or ""
+    paragraphs = [" ".join(part.split()) for part in text.strip().split("\n\n")]
     return {
         "name": kind.name,
         "level": kind.level.value,
@@ -33,8 +37,25 @@ def component_facts(kind: type[Component]) -> dict[str, Any]:
         "trains": kind.trains,
         "parameters": parameters,
         "not_after": dict(kind.forbids_before),
-        "summary": text.strip().split("\n\n")[0].replace("\n", " "),
+        "summary": paragraphs[0],
+        "details": paragraphs[1:],
     }
+
+
+def attribute_texts(docstring: str) -> dict[str, str]:
+    """What the section "Attributes" of a docstring says, by name."""
+    texts: dict[str, str] = {}
+    _, _, section = inspect.cleandoc(docstring).partition("Attributes:\n")
+    for line in section.splitlines():
+        indent = len(line) - len(line.lstrip())
+        name, colon, text = line.strip().partition(": ")
+        if indent == 4 and colon:
+            texts[name] = text
+        elif indent > 4 and texts:
+            texts[list(texts)[-1]] += f" {line.strip()}"
+        elif line and not indent:
+            break
+    return texts
 
 
 def component_table(found: Iterable[Mapping[str, Any]], *, width: int) -> Table:
@@ -55,6 +76,22 @@ def component_table(found: Iterable[Mapping[str, Any]], *, width: int) -> Table:
             text if wide or not parameters else f"{text} ({parameters})",
         )
     return made
+
+
+def parameter_table(facts: Mapping[str, Any]) -> Table:
+    """The parameters of one component."""
+    made = table(
+        "parameter", "default", "what it is", left=("parameter", "default"), wraps=("what it is",)
+    )
+    for name, entry in facts["parameters"].items():
+        made.add_row(name, str(entry.get("default", "–")), entry["meaning"])
+    return made
+
+
+def component_notes(facts: Mapping[str, Any]) -> list[str]:
+    """What a component may not follow, and the rest of what its file says."""
+    rules = [f"never after {other}: {reason}" for other, reason in facts["not_after"].items()]
+    return [*rules, *facts["details"]]
 
 
 def space_facts(space: Space) -> dict[str, Any]:

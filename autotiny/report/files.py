@@ -15,7 +15,7 @@ from rich.table import Table
 from autotiny.errors import UserError
 from autotiny.recipe import write_recipe
 from autotiny.report.plot import Dot, pareto_svg
-from autotiny.report.tables import WIDE, milliseconds, table
+from autotiny.report.tables import WIDE, clock, milliseconds, table
 from autotiny.study import OUTCOMES, Point, Result, ended
 
 COLUMNS = (
@@ -233,6 +233,16 @@ def front_table(points: Sequence[Point], baseline: Point | None, *, width: int) 
         note = " (the original)" if original else ""
         made.add_row(*cells, f"{point.recipe}{note}", style="dim" if original else None)
     return made
+
+
+def search_summary(result: Result) -> str:
+    """How a search went, in a line."""
+    ended_how = ", ".join(f"{count} {outcome}" for outcome, count in result.counts.items() if count)
+    questions = result.cache_hits + result.cache_misses
+    return (
+        f"{sum(result.counts.values())} trials in {clock(result.seconds)}: {ended_how}; "
+        f"the cache answered {result.cache_hits} of {questions} questions"
+    )
 
 
 def percent(share: float | None) -> str:

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from autotiny.report.tables import GAP, milliseconds, table
+from autotiny.report.tables import GAP, clock, milliseconds, table
 from autotiny.study import Progress
 
 HEADINGS = {
@@ -160,10 +160,3 @@ def last_trial(progress: Progress) -> str:
         found = attributes.get("reason") or outcome
         found = found if outcome in ("measured", "repeated") else f"{outcome}: {found}"
     return f"{trial.number} {sequence}: {found}"
-
-
-def clock(seconds: float) -> str:
-    """A duration as 0:07, 2:35 or 1:02:35."""
-    whole = round(seconds)
-    hours, minutes = whole // 3600, whole // 60 % 60
-    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"

@@ -48,6 +48,13 @@ def milliseconds(value: float) -> str:
     return f"{value:,.{decimals}f}" if value >= 0.01 or value == 0 else f"{value:.2g}"
 
 
+def clock(seconds: float) -> str:
+    """A duration as 0:07, 2:35 or 1:02:35."""
+    whole = round(seconds)
+    hours, minutes = whole // 3600, whole // 60 % 60
+    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
+
+
 def table(*columns: str, left: Iterable[str] = (), wraps: Iterable[str] = ()) -> Table:
     """An empty table: numbers to the right, the columns named in `left` and `wraps` to the left."""
     made = Table(
