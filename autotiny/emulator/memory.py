@@ -64,6 +64,7 @@ SCRATCH, SCRATCH_AT = 29, 30  # a register's value on its way, and its address
 WHEN, STEP = 31, 32  # when the block's next data access comes, and how much later the one behind it
 BLOCK_CYCLES = 33  # pipeline cycles of the block that runs
 UNALIGNED = 34  # price of an access across a word border
+LAST_EDGE = 35  # place of the edge that led to the block that runs
 HEADER = 64
 
 # --- regions: memories that cost something ------------------------------
@@ -107,6 +108,7 @@ EDGE_FIELDS = 8
 EDGES_BITS = 17
 EDGES_MOST = 1 << EDGES_BITS
 E_KEY, E_BLOCK, E_COUNT, E_CYCLES, E_DEPENDENCY, E_ISSUE, E_BRANCH = 0, 1, 2, 3, 4, 5, 6
+E_NEXT = 7  # place of the edge that followed
 
 TOTAL = EDGES + EDGE_FIELDS * EDGES_MOST
 
@@ -116,6 +118,7 @@ def build(target: Target) -> State:
     state: State = np.zeros(TOTAL, np.int64)
     state[PREVIOUS] = -1
     state[RANDOM] = 0x2545F491
+    state[LAST_EDGE] = EDGES
     place = CACHES
     if target.icache is not None:
         state[ICACHE] = place
@@ -399,11 +402,15 @@ def _block_begins(uc: int, address: int, size: int, state: Any) -> None:
     at = np.int64(address)
     previous = state[PREVIOUS]
     key = edge_key(previous, at, np.int64(size))
-    edge = edge_slot(state, key)
-    if state[edge] == 0:
-        edge = _call(state[CALLBACK], previous, at, np.int64(size))
-        if edge == 0:
-            return
+    edge = state[state[LAST_EDGE] + E_NEXT]  # what followed the last time, most likely
+    if state[edge] != key:
+        edge = edge_slot(state, key)
+        if state[edge] == 0:
+            edge = _call(state[CALLBACK], previous, at, np.int64(size))
+            if edge == 0:
+                return
+        state[state[LAST_EDGE] + E_NEXT] = edge
+    state[LAST_EDGE] = edge
     state[edge + E_COUNT] += 1
     number = state[edge + E_BLOCK]
     block = BLOCKS + BLOCK_FIELDS * number
