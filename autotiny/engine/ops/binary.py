@@ -16,7 +16,6 @@ from autotiny.graph import DType
 SUFFIX: Final = {"int8": "s8", "int16": "s16", "int32": "s32", "float32": "f32"}
 LEFT: Final = {"int8": 20, "int16": 15}
 DIMENSIONS: Final = 5
-f32 = np.float32
 
 
 def broadcast(site: Site) -> tuple[list[int], list[int], list[int]]:
@@ -74,13 +73,8 @@ def sum_stored(site: Site) -> Kernel:
     """ADD and SUB on int8 and int16."""
     dtype = _same_types(site)
     a, b, y = (quantization_of(site, which) for which in (0, 1, None))
-    if site.op.kind == "ADD":
-        twice = 2.0 * max(a.scale, b.scale)
-        ratios = (a.scale / twice, b.scale / twice, twice / ((1 << LEFT[dtype]) * y.scale))
-    else:  # the reference divides in float32 here
-        top = f32(2) * max(f32(a.scale), f32(b.scale))
-        below = f32(1 << LEFT[dtype]) * f32(y.scale)
-        ratios = (float(f32(a.scale) / top), float(f32(b.scale) / top), float(top / below))
+    twice = 2.0 * max(a.scale, b.scale)
+    ratios = (a.scale / twice, b.scale / twice, twice / ((1 << LEFT[dtype]) * y.scale))
     (am, ash), (bm, bsh), (m, sh) = (quantized_multiplier(ratio) for ratio in ratios)
     if sh > 0:
         site.refuse("its output scale is too small for its inputs")

@@ -52,7 +52,7 @@ def lookup(function: Callable[[Site], Callable[[int], int]]) -> Emit:
 
 def _relu(site: Site) -> Callable[[int], int]:
     x, y = quantization_of(site, 0), quantization_of(site, None)
-    multiplier, shift = quantized_multiplier(float(f32(x.scale) / f32(y.scale)))
+    multiplier, shift = quantized_multiplier(x.scale / y.scale)
     low, high = activation_range(ACTIVATIONS[site.op.kind], y, "int8")
 
     def one(value: int) -> int:
@@ -65,9 +65,8 @@ def _relu(site: Site) -> Callable[[int], int]:
 def _leaky(site: Site) -> tuple[tuple[int, int], tuple[int, int], int]:
     """(multiplier, shift) of positive and of negative values, and the sign of alpha."""
     x, y = quantization_of(site, 0), quantization_of(site, None)
-    alpha = f32(site.option("alpha", 0.0))
-    negative = float(f32(x.scale) * alpha / f32(y.scale))
-    positive = quantized_multiplier(float(f32(x.scale) / f32(y.scale)))
+    negative = x.scale * float(f32(site.option("alpha", 0.0))) / y.scale
+    positive = quantized_multiplier(x.scale / y.scale)
     return positive, quantized_multiplier(abs(negative)), -1 if negative < 0 else 1
 
 
@@ -186,7 +185,7 @@ def _elu(x: float) -> float:
 def relu_int16(site: Site) -> Kernel:
     """RELU, RELU6 and RELU_N1_TO_1 on int16."""
     x, y = quantization_of(site, 0), quantization_of(site, None)
-    multiplier, shift = quantized_multiplier(float(f32(x.scale) / f32(y.scale)))
+    multiplier, shift = quantized_multiplier(x.scale / y.scale)
     if x.zero_point or y.zero_point:
         site.refuse("its zero-points must be 0")
     low, high = activation_range(ACTIVATIONS[site.op.kind], y, "int16")
