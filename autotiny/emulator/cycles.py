@@ -315,13 +315,22 @@ class CycleCounter:
             behind = lines_at + memory.LINE_FIELDS * len(lines)
             state[lines_at:behind] = np.array(lines).ravel()
         self._lines_used += len(lines)
+        record = {
+            memory.B_END: address + len(code),
+            memory.B_INSTRUCTIONS: len(block),
+            memory.B_CONDITIONAL: block[-1].kind == "branch_conditional",
+            memory.B_REGION: region,
+            memory.B_LINES: len(lines),
+            memory.B_LINES_AT: lines_at,
+            memory.B_EPOCH: -1,
+            memory.B_NEXT_LINES: next_lines,
+            memory.B_ACCESSES: sum(i.transfers for i in block),
+            memory.B_PREDICATED: any(i.predicated and i.kind in LOADS | STORES for i in block),
+            memory.B_SWITCH: self._switches.get(address, -1),
+        }
         place = memory.BLOCKS + memory.BLOCK_FIELDS * number
-        state[place : place + memory.BLOCK_FIELDS] = (
-            address, address + len(code), len(block), block[-1].kind == "branch_conditional", 0,
-            -1, len(lines), lines_at, region, self._switches.get(address, -1),
-            any(i.predicated and i.kind in LOADS | STORES for i in block), next_lines,
-            sum(i.transfers for i in block), 0,
-        )  # fmt: skip
+        for field, value in record.items():
+            state[place + field] = value
         return number
 
 

@@ -40,7 +40,15 @@ _IT_BITS = 0x0600_FC00
 
 def native(function: _Function) -> _Function:
     """Compiles a function for calls from native hooks."""
-    return numba.njit(cache=True)(function)  # type: ignore[no-any-return]
+    return _kept(lambda cache: numba.njit(cache=cache)(function))  # type: ignore[no-any-return]
+
+
+def _kept(compiled: Callable[[bool], Any]) -> Any:
+    """Machine code that is kept on disk, where there is a folder that it can be kept in."""
+    try:
+        return compiled(True)
+    except RuntimeError:
+        return compiled(False)
 
 
 # --- header ------------------------------
@@ -77,27 +85,32 @@ R_FETCH_BUFFERS, R_DATA_BUFFERS = 7, 8  # places of the line buffers' sections, 
 R_AHEAD_LINE, R_AHEAD_READY = 9, 10  # the line that is being prefetched
 R_BUSY = 11  # the memory is reading until then
 R_FETCH_LINE, R_DATA_LINE = 12, 13  # last line read, where there are no buffers
+R_MISS, R_NEXT_LINE = 14, 15  # of an accelerator, in 1/SCALE cycles
 R_OCCUPIED = 16  # cycles for which filling a cache line keeps the memory
 R_PATH = 17  # cycles that a cache's request is on its way
-R_MISS, R_NEXT_LINE = 14, 15  # of an accelerator, in 1/SCALE cycles
 
 BUCKETS = REGIONS + REGION_FIELDS * REGIONS_MOST
 BUCKET_FIELDS = 8  # as the totals
 BUCKETS_MOST = 4096
 
 CACHES = BUCKETS + BUCKET_FIELDS * BUCKETS_MOST
-CACHE_FIELDS = 8
-C_SETS, C_WAYS, C_SHIFT, C_RANDOM, C_HITS, C_MISSES, C_ALLOCATES, C_FETCHES = 0, 1, 2, 3, 4, 5, 6, 7
+CACHE_FIELDS = 6  # then, for each line: its number (−1 if empty) and when it was used last
+C_SETS, C_WAYS, C_SHIFT, C_RANDOM = 0, 1, 2, 3
+C_ALLOCATES = 4  # a store that misses brings the line in
+C_FETCHES = 5  # code is fetched through it
 CACHES_SIZE = 1 << 16
 
 BLOCKS = CACHES + CACHES_SIZE
-BLOCK_FIELDS = 14
+BLOCK_FIELDS = 12
 BLOCKS_MOST = 1 << 16
-B_ADDRESS, B_END, B_INSTRUCTIONS, B_CONDITIONAL, B_PREDICTOR = 0, 1, 2, 3, 4
-B_EPOCH, B_LINES, B_LINES_AT, B_REGION, B_SWITCH = 5, 6, 7, 8, 9
-B_PREDICATED = 10  # it loads or stores inside an IT block
-B_ACCESSES = 12  # words that it loads and stores
-B_NEXT_LINES = 11  # price of the accelerator's lines that it runs across
+B_END, B_INSTRUCTIONS = 0, 1
+B_CONDITIONAL, B_PREDICTOR = 2, 3  # it ends in a conditional branch; that branch's two-bit counter
+B_REGION, B_LINES, B_LINES_AT = 4, 5, 6  # the memory it is fetched from, and its lines
+B_EPOCH = 7  # when all its lines were last seen in the cache
+B_NEXT_LINES = 8  # price of the accelerator's lines that it runs across
+B_ACCESSES = 9  # words that it loads and stores
+B_PREDICATED = 10  # it does so inside an IT block
+B_SWITCH = 11  # the bucket that begins with it, or −1
 
 LINES = BLOCKS + BLOCK_FIELDS * BLOCKS_MOST
 LINE_FIELDS = 2  # line number, when the block needs it
@@ -202,7 +215,7 @@ def _add_cache(state: State, place: int, cache: Cache, *, fetches: bool) -> int:
     """Writes an empty cache at a place; returns the place behind it."""
     sets = cache.size_bytes // (cache.ways * cache.line_bytes)
     state[place : place + CACHE_FIELDS] = (
-        sets, cache.ways, cache.line_bytes.bit_length() - 1, cache.replacement == "random", 0, 0,
+        sets, cache.ways, cache.line_bytes.bit_length() - 1, cache.replacement == "random",
         cache.policy == "write-back", fetches,
     )  # fmt: skip
     end = place + CACHE_FIELDS + 2 * sets * cache.ways
@@ -479,11 +492,7 @@ def hooks() -> tuple[Any, Any]:
     state = t.CPointer(t.int64)
     on_block = t.void(t.int64, t.uint64, t.uint32, state)
     on_access = t.void(t.int64, t.int32, t.uint64, t.int32, t.int64, state)
-    return _compiled(on_block, _block_begins), _compiled(on_access, _data_moves)
-
-
-def _compiled(signature: Any, function: Any) -> Any:
-    try:
-        return numba.cfunc(signature, cache=True)(function)
-    except RuntimeError:  # no folder that machine code could be kept in
-        return numba.cfunc(signature)(function)
+    return (
+        _kept(lambda cache: numba.cfunc(on_block, cache=cache)(_block_begins)),
+        _kept(lambda cache: numba.cfunc(on_access, cache=cache)(_data_moves)),
+    )
