@@ -23,10 +23,11 @@ from autotiny.tflite import write_tflite
 
 
 @pytest.fixture(autouse=True, scope="module")
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Nothing is read from, or left in, the user's cache."""
+def own_cache(pytestconfig: pytest.Config) -> Iterator[None]:
+    """A cache beside that of pytest: nothing is read from, or left in, the user's."""
+    assert pytestconfig.cache is not None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_CACHE_HOME", str(pytestconfig.cache.mkdir("autotiny")))
         yield
 
 
@@ -221,6 +222,8 @@ def test_nothing_fits_the_target(here: Path) -> None:
     assert (here / "out" / "report.md").is_file()
     measured = CliRunner().invoke(app, ["measure", "cnn1", "-t", "small.toml", "--json"])
     assert measured.exit_code == 0, "a firmware that is too big is measured all the same"
+    told = CliRunner().invoke(app, ["measure", "cnn1", "-t", "small.toml"]).stdout
+    assert "does not fit small: misses by" in told
 
 
 def test_an_op_that_the_engine_lacks(here: Path) -> None:

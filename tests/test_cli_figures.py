@@ -20,9 +20,11 @@ PROMISED = {
 
 
 @pytest.fixture(autouse=True, scope="module")
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def own_cache(pytestconfig: pytest.Config) -> Iterator[None]:
+    """A cache beside that of pytest: nothing is read from, or left in, the user's."""
+    assert pytestconfig.cache is not None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_CACHE_HOME", str(pytestconfig.cache.mkdir("autotiny")))
         yield
 
 
