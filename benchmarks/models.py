@@ -103,7 +103,7 @@ def one(path: Path, show: Callable[[dict[str, Any]], None]) -> None:
     samples = [[drawn(rng, tensor) for tensor in inputs] for _ in range(SAMPLES)]
     show({**row, "result": "running", "why": "running the compiled model"})
     arrays = [np.stack([sample[i] for sample in samples]) for i in range(len(inputs))]
-    found = build_host(sources).predict_all(arrays)
+    found = build_host(sources).predict_all(arrays, keep_state=True)
     reasons = []
     for name, runner in (("TensorFlow Lite Micro", run_tflm), ("LiteRT", run_litert)):
         show({**row, "result": "running", "why": f"{name} ran"})
@@ -122,7 +122,7 @@ def one(path: Path, show: Callable[[dict[str, Any]], None]) -> None:
 def drawn(rng: np.random.Generator, tensor: Tensor) -> Array:
     """A random input of a tensor's type."""
     if tensor.dtype == "float32":
-        return rng.normal(0, 1, tensor.shape).astype(np.float32)
+        return rng.random(tensor.shape, np.float32)
     if tensor.dtype == "bool":
         return rng.integers(0, 2, tensor.shape).astype(bool)
     low, high = (0, 2) if tensor.dtype in ("int32", "int64") else limits(tensor.dtype)

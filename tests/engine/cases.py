@@ -228,7 +228,7 @@ def quantized(one: Tensor) -> tuple[float, int]:
     return one.quantization.scale, one.quantization.zero_point
 
 
-def softmax(rng: Rng, dtype: DType) -> Case:
+def softmax(rng: Rng, dtype: DType, wider: bool = False) -> Case:
     shape = pick(rng, (1, whole(rng, 1, 20)), (1, whole(rng, 1, 5), whole(rng, 1, 20)))
     x = image(rng, dtype, shape, scale=scale(rng, 0.001, 0.5) / (128 if dtype == "int16" else 1))
     y = {
@@ -236,6 +236,8 @@ def softmax(rng: Rng, dtype: DType) -> Case:
         "int8": lambda: tensor(shape, "int8", 1 / 256, -128),
         "int16": lambda: tensor(shape, "int16", 1 / 32768, 0),
     }[dtype]()
+    if wider:
+        y = tensor(shape, "int16", 1 / 65536, -32768)
     beta = pick(rng, 1.0, 1.0, 0.5)
     return case(
         rng, f"SOFTMAX {dtype} {shape} {x.quantization}", single("SOFTMAX", [x], y, beta=beta)
@@ -768,6 +770,7 @@ FAMILIES: dict[str, Family] = {
         for dtype in ("int8", "int16", "float32")
     },
     **{f"softmax_{dtype}": family(softmax, dtype) for dtype in ("int8", "int16", "float32")},
+    "softmax_int8_int16": family(softmax, "int8", True),
     **{
         f"{kind.lower()}_{dtype}": family(unary, kind, dtype)
         for kind, dtypes in {

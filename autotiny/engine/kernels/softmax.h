@@ -45,40 +45,41 @@ AT_SHARED int32_t at_reciprocal_fixed(int32_t x) {
 AT_INLINE int32_t at_leading_zeros(uint32_t x) {
   int32_t n = 0;
   AT_ROLLED
-  while (n < 32 && !(x & 0x80000000u)) {
-    x <<= 1;
-    n++;
-  }
+  for (; n < 32 && !(x & 0x80000000u); n++) x <<= 1;
   return n;
 }
 
-// Differences to the maximum below diff_min contribute nothing. The output has scale 1/256 and
-// zero-point -128.
-AT_INLINE void at_softmax_s8(const int8_t *x, int8_t *y, int32_t rows, int32_t depth,
-                             int32_t multiplier, int32_t shift, int32_t diff_min) {
-  for (int32_t r = 0; r < rows; r++, x += depth, y += depth) {
-    int32_t top = -128, sum = 0;
-    AT_ROLLED
-    for (int32_t i = 0; i < depth; i++) top = at_max(top, x[i]);
-    AT_ROLLED
-    for (int32_t i = 0; i < depth; i++)
-      if (x[i] - top >= diff_min)
-        sum += at_round_shift(at_exp_fixed(at_rescale(x[i] - top, multiplier, shift)), 12);
-    const int32_t headroom = at_leading_zeros((uint32_t)sum);
-    const int32_t scale =
-        at_reciprocal_fixed((int32_t)(((uint32_t)sum << headroom) - 0x80000000u));
-    const int32_t exponent = 12 - headroom + 31 - 8;
-    AT_ROLLED
-    for (int32_t i = 0; i < depth; i++) {
-      const int32_t diff = x[i] - top;
-      int32_t value = 0;
-      if (diff >= diff_min)
-        value = at_round_shift(
-            at_product(scale, at_exp_fixed(at_rescale(diff, multiplier, shift))), exponent);
-      y[i] = (int8_t)at_clamp(value - 128, -128, 127);
-    }
+// Differences to the maximum below diff_min contribute nothing. The output has BITS bits: scale
+// 2^-BITS and the smallest number as zero-point.
+#define AT_SOFTMAX(NAME, T, BITS)                                                                 \
+  AT_INLINE void at_softmax_##NAME(const int8_t *x, T *y, int32_t rows, int32_t depth,            \
+                                   int32_t multiplier, int32_t shift, int32_t diff_min) {         \
+    for (int32_t r = 0; r < rows; r++, x += depth, y += depth) {                                  \
+      int32_t top = -128, sum = 0;                                                                \
+      AT_ROLLED                                                                                   \
+      for (int32_t i = 0; i < depth; i++) top = at_max(top, x[i]);                                \
+      AT_ROLLED                                                                                   \
+      for (int32_t i = 0; i < depth; i++)                                                         \
+        if (x[i] - top >= diff_min)                                                               \
+          sum += at_round_shift(at_exp_fixed(at_rescale(x[i] - top, multiplier, shift)), 12);     \
+      const int32_t headroom = at_leading_zeros((uint32_t)sum);                                   \
+      const int32_t scale =                                                                       \
+          at_reciprocal_fixed((int32_t)(((uint32_t)sum << headroom) - 0x80000000u));              \
+      const int32_t exponent = 12 - headroom + 31 - BITS, half = 1 << (BITS - 1);                 \
+      AT_ROLLED                                                                                   \
+      for (int32_t i = 0; i < depth; i++) {                                                       \
+        const int32_t diff = x[i] - top;                                                          \
+        int32_t value = 0;                                                                        \
+        if (diff >= diff_min)                                                                     \
+          value = at_round_shift(                                                                 \
+              at_product(scale, at_exp_fixed(at_rescale(diff, multiplier, shift))), exponent);    \
+        y[i] = (T)at_clamp(value - half, -half, half - 1);                                        \
+      }                                                                                           \
+    }                                                                                             \
   }
-}
+AT_SOFTMAX(s8, int8_t, 8)
+AT_SOFTMAX(s8_s16, int16_t, 16)
+#undef AT_SOFTMAX
 
 AT_INLINE void at_softmax_f32(const float *x, float *y, int32_t rows, int32_t depth, float beta) {
   for (int32_t r = 0; r < rows; r++, x += depth, y += depth) {

@@ -12,20 +12,23 @@ _IN_PLACE = {("x", "y"): Overlap()}
 
 
 def softmax_int8(site: Site) -> Kernel:
-    """SOFTMAX from int8 to int8 of scale 1/256 and zero-point −128."""
-    if site.output.dtype != "int8":
-        site.refuse(f"its output is {site.output.dtype}; only int8 is computed")
+    """SOFTMAX from int8 to int8 or int16, whose range is that from 0 to 1."""
+    if site.output.dtype not in ("int8", "int16"):
+        site.refuse(f"its output is {site.output.dtype}; only int8 and int16 are computed")
+    bits = 8 if site.output.dtype == "int8" else 16
     x, y = quantization_of(site, 0), quantization_of(site, None)
-    if y.zero_point != -128 or abs(y.scale * 256 - 1) > 1e-3:
-        site.refuse("its output must have scale 1/256 and zero-point −128")
+    if y.zero_point != -(1 << (bits - 1)) or abs(y.scale * (1 << bits) - 1) > 1e-3:
+        site.refuse(f"its output must have scale 1/{1 << bits} and zero-point −{1 << (bits - 1)}")
     # Differences to the maximum are scaled to 26 fraction bits; those below −31 vanish.
     beta = float(site.option("beta", 1.0))
     multiplier, shift = quantized_multiplier(min(beta * x.scale * (1 << 26), (1 << 31) - 1.0))
-    diff_min = -math.floor(31 * (1 << 26) / (1 << shift))
+    diff_min = -math.floor(min(31 * (1 << 26) / 2.0**shift, 1 << 30))
     depth = site.input(0).shape[-1]
     rows = site.input(0).size // depth
-    body = f"at_softmax_s8(x, y, {rows}, {depth}, {multiplier}, {shift}, {diff_min});"
-    return Kernel(("softmax.h",), body, (site.reads("x"), site.writes()), _IN_PLACE)
+    name = "s8" if bits == 8 else "s8_s16"
+    body = f"at_softmax_{name}(x, y, {rows}, {depth}, {multiplier}, {shift}, {diff_min});"
+    overlaps = _IN_PLACE if bits == 8 else {}
+    return Kernel(("softmax.h",), body, (site.reads("x"), site.writes()), overlaps)
 
 
 def softmax_float32(site: Site) -> Kernel:
