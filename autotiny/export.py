@@ -131,6 +131,8 @@ def _makefile(firmware: Firmware, target: Target) -> str:
         compiler=f"{prefix}gcc",
         objcopy=f"{prefix}objcopy",
         core_flags=core,
+        # zig takes -O2 and -O3 for the same level, gcc does not
+        optimize="-Os" if {"-Os", "-Oz"} & set(firmware.flags) else "-O3",
         defines="".join(f" {flag}" for flag in defines),
         zig_flags=shlex.join((*firmware.flags, *firmware.link_flags)),
         units=" ".join(units),

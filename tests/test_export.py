@@ -91,6 +91,14 @@ def test_the_readme_says_what_a_boot_rom_expects(tmp_path: Path) -> None:
     assert target.boot_note in (exported(target, tmp_path) / "README.md").read_text()
 
 
+@pytest.mark.parametrize(("level", "of_gcc"), [("-O2", "-O3"), ("-Os", "-Os")])
+def test_gcc_optimizes_as_zig_does(level: str, of_gcc: str, tmp_path: Path) -> None:
+    target = load_target("stm32l4r5")
+    firmware = link(sources(), target, optimize=level)
+    export_project(sources(), firmware, target, tmp_path)
+    assert f"CFLAGS = -std=gnu11 {of_gcc} " in (tmp_path / "Makefile").read_text()
+
+
 def test_elf_bin_and_hex_are_one_image(tmp_path: Path) -> None:
     target = load_target("stm32f746")
     folder = exported(target, tmp_path)

@@ -10,7 +10,7 @@ OBJCOPY = $objcopy
 ZIG = python3 -m ziglang
 
 CORE = $core_flags
-CFLAGS = -std=gnu11 -O2 -ffunction-sections -fdata-sections -fno-math-errno -fomit-frame-pointer -Wall$defines
+CFLAGS = -std=gnu11 $optimize -ffunction-sections -fdata-sections -fno-math-errno -fomit-frame-pointer -Wall$defines
 LDFLAGS = -nostartfiles -Wl,--gc-sections -T link.ld
 LDLIBS = -lm
 
