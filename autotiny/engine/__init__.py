@@ -25,12 +25,14 @@ and `memory.py`; an emitter never sees an address.
 from __future__ import annotations
 
 from autotiny.engine.generate import check_supported, generate
+from autotiny.engine.ordering import with_least_memory
 from autotiny.engine.schedules import (
     Style,
     fuse,
     plain_schedule,
     schedule_for,
     with_blocks,
+    with_expanded_weights,
     with_winograd,
 )
 from autotiny.engine.sources import Port, Sources
@@ -45,5 +47,7 @@ __all__ = [
     "plain_schedule",
     "schedule_for",
     "with_blocks",
+    "with_expanded_weights",
+    "with_least_memory",
     "with_winograd",
 ]

@@ -460,7 +460,8 @@ def _numbers(values: Array) -> str:
     elif values.dtype == np.float16:
         texts = [str(v) for v in values.view(np.uint16).reshape(-1).tolist()]
     else:
-        texts = [_integer(int(v), str(values.dtype)) for v in values.reshape(-1).tolist()]
+        dtype = str(values.dtype)
+        texts = [_integer(value, dtype) for value in values.reshape(-1).tolist()]
     if not texts:
         texts = ["0"]
     per_line = 16 if values.dtype.itemsize <= 2 else 8

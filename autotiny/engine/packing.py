@@ -83,16 +83,22 @@ def layer(site: Site, weights: Ints) -> Layer:
     )
 
 
-def why_not_fast(made: Layer, *, dense: bool = False) -> str | None:
-    """Why the fast kernels cannot compute a layer exactly; None if they can."""
+def why_not_fast(made: Layer, *, dense: bool = False, lanes: bool = True) -> str | None:
+    """Why the fast kernels cannot compute a layer exactly; None if they can.
+
+    Args:
+        made: the layer.
+        dense: whether its inputs can be cut in parts.
+        lanes: whether two int8 weights share an int16 lane.
+    """
     if (made.shift < 0).any():
         return "a channel is scaled by more than 1"
     if made.finish != "relu" and (made.shift == 0).any():
         return "a channel is scaled by more than 1/2"
-    if (made.weights < -127).any():
+    if lanes and (made.weights < -127).any():
         return "a weight is −128"  # 256 · −128 − 1 leaves the int16 lane
     # S − T is 256 times the sum of one channel; dense layers can cut it in parts.
-    if (made.reach >= LANE_LIMIT).any() and not (dense and dense_parts(made)):
+    if lanes and (made.reach >= LANE_LIMIT).any() and not (dense and dense_parts(made)):
         return "an accumulator may exceed 23 bits"
     if (2 * made.reach + np.abs(made.rounding) >= 1 << 31).any():
         return "a scaled sum may exceed 32 bits"
@@ -143,7 +149,7 @@ def starts_of(made: Layer, channels: slice) -> list[Any]:
 
 
 def gemm_stream(made: Layer, columns: int) -> Words:
-    """The stream of `at_gemm_2x4` (4 columns) or `at_gemm_4x2_max` (2).
+    """The stream of `at_gemm`, 4 columns for two pixels, 2 for four.
 
     For every `columns` channels: start values of S and T, two a pair of channels; the weights,
     (pairs, columns / 2) words; (multiplier, rounding, shift) a channel.
@@ -156,6 +162,24 @@ def gemm_stream(made: Layer, columns: int) -> Words:
         stream.extend(starts_of(made, channels))
         words = lanes(pairs[channels][0::2], pairs[channels][1::2])  # (columns / 2, pairs)
         stream.extend(words.T.reshape(-1))
+        stream.extend(constants(made, channels))
+    return (np.array(stream, np.int64) & 0xFFFFFFFF).astype(np.uint32)
+
+
+def expanded_stream(made: Layer) -> Words:
+    """The stream of `at_gemm` with expanded weights: doubled, as int16 pairs.
+
+    For every four channels: the doubled biases; (pairs, 4) words; (multiplier, rounding, shift) a
+    channel.
+    """
+    made = padded(made, 4)
+    pairs = (2 * in_pairs(made.weights)) & 0xFFFF
+    words = pairs[..., 0] | pairs[..., 1] << 16  # (outputs, pairs)
+    stream: list[Any] = []
+    for first in range(0, len(made.bias), 4):
+        channels = slice(first, first + 4)
+        stream.extend(2 * made.bias[channels])
+        stream.extend(words[channels].T.reshape(-1))
         stream.extend(constants(made, channels))
     return (np.array(stream, np.int64) & 0xFFFFFFFF).astype(np.uint32)
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 from autotiny.engine.kernel import Site
 from autotiny.engine.ops import gemm, winograd
+from autotiny.engine.ordering import with_least_memory
 from autotiny.errors import NotApplicable
 from autotiny.graph import Graph, Op, Schedule, Step
 
@@ -164,6 +165,33 @@ def _filters(graph: Graph, step: Step) -> bool:
     )
 
 
+def with_expanded_weights(graph: Graph, schedule: Schedule) -> Schedule:
+    """Store the weights of int8 convolutions as int16 pairs: twice the flash, nothing to unpack.
+
+    Raises:
+        NotApplicable: no step is a convolution whose weights can be stored so.
+    """
+    steps = tuple(_expanded(step) if _expands(graph, step) else step for step in schedule.steps)
+    if steps == schedule.steps:
+        raise NotApplicable("with_expanded_weights: no int8 convolution is eligible")
+    return Schedule(steps)
+
+
+def _expanded(step: Step) -> Step:
+    return replace(step, method="im2col", rows=2, columns=4, expand_weights=True)
+
+
+def _expands(graph: Graph, step: Step) -> bool:
+    site = Site(graph, _expanded(step))
+    return (
+        step.method != "winograd"  # its weights are int16 in any case
+        and site.op.kind == "CONV_2D"
+        and site.arithmetic == "int8"
+        and site.output.dtype == "int8"
+        and gemm.why_not(site) is None
+    )
+
+
 def schedule_for(graph: Graph, style: Style, *, dsp: bool) -> Schedule:
     """A good schedule without any search.
 
@@ -182,4 +210,4 @@ def schedule_for(graph: Graph, style: Style, *, dsp: bool) -> Schedule:
     for change in wanted:
         with suppress(NotApplicable):
             schedule = change(graph, schedule)
-    return schedule
+    return with_least_memory(graph, schedule)

@@ -17,6 +17,8 @@ from autotiny.engine import (
     plain_schedule,
     schedule_for,
     with_blocks,
+    with_expanded_weights,
+    with_least_memory,
     with_winograd,
 )
 from autotiny.errors import NotApplicable
@@ -178,6 +180,25 @@ def test_every_block_is_exact(block: tuple[int, int]) -> None:
         check(graph, Schedule((replace(step, rows=block[0], columns=block[1]),)))
 
 
+def test_expanded_weights_are_exact() -> None:
+    for layer in BLOCKED[:8]:
+        graph = layer.graph()
+        schedule = with_expanded_weights(graph, plain_schedule(graph))
+        assert schedule.steps[0].expand_weights
+        check(graph, schedule)
+
+
+def test_expanded_weights_take_sums_that_lanes_do_not() -> None:
+    graph = Layer(CONV, (2, 2, 1024), 4, spread=1000.0).graph()
+    check(graph, with_expanded_weights(graph, plain_schedule(graph)))
+
+
+def test_weights_can_lie_in_sram() -> None:
+    graph = BLOCKED[0].graph()
+    (step,) = with_blocks(graph, plain_schedule(graph)).steps
+    check(graph, Schedule((replace(step, weights_in="sram"),)))
+
+
 @pytest.mark.parametrize("layer", POOLED, ids=str)
 def test_pooling_fused_into_blocks_is_exact(layer: Layer) -> None:
     graph = layer.graph()
@@ -227,3 +248,20 @@ def test_cores_without_dsp_compute_plainly() -> None:
         ),
         reference(graph, samples(graph)),
     )
+
+
+def test_branches_run_in_the_order_that_keeps_least_alive() -> None:
+    # Two wide branches, each summed up at once: one after the other holds one wide tensor only.
+    tensors = [tensor((1, 4, 4, 4), name="x")]
+    ops = []
+    for branch in range(2):
+        tensors += [tensor((1, 4, 4, 64)), tensor((1, 4, 4, 4))]
+        wide, narrow = 1 + 2 * branch, 2 + 2 * branch
+        ops.append((Op("CONV_2D", (0,), (wide,)), Op("CONV_2D", (wide,), (narrow,))))
+    tensors.append(tensor((1, 4, 4, 4)))
+    (wide0, narrow0), (wide1, narrow1) = ops
+    graph = Graph(
+        tuple(tensors), (wide0, wide1, narrow0, narrow1, Op("ADD", (2, 4), (5,))), (0,), (5,)
+    )
+    order = [step.ops[0] for step in with_least_memory(graph, plain_schedule(graph)).steps]
+    assert order == [0, 2, 1, 3, 4]

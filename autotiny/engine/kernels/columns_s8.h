@@ -8,14 +8,22 @@
 // Returns where the next pair goes.
 AT_INLINE uint32_t *at_spread(uint32_t *to, const int8_t *x, int32_t size, int32_t apart) {
   const int8_t *end = x + size;
-  AT_ROLLED
-  do {
-    const uint32_t bytes = at_word(x);
-    x += 4;
-    to[0] = at_even_bytes(bytes);
-    to[apart] = at_odd_bytes(bytes);
-    to += 2 * apart;
-  } while (x != end);
+#if AT_DSP
+  uint32_t even, odd;
+  __asm__ volatile(
+      "1:\nldr %[odd], [%[x]], #4\n"
+      "sxtb16 %[even], %[odd]\nsxtb16 %[odd], %[odd], ror #8\n"
+      "str %[even], [%[to]]\nstr %[odd], [%[to], %[apart]]\nadd %[to], %[to], %[apart], lsl #1\n"
+      "cmp %[x], %[end]\nbne 1b\n"
+      : [x] "+r"(x), [to] "+r"(to), [even] "=&r"(even), [odd] "=&r"(odd)
+      : [end] "r"(end), [apart] "r"(4 * apart)
+      : "cc", "memory");
+#else
+  for (; x != end; x += 4, to += 2 * apart) {
+    to[0] = at_even_bytes(at_word(x));
+    to[apart] = at_odd_bytes(at_word(x));
+  }
+#endif
   return to;
 }
 
@@ -27,10 +35,18 @@ AT_INLINE void at_move(int8_t *to, const int8_t *from, int32_t size) {
   for (; size > 0; size--) *to++ = *from++;
 }
 
-// The same, but up to 3 bytes more.
+// The same, but up to 3 bytes more; size is not 0.
 AT_INLINE void at_join(int8_t *to, const int8_t *from, int32_t size) {
-  AT_ROLLED
+#if AT_DSP
+  uint32_t word;
+  __asm__ volatile(
+      "1:\nldr %[word], [%[from]], #4\nsubs %[size], #4\nstr %[word], [%[to]], #4\nbgt 1b\n"
+      : [from] "+r"(from), [to] "+r"(to), [size] "+r"(size), [word] "=&r"(word)
+      :
+      : "cc", "memory");
+#else
   for (int32_t k = 0; k < size; k += 4) at_put_word(to + k, at_word(from + k));
+#endif
 }
 
 // The rows of an image that lie under one row of outputs, padding included: a ring in scratch

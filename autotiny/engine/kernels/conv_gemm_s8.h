@@ -10,7 +10,7 @@
 // pixels · pairs words; `joined` bytes for one patch.
 AT_INLINE void at_conv_gemm(const int8_t *x, const uint32_t *w, int8_t *y, int8_t *ring,
                             uint32_t *columns, int8_t *joined, const at_rows *rows,
-                            int32_t pixels, int32_t pairs, at_finish f) {
+                            int32_t pixels, int32_t expanded, int32_t pairs, at_finish f) {
   const at_rows g = *rows;
   const int8_t *row[16];
   int32_t next = -g.s.pad_top, left = g.s.out_h * g.s.out_w, r = -1, c = g.s.out_w;
@@ -35,7 +35,7 @@ AT_INLINE void at_conv_gemm(const int8_t *x, const uint32_t *w, int8_t *y, int8_
       at_column(columns + i, joined, row, (c - 1) * g.s.stride_w * g.s.in_c, pixels, g.s.k_h,
                 g.s.k_w * g.s.in_c);
     }
-    at_gemm(columns, w, to, pixels, pairs, g.s.out_c, f);
+    at_gemm(columns, w, to, pixels, expanded, pairs, g.s.out_c, f);
   }
 }
 
@@ -67,7 +67,7 @@ AT_INLINE void at_conv_gemm_max_pool(const int8_t *x, const uint32_t *w, int8_t 
 // 1×1 convolution of stride 1: x is (count, in_c), in_c a multiple of 4, y is (count, out_c).
 AT_INLINE void at_pointwise(const int8_t *x, const uint32_t *w, int8_t *y, uint32_t *columns,
                             int32_t count, int32_t in_c, int32_t out_c, int32_t pixels,
-                            int32_t pairs, at_finish f) {
+                            int32_t expanded, int32_t pairs, at_finish f) {
   for (; count > 0; count -= pixels, x += pixels * in_c, y += pixels * out_c) {
     const int8_t *from[4];
     int8_t *to[4];
@@ -85,31 +85,34 @@ AT_INLINE void at_pointwise(const int8_t *x, const uint32_t *w, int8_t *y, uint3
         column[pixels + i] = at_odd_bytes(bytes);
       }
     }
-    at_gemm(columns, w, to, pixels, pairs, out_c, f);
+    at_gemm(columns, w, to, pixels, expanded, pairs, out_c, f);
   }
 }
 
 // One function for all layers of one finish and block, whatever their shapes: the loops inside do not
 // gain by knowing them.
-#define AT_CONV(name, pixels, KIND)                                                              \
+#define AT_CONV(name, pixels, expanded, KIND)                                                             \
   AT_SHARED void at_conv_gemm_##name(const int8_t *x, const uint32_t *w, int8_t *y, int8_t *ring, \
                                      uint32_t *columns, int8_t *joined, const at_rows *rows,     \
                                      int32_t pairs, int32_t low, int32_t high) {                 \
     const at_finish f = {KIND, low, high};                                                       \
-    at_conv_gemm(x, w, y, ring, columns, joined, rows, pixels, pairs, f);                        \
+    at_conv_gemm(x, w, y, ring, columns, joined, rows, pixels, expanded, pairs, f);              \
   }                                                                                              \
   AT_SHARED void at_pointwise_##name(const int8_t *x, const uint32_t *w, int8_t *y,              \
                                      uint32_t *columns, int32_t count, int32_t in_c,             \
                                      int32_t out_c, int32_t pairs, int32_t low, int32_t high) {  \
     const at_finish f = {KIND, low, high};                                                       \
-    at_pointwise(x, w, y, columns, count, in_c, out_c, pixels, pairs, f);                        \
+    at_pointwise(x, w, y, columns, count, in_c, out_c, pixels, expanded, pairs, f);              \
   }
-AT_CONV(relu_2x4, 2, AT_RELU)
-AT_CONV(signed_2x4, 2, AT_SIGNED)
-AT_CONV(clamp_2x4, 2, AT_CLAMP)
-AT_CONV(relu_4x2, 4, AT_RELU)
-AT_CONV(signed_4x2, 4, AT_SIGNED)
-AT_CONV(clamp_4x2, 4, AT_CLAMP)
+AT_CONV(relu_2x4, 2, 0, AT_RELU)
+AT_CONV(signed_2x4, 2, 0, AT_SIGNED)
+AT_CONV(clamp_2x4, 2, 0, AT_CLAMP)
+AT_CONV(relu_4x2, 4, 0, AT_RELU)
+AT_CONV(signed_4x2, 4, 0, AT_SIGNED)
+AT_CONV(clamp_4x2, 4, 0, AT_CLAMP)
+AT_CONV(relu_2x4_expanded, 2, 1, AT_RELU)
+AT_CONV(signed_2x4_expanded, 2, 1, AT_SIGNED)
+AT_CONV(clamp_2x4_expanded, 2, 1, AT_CLAMP)
 #undef AT_CONV
 
 AT_SHARED void at_conv_gemm_max_pool_4x2(const int8_t *x, const uint32_t *w, int8_t *y,

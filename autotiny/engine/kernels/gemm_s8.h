@@ -6,6 +6,9 @@
 // one with its sign-extended low bytes give S = Σ x·(256·A + B) and T = Σ x·B; then
 // 256·Σ x·A = S - T exactly, as long as it fits 32 bits, which the generator proves from the weights.
 // So weights stay int8, and every word of them is unpacked once for all pixels of the block.
+//
+// Weights can also be stored as int16 pairs, doubled: twice the flash, nothing to unpack, and the
+// accumulators come out doubled as at_finished takes them. `expanded` says so.
 #ifndef AT_GEMM_S8_H
 #define AT_GEMM_S8_H
 
@@ -36,6 +39,19 @@
   "sxtb16 lr, lr\n"           \
   "smlad r6, r2, r12, r6\n"   \
   "smlad r7, r3, r12, r7\n"   \
+  "smlad r10, r2, lr, r10\n"  \
+  "smlad r11, r3, lr, r11\n"
+
+#define AT_PAIR_EXPANDED      \
+  "ldrd r2, r3, [r0], #8\n"   \
+  "ldrd r12, lr, [r1], #8\n"  \
+  "smlad r4, r2, r12, r4\n"   \
+  "smlad r5, r3, r12, r5\n"   \
+  "smlad r6, r2, lr, r6\n"    \
+  "smlad r7, r3, lr, r7\n"    \
+  "ldrd r12, lr, [r1], #8\n"  \
+  "smlad r8, r2, r12, r8\n"   \
+  "smlad r9, r3, r12, r9\n"   \
   "smlad r10, r2, lr, r10\n"  \
   "smlad r11, r3, lr, r11\n"
 
@@ -108,6 +124,21 @@ AT_INLINE const uint32_t *at_multiply_4x2(const uint32_t *x, const uint32_t *w, 
 #endif
 }
 
+// Two pixels by four channels of expanded weights. w is the doubled biases, then (pairs, 4) words.
+// Leaves the doubled accumulators, (4 channels, 2 pixels).
+AT_INLINE const uint32_t *at_multiply_expanded(const uint32_t *x, const uint32_t *w, int32_t pairs,
+                                               int32_t *sums) {
+#if AT_DSP
+  const uint32_t *fours_end = w + 4 + 4 * (pairs & ~3), *ones_end = w + 4 + 4 * pairs;
+  AT_SUMS(AT_START_2X4, AT_PAIR_EXPANDED);
+#else
+  for (int i = 0; i < 8; i++) sums[i] = (int32_t)w[i / 2];
+  for (w += 4; pairs > 0; pairs--, x += 2, w += 4)
+    for (int i = 0; i < 8; i++) sums[i] = at_dual_mac(x[i % 2], w[i / 2], sums[i]);
+  return w;
+#endif
+}
+
 #if AT_DSP
 // Whole products with the outputs finished in registers. What the loops need besides their registers
 // is copied to the stack, in this order.
@@ -148,6 +179,8 @@ typedef struct {
       : "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory")
 #define AT_END_2X4(finish)                                                                   \
   AT_DOUBLED("r4", "r5", "r6", "r7") AT_DOUBLED("r8", "r9", "r10", "r11")                    \
+  AT_END_EXPANDED(finish)
+#define AT_END_EXPANDED(finish)                                                              \
   AT_CONSTANTS finish("r4", "r5") AT_CONSTANTS finish("r6", "r7")                            \
   AT_CONSTANTS finish("r8", "r9") AT_CONSTANTS finish("r10", "r11")                          \
   "ldrd r2, r3, [sp, #24]\n"                                                                 \
@@ -163,17 +196,23 @@ typedef struct {
   "strb r6, [r12], #1\nstrb r10, [r12], #1\nstrb r7, [lr], #1\nstrb r11, [lr], #1\n"         \
   "strd r2, r3, [sp, #24]\nstrd r12, lr, [sp, #32]\n"
 AT_INLINE void at_gemm_blocks(const uint32_t *x, const uint32_t *w, int8_t *const y[4],
-                              int32_t pixels, int32_t pairs, int32_t channels, at_finish f) {
+                              int32_t pixels, int32_t expanded, int32_t pairs,
+                              int32_t channels, at_finish f) {
   at_gemm_frame made;
-  const int32_t words = pixels == 2 ? 2 : 1;  // of weights a pair and block
+  const int32_t block = pixels == 2 ? 4 : 2;          // channels
+  const int32_t words = expanded ? block : block / 2;  // of weights a pair and block
   made.x = x;
   for (int i = 0; i < 4; i++) made.y[i] = y[i & (pixels - 1)];
   made.fours_bytes = (pairs & ~3) * 4 * words;
   made.ones_bytes = (pairs & 3) * 4 * words;
-  made.stream_end = w + channels / (2 * words) * (8 + pairs) * words;
+  made.stream_end = w + channels / block * (4 * block + pairs * words);
   register at_gemm_frame *frame __asm__("r0") = &made;
   register const uint32_t *wp __asm__("r1") = w;
-  if (pixels == 2 && f.kind == AT_RELU)
+  if (expanded && f.kind == AT_RELU)
+    AT_BLOCKS(AT_START_2X4, AT_PAIR_EXPANDED, AT_END_EXPANDED(AT_FINISH_RELU));
+  else if (expanded)
+    AT_BLOCKS(AT_START_2X4, AT_PAIR_EXPANDED, AT_END_EXPANDED(AT_FINISH_SIGNED));
+  else if (pixels == 2 && f.kind == AT_RELU)
     AT_BLOCKS(AT_START_2X4, AT_PAIR_2X4, AT_END_2X4(AT_FINISH_RELU));
   else if (pixels == 2)
     AT_BLOCKS(AT_START_2X4, AT_PAIR_2X4, AT_END_2X4(AT_FINISH_SIGNED));
@@ -183,6 +222,7 @@ AT_INLINE void at_gemm_blocks(const uint32_t *x, const uint32_t *w, int8_t *cons
     AT_BLOCKS(AT_START_4X2, AT_PAIR_4X2, AT_END_4X2(AT_FINISH_SIGNED));
 }
 #undef AT_END_4X2
+#undef AT_END_EXPANDED
 #undef AT_END_2X4
 #undef AT_BLOCKS
 #undef AT_FINISH_SIGNED
@@ -192,34 +232,40 @@ AT_INLINE void at_gemm_blocks(const uint32_t *x, const uint32_t *w, int8_t *cons
 #undef AT_SUMS
 #undef AT_PAIR_4X2
 #undef AT_START_4X2
+#undef AT_PAIR_EXPANDED
 #undef AT_PAIR_2X4
 #undef AT_START_2X4
 #undef AT_PAIRS
 #endif
 
 // All channels of two or four pixels. The stream w is read from front to back; it holds, for every
-// four (two) channels, the start values of S and T for each pair of channels (the biases), the words
-// of weights, and (multiplier, rounding, shift) of each channel. y[i] is where the channels of pixel
-// i go; a pixel may be there twice. Unless bounds are to be clamped to, blocks of channels are whole.
+// four (two) channels, the start values (the biases; S and T for each pair of channels, or one value
+// a channel of expanded weights, two pixels only), the words of weights, and (multiplier, rounding,
+// shift) of each channel. y[i] is where the channels of pixel i go; a pixel may be there twice. Unless
+// bounds are to be clamped to, blocks of channels are whole.
 AT_INLINE void at_gemm(const uint32_t *x, const uint32_t *w, int8_t *const y[4], int32_t pixels,
-                       int32_t pairs, int32_t channels, at_finish f) {
+                       int32_t expanded, int32_t pairs, int32_t channels, at_finish f) {
 #if AT_DSP
   if (f.kind != AT_CLAMP) {
-    at_gemm_blocks(x, w, y, pixels, pairs, channels, f);
+    at_gemm_blocks(x, w, y, pixels, expanded, pairs, channels, f);
     return;
   }
 #endif
   const int32_t block = pixels == 2 ? 4 : 2;
   for (int32_t k = 0; k < channels; k += block) {
     int32_t sums[8];
-    w = pixels == 2 ? at_multiply_2x4(x, w, pairs, sums) : at_multiply_4x2(x, w, pairs, sums);
+    w = expanded      ? at_multiply_expanded(x, w, pairs, sums)
+        : pixels == 2 ? at_multiply_2x4(x, w, pairs, sums)
+                      : at_multiply_4x2(x, w, pairs, sums);
     AT_ROLLED
     for (int32_t c = 0; c < block; c++, w += 3) {
       // Of each pair of channels the sums S of all pixels stand before the sums T.
       const int32_t *s = sums + c / 2 * 2 * pixels, *t = s + pixels;
       AT_ROLLED
-      for (int32_t i = 0; i < pixels && k + c < channels; i++)
-        y[i][k + c] = at_finished(c % 2 ? t[i] * 2 : at_sub(s[i], t[i]) >> 7, w, f);
+      for (int32_t i = 0; i < pixels && k + c < channels; i++) {
+        const int32_t a = expanded ? s[i] : at_sub(s[i], t[i]) >> 7;
+        y[i][k + c] = at_finished(c % 2 == 0 ? a : expanded ? t[i] : t[i] * 2, w, f);
+      }
     }
   }
 }

@@ -25,7 +25,7 @@
 #define AT_UNROLL(n) AT_PRAGMA(clang loop unroll_count(n))
 #else
 #define AT_PRAGMA(text) _Pragma(#text)
-#define AT_ROLLED AT_PRAGMA(GCC unroll 1)
+#define AT_ROLLED
 #define AT_UNROLL(n) AT_PRAGMA(GCC unroll n)
 #endif
 #else

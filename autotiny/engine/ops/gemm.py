@@ -31,9 +31,11 @@ def why_not(site: Site) -> str | None:
         return "it has groups"
     if shape["k_h"] > 16:
         return "its filters have more than 16 rows"
+    if site.fused and site.step.expand_weights:
+        return "its weights are expanded and a pooling is fused into it"
     if site.fused and (shape["out_c"] % 2 or not _pools_2x2(site)):
         return "only 2×2 max-pooling over an even number of channels is fused into blocks"
-    return packing.why_not_fast(matrix(site))
+    return packing.why_not_fast(matrix(site), lanes=not site.step.expand_weights)
 
 
 def _pools_2x2(site: Site) -> bool:
@@ -58,6 +60,8 @@ def finish_struct(made: Layer, channels: int = 1) -> str:
 def conv(site: Site) -> Kernel:
     """CONV_2D in blocks of 2 pixels × 4 channels or 4 × 2, the latter before max-pooling."""
     blocks = ((4, 2),) if site.fused else ((2, 4), (4, 2))
+    if site.step.expand_weights:
+        blocks = ((2, 4),)
     if (site.step.rows, site.step.columns) not in blocks:
         site.refuse(f"blocks of {site.step.rows} × {site.step.columns} are not computed")
     if why := why_not(site):
@@ -78,12 +82,12 @@ def _pointwise(site: Site, shape: dict[str, int]) -> Kernel:
     count, in_c, out_c = shape["out_h"] * shape["out_w"], shape["in_c"], shape["out_c"]
     pairs = packing.in_pairs(made.weights).shape[1]
     body = (
-        f"at_pointwise_{finish(made, columns)}_{rows}x{columns}(x, w, y, columns, {count}, {in_c}, "
+        f"at_pointwise_{finish(made, columns)}_{_block(site)}(x, w, y, columns, {count}, {in_c}, "
         f"{out_c}, {pairs},\n    {made.low}, {made.high});"
     )
     operands = (
         site.reads("x"),
-        _stream(site, made, columns=columns),
+        _stream(site, made),
         site.writes(),
         scratch("columns", 4 * rows * pairs, "uint32_t"),
     )
@@ -93,8 +97,16 @@ def _pointwise(site: Site, shape: dict[str, int]) -> Kernel:
     return Kernel(("conv_gemm_s8.h",), body, operands, {("x", "y"): Overlap(until)})
 
 
-def _stream(site: Site, made: Layer, *, columns: int) -> Operand:
-    return table("w", packing.gemm_stream(made, columns), site.step.weights_in)
+def _stream(site: Site, made: Layer) -> Operand:
+    if site.step.expand_weights:
+        return table("w", packing.expanded_stream(made), site.step.weights_in)
+    return table("w", packing.gemm_stream(made, site.step.columns), site.step.weights_in)
+
+
+def _block(site: Site) -> str:
+    """The end of the kernels' names."""
+    expanded = "_expanded" if site.step.expand_weights else ""
+    return f"{site.step.rows}x{site.step.columns}{expanded}"
 
 
 def _patches(site: Site, shape: dict[str, int]) -> Kernel:
@@ -108,7 +120,7 @@ def _patches(site: Site, shape: dict[str, int]) -> Kernel:
     spread = -(-shape["k_h"] * run // 4) * 2  # pairs that a column is written to
     operands = [
         site.reads("x"),
-        _stream(site, made, columns=columns),
+        _stream(site, made),
         site.writes(),
         scratch("columns", 4 * pixels * max(pairs, spread), "uint32_t"),
     ]
@@ -117,7 +129,7 @@ def _patches(site: Site, shape: dict[str, int]) -> Kernel:
     kind = "max_pool" if pooled else finish(made, columns)
     body = (
         f"static const at_rows rows = {rows};\n"
-        f"at_conv_gemm_{kind}_{pixels}x{columns}(x, w, y, {'ring' if ring_bytes else '0'}, columns, "
+        f"at_conv_gemm_{kind}_{_block(site)}(x, w, y, {'ring' if ring_bytes else '0'}, columns, "
         f"{'joined' if joined else '0'}, &rows, {pairs},\n    {made.low}, {made.high});"
     )
     until = overlap_until(site, shape, ring=bool(ring_bytes), pixels=pixels)
@@ -212,7 +224,7 @@ def why_not_depthwise(site: Site) -> str | None:
     shape = window(site, *site.input(1).shape[1:3])
     if shape["in_c"] != shape["out_c"]:
         return "it has several outputs a channel"
-    return why_no_planes(shape) or packing.why_not_fast(depthwise_matrix(site))
+    return why_no_planes(shape) or packing.why_not_fast(depthwise_matrix(site), lanes=False)
 
 
 def why_no_planes(shape: dict[str, int]) -> str | None:

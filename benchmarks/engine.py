@@ -1,0 +1,188 @@
+"""What the generated firmware takes, next to the best published runtimes.
+
+    python benchmarks/engine.py [model.tflite …]
+
+Builds the five built-in networks in int8 with seeded random weights (time and memory do not depend
+on them), generates C under every ready-made schedule, links and executes it for a Cortex-M4 and a
+Cortex-M7, and writes results/engine.md. Further models are given by path.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autotiny.emulator import measure
+from autotiny.engine import Style, generate, schedule_for
+from autotiny.graph import Array, Graph
+from autotiny.metrics import Cost
+from autotiny.model import BUILTIN, silent_stderr, tensorflow
+from autotiny.target import load_target
+from autotiny.tflite import read_tflite
+
+RESULT = Path(__file__).parent.parent / "results" / "engine.md"
+BOARDS = {"M4": "stm32l4r5", "M7": "stm32h7a3"}
+STYLES: tuple[Style, ...] = ("fastest", "balanced", "smallest")
+
+
+@dataclass(frozen=True)
+class Peers:
+    """Published and counted figures of other runtimes, for one network.
+
+    Attributes:
+        name: as the benchmark calls the network.
+        cmsis_nn: instructions of TensorFlow Lite Micro with CMSIS-NN, a core each.
+        cmsis_nn_sram: arena, static and stack in bytes, on the M4.
+        cmsis_nn_code: flash without the model in bytes; None where it was not split.
+        cube_ai_ms: X-CUBE-AI 9.0 on NUCLEO-L4R5ZI (120 MHz) and NUCLEO-H7A3ZI (280 MHz).
+        instructions, sram, code: the bounds that the firmware is held to.
+    """
+
+    name: str
+    cmsis_nn: dict[str, int]
+    cmsis_nn_sram: int
+    cmsis_nn_code: int
+    cube_ai_ms: dict[str, float]
+    instructions: int
+    sram: int
+    code: int
+
+
+PEERS = {
+    "cnn1": Peers(
+        "CNN1", {"M4": 984_586, "M7": 1_005_017}, 12_924, 51_572, {}, 160_000, 4_096, 6 << 10
+    ),
+    "ds_cnn": Peers(
+        "KWS", {"M4": 7_697_256, "M7": 7_643_021}, 24_308, 53_384, {"M4": 43.2, "M7": 11.3},
+        3_300_000, 12_000, 12 << 10,
+    ),
+    "resnet8": Peers(
+        "IC", {"M4": 29_863_091, "M7": 29_937_622}, 56_484, 51_508, {"M4": 165.1, "M7": 40.8},
+        9_500_000, 40_000, 16 << 10,
+    ),
+    "mobilenet_v1": Peers(
+        "VWW", {"M4": 24_101_517, "M7": 24_025_132}, 102_196, 53_384, {"M4": 88.9, "M7": 23.8},
+        9_500_000, 58_000, 12 << 10,
+    ),
+    "autoencoder": Peers(
+        "AD", {"M4": 582_264, "M7": 582_571}, 3_676, 27_664, {"M4": 5.26, "M7": 1.23},
+        300_000, 1_600, 4 << 10,
+    ),
+}  # fmt: skip
+
+SOURCES = """\
+TFLM + CMSIS-NN: TensorFlow Lite Micro 90b983c2 with CMSIS-NN 4ab83cc3, arm-none-eabi-gcc 12.2 -O2,
+the whole `Invoke` counted in Unicorn; its flash without the model is the code. X-CUBE-AI 9.0:
+measured on the same boards, MLPerf Tiny v1.2, closed division. autotiny: instructions are counted
+in the linked firmware as it runs, cycles and milliseconds come from autotiny's cycle model of the
+board, SRAM is arena + static + stack, code is all of flash but the model's constants."""
+
+
+def seeded_int8(name: str) -> Graph:
+    """A built-in network in int8 with seeded random weights, calibrated on random inputs."""
+    tf = tensorflow()
+    dice = np.random.default_rng(0)
+    network = BUILTIN[name]()
+    for weight in network.weights:
+        if "moving_variance" in weight.name:
+            weight.assign(dice.uniform(0.5, 2, weight.shape))
+        elif any(part in weight.name for part in ("moving_mean", "beta", "bias")):
+            weight.assign(dice.normal(0, 0.1, weight.shape))
+
+    def samples() -> Iterator[list[Array]]:
+        for _ in range(16):
+            yield [dice.uniform(0, 1, (1, *network.input_shape[1:])).astype(np.float32)]
+
+    converter: Any = tf.lite.TFLiteConverter.from_keras_model(network)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = samples
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    with silent_stderr():
+        model: bytes = converter.convert()
+    return read_tflite(model, name)
+
+
+def least_flash(graph: Graph) -> int:
+    """Weights, biases and requantization constants (9 bytes a channel), a fifth more, and 3 KB."""
+    plain = generate(graph, schedule_for(graph, "smallest", dsp=True))
+    return plain.weights_bytes * 6 // 5 + (3 << 10)
+
+
+def cell(value: int, bound: int) -> str:
+    """A figure and whether it keeps its bound."""
+    return f"{value:,} {'✓' if value <= bound else f'✗ (over {bound:,})'}"
+
+
+def fastest_row(name: str, core: str, cost: Cost) -> str:
+    """A row of the table against the peers."""
+    peers = PEERS[name]
+    times = peers.cmsis_nn[core] / cost.instructions
+    cube = f"{peers.cube_ai_ms[core]:.2f}" if core in peers.cube_ai_ms else ""
+    return (
+        f"| {peers.name} | {core} | {cell(cost.instructions, peers.instructions)} "
+        f"| {peers.cmsis_nn[core]:,} (÷ {times:.1f}) | {cell(cost.sram_bytes, peers.sram)} "
+        f"| {peers.cmsis_nn_sram:,} | {cell(cost.code_bytes, peers.code)} "
+        f"| {peers.cmsis_nn_code:,} | {cost.cycles:,} | {cost.latency_ms:.2f} | {cube} |"
+    )
+
+
+def style_row(name: str, style: str, core: str, cost: Cost, bound: int) -> str:
+    """A row of the table of all schedules."""
+    flash = cell(cost.flash_bytes, bound) if style == "smallest" else f"{cost.flash_bytes:,}"
+    return (
+        f"| {name} | {style} | {core} | {cost.instructions:,} | {cost.cycles:,} "
+        f"| {cost.latency_ms:.2f} | {flash} | {cost.weights_bytes:,} | {cost.code_bytes:,} "
+        f"| {cost.arena_bytes:,} | {cost.static_bytes:,} | {cost.stack_bytes:,} |"
+    )
+
+
+def main() -> None:
+    """Write results/engine.md."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("models", nargs="*", type=Path, help="further .tflite files")
+    arguments = parser.parse_args()
+    against: list[str] = []
+    styles: list[str] = []
+    graphs = {name: seeded_int8(name) for name in PEERS}
+    graphs |= {path.stem: read_tflite(path.read_bytes(), path.stem) for path in arguments.models}
+    for name, graph in graphs.items():
+        bound = least_flash(graph)
+        for style in STYLES:
+            for core, board in BOARDS.items():
+                target = load_target(board)
+                sources = generate(graph, schedule_for(graph, style, dsp=target.dsp))
+                cost = measure(sources, target)
+                styles.append(style_row(name, style, core, cost, bound))
+                print(styles[-1], flush=True)
+                if style == "fastest" and name in PEERS:
+                    against.append(fastest_row(name, core, cost))
+    command = " ".join(["python benchmarks/engine.py", *map(str, arguments.models)])
+    lines = [
+        "# The engine next to its peers", "", f"`{command}`", "",
+        f"Cores: {', '.join(f'{core} is {board}' for core, board in BOARDS.items())}. int8, `-O2`. "
+        "✓ keeps the bound that was set for it.", "",
+        "## `--schedule fastest`", "",
+        "| network | core | instructions | TFLM + CMSIS-NN | SRAM | TFLM + CMSIS-NN | code "
+        "| TFLM + CMSIS-NN | cycles | ms | X-CUBE-AI, ms |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+        *against, "", SOURCES, "",
+        "## All schedules", "",
+        "For `smallest` the bound on flash is (weights + biases + requantization constants) × 1.2 "
+        "+ 3 KB.", "",
+        "| network | schedule | core | instructions | cycles | ms | flash | weights | code | arena "
+        "| static | stack |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        *styles, "",
+    ]  # fmt: skip
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
