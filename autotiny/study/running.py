@@ -162,6 +162,11 @@ def search(
             _run(study, job, trials, timeout, jobs, url, watch)
         except KeyboardInterrupt:
             interrupted = True
+        except UnboundLocalError as error:
+            # An interrupt while Optuna stores a result comes out of its `finally` as this error.
+            if not isinstance(error.__context__, KeyboardInterrupt):
+                raise
+            interrupted = True
         return result_of(study, job, interrupted, time.monotonic() - began)
 
 
