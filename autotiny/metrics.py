@@ -38,6 +38,7 @@ class Cost:
         layers: one entry a step of the program.
         unplaced_bytes: bytes of SRAM without a place; memories with gaps between them can lack room
             for one array even where they hold enough in total.
+        cold_cycles: of the first inference after reset, with empty caches.
     """
 
     flash_bytes: int
@@ -53,6 +54,7 @@ class Cost:
     energy_estimated_mj: float
     layers: tuple[LayerCost, ...] = ()
     unplaced_bytes: int = 0
+    cold_cycles: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain data, for JSON."""

@@ -34,6 +34,11 @@ def test_the_cost_names_the_layers() -> None:
     sources = generated(int8_network())
     cost = measure(sources, load_target("stm32f746"))
     assert [layer.name for layer in cost.layers] == list(sources.steps)
-    assert cost.weights_bytes == sources.weights_bytes
+    constants = [
+        symbol.bytes
+        for name, symbol in link(sources, load_target("stm32f746")).symbols.items()
+        if name.startswith("model_w")
+    ]
+    assert cost.weights_bytes == sources.weights_bytes == sum(constants)
     assert 0 < cost.code_bytes < 8000
     assert cost.arena_bytes == sources.arena_bytes

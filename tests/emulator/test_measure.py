@@ -15,6 +15,7 @@ def test_the_parts_add_up() -> None:
     assert [layer.name for layer in cost.layers] == ["dense", "relu"]
     assert cost.latency_ms == pytest.approx(cost.cycles / 216e3)
     assert cost.energy_estimated_mj > 0
+    assert cost.cold_cycles > cost.cycles
 
 
 def test_what_does_not_fit_is_a_figure() -> None:
