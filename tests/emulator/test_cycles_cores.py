@@ -10,7 +10,7 @@ from functools import cache
 import pytest
 from assembly import assemble
 
-from autotiny.emulator.cores import CORES, decode, issue, riscv_decoder, thumb_decoder
+from autotiny.emulator.cores import CORES, block_cost, decode, issue, riscv_decoder, thumb_decoder
 
 # core, what is shown, instructions, cycles of one repetition
 CASES = [
@@ -137,3 +137,12 @@ def test_documented_branches(case: tuple[str, str, str, float]) -> None:
     code = objects(core)[snippet]
     cost = (_cycles(core, code, 24, loops=True) - _cycles(core, code, 12, loops=True)) / 12
     assert cost == pytest.approx(expected)
+
+
+def test_bytes_in_a_row_fill_the_store_buffer_of_a_cortex_m7() -> None:
+    # jnk0le, cortex_m7: 2.4 cycles a byte; the first few find the buffer empty
+    (code,) = assemble("cortex-m7", ["; ".join(["strb r0, [r1], #1"] * 4)])
+    block = decode(thumb_decoder(), code, 0)
+    core = CORES["cortex-m7"]
+    assert block_cost(core, (), block)[0] == 4
+    assert block_cost(core, block, block)[0] == pytest.approx(4 * 2.4)

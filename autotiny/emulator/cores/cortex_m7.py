@@ -121,6 +121,8 @@ CORE = Core(
     predicts=True,
     mispredict=7,  # [jnk0le]: 8, or 6 with the flags set three cycles before
     branch_taken={"branch_register": 1, "branch_table": 4},
+    # [jnk0le]: the store buffer reads, modifies and writes for a byte; bytes in a row take 2.4
+    store_every={"store_narrow": 2.4},
     unaligned_load=3,  # [jnk0le]: 3 as the older, 4 as the younger of a pair
     pc_load=2,
     pairs=pairs,

@@ -49,6 +49,7 @@ class Core:
         pc_load: extra cycles of a load into the program counter.
         load_chain: cycles that a run of loads costs once, unless a store or another load follows.
         unaligned_load: extra cycles of a load across a word border (where accesses are traced).
+        store_every: cycles that each store of a loop takes once the store buffer is full.
         fpu_busy: cycles for which the floating-point unit takes no other instruction; others go on.
         extra: further hazards, (previous, current) → (cycles, cause).
         pairs: whether two instructions may issue together, (older, younger, younger is a taken
@@ -76,6 +77,7 @@ class Core:
     pc_load: float = 0.0
     load_chain: float = 0.0
     unaligned_load: float = 0.0
+    store_every: Mapping[Kind, float] = field(default_factory=dict)
     fpu_busy: Mapping[Kind, int] = field(default_factory=dict)
     extra: Callable[[Instruction, Instruction], tuple[float, str]] | None = None
     pairs: Callable[[Instruction, Instruction, bool], bool] | None = None
@@ -174,9 +176,9 @@ def issue(core: Core, run: Sequence[Instruction]) -> Issued:
 
 
 def block_cost(
-    core: Core, context: Sequence[Instruction], block: Sequence[Instruction]
+    core: Core, context: tuple[Instruction, ...], block: tuple[Instruction, ...]
 ) -> tuple[float, tuple[float, ...], Mapping[str, float]]:
-    """Cycles that a block adds when it runs after its predecessor.
+    """Cycles that a block adds when it runs after its predecessor, which may be itself.
 
     Args:
         core: the table.
@@ -194,7 +196,13 @@ def block_cost(
         for cause, cycles in instruction_lost.items():
             _add(causes, cause, cycles)
     starts = tuple(start - before for start in both.starts[len(context) :])
-    return both.end - before, starts, causes
+    cycles = both.end - before
+    if context[-len(block) :] == block:
+        waits = sum(core.store_every.get(i.kind, 0.0) for i in block) - cycles
+        if waits > 0:
+            _add(causes, "issue", waits)
+            cycles += waits
+    return cycles, starts, causes
 
 
 def _add(causes: dict[str, float], cause: str, cycles: float) -> None:
