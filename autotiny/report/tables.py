@@ -140,6 +140,7 @@ def cost_table(cost: Cost, target: Target) -> Table:
         ("  stack", f"{cost.stack_bytes:,}", "bytes", ""),
         ("instructions", f"{cost.instructions:,}", "", ""),
         ("cycles", f"{cost.cycles:,}", "", ""),
+        ("  cold caches", f"{cost.cold_cycles:,}", "", ""),
         ("latency", milliseconds(cost.latency_ms), "ms", ""),
         ("energy (estimated)", f"{cost.energy_estimated_mj:.4g}", "mJ", ""),
     ]
