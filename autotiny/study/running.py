@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +56,9 @@ EXHAUSTED = 30
 
 
 POLL_SECONDS = 0.5
+
+GRACE_SECONDS = 5.0
+"""A process that was told of Ctrl-C has ended its trial by then."""
 
 
 @dataclass(frozen=True)
@@ -337,14 +343,23 @@ def _optimize_in_processes(
                     seen.add(trial.number)
                     watch.report(trial)
     finally:
-        for worker in workers:
-            worker.join()
+        _end_all(workers)
     broken = [worker.exitcode for worker in workers if worker.exitcode]
     if broken:
         raise UserError(
             f"{len(broken)} of {len(workers)} processes ended with code {broken[0]}; "
             "their finished trials are kept: run the command again to continue"
         )
+
+
+def _end_all(workers: Sequence[BaseProcess]) -> None:
+    """Let processes end their trials; a terminal tells them of Ctrl-C, `kill -INT` does not."""
+    for worker in workers:
+        worker.join(GRACE_SECONDS)
+        if worker.is_alive() and worker.pid:
+            os.kill(worker.pid, signal.SIGINT)
+    for worker in workers:
+        worker.join()
 
 
 def _work(
