@@ -42,11 +42,13 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
 
 def test_help_takes_under_half_a_second() -> None:
     times = []
-    for _ in range(3):
+    for _ in range(5):  # a machine with other work to do may be slow once, not always
         start = time.perf_counter()
         run("--help")
         times.append(time.perf_counter() - start)
-    assert min(times) < 0.5
+        if times[-1] < 0.5:
+            return
+    raise AssertionError(f"--help took {times} s")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

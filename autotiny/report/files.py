@@ -297,7 +297,7 @@ def _searched(result: Result) -> str:
         ("accuracy budget", f"{100 * job.accuracy_drop:g} % below the original, on validation"),
         ("trials", f"{sum(result.counts.values())}"
                    + (", interrupted by the user" if result.interrupted else "")),
-        ("time", f"{result.seconds:.0f} s"),
+        ("time of the last run", f"{result.seconds:.0f} s"),
         ("cache", f"{result.cache_hits} of {asked_cache} questions answered"),
     ]  # fmt: skip
     return "## What was searched\n\n" + markdown_table(("", ""), rows)
