@@ -7,7 +7,7 @@ writes one function of pointers per distinct body, so layers of equal shape shar
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NoReturn, TypeVar
 
 import numpy as np
@@ -109,18 +109,27 @@ class Site:
 
     @property
     def op(self) -> Op:
-        """The op that computes; the others of the step work on its results."""
-        return self.graph.ops[self.step.ops[0]]
+        """The op that computes; the others of the step work on its results.
+
+        A PAD that is fused works on its input instead: then the op reads what the PAD reads, and
+        its option `padding` is "EXPLICIT", with `pad_top`, `pad_bottom`, `pad_left`, `pad_right`.
+        """
+        op = self.graph.ops[self.step.ops[0]]
+        for index in self.step.ops[1:]:
+            if self.graph.ops[index].kind == "PAD":
+                return _padded(op, self.graph, self.graph.ops[index])
+        return op
 
     @property
     def fused(self) -> tuple[Op, ...]:
         """The ops that work on the results of `op`, in order."""
-        return tuple(self.graph.ops[index] for index in self.step.ops[1:])
+        ops = (self.graph.ops[index] for index in self.step.ops[1:])
+        return tuple(op for op in ops if op.kind != "PAD")
 
     @property
     def output_index(self) -> int:
         """The tensor that the step leaves behind."""
-        return self.graph.ops[self.step.ops[-1]].outputs[0]
+        return (self.op, *self.fused)[-1].outputs[0]
 
     @property
     def output(self) -> Tensor:
@@ -185,6 +194,21 @@ class Site:
         """A pointer to the step's output, or to one of several outputs of `op`."""
         index = self.output_index if position is None else self.op.outputs[position]
         return Operand(name, index, c_type(self.graph.tensors[index].dtype))
+
+
+def _padded(op: Op, graph: Graph, pad: Op) -> Op:
+    """The op on the input of a PAD before it."""
+    paddings = graph.tensors[pad.inputs[1]].data
+    assert paddings is not None
+    sides = dict(
+        zip(
+            ("pad_top", "pad_bottom", "pad_left", "pad_right"),
+            map(int, paddings.reshape(-1)[2:6]),
+            strict=True,
+        )
+    )
+    inputs = (pad.inputs[0], *op.inputs[1:])
+    return replace(op, inputs=inputs, options={**op.options, "padding": "EXPLICIT", **sides})
 
 
 Emit = Callable[[Site], Kernel]

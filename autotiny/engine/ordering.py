@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 
+from autotiny.engine.kernel import Site
 from autotiny.graph import Graph, Schedule, Step
 
 VISITS = 20_000
@@ -51,7 +52,7 @@ def _reads(graph: Graph, step: Step) -> frozenset[int]:
 
 def _writes(graph: Graph, step: Step) -> frozenset[int]:
     """What a step leaves behind."""
-    return frozenset(graph.ops[step.ops[-1]].outputs)
+    return frozenset(Site(graph, step).op.outputs[1:]) | {Site(graph, step).output_index}
 
 
 def _ready(

@@ -44,27 +44,55 @@ def plain_schedule(graph: Graph) -> Schedule:
 
 
 def fuse(graph: Graph, schedule: Schedule) -> Schedule:
-    """Let each max-pooling that alone reads a convolution become a part of its step.
+    """Let convolutions compute what stands before and behind them.
+
+    A PAD that only a convolution reads becomes its padding; a max-pooling that alone reads a
+    convolution is computed on its accumulators.
 
     Raises:
-        NotApplicable: no convolution is followed by a max-pooling that can be fused.
+        NotApplicable: no convolution has such a neighbour.
     """
     steps = list(schedule.steps)
-    producers = {graph.ops[step.ops[-1]].outputs[0]: step for step in steps}
     for step in schedule.steps:
-        producer = producers.get(graph.ops[step.ops[0]].inputs[0])
-        if producer is not None and _pools(graph, producer, step):
-            steps[steps.index(producer)] = replace(producer, ops=producer.ops + step.ops)
+        op = graph.ops[step.ops[0]]
+        makers = {Site(graph, other).output_index: other for other in steps}
+        maker = makers.get(op.inputs[0])
+        if maker is None:
+            continue
+        if _pools(graph, maker, step):
+            steps[steps.index(maker)] = replace(maker, ops=maker.ops + step.ops)
             steps.remove(step)
+        elif _pads(graph, maker, step):
+            steps[steps.index(step)] = replace(step, ops=step.ops + maker.ops)
+            steps.remove(maker)
     if len(steps) == len(schedule.steps):
-        raise NotApplicable("fuse: no max-pooling follows a convolution that nothing else reads")
+        raise NotApplicable(
+            "fuse: no convolution stands behind a PAD or before a max-pooling that reads it alone"
+        )
     return Schedule(tuple(steps))
+
+
+def _pads(graph: Graph, maker: Step, step: Step) -> bool:
+    """Whether `maker` is a PAD with the stored zero that the convolution `step` can see to."""
+    pad, conv = graph.ops[maker.ops[0]], graph.ops[step.ops[0]]
+    if len(maker.ops) > 1 or pad.kind != "PAD":
+        return False
+    if conv.kind not in ("CONV_2D", "DEPTHWISE_CONV_2D") or conv.options["padding"] != "VALID":
+        return False
+    if readers(graph, pad.outputs[0]) != 1 or pad.outputs[0] in graph.outputs:
+        return False
+    paddings = graph.tensors[pad.inputs[1]].data
+    if paddings is None or paddings.shape != (4, 2) or paddings.min() < 0:
+        return False
+    return not paddings[[0, 3]].any() and _same_quantization(graph, pad)
 
 
 def _pools(graph: Graph, producer: Step, step: Step) -> bool:
     """Whether `step` is a max-pooling that can work on the accumulators of `producer`."""
-    conv, pool = graph.ops[producer.ops[-1]], graph.ops[step.ops[0]]
+    conv, pool = graph.ops[producer.ops[0]], graph.ops[step.ops[0]]
     if (conv.kind, pool.kind, len(step.ops)) != ("CONV_2D", "MAX_POOL_2D", 1):
+        return False
+    if Site(graph, producer).fused:
         return False
     x, w, y = (graph.tensors[index] for index in (*conv.inputs[:2], conv.outputs[0]))
     # weights that are computed from others are stored smaller (float16): their kernel pools nothing

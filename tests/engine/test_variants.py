@@ -265,3 +265,21 @@ def test_branches_run_in_the_order_that_keeps_least_alive() -> None:
     )
     order = [step.ops[0] for step in with_least_memory(graph, plain_schedule(graph)).steps]
     assert order == [0, 2, 1, 3, 4]
+
+
+@pytest.mark.parametrize("kind", [CONV, DEPTHWISE])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_padding_fused_into_a_convolution_is_exact(kind: str, stride: int) -> None:
+    graph = Layer(kind, (9, 8, 8), 8, (3, 3), stride, "VALID").graph()
+    x, rest = graph.tensors[0], graph.tensors[1:]
+    small = replace(x, name="small", shape=(1, 7, 5, 8))
+    sides = tensor((4, 2), "int32", data=[0, 0, 0, 2, 1, 2, 0, 0], name="sides")
+    tensors = (x, *rest, small, sides)
+    pad = Op("PAD", (len(tensors) - 2, len(tensors) - 1), (0,))
+    padded = Graph(tensors, (pad, *graph.ops), (len(tensors) - 2,), graph.outputs)
+    fused = fuse(padded, plain_schedule(padded))
+    assert len(fused.steps) == 1
+    check(padded, fused)
+    check(padded, with_blocks(padded, fused))
+    if (kind, stride) == (CONV, 1):
+        check(padded, with_winograd(padded, fused))

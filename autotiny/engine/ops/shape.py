@@ -40,6 +40,7 @@ def window_of(site: Site, op: Op, k_h: int, k_w: int) -> dict[str, int]:
         for name in ("stride_h", "stride_w", "dilation_h_factor", "dilation_w_factor")
     )
     padding = str(op.options.get("padding", "VALID"))
+    explicit = padding == "EXPLICIT"
     _, in_h, in_w, in_c = x.shape
     _, out_h, out_w, out_c = y.shape
     return {
@@ -55,8 +56,12 @@ def window_of(site: Site, op: Op, k_h: int, k_w: int) -> dict[str, int]:
         "stride_w": stride_w,
         "step_h": step_h,
         "step_w": step_w,
-        "pad_top": padding_before(in_h, out_h, k_h, stride_h, step_h, padding),
-        "pad_left": padding_before(in_w, out_w, k_w, stride_w, step_w, padding),
+        "pad_top": int(op.options["pad_top"])  # type: ignore[arg-type]
+        if explicit
+        else padding_before(in_h, out_h, k_h, stride_h, step_h, padding),
+        "pad_left": int(op.options["pad_left"])  # type: ignore[arg-type]
+        if explicit
+        else padding_before(in_w, out_w, k_w, stride_w, step_w, padding),
     }
 
 
