@@ -45,6 +45,8 @@ else:
 LOWERING = "lowering"
 """The parameter that names the lowering; every other component has a parameter of its own name."""
 
+KEYS = ("title", "trains_at_most", "first", "components")
+
 EXPECTED = 1.5
 """Components of each level in a recipe drawn by chance, on average and at most."""
 
@@ -103,12 +105,15 @@ class Space:
         title: what the space is for, in a sentence.
         components: the ranges by component and parameter, in the order of the file.
         first: recipes to try before any is drawn.
+        trains_at_most: components that train in one sequence; each takes time, and each loses some
+            accuracy, so that longer sequences are rarely worth it.
     """
 
     name: str
     title: str
     components: Mapping[str, Mapping[str, Range]]
     first: tuple[Recipe, ...] = ()
+    trains_at_most: int | None = None
 
 
 def space_names() -> list[str]:
@@ -141,8 +146,8 @@ def load_space(name_or_path: str) -> Space:
 
 def _space(name: str, table: Mapping[str, Any]) -> Space:
     for key in table:
-        if key not in ("title", "components", "first"):
-            raise unknown("key", key, ("title", "components", "first"), "autotiny spaces --help")
+        if key not in KEYS:
+            raise unknown("key", key, KEYS, "autotiny spaces --help")
     listed = table.get("components")
     if not isinstance(listed, dict) or not listed:
         raise UserError("names no component; give each one a table, e.g. [components.int8]")
@@ -155,6 +160,9 @@ def _space(name: str, table: Mapping[str, Any]) -> Space:
     if not any(is_lowering(COMPONENTS[component]) for component in components):
         lowerings = ", ".join(sorted(key for key, kind in COMPONENTS.items() if is_lowering(kind)))
         raise UserError(f"no component lowers the model to the target; add one of {lowerings}")
+    most = table.get("trains_at_most")
+    if most is not None and (type(most) is not int or most < 0):
+        raise UserError(f"trains_at_most is {most!r}; it must be a whole number of components")
     first = table.get("first", [])
     if not isinstance(first, list):
         raise UserError("'first' must be a list of sequences")
@@ -163,6 +171,7 @@ def _space(name: str, table: Mapping[str, Any]) -> Space:
         title=str(table.get("title", "")),
         components=components,
         first=tuple(Recipe(tuple(component_from(step) for step in steps)) for steps in first),
+        trains_at_most=most,
     )
 
 
@@ -233,8 +242,10 @@ def _draw_components(trial: Draws, space: Space, start: Level) -> list[str]:
     if start in (Level.KERAS, Level.GRAPH):
         lowerings = [kind.name for kind in kinds if is_lowering(kind) and start in kind.levels]
         chosen.append(COMPONENTS[trial.suggest_categorical(LOWERING, lowerings)])
+    most = len(kinds) if space.trains_at_most is None else space.trains_at_most
     for kind in kinds:
-        if is_lowering(kind) or not _possible((*chosen, kind), start):
+        full = kind.trains and sum(other.trains for other in chosen) >= most
+        if full or is_lowering(kind) or not _possible((*chosen, kind), start):
             continue
         if trial.suggest_categorical(kind.name, (False, True)):
             chosen.append(kind)

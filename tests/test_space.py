@@ -1,4 +1,5 @@
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -83,6 +84,13 @@ def test_chance_draws_short_legal_recipes_inside_the_space(space: Space) -> None
     assert len({recipe.key for recipe in recipes}) > 400
 
 
+def test_few_components_train_where_the_space_says_so(space: Space) -> None:
+    short = replace(space, trains_at_most=1)
+    training = [sum(step.trains for step in recipe.steps) for recipe in draws(short, 200)]
+    assert set(training) == {0, 1}
+    assert answers_for(Recipe((Prune(0.5), Cluster(), Int8())), short) is None
+
+
 def test_every_order_can_be_drawn(space: Space) -> None:
     orders = {
         names
@@ -145,6 +153,7 @@ def test_parameters_read_well_in_a_dashboard(space: Space) -> None:
         ("[components.prune]\nsparsity = 0.5", "no component lowers the model"),
         ("[component.int8]", "did you mean 'components'"),
         ("title = 'nothing'", "names no component"),
+        ("trains_at_most = 1.5\n[components.int8]", "trains_at_most is 1.5"),
         ("[components", "not a TOML file"),
         ('first = [[{ component = "int9" }]]\n[components.int8]', "did you mean 'int8'"),
     ],

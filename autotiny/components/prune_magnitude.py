@@ -94,7 +94,8 @@ class PruneMagnitude(Component):
 
         def wrap(layer: Any) -> Any:
             # A wrapper trains the layer it is given: it must not be the caller's.
-            dense = isinstance(layer, keras().layers.Dense)
+            # The toolkit takes a kernel of one column for a vector, which has no blocks.
+            dense = isinstance(layer, keras().layers.Dense) and layer.units > 1
             chosen_one = layer.name in chosen
             layer = layer.__class__.from_config(layer.get_config())
             if not chosen_one:

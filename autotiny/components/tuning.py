@@ -10,6 +10,7 @@ import numpy as np
 
 from autotiny.components.base import Work
 from autotiny.components.weights import kernels, sparsity
+from autotiny.errors import BrokenPromise
 from autotiny.model import Level, Model, fit, keras, keras_model, steps_per_epoch, tensorflow
 
 BATCH = 128
@@ -57,20 +58,31 @@ def fine_tune(
 
     Raises:
         TrainingDiverged: the loss became NaN or infinite.
+        BrokenPromise: a toolkit's wrapper cannot train a layer of this shape.
     """
     if work.rehearse or work.epochs == 0:
         return
-    fit(
-        network,
-        work.data,
-        epochs=work.epochs,
-        seed=work.seed,
-        learning_rate=_falling(learning_rate, work, batch),
-        batch=batch,
-        teacher=_teacher(work),
-        first_best=first_best,
-        callbacks=callbacks,
-    )
+    try:
+        fit(
+            network,
+            work.data,
+            epochs=work.epochs,
+            seed=work.seed,
+            learning_rate=_falling(learning_rate, work, batch),
+            batch=batch,
+            teacher=_teacher(work),
+            first_best=first_best,
+            callbacks=callbacks,
+        )
+    except ValueError as refusal:
+        raise BrokenPromise(f"the fine-tune cannot run: {_reason(refusal)}") from refusal
+
+
+def _reason(refusal: ValueError) -> str:
+    """The line that tells why, of the many that Keras puts around it."""
+    lines = [line.strip() for line in str(refusal).splitlines() if line.strip()]
+    telling = [line for line in lines if "Error:" in line] or lines or ["no reason is given"]
+    return telling[0][:300]
 
 
 def _falling(learning_rate: float, work: Work, batch: int) -> Any:
