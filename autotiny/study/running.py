@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -166,14 +167,16 @@ def search(
         interrupted = False
         try:
             _run(study, job, trials, timeout, jobs, url, watch)
-        except KeyboardInterrupt:
-            interrupted = True
-        except UnboundLocalError as error:
-            # An interrupt while Optuna stores a result comes out of its `finally` as this error.
-            if not isinstance(error.__context__, KeyboardInterrupt):
+        except (KeyboardInterrupt, UnboundLocalError) as error:
+            if not by_ctrl_c(error):
                 raise
             interrupted = True
         return result_of(study, job, interrupted, time.monotonic() - began)
+
+
+def by_ctrl_c(error: BaseException) -> bool:
+    """Whether an error is an interrupt, or what Optuna makes of one while it stores a result."""
+    return isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt)
 
 
 def baseline_recipe(job: Job) -> Recipe:
@@ -371,7 +374,10 @@ def _work(
     with quiet_optuna():
         study = optuna.load_study(study_name=study_name, storage=open_storage(url))
         study.sampler = sampler(job.seed + 1000 * (number + 1), parallel=True)
+        # TensorFlow's toolkit would warn in the middle of the caller's view.
+        logging.getLogger().setLevel(logging.ERROR)
         try:
             _optimize(study, job, trials, timeout, None)
-        except KeyboardInterrupt:
-            return
+        except (KeyboardInterrupt, UnboundLocalError) as error:
+            if not by_ctrl_c(error):
+                raise
