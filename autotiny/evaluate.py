@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -64,25 +65,42 @@ def cost_from(facts: dict[str, Any]) -> Cost:
     return Cost(**{**facts, "layers": layers})
 
 
-def accuracy(model: Model, x: Array, y: Array, cache: Cache, *, samples: str) -> float:
-    """The share of samples whose class the generated C finds, compiled for the host.
+def accuracy_on(model: Model, data: Dataset, split: str, cache: Cache) -> float:
+    """How well the generated C does, compiled for the host, on "validation" or "test"; 0 to 1.
 
-    Args:
-        model: a lowered model.
-        x: inputs, (N, …) float32.
-        y: classes, (N,).
-        cache: keeps the figure.
-        samples: a digest of x and y.
+    The share of samples whose class it finds; where a network gives its input back, the share of
+    the input's variance that it explains.
     """
-    key = key_of("accuracy", program_key(model), samples, code_version(*ENGINE, "emulator"))
-    return float(remembered(cache, key, lambda: _measured_accuracy(model, x, y)))
+    x, y = getattr(data, f"x_{split}"), getattr(data, f"y_{split}")
+    code = code_version(*ENGINE, "emulator", "evaluate")
+    key = key_of("accuracy", program_key(model), data.fingerprint, split, code)
+    measure_it = partial(_found, model, x, y) if data.classes else partial(_explained, model, x)
+    return float(remembered(cache, key, measure_it))
 
 
-def _measured_accuracy(model: Model, x: Array, y: Array) -> float:
+def _found(model: Model, x: Array, y: Array) -> float:
     sources = sources_of(model)
     outputs = build_host(sources).predict(stored(x, sources.inputs[0]))
     scores = outputs.reshape(len(x), -1)
     return float(np.mean(np.argmax(scores, axis=1) == y))
+
+
+def _explained(model: Model, x: Array) -> float:
+    sources = sources_of(model)
+    outputs = build_host(sources).predict(stored(x, sources.inputs[0]))
+    error = real(outputs, sources.outputs[0]).reshape(len(x), -1) - x.reshape(len(x), -1)
+    variance = float(np.square(x - x.mean()).sum())
+    return max(0.0, 1.0 - float(np.square(error).sum()) / variance) if variance else 0.0
+
+
+def real(stored_values: Array, port: Port) -> Array:
+    """What the stored values of a port stand for, float32."""
+    values = stored_values.astype(np.float32)
+    if port.quantization is None or port.dtype == "float32":
+        return values
+    centred = values - np.float32(port.quantization.zero_point)
+    meant: Array = centred * np.float32(port.quantization.scale)
+    return meant
 
 
 def stored(x: Array, port: Port) -> Array:
@@ -109,12 +127,6 @@ def evaluate(
         accuracy_validation=accuracy_on(model, data, "validation", cache),
         accuracy_test=accuracy_on(model, data, "test", cache) if test else None,
     )
-
-
-def accuracy_on(model: Model, data: Dataset, split: str, cache: Cache) -> float:
-    """The accuracy on "validation" or "test"."""
-    x, y = getattr(data, f"x_{split}"), getattr(data, f"y_{split}")
-    return accuracy(model, x, y, cache, samples=f"{data.fingerprint} {split}")
 
 
 def remembered(cache: Cache, key: str, make: Callable[[], T]) -> T:

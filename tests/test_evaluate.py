@@ -8,7 +8,7 @@ from autotiny.cache import Cache
 from autotiny.dataset import Dataset
 from autotiny.engine import Port
 from autotiny.errors import InvalidData
-from autotiny.evaluate import build, cost, evaluate, runtimes, stored, write_build
+from autotiny.evaluate import accuracy_on, build, cost, evaluate, runtimes, stored, write_build
 from autotiny.graph import DType, Graph, Op, Quantization, Schedule, Step, Tensor
 from autotiny.model import Level, Model, Program
 from autotiny.target import load_target
@@ -57,6 +57,20 @@ def test_accuracy_comes_from_the_c_and_cost_from_the_elf(
     with mock.patch("autotiny.evaluate.measure"), mock.patch("autotiny.evaluate.build_host"):
         again = evaluate(dense(form, form), target, data, Cache(tmp_path), test=True)
     assert again == metrics
+
+
+def test_a_network_that_gives_its_input_back_is_told_what_it_explains(tmp_path: Path) -> None:
+    graph = dense().network
+    kernel = Tensor("w", (2, 2), "float32", None, np.eye(2, dtype=np.float32) * 0.5)
+    bias = Tensor("b", (2,), "float32", None, np.zeros(2, np.float32))
+    output = Tensor("y", (1, 2), "float32")
+    half = Graph((graph.tensors[0], kernel, bias, output), graph.ops, (0,), (3,))
+    x = np.array([[1, -1], [-1, 1], [2, -2]], np.float32)
+    nothing = np.zeros(3, np.int32)
+    data = Dataset("same", x, nothing, x, nothing, x, nothing, classes=0)
+    model = Model(Level.TFLITE, half, half.fingerprint())
+    # Half of each value misses the other half: a quarter of the variance.
+    assert accuracy_on(model, data, "validation", Cache(tmp_path)) == pytest.approx(0.75)
 
 
 def test_another_target_or_schedule_is_measured_anew(tmp_path: Path) -> None:
