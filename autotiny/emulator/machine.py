@@ -87,44 +87,47 @@ def run(
     ports = firmware.inputs
     columns = some_rows(ports) if inputs is None else port_rows(ports, inputs)
     rows = [[row.tobytes() for row in sample] for sample in zip(*columns, strict=True)]
-    processor = power_up(firmware, target)
-    # only now, so that the start is not simulated
-    counter = CycleCounter(target, simulate_memory=simulate_memory).attach(processor.uc)
-    boundaries = step_ends(firmware)
-    for step, address in enumerate(boundaries[:-1], start=1):
-        counter.switch_at(address, step)
-    # the emulator counts a block when it begins: the one it stops at goes beside the others
-    beyond = len(boundaries) + 1
-    counter.switch_at(firmware.symbols["autotiny_done"].address, beyond)
+    with power_up(firmware, target) as processor:
+        # only now, so that the start is not simulated
+        counter = CycleCounter(target, simulate_memory=simulate_memory).attach(processor.uc)
+        boundaries = step_ends(firmware)
+        for step, address in enumerate(boundaries[:-1], start=1):
+            counter.switch_at(address, step)
+        # the emulator counts a block when it begins: the one it stops at goes beside the others
+        beyond = len(boundaries) + 1
+        counter.switch_at(firmware.symbols["autotiny_done"].address, beyond)
 
-    inference = processor.register("lr")  # where autotiny_ready() returns to
-    arena = firmware.symbols[f"{firmware.name}_arena"].address
-    outputs: list[list[bytes]] = []
-    cold_cycles = 0
-    number = 0
-    while number < max(repeats or 2, len(rows)):
-        # as after reset: what a model keeps between inferences starts as zeros
-        processor.write(arena, bytes(firmware.arena_bytes))
-        for port, data in zip(ports, rows[min(number, len(rows) - 1)], strict=True):
-            processor.write(arena + port.offset, data)
-        counter.bucket = 0
-        counter.reset()
-        processor.run(inference, limit)
-        report = counter.report()
-        total = difference(
-            Share(report.cycles, report.instructions, report.stalls), report.buckets[beyond]
-        )
-        cold_cycles = cold_cycles or total.cycles
-        if repeats is None and total.instructions > _LONG_RUN:
-            repeats = 1
-        if number < len(rows):
-            outputs.append(
-                [processor.read(arena + port.offset, port_bytes(port)) for port in firmware.outputs]
+        inference = processor.register("lr")  # where autotiny_ready() returns to
+        arena = firmware.symbols[f"{firmware.name}_arena"].address
+        outputs: list[list[bytes]] = []
+        cold_cycles = 0
+        number = 0
+        while number < max(repeats or 2, len(rows)):
+            # as after reset: what a model keeps between inferences starts as zeros
+            processor.write(arena, bytes(firmware.arena_bytes))
+            for port, data in zip(ports, rows[min(number, len(rows) - 1)], strict=True):
+                processor.write(arena + port.offset, data)
+            counter.bucket = 0
+            counter.reset()
+            processor.run(inference, limit)
+            report = counter.report()
+            total = difference(
+                Share(report.cycles, report.instructions, report.stalls), report.buckets[beyond]
             )
-        number += 1
+            cold_cycles = cold_cycles or total.cycles
+            if repeats is None and total.instructions > _LONG_RUN:
+                repeats = 1
+            if number < len(rows):
+                outputs.append(
+                    [
+                        processor.read(arena + port.offset, port_bytes(port))
+                        for port in firmware.outputs
+                    ]
+                )
+            number += 1
 
-    room = processor.read(firmware.stack_limit, firmware.stack_top - firmware.stack_limit)
-    untouched = _painted_bytes(room)
+        room = processor.read(firmware.stack_limit, firmware.stack_top - firmware.stack_limit)
+        untouched = _painted_bytes(room)
     arrays = [
         np.frombuffer(b"".join(row[k] for row in outputs), port.dtype).reshape(
             len(outputs), *sample_shape(port)
@@ -162,6 +165,15 @@ def power_up(firmware: Firmware, target: Target) -> Processor:
     An inference runs from the address in `lr` to `autotiny_done`.
     """
     processor = Processor(target, firmware.symbols)
+    try:
+        _boot(processor, firmware)
+    except BaseException:
+        processor.close()
+        raise
+    return processor
+
+
+def _boot(processor: Processor, firmware: Firmware) -> None:
     with BytesIO(firmware.elf) as file:
         processor.load(ELFFile(file))
     ready, done = (firmware.symbols[name].address for name in ("autotiny_ready", "autotiny_done"))
@@ -174,7 +186,6 @@ def power_up(firmware: Firmware, target: Target) -> Processor:
     processor.run(int(start) & ~1)
     room = processor.register("sp") - firmware.stack_limit
     processor.write(firmware.stack_limit, (_PAINT * (room // 4 + 1))[:room])
-    return processor
 
 
 def step_ends(firmware: Firmware) -> list[int]:

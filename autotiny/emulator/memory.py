@@ -40,10 +40,10 @@ _IT_BITS = 0x0600_FC00
 
 def native(function: _Function) -> _Function:
     """Compiles a function for calls from native hooks."""
-    return _kept(lambda cache: numba.njit(cache=cache)(function))  # type: ignore[no-any-return]
+    return kept(lambda cache: numba.njit(cache=cache)(function))  # type: ignore[no-any-return]
 
 
-def _kept(compiled: Callable[[bool], Any]) -> Any:
+def kept(compiled: Callable[[bool], Any]) -> Any:
     """Machine code that is kept on disk, where there is a folder that it can be kept in."""
     try:
         return compiled(True)
@@ -493,6 +493,6 @@ def hooks() -> tuple[Any, Any]:
     on_block = t.void(t.int64, t.uint64, t.uint32, state)
     on_access = t.void(t.int64, t.int32, t.uint64, t.int32, t.int64, state)
     return (
-        _kept(lambda cache: numba.cfunc(on_block, cache=cache)(_block_begins)),
-        _kept(lambda cache: numba.cfunc(on_access, cache=cache)(_data_moves)),
+        kept(lambda cache: numba.cfunc(on_block, cache=cache)(_block_begins)),
+        kept(lambda cache: numba.cfunc(on_access, cache=cache)(_data_moves)),
     )

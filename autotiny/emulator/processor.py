@@ -38,6 +38,7 @@ from unicorn import (
 )
 from unicorn.unicorn_py3.unicorn import uclib
 
+from autotiny.emulator.memory import kept
 from autotiny.emulator.toolchain import Symbol
 from autotiny.errors import FirmwareFault
 from autotiny.target import Target
@@ -116,6 +117,19 @@ class Processor:
             ctypes.c_void_p(self._fuse.ctypes.data), ctypes.c_uint64(1), ctypes.c_uint64(0),
         )  # fmt: skip
         return uc
+
+    def close(self) -> None:
+        """Give the emulated memories back now; the garbage collector would do it much later."""
+        release = getattr(self.uc, "_Uc__finalizer", None)
+        if release is not None:
+            release()
+            self.uc._callbacks.clear()
+
+    def __enter__(self) -> Processor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def load(self, elf: ELFFile) -> None:
         """Write the stored segments of an ELF to where they are stored.
@@ -233,7 +247,7 @@ class Processor:
         names = _ARM_EXCEPTIONS if self.is_arm else _RISCV_EXCEPTIONS
         why = names.get(self._exception or 0, f"exception {self._exception}")
         if self._exception is None and error and error.errno == UC_ERR_INSN_INVALID:
-            why = f"{self.target.core} has no instruction"
+            why = f"the emulated {self.target.core} has no instruction"
             if self.is_arm and not self.uc.reg_read(arm_const.UC_ARM_REG_XPSR) & _THUMB_STATE:
                 why = "a jump to an even address left Thumb state before"
         # RISC-V reports the place after the instruction
@@ -353,4 +367,4 @@ def _burn_hook() -> Any:
     llvmlite.binding.add_symbol(_EMU_STOP, stop)
     types = numba.types
     signature = types.void(types.voidptr, types.uint64, types.uint32, types.CPointer(types.int64))
-    return numba.cfunc(signature, cache=True)(_burn)
+    return kept(lambda cache: numba.cfunc(signature, cache=cache)(_burn))

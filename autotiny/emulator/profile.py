@@ -150,30 +150,30 @@ def profile(
         FirmwareFault: the firmware faults or does not end.
     """
     target = target if firmware.fits else firmware.target
-    processor = power_up(firmware, target)
     rows = some_rows(firmware.inputs) if inputs is None else [inputs]
     arena = firmware.symbols[f"{firmware.name}_arena"].address
-    inference = processor.register("lr")
-    counter = CycleCounter(target).attach(processor.uc)
-    with BytesIO(firmware.elf) as file:
-        functions = _functions(ELFFile(file), target.core)
-    buckets = _count_by_function(counter, functions)
-    done = firmware.symbols["autotiny_done"].address
-    counter.switch_at(done, _BEYOND)
-    reports: list[Report] = []
-    ends = step_ends(firmware)
-    for end in ends[:-1]:
-        processor.uc.hook_add(
-            UC_HOOK_CODE, lambda *_: reports.append(counter.report()), begin=end, end=end
-        )
-    for _ in range(2):
-        processor.write(arena, bytes(firmware.arena_bytes))
-        for port, row in zip(firmware.inputs, rows, strict=True):
-            processor.write(arena + port.offset, row.tobytes())
-        reports.clear()
-        counter.bucket = buckets["main"]
-        counter.reset()
-        processor.run(inference, limit, done)
+    with power_up(firmware, target) as processor:
+        inference = processor.register("lr")
+        counter = CycleCounter(target).attach(processor.uc)
+        with BytesIO(firmware.elf) as file:
+            functions = _functions(ELFFile(file), target.core)
+        buckets = _count_by_function(counter, functions)
+        done = firmware.symbols["autotiny_done"].address
+        counter.switch_at(done, _BEYOND)
+        reports: list[Report] = []
+        ends = step_ends(firmware)
+        for end in ends[:-1]:
+            processor.uc.hook_add(
+                UC_HOOK_CODE, lambda *_: reports.append(counter.report()), begin=end, end=end
+            )
+        for _ in range(2):
+            processor.write(arena, bytes(firmware.arena_bytes))
+            for port, row in zip(firmware.inputs, rows, strict=True):
+                processor.write(arena + port.offset, row.tobytes())
+            reports.clear()
+            counter.bucket = buckets["main"]
+            counter.reset()
+            processor.run(inference, limit, done)
     names = firmware.steps if ends else (firmware.name,)
     return _profile(
         firmware.name,
@@ -226,28 +226,28 @@ def measure_elf(
             _find(symbols, name, path) if name else None for name in (function or start, stop)
         )
         assert first is not None
-        processor = Processor(target, symbols)
-        if processor.is_arm:
-            processor.uc.mem_map(*_PERIPHERALS)
-        processor.load(elf)
-        functions = _functions(elf, target.core)
-        sizes = _flash_bytes(elf, target), _static_bytes(elf, target)
-        entry = _boot(processor, elf)
-    processor.stop_at([first, *([last] if last is not None else [])])
-    processor.run(entry, limit, first)
-    if last is None:
-        last = processor.register("lr") & ~1
-        processor.stop_at([last])
-    counter = CycleCounter(target).attach(processor.uc)
-    buckets = _count_by_function(counter, functions)
-    counter.switch_at(last, _BEYOND)
-    here = _function_at(functions, first)
-    for count in range(repeat or 1):
-        if count:
-            processor.run(last, limit, first)
-        counter.bucket = buckets.get(here, 0)
-        counter.reset()
-        processor.run(first, limit, last)
+        with Processor(target, symbols) as processor:
+            if processor.is_arm:
+                processor.uc.mem_map(*_PERIPHERALS)
+            processor.load(elf)
+            functions = _functions(elf, target.core)
+            sizes = _flash_bytes(elf, target), _static_bytes(elf, target)
+            entry = _boot(processor, elf)
+            processor.stop_at([first, *([last] if last is not None else [])])
+            processor.run(entry, limit, first)
+            if last is None:
+                last = processor.register("lr") & ~1
+                processor.stop_at([last])
+            counter = CycleCounter(target).attach(processor.uc)
+            buckets = _count_by_function(counter, functions)
+            counter.switch_at(last, _BEYOND)
+            here = _function_at(functions, first)
+            for count in range(repeat or 1):
+                if count:
+                    processor.run(last, limit, first)
+                counter.bucket = buckets.get(here, 0)
+                counter.reset()
+                processor.run(first, limit, last)
     name = function or f"{start} to {stop}"
     return _profile(path.name, target, sizes, [(name, counter.report())], buckets)
 

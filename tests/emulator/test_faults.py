@@ -58,7 +58,7 @@ def test_jumping_off() -> None:
 
 def test_instructions_that_the_core_lacks() -> None:
     with pytest.raises(
-        FirmwareFault, match=r"in relu \(0x[0-9a-f]*\): cortex-m7 has no instruction"
+        FirmwareFault, match=r"in relu \(0x[0-9a-f]*\): the emulated cortex-m7 has no instruction"
     ):
         misbehave('__asm volatile(".short 0xde00");')
     sdiv = '__asm volatile(".short 0xfb91, 0xf1f2");'
