@@ -299,6 +299,7 @@ def search(
         over_budget,
         search_summary,
         study_facts,
+        why_nothing,
         write_study,
     )
     from autotiny.report.live import SearchView
@@ -348,10 +349,9 @@ def search(
     if result.interrupted:
         complain(f"interrupted; {kept}")
         raise typer.Exit(INTERRUPTED)
-    if result.shortfall:
+    if not result.front:
         raise UserError(
-            f"nothing fits {board.name}: {result.shortfall}; "
-            "choose a larger target, a smaller model or another --space"
+            f"{why_nothing(result)}; choose a larger target, another model or another --space"
         )
 
 

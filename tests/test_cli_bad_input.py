@@ -240,6 +240,7 @@ def test_an_op_that_the_engine_lacks(here: Path) -> None:
         assert "REVERSE_V2" in message
         assert "op 0" in message
     assert not (here / "c").exists()
+    assert "REVERSE_V2" in refused("search", "-m", "odd.tflite", "-t", "rp2040", "--out", "out")
 
 
 def started(*arguments: str, folder: Path) -> "subprocess.Popen[str]":

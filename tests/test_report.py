@@ -29,6 +29,7 @@ from autotiny.report.files import (
     search_summary,
     study_facts,
     times,
+    why_nothing,
     write_study,
 )
 from autotiny.report.live import SearchView, plain_line, progress_panel
@@ -214,6 +215,15 @@ def test_the_report_names_the_least_violating_set(result: Result) -> None:
     facts = study_facts(replace(result, front=(), best={}, shortfall=short))
     assert facts["shortfall"]["excess_bytes"] == {"flash": 12_345}
     assert facts["best"] is None
+
+
+def test_why_nothing_was_found(result: Result) -> None:
+    nothing = replace(result, front=(), best={}, baseline=None)
+    assert why_nothing(nothing) == "nothing could be measured: no kernel for ERF at op 3"
+    short = Shortfall(0, result.front[0].recipe, cost(1), {"sram": 9})
+    told = why_nothing(replace(nothing, shortfall=short))
+    assert told.startswith("nothing fits stm32f746: the smallest firmware, int8")
+    assert "misses by 9 bytes of sram" in told
 
 
 def test_a_search_is_summed_up_in_a_line(result: Result) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
@@ -243,6 +244,19 @@ def search_summary(result: Result) -> str:
         f"{sum(result.counts.values())} trials in {clock(result.seconds)}: {ended_how}; "
         f"the cache answered {result.cache_hits} of {questions} questions"
     )
+
+
+def why_nothing(result: Result) -> str:
+    """Why a search found no firmware that fits, in words for the user."""
+    if result.shortfall:
+        return f"nothing fits {result.job.target.name}: {result.shortfall}"
+    reasons = Counter(
+        trial.user_attrs["reason"]
+        for trial in ended(result.study)
+        if trial.user_attrs["outcome"] in ("invalid", "failed")
+    )
+    most = reasons.most_common(1)
+    return f"nothing could be measured: {most[0][0]}" if most else "no trial has ended"
 
 
 def percent(share: float | None) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from autotiny.cache import Cache
 from autotiny.components import Work
 from autotiny.dataset import Dataset, check_fits, load_dataset
+from autotiny.engine import check_supported
 from autotiny.errors import UserError
 from autotiny.evaluate import accuracy_on, build, cost, runtimes, write_build
 from autotiny.metrics import Metrics
@@ -43,10 +44,14 @@ def load_pair(model_name: str, data_name: str, *, seed: int, cache: Cache) -> tu
     Raises:
         UserError: there is no such model or data.
         InvalidData: shape or number of classes differ.
+        UnsupportedOp: the engine lacks an op of a model that is lowered already.
     """
     data = load_dataset(data_name, seed)
     # Whether they fit is found out before an untrained network is trained.
-    data = check_fits(load_model(model_name, seed=seed), data)
+    found = load_model(model_name, seed=seed)
+    if found.level is Level.TFLITE:
+        check_supported(found.network)
+    data = check_fits(found, data)
     return load_model(model_name, data, seed=seed, cache=cache), data
 
 
