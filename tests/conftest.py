@@ -79,6 +79,8 @@ def executed() -> Callable[[Graph, Array], Array]:
                 limits = np.iinfo(port["dtype"])
                 sample = np.clip(np.round(sample / scale) + zero, limits.min, limits.max)
             interpreter.set_tensor(port["index"], sample.astype(port["dtype"]))
+            # What an LSTM remembers of one sample is nothing to the next.
+            interpreter.reset_all_variables()
             interpreter.invoke()
             result = interpreter.get_tensor(out["index"]).astype(np.float32)
             if out["dtype"] != np.float32:

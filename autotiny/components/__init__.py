@@ -24,6 +24,7 @@ from autotiny.components.remove_dead_branches import RemoveDeadBranches
 from autotiny.components.remove_identities import RemoveIdentities
 from autotiny.components.separate_convolutions import SeparateConvolutions
 from autotiny.components.simplify_arithmetic import SimplifyArithmetic
+from autotiny.components.use_winograd import UseWinograd
 
 COMPONENTS: dict[str, type[Component]] = {
     component.name: component
@@ -55,6 +56,7 @@ COMPONENTS: dict[str, type[Component]] = {
         # program
         FuseOperators,
         BlockGemm,
+        UseWinograd,
         PlaceWeights,
     )
 }

@@ -102,6 +102,7 @@ def _seen(calibrated: bytes, graph: Any, samples: Array) -> dict[int, Array]:
         interpreter.allocate_tensors()
         for sample in samples:
             interpreter.set_tensor(graph.inputs[0], sample[np.newaxis].astype(np.float32))
+            interpreter.reset_all_variables()
             interpreter.invoke()
             for index in ranged:
                 values = interpreter.get_tensor(index).reshape(-1)

@@ -20,6 +20,7 @@ class Int16x8(Lowering):
     """
 
     name = "int16x8"
+    fuses_lstm = False
     forbids_before = {  # noqa: RUF012 - a constant of the class
         "quantize_aware": "its trained ranges are those of int8, which int16 cannot take over",
     }

@@ -28,6 +28,7 @@ from autotiny.model import (
     ports,
     silent_stderr,
     tensorflow,
+    unrolled,
 )
 from autotiny.tflite import read_tflite
 
@@ -38,8 +39,10 @@ class Lowering(Component):
     """A component that turns a trainable model or its frozen graph into a graph of level tflite.
 
     Attributes:
-        number_format: what the result computes in, recorded in the notes.
+        fuses_lstm: whether the converter has an LSTM op in this number format.
     """
+
+    fuses_lstm: ClassVar[bool] = True
 
     level: ClassVar[Level] = Level.GRAPH
     leaves: ClassVar[Level] = Level.TFLITE
@@ -48,7 +51,7 @@ class Lowering(Component):
     def apply(self, model: Model, work: Work) -> Model:
         """The model as the converter lowers it, batch 1, tensors named by place."""
         tf = tensorflow()
-        converter = _converter(model)
+        converter = _converter(model, fuses_lstm=self.fuses_lstm)
         self.configure(converter, tf)
         samples: Array | None = None
         if self.samples:
@@ -101,18 +104,18 @@ class Int8Lowering(Lowering):
         return quantized(calibrated, samples, self.method, self.kept_float, self.port_type)
 
 
-def _converter(model: Model) -> Any:
+def _converter(model: Model, *, fuses_lstm: bool) -> Any:
     lite = tensorflow().lite.TFLiteConverter
-    if model.level is Level.KERAS and _recurrent(model.network):
-        # From Keras' own functions the converter makes one op of a recurrent layer; it takes the
+    if model.level is Level.KERAS and fuses_lstm and _has_lstm(model.network):
+        # From Keras' own functions the converter makes one op of an LSTM layer; it takes the
         # detour over a SavedModel for that, seconds on a deep network, so only these go that way.
-        return lite.from_concrete_functions([concrete_function(model.network)], model.network)
+        network = unrolled(model.network, keep_lstm=True)
+        return lite.from_concrete_functions([concrete_function(network)], network)
     return lite.from_concrete_functions([graph_function(freeze(model).network)])
 
 
-def _recurrent(network: Any) -> bool:
-    layers = keras().layers
-    return any(isinstance(layer, (layers.RNN, layers.Bidirectional)) for layer in network.layers)
+def _has_lstm(network: Any) -> bool:
+    return any(isinstance(layer, keras().layers.LSTM) for layer in network.layers)
 
 
 def _representative(samples: Array) -> Callable[[], Iterator[list[Array]]]:

@@ -10,6 +10,7 @@ from autotiny.model.freezing import (
     keras_model,
     ports,
     predict,
+    unrolled,
 )
 from autotiny.model.levels import (
     FrozenGraph,
@@ -62,4 +63,5 @@ __all__ = [
     "steps_per_epoch",
     "tensorflow",
     "train",
+    "unrolled",
 ]

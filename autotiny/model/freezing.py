@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from autotiny.graph import Array, Graph
-from autotiny.model.levels import FrozenGraph, Level, Model, Program, tensorflow
+from autotiny.model.levels import FrozenGraph, Level, Model, Program, keras, tensorflow
 
 PREDICT_BATCH = 256
 
@@ -120,6 +120,50 @@ def concrete_function(network: Any) -> Any:
     return tf.function(infer).get_concrete_function(*specs)
 
 
+def unrolled(network: Any, *, keep_lstm: bool) -> Any:
+    """A Keras model with its recurrent layers as plain ops, one copy a time step.
+
+    A loop would need an interpreter on the microcontroller. A model without recurrent layers comes
+    back as it is.
+
+    Args:
+        network: a sequential or functional tf_keras model.
+        keep_lstm: leave LSTM layers, for the converter makes one op of each.
+    """
+    layers = keras().layers
+
+    def loops(layer: Any) -> bool:
+        recurrent = isinstance(layer, (layers.RNN, layers.Bidirectional))
+        return recurrent and not (keep_lstm and _fusible(layer))
+
+    if not any(loops(layer) for layer in network.layers):
+        return network
+
+    def copy(layer: Any) -> Any:
+        config = layer.get_config()
+        if loops(layer):
+            inner = (config.get("layer"), config.get("backward_layer"))
+            for part in (config, *(entry["config"] for entry in inner if entry)):
+                part["unroll"] = True
+            if "layer" in config:
+                del config["unroll"]
+        return type(layer).from_config(config)
+
+    twin = keras().models.clone_model(network, clone_function=copy)
+    twin.set_weights(network.get_weights())
+    return twin
+
+
+def _fusible(layer: Any) -> bool:
+    """Whether the converter makes one op of a recurrent layer: a forward LSTM as Keras has it."""
+    if not isinstance(layer, keras().layers.LSTM):
+        return False
+    config = layer.get_config()
+    usual = {"activation": "tanh", "recurrent_activation": "sigmoid", "use_bias": True}
+    flags = ("go_backwards", "stateful", "unroll", "time_major", "return_state")
+    return all(config[k] == v for k, v in usual.items()) and not any(config.get(f) for f in flags)
+
+
 def freeze_function(function: Any) -> FrozenGraph:
     """A concrete function with its variables turned into constants."""
     tensorflow()
@@ -141,7 +185,8 @@ def freeze(model: Model) -> Model:
         return model
     if model.level is not Level.KERAS:
         raise ValueError(f"a model of level {model.level} cannot go back to {Level.GRAPH}")
-    return graph_model(freeze_function(concrete_function(model.network)), dict(model.notes))
+    network = unrolled(model.network, keep_lstm=False)
+    return graph_model(freeze_function(concrete_function(network)), dict(model.notes))
 
 
 def graph_function(frozen: FrozenGraph) -> Any:
