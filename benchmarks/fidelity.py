@@ -351,8 +351,8 @@ Written by `python benchmarks/fidelity.py --submissions DIR`, DIR a clone of
 github.com/mlcommons/tiny_results_v1.2. The binaries are those that Bosch submitted to MLPerf Tiny
 v1.2 (closed division, int8) and the published milliseconds are theirs; nobody's compiler or kernel
 stands between the two columns. Each binary boots on an emulated board and runs inferences as the
-benchmark's runner has it do; flash wait states, prefetch and caches are
-as the firmware sets them.
+benchmark's runner has it do; flash wait states, prefetch and caches are as
+the firmware sets them.
 
 **All {len(outcomes)} cases: {_summary(errors)}. With the board left out of the fit:
 {_summary(blind)}.**
@@ -400,8 +400,10 @@ UNEXPLAINED = """## What stays unexplained
 - STM32L4R5: that going on to the next 32-byte line of the ART costs a cycle is seen in all five
   cases alike, but ST does not say so. Three quarters of a cycle for each run of loads would
   explain the same cases nearly as well, so firmware whose ratio of loads to lines is unlike
-  these networks' may be off by more. Left out of the fit, the board is predicted 8 to 11 % too
+  these networks' may be off by more. Left out of the fit, the board is predicted 7 to 11 % too
   fast, for no other board has this constant.
+- Leaving a board out leaves out values only. The form of the model (a miss has a fixed price, a
+  memory that fills a line is busy, a line change costs) was chosen with all boards in view.
 - AD runs the same few loops on all boards: one observation of the memory, not several.
 - Unaligned loads are priced only where accesses are traced, not in zero-wait memory.
 - Not covered: the submission's float networks (Unicorn's Cortex-M7 has no double-precision FPU,
