@@ -28,7 +28,7 @@ def tensor(
         quantization = Quantization(scales, points, axis)
     if data is not None:
         kept = "int8" if dtype == "int4" else dtype
-        data = np.ascontiguousarray(np.asarray(data, kept).reshape(tuple(shape)))
+        data = np.ascontiguousarray(np.asarray(data, kept)).reshape(tuple(shape))
     return Tensor(name, tuple(int(n) for n in shape), dtype, quantization, data)
 
 

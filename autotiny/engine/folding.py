@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
+from autotiny.errors import UnsupportedOp
 from autotiny.graph import Array, Graph, Op, Tensor
+
+# Constants larger than this are left to the ops: a graph can broadcast a few bytes to gigabytes.
+MOST_ELEMENTS: Final = 1 << 22
 
 # Ops whose weights may stay float16: their kernels convert each weight when it is used.
 KEEPS_HALF: Final = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
@@ -23,7 +28,7 @@ def fold(graph: Graph) -> Graph:
     Outputs of the graph are computed by its ops in any case.
     """
     tensors = list(graph.tensors)
-    for op in graph.ops:
+    for number, op in enumerate(graph.ops):
         folder = FOLDERS.get(op.kind)
         if folder is None or set(op.outputs) & set(graph.outputs):
             continue
@@ -31,13 +36,27 @@ def fold(graph: Graph) -> Graph:
             half = tensors[op.inputs[0]]
             tensors[op.outputs[0]] = replace(half, name=tensors[op.outputs[0]].name)
             continue
-        values = folder(op, [tensors[i] if i >= 0 else None for i in op.inputs])
-        if values is None:
+        inputs = [tensors[i] if i >= 0 else None for i in op.inputs]
+        if _result_size(op, inputs) > MOST_ELEMENTS:
             continue
-        for index, value in zip(op.outputs, values, strict=True):
-            result = tensors[index]
-            tensors[index] = replace(result, data=_stored(value, result))
+        try:
+            values = folder(op, inputs)
+            stored = [
+                _stored(v, tensors[i]) for i, v in zip(op.outputs, values or [], strict=False)
+            ]
+        except (IndexError, ValueError) as error:
+            place = f"op {number} {op.kind} ({tensors[op.outputs[0]].name!r})"
+            raise UnsupportedOp(f"{place}: its constants contradict each other: {error}") from error
+        for index, value in zip(op.outputs, stored, strict=False):
+            tensors[index] = replace(tensors[index], data=value)
     return replace(graph, tensors=tuple(tensors))
+
+
+def _result_size(op: Op, inputs: Inputs) -> int:
+    """Elements that folding an op would make, at most."""
+    if op.kind in ("ADD", "SUB", "MUL"):
+        return math.prod(max(one.size, 1) for one in inputs if one is not None)
+    return sum(one.size for one in inputs if one is not None)
 
 
 def _stored(value: Array, tensor: Tensor) -> Array:

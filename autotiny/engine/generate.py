@@ -29,6 +29,7 @@ from autotiny.engine.kernel import (
 from autotiny.engine.memory import Buffer, Plan, plan
 from autotiny.engine.ops import EMITTERS, FUSING
 from autotiny.engine.schedules import plain_schedule
+from autotiny.engine.shapes import check_shapes
 from autotiny.engine.sources import Port, Sources
 from autotiny.errors import UserError
 from autotiny.graph import ITEM_BYTES, Array, Graph, Schedule
@@ -100,7 +101,9 @@ def generate(
 def _kernel(site: Site) -> Kernel:
     if all(site.graph.tensors[index].data is not None for index in site.op.outputs):
         return Kernel()  # folded away
-    return _emitter(site)(site)
+    emit = _emitter(site)
+    check_shapes(site)
+    return emit(site)
 
 
 def _emitter(site: Site) -> Emit:
