@@ -400,8 +400,10 @@ UNEXPLAINED = """## What stays unexplained
 - STM32L4R5: that going on to the next 32-byte line of the ART costs a cycle is seen in all five
   cases alike, but ST does not say so. Three quarters of a cycle for each run of loads would
   explain the same cases nearly as well, so firmware whose ratio of loads to lines is unlike
-  these networks' may be off by more. Left out of the fit, the board is predicted 7 to 11 % too
-  fast, for no other board has this constant.
+  these networks' may be off by more. A measured rule of the core (one cycle for three or more wide
+  instructions in a row off word borders, compendium.i-0.nl) is left out: with it the five cases
+  agree less. Left out of the fit, the board is predicted 7 to 11 % too fast, for no other board
+  has this constant.
 - Leaving a board out leaves out values only. The form of the model (a miss has a fixed price, a
   memory that fills a line is busy, a line change costs) was chosen with all boards in view.
 - AD runs the same few loops on all boards: one observation of the memory, not several.
