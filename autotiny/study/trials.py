@@ -205,7 +205,7 @@ def _same(trial: Trial, attribute: str, value: str) -> FrozenTrial | None:
     """An earlier trial whose attribute has the same value and whose outcome stands for both."""
     for other in trial.study.get_trials(deepcopy=False):
         outcome = other.user_attrs.get("outcome")
-        settled = outcome in ("measured", "infeasible", "hopeless", "invalid")
+        settled = outcome in ("measured", "infeasible", "hopeless", "invalid", "failed")
         if settled and other.number != trial.number and other.user_attrs.get(attribute) == value:
             return other
     return None
