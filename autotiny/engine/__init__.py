@@ -33,6 +33,7 @@ from autotiny.engine.schedules import (
     schedule_for,
     with_blocks,
     with_expanded_weights,
+    with_pairs,
     with_winograd,
 )
 from autotiny.engine.sources import Port, Sources
@@ -49,5 +50,6 @@ __all__ = [
     "with_blocks",
     "with_expanded_weights",
     "with_least_memory",
+    "with_pairs",
     "with_winograd",
 ]

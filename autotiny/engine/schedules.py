@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Literal
 
 from autotiny.engine.kernel import Site
-from autotiny.engine.ops import gemm, winograd
+from autotiny.engine.ops import dots, gemm, winograd
 from autotiny.engine.ordering import with_least_memory
 from autotiny.errors import NotApplicable
 from autotiny.graph import Graph, Op, Schedule, Step
@@ -155,6 +155,31 @@ def _blocked(graph: Graph, step: Step) -> Step:
     return step
 
 
+def with_pairs(graph: Graph, schedule: Schedule) -> Schedule:
+    """Compute int8 layers two dot products at a time, as suits cores without the DSP extension.
+
+    Raises:
+        NotApplicable: no step is an int8 layer that can be computed so.
+    """
+    steps = tuple(_paired(graph, step) for step in schedule.steps)
+    if steps == schedule.steps:
+        raise NotApplicable("with_pairs: no int8 layer can be computed in pairs")
+    return Schedule(steps)
+
+
+def _paired(graph: Graph, step: Step) -> Step:
+    site = Site(graph, step)
+    if site.arithmetic != "int8" or site.output.dtype != "int8":
+        return step
+    if site.op.kind == "CONV_2D" and dots.why_not(site) is None:
+        return replace(step, method="im2col", rows=2)
+    if site.op.kind == "FULLY_CONNECTED" and dots.why_not(site) is None:
+        return replace(step, columns=2)
+    if site.op.kind == "DEPTHWISE_CONV_2D" and gemm.why_not_depthwise(site) is None:
+        return replace(step, rows=2)
+    return step
+
+
 def best_block(site: Site) -> tuple[int, int]:
     """Pixels × channels of a convolution's blocks: 4 × 2, or 2 × 4 where that wastes less.
 
@@ -230,8 +255,8 @@ def schedule_for(graph: Graph, style: Style, *, dsp: bool) -> Schedule:
         dsp: whether the core has the DSP extension (SMLAD), which blocks are made of.
     """
     wanted = [fuse]
-    if dsp and style != "smallest":
-        wanted.append(with_blocks)
+    if style != "smallest":
+        wanted.append(with_blocks if dsp else with_pairs)
     if dsp and style == "fastest":
         wanted.append(with_winograd)
     schedule = plain_schedule(graph)

@@ -19,6 +19,7 @@ from autotiny.engine import (
     with_blocks,
     with_expanded_weights,
     with_least_memory,
+    with_pairs,
     with_winograd,
 )
 from autotiny.errors import NotApplicable
@@ -27,6 +28,7 @@ from autotiny.target import load_target
 from autotiny.tflite import write_tflite
 
 CORES = ("stm32l4r5", "stm32h7a3")
+SIMPLE_CORES = ("stm32g0b1", "stm32f103", "esp32c3")  # M0+, M3, RV32
 
 
 @dataclass(frozen=True)
@@ -148,13 +150,13 @@ def reference(graph: Graph, rows: Array) -> Array:
     return np.array([tflm(model, row)[0].reshape(-1) for row in rows])
 
 
-def check(graph: Graph, schedule: Schedule) -> None:
+def check(graph: Graph, schedule: Schedule, cores: tuple[str, ...] = CORES) -> None:
     rows = samples(graph)
     expected = reference(graph, rows)
     sources = generate(graph, schedule)
     found = build_host(sources).predict(rows).reshape(len(rows), -1)
     np.testing.assert_array_equal(found, expected)
-    for core in CORES:
+    for core in cores:
         np.testing.assert_array_equal(on_core(sources, core, rows), expected)
 
 
@@ -239,15 +241,18 @@ def test_a_pointwise_layer_works_in_place() -> None:
     assert sources.inputs[0].offset == sources.outputs[0].offset
 
 
-def test_cores_without_dsp_compute_plainly() -> None:
+@pytest.mark.parametrize("layer", [*BLOCKED[:8:2], *BLOCKED[10::3]], ids=str)
+def test_pairs_are_exact_on_simple_cores(layer: Layer) -> None:
+    graph = layer.graph()
+    check(graph, with_pairs(graph, plain_schedule(graph)), SIMPLE_CORES)
+
+
+def test_the_style_follows_the_core() -> None:
     graph = BLOCKED[0].graph()
-    assert schedule_for(graph, "fastest", dsp=False) == plain_schedule(graph)
-    np.testing.assert_array_equal(
-        on_core(
-            generate(graph, schedule_for(graph, "fastest", dsp=False)), "stm32g0b1", samples(graph)
-        ),
-        reference(graph, samples(graph)),
-    )
+    plain = plain_schedule(graph)
+    assert schedule_for(graph, "fastest", dsp=False) == with_pairs(graph, plain)
+    assert schedule_for(graph, "fastest", dsp=True) == with_blocks(graph, plain)
+    assert schedule_for(graph, "smallest", dsp=True) == plain
 
 
 def test_branches_run_in_the_order_that_keeps_least_alive() -> None:

@@ -7,7 +7,7 @@
 
 // x is (in_h, in_w, in_c), y is (out_h, out_w, out_c), w a stream as at_gemm reads it for that many
 // pixels. Blocks of pixels run on from one row of outputs to the next. Scratch: the ring; columns of
-// pixels · pairs words; `joined` bytes for one patch.
+// pixels · pairs words; `joined` bytes for one patch; any pointer where there is no ring or no joining.
 AT_INLINE void at_conv_gemm(const int8_t *x, const uint32_t *w, int8_t *y, int8_t *ring,
                             uint32_t *columns, int8_t *joined, const at_rows *rows,
                             int32_t pixels, int32_t expanded, int32_t pairs, at_finish f) {

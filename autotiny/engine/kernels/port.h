@@ -162,7 +162,17 @@ AT_INLINE int32_t at_saturate8(int32_t x) {
 }
 #else
 AT_INLINE int32_t at_mul_high(int32_t a, int32_t b) {
+#if defined(__ARM_ARCH_ISA_THUMB) && __ARM_ARCH_ISA_THUMB == 1
+  // Only products of 32 bits: from four of 16-bit halves.
+  const uint32_t a_low = (uint32_t)a & 0xffffu, b_low = (uint32_t)b & 0xffffu;
+  const int32_t a_high = a >> 16, b_high = b >> 16;
+  const int32_t left = a_high * (int32_t)b_low, right = (int32_t)a_low * b_high;
+  const uint32_t middle = (a_low * b_low >> 16) + ((uint32_t)left & 0xffffu) +
+                          ((uint32_t)right & 0xffffu) + 0x8000u;
+  return a_high * b_high + (left >> 16) + (right >> 16) + (int32_t)(middle >> 16);
+#else
   return (int32_t)(((int64_t)a * b + 0x80000000LL) >> 32);
+#endif
 }
 AT_INLINE int32_t at_mul_high_add(int32_t a, int32_t b, int32_t c) {
   return at_add(a, at_mul_high(b, c));

@@ -25,17 +25,24 @@ def why_not(site: Site) -> str | None:
     if site.step.coding != "plain":
         return f"its weights are stored {site.step.coding}"
     shape = window(site, *site.input(1).shape[1:3])
+    if why := why_no_patches(site, shape):
+        return why
+    if site.fused and site.step.expand_weights:
+        return "its weights are expanded and a pooling is fused into it"
+    if site.fused and (shape["out_c"] % 2 or not _pools_2x2(site)):
+        return "only 2×2 max-pooling over an even number of channels is fused into blocks"
+    return packing.why_not_fast(matrix(site), lanes=not site.step.expand_weights)
+
+
+def why_no_patches(site: Site, shape: dict[str, int]) -> str | None:
+    """Why the patches of a convolution cannot be copied row by row; None if they can."""
     if shape["step_h"] != 1 or shape["step_w"] != 1:
         return "it is dilated"
     if shape["in_c"] != site.input(1).shape[3]:
         return "it has groups"
     if shape["k_h"] > 16:
         return "its filters have more than 16 rows"
-    if site.fused and site.step.expand_weights:
-        return "its weights are expanded and a pooling is fused into it"
-    if site.fused and (shape["out_c"] % 2 or not _pools_2x2(site)):
-        return "only 2×2 max-pooling over an even number of channels is fused into blocks"
-    return packing.why_not_fast(matrix(site), lanes=not site.step.expand_weights)
+    return None
 
 
 def _pools_2x2(site: Site) -> bool:
@@ -129,8 +136,8 @@ def _patches(site: Site, shape: dict[str, int]) -> Kernel:
     kind = "max_pool" if pooled else finish(made, columns)
     body = (
         f"static const at_rows rows = {rows};\n"
-        f"at_conv_gemm_{kind}_{_block(site)}(x, w, y, {'ring' if ring_bytes else '0'}, columns, "
-        f"{'joined' if joined else '0'}, &rows, {pairs},\n    {made.low}, {made.high});"
+        f"at_conv_gemm_{kind}_{_block(site)}(x, w, y, {'ring' if ring_bytes else 'y'}, columns, "
+        f"{'joined' if joined else 'y'}, &rows, {pairs},\n    {made.low}, {made.high});"
     )
     until = overlap_until(site, shape, ring=bool(ring_bytes), pixels=pixels)
     return Kernel(

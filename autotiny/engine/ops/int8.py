@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from autotiny.engine.kernel import Kernel, Site
-from autotiny.engine.ops import convolution, dense, gemm, winograd
+from autotiny.engine.ops import convolution, dense, dots, gemm, winograd
 
 
 def _blocked(site: Site) -> bool:
     return site.step.rows * site.step.columns > 1
 
 
+def _paired(site: Site) -> bool:
+    return site.step.rows * site.step.columns == 2
+
+
 def conv(site: Site) -> Kernel:
     """CONV_2D."""
     if site.step.method == "winograd":
         return winograd.conv(site)
+    if _paired(site):
+        return dots.conv(site)
     return gemm.conv(site) if _blocked(site) else convolution.conv_int8(site)
 
 
@@ -24,4 +30,6 @@ def depthwise(site: Site) -> Kernel:
 
 def fully_connected(site: Site) -> Kernel:
     """FULLY_CONNECTED."""
+    if _paired(site):
+        return dots.dense(site)
     return gemm.dense(site) if _blocked(site) else dense.dense_int8(site)
