@@ -64,9 +64,9 @@ def main() -> None:
         sources = generate(graph, schedule)
         inputs = stored(data.x_test, sources.inputs[0])
         expected = micro_outputs(graph, inputs)
-        outputs = build_host(sources).predict(inputs).reshape(expected.shape)
-        equal = int((outputs == expected).all(axis=1).sum())
-        right = float((outputs.argmax(axis=1) == data.y_test).mean())
+        scores = build_host(sources).predict(inputs).reshape(expected.shape)
+        equal = int((scores == expected).all(axis=1).sum())
+        right = float((scores.argmax(axis=1) == data.y_test).mean())
         rows.append(f"| {style} | host | {equal:,} of {len(inputs):,} | {right:.4f} |")
         few = inputs[: arguments.samples]
         for name in BOARDS:
