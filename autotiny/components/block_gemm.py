@@ -19,6 +19,9 @@ class BlockGemm(Scheduling):
     """Computes int8 layers as matrix products in register blocks."""
 
     name = "block_gemm"
+    forbids_before = {  # noqa: RUF012 - a constant of the class
+        "use_winograd": "it would take the convolutions back from it",
+    }
 
     def rescheduled(self, graph: Graph, schedule: Schedule) -> Schedule:
         """The schedule with blocked steps."""

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from autotiny.components.base import Component, Work
 from autotiny.engine import plain_schedule
+from autotiny.errors import NotApplicable
 from autotiny.graph import Graph, Schedule
 from autotiny.model import Level, Model, Program
 
@@ -20,7 +21,12 @@ class Scheduling(Component):
     def apply(self, model: Model, work: Work) -> Model:
         """The program with another schedule; a graph of level tflite starts from the plain one."""
         program = as_program(model).network
-        schedule = self.rescheduled(program.graph, program.schedule)
+        try:
+            schedule = self.rescheduled(program.graph, program.schedule)
+        except NotApplicable as refusal:
+            # The engine names its function; who reads the reason knows the component.
+            _, _, reason = str(refusal).partition(": ")
+            raise NotApplicable(f"{self.name}: {reason or refusal}") from refusal
         return program_model(program.graph, schedule, model)
 
     def rescheduled(self, graph: Graph, schedule: Schedule) -> Schedule:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -39,6 +40,9 @@ class Samples(Protocol):
     @property
     def y_validation(self) -> Array:
         """Classes, (N,)."""
+
+    def __hash__(self) -> int:
+        """One data set is one key."""
 
     @property
     def classes(self) -> int:
@@ -196,14 +200,17 @@ def _targets(data: Samples, teacher: Model | None) -> tuple[Array, Array]:
         return data.x_train, data.x_validation
     if teacher is None:
         return data.y_train, data.y_validation
-    return (
-        np.column_stack([data.y_train, log_probabilities(teacher, data.x_train)]).astype(
-            np.float32
-        ),
-        np.column_stack([data.y_validation, log_probabilities(teacher, data.x_validation)]).astype(
-            np.float32
-        ),
+    return _taught(data, teacher)
+
+
+@lru_cache(maxsize=1)
+def _taught(data: Samples, teacher: Model) -> tuple[Array, Array]:
+    """Classes and a teacher's logits; kept, since one search fine-tunes with one teacher often."""
+    parts = ((data.x_train, data.y_train), (data.x_validation, data.y_validation))
+    train, validation = (
+        np.column_stack([y, log_probabilities(teacher, x)]).astype(np.float32) for x, y in parts
     )
+    return train, validation
 
 
 def log_probabilities(model: Model, x: Array) -> Array:

@@ -47,7 +47,8 @@ def test_it_learns_what_the_original_knows(
 ) -> None:
     from dataclasses import replace
 
-    apart = SeparateConvolutions().apply(residual, replace(work, original=residual))
+    taught = replace(work, original=residual, epochs=6)
+    apart = SeparateConvolutions().apply(residual, taught)
     kinds = [type(layer).__name__ for layer in apart.network.layers]
     assert kinds.count("DepthwiseConv2D") == 3
     assert apart.network.count_params() < residual.network.count_params()
