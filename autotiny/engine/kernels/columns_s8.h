@@ -35,7 +35,14 @@ AT_INLINE void at_move(int8_t *to, const int8_t *from, int32_t size) {
   for (; size > 0; size--) *to++ = *from++;
 }
 
-// The same, but up to 3 bytes more; size is not 0.
+// Rows of `size` bytes that begin `apart` bytes from each other move together, to y at or before x.
+AT_INLINE void at_close_rows(const int8_t *x, int8_t *y, int32_t rows, int32_t apart,
+                             int32_t size) {
+  AT_ROLLED
+  for (int32_t r = 0; r < rows; r++) at_move(y + r * size, x + r * apart, size);
+}
+
+// at_move, but up to 3 bytes more; size is not 0.
 AT_INLINE void at_join(int8_t *to, const int8_t *from, int32_t size) {
 #if AT_DSP
   uint32_t word;

@@ -13,6 +13,9 @@ from autotiny.engine.packing import Layer
 
 _FAR = 1 << 40  # behind all
 
+_MAKES_ANEW = ("CONV_2D", "DEPTHWISE_CONV_2D", "MAX_POOL_2D", "AVERAGE_POOL_2D", "ADD", "QUANTIZE")
+"""Kinds whose output is memory of its own, never a view of another tensor."""
+
 
 def matrix(site: Site) -> Layer:
     """The convolution's weights as (outputs, taps)."""
@@ -254,7 +257,8 @@ def _plane(site: Site, shape: dict[str, int]) -> Kernel:
     """CONV_2D of one channel, from a plane of int16."""
     made = matrix(site)
     stream = packing.depthwise_stream(made, turned=False)
-    planes, bytes_ = _planes(shape, site.output.shape, turned=False)
+    out = site.output.shape
+    planes, bytes_ = _planes(shape, out, out[2], turned=False)
     name = f"at_conv_plane_3x3{'_max_pool' if site.fused else ''}_s8"
     body = (
         f"{name}(x, w, y, plane, {shape['out_c']}, {-bounds_int8(site)['zero']},\n"
@@ -287,27 +291,51 @@ def depthwise(site: Site) -> Kernel:
     # Outputs come in pairs along a line: lines are the side that leaves fewer odd ends.
     h, w = shape["out_h"], shape["out_w"]
     turned = shape["stride_h"] == 1 == shape["stride_w"] and w * -(-h // 2) < h * -(-w // 2)
-    planes, bytes_ = _planes(shape, site.output.shape, turned=turned)
+    same = (shape["in_h"], shape["in_w"]) == (h, w)
+    # Fewer outputs than inputs first replace the inputs where they lie, then move together.
+    within = not same and h <= shape["in_h"] and w <= shape["in_w"] and _dies(site)
+    row = shape["in_w"] if within else w
+    planes, bytes_ = _planes(shape, site.output.shape, row, turned=turned)
     body = (
-        f"at_depthwise_3x3_s8(x, w, y, plane, {shape['in_c']}, {-bounds_int8(site)['zero']},\n"
+        f"at_depthwise_3x3_s8(x, w, {'x' if within else 'y'}, plane, {shape['in_c']}, "
+        f"{-bounds_int8(site)['zero']},\n"
         f"                    {planes},\n"
         f"                    {finish_struct(made)});"
     )
+    x = site.reads("x")
+    if within:
+        channels = shape["in_c"]
+        body += f"\nat_close_rows(x, y, {h}, {shape['in_w'] * channels}, {w * channels});"
+        x = Operand("x", site.op.inputs[0], "int8_t")
     operands = (
-        site.reads("x"),
+        x,
         table("w", packing.depthwise_stream(made, turned=turned), site.step.weights_in),
         site.writes(),
         scratch("plane", bytes_, "int16_t"),
     )
-    same = (shape["in_h"], shape["in_w"]) == (h, w)
-    overlaps = {("x", "y"): Overlap(None, None, same=True)} if same else {}
-    return Kernel(("depthwise_s8.h",), body, operands, overlaps)
+    overlap = Overlap() if within else Overlap(None, None, same=same)
+    return Kernel(("depthwise_s8.h", "columns_s8.h"), body, operands, {("x", "y"): overlap})
 
 
-def _planes(shape: dict[str, int], out: tuple[int, ...], *, turned: bool) -> tuple[str, int]:
+def _dies(site: Site) -> bool:
+    """Whether nothing but this op ever reads its input, under any name, so it may be spoilt."""
+    index = site.op.inputs[0]
+    makers = [op.kind for op in site.graph.ops if index in op.outputs]
+    readers = [op for op in site.graph.ops if index in op.inputs]
+    return (
+        len(readers) == 1
+        and index not in site.graph.outputs
+        and all(kind in _MAKES_ANEW for kind in makers)
+    )
+
+
+def _planes(
+    shape: dict[str, int], out: tuple[int, ...], row: int, *, turned: bool
+) -> tuple[str, int]:
     """(the C value of an `at_planes`, bytes of the plane); turned: lines are columns.
 
-    `out` is the shape of what is written, which a fused pooling makes smaller.
+    `out` is the shape of what is written, which a fused pooling makes smaller; its rows begin `row`
+    pixels apart.
     """
     line, along = ("w", "h") if turned else ("h", "w")
     pads = {"h": shape["pad_top"], "w": shape["pad_left"]}
@@ -327,8 +355,8 @@ def _planes(shape: dict[str, int], out: tuple[int, ...], *, turned: bool) -> tup
         x_line=distance(shape["in_w"], shape["in_c"], line),
         lines=written[line],
         length=written[along],
-        y_next=distance(out[2], out[3], along),
-        y_line=distance(out[2], out[3], line),
+        y_next=distance(row, out[3], along),
+        y_line=distance(row, out[3], line),
         stride=shape["stride_w"],
         pitch=pitch,
         apart=shape[f"stride_{line}"],
