@@ -24,9 +24,9 @@ SCHEMA = 1
 """Version of the recipe file; raised when an old file would mean something else."""
 
 COMMUTING: frozenset[frozenset[str]] = frozenset(
-    # Where weights lie hangs on the layer that a step begins with; fusing and blocks leave that.
+    # Where weights lie hangs on the layer that a step begins with, which the others leave.
     frozenset(("place_weights", other))
-    for other in ("fuse_operators", "block_gemm")
+    for other in ("fuse_operators", "block_gemm", "use_winograd")
 )
 """Pairs of components whose two orders give the same result, byte for byte; see `canonical`."""
 
