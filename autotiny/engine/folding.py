@@ -16,7 +16,7 @@ from autotiny.graph import Array, Graph, Op, Tensor
 MOST_ELEMENTS: Final = 1 << 22
 
 # Ops whose weights may stay float16: their kernels convert each weight when it is used.
-KEEPS_HALF: Final = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
+KEEPS_HALF: Final = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"})
 WEIGHTS: Final = 1
 
 

@@ -103,8 +103,6 @@ def layer(
     x = image(rng, dtype, x_shape)
     dense = kind == "FULLY_CONNECTED"
     per_channel = bool(rng.integers(2)) or not dense
-    if arithmetic == "hybrid" and dense:
-        per_channel = False
     w, scales = weights(rng, w_shape, axis, arithmetic, per_channel)
     channels = w_shape[axis]
     terms = int(np.prod(w_shape)) // channels
@@ -581,7 +579,9 @@ def arg(rng: Rng, kind: str, dtype: DType) -> Case:
     return case(rng, f"{kind} {dtype} {x.shape} {axis} {target}", graph, reference=reference)
 
 
-def transpose_conv(rng: Rng, dtype: DType) -> Case:
+def transpose_conv(rng: Rng, arithmetic: str) -> Case:
+    real = arithmetic in ("float32", "float16", "hybrid")
+    dtype = cast(DType, "float32" if real else arithmetic)
     in_c, out_c, k_h, k_w = (whole(rng, 1, n) for n in (6, 6, 4, 4))
     h, w, stride_h, stride_w = (whole(rng, 1, n) for n in (5, 5, 3, 3))
     padding = pick(rng, "SAME", "VALID")
@@ -590,8 +590,8 @@ def transpose_conv(rng: Rng, dtype: DType) -> Case:
         shape = (1, (h - 1) * stride_h + k_h, (w - 1) * stride_w + k_w, out_c)
     x = image(rng, dtype, (1, h, w, in_c))
     w_shape = (out_c, k_h, k_w, in_c)
-    real = dtype == "float32"
-    weights_, scales = weights(rng, w_shape, 0, dtype, bool(rng.integers(2)))
+    per_channel = bool(rng.integers(2)) or arithmetic == "hybrid"
+    weights_, scales = weights(rng, w_shape, 0, arithmetic, per_channel)
     bias: Tensor | None = None
     spread = 1.0
     if real:
@@ -611,7 +611,11 @@ def transpose_conv(rng: Rng, dtype: DType) -> Case:
         "TRANSPOSE_CONV", inputs, y, padding=padding, stride_h=stride_h, stride_w=stride_w,
         fused_activation_function=pick(rng, "NONE", "RELU"),
     )  # fmt: skip
-    label = f"TRANSPOSE_CONV {dtype} {x.shape} {w_shape} {stride_h}×{stride_w} {padding}"
+    label = f"TRANSPOSE_CONV {arithmetic} {x.shape} {w_shape} {stride_h}×{stride_w} {padding}"
+    if arithmetic == "float16":
+        return case(rng, label, behind_dequantize(graph, weights_), reference="litert")
+    if arithmetic == "hybrid":
+        return case(rng, label, graph, reference="litert", tolerance=1e-4)
     return case(rng, label, graph)
 
 
@@ -875,6 +879,7 @@ FAMILIES: dict[str, Family] = {
         for function in (transpose_conv, batch_matmul)
         for dtype in ("int8", "int16", "float32")
     },
+    **{f"transpose_conv_{way}": family(transpose_conv, way) for way in ("float16", "hybrid")},
     **{
         f"{kind.lower()}_{dtype}": family(resize, kind, dtype)
         for kind in ("RESIZE_NEAREST_NEIGHBOR", "RESIZE_BILINEAR")

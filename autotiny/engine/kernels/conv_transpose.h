@@ -3,6 +3,8 @@
 #define AT_CONV_TRANSPOSE_H
 
 #include "conv_s16.h"
+#include "half.h"
+#include "hybrid.h"
 
 // x is (in_h, in_w, in_c), y is (out_h, out_w, out_c), w is (out_c, k_h, k_w, in_c). The input
 // element (r, c) reaches the outputs (r · stride_h - pad_top + i, c · stride_w - pad_left + j).
@@ -48,6 +50,22 @@ AT_INLINE void at_conv_transpose_s16(const int16_t *x, const int8_t *w, const in
 AT_INLINE void at_conv_transpose_f32(const float *x, const float *w, const float *bias, float *y,
                                      at_window s, float low, float high) {
   AT_CONVOLVE_TRANSPOSED(float, float, float, xv *wv, at_clampf(acc + bias[k], low, high))
+}
+
+// Weights stored as half-precision floats.
+AT_INLINE void at_conv_transpose_f16(const float *x, const uint16_t *w, const float *bias,
+                                     float *y, at_window s, float low, float high) {
+  AT_CONVOLVE_TRANSPOSED(float, uint16_t, float, xv *at_half(wv),
+                         at_clampf(acc + bias[k], low, high))
+}
+
+// Weights stored as int8; source is the float input, x its quantized form (scratch).
+AT_INLINE void at_conv_transpose_hybrid(const float *source, int8_t *x, const int8_t *w,
+                                        const float *w_scale, const float *bias, float *y,
+                                        at_window s, float low, float high) {
+  const at_affine a = at_quantize_affine(source, x, s.in_h * s.in_w * s.in_c);
+  AT_CONVOLVE_TRANSPOSED(int8_t, int8_t, int32_t, (xv - a.zero) * wv,
+                         at_clampf((float)acc * w_scale[k] * a.scale + bias[k], low, high))
 }
 
 #endif

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from autotiny.engine.fixed_point import activation_range, quantized_multiplier
-from autotiny.engine.kernel import Emit, Kernel, Operand, Site, initializer, table
+from autotiny.engine.kernel import Emit, Kernel, Operand, Site, initializer, scratch, table
 from autotiny.engine.ops.convolution import bounds_float32
 from autotiny.graph import Array
 
@@ -16,7 +16,7 @@ WEIGHTS, INPUT, BIAS = 1, 2, 3
 
 
 def emit(site: Site) -> Kernel:
-    """TRANSPOSE_CONV on int8, int16 with int8 weights, and float32."""
+    """TRANSPOSE_CONV on int8, int16 with int8 weights, and float32 with any weights."""
     x, w, y = site.input(INPUT), site.input(WEIGHTS), site.output
     if (x.dtype, w.dtype, y.dtype) not in KERNELS:
         site.refuse(f"{x.dtype} with {w.dtype} weights is not computed")
@@ -29,11 +29,36 @@ def emit(site: Site) -> Kernel:
     reads = (site.reads("x", INPUT), site.reads("w", WEIGHTS))
     if x.dtype == "float32":
         bias = table("bias", _bias(site, np.float32), place)
+        if w.dtype == "int8":
+            return _hybrid(site, window, bias)
         body = f"{function}(x, w, bias, y, {window}, {bounds_float32(site)});"
         return Kernel(("conv_transpose.h",), body, (*reads, bias, site.writes()))
     limits, rescaling = _rescaling(site)
     body = f"{function}(x, w, bias, multiplier, shift, y, {window},\n    {limits});"
     return Kernel(("conv_transpose.h",), body, (*reads, *rescaling, site.writes()))
+
+
+def _hybrid(site: Site, window: str, bias: Operand) -> Kernel:
+    """Int8 weights: the input is quantized by one scale when it is known."""
+    found = site.input(WEIGHTS).quantization
+    if found is None or any(found.zero_points):
+        site.refuse("its int8 weights have no scales, or a zero-point that is not 0")
+    scales = np.array(found.scales, np.float32)
+    if len(scales) == 1:
+        scales = np.repeat(scales, site.output.shape[3])
+    body = (
+        f"at_conv_transpose_hybrid(source, x, w, w_scale, bias, y, {window},\n"
+        f"    {bounds_float32(site)});"
+    )
+    operands = (
+        site.reads("source", INPUT),
+        scratch("x", site.input(INPUT).size, "int8_t"),
+        site.reads("w", WEIGHTS),
+        table("w_scale", scales, site.step.weights_in),
+        bias,
+        site.writes(),
+    )
+    return Kernel(("conv_transpose.h",), body, operands)
 
 
 def _window(site: Site) -> str:
@@ -98,6 +123,8 @@ KERNELS: Final[Mapping[tuple[str, str, str], str]] = {
     ("int8", "int8", "int8"): "at_conv_transpose_s8",
     ("int16", "int8", "int16"): "at_conv_transpose_s16",
     ("float32", "float32", "float32"): "at_conv_transpose_f32",
+    ("float32", "float16", "float32"): "at_conv_transpose_f16",
+    ("float32", "int8", "float32"): "at_conv_transpose_hybrid",
 }
 
 # The first input is the shape of the output, so its type says nothing of the arithmetic.
