@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import capstone
@@ -172,7 +173,7 @@ class Processor:
         self._until = until
         self._fuse[:] = 0, limit * (2 if self.is_arm else 4)
         try:
-            self.uc.emu_start(start | self.is_arm, 0xFFFFFFFF)
+            _interruptible(self.uc, lambda: self.uc.emu_start(start | self.is_arm, 0xFFFFFFFF))
         except UcError as error:
             # the binding drops what a Python hook raised when the emulator itself fails as well
             raised = getattr(self.uc, "_hook_exception", None)
@@ -347,6 +348,38 @@ def _memory_map(target: Target) -> str:
     return ", ".join(
         f"{memory.name} {memory.origin:#010x} to {memory.end:#010x}" for memory in target.memories
     )
+
+
+def _interruptible(uc: Any, emulate: Callable[[], None]) -> None:
+    """Emulate so that Ctrl-C is heard at once.
+
+    Python handles signals in its main thread alone, and there not before native code returns,
+    which may take a minute; so the main thread waits while another one emulates.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        emulate()
+        return
+    raised: list[BaseException] = []
+    ended = threading.Event()  # not join(): once interrupted, it takes the thread for ended
+
+    def work() -> None:
+        try:
+            emulate()
+        except BaseException as error:
+            raised.append(error)
+        finally:
+            ended.set()
+
+    threading.Thread(target=work, name="emulator").start()
+    try:
+        ended.wait()
+    except BaseException:
+        while not ended.is_set():  # a stop is lost if it comes before the start
+            uc.emu_stop()
+            ended.wait(0.01)
+        raise
+    if raised:
+        raise raised[0]
 
 
 _EMU_STOP = "autotiny_uc_emu_stop"

@@ -1,5 +1,10 @@
 """Firmware that misbehaves ends in a FirmwareFault that names the place, never in a crash."""
 
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -120,3 +125,31 @@ def test_the_processor_survives_a_fault() -> None:
     rows = np.random.default_rng(1).integers(-128, 128, (3, 24), dtype=np.int8)
     ran = run(link(tiny_sources(), target), target, rows)
     np.testing.assert_array_equal(ran.outputs, expected(rows))
+
+
+def test_ctrl_c_is_heard_at_once(tmp_path: Path) -> None:
+    target = load_target("stm32f746")
+    start = "static void relu(int8_t *x) {"
+    endless = PROGRAM.replace(start, start + " for (volatile int k = 0;;) k++;")
+    (tmp_path / "endless.elf").write_bytes(link(tiny_sources(endless), target).elf)
+    script = """
+import sys
+from autotiny.emulator import measure_elf
+from autotiny.target import load_target
+print("ready", flush=True)
+measure_elf(sys.argv[1], load_target("stm32f746"), limit=10**15)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path / "endless.elf")],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(5)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        try:
+            _, complaint = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert "KeyboardInterrupt" in complaint
