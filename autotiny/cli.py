@@ -20,6 +20,7 @@ from autotiny import __version__
 from autotiny.errors import AutotinyError, UserError
 
 if TYPE_CHECKING:
+    from autotiny.metrics import Cost
     from autotiny.model import Model
     from autotiny.target import Target
 
@@ -522,7 +523,6 @@ def measure(
     from autotiny.emulator import link
     from autotiny.emulator import profile as profiled
     from autotiny.evaluate import cost, sources_of
-    from autotiny.metrics import overshoot
 
     found = None
     with report.console(stderr=True).status(f"measuring {model} on {board.name}"):
@@ -539,6 +539,17 @@ def measure(
         print_json({**facts, **taken.to_dict()})
         return
     print_tables(f"{model} on {board.title}, schedule {schedule.value}", "")
+    print_cost(taken, board)
+    if found and profile:
+        print_tables("", report.stall_table(found.steps, "step"))
+        print_tables("", report.stall_table(found.functions, "function"))
+
+
+def print_cost(taken: Cost, board: Target) -> None:
+    """What a firmware takes of a target, whether it fits, and its layers."""
+    from autotiny import report
+    from autotiny.metrics import overshoot
+
     print_tables(report.cost_table(taken, board), "")
     misses = [
         f"{size:,} bytes of {name}" for name, size in overshoot(taken, board).items() if size > 0
@@ -546,9 +557,6 @@ def measure(
     if misses:
         print_tables(f"does not fit {board.name}: misses by {' and '.join(misses)}", "")
     print_tables(report.layer_table(taken))
-    if found and profile:
-        print_tables("", report.stall_table(found.steps, "step"))
-        print_tables("", report.stall_table(found.functions, "function"))
 
 
 def measure_firmware(
@@ -594,7 +602,7 @@ def compile_model(
     seed: SeedOption = 0,
     as_json: Json = False,
 ) -> None:
-    """Write a network as C.
+    """Write a network as C, and measure it.
 
     The folder holds model.h, model.c, weights.c and the kernel headers they use, nothing else.
     """
@@ -602,30 +610,29 @@ def compile_model(
 
     board = load_target(target)
     from autotiny import report
-    from autotiny.evaluate import sources_of
+    from autotiny.cache import Cache
+    from autotiny.evaluate import cost, sources_of
 
     with report.console(stderr=True).status(f"compiling {model} for {board.name}"):
-        sources = sources_of(lowered(model, lowering, schedule, board, seed))
+        network = lowered(model, lowering, schedule, board, seed)
+        sources = sources_of(network)
         out.mkdir(parents=True, exist_ok=True)
         for name, text in sources.files.items():
             (out / name).write_text(text, encoding="utf-8")
+        taken = cost(network, board, Cache())
     facts = {
         "model": model,
         "target": board.name,
         "schedule": schedule.value,
         "out": str(out),
         "files": sorted(sources.files),
-        "weights_bytes": sources.weights_bytes,
-        "arena_bytes": sources.arena_bytes,
     }
     if as_json:
-        print_json(facts)
+        print_json({**facts, **taken.to_dict()})
         return
-    print_tables(f"written to {out}: {', '.join(sorted(sources.files))}")
-    print_tables(
-        f"weights {sources.weights_bytes:,} bytes of flash, arena {sources.arena_bytes:,} bytes "
-        f"of SRAM; 'autotiny measure' tells code, stack and cycles"
-    )
+    print_tables(f"{model} on {board.title}, schedule {schedule.value}", "")
+    print_cost(taken, board)
+    print_tables("", f"written to {out}: {', '.join(sorted(sources.files))}")
 
 
 @app.command(
