@@ -8,6 +8,7 @@ The text is deterministic: equal graphs, schedules, names and comments give equa
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -78,6 +79,7 @@ def generate(
             for operand in kernels[k].operands
         ]
         step_weights.append(constants.bytes - before)
+        calls.append(f"// {_label(sites[k])}")
         calls.append(f"{functions.symbol(sites[k], kernels[k])}({', '.join(arguments)});")
     files = {
         f"{name}.h": _header(name, comment, memory.bytes, ports[0], ports[1], bool(state)),
@@ -290,12 +292,27 @@ class _Functions:
         if key not in self._symbols:
             symbol = f"{self.name}_{site.op.kind.lower()}_{len(self._symbols)}"
             self._symbols[key] = symbol
-            body = "\n".join(f"  {line}" if line else "" for line in kernel.body.splitlines())
+            body = "\n".join(_wrapped(f"  {line}") for line in kernel.body.splitlines())
             self.texts.append(f"AT_STEP void {symbol}({parameters}) {{\n{body}\n}}\n")
         return self._symbols[key]
 
 
 # Text
+
+
+def _wrapped(line: str) -> str:
+    """A line of C on as many lines as it needs, broken behind commas."""
+    if "//" in line:
+        return line
+    indent = " " * (len(line) - len(line.lstrip()))
+    tight = line.lstrip().replace(", ", ",\n").replace(" ", "\0").replace(",\n", ", ")
+    return textwrap.fill(
+        indent + tight,
+        100,
+        subsequent_indent=indent + "    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    ).replace("\0", " ")
 
 
 def _const_free(c: str) -> str:
@@ -409,7 +426,7 @@ def _program(
     headers = ["port.h", *_headers(kernels)]
     includes = "".join(f'#include "{header}"\n' for header in headers)
     declarations = "".join(f"{line}\n" for line in constants.declarations())
-    lines = "".join(f"  {call}\n" for call in calls)
+    lines = "".join(f"{_wrapped(f'  {call}')}\n" for call in calls)
     return f"""{_head(comment)}#include "{name}.h"
 
 {includes}
@@ -479,7 +496,7 @@ def _integer(value: int, dtype: str) -> str:
     if dtype == "int64":
         return "INT64_MIN" if value == -(1 << 63) else f"INT64_C({value})"
     if dtype == "uint32":
-        return f"{value}u"
+        return f"0x{value:08x}"
     return str(value)
 
 
