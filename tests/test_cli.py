@@ -2,7 +2,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -38,17 +37,6 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-def test_help_takes_under_half_a_second() -> None:
-    times = []
-    for _ in range(5):  # a machine with other work to do may be slow once, not always
-        start = time.perf_counter()
-        run("--help")
-        times.append(time.perf_counter() - start)
-        if times[-1] < 0.5:
-            return
-    raise AssertionError(f"--help took {times} s")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
