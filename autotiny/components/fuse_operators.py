@@ -1,4 +1,4 @@
-"""Compute a convolution and the max-pooling behind it in one pass, without the tensor between them.
+"""Compute a convolution with its padding and max-pooling in one pass, without tensors between.
 
 Requantization is monotone: the largest accumulator of a window is requantized once, and the result
 is the same to the bit. Activations are fused on lowering already.

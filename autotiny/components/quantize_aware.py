@@ -24,6 +24,8 @@ from autotiny.model import (
     freeze,
     freeze_function,
     graph_model,
+    keras,
+    tensorflow,
 )
 
 SLACK = 0.02
@@ -47,10 +49,11 @@ class QuantizeAware(Component):
 
     def apply(self, model: Model, work: Work) -> Model:
         """The frozen graph of the model with trained ranges."""
-        wrapped = _wrapped(model)
+        _refuse_unsupported(model.network)
         if work.rehearse:
             # The same shapes without ranges: a lowering calibrates those itself.
             return freeze(model)
+        wrapped = _wrapped(model)
         before = _kernels(wrapped)
         fine_tune(wrapped, work, learning_rate=self.learning_rate)
         frozen = freeze_function(concrete_function(wrapped))
@@ -80,6 +83,24 @@ def _post_condition(
     if zeros[1] < zeros[0] - SLACK * total:
         raise BrokenPromise(f"quantize_aware lost zeros: {zeros[0]} before, {zeros[1]} after")
     return {"sparsity": round(zeros[1] / total, 4)}
+
+
+def _refuse_unsupported(network: Any) -> None:
+    """Names the first layer that the toolkit cannot quantize, in less time than wrapping takes."""
+    tensorflow()
+    from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
+        default_8bit_quantize_registry as registry,
+    )
+
+    known, layers = registry.Default8BitQuantizeRegistry(), keras().layers
+    # Normalization is folded into the layer before; the toolkit says so only when it wraps.
+    passed = (layers.InputLayer, layers.BatchNormalization)
+    for layer in network.layers:
+        if not isinstance(layer, passed) and not known.supports(layer):
+            raise NotApplicable(
+                f"quantize_aware: layer {layer.name!r} is a {type(layer).__name__}, "
+                "for which the toolkit has no quantization"
+            )
 
 
 def _wrapped(model: Model) -> Any:

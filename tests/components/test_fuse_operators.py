@@ -26,5 +26,5 @@ def test_fused_steps_compute_the_same(lowering: str, cnn1: Model, work: Work) ->
 
 
 def test_nothing_to_fuse(residual: Model, work: Work) -> None:
-    with pytest.raises(NotApplicable, match="no max-pooling"):
+    with pytest.raises(NotApplicable, match="fuse_operators: no convolution"):
         COMPONENTS["fuse_operators"]().apply(COMPONENTS["int8"]().apply(residual, work), work)
