@@ -32,15 +32,24 @@ from autotiny.engine.ops import EMITTERS, FUSING
 from autotiny.engine.schedules import plain_schedule
 from autotiny.engine.shapes import check_shapes
 from autotiny.engine.sources import Port, Sources
-from autotiny.errors import UserError
+from autotiny.errors import UnsupportedOp, UserError
 from autotiny.graph import ITEM_BYTES, Array, Graph, Schedule
 
 
 def check_supported(graph: Graph) -> None:
     """Raise `UnsupportedOp`, naming the op and where it stands, unless every op has a kernel."""
     folded = fold(graph)
+    _check_results(folded)
     for step in plain_schedule(folded).steps:
         _kernel(Site(folded, step))
+
+
+def _check_results(graph: Graph) -> None:
+    """A result that no op computes would never be written."""
+    for index in graph.outputs:
+        if graph.tensors[index].data is not None:
+            name = graph.tensors[index].name
+            raise UnsupportedOp(f"the result {name!r} of {graph.name} is a constant")
 
 
 def generate(
@@ -57,6 +66,7 @@ def generate(
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise UserError(f"the name {name!r} must be a C identifier, e.g. 'model'")
     graph = fold(graph)
+    _check_results(graph)
     sites = [Site(graph, step) for step in schedule.steps]
     kernels = [_kernel(site) for site in sites]
     memory = _lay_out(graph, kernels)

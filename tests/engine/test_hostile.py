@@ -79,3 +79,11 @@ def test_contradicting_shapes_are_refused_with_their_place() -> None:
         tensors[index] = replace(tensors[index], shape=shape)
         with pytest.raises(UnsupportedOp, match=text):
             check_supported(replace(graph, tensors=tuple(tensors)))
+
+
+def test_a_result_that_nothing_computes_is_refused() -> None:
+    from build import tensor
+
+    constant = tensor((1, 2), "float32", data=[1, 2], name="fixed")
+    with pytest.raises(UnsupportedOp, match="the result 'fixed' of model is a constant"):
+        check_supported(Graph((constant,), (), (), (0,)))

@@ -31,9 +31,4 @@ AT_INLINE void at_add_s8(const int8_t *a, const int8_t *b, int8_t *y, int32_t si
   for (int32_t i = 0; i < size; i++) y[i] = (int8_t)at_sum_of_s8(a[i], b[i], q);
 }
 
-AT_INLINE void at_add_f32(const float *a, const float *b, float *y, int32_t size, float low,
-                          float high) {
-  for (int32_t i = 0; i < size; i++) y[i] = at_clampf(a[i] + b[i], low, high);
-}
-
 #endif

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from autotiny.engine.fixed_point import activation_range, quantized_multiplier
 from autotiny.engine.kernel import Kernel, Overlap, Site, initializer
-from autotiny.engine.ops.convolution import bounds_float32, quantization_of
+from autotiny.engine.ops.convolution import quantization_of
 from autotiny.graph import Graph, Op
 
 _IN_PLACE = {("a", "y"): Overlap(), ("b", "y"): Overlap()}
@@ -51,13 +51,5 @@ def add_int8(site: Site) -> Kernel:
         quantization_of(site, position)
     fields = initializer(**sum_int8(site.graph, site.op))
     body = f"at_add_s8(a, b, y, {site.output.size}, (at_sum_s8){fields});"
-    operands = (site.reads("a", 0), site.reads("b", 1), site.writes())
-    return Kernel(("add.h",), body, operands, _IN_PLACE)
-
-
-def add_float32(site: Site) -> Kernel:
-    """ADD on float32."""
-    _one_shape(site)
-    body = f"at_add_f32(a, b, y, {site.output.size}, {bounds_float32(site)});"
     operands = (site.reads("a", 0), site.reads("b", 1), site.writes())
     return Kernel(("add.h",), body, operands, _IN_PLACE)
