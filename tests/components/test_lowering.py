@@ -2,15 +2,17 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from autotiny.components import COMPONENTS, Work
 from autotiny.components.lowering import Lowering
-from autotiny.errors import NotApplicable
+from autotiny.errors import InvalidModel, NotApplicable
 from autotiny.graph import Array, Graph
-from autotiny.model import Level, Model, freeze, keras, keras_model, predict, tensorflow
+from autotiny.model import Level, Model, freeze, keras, keras_model, load_model, predict, tensorflow
+from autotiny.tflite import write_tflite
 
 Executed = Callable[[Graph, Array], Array]
 LOWERINGS = [kind for kind in COMPONENTS.values() if issubclass(kind, Lowering)]
@@ -122,3 +124,18 @@ def test_recurrent_layers_lower_without_loops(
     np.testing.assert_allclose(
         executed(graph, x[:5]), predict(model, x[:5]), atol=1e-3 if lowering == "float32" else 0.15
     )
+
+
+def test_a_tflite_file_loads_again_and_a_truncated_one_is_refused(
+    cnn1: Model, work: Work, tmp_path: Path
+) -> None:
+    lowered = COMPONENTS["int8"]().apply(cnn1, work)
+    file = tmp_path / "net.tflite"
+    data = write_tflite(lowered.network)
+    file.write_bytes(data)
+    loaded = load_model(file)
+    assert loaded.level is Level.TFLITE
+    assert loaded.fingerprint == lowered.fingerprint
+    file.write_bytes(data[: len(data) // 2])
+    with pytest.raises(InvalidModel):
+        load_model(file)
