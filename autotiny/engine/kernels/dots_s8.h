@@ -40,6 +40,7 @@ AT_INLINE void at_two_dots(const int8_t *shared, const int8_t *p, const int8_t *
 #undef AT_TAP
 #endif
 #else
+  AT_UNROLL(4)
   for (int32_t i = 0; i < size; i++) {
     const int32_t s = shared[i];
     a += s * p[i];
