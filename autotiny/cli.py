@@ -588,51 +588,71 @@ def measure_firmware(
     "compile",
     epilog=examples(
         "autotiny compile my_model.tflite --target stm32f746 --out firmware/",
+        "autotiny compile best.json -t stm32f746 --out project/ --project",
         "autotiny compile cnn1 -t rp2040 --schedule smallest --out cnn1_c/ --json",
     ),
 )
 def compile_model(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help=MODEL_HELP, autocompletion=complete_model)
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help=f"{MODEL_HELP} Or a recipe (.json).",
+            autocompletion=complete_model,
+        ),
     ],
     target: TargetOption,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder that the C goes into.")],
     schedule: ScheduleOption = Schedule.fastest,
     lowering: LoweringOption = "int8",
     seed: SeedOption = 0,
+    project: Annotated[
+        bool,
+        typer.Option(
+            "--project", help="Also start-up code, linker script, Makefile, ELF: ready to flash."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Write a network as C, and measure it.
 
-    The folder holds model.h, model.c, weights.c and the kernel headers they use, nothing else.
+    The folder holds model.h, model.c, weights.c and the kernel headers they use, nothing else
+    without --project.
     """
     from autotiny.target import load_target
 
     board = load_target(target)
     from autotiny import report
     from autotiny.cache import Cache
+    from autotiny.emulator import link
     from autotiny.evaluate import cost, sources_of
+    from autotiny.export import export_project
 
     with report.console(stderr=True).status(f"compiling {model} for {board.name}"):
         network = lowered(model, lowering, schedule, board, seed)
         sources = sources_of(network)
         out.mkdir(parents=True, exist_ok=True)
-        for name, text in sources.files.items():
-            (out / name).write_text(text, encoding="utf-8")
         taken = cost(network, board, Cache())
+        files = sorted(sources.files)
+        if project:
+            written = export_project(sources, link(sources, board), board, out, cost=taken)
+            files = sorted(str(path.relative_to(out.resolve())) for path in written)
+        else:
+            for name, text in sources.files.items():
+                (out / name).write_text(text, encoding="utf-8")
     facts = {
         "model": model,
         "target": board.name,
         "schedule": schedule.value,
         "out": str(out),
-        "files": sorted(sources.files),
+        "files": files,
     }
     if as_json:
         print_json({**facts, **taken.to_dict()})
         return
     print_tables(f"{model} on {board.title}, schedule {schedule.value}", "")
     print_cost(taken, board)
-    print_tables("", f"written to {out}: {', '.join(sorted(sources.files))}")
+    print_tables("", f"written to {out}: {', '.join(files)}")
 
 
 @app.command(

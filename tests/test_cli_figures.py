@@ -92,6 +92,18 @@ def test_compile_writes_c_and_nothing_else(tmp_path: Path) -> None:
     assert all(name.endswith((".c", ".h")) for name in written)
 
 
+def test_compile_writes_a_project_ready_to_flash(tmp_path: Path) -> None:
+    printed = facts("compile", "cnn1", "-t", "rp2040", "--out", tmp_path / "p", "--project")
+    written = {
+        str(path.relative_to(tmp_path / "p"))
+        for path in (tmp_path / "p").rglob("*")
+        if path.is_file()
+    }
+    assert written == set(printed["files"])
+    assert written > {"Makefile", "README.md"}
+    assert printed["flash_bytes"] > printed["weights_bytes"]
+
+
 def test_a_search_leaves_everything_behind(found: Path) -> None:
     names = {path.name for path in found.iterdir()}
     assert names == {
