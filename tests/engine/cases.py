@@ -695,7 +695,7 @@ def svdf(rng: Rng, arithmetic: str) -> Case:
         ]
         y = tensor((1, units), "float32")
         graph = single("SVDF", inputs, y, state=[4], rank=rank, fused_activation_function="RELU")
-        return case(rng, label, graph, runs=runs)
+        return case(rng, label, graph, runs=runs, magnitude=1.0)
     state = cast(DType, arithmetic)
     high = RANGE[arithmetic][1]
     x = image(rng, "int8", (1, depth))

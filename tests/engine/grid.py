@@ -31,6 +31,7 @@ class Case:
     tolerance: float = 1e-5
     steps: int = 0  # of the output, by which integers may differ
     runs: int = 1  # with the same inputs, for ops that remember
+    magnitude: float = 1e-6  # of the terms of a sum, where they may cancel
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,7 +183,7 @@ def difference(case: Case, found: Sequence[Array], wanted: Sequence[Array]) -> s
         if mine.shape != theirs.shape:
             mine = mine.reshape(theirs.shape)
         if mine.dtype == np.float32:
-            scale = float(np.max(np.abs(theirs), initial=1e-6, where=np.isfinite(theirs)))
+            scale = float(np.max(np.abs(theirs), initial=case.magnitude, where=np.isfinite(theirs)))
             close = np.isclose(mine, theirs, rtol=case.tolerance, atol=case.tolerance * scale)
             wrong = ~(close | (np.isnan(mine) & np.isnan(theirs)))
         else:
