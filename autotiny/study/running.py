@@ -247,7 +247,14 @@ def _optimize(
 
     if enough(study, trials):
         return
-    study.optimize(objective, None, timeout, catch=tuple(REFUSALS), callbacks=[after])
+    study.optimize(
+        objective,
+        None,
+        timeout,
+        catch=tuple(REFUSALS),
+        callbacks=[after],
+        gc_after_trial=True,  # trained networks are cycles: 10 MB a trial would pile up
+    )
 
 
 def stuck(study: optuna.Study, last: FrozenTrial) -> bool:
