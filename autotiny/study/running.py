@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import gc
 import multiprocessing
 import os
 import signal
@@ -55,6 +56,9 @@ BY_CHANCE = 10
 EXHAUSTED = 30
 """So many repetitions in a row mean that a space holds nothing else."""
 
+
+COLLECT_EVERY = 10
+"""Trained networks are cycles of objects: 10 MB a trial would pile up."""
 
 POLL_SECONDS = 0.5
 
@@ -240,6 +244,8 @@ def _optimize(
     def after(study: optuna.Study, trial: FrozenTrial) -> None:
         if watch:
             watch.report(trial)
+        if trial.number % COLLECT_EVERY == 0:
+            gc.collect()
         if enough(study, trials):
             study.stop()
         elif stuck(study, trial):
@@ -247,14 +253,7 @@ def _optimize(
 
     if enough(study, trials):
         return
-    study.optimize(
-        objective,
-        None,
-        timeout,
-        catch=tuple(REFUSALS),
-        callbacks=[after],
-        gc_after_trial=True,  # trained networks are cycles: 10 MB a trial would pile up
-    )
+    study.optimize(objective, None, timeout, catch=tuple(REFUSALS), callbacks=[after])
 
 
 def stuck(study: optuna.Study, last: FrozenTrial) -> bool:
