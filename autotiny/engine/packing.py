@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from autotiny.engine.fixed_point import multiply
 from autotiny.engine.kernel import Site
 from autotiny.engine.ops.convolution import biases, bounds_int8, multipliers, quantization_of
 from autotiny.engine.ops.dense import tensor_multiplier
@@ -71,7 +72,7 @@ def layer(site: Site, weights: Ints) -> Layer:
         multiplier, shift = (array.astype(np.int64) for array in multipliers(site, outputs))
         shift = -shift
     half = np.where(shift > 0, 1 << np.maximum(shift - 1, 0), 0)
-    return Layer(
+    made = Layer(
         weights=weights,
         bias=biases(site, outputs).astype(np.int64) - x.zero_point * weights.sum(axis=1),
         multiplier=multiplier.astype(np.int64),
@@ -80,6 +81,31 @@ def layer(site: Site, weights: Ints) -> Layer:
         low=bounds["low"],
         high=bounds["high"],
         swallows_negatives=bounds["low"] >= y.zero_point,
+    )
+    return _without_constant_channels(made, y.zero_point)
+
+
+def _without_constant_channels(made: Layer, zero_point: int) -> Layer:
+    """Empty the channels that give one output whatever the input is.
+
+    Training leaves channels whose weights are next to nothing and whose bias, in their tiny scale,
+    is next to 2^31. As rescaling is monotone, equal outputs at both ends of what the accumulator
+    can reach prove the channel constant; its sums then need no room.
+    """
+    weights, bias, rounding = made.weights.copy(), made.bias.copy(), made.rounding.copy()
+    multiplier, shift = made.multiplier.copy(), made.shift.copy()
+    for k in np.flatnonzero((made.reach >= LANE_LIMIT) & (made.reach < 1 << 31)):
+        swing = int(made.reach[k] - abs(bias[k]))
+        scaled = [
+            multiply(int(bias[k]) + end, int(multiplier[k]), -int(shift[k])) + zero_point
+            for end in (-swing, swing)
+        ]
+        outputs = {min(max(value, made.low), made.high) for value in scaled}
+        if len(outputs) == 1:
+            weights[k], bias[k], multiplier[k], shift[k] = 0, 0, 0, 1
+            rounding[k] = outputs.pop() * 2
+    return replace(
+        made, weights=weights, bias=bias, multiplier=multiplier, rounding=rounding, shift=shift
     )
 
 

@@ -148,6 +148,8 @@ def _blocked(graph: Graph, step: Step) -> Step:
     if site.op.kind == "CONV_2D" and gemm.why_not(site) is None:
         rows, columns = best_block(site)
         return replace(step, method="im2col", rows=rows, columns=columns)
+    if _expands(graph, step):  # a large bias leaves two weights no room in a lane
+        return _expanded(step)
     if site.op.kind == "DEPTHWISE_CONV_2D" and gemm.why_not_depthwise(site) is None:
         return replace(step, rows=2)
     if site.op.kind == "FULLY_CONNECTED" and gemm.why_not_dense(site) is None:

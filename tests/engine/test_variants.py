@@ -228,10 +228,9 @@ def test_what_does_not_fit_is_not_applicable() -> None:
         fuse(graph, plain_schedule(graph))
 
 
-def test_sums_beyond_the_lanes_are_left_to_the_plain_kernel() -> None:
+def test_sums_beyond_the_lanes_take_expanded_weights() -> None:
     graph = Layer(CONV, (2, 2, 1024), 4, spread=1000.0).graph()
-    with pytest.raises(NotApplicable):
-        with_blocks(graph, plain_schedule(graph))
+    assert with_blocks(graph, plain_schedule(graph)).steps[0].expand_weights
 
 
 def test_a_pointwise_layer_works_in_place() -> None:
@@ -288,3 +287,21 @@ def test_padding_fused_into_a_convolution_is_exact(kind: str, stride: int) -> No
     check(padded, with_blocks(padded, fused))
     if (kind, stride) == (CONV, 1):
         check(padded, with_winograd(padded, fused))
+
+
+@pytest.mark.parametrize("bias", [2_000_000_000, -2_000_000_000, 900_000_000])
+def test_a_channel_that_training_left_constant_stays_exact(bias: int) -> None:
+    graph = Layer(CONV, (3, 3, 16), 8).graph()
+    x, w, b, y = graph.tensors
+    assert w.quantization is not None
+    assert w.data is not None
+    assert b.data is not None
+    scales = list(w.quantization.scales)
+    scales[2] *= 40_000 / abs(bias)
+    values = b.data.copy()
+    values[2] = bias
+    tiny = replace(w, quantization=replace(w.quantization, scales=tuple(scales)))
+    graph = replace(graph, tensors=(x, tiny, replace(b, data=values), y))
+    schedule = with_blocks(graph, plain_schedule(graph))
+    assert not schedule.steps[0].expand_weights
+    check(graph, schedule, CORES[:1])
