@@ -1,3 +1,4 @@
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,9 @@ from autotiny.dataset import Dataset, digits
 from autotiny.graph import Array, Graph
 from autotiny.model import Model, keras, keras_model, load_model, train
 from autotiny.tflite import write_tflite
+
+# a shell that runs the tests in the background ignores Ctrl-C, and so would the commands they start
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
