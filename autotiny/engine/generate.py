@@ -282,10 +282,14 @@ class _Constants:
             self.bytes += table.values.nbytes
         return self._symbols[key]
 
+    def declared(self, symbol: str) -> str:
+        # alignment is part of it: where it is not stated, x86 takes 16 bytes for granted
+        values, memory = self.arrays[symbol]
+        const = "const " if memory == "flash" else ""
+        return f"AT_WORD_ALIGNED {const}{c_type(str(values.dtype))} {symbol}[{max(values.size, 1)}]"
+
     def declarations(self) -> Iterable[str]:
-        for symbol, (values, memory) in self.arrays.items():
-            const = "const " if memory == "flash" else ""
-            yield f"extern {const}{c_type(str(values.dtype))} {symbol}[{max(values.size, 1)}];"
+        return (f"extern {self.declared(symbol)};" for symbol in self.arrays)
 
 
 class _Functions:
@@ -475,12 +479,8 @@ def _port_bytes(port: Port) -> int:
 def _weights(comment: str, constants: _Constants) -> str:
     parts = [_head(comment) + '#include "port.h"\n']
     parts += constants.declarations()
-    for symbol, (values, memory) in constants.arrays.items():
-        const = "const " if memory == "flash" else ""
-        parts.append(
-            f"\nAT_WORD_ALIGNED {const}{c_type(str(values.dtype))} "
-            f"{symbol}[{max(values.size, 1)}] = {{\n{_numbers(values)}}};"
-        )
+    for symbol, (values, _) in constants.arrays.items():
+        parts.append(f"\n{constants.declared(symbol)} = {{\n{_numbers(values)}}};")
     return "\n".join(parts) + "\n"
 
 
