@@ -2,35 +2,13 @@
 #ifndef AT_CONV_F32_H
 #define AT_CONV_F32_H
 
-#include "window.h"
+#include "loops.h"
 
 // x is (in_h, in_w, in_c), y is (out_h, out_w, out_c), w is (out_c, k_h, k_w, in_c / groups);
 // output channel k reads the input channels of group k / (out_c / groups).
 AT_INLINE void at_conv_f32(const float *x, const float *w, const float *bias, float *y,
                            at_window s, int32_t groups, float low, float high) {
-  const int32_t depth = s.in_c / groups, per_group = s.out_c / groups;
-  for (int32_t r = 0; r < s.out_h; r++) {
-    const int32_t top = r * s.stride_h - s.pad_top;
-    const int32_t i0 = at_first_tap(top, s.step_h);
-    const int32_t i1 = at_end_tap(top, s.step_h, s.in_h, s.k_h);
-    for (int32_t c = 0; c < s.out_w; c++) {
-      const int32_t left = c * s.stride_w - s.pad_left;
-      const int32_t j0 = at_first_tap(left, s.step_w);
-      const int32_t j1 = at_end_tap(left, s.step_w, s.in_w, s.k_w);
-      for (int32_t k = 0; k < s.out_c; k++) {
-        float acc = 0.0f;
-        for (int32_t i = i0; i < i1; i++) {
-          for (int32_t j = j0; j < j1; j++) {
-            const float *xp = x + ((top + i * s.step_h) * s.in_w + left + j * s.step_w) * s.in_c +
-                              k / per_group * depth;
-            const float *wp = w + ((k * s.k_h + i) * s.k_w + j) * depth;
-            for (int32_t d = 0; d < depth; d++) acc += xp[d] * wp[d];
-          }
-        }
-        *y++ = at_clampf(acc + bias[k], low, high);
-      }
-    }
-  }
+  AT_CONVOLVE(float, float, float, xv * wv, at_clampf(acc + bias[k], low, high))
 }
 
 // Convolution and max-pooling in one; p is the pooling over s's output, without padding.
@@ -69,26 +47,7 @@ AT_INLINE void at_conv_max_pool_f32(const float *x, const float *w, const float 
 // The same with w as (k_h, k_w, out_c): output channel k reads input channel k / multiple alone.
 AT_INLINE void at_depthwise_f32(const float *x, const float *w, const float *bias, float *y,
                                 at_window s, int32_t multiple, float low, float high) {
-  for (int32_t r = 0; r < s.out_h; r++) {
-    const int32_t top = r * s.stride_h - s.pad_top;
-    const int32_t i0 = at_first_tap(top, s.step_h);
-    const int32_t i1 = at_end_tap(top, s.step_h, s.in_h, s.k_h);
-    for (int32_t c = 0; c < s.out_w; c++) {
-      const int32_t left = c * s.stride_w - s.pad_left;
-      const int32_t j0 = at_first_tap(left, s.step_w);
-      const int32_t j1 = at_end_tap(left, s.step_w, s.in_w, s.k_w);
-      for (int32_t k = 0; k < s.out_c; k++) {
-        float acc = 0.0f;
-        for (int32_t i = i0; i < i1; i++) {
-          for (int32_t j = j0; j < j1; j++) {
-            const int32_t at = (top + i * s.step_h) * s.in_w + left + j * s.step_w;
-            acc += x[at * s.in_c + k / multiple] * w[(i * s.k_w + j) * s.out_c + k];
-          }
-        }
-        *y++ = at_clampf(acc + bias[k], low, high);
-      }
-    }
-  }
+  AT_CONVOLVE_DEPTHWISE(float, float, float, xv *wv, at_clampf(acc + bias[k], low, high))
 }
 
 #endif

@@ -2,7 +2,7 @@
 #ifndef AT_CONV_S8_H
 #define AT_CONV_S8_H
 
-#include "window.h"
+#include "loops.h"
 
 typedef struct {
   int32_t zero;       // what to add to an input: minus its zero-point
@@ -15,30 +15,9 @@ typedef struct {
 AT_INLINE void at_conv_s8(const int8_t *x, const int8_t *w, const int32_t *bias,
                           const int32_t *multiplier, const int8_t *shift, int8_t *y, at_window s,
                           int32_t groups, at_range_s8 q) {
-  const int32_t depth = s.in_c / groups, per_group = s.out_c / groups;
-  for (int32_t r = 0; r < s.out_h; r++) {
-    const int32_t top = r * s.stride_h - s.pad_top;
-    const int32_t i0 = at_first_tap(top, s.step_h);
-    const int32_t i1 = at_end_tap(top, s.step_h, s.in_h, s.k_h);
-    for (int32_t c = 0; c < s.out_w; c++) {
-      const int32_t left = c * s.stride_w - s.pad_left;
-      const int32_t j0 = at_first_tap(left, s.step_w);
-      const int32_t j1 = at_end_tap(left, s.step_w, s.in_w, s.k_w);
-      for (int32_t k = 0; k < s.out_c; k++) {
-        int32_t acc = bias[k];
-        for (int32_t i = i0; i < i1; i++) {
-          for (int32_t j = j0; j < j1; j++) {
-            const int8_t *xp = x + ((top + i * s.step_h) * s.in_w + left + j * s.step_w) * s.in_c +
-                               k / per_group * depth;
-            const int8_t *wp = w + ((k * s.k_h + i) * s.k_w + j) * depth;
-            for (int32_t d = 0; d < depth; d++) acc += (xp[d] + q.zero) * wp[d];
-          }
-        }
-        acc = at_rescale(acc, multiplier[k], shift[k]) + q.out_zero;
-        *y++ = (int8_t)at_clamp(acc, q.low, q.high);
-      }
-    }
-  }
+  AT_CONVOLVE(int8_t, int8_t, int32_t, (xv + q.zero) * wv,
+              (int8_t)at_clamp(at_rescale(acc + bias[k], multiplier[k], shift[k]) + q.out_zero,
+                               q.low, q.high))
 }
 
 // The accumulator of one output element.
@@ -82,27 +61,10 @@ AT_INLINE void at_conv_max_pool_s8(const int8_t *x, const int8_t *w, const int32
 AT_INLINE void at_depthwise_s8(const int8_t *x, const int8_t *w, const int32_t *bias,
                                const int32_t *multiplier, const int8_t *shift, int8_t *y,
                                at_window s, int32_t multiple, at_range_s8 q) {
-  for (int32_t r = 0; r < s.out_h; r++) {
-    const int32_t top = r * s.stride_h - s.pad_top;
-    const int32_t i0 = at_first_tap(top, s.step_h);
-    const int32_t i1 = at_end_tap(top, s.step_h, s.in_h, s.k_h);
-    for (int32_t c = 0; c < s.out_w; c++) {
-      const int32_t left = c * s.stride_w - s.pad_left;
-      const int32_t j0 = at_first_tap(left, s.step_w);
-      const int32_t j1 = at_end_tap(left, s.step_w, s.in_w, s.k_w);
-      for (int32_t k = 0; k < s.out_c; k++) {
-        int32_t acc = bias[k];
-        for (int32_t i = i0; i < i1; i++) {
-          for (int32_t j = j0; j < j1; j++) {
-            const int32_t at = (top + i * s.step_h) * s.in_w + left + j * s.step_w;
-            acc += (x[at * s.in_c + k / multiple] + q.zero) * w[(i * s.k_w + j) * s.out_c + k];
-          }
-        }
-        acc = at_rescale(acc, multiplier[k], shift[k]) + q.out_zero;
-        *y++ = (int8_t)at_clamp(acc, q.low, q.high);
-      }
-    }
-  }
+  AT_CONVOLVE_DEPTHWISE(int8_t, int8_t, int32_t, (xv + q.zero) * wv,
+                        (int8_t)at_clamp(
+                            at_rescale(acc + bias[k], multiplier[k], shift[k]) + q.out_zero, q.low,
+                            q.high))
 }
 
 #endif

@@ -1,4 +1,4 @@
-// The loops of a convolution, for the arithmetics that have no faster form.
+// The loops of a convolution as it is defined, for every arithmetic.
 #ifndef AT_LOOPS_H
 #define AT_LOOPS_H
 
