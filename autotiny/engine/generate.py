@@ -27,7 +27,7 @@ from autotiny.engine.kernel import (
     Table,
     c_type,
 )
-from autotiny.engine.memory import Buffer, Plan, plan
+from autotiny.engine.memory import ALIGNMENT, Buffer, Plan, plan
 from autotiny.engine.ops import EMITTERS, FUSING
 from autotiny.engine.schedules import plain_schedule
 from autotiny.engine.shapes import check_shapes
@@ -175,7 +175,12 @@ def _lay_out(graph: Graph, kernels: Sequence[Kernel]) -> _Memory:
                 live(operand.what, step)
     owners = list(lives)
     buffers = [
-        Buffer(_owned_bytes(graph, owner, home), min(lives[owner]), max(lives[owner]))
+        Buffer(
+            _owned_bytes(graph, owner, home),
+            min(lives[owner]),
+            max(lives[owner]),
+            max(ALIGNMENT, ITEM_BYTES[graph.tensors[owner].dtype]),
+        )
         for owner in owners
     ]
     position = {owner: i for i, owner in enumerate(owners)}

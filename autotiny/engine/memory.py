@@ -26,6 +26,7 @@ class Buffer:
     bytes: int
     first: int
     last: int
+    alignment: int = ALIGNMENT
 
 
 @dataclass(frozen=True)
@@ -108,11 +109,12 @@ def _place(
             for other, at in offsets.items()
             for low, high in forbidden.get((other, index), ())
         )
+        alignment = buffers[index].alignment
         offset = 0
         for low, high in intervals:
             # Sorted by their starts, those that were passed before hold the buffer no more.
             if low < offset < high:
-                offset = -(-high // ALIGNMENT) * ALIGNMENT
+                offset = -(-high // alignment) * alignment
         offsets[index] = offset
     end = max((offsets[i] + b.bytes for i, b in enumerate(buffers)), default=0)
     return Plan(tuple(offsets[i] for i in range(len(buffers))), end)

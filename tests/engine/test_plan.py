@@ -45,3 +45,8 @@ def test_a_growing_output_is_written_from_its_end() -> None:
     placed = plan([Buffer(1000, 0, 1), Buffer(4000, 1, 2)], {(0, 1): Overlap(None, since=-2936)})
     assert placed.bytes == 4000
     assert placed.offsets[1] + 4000 >= placed.offsets[0] + 1000 + 64
+
+
+def test_a_buffer_of_wider_elements_is_aligned_to_them() -> None:
+    placed = plan([Buffer(20, 0, 1), Buffer(16, 1, 1, alignment=8)], {})
+    assert placed.offsets == (0, 24)

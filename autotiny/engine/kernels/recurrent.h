@@ -27,7 +27,7 @@ typedef struct {
         for (int32_t t = 0; t + 1 < s.memory; t++) state[t] = state[t + 1];                       \
         state[s.memory - 1] = (T)((T)(s.state_zero + feature) ^ s.state_zero);                    \
         for (int32_t t = 0; t < s.memory; t++)                                                    \
-          acc += w_time[t] * ((T)(state[t] ^ s.state_zero) - s.state_zero);                       \
+          acc = at_add(acc, w_time[t] * ((T)(state[t] ^ s.state_zero) - s.state_zero));           \
       }                                                                                           \
       y[u] = (int8_t)at_clamp(at_rescale(acc, s.multiplier2, s.shift2) + s.out_zero, -128, 127);  \
     }                                                                                             \
