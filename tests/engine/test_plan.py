@@ -48,5 +48,6 @@ def test_a_growing_output_is_written_from_its_end() -> None:
 
 
 def test_a_buffer_of_wider_elements_is_aligned_to_them() -> None:
-    placed = plan([Buffer(20, 0, 1), Buffer(16, 1, 1, alignment=8)], {})
-    assert placed.offsets == (0, 24)
+    wide = [Buffer(size, 0, 1, alignment=8) for size in (16, 24, 40)]
+    placed = plan([Buffer(20, 0, 1), *wide, Buffer(4, 0, 1), Buffer(12, 1, 1)], {})
+    assert [offset % 8 for offset in placed.offsets[1:4]] == [0, 0, 0]
