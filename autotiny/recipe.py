@@ -6,7 +6,9 @@ file and read from one. Reading a file never runs anything that stands in it.
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import MISSING, dataclass, field, fields
@@ -94,6 +96,63 @@ def step_text(step: Component) -> str:
     """A component for the reader, e.g. `prune_magnitude(sparsity=0.5)`."""
     shown = ", ".join(f"{name}={value}" for name, value in parameters(step).items())
     return f"{step.name}({shown})" if shown else step.name
+
+
+def steps_from_text(text: str) -> tuple[Component, ...]:
+    """The components that a reader's text names; the reverse of `step_text`.
+
+    Commas or arrows stand between them, e.g. `int8, place_weights(budget_bytes=1024)`; the JSON
+    objects of a recipe file, or a list of them, do as well. A value is a literal, or else a word:
+    nothing that stands in the text is evaluated.
+
+    Raises:
+        UserError: the text is none, or a component or parameter is unknown or of a wrong type.
+    """
+    if text.lstrip().startswith("["):
+        return tuple(component_from(step) for step in _json(text))
+    parts = _split(text.replace("→", ","))
+    return tuple(
+        component_from(_json(part)) if part.startswith("{") else _step_from(part) for part in parts
+    )
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise UserError(f"{text!r} is not JSON: {error}") from error
+
+
+def _step_from(text: str) -> Component:
+    found = re.fullmatch(r"(\w+)\s*(?:\((.*)\))?", text, re.DOTALL)
+    if found is None:
+        raise UserError(f"{text!r} is no component; write it as prune_magnitude(sparsity=0.5)")
+    values = {}
+    for entry in _split(found[2] or ""):
+        name, equals, value = entry.partition("=")
+        if not equals:
+            raise UserError(f"{entry!r} of {found[1]} names no parameter; write sparsity=0.5")
+        values[name.strip()] = _literal(value.strip())
+    return component_with(component_named(found[1]), values)
+
+
+def _literal(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _split(text: str) -> list[str]:
+    """The parts between commas, but for those in brackets."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character in "([{") - (character in ")]}")
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts if part.strip()]
 
 
 def objection(steps: Iterable[type[Component]], start: Level = Level.KERAS) -> str | None:

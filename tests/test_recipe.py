@@ -37,6 +37,7 @@ from autotiny.recipe import (
     objection,
     read_recipe,
     step_data,
+    steps_from_text,
     write_recipe,
 )
 
@@ -54,6 +55,40 @@ def saved(recipe: Recipe) -> SavedRecipe:
 def test_a_recipe_reads_as_a_line() -> None:
     recipe = Recipe((Prune(0.5), Int8(), Block(rows=4)))
     assert str(recipe) == "prune(sparsity=0.5, structure=element) → int8 → block(rows=4)"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "prune(sparsity=0.5, structure=element) → int8 → place(tensors=(1, 2))",
+        "prune(sparsity=.5),int8 , place( tensors = [1, 2] )",
+        '{"component": "prune", "sparsity": 0.5}, int8, place(tensors=(1, 2))',
+        '[{"component": "prune", "sparsity": 0.5}, {"component": "int8"},'
+        ' {"component": "place", "tensors": [1, 2]}]',
+    ],
+)
+def test_the_line_reads_back(text: str) -> None:
+    steps = (Prune(0.5), Int8(), Place((1, 2)))
+    assert steps_from_text(text) == steps
+    assert steps_from_text(str(Recipe(steps))) == steps
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("prune(sparsity=__import__('os'))", "must be float"),
+        ("prune(0.5)", "names no parameter"),
+        ("prune(sparsity=0.5", "is no component"),
+        ("prine(sparsity=0.5)", "did you mean 'prune'"),
+        ("prune(sparsity=0.5, structure=rows)", "unknown structure"),
+        ("[1, 2", "is not JSON"),
+        ('{"component": "prune"}', "lacks its parameter 'sparsity'"),
+    ],
+)
+def test_a_line_that_names_no_components_is_refused(text: str, message: str) -> None:
+    with pytest.raises(UserError) as refusal:
+        steps_from_text(text)
+    assert message in str(refusal.value)
 
 
 def test_draws_that_mean_the_same_share_a_key() -> None:
