@@ -5,6 +5,7 @@ Every function takes a schedule and returns a new one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Literal
@@ -135,26 +136,8 @@ def with_blocks(graph: Graph, schedule: Schedule) -> Schedule:
     Raises:
         NotApplicable: no step is an int8 layer that can be computed in blocks.
     """
-    steps = tuple(_blocked(graph, step) for step in schedule.steps)
-    if steps == schedule.steps:
-        raise NotApplicable("with_blocks: no int8 layer can be computed in blocks")
-    return Schedule(steps)
-
-
-def _blocked(graph: Graph, step: Step) -> Step:
-    site = Site(graph, step)
-    if site.arithmetic != "int8" or site.output.dtype != "int8":
-        return step
-    if site.op.kind == "CONV_2D" and gemm.why_not(site) is None:
-        rows, columns = best_block(site)
-        return replace(step, method="im2col", rows=rows, columns=columns)
-    if _expands(graph, step):  # a large bias leaves two weights no room in a lane
-        return _expanded(step)
-    if site.op.kind == "DEPTHWISE_CONV_2D" and gemm.why_not_depthwise(site) is None:
-        return replace(step, rows=2)
-    if site.op.kind == "FULLY_CONNECTED" and gemm.why_not_dense(site) is None:
-        return replace(step, columns=8)
-    return step
+    refusal = "with_blocks: no int8 layer can be computed in blocks"
+    return _with_each(graph, schedule, _blocked, refusal)
 
 
 def with_pairs(graph: Graph, schedule: Schedule) -> Schedule:
@@ -163,22 +146,58 @@ def with_pairs(graph: Graph, schedule: Schedule) -> Schedule:
     Raises:
         NotApplicable: no step is an int8 layer that can be computed so.
     """
-    steps = tuple(_paired(graph, step) for step in schedule.steps)
+    refusal = "with_pairs: no int8 layer can be computed in pairs"
+    return _with_each(graph, schedule, _paired, refusal)
+
+
+def with_winograd(graph: Graph, schedule: Schedule) -> Schedule:
+    """Compute int8 3×3 convolutions of stride 1 by exact Winograd filtering.
+
+    Raises:
+        NotApplicable: no step is a convolution that can be computed so.
+    """
+    refusal = "with_winograd: no int8 3×3 convolution of stride 1 is eligible"
+    return _with_each(graph, schedule, _filtered, refusal)
+
+
+def with_expanded_weights(graph: Graph, schedule: Schedule) -> Schedule:
+    """Store the weights of int8 convolutions as int16 pairs: twice the flash, nothing to unpack.
+
+    Raises:
+        NotApplicable: no step is a convolution whose weights can be stored so.
+    """
+    refusal = "with_expanded_weights: no int8 convolution is eligible"
+    return _with_each(graph, schedule, _expanded, refusal)
+
+
+def _with_each(
+    graph: Graph, schedule: Schedule, change: Callable[[Site], Step], refusal: str
+) -> Schedule:
+    """The schedule with every step on int8 changed; refused if all stay as they are."""
+    sites = [Site(graph, step) for step in schedule.steps]
+    steps = tuple(change(site) if _is_int8(site) else site.step for site in sites)
     if steps == schedule.steps:
-        raise NotApplicable("with_pairs: no int8 layer can be computed in pairs")
+        raise NotApplicable(refusal)
     return Schedule(steps)
 
 
-def _paired(graph: Graph, step: Step) -> Step:
-    site = Site(graph, step)
-    if site.arithmetic != "int8" or site.output.dtype != "int8":
+def _is_int8(site: Site) -> bool:
+    return site.arithmetic == "int8" and site.output.dtype == "int8"
+
+
+def _blocked(site: Site) -> Step:
+    kind, step = site.op.kind, site.step
+    if step.expand_weights:  # these are blocks
         return step
-    if site.op.kind == "CONV_2D" and dots.why_not(site) is None:
-        return replace(step, method="im2col", rows=2)
-    if site.op.kind == "FULLY_CONNECTED" and dots.why_not(site) is None:
-        return replace(step, columns=2)
-    if site.op.kind == "DEPTHWISE_CONV_2D" and gemm.why_not_depthwise(site) is None:
+    if kind == "CONV_2D" and gemm.why_not(site) is None:
+        rows, columns = best_block(site)
+        return replace(step, method="im2col", rows=rows, columns=columns)
+    if kind == "CONV_2D":  # a large bias leaves two weights no room in a lane
+        return _expanded(site)
+    if kind == "DEPTHWISE_CONV_2D" and gemm.why_not_depthwise(site) is None:
         return replace(step, rows=2)
+    if kind == "FULLY_CONNECTED" and gemm.why_not_dense(site) is None:
+        return replace(step, columns=8)
     return step
 
 
@@ -195,56 +214,30 @@ def best_block(site: Site) -> tuple[int, int]:
     return (4, 2) if fours <= 1.05 * twos else (2, 4)
 
 
-def with_winograd(graph: Graph, schedule: Schedule) -> Schedule:
-    """Compute int8 3×3 convolutions of stride 1 by exact Winograd filtering.
-
-    Raises:
-        NotApplicable: no step is a convolution that can be computed so.
-    """
-    steps = tuple(
-        replace(step, method="winograd", rows=2, columns=2) if _filters(graph, step) else step
-        for step in schedule.steps
-    )
-    if steps == schedule.steps:
-        raise NotApplicable("with_winograd: no int8 3×3 convolution of stride 1 is eligible")
-    return Schedule(steps)
+def _paired(site: Site) -> Step:
+    kind, step = site.op.kind, site.step
+    if kind == "CONV_2D" and dots.why_not(site) is None:
+        return replace(step, method="im2col", rows=2, columns=1, expand_weights=False)
+    if kind == "FULLY_CONNECTED" and dots.why_not(site) is None:
+        return replace(step, columns=2)
+    if kind == "DEPTHWISE_CONV_2D" and gemm.why_not_depthwise(site) is None:
+        return replace(step, rows=2)
+    return step
 
 
-def _filters(graph: Graph, step: Step) -> bool:
-    site = Site(graph, step)
-    return (
-        site.op.kind == "CONV_2D"
-        and site.arithmetic == "int8"
-        and site.output.dtype == "int8"
-        and winograd.why_not(site) is None
-    )
+def _filtered(site: Site) -> Step:
+    if site.op.kind != "CONV_2D" or winograd.why_not(site):
+        return site.step
+    return replace(site.step, method="winograd", rows=2, columns=2, expand_weights=False)
 
 
-def with_expanded_weights(graph: Graph, schedule: Schedule) -> Schedule:
-    """Store the weights of int8 convolutions as int16 pairs: twice the flash, nothing to unpack.
-
-    Raises:
-        NotApplicable: no step is a convolution whose weights can be stored so.
-    """
-    steps = tuple(_expanded(step) if _expands(graph, step) else step for step in schedule.steps)
-    if steps == schedule.steps:
-        raise NotApplicable("with_expanded_weights: no int8 convolution is eligible")
-    return Schedule(steps)
-
-
-def _expanded(step: Step) -> Step:
-    return replace(step, method="im2col", rows=2, columns=4, expand_weights=True)
-
-
-def _expands(graph: Graph, step: Step) -> bool:
-    site = Site(graph, _expanded(step))
-    return (
-        step.method != "winograd"  # its weights are int16 in any case
-        and site.op.kind == "CONV_2D"
-        and site.arithmetic == "int8"
-        and site.output.dtype == "int8"
-        and gemm.why_not(site) is None
-    )
+def _expanded(site: Site) -> Step:
+    wide = gemm.widened(site)
+    if site.op.kind != "CONV_2D" or gemm.why_not(wide):
+        return site.step
+    if site.step.method == "winograd":  # its weights are int16 in any case
+        return site.step
+    return replace(wide.step, method="im2col", rows=2, columns=4)
 
 
 def schedule_for(graph: Graph, style: Style, *, dsp: bool) -> Schedule:

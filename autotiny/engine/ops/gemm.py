@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from autotiny.engine import packing
@@ -35,6 +37,11 @@ def why_not(site: Site) -> str | None:
     if site.fused and (shape["out_c"] % 2 or not _pools_2x2(site)):
         return "only 2×2 max-pooling over an even number of channels is fused into blocks"
     return packing.why_not_fast(matrix(site), lanes=not site.step.expand_weights)
+
+
+def widened(site: Site) -> Site:
+    """The step with its weights stored as int16."""
+    return replace(site, step=replace(site.step, expand_weights=True))
 
 
 def why_no_patches(site: Site, shape: dict[str, int]) -> str | None:

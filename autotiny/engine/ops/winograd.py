@@ -28,7 +28,7 @@ def why_not(site: Site) -> str | None:
         return "it needs a multiple of 8 input and of 4 output channels"
     if shape["in_c"] * 16 * 4 > 1 << 16:
         return "it has more than 1,024 input channels"
-    if why := gemm.why_not(site):
+    if why := gemm.why_not(gemm.widened(site)):  # transformed, weights take 16 bits
         return why
     made = gemm.matrix(site)
     if (np.abs(transformed(made, shape["in_c"])) > 32767).any():
