@@ -26,9 +26,18 @@ SCHEMA = 1
 """Version of the recipe file; raised when an old file would mean something else."""
 
 COMMUTING: frozenset[frozenset[str]] = frozenset(
-    # Where weights lie hangs on the layer that a step begins with, which the others leave.
-    frozenset(("place_weights", other))
-    for other in ("fuse_operators", "block_gemm", "use_winograd")
+    frozenset(pair)
+    for pair in (
+        # Where weights lie hangs on the layer that a step begins with, which the others leave.
+        ("place_weights", "fuse_operators"),
+        ("place_weights", "block_gemm"),
+        ("place_weights", "pair_products"),
+        ("place_weights", "expand_weights"),
+        ("place_weights", "use_winograd"),
+        # Expanded weights are blocks already; what is filtered is never expanded.
+        ("expand_weights", "block_gemm"),
+        ("expand_weights", "use_winograd"),
+    )
 )
 """Pairs of components whose two orders give the same result, byte for byte; see `canonical`."""
 

@@ -4,6 +4,7 @@ from autotiny.components.base import Component, Work
 from autotiny.components.block_gemm import BlockGemm
 from autotiny.components.cluster_weights import ClusterWeights
 from autotiny.components.dynamic_range import DynamicRange
+from autotiny.components.expand_weights import ExpandWeights
 from autotiny.components.factorize_low_rank import FactorizeLowRank
 from autotiny.components.factorize_spatial import FactorizeSpatial
 from autotiny.components.float16 import Float16
@@ -14,6 +15,7 @@ from autotiny.components.int8 import Int8
 from autotiny.components.int8_float_fallback import Int8FloatFallback
 from autotiny.components.int16x8 import Int16x8
 from autotiny.components.merge_duplicates import MergeDuplicates
+from autotiny.components.pair_products import PairProducts
 from autotiny.components.place_weights import PlaceWeights
 from autotiny.components.prune_channels import PruneChannels
 from autotiny.components.prune_magnitude import PruneMagnitude
@@ -22,6 +24,7 @@ from autotiny.components.reduce_control_edges import ReduceControlEdges
 from autotiny.components.reduce_input import ReduceInput
 from autotiny.components.remove_dead_branches import RemoveDeadBranches
 from autotiny.components.remove_identities import RemoveIdentities
+from autotiny.components.remove_loop_invariants import RemoveLoopInvariants
 from autotiny.components.separate_convolutions import SeparateConvolutions
 from autotiny.components.simplify_arithmetic import SimplifyArithmetic
 from autotiny.components.use_winograd import UseWinograd
@@ -40,6 +43,7 @@ COMPONENTS: dict[str, type[Component]] = {
         QuantizeAware,
         # graph: frozen
         SimplifyArithmetic,
+        RemoveLoopInvariants,
         RemoveDeadBranches,
         ReduceControlEdges,
         # graph → tflite: exactly one of these
@@ -56,6 +60,8 @@ COMPONENTS: dict[str, type[Component]] = {
         # program
         FuseOperators,
         BlockGemm,
+        PairProducts,
+        ExpandWeights,
         UseWinograd,
         PlaceWeights,
     )

@@ -20,6 +20,8 @@ class FuseOperators(Scheduling):
     name = "fuse_operators"
     forbids_before = {  # noqa: RUF012 - a constant of the class
         "block_gemm": "blocks are chosen for a step as it was fused",
+        "pair_products": "blocks are chosen for a step as it was fused",
+        "expand_weights": "blocks are chosen for a step as it was fused",
         "use_winograd": "what it can compute is decided for a step as it was fused",
     }
 
