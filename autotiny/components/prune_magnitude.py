@@ -21,7 +21,9 @@ from autotiny.model import Level, Model, copy_network, keras, keras_model, steps
 MOST_MASK_UPDATES = 100
 BLOCK = 4
 SMALLEST_KERNEL = 64
-"""Kernels with fewer weights stay dense: nothing is to be won there, and much to be lost."""
+SMALLEST_SHARE = 0.01
+"""Kernels with fewer weights, or less of all weights, stay dense: nothing is to be won there, and
+much to be lost."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,9 @@ class PruneMagnitude(Component):
 
     def apply(self, model: Model, work: Work) -> Model:
         """The model with zeros, fine-tuned around them."""
-        chosen = {layer.name for layer, kernel in kernels(model.network) if self._worth(kernel)}
+        found = list(kernels(model.network))
+        least = max(SMALLEST_KERNEL, SMALLEST_SHARE * sum(kernel.size for _, kernel in found))
+        chosen = {layer.name for layer, kernel in found if self._worth(kernel, least)}
         if not chosen:
             raise NotApplicable(f"prune_magnitude: no kernel has {SMALLEST_KERNEL} weights")
         if sparsity(model.network) >= self.sparsity:
@@ -70,10 +74,8 @@ class PruneMagnitude(Component):
             raise BrokenPromise(f"prune_magnitude reached {lowest:.2f} instead of {self.sparsity}")
         return keras_model(network, {**model.notes, "sparsity": round(reached, 4)})
 
-    def _worth(self, kernel: Array) -> bool:
-        return kernel.size >= SMALLEST_KERNEL and (
-            self.pattern != "2:4" or kernel.shape[-2] % 4 == 0
-        )
+    def _worth(self, kernel: Array, least: float) -> bool:
+        return kernel.size >= least and (self.pattern != "2:4" or kernel.shape[-2] % 4 == 0)
 
     def _trained(self, network: Any, chosen: set[str], work: Work) -> Any:
         import tensorflow_model_optimization as tfmot
