@@ -186,6 +186,37 @@ def complete_objective(incomplete: str) -> list[str]:
     return [name for name in OBJECTIVES if name.startswith(incomplete)]
 
 
+def complete_component(incomplete: str) -> list[str]:
+    """Names of components, for the shell."""
+    from autotiny.components import COMPONENTS
+
+    return [name for name in COMPONENTS if name.startswith(incomplete)]
+
+
+ModelOption = Annotated[
+    str,
+    typer.Option(
+        "--model", "-m", metavar="MODEL",
+        help="Built-in name, .keras, .h5 or .tflite file, SavedModel folder, or "
+        "package.module:function that builds an untrained network.",
+        autocompletion=complete_model,
+    ),
+]  # fmt: skip
+DataOption = Annotated[
+    str,
+    typer.Option(
+        "--data", "-d", metavar="DATA",
+        help="digits, fashion_mnist, mnist, an .npz file, a folder of IDX files, or a folder "
+        "of class folders with images.",
+        autocompletion=complete_data,
+    ),
+]  # fmt: skip
+EpochsOption = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Upper limit of each fine-tuning.  [default: 5]"),
+]
+
+
 @app.command(
     epilog=examples(
         "autotiny search --target stm32f746 --objective latency",
@@ -196,28 +227,8 @@ def complete_objective(incomplete: str) -> list[str]:
 )
 def search(
     target: TargetOption,
-    model: Annotated[
-        str,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="MODEL",
-            help="Built-in name, .keras, .h5 or .tflite file, SavedModel folder, or "
-            "package.module:function that builds an untrained network.",
-            autocompletion=complete_model,
-        ),
-    ] = "cnn1",
-    data: Annotated[
-        str,
-        typer.Option(
-            "--data",
-            "-d",
-            metavar="DATA",
-            help="digits, fashion_mnist, mnist, an .npz file, a folder of IDX files, or a folder "
-            "of class folders with images.",
-            autocompletion=complete_data,
-        ),
-    ] = "digits",
+    model: ModelOption = "cnn1",
+    data: DataOption = "digits",
     objective: Annotated[
         list[str] | None,
         typer.Option(
@@ -260,10 +271,7 @@ def search(
             "percentage points.",
         ),
     ] = 1.0,
-    epochs: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Upper limit of each fine-tuning.  [default: 5]"),
-    ] = None,
+    epochs: EpochsOption = None,
     storage: Annotated[
         str | None,
         typer.Option(
@@ -408,6 +416,92 @@ def apply(
     if not applied.differences:
         print_tables("every figure is the recorded one")
     print_tables(f"written to {folder}: model.tflite, firmware.elf, c/")
+
+
+@app.command(
+    epilog=examples(
+        "autotiny order 'prune_channels(ratio=0.5)' 'prune_magnitude(sparsity=0.8)' -t stm32f746",
+        "autotiny order quantize_aware cluster_weights -t rp2040 -d fashion_mnist --seeds 3",
+        "autotiny order block_gemm use_winograd -t nrf52840 --before int8 --behind fuse_operators",
+    )
+)
+def order(
+    first: Annotated[
+        str,
+        typer.Argument(
+            metavar="A",
+            help="A component as a recipe prints it, e.g. 'prune_channels(ratio=0.5)'; what is "
+            "left out has its default. Or the JSON object of a recipe file.",
+            autocompletion=complete_component,
+        ),
+    ],
+    second: Annotated[
+        str, typer.Argument(metavar="B", help="Another.", autocompletion=complete_component)
+    ],
+    target: TargetOption,
+    model: ModelOption = "cnn1",
+    data: DataOption = "digits",
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Repetitions, with seeds 0 to N-1 for the splits, the first training and the "
+            "fine-tunes.  [default: 5]",
+        ),
+    ] = None,
+    epochs: EpochsOption = None,
+    before: Annotated[
+        str | None, typer.Option(metavar="LIST", help="What stands before the pair.")
+    ] = None,
+    behind: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="What stands behind the pair.  [default: int8, fuse_operators, block_gemm]",
+        ),
+    ] = None,
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="FILE", help="Write JSON to a file; - prints it instead."),
+    ] = None,
+) -> None:
+    """Show a pair of components both ways round, measured.
+
+    Each order is trained, linked and executed under several seeds; a difference counts if it is
+    more than what the seeds make.
+    """
+    from autotiny.target import load_target
+
+    board = load_target(target)  # a misspelt name is told before TensorFlow is loaded
+    from autotiny.recipe import steps_from_text
+
+    pair = [steps_from_text(text) for text in (first, second)]
+    if any(len(steps) != 1 for steps in pair):
+        raise UserError(f"A is {first!r} and B is {second!r}; each must be one component")
+    around = [text if text is None else steps_from_text(text) for text in (before, behind)]
+    from autotiny import study
+    from autotiny.report import console, ordering
+    from autotiny.report.live import counting
+
+    try:
+        with counting(console(stderr=True)) as tell:
+            found = study.compare_orders(
+                pair[0][0], pair[1][0], board, model=model, data=data,
+                before=around[0], behind=around[1], seeds=seeds or study.SEEDS,
+                epochs=epochs or study.EPOCHS, on_stage=tell,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        complain("interrupted; what was measured is in the cache: the same command continues")
+        raise typer.Exit(INTERRUPTED) from None
+    facts = ordering.comparison_facts(found)
+    if json_file == Path("-"):
+        print_json(facts)
+        return
+    if json_file:
+        write_json(facts, json_file)
+    print_tables(f"{model} on {data}, {board.title}", *ordering.comparison_lines(found), "")
+    print_tables(ordering.comparison_table(found), *ordering.remark_lines(found))
 
 
 class Schedule(str, Enum):
@@ -686,13 +780,6 @@ def targets(
     if name:
         print_tables("", report.memory_table(found[0]), "", report.source_table(found[0]))
         print_tables(f"\nflash it with: {found[0].flash_tool}")
-
-
-def complete_component(incomplete: str) -> list[str]:
-    """Names of components, for the shell."""
-    from autotiny.components import COMPONENTS
-
-    return [name for name in COMPONENTS if name.startswith(incomplete)]
 
 
 @app.command(

@@ -6,6 +6,7 @@ Each figure is kept in the cache under a digest of everything it depends on.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -93,6 +94,19 @@ def _explained(model: Model, x: Array) -> float:
     return max(0.0, 1.0 - float(np.square(error).sum()) / variance) if variance else 0.0
 
 
+def at_chance(accuracy: float, data: Dataset) -> bool:
+    """Whether an accuracy on validation is no better than knowing nothing.
+
+    That is always guessing the most frequent class, up to one standard error above it. Where a
+    network gives its input back, guessing the mean explains nothing of the variance.
+    """
+    if not data.classes:
+        return accuracy <= 0
+    samples = max(len(data.y_validation), 1)
+    guessed = float(np.bincount(data.y_validation, minlength=1).max()) / samples
+    return accuracy <= guessed + math.sqrt(guessed * (1 - guessed) / samples)
+
+
 def real(stored_values: Array, port: Port) -> Array:
     """What the stored values of a port stand for, float32."""
     values = stored_values.astype(np.float32)
@@ -122,10 +136,12 @@ def evaluate(
     model: Model, target: Target, data: Dataset, cache: Cache, *, test: bool = False
 ) -> Metrics:
     """Cost and accuracy of a lowered model; the test split is looked at for a report only."""
+    accuracy = accuracy_on(model, data, "validation", cache)
     return Metrics(
         cost=cost(model, target, cache),
-        accuracy_validation=accuracy_on(model, data, "validation", cache),
+        accuracy_validation=accuracy,
         accuracy_test=accuracy_on(model, data, "test", cache) if test else None,
+        at_chance=at_chance(accuracy, data),
     )
 
 

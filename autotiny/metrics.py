@@ -63,17 +63,26 @@ class Cost:
 
 @dataclass(frozen=True)
 class Metrics:
-    """A cost and the accuracy of the same generated C, in [0, 1]."""
+    """A cost and the accuracy of the same generated C, in [0, 1].
+
+    Attributes:
+        cost: flash, SRAM, cycles and latency.
+        accuracy_validation: on the split that the search sees.
+        accuracy_test: on the split that only reports see.
+        at_chance: whether always guessing the most frequent class does as well on validation.
+    """
 
     cost: Cost
     accuracy_validation: float
     accuracy_test: float | None = None
+    at_chance: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain data, for JSON."""
         return {
             "accuracy_validation": self.accuracy_validation,
             "accuracy_test": self.accuracy_test,
+            "at_chance": self.at_chance,
             **self.cost.to_dict(),
         }
 

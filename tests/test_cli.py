@@ -12,7 +12,10 @@ from autotiny.cli import app
 from autotiny.errors import FirmwareFault, UserError
 from autotiny.target import target_names
 
-COMMANDS = ("search", "apply", "measure", "compile", "targets", "components", "spaces", "dashboard")
+COMMANDS = (
+    "search", "order", "apply", "measure", "compile", "targets", "components", "spaces",
+    "dashboard",
+)  # fmt: skip
 
 
 def run(*arguments: str, columns: int = 160) -> "subprocess.CompletedProcess[str]":

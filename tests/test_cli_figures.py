@@ -153,6 +153,17 @@ def test_measure_takes_a_recipe_and_an_elf(found: Path, tmp_path: Path) -> None:
     assert "fetch" in table
 
 
+def test_order_shows_a_pair_both_ways_round(found: Path, tmp_path: Path) -> None:
+    command = ("order", "fuse_operators", "int8(calibration=20)", "-t", "stm32f746",
+               "-d", found.parent / "few.npz", "--seeds", "1")  # fmt: skip
+    table = done(*command, "--json", tmp_path / "order.json")
+    assert "A → B: illegal: fuse_operators takes a model of level" in table
+    printed = json.loads(done(*command, "--json", "-"))
+    assert printed == json.loads((tmp_path / "order.json").read_text())
+    (run,) = printed["orders"][1]["runs"]
+    assert f"{run['flash_bytes']:,}" in table
+
+
 @pytest.mark.parametrize("command", ["targets", "components", "spaces"])
 def test_lists_are_json_too(command: str) -> None:
     listed = json.loads(done(command, "--json"))

@@ -16,7 +16,7 @@ from rich.table import Table
 from autotiny.errors import UserError
 from autotiny.recipe import write_recipe
 from autotiny.report.plot import Dot, pareto_svg
-from autotiny.report.tables import WIDE, clock, milliseconds, table
+from autotiny.report.tables import WIDE, clock, milliseconds, percent, table
 from autotiny.study import OUTCOMES, Point, Result, ended
 
 COLUMNS = (
@@ -257,11 +257,6 @@ def why_nothing(result: Result) -> str:
     )
     most = reasons.most_common(1)
     return f"nothing could be measured: {most[0][0]}" if most else "no trial has ended"
-
-
-def percent(share: float | None) -> str:
-    """An accuracy without its sign, for a column that has it in its heading."""
-    return "–" if share is None else f"{100 * share:.2f}"
 
 
 OVER_BUDGET = "†"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+from rich.table import Column, Table
 from rich.text import Text
 
 from autotiny.report.tables import GAP, clock, milliseconds, table
@@ -23,6 +27,28 @@ HEADINGS = {
     "balanced_ratio": "ratio",
 }
 """Column headings of a study's values."""
+
+
+@contextmanager
+def counting(console: Console) -> Iterator[Callable[[int, int, str], None]]:
+    """A bar on a terminal, plain lines anywhere else.
+
+    Each call tells how much is done, of how much, and what comes next.
+    """
+    if not console.is_terminal:
+        yield lambda done, total, text: console.print(f"[{done}/{total}] {text}", soft_wrap=True)
+        return
+    columns = (
+        MofNCompleteColumn(),
+        BarColumn(bar_width=20),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis")),
+    )
+    with Bar(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+        yield lambda done, total, text: bar.update(
+            task, completed=done, total=total, description=text
+        )
 
 
 class SearchView:

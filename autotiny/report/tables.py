@@ -26,6 +26,9 @@ WIDE = 120
 GAP = 2
 """Blanks between two columns of a table."""
 
+AT_CHANCE = "‡"
+"""Stands behind an accuracy that guessing reaches as well; see `evaluate.at_chance`."""
+
 STALLS = {"dependency": "dep", "branch": "br"}
 """Column headings of the causes of stall where they are not the names."""
 
@@ -46,6 +49,11 @@ def milliseconds(value: float) -> str:
     """A latency, to the microsecond where that means something."""
     decimals = 0 if value >= 1000 else 1 if value >= 100 else 2 if value >= 10 else 3
     return f"{value:,.{decimals}f}" if value >= 0.01 or value == 0 else f"{value:.2g}"
+
+
+def percent(share: float | None) -> str:
+    """An accuracy without its sign, for a column that has it in its heading."""
+    return "–" if share is None else f"{100 * share:.2f}"
 
 
 def clock(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 from autotiny.study.applying import Applied, apply_recipe, load_pair, rebuilt
 from autotiny.study.job import EPOCHS, OBJECTIVES, Job, Objective, wanted_objectives
+from autotiny.study.ordering import SEEDS, Comparison, compare_orders
 from autotiny.study.result import Point, Result, Shortfall
 from autotiny.study.running import TRIALS, Progress, search
 from autotiny.study.storage import default_study_name, open_storage, quiet_optuna
@@ -11,8 +12,10 @@ __all__ = [
     "EPOCHS",
     "OBJECTIVES",
     "OUTCOMES",
+    "SEEDS",
     "TRIALS",
     "Applied",
+    "Comparison",
     "Job",
     "Objective",
     "Point",
@@ -20,6 +23,7 @@ __all__ = [
     "Result",
     "Shortfall",
     "apply_recipe",
+    "compare_orders",
     "default_study_name",
     "ended",
     "load_pair",

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from autotiny.cache import Cache
-from autotiny.components import Work
 from autotiny.dataset import Dataset, check_fits, load_dataset
 from autotiny.engine import check_supported
 from autotiny.errors import UserError
-from autotiny.evaluate import accuracy_on, build, cost, runtimes, write_build
+from autotiny.evaluate import build, evaluate, runtimes, write_build
 from autotiny.metrics import Metrics
 from autotiny.model import Level, Model, load_model
-from autotiny.recipe import SavedRecipe, apply, read_recipe
+from autotiny.recipe import SavedRecipe, read_recipe
+from autotiny.study.job import candidate_of
 from autotiny.study.result import comment_of
 from autotiny.target import load_target
 
@@ -64,13 +64,10 @@ def rebuilt(saved: SavedRecipe, cache: Cache) -> tuple[Model, Dataset]:
     model, data = load_pair(saved.model, saved.data, seed=saved.seed, cache=cache)
     _check_fingerprint("data", saved.data, saved.data_fingerprint, data.fingerprint)
     _check_fingerprint("model", saved.model, saved.model_fingerprint, model.fingerprint)
-    work = Work(
-        data=data,
-        seed=saved.seed,
-        epochs=saved.epochs,
-        original=model if model.level is Level.KERAS else None,
+    candidate = candidate_of(
+        saved.recipe, model, data, seed=saved.seed, epochs=saved.epochs, cache=cache
     )
-    return apply(saved.recipe, model, work, cache).model, data
+    return candidate.model, data
 
 
 def apply_recipe(path: Path | str, out: Path | str, *, cache: Cache | None = None) -> Applied:
@@ -84,11 +81,7 @@ def apply_recipe(path: Path | str, out: Path | str, *, cache: Cache | None = Non
     result, data = rebuilt(saved, cache)
     target = load_target(saved.target)
     write_build(build(result, target, comment=comment_of(saved)), Path(out))
-    metrics = Metrics(
-        cost(result, target, cache),
-        accuracy_on(result, data, "validation", cache),
-        accuracy_on(result, data, "test", cache),
-    )
+    metrics = evaluate(result, target, data, cache, test=True)
     now = json.loads(json.dumps(metrics.to_dict()))
     differences = {
         name: (recorded, now.get(name))

@@ -103,14 +103,10 @@ class Job:
 
     def candidate(self, recipe: Recipe, *, rehearse: bool = False) -> Candidate:
         """What a recipe makes of the original."""
-        work = Work(
-            data=self.data,
-            seed=self.seed,
-            epochs=self.epochs,
-            original=self.model if self.model.level is Level.KERAS else None,
-            rehearse=rehearse,
-        )
-        return apply(recipe, self.model, work, self.cache)
+        return candidate_of(
+            recipe, self.model, self.data,
+            seed=self.seed, epochs=self.epochs, cache=self.cache, rehearse=rehearse,
+        )  # fmt: skip
 
     def facts(self) -> dict[str, Any]:
         """What a study must agree on with an earlier run to be continued."""
@@ -122,3 +118,18 @@ class Job:
             "space": f"{self.space.name} {key_of(self.space)[:8]}",
             "epochs": str(self.epochs),
         }
+
+
+def candidate_of(
+    recipe: Recipe, model: Model, data: Dataset, *, seed: int, epochs: int, cache: Cache,
+    rehearse: bool = False,
+) -> Candidate:  # fmt: skip
+    """What a recipe makes of a model, which is also the teacher of its fine-tunes."""
+    work = Work(
+        data=data,
+        seed=seed,
+        epochs=epochs,
+        original=model if model.level is Level.KERAS else None,
+        rehearse=rehearse,
+    )
+    return apply(recipe, model, work, cache)

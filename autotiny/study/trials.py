@@ -24,7 +24,7 @@ from autotiny.errors import (
     TrainingDiverged,
     UnsupportedOp,
 )
-from autotiny.evaluate import accuracy_on, cost, cost_from, runtimes
+from autotiny.evaluate import accuracy_on, at_chance, cost, cost_from, runtimes
 from autotiny.metrics import Cost, Metrics, overshoot
 from autotiny.recipe import Candidate, Recipe, component_from, step_data
 from autotiny.space import answers_for, suggest
@@ -97,7 +97,8 @@ def _values(trial: Trial, job: Job) -> tuple[float, ...]:
     if planned is None:
         _prune_misfit(trial, job, taken)
     set_constraints(trial, overshoot(taken, job.target))
-    metrics = Metrics(taken, accuracy_on(candidate.model, job.data, "validation", job.cache))
+    accuracy = accuracy_on(candidate.model, job.data, "validation", job.cache)
+    metrics = Metrics(taken, accuracy, at_chance=at_chance(accuracy, job.data))
     figures = figures_of(metrics, baseline_cost(trial.study, taken))
     trial.set_user_attr("figures", figures)
     trial.set_user_attr("runtimes", list(runtimes(candidate.model)))
@@ -282,7 +283,8 @@ def metrics_of(trial: FrozenTrial) -> Metrics:
     figures = dict(trial.user_attrs["figures"])
     figures.pop("balanced_ratio")
     validation, test = figures.pop("accuracy_validation"), figures.pop("accuracy_test")
-    return Metrics(cost_from(figures), validation, test)
+    guessing = figures.pop("at_chance", False)  # studies of 0.1.0 do not know
+    return Metrics(cost_from(figures), validation, test, guessing)
 
 
 def counts(study: optuna.Study) -> dict[str, int]:

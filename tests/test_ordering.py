@@ -1,0 +1,181 @@
+"""A pair of components both ways round."""
+
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import pytest
+from rich.console import Console
+from toys import Block, Cluster, Fuse, Idle, Int8, Prune, toy_components, toy_model
+
+from autotiny.cache import Cache
+from autotiny.components import Component
+from autotiny.dataset import Dataset
+from autotiny.errors import TrainingDiverged, UserError
+from autotiny.metrics import Cost, Metrics
+from autotiny.model import Level, Model
+from autotiny.recipe import Recipe
+from autotiny.report.live import counting
+from autotiny.report.ordering import (
+    comparison_facts,
+    comparison_lines,
+    comparison_table,
+    remark_lines,
+)
+from autotiny.study import Comparison, compare_orders
+from autotiny.study.ordering import Difference, usual_rest
+from autotiny.target import Target, load_target
+
+TARGET = load_target("stm32f746")
+
+
+def toy_metrics(
+    model: Model, target: Target, data: Dataset, cache: Cache, *, test: bool = False
+) -> Metrics:
+    """Pruning before clustering keeps more accuracy and flash; the seed makes noise."""
+    trace = " ".join(model.network)
+    first = trace.find("Prune") < trace.find("Cluster")
+    seed = int(data.name)
+    if "sparsity=0.9" in trace and seed == 1:
+        raise TrainingDiverged("the loss became NaN")
+    accuracy = 0.9 + 0.05 * first + 0.01 * seed
+    cost = Cost(1000 - 100 * first, 500, 500, 800, 700, 50, 50, 10, 10, 0.5, 0.1)
+    return Metrics(cost, accuracy, accuracy - 0.01 * (seed % 2), at_chance=seed == 2)
+
+
+@pytest.fixture(autouse=True)
+def toys() -> Iterator[None]:
+    def pair(model: str, data: str, *, seed: int, cache: Cache) -> tuple[Model, Any]:
+        samples = SimpleNamespace(name=str(seed), fingerprint=f"data{seed}")
+        return toy_model(), samples
+
+    with (
+        toy_components(),
+        mock.patch("autotiny.study.ordering.USUAL_REST", "int8, fuse, block"),
+        mock.patch("autotiny.study.ordering.load_model", lambda name: toy_model()),
+        mock.patch("autotiny.study.ordering.load_pair", pair),
+        mock.patch("autotiny.study.ordering.evaluate", toy_metrics),
+    ):
+        yield
+
+
+def compare(first: Component, second: Component, tmp_path: Path, **more: Any) -> Comparison:
+    arguments: dict[str, Any] = {"behind": (Int8(),), "before": (), "seeds": 3} | more
+    return compare_orders(
+        first, second, TARGET, model="toy", data="toys", cache=Cache(tmp_path), **arguments
+    )
+
+
+def text_of(found: Comparison, width: int = 80) -> str:
+    console = Console(file=StringIO(), width=width, highlight=False)
+    for part in (*comparison_lines(found), comparison_table(found), *remark_lines(found)):
+        console.print(part)
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return text
+
+
+def test_both_orders_are_measured_under_every_seed(tmp_path: Path) -> None:
+    told: list[tuple[int, int, str]] = []
+    found = compare(
+        Prune(0.5), Cluster(), tmp_path, on_stage=lambda *standing: told.append(standing)
+    )
+    first, second = found.orders
+    assert first.recipe == Recipe((Prune(0.5), Cluster(), Int8()))
+    assert second.recipe == Recipe((Cluster(), Prune(0.5), Int8()))
+    assert list(first.values("flash_bytes").values()) == [900, 900, 900]
+    assert [one.seed for one in second.repetitions] == [0, 1, 2]
+    assert told[-1][:2] == (5, 6)
+    spread = found.spread(first, "accuracy_validation")
+    assert spread is not None
+    assert spread.mean == pytest.approx(0.96)
+    assert spread.deviation == pytest.approx(0.01)
+    accuracy, flash = (found.difference(name) for name in ("accuracy_validation", "flash_bytes"))
+    assert accuracy is not None
+    assert flash is not None
+    assert accuracy.mean == pytest.approx(-0.05)
+    assert accuracy.beyond_noise
+    assert (flash.mean, flash.error, flash.beyond_noise) == (100, 0, True)
+
+
+@pytest.mark.parametrize(
+    ("difference", "beyond"),
+    [
+        (Difference(0.03, 0.01, 0.02, 5), True),
+        (Difference(-0.03, 0.01, 0.02, 5), True),
+        (Difference(0.03, 0.02, 0.02, 5), False),  # within two standard errors
+        (Difference(0.03, 0.01, 0.04, 5), False),  # the seeds alone make as much
+        (Difference(100.0, 0.0, 0.0, 1), False),  # nothing is known of noise
+        (Difference(0.0, 0.0, 0.0, 5), False),
+    ],
+)
+def test_what_counts_as_a_difference(difference: Difference, beyond: bool) -> None:
+    assert difference.beyond_noise is beyond
+
+
+def test_an_illegal_order_is_named_and_the_other_measured(tmp_path: Path) -> None:
+    found = compare(Prune(0.5), Int8(), tmp_path, behind=())
+    legal, illegal = found.orders
+    assert len(legal.repetitions) == 3
+    assert not illegal.repetitions
+    assert "prune takes a model of level keras" in illegal.objection
+    assert found.difference("flash_bytes") is None
+    assert "B → A: illegal: prune takes" in text_of(found)
+    with pytest.raises(UserError, match="neither order is legal"):
+        compare(Prune(0.5), Cluster(), tmp_path, behind=())
+
+
+def test_what_drops_out_or_fails_is_told(tmp_path: Path) -> None:
+    found = compare(Prune(0.9), Idle(), tmp_path)
+    assert found.orders[0].reasons == {
+        "idle: there is never anything to do": (0, 2), "the loss became NaN": (1,),
+    }  # fmt: skip
+    assert found.difference("flash_bytes") is None  # the other order is illegal
+    text = text_of(found)
+    assert "A → B: the loss became NaN (seed 1)" in text
+    assert "anything to do (seeds 0, 2)" in text
+    assert "at chance level" in text
+    pairs = compare(Prune(0.9), Cluster(), tmp_path).difference("flash_bytes")
+    assert pairs == Difference(100, 0, 0, 2)
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_the_table_fits(tmp_path: Path, width: int) -> None:
+    text = text_of(compare(Prune(0.5), Cluster(), tmp_path), width)
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+    assert "95.00" not in text
+    assert "96.00 ± 1.00‡" in text
+    assert "-5.00" in text
+    assert "+100" in text
+
+
+def test_facts_hold_what_the_table_shows(tmp_path: Path) -> None:
+    facts = comparison_facts(compare(Prune(0.5), Cluster(), tmp_path))
+    assert facts["differences"]["flash_bytes"]["beyond_noise"] is True
+    assert [run["seed"] for run in facts["orders"][0]["runs"]] == [0, 1, 2]
+    assert facts["orders"][1]["runs"][0]["flash_bytes"] == 1000
+    assert facts["first"] == "prune(sparsity=0.5, structure=element)"
+
+
+def test_the_usual_rest_stands_where_the_pair_can_take_it() -> None:
+    usual = (Int8(), Fuse(), Block())
+    assert usual_rest(Prune(0.5), Cluster(), Level.KERAS) == ((), usual)
+    assert usual_rest(Fuse(), Block(), Level.KERAS) == ((Int8(),), ())
+    assert usual_rest(Prune(0.5), Int8(), Level.KERAS) == ((), (Fuse(), Block()))
+    assert usual_rest(Fuse(), Idle(), Level.TFLITE) == ((), (Block(),))
+
+
+def test_seeds_must_be_some(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="at least 1"):
+        compare(Prune(0.5), Cluster(), tmp_path, seeds=0)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_is_counted(terminal: bool) -> None:
+    console = Console(file=StringIO(), width=80, force_terminal=terminal)
+    with counting(console) as tell:
+        tell(1, 6, "seed 0: prune → cluster")
+    assert "1/6" in console.file.getvalue()  # type: ignore[attr-defined]
