@@ -6,8 +6,13 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
+from autotiny.cache import Cache
 from autotiny.dataset import Dataset
 from autotiny.model import Level, Model
+
+
+CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
+"""A convolution of one input channel is lowered as a depthwise one."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,7 @@ class Work:
         original: the model of the user, the teacher of distillation; None trains on labels alone.
         rehearse: shapes only: no training and two calibration samples, so that the cost of the
             sequence is known about a second after it was drawn.
+        cache: keeps what several components or parameters share; None makes it each time anew.
     """
 
     data: Dataset
@@ -28,6 +34,7 @@ class Work:
     epochs: int = 5
     original: Model | None = None
     rehearse: bool = False
+    cache: Cache | None = None
 
 
 class Component(ABC):
@@ -42,6 +49,8 @@ class Component(ABC):
         trains: whether it fine-tunes, and so costs minutes rather than seconds.
         forbids_before: components that may not stand anywhere before it, each with the reason; a
             sequence that breaks this is never drawn.
+        treats: kinds of ops, as the lowered model has them, of which it needs one; empty where
+            it has no such need. A study leaves it out for a model that has none.
         once: whether a second one in the same sequence would find nothing to do.
     """
 
@@ -51,6 +60,7 @@ class Component(ABC):
     levels: ClassVar[tuple[Level, ...]]
     trains: ClassVar[bool] = False
     forbids_before: ClassVar[dict[str, str]] = {}
+    treats: ClassVar[tuple[str, ...]] = ()
     once: ClassVar[bool] = True
 
     def __init_subclass__(cls) -> None:

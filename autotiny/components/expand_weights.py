@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from autotiny.components.base import CONVOLUTIONS
 from autotiny.components.scheduling import Scheduling
 from autotiny.engine import with_expanded_weights
 from autotiny.graph import Graph, Schedule
@@ -18,6 +19,7 @@ class ExpandWeights(Scheduling):
     """Computes int8 convolutions in blocks of 2 pixels × 4 channels with weights of 16 bits."""
 
     name = "expand_weights"
+    treats = CONVOLUTIONS
 
     def rescheduled(self, graph: Graph, schedule: Schedule) -> Schedule:
         """The schedule with expanded steps."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from autotiny.components.base import Component, Work
+from autotiny.components.base import CONVOLUTIONS, Component, Work
 from autotiny.components.rewriting import NewLayer, rewrite
 from autotiny.components.tuning import fine_tuned
 from autotiny.errors import NotApplicable
@@ -30,6 +30,7 @@ class FactorizeSpatial(Component):
     name = "factorize_spatial"
     level = Level.KERAS
     trains = True
+    treats = CONVOLUTIONS
     forbids_before = {  # noqa: RUF012 - a constant of the class
         "cluster_weights": "fine-tuning would dissolve its clusters",
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from autotiny.components.base import CONVOLUTIONS
 from autotiny.components.scheduling import Scheduling
 from autotiny.engine import fuse
 from autotiny.graph import Graph, Schedule
@@ -18,9 +19,11 @@ class FuseOperators(Scheduling):
     """Joins steps that can work on each other's results in registers."""
 
     name = "fuse_operators"
+    treats = CONVOLUTIONS
     forbids_before = {  # noqa: RUF012 - a constant of the class
         "block_gemm": "blocks are chosen for a step as it was fused",
         "pair_products": "blocks are chosen for a step as it was fused",
+        "skip_zeros": "which layers it takes is decided for a step as it was fused",
         "expand_weights": "blocks are chosen for a step as it was fused",
         "use_winograd": "what it can compute is decided for a step as it was fused",
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from autotiny.components.base import CONVOLUTIONS
 from autotiny.components.scheduling import Scheduling
 from autotiny.engine.schedules import with_winograd
 from autotiny.graph import Graph, Schedule
@@ -18,6 +19,7 @@ class UseWinograd(Scheduling):
     """Computes int8 3×3 convolutions of stride 1 by Winograd filtering."""
 
     name = "use_winograd"
+    treats = CONVOLUTIONS
 
     def rescheduled(self, graph: Graph, schedule: Schedule) -> Schedule:
         """The schedule with Winograd steps."""

@@ -36,6 +36,7 @@ def component_facts(kind: type[Component]) -> dict[str, Any]:
         "leaves": kind.leaves.value,
         "trains": kind.trains,
         "parameters": parameters,
+        "treats": list(kind.treats),
         "not_after": dict(kind.forbids_before),
         "summary": paragraphs[0],
         "details": paragraphs[1:],
@@ -91,7 +92,8 @@ def parameter_table(facts: Mapping[str, Any]) -> Table:
 def component_notes(facts: Mapping[str, Any]) -> list[str]:
     """What a component may not follow, and the rest of what its file says."""
     rules = [f"never after {other}: {reason}" for other, reason in facts["not_after"].items()]
-    return [*rules, *facts["details"]]
+    needs = [f"needs one of {', '.join(facts['treats'])}"] if facts["treats"] else []
+    return [*needs, *rules, *facts["details"]]
 
 
 def space_facts(space: Space) -> dict[str, Any]:
