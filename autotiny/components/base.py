@@ -10,7 +10,6 @@ from autotiny.cache import Cache
 from autotiny.dataset import Dataset
 from autotiny.model import Level, Model
 
-
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 """A convolution of one input channel is lowered as a depthwise one."""
 
