@@ -16,6 +16,7 @@ import numpy as np
 
 from autotiny.components.base import Component, Work
 from autotiny.components.calibrating import Kept, Method, quantized
+from autotiny.components.loops import unrolled_loops
 from autotiny.errors import NotApplicable
 from autotiny.graph import Array, Graph
 from autotiny.model import (
@@ -111,7 +112,8 @@ def _converter(model: Model, *, fuses_lstm: bool) -> Any:
         # detour over a SavedModel for that, seconds on a deep network, so only these go that way.
         network = unrolled(model.network, keep_lstm=True)
         return lite.from_concrete_functions([concrete_function(network)], network)
-    return lite.from_concrete_functions([graph_function(freeze(model).network)])
+    frozen = unrolled_loops(freeze(model).network)
+    return lite.from_concrete_functions([graph_function(frozen)])
 
 
 def _has_lstm(network: Any) -> bool:

@@ -56,34 +56,54 @@ def _names(config: Any) -> list[str]:
 
 
 def graph_fingerprint(frozen: FrozenGraph) -> str:
-    """A digest of the nodes reached from the outputs; node names do not enter."""
+    """A digest of the nodes reached from the outputs; names of nodes and functions do not enter."""
     definition = graph_def(frozen)
-    nodes = {node.name: node for node in definition.node}
-    order: dict[str, int] = {}
+    functions = {function.signature.name: function for function in definition.library.function}
+    ports = [_node_name(name) for name in (*frozen.outputs, *frozen.inputs)]
+    return _digest(definition.node, [], ports, functions)[:16]
 
-    def visit(names: list[str]) -> None:
-        pending = list(reversed(names))
-        while pending:
-            name = pending.pop()
-            if name in order or name not in nodes:
-                continue
-            order[name] = len(order)
-            pending.extend(reversed([_node_name(source) for source in nodes[name].input]))
 
-    visit([_node_name(name) for name in (*frozen.outputs, *frozen.inputs)])
+def _digest(
+    definitions: Any, arguments: list[str], ends: list[str], functions: dict[str, Any]
+) -> str:
+    """A digest of the nodes that some of them are computed from, by their place instead of name."""
+    nodes = {node.name: node for node in definitions}
+    order = {name: place for place, name in enumerate(arguments)}
+    pending = list(reversed(ends))
+    while pending:
+        name = pending.pop()
+        if name in order or name not in nodes:
+            continue
+        order[name] = len(order)
+        pending.extend(reversed([_node_name(source) for source in nodes[name].input]))
     digest = hashlib.sha256()
     for name in order:
+        if name not in nodes:
+            continue
         node = nodes[name]
         sources = [
             (order.get(_node_name(s), -1), s.partition(":")[2], s[0] == "^") for s in node.input
         ]
         digest.update(repr((node.op, sources)).encode())
         for key in sorted(node.attr):
-            if not key.startswith("_"):
-                digest.update(key.encode() + node.attr[key].SerializeToString(deterministic=True))
-    ports = [order[_node_name(name)] for name in (*frozen.inputs, *frozen.outputs)]
-    digest.update(repr(ports).encode())
-    return digest.hexdigest()[:16]
+            if key.startswith("_"):
+                continue
+            value = node.attr[key]
+            names = [call.name for call in (value.func, *value.list.func) if call.name]
+            # The name of a function holds a counter of the process.
+            called = [_function_digest(functions[name], functions) for name in names]
+            text = value.SerializeToString(deterministic=True)
+            digest.update(key.encode() + ("".join(called).encode() if called else text))
+    digest.update(repr([order[name] for name in ends]).encode())
+    return digest.hexdigest()
+
+
+def _function_digest(function: Any, functions: dict[str, Any]) -> str:
+    """A digest of a branch or of a loop's body."""
+    results = [_node_name(function.ret[port.name]) for port in function.signature.output_arg]
+    ports = [function.ret[port.name].partition(":")[2] for port in function.signature.output_arg]
+    arguments = [port.name for port in function.signature.input_arg]
+    return repr(ports) + _digest(function.node_def, arguments, results, functions)
 
 
 def _node_name(tensor: str) -> str:
