@@ -171,14 +171,15 @@ GOALS = (
 
 def grid() -> Iterator[tuple[Component, ...]]:
     """The sequences that ours are chosen from: deep compression, and narrow and blocked."""
-    shrink = ((), (step("prune_channels", ratio=0.25),), (step("prune_channels", ratio=0.5),))
-    for channels, sparsity, clusters in product(shrink[:2], (0.8, 0.9, 0.95), (16,)):
+    narrow = {ratio: (step("prune_channels", ratio=ratio),) for ratio in (0.25, 0.5, 0.625, 0.75)}
+    for channels, sparsity in product(((), narrow[0.25]), (0.8, 0.85, 0.9, 0.925)):
         yield (
             *channels, step("prune_magnitude", sparsity=sparsity),
-            step("cluster_weights", clusters=clusters), step("quantize_aware", learning_rate=1e-3),
-            *INT8, step("fuse_operators"), step("huffman_code", code="ans", decode="row"),
+            step("cluster_weights", clusters=16), *AWARE, *INT8, step("fuse_operators"),
+            step("huffman_code", code="ans", decode="row"),
         )  # fmt: skip
-    for channels, trained in product(shrink, ((), (step("quantize_aware", learning_rate=1e-3),))):
+    tuned = (step("quantize_aware", learning_rate=1e-3),)
+    for channels, trained in product(((), *narrow.values()), ((), tuned)):
         yield (*channels, *trained, *INT8, step("fuse_operators"), step("block_gemm"))
 
 
