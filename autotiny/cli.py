@@ -305,7 +305,7 @@ def search(
         best_point,
         check_writable,
         front_table,
-        over_budget,
+        legend,
         search_summary,
         study_facts,
         why_nothing,
@@ -331,7 +331,7 @@ def search(
                 out=folder, objectives=objectives, space=drawn, timeout=timeout, seed=seed,
                 trials=trials or studies.TRIALS, epochs=epochs or studies.EPOCHS,
                 accuracy_drop=accuracy_drop / 100, storage=storage, jobs=jobs, cache=cache,
-                names=(model, data, target), on_trial=view,
+                names=(model, data, target), on_trial=view, on_notice=view.notice,
             )  # fmt: skip
             view.stage("writing results")
             paths = write_study(result, folder)
@@ -350,7 +350,7 @@ def search(
         best = best_point(result)
         width = console().width
         print_tables(front_table(result.front, result.baseline, width=width))
-        print_tables(*filter(None, [over_budget(result)]), "")
+        print_tables(*filter(None, [legend(result)]), "")
         print_tables(search_summary(result))
         if best:
             print_tables(f"best for {objectives[0]}: trial {best.trial}, {best.recipe}")
@@ -411,6 +411,8 @@ def apply(
     print_tables(report.cost_table(metrics.cost, board), "")
     print_tables(f"accuracy: {100 * metrics.accuracy_validation:.2f} % on validation, "
                  f"{100 * (metrics.accuracy_test or 0):.2f} % on test")  # fmt: skip
+    if metrics.at_chance:
+        print_tables(report.CHANCE_TEXT)
     for name, (recorded, now) in applied.differences.items():
         print_tables(f"{name}: recorded {recorded}, now {now}")
     if not applied.differences:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -8,7 +9,16 @@ from autotiny.cache import Cache
 from autotiny.dataset import Dataset
 from autotiny.engine import Port
 from autotiny.errors import InvalidData
-from autotiny.evaluate import accuracy_on, build, cost, evaluate, runtimes, stored, write_build
+from autotiny.evaluate import (
+    accuracy_on,
+    at_chance,
+    build,
+    cost,
+    evaluate,
+    runtimes,
+    stored,
+    write_build,
+)
 from autotiny.graph import DType, Graph, Op, Quantization, Schedule, Step, Tensor
 from autotiny.model import Level, Model, Program
 from autotiny.target import load_target
@@ -40,6 +50,22 @@ def data() -> Dataset:
     x = np.array([[1, 0], [0, 1], [-1, -1], [1, 0]], np.float32)
     y = np.array([0, 1, 2, 1], np.int32)
     return Dataset("three", x, y, x, y, x[:2], y[:2], classes=3)
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "expected"), [(0.5, True), (0.54, True), (0.56, False), (0.2, True)]
+)
+def test_chance_is_the_most_frequent_class_and_one_standard_error(
+    data: Dataset, accuracy: float, expected: bool
+) -> None:
+    y = np.arange(100, dtype=np.int32) % 2
+    assert at_chance(accuracy, replace(data, y_validation=y)) is expected
+
+
+def test_explaining_nothing_of_the_input_is_chance(data: Dataset) -> None:
+    same = replace(data, classes=0)
+    assert at_chance(0.0, same)
+    assert not at_chance(0.01, same)
 
 
 @pytest.mark.parametrize("form", ["float32", "int8"])

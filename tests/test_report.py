@@ -37,6 +37,7 @@ from autotiny.report.plot import Dot, pareto_svg
 from autotiny.report.tables import clock
 from autotiny.space import load_space, space_names
 from autotiny.study import OUTCOMES, Point, Progress, Result, Shortfall
+from autotiny.study.checking import Findings
 from autotiny.target import load_target, target_names
 
 TARGET = load_target("stm32f746")
@@ -146,6 +147,7 @@ def result(monkeypatch: pytest.MonkeyPatch) -> Result:
         seconds=61.0,
         cache_hits=30,
         cache_misses=12,
+        findings=Findings((Dropped("use_winograd", "the model has no CONV_2D"),)),
     )
 
 

@@ -2,6 +2,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -9,16 +10,29 @@ import optuna
 import pytest
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
-from toys import CALLS, SPACE, toy_components, toy_data, toy_model
+from toys import (
+    CALLS,
+    SPACE,
+    Cluster,
+    Prune,
+    appended,
+    toy_components,
+    toy_data,
+    toy_model,
+)
 
 from autotiny.cache import Cache
+from autotiny.components import Component, Work
 from autotiny.dataset import Dataset
 from autotiny.errors import FirmwareFault, TrainingDiverged, UnsupportedOp, UserError
 from autotiny.metrics import Cost
 from autotiny.model import Model
 from autotiny.recipe import read_recipe, write_recipe
+from autotiny.report.dashboard import note_text
+from autotiny.report.files import report_text
+from autotiny.report.live import plain_line
 from autotiny.space import load_space
-from autotiny.study import Progress, Result, open_storage, search
+from autotiny.study import Progress, Result, ended, open_storage, search
 from autotiny.target import Target, load_target
 
 SIZES = {"Float32": 400_000, "Int16": 200_000, "Int8": 100_000}
@@ -39,6 +53,11 @@ def toy_cost(model: Model, target: Target, cache: Cache) -> Cost:
         cycles=int(cycles), latency_ms=cycles / target.clock_hz * 1e3,
         energy_estimated_mj=cycles / 1e6,
     )  # fmt: skip
+
+
+def toy_program(model: Model) -> Any:
+    """A network of one dense layer."""
+    return SimpleNamespace(graph=SimpleNamespace(ops=(SimpleNamespace(kind="FULLY_CONNECTED"),)))
 
 
 def toy_accuracy(model: Model, data: Dataset, split: str, cache: Cache) -> float:
@@ -73,6 +92,8 @@ def searching(tmp_path: Path, *, on_disk: bool = False) -> Iterator[Any]:
         toy_components(),
         mock.patch("autotiny.study.trials.cost", toy_cost),
         mock.patch("autotiny.study.trials.accuracy_on", toy_accuracy),
+        mock.patch("autotiny.study.checking.accuracy_on", toy_accuracy),
+        mock.patch("autotiny.study.checking.program_of", toy_program),
         mock.patch("autotiny.study.result.accuracy_on", toy_accuracy),
         mock.patch("autotiny.study.trials.runtimes", lambda model: ("autotiny",)),
         mock.patch("autotiny.study.running.tutorial_recipes", lambda: ()),
@@ -218,6 +239,49 @@ def test_a_trial_that_fails_keeps_its_reason(run: Any, error: Exception, outcome
     assert all(t.state is TrialState.FAIL for t in ended)
     assert all(t.user_attrs["reason"] == str(error) for t in ended)
     assert result.front
+
+
+def test_a_fine_tune_that_diverges_ends_its_trial_only(run: Any) -> None:
+    def diverging(step: Component, model: Model, work: Work) -> Model:
+        if not work.rehearse:
+            raise TrainingDiverged("the loss became NaN or infinite")
+        return appended(model, step, model.level, work)
+
+    with mock.patch.object(Cluster, "apply", diverging):
+        result = run(trials=40)
+    failed = [trial for trial in ended(result.study) if trial.user_attrs["outcome"] == "failed"]
+    assert failed
+    assert all("cluster" in trial.user_attrs["sequence"] for trial in failed)
+    assert result.counts["measured"] > 5
+    numbers = ", ".join(str(trial.number) for trial in failed)
+    assert f"| failed | {numbers} | the loss became NaN or infinite |" in report_text(result)
+
+
+def test_guessing_is_marked_everywhere(run: Any) -> None:
+    def guessing(model: Model, data: Dataset, split: str, cache: Cache) -> float:
+        return 0.5 if "Prune" in " ".join(model.network) else 0.95
+
+    told: list[Progress] = []
+    with mock.patch("autotiny.study.trials.accuracy_on", guessing):
+        result = run(trials=40, objectives=("size",), on_trial=told.append)
+    assert result.findings.accuracy_at_chance is None
+    marked = [point for point in result.front if point.metrics.at_chance]
+    assert marked
+    assert all("prune" in point.recipe.names for point in marked)
+    assert "50.00†‡" in report_text(result)
+    assert "‡ at chance level" in report_text(result)
+    trial = result.study.trials[marked[0].trial]
+    assert "accuracy 50.00 % (at chance level)" in note_text(trial)
+    assert any("(at chance level)" in plain_line(progress) for progress in told)
+
+
+def test_what_the_model_lacks_is_told_and_never_drawn(run: Any) -> None:
+    told: list[str] = []
+    with mock.patch.object(Prune, "treats", ("CONV_2D",)):
+        result = run(trials=20, on_notice=told.append)
+    assert told == ["not drawn: prune: the model has no CONV_2D"]
+    assert not any("prune" in trial.user_attrs["sequence"] for trial in result.study.trials)
+    assert f"- {told[0]}" in report_text(result)
 
 
 def test_a_bug_and_a_full_disk_end_the_search(run: Any) -> None:

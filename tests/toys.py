@@ -196,5 +196,5 @@ def toy_model(level: Level = Level.KERAS) -> Model:
 
 def toy_data() -> Dataset:
     x = np.zeros((10_000, 2), np.float32)
-    y = np.zeros(10_000, np.int32)
+    y = np.arange(10_000, dtype=np.int32) % 2
     return Dataset("toy", x, y, x, y, x, y, classes=2)

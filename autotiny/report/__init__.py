@@ -4,6 +4,7 @@
 """
 
 from autotiny.report.tables import (
+    CHANCE_TEXT,
     console,
     cost_table,
     kilobytes,
@@ -17,6 +18,7 @@ from autotiny.report.tables import (
 )
 
 __all__ = [
+    "CHANCE_TEXT",
     "console",
     "cost_table",
     "kilobytes",

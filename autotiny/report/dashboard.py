@@ -14,7 +14,7 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from autotiny.errors import UserError
-from autotiny.report.tables import milliseconds
+from autotiny.report.tables import accuracy_text, milliseconds
 from autotiny.study import ended, open_storage, quiet_optuna
 
 HOST = "127.0.0.1"
@@ -91,9 +91,9 @@ def note_text(trial: FrozenTrial) -> str:
     lines = [f"**{attributes.get('sequence', 'no sequence')}**"]
     figures = attributes.get("figures") or attributes.get("cost")
     if figures:
-        accuracy = figures.get("accuracy_validation")
+        known = "accuracy_validation" in figures
         lines.append(
-            ("" if accuracy is None else f"accuracy {100 * accuracy:.2f} %, ")
+            (f"accuracy {accuracy_text(figures)}, " if known else "")
             + f"flash {figures['flash_bytes']:,} bytes, SRAM {figures['sram_bytes']:,} bytes, "
             f"{milliseconds(figures['latency_ms'])} ms"
         )

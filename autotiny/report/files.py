@@ -16,12 +16,21 @@ from rich.table import Table
 from autotiny.errors import UserError
 from autotiny.recipe import write_recipe
 from autotiny.report.plot import Dot, pareto_svg
-from autotiny.report.tables import WIDE, clock, milliseconds, percent, table
+from autotiny.report.tables import (
+    AT_CHANCE,
+    CHANCE_TEXT,
+    WIDE,
+    accuracy_text,
+    clock,
+    milliseconds,
+    percent,
+    table,
+)
 from autotiny.study import OUTCOMES, Point, Result, ended
 
 COLUMNS = (
-    "trial", "sequence", "accuracy_validation", "accuracy_test", "flash_bytes", "sram_bytes",
-    "cycles", "latency_ms", "energy_estimated_mj", "runtimes", "recipe",
+    "trial", "sequence", "accuracy_validation", "accuracy_test", "at_chance", "flash_bytes",
+    "sram_bytes", "cycles", "latency_ms", "energy_estimated_mj", "runtimes", "recipe",
 )  # fmt: skip
 
 RUNTIMES = {
@@ -112,6 +121,7 @@ def point_facts(point: Point) -> dict[str, Any]:
         "sequence": str(point.recipe),
         "accuracy_validation": point.metrics.accuracy_validation,
         "accuracy_test": point.metrics.accuracy_test,
+        "at_chance": point.metrics.at_chance,
         "flash_bytes": cost.flash_bytes,
         "sram_bytes": cost.sram_bytes,
         "cycles": cost.cycles,
@@ -151,6 +161,7 @@ def study_facts(result: Result) -> dict[str, Any]:
         "seconds": round(result.seconds, 1),
         "trials": dict(result.counts),
         "cache": {"hits": result.cache_hits, "misses": result.cache_misses},
+        "notices": list(result.findings.notices),
         "baseline": point_facts(result.baseline) if result.baseline else None,
         "best": {
             "objective": asked(result),
@@ -201,7 +212,7 @@ def dots(result: Result) -> list[Dot]:
                 kind=kind,  # type: ignore[arg-type]
                 label=str(number) if kind != "other" else "",
                 hint=f"trial {number}: {trial.user_attrs['sequence']}, "
-                f"{100 * figures['accuracy_validation']:.2f} %, {figures['latency_ms']:.4g} ms, "
+                f"{accuracy_text(figures)}, {figures['latency_ms']:.4g} ms, "
                 f"{figures['flash_bytes']:,} bytes of flash",
             )
         )
@@ -264,19 +275,23 @@ OVER_BUDGET = "†"
 
 
 def validation(point: Point) -> str:
-    """The accuracy on validation, marked if it lies below the budget."""
+    """The accuracy on validation, marked if it lies below the budget or at chance level."""
     mark = "" if point.within_budget else OVER_BUDGET
+    mark += AT_CHANCE if point.metrics.at_chance else ""
     return f"{percent(point.metrics.accuracy_validation)}{mark}"
 
 
-def over_budget(result: Result) -> str:
-    """What the mark means, if any point has it."""
-    if all(point.within_budget for point in result.front):
-        return ""
-    return (
-        f"{OVER_BUDGET} loses more than {100 * result.job.accuracy_drop:g} % of the original's "
-        "accuracy on validation"
-    )
+def legend(result: Result) -> str:
+    """What the marks mean that any point has."""
+    meanings = []
+    if not all(point.within_budget for point in result.front):
+        meanings.append(
+            f"{OVER_BUDGET} loses more than {100 * result.job.accuracy_drop:g} % of the original's "
+            "accuracy on validation"
+        )
+    if any(point.metrics.at_chance for point in _points(result)):
+        meanings.append(f"{AT_CHANCE} {CHANCE_TEXT}")
+    return "; ".join(meanings)
 
 
 def report_text(result: Result) -> str:
@@ -284,6 +299,7 @@ def report_text(result: Result) -> str:
     parts = [
         f"# {result.study.study_name}",
         _searched(result),
+        _noticed(result),
         _found(result),
         _refused(result),
         _idle(result),
@@ -310,6 +326,11 @@ def _searched(result: Result) -> str:
         ("cache", f"{result.cache_hits} of {asked_cache} questions answered"),
     ]  # fmt: skip
     return "## What was searched\n\n" + markdown_table(("", ""), rows)
+
+
+def _noticed(result: Result) -> str:
+    """What was found out before the first trial."""
+    return "\n".join(f"- {notice}" for notice in result.findings.notices)
 
 
 def _found(result: Result) -> str:
@@ -344,7 +365,7 @@ def _found(result: Result) -> str:
         heading,
         "![accuracy over latency](pareto.svg)",
         markdown_table(head, rows),
-        over_budget(result),
+        legend(result),
         _verdict(result, best),
         "Runs in: "
         + "; ".join(f"`{name}` is {text}" for name, text in RUNTIMES.items())

@@ -87,6 +87,10 @@ class SearchView:
         if not self._live:
             self._console.print(text, soft_wrap=True)
 
+    def notice(self, text: str) -> None:
+        """Say what the user should know before the search begins; it stays on the terminal."""
+        self._console.print(f"note: {text}", markup=False, soft_wrap=not self._live)
+
     def __call__(self, progress: Progress) -> None:
         """Take note of a trial that ended."""
         self._progress = progress
@@ -182,6 +186,8 @@ def last_trial(progress: Progress) -> str:
             f"{HEADINGS.get(name, name)} {value_text(name, value)}"
             for name, value in zip(progress.objectives, trial.values, strict=True)
         )
+        if attributes.get("figures", {}).get("at_chance"):
+            found += " (at chance level)"
     else:
         found = attributes.get("reason") or outcome
         found = found if outcome in ("measured", "repeated") else f"{outcome}: {found}"

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from autotiny.recipe import step_text
-from autotiny.report.tables import AT_CHANCE, milliseconds, percent, table
+from autotiny.report.tables import AT_CHANCE, CHANCE_TEXT, milliseconds, percent, table
 from autotiny.study.ordering import FIGURES, Comparison, Difference, Order
 
 NAMES = {
@@ -136,5 +136,5 @@ def remark_lines(found: Comparison) -> list[str]:
             under = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
             lines.append(f"{letters}: {reason} ({under})")
     if any(order.at_chance for order in found.orders):
-        lines.append(f"{AT_CHANCE} at chance level under at least one seed")
+        lines.append(f"{AT_CHANCE} under at least one seed {CHANCE_TEXT}")
     return lines

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
@@ -28,6 +28,8 @@ GAP = 2
 
 AT_CHANCE = "‡"
 """Stands behind an accuracy that guessing reaches as well; see `evaluate.at_chance`."""
+
+CHANCE_TEXT = "at chance level: guessing the most frequent class does as well"
 
 STALLS = {"dependency": "dep", "branch": "br"}
 """Column headings of the causes of stall where they are not the names."""
@@ -54,6 +56,12 @@ def milliseconds(value: float) -> str:
 def percent(share: float | None) -> str:
     """An accuracy without its sign, for a column that has it in its heading."""
     return "–" if share is None else f"{100 * share:.2f}"
+
+
+def accuracy_text(figures: Mapping[str, Any]) -> str:
+    """The accuracy on validation of a trial's figures, and whether it is at chance level."""
+    text = f"{percent(figures['accuracy_validation'])} %"
+    return f"{text} (at chance level)" if figures.get("at_chance") else text
 
 
 def clock(seconds: float) -> str:

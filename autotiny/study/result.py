@@ -14,6 +14,7 @@ from autotiny.cache import code_version
 from autotiny.evaluate import accuracy_on, build, cost_from, write_build
 from autotiny.metrics import Cost, Metrics, overshoot
 from autotiny.recipe import Dropped, Recipe, SavedRecipe
+from autotiny.study.checking import Findings
 from autotiny.study.job import Job
 from autotiny.study.trials import (
     baseline,
@@ -92,6 +93,7 @@ class Result:
         seconds: how long it took.
         cache_hits: prefixes and figures found in the cache.
         cache_misses: prefixes and figures that had to be made.
+        findings: what was found out before the first trial.
     """
 
     study: optuna.Study
@@ -106,6 +108,7 @@ class Result:
     seconds: float
     cache_hits: int
     cache_misses: int
+    findings: Findings
 
     def saved_recipe(self, point: Point) -> SavedRecipe:
         """The recipe file of a point."""
@@ -130,7 +133,9 @@ class Result:
         write_build(build(candidate.model, self.job.target, comment=comment), folder)
 
 
-def result_of(study: optuna.Study, job: Job, interrupted: bool, seconds: float) -> Result:
+def result_of(
+    study: optuna.Study, job: Job, findings: Findings, interrupted: bool, seconds: float
+) -> Result:
     """What a study has found; the test split is looked at here and nowhere before."""
     original = baseline(study)
     # A rounding error must not put a model that loses exactly the budget over it.
@@ -152,6 +157,7 @@ def result_of(study: optuna.Study, job: Job, interrupted: bool, seconds: float) 
         shortfall=None if front else shortfall(study, job.target),
         counts=counts(study),
         dropped=dict(reasons),
+        findings=findings,
         interrupted=interrupted,
         seconds=seconds,
         cache_hits=hits,

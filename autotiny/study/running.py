@@ -18,12 +18,12 @@ import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from autotiny.cache import Cache, key_of
-from autotiny.components import COMPONENTS
 from autotiny.dataset import Dataset
 from autotiny.errors import UserError
-from autotiny.model import Level, Model, restore, save
+from autotiny.model import Model, restore, save
 from autotiny.recipe import Recipe
 from autotiny.space import Space, answers_for, draw, load_space
+from autotiny.study.checking import baseline_recipe, checked
 from autotiny.study.job import EPOCHS, Job, wanted_objectives
 from autotiny.study.result import Result, result_of
 from autotiny.study.storage import (
@@ -112,6 +112,7 @@ def search(
     cache: Cache | None = None,
     names: tuple[str, str, str] | None = None,
     on_trial: Callable[[Progress], None] | None = None,
+    on_notice: Callable[[str], None] | None = None,
 ) -> Result:
     """Search for the sequences of components that put a model on a microcontroller best.
 
@@ -136,9 +137,11 @@ def search(
         cache: where results are kept; by default the user's cache folder.
         names: how model, data and target were asked for, for recipes; by default their own names.
         on_trial: called after each trial.
+        on_notice: called with each line that the user should read before the search begins.
 
     Raises:
-        UserError: an unknown objective, or a study that was made for something else.
+        UserError: an unknown objective, a space without anything for this model, or a study that
+            was made for something else.
     """
     if trials < 1 or jobs < 1:
         raise UserError(f"trials = {trials}, jobs = {jobs}; both must be at least 1")
@@ -162,6 +165,10 @@ def search(
         target_name=target_name,
     )
     began = time.monotonic()
+    job, findings = checked(job)
+    if on_notice:
+        for notice in findings.notices:
+            on_notice(notice)
     study_name = study_name or default_study_name(model_name, data_name, target_name, objectives)
     url = storage or default_storage(out)
     with quiet_optuna():
@@ -175,19 +182,12 @@ def search(
             if not by_ctrl_c(error):
                 raise
             interrupted = True
-        return result_of(study, job, interrupted, time.monotonic() - began)
+        return result_of(study, job, findings, interrupted, time.monotonic() - began)
 
 
 def by_ctrl_c(error: BaseException) -> bool:
     """Whether an error is an interrupt, or what Optuna makes of one while it stores a result."""
     return isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt)
-
-
-def baseline_recipe(job: Job) -> Recipe:
-    """The original model, lowered and not changed otherwise."""
-    if job.model.level in (Level.KERAS, Level.GRAPH):
-        return Recipe((COMPONENTS["float32"](),))
-    return Recipe()
 
 
 def plan(study: optuna.Study, job: Job) -> None:
