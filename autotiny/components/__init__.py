@@ -4,6 +4,7 @@ from autotiny.components.base import Component, Work
 from autotiny.components.block_gemm import BlockGemm
 from autotiny.components.cluster_weights import ClusterWeights
 from autotiny.components.dynamic_range import DynamicRange
+from autotiny.components.execute_patchwise import ExecutePatchwise
 from autotiny.components.expand_weights import ExpandWeights
 from autotiny.components.factorize_low_rank import FactorizeLowRank
 from autotiny.components.factorize_spatial import FactorizeSpatial
@@ -58,6 +59,7 @@ COMPONENTS: dict[str, type[Component]] = {
         RemoveIdentities,
         MergeDuplicates,
         # program
+        ExecutePatchwise,
         FuseOperators,
         BlockGemm,
         PairProducts,

@@ -22,12 +22,16 @@ class Scheduling(Component):
         """The program with another schedule; a graph of level tflite starts from the plain one."""
         program = as_program(model).network
         try:
-            schedule = self.rescheduled(program.graph, program.schedule)
+            graph, schedule = self.changed(program.graph, program.schedule)
         except NotApplicable as refusal:
             # The engine names its function; who reads the reason knows the component.
             _, _, reason = str(refusal).partition(": ")
             raise NotApplicable(f"{self.name}: {reason or refusal}") from refusal
-        return program_model(program.graph, schedule, model)
+        return program_model(graph, schedule, model)
+
+    def changed(self, graph: Graph, schedule: Schedule) -> tuple[Graph, Schedule]:
+        """The new program; most components leave the graph as it is."""
+        return graph, self.rescheduled(graph, schedule)
 
     def rescheduled(self, graph: Graph, schedule: Schedule) -> Schedule:
         """The new schedule.

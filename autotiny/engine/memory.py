@@ -1,16 +1,18 @@
 """Where every tensor and scratch buffer lies in the arena.
 
 Buffers that live at the same time must not overlap, unless a kernel allows its output to run over
-an input that dies with it. Every such rule between two buffers is a forbidden open interval or two
-for the difference of their offsets, so placing a buffer is choosing the lowest address outside a
-union of intervals. The order of placing decides the result: a few good orders are tried, then
-random exchanges, until the arena is as small as the largest live set or the tries are used up.
+an input that dies with it. A buffer may be needed in parts: of an image that is read stripe by
+stripe, the rows that were read last are free first. Every such rule between two buffers is a
+forbidden open interval or several for the difference of their offsets, so placing a buffer is
+choosing the lowest address outside a union of intervals. The order of placing decides the result: a
+few good orders are tried, then random exchanges, until the arena is as small as the largest live
+set or the tries are used up.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from autotiny.engine.kernel import Overlap
@@ -20,13 +22,62 @@ EXCHANGES = 400
 
 
 @dataclass(frozen=True)
+class Part:
+    """Bytes `start` to `end` of a buffer, needed from step `first` to the end of step `last`."""
+
+    start: int
+    end: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
 class Buffer:
-    """Memory that is needed from the beginning of step `first` to the end of step `last`."""
+    """Memory that is needed from the beginning of step `first` to the end of step `last`.
+
+    Attributes:
+        bytes: how many.
+        first: the step that begins with it.
+        last: the step that ends with it.
+        alignment: of its offset.
+        pieces: where not all of it is needed all the time, the parts that it falls into.
+    """
 
     bytes: int
     first: int
     last: int
     alignment: int = ALIGNMENT
+    pieces: tuple[Part, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts that live at times of their own; one, if it is needed as a whole."""
+        return self.pieces or (Part(0, self.bytes, self.first, self.last),)
+
+    def bytes_at(self, step: int) -> int:
+        """How many of its bytes are needed at a step."""
+        return sum(p.end - p.start for p in self.parts if p.first <= step <= p.last)
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """A step at which one buffer may be written over another that it reads.
+
+    Attributes:
+        read: the buffer read, by its position.
+        written: the buffer written, by its position.
+        step: when.
+        overlap: how the bytes written may lie over those read.
+        read_range: begin and end of what the step reads of the one buffer.
+        written_range: begin and end of what it writes of the other.
+    """
+
+    read: int
+    written: int
+    step: int
+    overlap: Overlap
+    read_range: tuple[int, int]
+    written_range: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -37,10 +88,18 @@ class Plan:
     bytes: int
 
 
-def plan(buffers: Sequence[Buffer], overlaps: Mapping[tuple[int, int], Overlap]) -> Plan:
-    """Place the buffers; `overlaps` maps (read, written) pairs of buffers to what is allowed."""
-    forbidden = _forbidden(buffers, overlaps)
-    bound = _lower_bound(buffers, overlaps)
+def plan(
+    buffers: Sequence[Buffer], meetings: Sequence[Meeting] = (), exchanges: int = EXCHANGES
+) -> Plan:
+    """Place the buffers.
+
+    Args:
+        buffers: what is to be placed.
+        meetings: where a buffer may overlap another one all the same.
+        exchanges: random exchanges that are tried at most.
+    """
+    forbidden = _forbidden(buffers, meetings)
+    bound = _lower_bound(buffers, meetings)
     orders = [
         sorted(range(len(buffers)), key=key)
         for key in (
@@ -53,7 +112,7 @@ def plan(buffers: Sequence[Buffer], overlaps: Mapping[tuple[int, int], Overlap])
     best = min((_place(buffers, forbidden, order) for order in orders), key=lambda p: p.bytes)
     order = orders[0]
     dice = random.Random(0)
-    for _ in range(EXCHANGES if len(buffers) > 1 else 0):
+    for _ in range(exchanges if len(buffers) > 1 else 0):
         if best.bytes <= bound:
             break
         i, j = dice.sample(range(len(order)), 2)
@@ -69,30 +128,80 @@ Interval = tuple[int, int]
 
 
 def _forbidden(
-    buffers: Sequence[Buffer], overlaps: Mapping[tuple[int, int], Overlap]
+    buffers: Sequence[Buffer], meetings: Sequence[Meeting]
 ) -> dict[tuple[int, int], tuple[Interval, ...]]:
-    """(a, b) → open intervals that offset(b) − offset(a) must avoid, for buffers alive together."""
+    """(a, b) → open intervals that offset(b) − offset(a) must avoid."""
+    of_pair: dict[tuple[int, int], list[Meeting]] = {}
+    for meeting in meetings:
+        of_pair.setdefault((meeting.read, meeting.written), []).append(meeting)
     result = {}
     for a, one in enumerate(buffers):
-        for b, other in enumerate(buffers):
-            if a == b or one.last < other.first or other.last < one.first:
+        for b, other in enumerate(buffers[:a]):
+            if one.last < other.first or other.last < one.first:
                 continue
-            low, high = -other.bytes, one.bytes
-            if overlap := overlaps.get((a, b)):
-                result[a, b] = _gaps(low, high, overlap)
-            elif overlap := overlaps.get((b, a)):
-                gaps = _gaps(-high, -low, overlap)
-                result[a, b] = tuple((-end, -start) for start, end in reversed(gaps))
-            else:
-                result[a, b] = ((low, high),)
+            intervals = _united(
+                interval
+                for p in one.parts
+                for q in other.parts
+                if p.first <= q.last and q.first <= p.last
+                for interval in _conflict(p, q, of_pair.get((a, b), ()), of_pair.get((b, a), ()))
+            )
+            if intervals:
+                result[a, b] = intervals
+                result[b, a] = _mirrored(intervals)
     return result
 
 
-def _gaps(low: int, high: int, overlap: Overlap) -> tuple[Interval, ...]:
+def _conflict(
+    p: Part, q: Part, from_p: Sequence[Meeting], from_q: Sequence[Meeting]
+) -> tuple[Interval, ...]:
+    """Where q's buffer must not begin, seen from the beginning of p's, for q not to touch p."""
+    low, high = p.start - q.end, p.end - q.start
+    for meeting in from_p:
+        if _meets(p, q, meeting):
+            return _gaps(low, high, meeting)
+    for meeting in from_q:
+        if _meets(q, p, meeting):
+            return _mirrored(_gaps(-high, -low, meeting))
+    return ((low, high),)
+
+
+def _meets(read: Part, written: Part, meeting: Meeting) -> bool:
+    """Whether a part dies at the step that writes the other one, and is what the step reads."""
+    return (
+        read.last == meeting.step == written.first
+        and meeting.read_range[0] <= read.start
+        and read.end <= meeting.read_range[1]
+        and meeting.written_range[0] <= written.start
+        and written.end <= meeting.written_range[1]
+    )
+
+
+def _mirrored(intervals: Sequence[Interval]) -> tuple[Interval, ...]:
+    """The same rule, seen from the other buffer."""
+    return tuple((-end, -start) for start, end in reversed(intervals))
+
+
+def _united(intervals: Iterator[Interval]) -> tuple[Interval, ...]:
+    """Open intervals joined where they overlap."""
+    united: list[Interval] = []
+    for low, high in sorted(intervals):
+        if united and low < united[-1][1]:
+            united[-1] = (united[-1][0], max(high, united[-1][1]))
+        else:
+            united.append((low, high))
+    return tuple(united)
+
+
+def _gaps(low: int, high: int, meeting: Meeting) -> tuple[Interval, ...]:
     """What remains forbidden of the open interval (low, high)."""
-    low = low if overlap.until is None else max(low, overlap.until)
-    high = high if overlap.since is None else min(high, overlap.since)
-    halves = ((low, 0), (0, high)) if overlap.same and low < 0 < high else ((low, high),)
+    overlap, shift = meeting.overlap, meeting.read_range[0] - meeting.written_range[0]
+    if overlap.until is not None:
+        low = max(low, overlap.until + shift)
+    if overlap.since is not None:
+        high = min(high, overlap.since + shift)
+    split = overlap.same and low < shift < high
+    halves = ((low, shift), (shift, high)) if split else ((low, high),)
     return tuple(half for half in halves if half[0] < half[1])
 
 
@@ -120,13 +229,15 @@ def _place(
     return Plan(tuple(offsets[i] for i in range(len(buffers))), end)
 
 
-def _lower_bound(buffers: Sequence[Buffer], overlaps: Mapping[tuple[int, int], Overlap]) -> int:
+def _lower_bound(buffers: Sequence[Buffer], meetings: Sequence[Meeting]) -> int:
     """The largest live set, every allowed overlap used in full."""
     bound = 0
-    for step in {b.first for b in buffers}:
-        live = [i for i, b in enumerate(buffers) if b.first <= step <= b.last]
+    for step in {part.first for buffer in buffers for part in buffer.parts}:
+        needed = [buffer.bytes_at(step) for buffer in buffers]
         shared = sum(
-            min(buffers[a].bytes, buffers[b].bytes) for a, b in overlaps if a in live and b in live
+            min(needed[meeting.read], needed[meeting.written])
+            for meeting in meetings
+            if meeting.step == step
         )
-        bound = max(bound, sum(buffers[i].bytes for i in live) - shared)
+        bound = max(bound, sum(needed) - shared)
     return bound

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autotiny.engine.kernel import Overlap
-from autotiny.engine.memory import Buffer, plan
+from autotiny.engine.memory import Buffer, Meeting, plan
 
 buffers = st.builds(
     lambda size, first, length: Buffer(size, first, first + length),
@@ -19,7 +19,7 @@ buffers = st.builds(
 @settings(max_examples=100, deadline=None)
 @given(st.lists(buffers, min_size=1, max_size=16))
 def test_buffers_that_live_together_do_not_overlap(found: list[Buffer]) -> None:
-    placed = plan(found, {})
+    placed = plan(found)
     for i, one in enumerate(found):
         for j, other in enumerate(found[:i]):
             if one.first <= other.last and other.first <= one.last:
@@ -30,24 +30,31 @@ def test_buffers_that_live_together_do_not_overlap(found: list[Buffer]) -> None:
 def test_a_chain_takes_its_two_largest_neighbours() -> None:
     sizes = [784, 8112, 2028, 12, 4096, 4000]
     chain = [Buffer(size, step, step + 1) for step, size in enumerate(sizes)]
-    assert plan(chain, {}).bytes == 2028 + 8112
+    assert plan(chain).bytes == 2028 + 8112
+
+
+def meeting(buffers: list[Buffer], overlap: Overlap) -> Meeting:
+    """Step 1 reads the first buffer and writes the second one."""
+    return Meeting(0, 1, 1, overlap, (0, buffers[0].bytes), (0, buffers[1].bytes))
 
 
 def test_an_output_may_run_over_its_input() -> None:
-    placed = plan([Buffer(8000, 0, 1), Buffer(8000, 1, 2)], {(0, 1): Overlap()})
+    buffers = [Buffer(8000, 0, 1), Buffer(8000, 1, 2)]
+    placed = plan(buffers, [meeting(buffers, Overlap())])
     assert placed.bytes == 8000
-    placed = plan([Buffer(8000, 0, 1), Buffer(8000, 1, 2)], {(0, 1): Overlap(until=-320)})
+    placed = plan(buffers, [meeting(buffers, Overlap(until=-320))])
     assert placed.bytes == 8320
     assert placed.offsets[1] <= placed.offsets[0] - 320
 
 
 def test_a_growing_output_is_written_from_its_end() -> None:
-    placed = plan([Buffer(1000, 0, 1), Buffer(4000, 1, 2)], {(0, 1): Overlap(None, since=-2936)})
+    buffers = [Buffer(1000, 0, 1), Buffer(4000, 1, 2)]
+    placed = plan(buffers, [meeting(buffers, Overlap(None, since=-2936))])
     assert placed.bytes == 4000
     assert placed.offsets[1] + 4000 >= placed.offsets[0] + 1000 + 64
 
 
 def test_a_buffer_of_wider_elements_is_aligned_to_them() -> None:
     wide = [Buffer(size, 0, 1, alignment=8) for size in (16, 24, 40)]
-    placed = plan([Buffer(20, 0, 1), *wide, Buffer(4, 0, 1), Buffer(12, 1, 1)], {})
+    placed = plan([Buffer(20, 0, 1), *wide, Buffer(4, 0, 1), Buffer(12, 1, 1)])
     assert [offset % 8 for offset in placed.offsets[1:4]] == [0, 0, 0]

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from autotiny.engine.kernel import Emit, Kernel, Operand, Site, table
+from autotiny.engine.ops.shape import as_part, as_whole
 from autotiny.graph import ITEM_BYTES, Tensor
 
 DTYPES: Final = ("int8", "uint8", "int16", "int32", "int64", "float32", "bool")
@@ -94,6 +95,8 @@ def slice_(site: Site) -> Kernel:
             site.refuse(f"{begin} and {y.shape} leave {x.shape}")
     strides = steps(x.shape, _item(site))
     offset = sum(b * s for b, s in zip(begin, strides, strict=True))
+    if alias := as_part(site, offset):
+        return alias
     line = move(site, y.shape, strides, steps(y.shape, _item(site)), _item(site), _at("x", offset))
     return _kernel([line], site.reads("x"), site.writes())
 
@@ -166,20 +169,22 @@ def concatenation(site: Site) -> Kernel:
     if sum(part.shape[axis] for part in parts) != y.shape[axis]:
         site.refuse(f"its inputs do not fill {y.shape} along dimension {axis}")
     strides = steps(y.shape, _item(site))
-    lines, offset = [], 0
-    for i, part in enumerate(parts):
-        lines.append(
-            move(
-                site,
-                part.shape,
-                steps(part.shape, _item(site)),
-                strides,
-                _item(site),
-                f"x{i}",
-                _at("y", offset),
-            )
+    sizes = [one.shape[axis] * strides[axis] for one in parts]
+    offsets = [sum(sizes[:i]) for i in range(len(parts))]
+    if alias := as_whole(site, offsets):
+        return alias
+    lines = [
+        move(
+            site,
+            one.shape,
+            steps(one.shape, _item(site)),
+            strides,
+            _item(site),
+            f"x{i}",
+            _at("y", offset),
         )
-        offset += part.shape[axis] * strides[axis]
+        for i, (one, offset) in enumerate(zip(parts, offsets, strict=True))
+    ]
     return _kernel(lines, *(site.reads(f"x{i}", i) for i in range(len(parts))), site.writes())
 
 

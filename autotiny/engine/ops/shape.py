@@ -1,9 +1,15 @@
-"""Ops that only rename a shape: the output is the input's memory."""
+"""Ops that only rename memory: the output is the input's, or a part of it, or joins its inputs."""
 
 from __future__ import annotations
 
 from autotiny.engine.kernel import Kernel, Site, initializer
-from autotiny.graph import Op
+from autotiny.graph import Op, Tensor
+
+MAKES_ANEW = (
+    "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "MAX_POOL_2D", "AVERAGE_POOL_2D", "ADD",
+    "SUB", "MUL", "PAD", "QUANTIZE", "RELU", "RELU6", "LOGISTIC", "TANH", "CONCATENATION",
+)  # fmt: skip
+"""Kinds whose output is memory of its own, never a view of another tensor."""
 
 
 def alias(site: Site) -> Kernel:
@@ -16,6 +22,50 @@ def alias(site: Site) -> Kernel:
         body = f"at_copy(y, x, {result.bytes}u);"
         return Kernel(body=body, operands=(site.reads("x"), site.writes()))
     return Kernel(aliases={site.output_index: (site.op.inputs[0], 0)})
+
+
+def as_part(site: Site, offset: int) -> Kernel | None:
+    """The output as a part of the input, so many bytes behind its beginning.
+
+    Kernels read words from any address, so the part may begin at any element.
+
+    None if it is not one piece of it, or must be memory of its own.
+    """
+    index, graph = site.op.inputs[0], site.graph
+    made = index in graph.inputs or any(index in op.outputs for op in graph.ops)
+    if site.input(0).data is not None or not made or site.output_index in graph.outputs:
+        return None
+    if not _one_piece(site.output, site.input(0)):
+        return None
+    return Kernel(aliases={site.output_index: (index, offset)})
+
+
+def as_whole(site: Site, offsets: list[int]) -> Kernel | None:
+    """The inputs as parts of the output, each so many bytes behind its beginning.
+
+    None if one is not one piece of it, or is more than that to another op.
+    """
+    graph, places = site.graph, {}
+    for index, offset in zip(site.op.inputs, offsets, strict=True):
+        tensor = graph.tensors[index]
+        makers = [op.kind for op in graph.ops if index in op.outputs]
+        uses = sum(op.inputs.count(index) for op in graph.ops)
+        if tensor.data is not None or not makers or not set(makers) <= set(MAKES_ANEW):
+            return None
+        if uses != 1 or index in graph.outputs or index in graph.inputs:
+            return None
+        if not _one_piece(tensor, site.output):
+            return None
+        places[index] = (site.output_index, offset)
+    return Kernel(aliases=places)
+
+
+def _one_piece(small: Tensor, large: Tensor) -> bool:
+    """Whether a box of a tensor is one piece of its memory: whole behind its first dimension."""
+    if len(small.shape) != len(large.shape):
+        return False
+    first = next((d for d, n in enumerate(small.shape) if n > 1), len(small.shape))
+    return small.shape[first + 1 :] == large.shape[first + 1 :]
 
 
 def padding_before(size: int, out: int, window: int, stride: int, step: int, padding: str) -> int:

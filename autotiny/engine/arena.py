@@ -1,0 +1,158 @@
+"""Which bytes of the arena each step needs, and where all tensors and scratch buffers lie in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from autotiny.engine.kernel import Kernel, Operand, Scratch
+from autotiny.engine.memory import ALIGNMENT, EXCHANGES, Buffer, Meeting, Part, plan
+from autotiny.graph import ITEM_BYTES, Graph
+
+Homes = Mapping[int, tuple[int, int]]
+"""Tensor that is a part of another one's memory → (that tensor, byte offset in it)."""
+
+
+@dataclass(frozen=True)
+class Arena:
+    """Offsets of tensors, and of each step's scratch, into the arena."""
+
+    tensors: Mapping[int, int]
+    scratch: Mapping[tuple[int, str], int]
+    bytes: int
+
+    def offset_of(self, tensor: int) -> int:
+        """Where a tensor lies."""
+        return self.tensors[tensor]
+
+    def offset(self, step: int, operand: Operand) -> int:
+        """Where an operand of a step lies."""
+        if isinstance(operand.what, int):
+            return self.tensors[operand.what]
+        return self.scratch[step, operand.name]
+
+
+def lay_out(graph: Graph, kernels: Sequence[Kernel], exchanges: int = EXCHANGES) -> Arena:
+    """Plan the arena: one buffer a tensor (aliases share theirs), one a scratch operand."""
+    home = homes(kernels)
+    accesses: dict[int, list[Part]] = {}  # by the tensor that owns the memory
+
+    def touch(tensor: int, step: int) -> None:
+        owner, start = home.get(tensor, (tensor, 0))
+        part = Part(start, start + graph.tensors[tensor].bytes, step, step)
+        accesses.setdefault(owner, []).append(part)
+
+    for tensor in graph.inputs:
+        touch(tensor, -1)
+    for tensor in graph.outputs:
+        touch(tensor, len(kernels))
+    for tensor in state(graph):
+        touch(tensor, -1)
+        touch(tensor, len(kernels))
+    for step, kernel in enumerate(kernels):
+        for operand in kernel.operands:
+            if isinstance(operand.what, int):
+                touch(operand.what, step)
+    owners = list(accesses)
+    buffers = [_buffer(graph, owner, accesses[owner]) for owner in owners]
+    position = {owner: i for i, owner in enumerate(owners)}
+    scratch = {}
+    for step, kernel in enumerate(kernels):
+        for operand in kernel.operands:
+            if isinstance(operand.what, Scratch):
+                scratch[step, operand.name] = len(buffers)
+                buffers.append(Buffer(operand.what.bytes, step, step))
+    placed = plan(buffers, list(_meetings(graph, kernels, home, position, scratch)), exchanges)
+    tensors = {owner: placed.offsets[position[owner]] for owner in owners}
+    for tensor, (owner, offset) in home.items():
+        if owner in position:
+            tensors[tensor] = tensors[owner] + offset
+    return Arena(
+        tensors,
+        {key: placed.offsets[i] for key, i in scratch.items()},
+        max(placed.bytes, _end_of_reads(graph, kernels, tensors), 1),
+    )
+
+
+def state(graph: Graph) -> tuple[int, ...]:
+    """Tensors that keep their value from one inference to the next."""
+    known = {*graph.inputs, *(index for op in graph.ops for index in op.outputs), -1}
+    read = dict.fromkeys(index for op in graph.ops for index in op.inputs)
+    return tuple(i for i in read if i not in known and graph.tensors[i].data is None)
+
+
+def homes(kernels: Sequence[Kernel]) -> Homes:
+    """Where the memory of every aliased tensor is, chains followed to the tensor that owns it."""
+    views = {view: place for kernel in kernels for view, place in kernel.aliases.items()}
+    found = {}
+    for view, (owner, offset) in views.items():
+        while owner in views:
+            owner, further = views[owner]
+            offset += further
+        found[view] = (owner, offset)
+    return found
+
+
+def _buffer(graph: Graph, owner: int, accesses: Sequence[Part]) -> Buffer:
+    """The memory of a tensor and its views; each byte lives from its first access to its last."""
+    borders = sorted({edge for one in accesses for edge in (one.start, one.end)})
+    parts: list[Part] = []
+    for start, end in pairwise(borders):
+        steps = [one.first for one in accesses if one.start <= start and end <= one.end]
+        if not steps:
+            continue
+        first, last = min(steps), max(steps)
+        if parts and (parts[-1].end, parts[-1].first, parts[-1].last) == (start, first, last):
+            start = parts.pop().start
+        parts.append(Part(start, end, first, last))
+    return Buffer(
+        max(borders[-1], graph.tensors[owner].bytes),
+        min(part.first for part in parts),
+        max(part.last for part in parts),
+        max(ALIGNMENT, ITEM_BYTES[graph.tensors[owner].dtype]),
+        tuple(parts) if len(parts) > 1 else (),
+    )
+
+
+def _meetings(
+    graph: Graph,
+    kernels: Sequence[Kernel],
+    home: Homes,
+    position: Mapping[int, int],
+    scratch: Mapping[tuple[int, str], int],
+) -> Iterator[Meeting]:
+    """Where a kernel allows what it writes to lie over what it reads."""
+    for step, kernel in enumerate(kernels):
+        operands = {operand.name: operand for operand in kernel.operands}
+
+        def place(
+            operand: Operand, step: int = step
+        ) -> tuple[int, tuple[int, int]]:  # the buffer, and the range in it
+            if isinstance(operand.what, int):
+                owner, start = home.get(operand.what, (operand.what, 0))
+                return position[owner], (start, start + graph.tensors[operand.what].bytes)
+            assert isinstance(operand.what, Scratch)
+            return scratch[step, operand.name], (0, operand.what.bytes)
+
+        for (read, written), overlap in kernel.overlaps.items():
+            if not isinstance(operands[read].what, int):
+                continue  # a constant
+            a, read_range = place(operands[read])
+            b, written_range = place(operands[written])
+            if a != b:
+                yield Meeting(a, b, step, overlap, read_range, written_range)
+
+
+def _end_of_reads(graph: Graph, kernels: Sequence[Kernel], tensors: Mapping[int, int]) -> int:
+    """The end of the last byte that a kernel may read behind an input."""
+    return max(
+        (
+            tensors[operand.what] + graph.tensors[operand.what].bytes + kernel.reads_past
+            for kernel in kernels
+            if kernel.reads_past
+            for operand in kernel.operands
+            if isinstance(operand.what, int)
+        ),
+        default=0,
+    )

@@ -1,0 +1,326 @@
+"""Rewrites that cut layers into stripes of full rows, each computed by a step of its own.
+
+The result is an ordinary graph: SLICE takes the rows that a stripe reads, PAD stands for the part
+of the padding that it meets, a convolution without padding computes it, CONCATENATION joins the
+stripes. In memory rows lie one behind the other, so slicing and joining are names for parts of one
+buffer, and a PAD is computed by the convolution behind it: only rows that two stripes need of a
+layer between them are computed twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from autotiny.engine.generate import arena_bytes
+from autotiny.engine.kernel import Site
+from autotiny.engine.ops.shape import window_of
+from autotiny.errors import NotApplicable
+from autotiny.graph import Array, DType, Graph, Op, Option, Schedule, Step, Tensor
+
+Rows = tuple[int, int]
+"""The first row of a tensor (1, height, width, channels), and the one behind the last."""
+
+_CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
+_POOLINGS = ("MAX_POOL_2D", "AVERAGE_POOL_2D")
+_ELEMENTWISE = (
+    "ADD", "SUB", "MUL", "RELU", "RELU6", "LEAKY_RELU", "LOGISTIC", "TANH", "HARD_SWISH",
+    "QUANTIZE",
+)  # fmt: skip
+
+
+def with_patches(
+    graph: Graph, schedule: Schedule, *, patches: int, stages: int = 0
+) -> tuple[Graph, Schedule]:
+    """Compute the first stages of a network patch by patch.
+
+    All of them are computed for one stripe of rows, then for the next, so that of the large tensors
+    between them only stripes exist.
+
+    Args:
+        graph: the network.
+        schedule: its schedule; stages are steps of one op each, computed the plain way.
+        patches: stripes, at most: they have equal rows, the last one maybe fewer.
+        stages: the stages end behind so many layers, or earlier where more than one tensor passes
+            from there to the rest; 0 takes the number that leaves the smallest arena, of those
+            behind which less passes on than behind any smaller one.
+
+    Raises:
+        NotApplicable: no such rewrite makes the arena smaller.
+    """
+    region = _region(graph, schedule)
+    cuts = _cuts(graph, region, stages)
+    if not cuts:
+        raise NotApplicable(
+            f"with_patches: no image passes through {stages or 'some'} layers that can be computed "
+            "in stripes of rows (convolutions, poolings without padding, sums) to one tensor"
+        )
+    made = [_patched(graph, schedule, region[:k], patches) for k in cuts]
+    sizes = [arena_bytes(*one) for one in made]
+    before = arena_bytes(graph, schedule)
+    best = min(range(len(cuts)), key=lambda i: (sizes[i], cuts[i]))
+    if sizes[best] >= before:
+        raise NotApplicable(
+            f"with_patches: the arena of {before} bytes would take {sizes[best]} with the first "
+            f"{cuts[best]} layers in {patches} patches; its largest tensors lie elsewhere"
+        )
+    return made[best]
+
+
+def _cuts(graph: Graph, region: Sequence[int], stages: int) -> list[int]:
+    """Behind how many layers of a region the patches may end; see `with_patches`."""
+    passing = {
+        k: graph.tensors[result].bytes
+        for k in range(1, len(region) + 1)
+        if (result := _result(graph, region[:k])) is not None
+    }
+    if stages:
+        return [k for k in passing if k <= stages][-1:]
+    return [k for k in passing if all(passing[k] < passing[j] for j in passing if j < k)]
+
+
+def _region(graph: Graph, schedule: Schedule) -> tuple[int, ...]:
+    """The longest run of steps that can be computed in stripes, behind those that prepare it."""
+    found: list[int] = []
+    for step in schedule.steps:
+        if _can_be_cut(graph, step):
+            found.append(step.ops[0])
+        elif found or graph.ops[step.ops[0]].kind not in ("RESHAPE", "EXPAND_DIMS", "QUANTIZE"):
+            break
+    return tuple(found)
+
+
+def _can_be_cut(graph: Graph, step: Step) -> bool:
+    """Whether rows of a step's output follow from rows of its inputs."""
+    op = graph.ops[step.ops[0]]
+    if step != Step(step.ops) or len(step.ops) > 1 or len(op.outputs) != 1:
+        return False
+    x, y = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
+    if len(y.shape) != 4 or y.shape[0] != 1 or len(x.shape) != 4:
+        return False
+    if op.kind in _CONVOLUTIONS:
+        return all(t < 0 or graph.tensors[t].data is not None for t in op.inputs[1:])
+    if op.kind in _POOLINGS:
+        return not any(_Window.of(graph, op).sides(x.shape, y.shape))
+    return op.kind in _ELEMENTWISE and all(
+        tensor.shape == y.shape or (tensor.data is not None and tensor.size in (1, y.shape[3]))
+        for tensor in (graph.tensors[t] for t in op.inputs)
+    )
+
+
+def _result(graph: Graph, region: Sequence[int]) -> int | None:
+    """The one tensor that passes from these ops to the others; None if there are several."""
+    made = {graph.ops[index].outputs[0] for index in region}
+    others = [op for index, op in enumerate(graph.ops) if index not in region]
+    read = made & ({t for op in others for t in op.inputs} | set(graph.outputs))
+    return read.pop() if len(read) == 1 else None
+
+
+def _patched(
+    graph: Graph, schedule: Schedule, region: Sequence[int], patches: int
+) -> tuple[Graph, Schedule]:
+    """The ops of a region in stripes, in the place of the first of them."""
+    result = _result(graph, region)
+    assert result is not None
+    build = _Rewrite(graph)
+    stripes = [
+        build.stripe(region, result, rows) for rows in _cut(graph.tensors[result].shape[1], patches)
+    ]
+    build.join(stripes, result)
+    at = schedule.steps.index(Step((region[0],)))
+    outside = [step for step in schedule.steps if step.ops[0] not in region]
+    return build.finished(outside[:at], outside[at:])
+
+
+def _cut(height: int, parts: int) -> list[Rows]:
+    """Rows in equal parts, the last one maybe smaller: equal stripes share their code."""
+    rows = -(-height // parts)
+    return [(first, min(first + rows, height)) for first in range(0, height, rows)]
+
+
+@dataclass(frozen=True)
+class _Window:
+    """The window of a convolution or pooling, in rows and columns.
+
+    Attributes:
+        taps: rows and columns that it reaches over, dilation included.
+        strides: from one place to the next.
+        before: padding above the first row and before the first column.
+    """
+
+    taps: tuple[int, int]
+    strides: tuple[int, int]
+    before: tuple[int, int]
+
+    @staticmethod
+    def of(graph: Graph, op: Op) -> _Window:
+        """The window of an op."""
+        if op.kind in _POOLINGS:
+            k_h, k_w = (int(op.options[f"filter_{side}"]) for side in ("height", "width"))  # type: ignore[arg-type]
+        else:
+            k_h, k_w = graph.tensors[op.inputs[1]].shape[1:3]
+        at = window_of(Site(graph, Step((graph.ops.index(op),))), op, k_h, k_w)
+        return _Window(
+            ((k_h - 1) * at["step_h"] + 1, (k_w - 1) * at["step_w"] + 1),
+            (at["stride_h"], at["stride_w"]),
+            (at["pad_top"], at["pad_left"]),
+        )
+
+    def sides(self, x: Sequence[int], y: Sequence[int]) -> tuple[int, int, int, int]:
+        """The padding above, below, left and right of the whole input (1, height, width, …)."""
+        top, left = self.before
+        below, right = (
+            max((y[side] - 1) * self.strides[i] + self.taps[i] - self.before[i] - x[side], 0)
+            for i, side in enumerate((1, 2))
+        )
+        return top, below, left, right
+
+    def rows(self, rows: Rows, height: int) -> tuple[Rows, int, int]:
+        """(the rows read for these rows of the output, padding above, padding below)."""
+        first = rows[0] * self.strides[0] - self.before[0]
+        end = (rows[1] - 1) * self.strides[0] - self.before[0] + self.taps[0]
+        return (max(first, 0), min(end, height)), max(-first, 0), max(end - height, 0)
+
+
+class _Rewrite:
+    """A graph under construction: the ops of stripes, their tensors and their steps."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.tensors = list(graph.tensors)
+        self.ops = list(graph.ops)
+        self.steps: list[Step] = []
+        self._slices: dict[tuple[int, Rows], int] = {}
+
+    def stripe(self, region: Sequence[int], result: int, rows: Rows) -> int:
+        """Compute these rows of a region's result; the tensor that holds them."""
+        needed = self._needed(region, {result: rows})
+        made: dict[int, int] = {}
+        for index in region:
+            op = self.graph.ops[index]
+            if op.outputs[0] in needed:
+                made[op.outputs[0]] = self._compute(op, needed, made)
+        return made[result]
+
+    def join(self, stripes: Sequence[int], result: int) -> None:
+        """Stripes one below the other are the tensor `result`."""
+        options: dict[str, Option] = {"axis": 1, "fused_activation_function": "NONE"}
+        self._step(Op("CONCATENATION", tuple(stripes), (result,), options))
+
+    def finished(self, before: Sequence[Step], after: Sequence[Step]) -> tuple[Graph, Schedule]:
+        """The graph with the new ops in the order of the steps, without tensors nobody uses."""
+        steps = (*before, *self.steps, *after)
+        # a step names its computing op first; a PAD stands before it in the graph
+        order = [index for step in steps for index in reversed(step.ops)]
+        places = {index: place for place, index in enumerate(order)}
+        ops = [self.ops[index] for index in order]
+        used = {t for op in ops for t in (*op.inputs, *op.outputs)}
+        used |= {*self.graph.inputs, *self.graph.outputs}
+        kept = [t for t in range(len(self.tensors)) if t in used]
+        new = {t: place for place, t in enumerate(kept)} | {-1: -1}
+
+        def renamed(tensors: Sequence[int]) -> tuple[int, ...]:
+            return tuple(new[t] for t in tensors)
+
+        graph = replace(
+            self.graph,
+            tensors=tuple(self.tensors[t] for t in kept),
+            ops=tuple(
+                replace(op, inputs=renamed(op.inputs), outputs=renamed(op.outputs)) for op in ops
+            ),
+            inputs=renamed(self.graph.inputs),
+            outputs=renamed(self.graph.outputs),
+        )
+        return graph, Schedule(
+            tuple(replace(step, ops=tuple(places[i] for i in step.ops)) for step in steps)
+        )
+
+    def _needed(self, region: Sequence[int], needed: dict[int, Rows]) -> dict[int, Rows]:
+        """The rows of each tensor of a region that rows of its result depend on."""
+        for index in reversed(region):
+            op = self.graph.ops[index]
+            if op.outputs[0] in needed:
+                for tensor in self._images(op):
+                    rows = self._read(op, tensor, needed[op.outputs[0]])[0]
+                    low, high = needed.get(tensor, rows)
+                    needed[tensor] = min(low, rows[0]), max(high, rows[1])
+        return needed
+
+    def _images(self, op: Op) -> Iterator[int]:
+        return (t for t in op.inputs if t >= 0 and self.tensors[t].data is None)
+
+    def _read(self, op: Op, tensor: int, rows: Rows) -> tuple[Rows, int, int]:
+        """(the rows that an op reads for rows of its output, padding above, padding below)."""
+        if op.kind in (*_CONVOLUTIONS, *_POOLINGS):
+            return _Window.of(self.graph, op).rows(rows, self.tensors[tensor].shape[1])
+        return rows, 0, 0
+
+    def _compute(self, op: Op, needed: Mapping[int, Rows], made: Mapping[int, int]) -> int:
+        """A step that computes the needed rows of an op; the tensor that holds them."""
+        rows = needed[op.outputs[0]]
+        inputs = list(op.inputs)
+        for position, tensor in enumerate(op.inputs):
+            if tensor in self._images(op):
+                wanted = self._read(op, tensor, rows)[0]
+                there = (made[tensor], needed[tensor]) if tensor in made else self._whole(tensor)
+                inputs[position] = self._sliced(*there, wanted)
+        new = replace(op, inputs=tuple(inputs))
+        pads: tuple[int, ...] = ()
+        if op.kind in (*_CONVOLUTIONS, *_POOLINGS):
+            new = replace(new, options={**op.options, "padding": "VALID"})
+            x, y = (self.tensors[t].shape for t in (op.inputs[0], op.outputs[0]))
+            _, above, below = self._read(op, op.inputs[0], rows)
+            _, _, left, right = _Window.of(self.graph, op).sides(x, y)
+            if above or below or left or right:
+                padded = self._pad(inputs[0], (above, below), (left, right))
+                pads = (len(self.ops) - 1,)
+                new = replace(new, inputs=(padded, *inputs[1:]))
+        output = self._rows_of(op.outputs[0], rows)
+        self._step(replace(new, outputs=(output,)), pads)
+        return output
+
+    def _whole(self, tensor: int) -> tuple[int, Rows]:
+        return tensor, (0, self.tensors[tensor].shape[1])
+
+    def _sliced(self, tensor: int, held: Rows, wanted: Rows) -> int:
+        """The tensor of these rows, of one that holds those."""
+        if held == wanted:
+            return tensor
+        if (tensor, wanted) not in self._slices:
+            output = self._rows_of(tensor, wanted)
+            begin = self._constant([0, wanted[0] - held[0], 0, 0])
+            size = self._constant(list(self.tensors[output].shape))
+            self._step(Op("SLICE", (tensor, begin, size), (output,)))
+            self._slices[tensor, wanted] = output
+        return self._slices[tensor, wanted]
+
+    def _pad(self, tensor: int, vertical: Rows, horizontal: Rows) -> int:
+        """Put a PAD behind a tensor, to be computed by the step that reads it."""
+        x = self.tensors[tensor]
+        sides = self._constant([[0, 0], [*vertical], [*horizontal], [0, 0]])
+        shape = (1, x.shape[1] + sum(vertical), x.shape[2] + sum(horizontal), x.shape[3])
+        output = self._tensor(replace(x, name=f"{x.name}/padded", shape=shape))
+        self.ops.append(Op("PAD", (tensor, sides), (output,)))
+        return output
+
+    def _rows_of(self, tensor: int, rows: Rows) -> int:
+        whole = self.tensors[tensor]
+        shape = (1, rows[1] - rows[0], *whole.shape[2:])
+        return self._tensor(
+            replace(whole, name=f"{whole.name}/rows{rows[0]}", shape=shape, data=None)
+        )
+
+    def _constant(self, values: list[int] | list[list[int]]) -> int:
+        data: Array = np.array(values, np.int32)
+        dtype: DType = "int32"
+        return self._tensor(Tensor("", data.shape, dtype, None, data))
+
+    def _tensor(self, tensor: Tensor) -> int:
+        self.tensors.append(tensor)
+        return len(self.tensors) - 1
+
+    def _step(self, op: Op, further: tuple[int, ...] = ()) -> None:
+        self.ops.append(op)
+        self.steps.append(Step((len(self.ops) - 1, *further)))

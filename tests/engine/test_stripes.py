@@ -1,0 +1,204 @@
+"""Layers in stripes of rows compute the same values, in less memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from zlib import crc32
+
+import numpy as np
+import pytest
+from build import tensor, tflm
+
+from autotiny.emulator import build_host, link, run
+from autotiny.engine import fuse, generate, plain_schedule, with_blocks
+from autotiny.engine.arena import homes, lay_out
+from autotiny.engine.generate import kernels_of
+from autotiny.engine.kernel import Scratch
+from autotiny.engine.stripes import with_patches
+from autotiny.errors import NotApplicable
+from autotiny.graph import Array, Graph, Op, Option, Schedule, Tensor
+from autotiny.target import load_target
+from autotiny.tflite import write_tflite
+
+
+@dataclass
+class Network:
+    """An int8 network under construction, with seeded weights."""
+
+    height: int
+    width: int
+    channels: int
+
+    def __post_init__(self) -> None:
+        self.dice = np.random.default_rng(crc32(repr(self).encode()))
+        x = tensor((1, self.height, self.width, self.channels), "int8", 0.03, 5, name="x")
+        self.tensors: list[Tensor] = [x]
+        self.ops: list[Op] = []
+
+    def add(self, one: Tensor) -> int:
+        self.tensors.append(one)
+        return len(self.tensors) - 1
+
+    def conv(self, x: int, channels: int, k: int, stride: int, padding: str = "SAME") -> int:
+        """A convolution; depthwise if `channels` is 0."""
+        _, h, w, c = self.tensors[x].shape
+        n, depthwise = channels or c, not channels
+        shape = (1, k, k, c) if depthwise else (n, k, k, c)
+        taps = k * k * (1 if depthwise else c)
+        weights = np.clip(self.dice.normal(0, 40, shape), -127, 127).round()
+        scales = self.dice.uniform(0.004, 0.01, n)
+        w_ = self.add(tensor(shape, "int8", scales, axis=3 if depthwise else 0, data=weights))
+        bias = self.dice.integers(-9000, 9000, n)
+        b = self.add(tensor((n,), "int32", scales * 0.03, [0] * n, data=bias))
+        if padding == "SAME":
+            rows, columns = -(-h // stride), -(-w // stride)
+        else:
+            rows, columns = (h - k) // stride + 1, (w - k) // stride + 1
+        y = self.add(tensor((1, rows, columns, n), "int8", 0.03 * 0.3 * taps**0.5, -7))
+        options: dict[str, Option] = {
+            "stride_h": stride, "stride_w": stride, "padding": padding, "dilation_h_factor": 1,
+            "dilation_w_factor": 1, "fused_activation_function": "RELU",
+        }  # fmt: skip
+        if depthwise:
+            options["depth_multiplier"] = 1
+        kind = "DEPTHWISE_CONV_2D" if depthwise else "CONV_2D"
+        self.ops.append(Op(kind, (x, w_, b), (y,), options))
+        return y
+
+    def pool(self, x: int, kind: str = "MAX_POOL_2D", size: int = 2) -> int:
+        one = self.tensors[x]
+        _, h, w, c = one.shape
+        y = self.add(replace(one, shape=(1, h // size, w // size, c)))
+        names = ("stride_h", "stride_w", "filter_height", "filter_width")
+        options: dict[str, Option] = dict.fromkeys(names, size)
+        options |= {"padding": "VALID", "fused_activation_function": "NONE"}
+        self.ops.append(Op(kind, (x,), (y,), options))
+        return y
+
+    def sum(self, a: int, b: int) -> int:
+        y = self.add(
+            replace(self.tensors[a], quantization=tensor((1,), "int8", 0.2, 3).quantization)
+        )
+        self.ops.append(Op("ADD", (a, b), (y,), {"fused_activation_function": "NONE"}))
+        return y
+
+    def graph(self, result: int) -> Graph:
+        return Graph(tuple(self.tensors), tuple(self.ops), (0,), (result,))
+
+
+def chain() -> Graph:
+    """Odd sizes, both strides, both paddings, then what is small."""
+    net = Network(23, 14, 3)
+    y = net.conv(0, 8, 3, 2)
+    y = net.conv(y, 0, 3, 1)
+    y = net.conv(y, 20, 1, 1)
+    y = net.conv(y, 0, 3, 2)
+    y = net.conv(y, 8, 3, 1, "VALID")
+    return net.graph(y)
+
+
+def pooled() -> Graph:
+    net = Network(21, 18, 1)
+    y = net.conv(0, 12, 5, 1, "VALID")
+    y = net.pool(y)
+    y = net.conv(y, 8, 2, 2)
+    return net.graph(net.pool(y, "AVERAGE_POOL_2D"))
+
+
+def residual() -> Graph:
+    """Two readers of one tensor that need different rows of it."""
+    net = Network(17, 12, 4)
+    y = net.conv(0, 16, 3, 1)
+    left = net.conv(y, 16, 3, 1)
+    left = net.conv(left, 16, 5, 1)
+    return net.graph(net.conv(net.sum(y, left), 4, 3, 2))
+
+
+def samples(graph: Graph) -> Array:
+    dice = np.random.default_rng(1)
+    shape = graph.tensors[graph.inputs[0]].shape
+    return np.array([dice.integers(-128, 128, shape), dice.choice([-128, 127], shape)], np.int8)
+
+
+@pytest.mark.parametrize(
+    ("network", "patches", "core"),
+    [(chain, 3, "stm32l4r5"), (chain, 5, ""), (pooled, 2, "stm32g0b1"), (residual, 3, "")],
+)
+def test_patches_are_exact(network: Callable[[], Graph], patches: int, core: str) -> None:
+    graph = network()
+    x = samples(graph)
+    expected = np.array([tflm(write_tflite(graph), row)[0].reshape(-1) for row in x])
+    new, schedule = with_patches(graph, plain_schedule(graph), patches=patches)
+    assert generate(new, schedule).arena_bytes < generate(graph, plain_schedule(graph)).arena_bytes
+    rewritten = np.array([tflm(write_tflite(new), row)[0].reshape(-1) for row in x])
+    np.testing.assert_array_equal(rewritten, expected)
+    fast = with_blocks(new, fuse(new, schedule) if network is pooled else schedule)
+    for one in (schedule, fast):
+        check_memory(new, one)
+        found = build_host(generate(new, one)).predict(x).reshape(len(x), -1)
+        np.testing.assert_array_equal(found, expected)
+    if core:
+        target = load_target(core)
+        ran = run(link(generate(new, fast), target), target, x, simulate_memory=False)
+        np.testing.assert_array_equal(np.asarray(ran.outputs).reshape(len(x), -1), expected)
+
+
+def check_memory(graph: Graph, schedule: Schedule) -> None:
+    """Executes the plan on a memory of names: every byte read is the one that was written there."""
+    kernels = kernels_of(graph, schedule)
+    arena, home = lay_out(graph, kernels), homes(kernels)
+    memory: dict[int, tuple[int, int]] = {}
+
+    def bytes_of(index: int) -> list[tuple[int, tuple[int, int]]]:
+        owner, start = home.get(index, (index, 0))
+        at, size = arena.offset_of(index), graph.tensors[index].bytes
+        return [(at + i, (owner, start + i)) for i in range(size)]
+
+    for index in graph.inputs:
+        memory.update(bytes_of(index))
+    for step, kernel in enumerate(kernels):
+        tensors = [o.what for o in kernel.operands if isinstance(o.what, int)]
+        written = [o for o in kernel.operands if o.name.startswith("y")]
+        made = {o.what for o in written}
+        for index in tensors:
+            if index not in made:
+                assert all(memory[at] == name for at, name in bytes_of(index)), (step, index)
+        for operand in kernel.operands:
+            if isinstance(operand.what, Scratch):
+                at = arena.offset(step, operand)
+                memory.update((at + i, (-1, step)) for i in range(operand.what.bytes))
+        for operand in written:
+            assert isinstance(operand.what, int)
+            memory.update(bytes_of(operand.what))
+    for index in graph.outputs:
+        assert all(memory[at] == name for at, name in bytes_of(index))
+
+
+def test_slices_and_joints_of_rows_take_no_memory_and_no_time() -> None:
+    graph = chain()
+    new, schedule = with_patches(graph, plain_schedule(graph), patches=3)
+    moved = [o.kind for o in new.ops if o.kind in ("SLICE", "CONCATENATION")]
+    sources = generate(new, schedule)
+    assert len(moved) > 2
+    moves = ("slice", "concatenation", "pad")
+    assert not any(move in step for step in sources.steps for move in moves)
+
+
+def test_equal_stripes_share_their_code() -> None:
+    net = Network(32, 8, 4)
+    y = net.conv(0, 8, 3, 1)
+    graph = net.graph(net.conv(y, 4, 3, 1))
+    new, schedule = with_patches(graph, plain_schedule(graph), patches=8)
+    sources = generate(new, schedule)
+    assert len(sources.steps) == 16
+    assert sources.files["model.c"].count("AT_STEP void") == 6  # top, middle and bottom of each
+
+
+def test_what_brings_nothing_is_refused_with_the_figures() -> None:
+    net = Network(6, 6, 64)
+    graph = net.graph(net.conv(net.conv(0, 4, 1, 1), 4, 1, 1))
+    with pytest.raises(NotApplicable, match="its largest tensors lie elsewhere"):
+        with_patches(graph, plain_schedule(graph), patches=2)
+    with pytest.raises(NotApplicable, match="no image passes"):
+        with_patches(graph, with_blocks(graph, plain_schedule(graph)), patches=2)
