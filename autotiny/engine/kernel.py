@@ -47,18 +47,25 @@ class Scratch:
     bytes: int
 
 
+@dataclass(frozen=True)
+class Kept:
+    """Memory of one step that keeps what an inference leaves there; zeros at the start."""
+
+    bytes: int
+
+
 @dataclass(frozen=True, eq=False)
 class Operand:
     """A pointer parameter of a kernel's function.
 
     Attributes:
         name: as the body calls it.
-        what: a tensor's index, a constant table, or scratch memory.
+        what: a tensor's index, a constant table, scratch memory, or memory that is kept.
         c_type: what it points to, with `const` where it is only read.
     """
 
     name: str
-    what: int | Table | Scratch
+    what: int | Table | Scratch | Kept
     c_type: str
 
 
@@ -228,6 +235,11 @@ def table(name: str, values: Array, memory: Literal["flash", "sram"] = "flash") 
 def scratch(name: str, bytes_: int, c_type: str = "uint8_t") -> Operand:
     """A pointer to `bytes_` of working memory."""
     return Operand(name, Scratch(bytes_), c_type)
+
+
+def kept(name: str, bytes_: int) -> Operand:
+    """A pointer to `bytes_` of memory that outlives the inference."""
+    return Operand(name, Kept(bytes_), "int8_t")
 
 
 def initializer(**fields: int | str) -> str:

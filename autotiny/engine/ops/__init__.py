@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from autotiny.engine.kernel import Emit
 from autotiny.engine.ops import (
+    coded,
     compressed,
     convolution,
     dense,
@@ -27,11 +28,11 @@ from autotiny.engine.ops.transposed import TRANSPOSED
 from autotiny.engine.ops.unary import UNARY
 
 EMITTERS: dict[tuple[str, str], Emit] = {
-    ("CONV_2D", "int8"): int8.conv,
+    ("CONV_2D", "int8"): coded.decoding(int8.conv),
     ("CONV_2D", "float32"): convolution.conv_float32,
-    ("DEPTHWISE_CONV_2D", "int8"): int8.depthwise,
+    ("DEPTHWISE_CONV_2D", "int8"): coded.decoding(int8.depthwise),
     ("DEPTHWISE_CONV_2D", "float32"): convolution.depthwise_float32,
-    ("FULLY_CONNECTED", "int8"): int8.fully_connected,
+    ("FULLY_CONNECTED", "int8"): coded.decoding(int8.fully_connected),
     ("FULLY_CONNECTED", "float32"): dense.dense_float32,
     ("MAX_POOL_2D", "int8"): pooling.max_int8,
     ("MAX_POOL_2D", "float32"): pooling.max_float32,
@@ -51,9 +52,9 @@ EMITTERS: dict[tuple[str, str], Emit] = {
         (kind, arithmetic): layer
         for kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
         for arithmetic, layer in (
-            ("int16", int16.layer),
+            ("int16", coded.decoding(int16.layer)),
             ("float16", compressed.half),
-            ("hybrid", compressed.hybrid),
+            ("hybrid", coded.decoding(compressed.hybrid)),
         )
     },
     ("MAX_POOL_2D", "int16"): int16.max_pool,
