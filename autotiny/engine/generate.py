@@ -1,6 +1,6 @@
 """Graph + schedule → C sources.
 
-    steps → kernels (ops/)  →  buffers and offsets (memory.py)  →  text
+    steps → kernels (ops/)  →  buffers and offsets (arena.py)  →  text
 
 The text is deterministic: equal graphs, schedules, names and comments give equal bytes.
 """
@@ -9,26 +9,22 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from importlib import resources
 
 import numpy as np
 
+from autotiny.engine.arena import lay_out, state
 from autotiny.engine.folding import fold
 from autotiny.engine.kernel import (
     C_TYPE,
     Emit,
     Kept,
     Kernel,
-    Operand,
-    Overlap,
-    Scratch,
     Site,
     Table,
     c_type,
 )
-from autotiny.engine.memory import ALIGNMENT, Buffer, Plan, plan
 from autotiny.engine.ops import EMITTERS, FUSING
 from autotiny.engine.schedules import plain_schedule
 from autotiny.engine.shapes import check_shapes
@@ -70,7 +66,7 @@ def generate(
     _check_results(graph)
     sites = [Site(graph, step) for step in schedule.steps]
     kernels = [_kernel(site) for site in sites]
-    memory = _lay_out(graph, kernels)
+    memory = lay_out(graph, kernels)
     ports = [
         tuple(_port(graph, index, memory.offset_of(index)) for index in indices)
         for indices in (graph.inputs, graph.outputs)
@@ -78,7 +74,7 @@ def generate(
     called = [k for k, kernel in enumerate(kernels) if kernel.body]
     constants = _Constants(name)
     functions = _Functions(name)
-    state = [(memory.offset_of(i), graph.tensors[i].bytes) for i in _state(graph)]
+    kept = [(memory.offset_of(i), graph.tensors[i].bytes) for i in state(graph)]
     calls = []
     step_weights = []
     for k in called:
@@ -95,9 +91,9 @@ def generate(
         calls.append(f"// {_label(sites[k])}")
         calls.append(f"{functions.symbol(sites[k], kernels[k])}({', '.join(arguments)});")
     files = {
-        f"{name}.h": _header(name, comment, memory.bytes, ports[0], ports[1], bool(state)),
+        f"{name}.h": _header(name, comment, memory.bytes, ports[0], ports[1], bool(kept)),
         f"{name}.c": _program(name, comment, kernels, constants, functions, calls, *ports)
-        + _reset(name, state),
+        + _reset(name, kept),
         _weights_file(name): _weights(comment, constants),
         **_kernel_headers(kernels),
     }
@@ -111,6 +107,17 @@ def generate(
         steps=tuple(_label(sites[k]) for k in called),
         step_weights_bytes=tuple(step_weights),
     )
+
+
+def arena_bytes(graph: Graph, schedule: Schedule) -> int:
+    """How large the arena becomes; without random exchanges, so it may be a little less yet."""
+    return lay_out(graph, kernels_of(graph, schedule), exchanges=0).bytes
+
+
+def kernels_of(graph: Graph, schedule: Schedule) -> list[Kernel]:
+    """The kernel of each step."""
+    folded = fold(graph)
+    return [_kernel(Site(folded, step)) for step in schedule.steps]
 
 
 def _kernel(site: Site) -> Kernel:
@@ -135,133 +142,6 @@ def _emitter(site: Site) -> Emit:
 def _label(site: Site) -> str:
     kinds = "+".join(op.kind.lower() for op in (site.op, *site.fused))
     return f"{kinds} {'×'.join(map(str, site.output.shape[1:] or (1,)))}"
-
-
-# Memory
-
-
-@dataclass(frozen=True)
-class _Memory:
-    """Offsets of tensors, and of each step's scratch, into the arena."""
-
-    tensors: Mapping[int, int]
-    scratch: Mapping[tuple[int, str], int]
-    bytes: int
-
-    def offset_of(self, tensor: int) -> int:
-        return self.tensors[tensor]
-
-    def offset(self, step: int, operand: Operand) -> int:
-        if isinstance(operand.what, int):
-            return self.tensors[operand.what]
-        return self.scratch[step, operand.name]
-
-
-def _lay_out(graph: Graph, kernels: Sequence[Kernel]) -> _Memory:
-    """Plan the arena: one buffer a tensor (aliases share theirs), one a scratch operand."""
-    home = _aliases(kernels)  # tensor → (tensor that owns the memory, byte offset in it)
-    lives: dict[int, list[int]] = {}
-
-    def live(tensor: int, step: int) -> None:
-        lives.setdefault(home.get(tensor, (tensor, 0))[0], []).append(step)
-
-    for tensor in graph.inputs:
-        live(tensor, -1)
-    for tensor in graph.outputs:
-        live(tensor, len(kernels))
-    for tensor in _state(graph):
-        live(tensor, -1)
-        live(tensor, len(kernels))
-    for step, kernel in enumerate(kernels):
-        for operand in kernel.operands:
-            if isinstance(operand.what, int):
-                live(operand.what, step)
-    owners = list(lives)
-    buffers = [
-        Buffer(
-            _owned_bytes(graph, owner, home),
-            min(lives[owner]),
-            max(lives[owner]),
-            max(ALIGNMENT, ITEM_BYTES[graph.tensors[owner].dtype]),
-        )
-        for owner in owners
-    ]
-    position = {owner: i for i, owner in enumerate(owners)}
-    scratch = {}
-    for step, kernel in enumerate(kernels):
-        for operand in kernel.operands:
-            if isinstance(operand.what, Scratch):
-                scratch[step, operand.name] = len(buffers)
-                buffers.append(Buffer(operand.what.bytes, step, step))
-    placed: Plan = plan(buffers, _allowed(kernels, home, position, scratch, buffers))
-    tensors = {owner: placed.offsets[position[owner]] for owner in owners}
-    for tensor, (owner, offset) in home.items():
-        if owner in position:
-            tensors[tensor] = tensors[owner] + offset
-    return _Memory(
-        tensors,
-        {key: placed.offsets[i] for key, i in scratch.items()},
-        max(placed.bytes, _end_of_reads(graph, kernels, tensors), 1),
-    )
-
-
-def _state(graph: Graph) -> tuple[int, ...]:
-    """Tensors that keep their value from one inference to the next."""
-    known = {*graph.inputs, *(index for op in graph.ops for index in op.outputs), -1}
-    read = dict.fromkeys(index for op in graph.ops for index in op.inputs)
-    return tuple(i for i in read if i not in known and graph.tensors[i].data is None)
-
-
-def _end_of_reads(graph: Graph, kernels: Sequence[Kernel], tensors: Mapping[int, int]) -> int:
-    """The end of the last byte that a kernel may read behind an input."""
-    return max(
-        (
-            tensors[operand.what] + graph.tensors[operand.what].bytes + kernel.reads_past
-            for kernel in kernels
-            if kernel.reads_past
-            for operand in kernel.operands
-            if isinstance(operand.what, int)
-        ),
-        default=0,
-    )
-
-
-def _aliases(kernels: Sequence[Kernel]) -> dict[int, tuple[int, int]]:
-    """Every aliased tensor → (the tensor that owns the memory, byte offset), chains followed."""
-    home: dict[int, tuple[int, int]] = {}
-    for kernel in kernels:
-        for output, (source, offset) in kernel.aliases.items():
-            owner, base = home.get(source, (source, 0))
-            home[output] = (owner, base + offset)
-    return home
-
-
-def _owned_bytes(graph: Graph, owner: int, home: Mapping[int, tuple[int, int]]) -> int:
-    ends = [graph.tensors[owner].bytes]
-    ends += [at + graph.tensors[t].bytes for t, (o, at) in home.items() if o == owner]
-    return max(ends)
-
-
-def _allowed(
-    kernels: Sequence[Kernel],
-    home: Mapping[int, tuple[int, int]],
-    position: Mapping[int, int],
-    scratch: Mapping[tuple[int, str], int],
-    buffers: Sequence[Buffer],
-) -> dict[tuple[int, int], Overlap]:
-    """(buffer read, buffer written) → the overlap a kernel allows, if the first dies there."""
-    allowed = {}
-    for step, kernel in enumerate(kernels):
-        operands = {operand.name: operand for operand in kernel.operands}
-        for (read, written), overlap in kernel.overlaps.items():
-            source, target = operands[read].what, operands[written].what
-            if not isinstance(source, int) or target in home:
-                continue  # a constant, or a part of some other buffer
-            a = position[home.get(source, (source, 0))[0]]
-            b = position[target] if isinstance(target, int) else scratch[step, written]
-            if a != b and buffers[a].last == step and buffers[b].first == step:
-                allowed[a, b] = overlap
-    return allowed
 
 
 def _port(graph: Graph, index: int, offset: int) -> Port:
