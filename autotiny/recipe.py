@@ -34,6 +34,7 @@ COMMUTING: frozenset[frozenset[str]] = frozenset(
         ("place_weights", "pair_products"),
         ("place_weights", "expand_weights"),
         ("place_weights", "use_winograd"),
+        ("place_weights", "skip_zeros"),
         # Expanded weights are blocks already; what is filtered is never expanded.
         ("expand_weights", "block_gemm"),
         ("expand_weights", "use_winograd"),

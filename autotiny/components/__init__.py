@@ -28,6 +28,7 @@ from autotiny.components.remove_identities import RemoveIdentities
 from autotiny.components.remove_loop_invariants import RemoveLoopInvariants
 from autotiny.components.separate_convolutions import SeparateConvolutions
 from autotiny.components.simplify_arithmetic import SimplifyArithmetic
+from autotiny.components.skip_zeros import SkipZeros
 from autotiny.components.use_winograd import UseWinograd
 
 COMPONENTS: dict[str, type[Component]] = {
@@ -65,6 +66,7 @@ COMPONENTS: dict[str, type[Component]] = {
         PairProducts,
         ExpandWeights,
         UseWinograd,
+        SkipZeros,
         PlaceWeights,
     )
 }

@@ -24,6 +24,7 @@ and `memory.py`; an emitter never sees an address.
 
 from __future__ import annotations
 
+from autotiny.engine.coding import with_skipped_zeros
 from autotiny.engine.generate import check_supported, generate
 from autotiny.engine.ordering import with_least_memory
 from autotiny.engine.schedules import (
@@ -51,5 +52,6 @@ __all__ = [
     "with_expanded_weights",
     "with_least_memory",
     "with_pairs",
+    "with_skipped_zeros",
     "with_winograd",
 ]

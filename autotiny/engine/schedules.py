@@ -137,7 +137,7 @@ def with_blocks(graph: Graph, schedule: Schedule) -> Schedule:
         NotApplicable: no step is an int8 layer that can be computed in blocks.
     """
     refusal = "with_blocks: no int8 layer can be computed in blocks"
-    return _with_each(graph, schedule, _blocked, refusal)
+    return with_each(graph, schedule, _blocked, refusal)
 
 
 def with_pairs(graph: Graph, schedule: Schedule) -> Schedule:
@@ -147,7 +147,7 @@ def with_pairs(graph: Graph, schedule: Schedule) -> Schedule:
         NotApplicable: no step is an int8 layer that can be computed so.
     """
     refusal = "with_pairs: no int8 layer can be computed in pairs"
-    return _with_each(graph, schedule, _paired, refusal)
+    return with_each(graph, schedule, _paired, refusal)
 
 
 def with_winograd(graph: Graph, schedule: Schedule) -> Schedule:
@@ -157,7 +157,7 @@ def with_winograd(graph: Graph, schedule: Schedule) -> Schedule:
         NotApplicable: no step is a convolution that can be computed so.
     """
     refusal = "with_winograd: no int8 3×3 convolution of stride 1 is eligible"
-    return _with_each(graph, schedule, _filtered, refusal)
+    return with_each(graph, schedule, _filtered, refusal)
 
 
 def with_expanded_weights(graph: Graph, schedule: Schedule) -> Schedule:
@@ -167,10 +167,10 @@ def with_expanded_weights(graph: Graph, schedule: Schedule) -> Schedule:
         NotApplicable: no step is a convolution whose weights can be stored so.
     """
     refusal = "with_expanded_weights: no int8 convolution is eligible"
-    return _with_each(graph, schedule, _expanded, refusal)
+    return with_each(graph, schedule, _expanded, refusal)
 
 
-def _with_each(
+def with_each(
     graph: Graph, schedule: Schedule, change: Callable[[Site], Step], refusal: str
 ) -> Schedule:
     """The schedule with every step on int8 changed; refused if all stay as they are."""

@@ -13,7 +13,7 @@ import numpy as np
 from build import litert, tflm
 
 from autotiny.engine import Sources, generate, plain_schedule
-from autotiny.graph import ITEM_BYTES, Array, Graph
+from autotiny.graph import ITEM_BYTES, Array, Graph, Schedule
 from autotiny.tflite import write_tflite
 
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Werror")
@@ -32,6 +32,7 @@ class Case:
     steps: int = 0  # of the output, by which integers may differ
     runs: int = 1  # with the same inputs, for ops that remember
     magnitude: float = 1e-6  # of the terms of a sum, where they may cancel
+    schedule: Schedule | None = None  # the plain one unless given
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,9 +61,11 @@ class Library:
         return outputs
 
 
-def write(graphs: Sequence[Graph], folder: Path, units: int, guarded: bool) -> list[Sources]:
+def write(
+    programs: Sequence[tuple[Graph, Schedule]], folder: Path, units: int, guarded: bool
+) -> list[Sources]:
     """Generate the models; `unit0.c`, `unit1.c`, … include them all."""
-    sources = [generate(g, plain_schedule(g), f"m{i}") for i, g in enumerate(graphs)]
+    sources = [generate(*program, f"m{i}") for i, program in enumerate(programs)]
     folder.mkdir(parents=True, exist_ok=True)
     for source in sources:
         for name, text in source.files.items():
@@ -104,7 +107,8 @@ ZIG = (sys.executable, "-m", "ziglang", "cc", "-std=c99", "-O1", "-fPIC", "-g0")
 
 def build(graphs: Sequence[Graph], folder: Path, units: int = 2) -> Library:
     """Generate and compile the models into one shared library."""
-    sources = write(graphs, folder, units, guarded=True)
+    programs = [(graph, plain_schedule(graph)) for graph in graphs]
+    sources = write(programs, folder, units, guarded=True)
     compiled(folder, units, ZIG, "-shared", "-o", "models.so")
     return Library(sources, ctypes.CDLL(str(folder / "models.so")))
 
@@ -116,7 +120,8 @@ def run_program(
 
     Inputs and outputs are allocated one by one, so that a sanitizer sees every byte beside them.
     """
-    sources = write([case.graph for case in cases], folder, units, guarded=False)
+    programs = [(case.graph, case.schedule or plain_schedule(case.graph)) for case in cases]
+    sources = write(programs, folder, units, guarded=False)
     (folder / f"unit{units}.c").write_text(_main(cases, sources))
     compiled(folder, units + 1, compiler, "-o", "models")
     feed = b"".join(np.ascontiguousarray(s).tobytes() for case in cases for s in case.samples)

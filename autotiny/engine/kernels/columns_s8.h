@@ -99,12 +99,57 @@ AT_INLINE void at_column(uint32_t *to, int8_t *joined, const int8_t *const *row,
   }
 }
 
+// The patch under an output of column c, its rows side by side.
+AT_INLINE void at_gather_patch(int8_t *to, const int8_t *const *row, int32_t c, at_rows g) {
+  const int32_t run = g.s.k_w * g.s.in_c;
+  AT_ROLLED
+  for (int32_t i = 0; i < g.s.k_h; i++, to += run)
+    at_move(to, row[i] + c * g.s.stride_w * g.s.in_c, run);
+}
+
 // Rows under the outputs of row r; at most 16.
 AT_INLINE void at_rows_under(const int8_t *row[16], const int8_t *ring, const int8_t *x, int32_t r,
                              at_rows g) {
   AT_ROLLED
   for (int32_t i = 0; i < g.s.k_h; i++)
     row[i] = at_row(ring, x, r * g.s.stride_h - g.s.pad_top + i, g);
+}
+
+// An empty ring; returns the first row to load.
+AT_INLINE int32_t at_first_row(int8_t *ring, at_rows g) {
+  if (g.slots) at_fill(ring, g.zero, (uint32_t)(g.slots * g.pitch));
+  return -g.s.pad_top;
+}
+
+// Load what is missing of the rows under the outputs of row r and before; returns the next to load.
+AT_INLINE int32_t at_load_under(int8_t *ring, const int8_t *x, int32_t next, int32_t r,
+                                at_rows g) {
+  const int32_t end = r * g.s.stride_h - g.s.pad_top + g.s.k_h;
+  return g.slots ? at_load_rows(ring, x, next, end, g) : next;
+}
+
+// The way over the outputs, row by row.
+typedef struct {
+  const int8_t *row[16];  // under the output
+  int32_t next;           // row to load
+  int32_t r, c;           // the output
+} at_scan;
+
+AT_INLINE at_scan at_scan_of(int8_t *ring, at_rows g) {
+  at_scan at;
+  at.next = at_first_row(ring, g);
+  at.r = -1;
+  at.c = g.s.out_w - 1;
+  return at;
+}
+
+// To the next output; its rows are loaded.
+AT_INLINE void at_advance(at_scan *at, int8_t *ring, const int8_t *x, at_rows g) {
+  if (++at->c < g.s.out_w) return;
+  at->c = 0;
+  at->r++;
+  at->next = at_load_under(ring, x, at->next, at->r, g);
+  at_rows_under(at->row, ring, x, at->r, g);
 }
 
 #endif

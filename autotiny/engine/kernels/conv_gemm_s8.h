@@ -12,27 +12,18 @@ AT_INLINE void at_conv_gemm(const int8_t *x, const uint32_t *w, int8_t *y, int8_
                             uint32_t *columns, int8_t *joined, const at_rows *rows,
                             int32_t pixels, int32_t expanded, int32_t pairs, at_finish f) {
   const at_rows g = *rows;
-  const int8_t *row[16];
-  int32_t next = -g.s.pad_top, left = g.s.out_h * g.s.out_w, r = -1, c = g.s.out_w;
-  if (g.slots) at_fill(ring, g.zero, (uint32_t)(g.slots * g.pitch));
-  for (; left > 0; left -= pixels) {
+  at_scan at = at_scan_of(ring, g);
+  for (int32_t left = g.s.out_h * g.s.out_w; left > 0; left -= pixels) {
     int8_t *to[4];
     AT_ROLLED
     for (int32_t i = 0; i < pixels; i++) {
       if (i < left) {
-        if (c == g.s.out_w) {
-          c = 0;
-          r++;
-          const int32_t end = r * g.s.stride_h - g.s.pad_top + g.s.k_h;
-          if (g.slots) next = at_load_rows(ring, x, next, end, g);
-          at_rows_under(row, ring, x, r, g);
-        }
-        c++;
+        at_advance(&at, ring, x, g);
         y += g.s.out_c;
       }
       // A pixel behind the last is the last once more.
       to[i] = y - g.s.out_c;
-      at_column(columns + i, joined, row, (c - 1) * g.s.stride_w * g.s.in_c, pixels, g.s.k_h,
+      at_column(columns + i, joined, at.row, at.c * g.s.stride_w * g.s.in_c, pixels, g.s.k_h,
                 g.s.k_w * g.s.in_c);
     }
     at_gemm(columns, w, to, pixels, expanded, pairs, g.s.out_c, f);
@@ -46,11 +37,9 @@ AT_INLINE void at_conv_gemm_max_pool(const int8_t *x, const uint32_t *w, int8_t 
                                      int32_t pairs, at_finish f) {
   const at_rows g = *rows;
   const int8_t *row[2][16];
-  int32_t next = -g.s.pad_top;
-  if (g.slots) at_fill(ring, g.zero, (uint32_t)(g.slots * g.pitch));
+  int32_t next = at_first_row(ring, g);
   for (int32_t r = 0; r + 1 < g.s.out_h; r += 2) {
-    const int32_t end = (r + 1) * g.s.stride_h - g.s.pad_top + g.s.k_h;
-    if (g.slots) next = at_load_rows(ring, x, next, end, g);
+    next = at_load_under(ring, x, next, r + 1, g);
     at_rows_under(row[0], ring, x, r, g);
     at_rows_under(row[1], ring, x, r + 1, g);
     AT_ROLLED

@@ -270,10 +270,6 @@ AT_INLINE void at_gemm(const uint32_t *x, const uint32_t *w, int8_t *const y[4],
   }
 }
 
-AT_INLINE int32_t at_max4(int32_t a, int32_t b, int32_t c, int32_t d) {
-  return at_max(at_max(a, b), at_max(c, d));
-}
-
 // All channels of the maximum of four pixels: rescaling is monotone, so the maximum is taken of the
 // accumulators. The stream is as above, two channels at a time; channels is even.
 AT_INLINE void at_gemm_4x2_max(const uint32_t *x, const uint32_t *w, int8_t *y, int32_t pairs,

@@ -57,6 +57,9 @@
 
 AT_INLINE int32_t at_min(int32_t a, int32_t b) { return a < b ? a : b; }
 AT_INLINE int32_t at_max(int32_t a, int32_t b) { return a > b ? a : b; }
+AT_INLINE int32_t at_max4(int32_t a, int32_t b, int32_t c, int32_t d) {
+  return at_max(at_max(a, b), at_max(c, d));
+}
 AT_INLINE int32_t at_clamp(int32_t x, int32_t low, int32_t high) {
   return at_min(at_max(x, low), high);
 }

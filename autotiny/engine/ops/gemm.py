@@ -34,7 +34,7 @@ def why_not(site: Site) -> str | None:
         return why
     if site.fused and site.step.expand_weights:
         return "its weights are expanded and a pooling is fused into it"
-    if site.fused and (shape["out_c"] % 2 or not _pools_2x2(site)):
+    if site.fused and (shape["out_c"] % 2 or not pools_2x2(site)):
         return "only 2×2 max-pooling over an even number of channels is fused into blocks"
     return packing.why_not_fast(matrix(site), lanes=not site.step.expand_weights)
 
@@ -55,7 +55,8 @@ def why_no_patches(site: Site, shape: dict[str, int]) -> str | None:
     return None
 
 
-def _pools_2x2(site: Site) -> bool:
+def pools_2x2(site: Site) -> bool:
+    """Whether what is fused into a convolution is max-pooling of 2×2 without overlap."""
     (op,) = site.fused
     names = ("filter_height", "filter_width", "stride_h", "stride_w")
     return op.kind == "MAX_POOL_2D" and all(op.options[name] == 2 for name in names)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autotiny.engine.kernel import Kernel, Site
-from autotiny.engine.ops import convolution, dense, dots, gemm, winograd
+from autotiny.engine.ops import convolution, dense, dots, gemm, sparse, winograd
 
 
 def _blocked(site: Site) -> bool:
@@ -16,6 +16,8 @@ def _paired(site: Site) -> bool:
 
 def conv(site: Site) -> Kernel:
     """CONV_2D."""
+    if site.step.coding == "sparse":
+        return sparse.conv(site)
     if site.step.method == "winograd":
         return winograd.conv(site)
     if _paired(site):
@@ -30,6 +32,8 @@ def depthwise(site: Site) -> Kernel:
 
 def fully_connected(site: Site) -> Kernel:
     """FULLY_CONNECTED."""
+    if site.step.coding == "sparse":
+        return sparse.dense(site)
     if _paired(site):
         return dots.dense(site)
     return gemm.dense(site) if _blocked(site) else dense.dense_int8(site)

@@ -1,0 +1,98 @@
+"""Weights without their zeros, in the order in which `kernels/sparse_s8.h` reads them.
+
+Gaps between what is left are stored instead of places, as in Han et al., "Deep Compression", ICLR
+2016: in so few bits that a gap of more is bridged by entries of weight zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from autotiny.engine import packing
+from autotiny.engine.packing import Ints, Words
+
+FOUR = 4
+"""Entries that the kernels take at once; also the weights of an entry that is a run."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """How the entries of a layer are stored.
+
+    Attributes:
+        run: weights of neighbouring taps that make an entry, 1 or 4.
+        bits: of the step from one entry to the next, 2 or 4.
+    """
+
+    run: int
+    bits: int
+
+    def __str__(self) -> str:
+        return f"1x{self.run}_{self.bits}"
+
+
+FORMATS = tuple(Format(run, bits) for run in (1, FOUR) for bits in (2, 4))
+
+
+def smallest(made: packing.Layer) -> tuple[Format, Words]:
+    """The format that takes least flash for a layer, and the layer's stream in it."""
+    streams = {form: stream(made, form) for form in FORMATS}
+    form = min(streams, key=lambda form: streams[form].nbytes)
+    return form, streams[form]
+
+
+def reads_past(form: Format) -> int:
+    """How many bytes behind the inputs are read at most, for entries of weight zero."""
+    return (FOUR - 1) * form.run + form.run - 1
+
+
+def stream(made: packing.Layer, form: Format) -> Words:
+    """The stream of `at_dense_sparse` and `at_conv_sparse`.
+
+    For every output: the bias; multiplier; rounding; shift and, above its low byte, the number of
+    fours; then the fours.
+    """
+    parts: list[Ints] = []
+    for k, weights in enumerate(made.weights):
+        steps, entries = _entries(weights, form)
+        fours = len(steps) // FOUR
+        ends = (made.bias[k], made.multiplier[k], made.rounding[k], made.shift[k] | fours << 8)
+        parts += [np.array(ends, np.int64) & 0xFFFFFFFF, *_interleaved(steps, entries, form)]
+    return np.concatenate(parts).astype(np.uint32)
+
+
+def _entries(weights: Ints, form: Format) -> tuple[Ints, Ints]:
+    """(steps, weights (entries, run)) of one output, their number a multiple of four."""
+    runs = np.pad(weights, (0, -len(weights) % form.run)).reshape(-1, form.run)
+    farthest = (1 << form.bits) - 1
+    places: list[int] = []
+    following = 0  # the run behind the last entry
+    for place in np.flatnonzero(runs.any(axis=1)):
+        while place - following > farthest:
+            following += farthest + 1
+            places.append(following - 1)
+        places.append(int(place))
+        following = int(place) + 1
+    missing = -len(places) % FOUR
+    steps = np.diff(places, prepend=-1) - 1 if places else np.zeros(0, np.int64)
+    return np.pad(steps, (0, missing)), np.pad(runs[places], ((0, missing), (0, 0)))
+
+
+def _interleaved(steps: Ints, entries: Ints, form: Format) -> list[Ints]:
+    """Words of the steps, each before the words of the entries that it leads to."""
+    together = 8 // form.bits
+    fours, words = steps.reshape(-1, FOUR), _words(entries.reshape(-1))
+    parts: list[Ints] = []
+    for first in range(0, len(fours), together):
+        group = fours[first : first + together]
+        fields = (group << form.bits * np.arange(len(group))[:, None]).sum(axis=0)
+        parts += [_words(fields), words[first * form.run :][: len(group) * form.run]]
+    return parts
+
+
+def _words(values: Ints) -> Ints:
+    """(4 n) bytes as (n) words, the first byte lowest."""
+    words: Ints = (values & 0xFF).astype(np.uint8).view("<u4").astype(np.int64)
+    return words
