@@ -35,6 +35,7 @@ from autotiny.engine.schedules import (
     with_blocks,
     with_expanded_weights,
     with_pairs,
+    with_strassen,
     with_winograd,
 )
 from autotiny.engine.sources import Port, Sources
@@ -53,5 +54,6 @@ __all__ = [
     "with_least_memory",
     "with_pairs",
     "with_skipped_zeros",
+    "with_strassen",
     "with_winograd",
 ]

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Literal
 
 from autotiny.engine.kernel import Site
-from autotiny.engine.ops import dots, gemm, winograd
+from autotiny.engine.ops import dots, gemm, strassen, winograd
 from autotiny.engine.ordering import with_least_memory
 from autotiny.errors import NotApplicable
 from autotiny.graph import Graph, Op, Schedule, Step
@@ -160,6 +160,36 @@ def with_winograd(graph: Graph, schedule: Schedule) -> Schedule:
     return with_each(graph, schedule, _filtered, refusal)
 
 
+def with_strassen(
+    graph: Graph, schedule: Schedule, pixels: int = 32, least_depth: int = 128
+) -> Schedule:
+    """Compute int8 matrix products by Strassen's algorithm: seven multiplications for eight.
+
+    Args:
+        graph: the network.
+        schedule: what to change.
+        pixels: how many each reading of the weights serves, a multiple of 8; a pixel takes 3.5
+            bytes an input and 28 more.
+        least_depth: inputs of a product below which its additions cost more than they save.
+
+    Raises:
+        NotApplicable: no step is a 1×1 convolution or dense layer that can be computed so.
+    """
+
+    def multiplied(site: Site) -> Step:
+        if site.op.kind not in ("CONV_2D", "FULLY_CONNECTED") or strassen.why_not(site):
+            return site.step
+        if site.input(1).shape[-1] < least_depth:
+            return site.step
+        return replace(site.step, method="strassen", rows=pixels, columns=4, expand_weights=False)
+
+    refusal = (
+        "with_strassen: no 1×1 convolution and no dense layer of several rows has a multiple of "
+        f"16 inputs, at least {least_depth}, of 4 outputs, and pixels that nearly fill eights"
+    )
+    return with_each(graph, schedule, multiplied, refusal)
+
+
 def with_expanded_weights(graph: Graph, schedule: Schedule) -> Schedule:
     """Store the weights of int8 convolutions as int16 pairs: twice the flash, nothing to unpack.
 
@@ -197,20 +227,24 @@ def _blocked(site: Site) -> Step:
     if kind == "DEPTHWISE_CONV_2D" and gemm.why_not_depthwise(site) is None:
         return replace(step, rows=2)
     if kind == "FULLY_CONNECTED" and gemm.why_not_dense(site) is None:
-        return replace(step, columns=8)
+        rows, columns = best_block(site)
+        return replace(step, method="direct", rows=rows, columns=columns)
     return step
 
 
 def best_block(site: Site) -> tuple[int, int]:
-    """Pixels × channels of a convolution's blocks: 4 × 2, or 2 × 4 where that wastes less.
+    """Pixels × channels of a layer's blocks: 4 × 2, or 2 × 4 where that wastes less.
 
     Both take as many instructions; 4 × 2 reads each weight for twice as many pixels, which counts
-    where flash has wait states. Pixels behind the last are computed for nothing.
+    where flash has wait states. Pixels behind the last are computed for nothing. The single row of
+    a dense layer is computed 1 × 8.
     """
     if site.fused:
         return 4, 2
-    _, height, width, _ = site.output.shape
-    fours, twos = (-(-height * width // n) * n for n in (4, 2))
+    pixels = site.output.size // site.output.shape[-1]
+    if pixels == 1 and site.op.kind == "FULLY_CONNECTED":
+        return 1, 8
+    fours, twos = (-(-pixels // n) * n for n in (4, 2))
     return (4, 2) if fours <= 1.05 * twos else (2, 4)
 
 
@@ -219,7 +253,7 @@ def _paired(site: Site) -> Step:
     if kind == "CONV_2D" and dots.why_not(site) is None:
         return replace(step, method="im2col", rows=2, columns=1, expand_weights=False)
     if kind == "FULLY_CONNECTED" and dots.why_not(site) is None:
-        return replace(step, columns=2)
+        return replace(step, method="direct", rows=1, columns=2)
     if kind == "DEPTHWISE_CONV_2D" and gemm.why_not_depthwise(site) is None:
         return replace(step, rows=2)
     return step
@@ -235,7 +269,7 @@ def _expanded(site: Site) -> Step:
     wide = gemm.widened(site)
     if site.op.kind != "CONV_2D" or gemm.why_not(wide):
         return site.step
-    if site.step.method == "winograd":  # its weights are int16 in any case
+    if site.step.method in ("winograd", "strassen"):  # their weights are int16 in any case
         return site.step
     return replace(wide.step, method="im2col", rows=2, columns=4)
 

@@ -1,4 +1,4 @@
-"""Blocked, fused, in-place and Winograd kernels equal TensorFlow Lite Micro bit for bit."""
+"""The fast kernels, whatever they change of a schedule, equal TensorFlow Lite Micro bit for bit."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from autotiny.engine import (
     with_expanded_weights,
     with_least_memory,
     with_pairs,
+    with_strassen,
     with_winograd,
 )
 from autotiny.errors import NotApplicable
@@ -44,6 +45,7 @@ class Layer:
     activation: str = "RELU"
     pool: bool = False
     spread: float = 40.0  # standard deviation of the weights
+    rows: int = 1  # of a dense layer
 
     def __str__(self) -> str:
         size = "x".join(map(str, (*self.shape, self.channels)))
@@ -64,7 +66,9 @@ class Layer:
         in_scale, out_scale = 0.03, 0.03 * float(scales.mean()) * self.spread * 60 * taps**0.5
         in_zero = int(dice.integers(-128, 128))
         relu = self.activation != "NONE"
-        x = tensor((1, h * w * c) if dense else (1, h, w, c), "int8", in_scale, in_zero, name="x")
+        x = tensor(
+            (self.rows, h * w * c) if dense else (1, h, w, c), "int8", in_scale, in_zero, name="x"
+        )
         filters = tensor(
             weights_shape, "int8", scales, axis=3 if depthwise else 0, data=weights, name="w"
         )
@@ -80,7 +84,7 @@ class Layer:
             rows, columns = -(-h // self.stride), -(-w // self.stride)
         else:
             rows, columns = (h - k_h) // self.stride + 1, (w - k_w) // self.stride + 1
-        out_shape = (1, n) if dense else (1, rows, columns, n)
+        out_shape = (self.rows, n) if dense else (1, rows, columns, n)
         quantization = (out_scale, -128 if relu else int(dice.integers(-40, 40)))
         y = tensor(out_shape, "int8", *quantization, name="y")
         options: dict[str, Option] = {"fused_activation_function": self.activation}
@@ -134,6 +138,12 @@ FILTERED = (
     Layer(CONV, (8, 8, 16), 8, (3, 3)),
     Layer(CONV, (7, 5, 8), 4, (3, 3), activation="NONE"),
     Layer(CONV, (6, 9, 24), 12, (3, 3), padding="VALID", activation="RELU6"),
+)
+MULTIPLIED = (
+    Layer(CONV, (4, 4, 16), 4),
+    Layer(CONV, (5, 9, 48), 12, activation="NONE"),
+    Layer(CONV, (4, 6, 32), 8, activation="RELU6", spread=120.0),
+    Layer(DENSE, (1, 1, 64), 8, activation="NONE", rows=15),
 )
 
 
@@ -218,12 +228,38 @@ def test_winograd_is_exact(layer: Layer) -> None:
     check(graph, schedule)
 
 
+@pytest.mark.parametrize("layer", MULTIPLIED, ids=str)
+def test_strassen_is_exact(layer: Layer) -> None:
+    graph = layer.graph()
+    schedule = with_strassen(graph, plain_schedule(graph), 16, 16)
+    assert schedule.steps[0].method == "strassen"
+    check(graph, schedule)
+
+
+def test_strassen_is_exact_at_the_ends_of_its_lanes() -> None:
+    graph = Layer(CONV, (4, 4, 32), 4).graph()
+    x, w, b, y = graph.tensors
+    assert w.data is not None
+    corners = np.where(np.indices(w.data.shape).sum(axis=0) % 2, -128, 127).astype(np.int8)
+    graph = replace(graph, tensors=(x, replace(w, data=corners), b, y))
+    check(graph, with_strassen(graph, plain_schedule(graph), 8, 16))
+
+
+def test_a_dense_layer_of_several_rows_is_blocked() -> None:
+    graph = MULTIPLIED[-1].graph()
+    schedule = with_blocks(graph, plain_schedule(graph))
+    assert (schedule.steps[0].rows, schedule.steps[0].columns) == (4, 2)
+    check(graph, schedule)
+
+
 def test_what_does_not_fit_is_not_applicable() -> None:
     graph = Layer(DENSE, (1, 1, 7), 3).graph()  # seven bytes fill no words
     with pytest.raises(NotApplicable):
         with_blocks(graph, plain_schedule(graph))
     with pytest.raises(NotApplicable):
         with_winograd(graph, plain_schedule(graph))
+    with pytest.raises(NotApplicable):
+        with_strassen(graph, plain_schedule(graph), 8, 0)
     with pytest.raises(NotApplicable):
         fuse(graph, plain_schedule(graph))
 
@@ -271,10 +307,12 @@ def test_branches_run_in_the_order_that_keeps_least_alive() -> None:
     assert order == [0, 2, 1, 3, 4]
 
 
-@pytest.mark.parametrize("kind", [CONV, DEPTHWISE])
-@pytest.mark.parametrize("stride", [1, 2])
-def test_padding_fused_into_a_convolution_is_exact(kind: str, stride: int) -> None:
-    graph = Layer(kind, (9, 8, 8), 8, (3, 3), stride, "VALID").graph()
+@pytest.mark.parametrize(
+    ("kind", "window", "stride"),
+    [(CONV, 3, 1), (CONV, 3, 2), (CONV, 1, 1), (DEPTHWISE, 3, 1), (DEPTHWISE, 3, 2)],
+)
+def test_padding_fused_into_a_convolution_is_exact(kind: str, window: int, stride: int) -> None:
+    graph = Layer(kind, (9, 8, 8), 8, (window, window), stride, "VALID").graph()
     x, rest = graph.tensors[0], graph.tensors[1:]
     small = replace(x, name="small", shape=(1, 7, 5, 8))
     sides = tensor((4, 2), "int32", data=[0, 0, 0, 2, 1, 2, 0, 0], name="sides")
@@ -285,7 +323,7 @@ def test_padding_fused_into_a_convolution_is_exact(kind: str, stride: int) -> No
     assert len(fused.steps) == 1
     check(padded, fused)
     check(padded, with_blocks(padded, fused))
-    if (kind, stride) == (CONV, 1):
+    if (kind, window, stride) == (CONV, 3, 1):
         check(padded, with_winograd(padded, fused))
 
 

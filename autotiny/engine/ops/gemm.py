@@ -10,13 +10,10 @@ from autotiny.engine import packing
 from autotiny.engine.kernel import Kernel, Operand, Overlap, Site, initializer, scratch, table
 from autotiny.engine.ops.convolution import bounds_int8, quantization_of
 from autotiny.engine.ops.dense import dense_shape
-from autotiny.engine.ops.shape import window
+from autotiny.engine.ops.shape import MAKES_ANEW, window
 from autotiny.engine.packing import Layer
 
 _FAR = 1 << 40  # behind all
-
-_MAKES_ANEW = ("CONV_2D", "DEPTHWISE_CONV_2D", "MAX_POOL_2D", "AVERAGE_POOL_2D", "ADD", "QUANTIZE")
-"""Kinds whose output is memory of its own, never a view of another tensor."""
 
 
 def matrix(site: Site) -> Layer:
@@ -77,31 +74,36 @@ def finish_struct(made: Layer, channels: int = 1) -> str:
 
 def conv(site: Site) -> Kernel:
     """CONV_2D in blocks of 2 pixels × 4 channels or 4 × 2, the latter before max-pooling."""
-    blocks = ((4, 2),) if site.fused else ((2, 4), (4, 2))
-    if site.step.expand_weights:
-        blocks = ((2, 4),)
-    if (site.step.rows, site.step.columns) not in blocks:
-        site.refuse(f"blocks of {site.step.rows} × {site.step.columns} are not computed")
+    _check_block(site)
     if why := why_not(site):
         site.refuse(f"its blocks are not computed: {why}")
-    k_h, k_w = site.input(1).shape[1:3]
-    shape = window(site, k_h, k_w)
-    pointwise = k_h == k_w == shape["stride_h"] == shape["stride_w"] == 1
-    if pointwise and shape["in_c"] % 4 == 0 and not site.fused:
-        return _pointwise(site, shape)
+    shape = window(site, *site.input(1).shape[1:3])
+    if product_shape(site) and shape["in_c"] % 4 == 0 and not site.fused:
+        return _product(site)
     if shape["in_c"] == 1 and why_no_planes(shape) is None:
         return _plane(site, shape)
     return _patches(site, shape)
 
 
-def _pointwise(site: Site, shape: dict[str, int]) -> Kernel:
+def _check_block(site: Site) -> None:
+    blocks = ((4, 2),) if site.fused else ((2, 4), (4, 2))
+    if site.step.expand_weights:
+        blocks = ((2, 4),)
+    if (site.step.rows, site.step.columns) not in blocks:
+        site.refuse(f"blocks of {site.step.rows} × {site.step.columns} are not computed")
+
+
+def _product(site: Site) -> Kernel:
+    """A 1×1 convolution, or a dense layer of several rows."""
+    shape = product_shape(site)
+    assert shape is not None
+    count, depth, out = shape
     made = matrix(site)
     rows, columns = site.step.rows, site.step.columns
-    count, in_c, out_c = shape["out_h"] * shape["out_w"], shape["in_c"], shape["out_c"]
     pairs = packing.in_pairs(made.weights).shape[1]
     body = (
-        f"at_pointwise_{finish(made, columns)}_{_block(site)}(x, w, y, columns, {count}, {in_c}, "
-        f"{out_c}, {pairs},\n    {made.low}, {made.high});"
+        f"at_pointwise_{finish(made, columns)}_{_block(site)}(x, w, y, columns, {count}, {depth}, "
+        f"{out}, {pairs},\n    {made.low}, {made.high});"
     )
     operands = (
         site.reads("x"),
@@ -109,10 +111,30 @@ def _pointwise(site: Site, shape: dict[str, int]) -> Kernel:
         site.writes(),
         scratch("columns", 4 * rows * pairs, "uint32_t"),
     )
-    # A block of pixels is read, then written. While more remain, they must not be overwritten.
-    done = np.arange(rows, count, rows)
-    until = int((done * (in_c - out_c)).min()) if len(done) else count * in_c
+    until = product_overlap(count, depth, out, rows)
     return Kernel(("conv_gemm_s8.h",), body, operands, {("x", "y"): Overlap(until)})
+
+
+def product_shape(site: Site) -> tuple[int, int, int] | None:
+    """(pixels, inputs, outputs) of a layer that is a matrix product as it stands, else None."""
+    if site.op.kind == "FULLY_CONNECTED":
+        return dense_shape(site)
+    shape = window(site, *site.input(1).shape[1:3])
+    strides = shape["stride_h"], shape["stride_w"]
+    if (shape["k_h"], shape["k_w"], *strides) != (1, 1, 1, 1) or why_no_patches(site, shape):
+        return None
+    if (shape["out_h"], shape["out_w"]) != (shape["in_h"], shape["in_w"]):
+        return None  # it is padded
+    return shape["out_h"] * shape["out_w"], shape["in_c"], shape["out_c"]
+
+
+def product_overlap(count: int, depth: int, out: int, block: int) -> int:
+    """How many bytes behind the start of the input the output of a matrix product may start.
+
+    A block of pixels is read, then written. While more remain, they must not be overwritten.
+    """
+    done = np.arange(block, count, block)
+    return int((done * (depth - out)).min()) if len(done) else count * depth
 
 
 def _stream(site: Site, made: Layer) -> Operand:
@@ -207,22 +229,23 @@ def overlap_until(site: Site, shape: dict[str, int], *, ring: bool, pixels: int)
 
 
 def why_not_dense(site: Site) -> str | None:
-    """Why a dense layer cannot be computed in blocks of outputs; None if it can."""
+    """Why a dense layer cannot be computed in blocks; None if it can."""
     if site.step.coding != "plain":
         return f"its weights are stored {site.step.coding}"
     rows, depth, _ = dense_shape(site)
-    if rows != 1:
-        return "it has several rows of inputs"
     if depth % 4:
         return "its inputs do not fill words"
-    return packing.why_not_fast(matrix(site), dense=True)
+    return packing.why_not_fast(matrix(site), dense=rows == 1)
 
 
 def dense(site: Site) -> Kernel:
-    """FULLY_CONNECTED in blocks of 8 outputs, the rest by 2."""
+    """FULLY_CONNECTED: of one row in blocks of 8 outputs, the rest by 2; of several as a 1×1."""
     if why := why_not_dense(site):
         site.refuse(f"its blocks are not computed: {why}")
-    _, depth, out = dense_shape(site)
+    rows, depth, out = dense_shape(site)
+    if rows > 1:
+        _check_block(site)
+        return _product(site)
     made = matrix(site)
     parts = packing.dense_parts(made)
     bounds = f", {made.low}, {made.high}"
@@ -333,7 +356,7 @@ def _dies(site: Site) -> bool:
     return (
         len(readers) == 1
         and index not in site.graph.outputs
-        and all(kind in _MAKES_ANEW for kind in makers)
+        and all(kind in MAKES_ANEW for kind in makers)
     )
 
 

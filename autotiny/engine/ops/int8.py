@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autotiny.engine.kernel import Kernel, Site
-from autotiny.engine.ops import convolution, dense, dots, gemm, sparse, winograd
+from autotiny.engine.ops import convolution, dense, dots, gemm, sparse, strassen, winograd
 
 
 def _blocked(site: Site) -> bool:
@@ -20,6 +20,8 @@ def conv(site: Site) -> Kernel:
         return sparse.conv(site)
     if site.step.method == "winograd":
         return winograd.conv(site)
+    if site.step.method == "strassen":
+        return strassen.product(site)
     if _paired(site):
         return dots.conv(site)
     return gemm.conv(site) if _blocked(site) else convolution.conv_int8(site)
@@ -34,6 +36,8 @@ def fully_connected(site: Site) -> Kernel:
     """FULLY_CONNECTED."""
     if site.step.coding == "sparse":
         return sparse.dense(site)
+    if site.step.method == "strassen":
+        return strassen.product(site)
     if _paired(site):
         return dots.dense(site)
     return gemm.dense(site) if _blocked(site) else dense.dense_int8(site)
