@@ -1,15 +1,18 @@
-"""The same C, compiled for the machine autotiny runs on: accuracy over thousands of samples."""
+"""The same C, compiled for the machine autotiny runs on: accuracy over thousands of samples.
+
+It runs in a process of its own. A crash of the generated code ends that process and one trial.
+"""
 
 from __future__ import annotations
 
-import _ctypes
-import ctypes
+import errno
 import os
-import threading
+import signal
+import subprocess
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 
 import numpy as np
 
@@ -17,40 +20,24 @@ from autotiny.emulator.layout import FIRMWARE
 from autotiny.emulator.ports import port_bytes, port_rows, sample_shape
 from autotiny.emulator.toolchain import zig_cc
 from autotiny.engine.sources import Port, Sources
-from autotiny.errors import LinkError
+from autotiny.errors import FirmwareFault, LinkError
 from autotiny.graph import Array
 
-_FLAGS = ("-std=gnu11", "-O2", "-g0", "-fno-math-errno", "-fno-sanitize=undefined", "-fPIC")
+_FLAGS = ("-std=gnu11", "-O2", "-g0", "-fno-math-errno", "-fno-sanitize=undefined")
 
-
-class _Port(ctypes.Structure):
-    _fields_ = (
-        ("offset", ctypes.c_size_t),
-        ("bytes", ctypes.c_size_t),
-        ("samples", ctypes.c_void_p),
-    )
+_SHORT_READ, _SHORT_WRITE = 1, 2
+"""Exit codes of `host.c`."""
 
 
 class HostModel:
-    """A model compiled for this machine; its arena is static, so threads take turns."""
+    """A model compiled for this machine; its program stays on disk as long as this lives."""
 
-    def __init__(
-        self, library: ctypes.CDLL, inputs: tuple[Port, ...], outputs: tuple[Port, ...]
-    ) -> None:
-        self.inputs = inputs
-        self.outputs = outputs
-        self._predict = library.autotiny_predict
-        self._predict.restype = None
-        self._predict.argtypes = (
-            ctypes.c_void_p,
-            ctypes.c_size_t,
-            ctypes.c_void_p,
-            ctypes.c_size_t,
-            ctypes.c_size_t,
-            ctypes.c_int,
-        )
-        self._turn = threading.Lock()
-        weakref.finalize(self, _unload, library._handle)
+    def __init__(self, sources: Sources, folder: TemporaryDirectory[str], program: Path) -> None:
+        self.inputs = sources.inputs
+        self.outputs = sources.outputs
+        self._name = sources.name
+        self._program = program
+        weakref.finalize(self, folder.cleanup)
 
     def predict(self, inputs: Array | Sequence[Array], *, keep_state: bool = False) -> Array:
         """The first output of every row: (N, *output shape) in its stored type.
@@ -62,6 +49,7 @@ class HostModel:
 
         Raises:
             InvalidData: an array does not fit its port.
+            FirmwareFault: the program crashed.
         """
         return self.predict_all(inputs, keep_state=keep_state)[0]
 
@@ -71,23 +59,43 @@ class HostModel:
         """Every output port's (N, *output shape)."""
         arrays = port_rows(self.inputs, inputs)
         count = len(arrays[0]) if arrays else 1
-        results = tuple(
-            np.zeros((count, *sample_shape(port)), np.dtype(port.dtype)) for port in self.outputs
+        samples = [array.reshape(count, -1).view(np.uint8) for array in arrays if count]
+        # files rather than pipes: they take a whole data set at the speed of memory
+        with (
+            TemporaryFile(prefix="autotiny-") as stdin,
+            TemporaryFile(prefix="autotiny-") as stdout,
+        ):
+            if samples:
+                (samples[0] if len(samples) == 1 else np.hstack(samples)).tofile(stdin)
+            stdin.seek(0)
+            command = [str(self._program), str(count), str(int(keep_state))]
+            code = subprocess.run(command, stdin=stdin, stdout=stdout, check=False).returncode
+            stdout.seek(0)
+            written = np.fromfile(stdout, np.uint8)
+        each = [port_bytes(port) for port in self.outputs]
+        if code:
+            self._complain(code, len(written) // max(sum(each), 1), count)
+        parts = np.split(written.reshape(count, sum(each)), np.cumsum(each)[:-1], axis=1)
+        return tuple(
+            np.ascontiguousarray(part).view(port.dtype).reshape(count, *sample_shape(port))
+            for part, port in zip(parts, self.outputs, strict=True)
         )
-        with self._turn:
-            self._predict(
-                _ports(self.inputs, arrays),
-                len(arrays),
-                _ports(self.outputs, results),
-                len(results),
-                count,
-                keep_state,
-            )
-        return results
+
+    def _complain(self, code: int, done: int, count: int) -> None:
+        """Raise what the end of the program means."""
+        if code == -signal.SIGINT:
+            raise KeyboardInterrupt
+        if code == _SHORT_WRITE:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        raise FirmwareFault(
+            f"the C of {self._name!r} crashed on this machine ({how}) after at least {done} of "
+            f"{count} samples: a bug of autotiny; report the sequence, and leave it out"
+        )
 
 
 def build_host(sources: Sources) -> HostModel:
-    """Compile a model for this machine and load it; nothing stays on disk.
+    """Compile a model for this machine; nothing stays on disk when the result is gone.
 
     Raises:
         LinkError: the compiler refused the sources.
@@ -96,33 +104,28 @@ def build_host(sources: Sources) -> HostModel:
     reset = f"void {sources.name}_reset(void);"
     if not any(reset in text for text in sources.files.values()):
         loop = loop.replace("AUTOTINY_RESET();", "")
+    for word, ports in (("INPUTS", sources.inputs), ("OUTPUTS", sources.outputs)):
+        loop = loop.replace(f"AUTOTINY_{word}", _port_list(ports))
     for word in ("arena", "run", "reset"):
         loop = loop.replace(f"AUTOTINY_{word.upper()}", f"{sources.name}_{word}")
     files = {**sources.files, "host.c": loop}
-    # Windows cannot delete a library that is loaded
-    with TemporaryDirectory(prefix="autotiny-", ignore_cleanup_errors=os.name == "nt") as folder:
+    # Windows cannot delete a program that still ends
+    folder = TemporaryDirectory(prefix="autotiny-", ignore_cleanup_errors=os.name == "nt")
+    try:
         for name, text in files.items():
-            (Path(folder) / name).write_text(text, encoding="utf-8", newline="\n")
+            (Path(folder.name) / name).write_text(text, encoding="utf-8", newline="\n")
         units = sorted(name for name in files if name.endswith(".c"))
-        complaint = zig_cc(["-shared", *_FLAGS, *units, "-o", "model.so"], Path(folder))
+        program = "host.exe" if os.name == "nt" else "host"
+        complaint = zig_cc([*_FLAGS, *units, "-o", program], Path(folder.name))
         if complaint:
             raise LinkError(f"the compiler refused the sources of {sources.name}:\n{complaint}")
-        library = ctypes.CDLL(str(Path(folder) / "model.so"))
-    return HostModel(library, sources.inputs, sources.outputs)
+    except BaseException:
+        folder.cleanup()
+        raise
+    return HostModel(sources, folder, Path(folder.name) / program)
 
 
-def _ports(ports: Sequence[Port], arrays: Sequence[Array]) -> ctypes.Array[_Port]:
-    return (_Port * len(ports))(
-        *(
-            _Port(port.offset, port_bytes(port), array.ctypes.data)
-            for port, array in zip(ports, arrays, strict=True)
-        )
-    )
-
-
-def _unload(handle: int) -> None:
-    """Give a library's memory back: a search builds hundreds."""
-    if os.name == "nt":
-        _ctypes.FreeLibrary(handle)  # type: ignore[attr-defined,unused-ignore]
-    else:
-        _ctypes.dlclose(handle)
+def _port_list(ports: Sequence[Port]) -> str:
+    """Offset and bytes a sample of each port, in C; ports of no bytes have nothing to copy."""
+    sizes = [(port.offset, port_bytes(port)) for port in ports]
+    return "".join(f"{{{offset}, {size}}}, " for offset, size in sizes if size)

@@ -9,7 +9,8 @@ import pytest
 from tiny_model import INPUTS, expected, tiny_sources
 
 from autotiny.emulator import build_host, link, run
-from autotiny.errors import InvalidData, LinkError
+from autotiny.engine.sources import Port
+from autotiny.errors import FirmwareFault, InvalidData, LinkError
 from autotiny.target import load_target
 
 ROWS = np.random.default_rng(2).integers(-128, 128, (5000, INPUTS), dtype=np.int8)
@@ -71,7 +72,7 @@ int model_run(void) {
     rows = np.ones((4, INPUTS), np.int8)
     model = build_host(stateful)
     assert model.predict(rows)[:, 0].tolist() == [1, 1, 1, 1]
-    assert model.predict(rows, keep_state=True)[:, 0].tolist() == [2, 3, 4, 5]
+    assert model.predict(rows, keep_state=True)[:, 0].tolist() == [1, 2, 3, 4]
     target = load_target("rp2040")
     ran = run(link(stateful, target), target, rows)
     assert ran.outputs[:, 0].tolist() == [1, 1, 1, 1]
@@ -85,6 +86,44 @@ def _correct(seed: int) -> bool:
 def test_processes_build_at_once() -> None:
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         assert all(pool.map(_correct, range(4)))
+
+
+def test_several_ports_keep_their_bytes_apart() -> None:
+    """Two inputs and two outputs of different types; the outputs are the inputs, swapped."""
+    program = """
+#include <string.h>
+#include "model.h"
+uint8_t model_arena[64] __attribute__((aligned(16)));
+int model_run(void) {
+  memcpy(model_arena + 32, model_arena + 16, 8);
+  memcpy(model_arena + 48, model_arena, 3);
+  return 0;
+}
+"""
+    small, large = Port("a", 0, (1, 3), "int8"), Port("b", 16, (1, 2), "float32")
+    sources = replace(
+        tiny_sources(program),
+        inputs=(small, large),
+        outputs=(replace(large, offset=32), replace(small, offset=48)),
+    )
+    a = np.arange(300, dtype=np.int32).astype(np.int8).reshape(100, 3)
+    b = np.linspace(0, 1, 200, dtype=np.float32).reshape(100, 2)
+    first, second = build_host(sources).predict_all([a, b])
+    np.testing.assert_array_equal(first, b)
+    np.testing.assert_array_equal(second, a)
+
+
+def test_a_crash_ends_the_prediction_and_not_this_process() -> None:
+    crash = "if (model_arena[0] == 100) *(volatile int *)8 = 1;"
+    source = tiny_sources().files["model.c"]
+    start = "int model_run(void) {"
+    model = build_host(tiny_sources(source.replace(start, start + crash)))
+    rows = np.zeros((5000, INPUTS), np.int8)
+    np.testing.assert_array_equal(model.predict(rows), expected(rows))
+    rows[4000, 0] = 100
+    with pytest.raises(FirmwareFault, match=r"crashed on this machine \(SIG\w+\) .* 5000 samples"):
+        model.predict(rows)
+    np.testing.assert_array_equal(model.predict(rows[:4000]), expected(rows[:4000]))
 
 
 def test_wrong_inputs() -> None:
