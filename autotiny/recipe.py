@@ -34,10 +34,14 @@ COMMUTING: frozenset[frozenset[str]] = frozenset(
         ("place_weights", "pair_products"),
         ("place_weights", "expand_weights"),
         ("place_weights", "use_winograd"),
+        ("place_weights", "strassen"),
         ("place_weights", "skip_zeros"),
-        # Expanded weights are blocks already; what is filtered is never expanded.
+        # Expanded weights are blocks already; what takes other factors is never expanded.
         ("expand_weights", "block_gemm"),
         ("expand_weights", "use_winograd"),
+        ("expand_weights", "strassen"),
+        # One takes 3×3 convolutions, the other 1×1.
+        ("use_winograd", "strassen"),
     )
 )
 """Pairs of components whose two orders give the same result, byte for byte; see `canonical`."""

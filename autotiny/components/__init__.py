@@ -29,6 +29,7 @@ from autotiny.components.remove_loop_invariants import RemoveLoopInvariants
 from autotiny.components.separate_convolutions import SeparateConvolutions
 from autotiny.components.simplify_arithmetic import SimplifyArithmetic
 from autotiny.components.skip_zeros import SkipZeros
+from autotiny.components.strassen import Strassen
 from autotiny.components.use_winograd import UseWinograd
 
 COMPONENTS: dict[str, type[Component]] = {
@@ -66,6 +67,7 @@ COMPONENTS: dict[str, type[Component]] = {
         PairProducts,
         ExpandWeights,
         UseWinograd,
+        Strassen,
         SkipZeros,
         PlaceWeights,
     )

@@ -21,6 +21,7 @@ class BlockGemm(Scheduling):
     name = "block_gemm"
     forbids_before = {  # noqa: RUF012 - a constant of the class
         "use_winograd": "it would take the convolutions back from it",
+        "strassen": "it would take the layers back from it",
     }
 
     def rescheduled(self, graph: Graph, schedule: Schedule) -> Schedule:

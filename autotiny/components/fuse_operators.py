@@ -26,6 +26,7 @@ class FuseOperators(Scheduling):
         "skip_zeros": "which layers it takes is decided for a step as it was fused",
         "expand_weights": "blocks are chosen for a step as it was fused",
         "use_winograd": "what it can compute is decided for a step as it was fused",
+        "strassen": "what it can compute is decided for a step as it was fused",
     }
 
     def rescheduled(self, graph: Graph, schedule: Schedule) -> Schedule:

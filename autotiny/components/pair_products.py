@@ -21,6 +21,7 @@ class PairProducts(Scheduling):
     forbids_before = {  # noqa: RUF012 - a constant of the class
         "use_winograd": "it would take the convolutions back from it",
         "expand_weights": "it would take the convolutions back from it",
+        "strassen": "it would take the layers back from it",
     }
 
     def rescheduled(self, graph: Graph, schedule: Schedule) -> Schedule:

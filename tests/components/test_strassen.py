@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from autotiny.components import COMPONENTS, Work
+from autotiny.components.strassen import Strassen
+from autotiny.dataset import synthetic
+from autotiny.emulator import build_host
+from autotiny.engine import generate
+from autotiny.errors import NotApplicable, UserError
+from autotiny.evaluate import program_key
+from autotiny.graph import Array
+from autotiny.model import Model, load_model
+
+
+@pytest.fixture(scope="module")
+def ds_cnn() -> tuple[Model, Work]:
+    """ds_cnn in int8: four 1×1 convolutions of 64 channels at 125 pixels."""
+    model = load_model("ds_cnn")
+    work = Work(synthetic(model))
+    return COMPONENTS["int8"]().apply(model, work), work
+
+
+def computed(model: Model, x: Array) -> Array:
+    return build_host(generate(model.network.graph, model.network.schedule)).predict(x)
+
+
+def methods(model: Model) -> list[str]:
+    return [step.method for step in model.network.schedule.steps]
+
+
+def test_large_products_are_computed_so_and_stay_the_same(ds_cnn: tuple[Model, Work]) -> None:
+    lowered, work = ds_cnn
+    blocked = COMPONENTS["block_gemm"]().apply(lowered, work)
+    multiplied = Strassen(16, 64).apply(blocked, work)
+    assert methods(multiplied).count("strassen") == 4
+    assert methods(blocked).count("im2col") == 5
+    assert methods(multiplied).count("im2col") == 1
+    x = np.random.default_rng(0).integers(-128, 128, (3, *lowered.network.tensors[0].shape[1:]))
+    expected = computed(blocked, x.astype(np.int8))
+    np.testing.assert_array_equal(computed(multiplied, x.astype(np.int8)), expected)
+
+
+def test_small_products_are_left(ds_cnn: tuple[Model, Work]) -> None:
+    with pytest.raises(NotApplicable, match=r"strassen: no 1×1 convolution .* at least 128"):
+        Strassen().apply(*ds_cnn)
+
+
+@pytest.mark.parametrize("other", ["expand_weights", "place_weights"])
+def test_it_commutes_where_it_applies(ds_cnn: tuple[Model, Work], other: str) -> None:
+    lowered, work = ds_cnn
+    strassen, second = Strassen(8, 64), COMPONENTS[other]()
+    one, two = (
+        last.apply(first.apply(lowered, work), work)
+        for first, last in ((strassen, second), (second, strassen))
+    )
+    assert program_key(one) == program_key(two)
+
+
+@pytest.mark.parametrize("pixels", [0, 4, 12])
+def test_pixels_come_in_eights(pixels: int) -> None:
+    with pytest.raises(UserError, match=f"pixels = {pixels}; it must be a multiple of 8"):
+        Strassen(pixels)
