@@ -36,6 +36,13 @@ COMMUTING: frozenset[frozenset[str]] = frozenset(
         ("place_weights", "use_winograd"),
         ("place_weights", "strassen"),
         ("place_weights", "skip_zeros"),
+        ("place_weights", "share_weights"),
+        ("place_weights", "huffman_code"),
+        # Weights are coded by their values alone, and kernels of coded weights know no blocks.
+        ("share_weights", "fuse_operators"),
+        ("share_weights", "block_gemm"),
+        ("huffman_code", "fuse_operators"),
+        ("huffman_code", "block_gemm"),
         # Expanded weights are blocks already; what takes other factors is never expanded.
         ("expand_weights", "block_gemm"),
         ("expand_weights", "use_winograd"),

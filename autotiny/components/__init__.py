@@ -12,6 +12,7 @@ from autotiny.components.float16 import Float16
 from autotiny.components.float32 import Float32
 from autotiny.components.fold_constants import FoldConstants
 from autotiny.components.fuse_operators import FuseOperators
+from autotiny.components.huffman_code import HuffmanCode
 from autotiny.components.int8 import Int8
 from autotiny.components.int8_float_fallback import Int8FloatFallback
 from autotiny.components.int16x8 import Int16x8
@@ -27,6 +28,7 @@ from autotiny.components.remove_dead_branches import RemoveDeadBranches
 from autotiny.components.remove_identities import RemoveIdentities
 from autotiny.components.remove_loop_invariants import RemoveLoopInvariants
 from autotiny.components.separate_convolutions import SeparateConvolutions
+from autotiny.components.share_weights import ShareWeights
 from autotiny.components.simplify_arithmetic import SimplifyArithmetic
 from autotiny.components.skip_zeros import SkipZeros
 from autotiny.components.strassen import Strassen
@@ -69,6 +71,8 @@ COMPONENTS: dict[str, type[Component]] = {
         UseWinograd,
         Strassen,
         SkipZeros,
+        ShareWeights,
+        HuffmanCode,
         PlaceWeights,
     )
 }

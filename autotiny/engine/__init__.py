@@ -24,7 +24,7 @@ and `memory.py`; an emitter never sees an address.
 
 from __future__ import annotations
 
-from autotiny.engine.coding import with_skipped_zeros
+from autotiny.engine.coding import with_coded_weights, with_skipped_zeros
 from autotiny.engine.generate import check_supported, generate
 from autotiny.engine.ordering import with_least_memory
 from autotiny.engine.schedules import (
@@ -50,6 +50,7 @@ __all__ = [
     "plain_schedule",
     "schedule_for",
     "with_blocks",
+    "with_coded_weights",
     "with_expanded_weights",
     "with_least_memory",
     "with_pairs",

@@ -6,10 +6,21 @@ flash, and no result by a bit.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Literal
+
+from autotiny.engine.entropy import Coding
 from autotiny.engine.kernel import Kernel, Site, Table
-from autotiny.engine.ops import EMITTERS, sparse
+from autotiny.engine.ops import EMITTERS, coded, sparse
 from autotiny.engine.schedules import with_each
+from autotiny.errors import NotApplicable
 from autotiny.graph import Graph, Schedule, Step
+
+DENSE = ("FULLY_CONNECTED",)
+WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", *DENSE)
+
+WORTH = 128
+"""Bytes that a coded layer has to save: about as many are lost to the code that decodes it."""
 
 
 def with_skipped_zeros(graph: Graph, schedule: Schedule, least_saving: float = 0.0) -> Schedule:
@@ -37,6 +48,63 @@ def with_skipped_zeros(graph: Graph, schedule: Schedule, least_saving: float = 0
         + "less flash; prune_magnitude makes zeros"
     )
     return with_each(graph, schedule, skipping, refusal)
+
+
+def with_coded_weights(
+    graph: Graph,
+    schedule: Schedule,
+    coding: Coding,
+    decode: Literal["row", "layer", "start"] = "row",
+    layers: Literal["all", "dense"] = "all",
+) -> Schedule:
+    """Store int8 weights as indices into a codebook, or entropy-coded.
+
+    Args:
+        graph: the network.
+        schedule: how it is computed so far; of coded weights, only indices are coded anew. What
+            was computed in blocks no longer is: decoders give the weights in model order.
+        coding: how they are stored.
+        decode: when they become plain; "layer" for what cannot be done by row.
+        layers: all that have int8 weights, or dense ones, which use each weight once.
+
+    Raises:
+        NotApplicable: no layer would take less flash.
+    """
+    sites = [Site(graph, step) for step in schedule.steps]
+    chosen = DENSE if layers == "dense" else WEIGHTED
+    steps = tuple(
+        _coded(site, coding, decode) if site.op.kind in chosen else site.step for site in sites
+    )
+    if steps == schedule.steps:
+        raise NotApplicable(
+            f"with_coded_weights: no layer takes {WORTH} bytes less flash with its int8 weights "
+            f"stored as {coding}; cluster_weights and prune_magnitude make them fewer values"
+        )
+    return Schedule(steps)
+
+
+def _coded(site: Site, coding: Coding, decode: Literal["row", "layer", "start"]) -> Step:
+    step = site.step
+    if site.arithmetic not in ("int8", "int16", "hybrid") or coded.why_not(site):
+        return step
+    if step.coding == "plain":
+        before = site.input(1).bytes
+    elif step.coding == "shared" and coding != "shared":
+        before = coded.coded(site, "shared").bytes
+    else:
+        return step
+    if coded.coded(site, coding).bytes + WORTH > before:
+        return step
+    if decode == "row" and coded.why_not_by_row(site):
+        decode = "layer"
+    if decode == "row" or not _in_pairs(site):
+        step = replace(step, method="direct", rows=1, columns=1, expand_weights=False)
+    return replace(step, coding=coding, decode=decode)
+
+
+def _in_pairs(site: Site) -> bool:
+    """Whether products are computed in pairs, by kernels that read the weights in model order."""
+    return site.op.kind != "DEPTHWISE_CONV_2D" and site.step.rows * site.step.columns == 2
 
 
 def plain(site: Site) -> Site:
