@@ -322,7 +322,8 @@ def reasons(measured: dict[str, Measured]) -> str:
 - **Smaller by 2.76 for pruning and graph** is the optimizer's state, which the `.h5` of the base
   still holds and the others do not: as `.tflite` base, pruned and graph take
   {tflite("base, .tflite")}, {tflite("pruned, .tflite")} and {tflite("graph, .tflite")} bytes, as
-  firmware {firmware("base, .tflite")}, {firmware("pruned, .tflite")} and {firmware("graph, .tflite")}.
+  firmware {firmware("base, .tflite")}, {firmware("pruned, .tflite")} and
+  {firmware("graph, .tflite")}.
 - **Pruning alone changes neither size nor time** ({micros("base, .tflite")} µs before,
   {micros("pruned, .tflite")} after): a zero is stored and multiplied like any other weight. It pays
   where a later step makes use of zeros, as in the last table.
