@@ -4,6 +4,7 @@ from autotiny.components.base import Component, Work
 from autotiny.components.block_gemm import BlockGemm
 from autotiny.components.cluster_weights import ClusterWeights
 from autotiny.components.dynamic_range import DynamicRange
+from autotiny.components.execute_in_place import ExecuteInPlace
 from autotiny.components.execute_patchwise import ExecutePatchwise
 from autotiny.components.expand_weights import ExpandWeights
 from autotiny.components.factorize_low_rank import FactorizeLowRank
@@ -73,6 +74,7 @@ COMPONENTS: dict[str, type[Component]] = {
         SkipZeros,
         ShareWeights,
         HuffmanCode,
+        ExecuteInPlace,
         PlaceWeights,
     )
 }

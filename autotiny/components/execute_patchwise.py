@@ -28,7 +28,7 @@ class ExecutePatchwise(Scheduling):
     forbids_before = dict.fromkeys(
         (
             "fuse_operators", "block_gemm", "pair_products", "expand_weights", "use_winograd",
-            "place_weights",
+            "place_weights", "execute_in_place",
         ),
         _TOO_LATE,
     )  # fmt: skip

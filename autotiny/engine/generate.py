@@ -110,8 +110,8 @@ def generate(
 
 
 def arena_bytes(graph: Graph, schedule: Schedule) -> int:
-    """How large the arena becomes; without random exchanges, so it may be a little less yet."""
-    return lay_out(graph, kernels_of(graph, schedule), exchanges=0).bytes
+    """How large the arena becomes, after a short search: it may be a little less yet."""
+    return lay_out(graph, kernels_of(graph, schedule), exchanges=30).bytes
 
 
 def kernels_of(graph: Graph, schedule: Schedule) -> list[Kernel]:

@@ -129,12 +129,12 @@ Interval = tuple[int, int]
 
 def _forbidden(
     buffers: Sequence[Buffer], meetings: Sequence[Meeting]
-) -> dict[tuple[int, int], tuple[Interval, ...]]:
-    """(a, b) → open intervals that offset(b) − offset(a) must avoid."""
+) -> list[dict[int, tuple[Interval, ...]]]:
+    """For each b: a → open intervals that offset(b) − offset(a) must avoid."""
     of_pair: dict[tuple[int, int], list[Meeting]] = {}
     for meeting in meetings:
         of_pair.setdefault((meeting.read, meeting.written), []).append(meeting)
-    result = {}
+    result: list[dict[int, tuple[Interval, ...]]] = [{} for _ in buffers]
     for a, one in enumerate(buffers):
         for b, other in enumerate(buffers[:a]):
             if one.last < other.first or other.last < one.first:
@@ -147,8 +147,8 @@ def _forbidden(
                 for interval in _conflict(p, q, of_pair.get((a, b), ()), of_pair.get((b, a), ()))
             )
             if intervals:
-                result[a, b] = intervals
-                result[b, a] = _mirrored(intervals)
+                result[b][a] = intervals
+                result[a][b] = _mirrored(intervals)
     return result
 
 
@@ -207,16 +207,17 @@ def _gaps(low: int, high: int, meeting: Meeting) -> tuple[Interval, ...]:
 
 def _place(
     buffers: Sequence[Buffer],
-    forbidden: Mapping[tuple[int, int], tuple[Interval, ...]],
+    forbidden: Sequence[Mapping[int, tuple[Interval, ...]]],
     order: Sequence[int],
 ) -> Plan:
     """Give each buffer, in this order, the lowest address that the earlier ones leave."""
     offsets: dict[int, int] = {}
     for index in order:
         intervals = sorted(
-            (at + low, at + high)
-            for other, at in offsets.items()
-            for low, high in forbidden.get((other, index), ())
+            (offsets[other] + low, offsets[other] + high)
+            for other, gaps in forbidden[index].items()
+            if other in offsets
+            for low, high in gaps
         )
         alignment = buffers[index].alignment
         offset = 0

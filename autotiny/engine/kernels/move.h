@@ -9,7 +9,7 @@ typedef struct {
   int32_t n[5], x[5], y[5];
 } at_layout;
 
-AT_INLINE void at_move(const void *from, void *to, at_layout s, uint32_t run) {
+AT_INLINE void at_move_box(const void *from, void *to, at_layout s, uint32_t run) {
   const uint8_t *x = (const uint8_t *)from;
   uint8_t *y = (uint8_t *)to;
   for (int32_t i0 = 0; i0 < s.n[0]; i0++)

@@ -6,6 +6,7 @@ import numpy as np
 
 from autotiny.engine.kernel import Kernel, Site, scratch, table
 from autotiny.engine.ops.convolution import biases, bounds_float32, quantization_of
+from autotiny.engine.ops.in_place import windowed
 from autotiny.engine.ops.layer import layer_of
 
 
@@ -15,11 +16,17 @@ def half(site: Site) -> Kernel:
     if not np.isfinite(site.constant(1).astype(np.float32)).all():
         site.refuse("a float16 weight is not finite")
     bias = table("bias", biases(site, form.channels).astype(np.float32), site.step.weights_in)
-    body = (
-        f"at_{form.function}_f16(x, w, bias, y, {form.window}, {form.groups},\n"
-        f"            {bounds_float32(site)});"
-    )
-    return Kernel(("conv_f16.h",), body, (site.reads("x"), site.reads("w", 1), bias, site.writes()))
+    operands = (site.reads("x"), site.reads("w", 1), bias, site.writes())
+
+    def call(x: str, shape: str) -> str:
+        return (
+            f"at_{form.function}_f16({x}, w, bias, y, {shape}, {form.groups},\n"
+            f"            {bounds_float32(site)});"
+        )
+
+    if form.dense:
+        return Kernel(("conv_f16.h",), call("x", form.window), operands)
+    return windowed(site, "conv_f16.h", call, operands)
 
 
 def hybrid(site: Site) -> Kernel:

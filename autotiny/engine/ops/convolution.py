@@ -6,7 +6,8 @@ import numpy as np
 
 from autotiny.engine.fixed_point import FLOAT_RANGE, activation_range, quantized_multiplier
 from autotiny.engine.kernel import Kernel, Operand, Site, initializer, table
-from autotiny.engine.ops.shape import window, window_of, window_struct
+from autotiny.engine.ops.in_place import windowed
+from autotiny.engine.ops.shape import window_of, window_struct
 from autotiny.graph import Array, Quantization
 
 
@@ -84,61 +85,67 @@ def _pooling(site: Site) -> str:
 
 def conv_int8(site: Site) -> Kernel:
     """CONV_2D on int8, with a scale for each output channel."""
-    out_c, k_h, k_w, _ = site.input(1).shape
-    shape = window_struct(window(site, k_h, k_w))
+    out_c = site.input(1).shape[0]
     bounds = f"(at_range_s8){initializer(**bounds_int8(site))}"
-    if site.fused:
-        body = (
-            f"at_conv_max_pool_s8(x, w, bias, multiplier, shift, y, {shape},\n"
-            f"                    {_groups(site)}, {_pooling(site)},\n"
-            f"                    {bounds});"
-        )
-    else:
-        body = (
-            f"at_conv_s8(x, w, bias, multiplier, shift, y, {shape},\n"
+
+    def call(x: str, shape: str) -> str:
+        if site.fused:
+            return (
+                f"at_conv_max_pool_s8({x}, w, bias, multiplier, shift, y, {shape},\n"
+                f"                    {_groups(site)}, {_pooling(site)},\n"
+                f"                    {bounds});"
+            )
+        return (
+            f"at_conv_s8({x}, w, bias, multiplier, shift, y, {shape},\n"
             f"           {_groups(site)}, {bounds});"
         )
+
     operands = (site.reads("x"), site.reads("w", 1), *requantization(site, out_c), site.writes())
-    return Kernel(("conv_s8.h",), body, operands)
+    return windowed(site, "conv_s8.h", call, operands)
 
 
 def depthwise_int8(site: Site) -> Kernel:
     """DEPTHWISE_CONV_2D on int8, with a scale for each output channel."""
-    _, k_h, k_w, out_c = site.input(1).shape
-    shape = window(site, k_h, k_w)
-    body = (
-        f"at_depthwise_s8(x, w, bias, multiplier, shift, y, {window_struct(shape)},\n"
-        f"                {_multiple(site)}, (at_range_s8){initializer(**bounds_int8(site))});"
-    )
+    out_c = site.input(1).shape[3]
+
+    def call(x: str, shape: str) -> str:
+        return (
+            f"at_depthwise_s8({x}, w, bias, multiplier, shift, y, {shape},\n"
+            f"                {_multiple(site)}, (at_range_s8){initializer(**bounds_int8(site))});"
+        )
+
     operands = (site.reads("x"), site.reads("w", 1), *requantization(site, out_c), site.writes())
-    return Kernel(("conv_s8.h",), body, operands)
+    return windowed(site, "conv_s8.h", call, operands)
 
 
 def conv_float32(site: Site) -> Kernel:
     """CONV_2D on float32."""
-    out_c, k_h, k_w, _ = site.input(1).shape
-    shape = window_struct(window(site, k_h, k_w))
-    if site.fused:
-        body = (
-            f"at_conv_max_pool_f32(x, w, bias, y, {shape}, {_groups(site)},\n"
-            f"                     {_pooling(site)}, {bounds_float32(site)});"
-        )
-    else:
-        body = (
-            f"at_conv_f32(x, w, bias, y, {shape}, {_groups(site)},\n"
+
+    def call(x: str, shape: str) -> str:
+        if site.fused:
+            return (
+                f"at_conv_max_pool_f32({x}, w, bias, y, {shape}, {_groups(site)},\n"
+                f"                     {_pooling(site)}, {bounds_float32(site)});"
+            )
+        return (
+            f"at_conv_f32({x}, w, bias, y, {shape}, {_groups(site)},\n"
             f"            {bounds_float32(site)});"
         )
-    bias = table("bias", biases(site, out_c), site.step.weights_in)
-    return Kernel(("conv_f32.h",), body, (site.reads("x"), site.reads("w", 1), bias, site.writes()))
+
+    bias = table("bias", biases(site, site.input(1).shape[0]), site.step.weights_in)
+    operands = (site.reads("x"), site.reads("w", 1), bias, site.writes())
+    return windowed(site, "conv_f32.h", call, operands)
 
 
 def depthwise_float32(site: Site) -> Kernel:
     """DEPTHWISE_CONV_2D on float32."""
-    _, k_h, k_w, out_c = site.input(1).shape
-    shape = window(site, k_h, k_w)
-    body = (
-        f"at_depthwise_f32(x, w, bias, y, {window_struct(shape)}, {_multiple(site)},\n"
-        f"                 {bounds_float32(site)});"
-    )
-    bias = table("bias", biases(site, out_c), site.step.weights_in)
-    return Kernel(("conv_f32.h",), body, (site.reads("x"), site.reads("w", 1), bias, site.writes()))
+
+    def call(x: str, shape: str) -> str:
+        return (
+            f"at_depthwise_f32({x}, w, bias, y, {shape}, {_multiple(site)},\n"
+            f"                 {bounds_float32(site)});"
+        )
+
+    bias = table("bias", biases(site, site.input(1).shape[3]), site.step.weights_in)
+    operands = (site.reads("x"), site.reads("w", 1), bias, site.writes())
+    return windowed(site, "conv_f32.h", call, operands)

@@ -11,8 +11,8 @@ import numpy as np
 from autotiny.engine.fixed_point import activation_range, quantized_multiplier
 from autotiny.engine.kernel import Kernel, Operand, Overlap, Site, initializer, table
 from autotiny.engine.ops.convolution import quantization_of
+from autotiny.engine.ops.in_place import windowed
 from autotiny.engine.ops.layer import Layer, layer_of
-from autotiny.engine.ops.shape import window, window_struct
 from autotiny.graph import Array
 
 
@@ -51,11 +51,16 @@ def layer(site: Site) -> Kernel:
         table("shift", shift, place),
         site.writes(),
     )
-    body = (
-        f"at_{form.function}_s16_{name}(x, w, bias, multiplier, shift, y, {form.window},\n"
-        f"    {form.groups}, (at_range_s16){fields});"
-    )
-    return Kernel(("conv_s16.h",), body, operands)
+
+    def call(x: str, shape: str) -> str:
+        return (
+            f"at_{form.function}_s16_{name}({x}, w, bias, multiplier, shift, y, {shape},\n"
+            f"    {form.groups}, (at_range_s16){fields});"
+        )
+
+    if form.dense:
+        return Kernel(("conv_s16.h",), call("x", form.window), operands)
+    return windowed(site, "conv_s16.h", call, operands)
 
 
 def _bias_type(site: Site) -> str:
@@ -91,12 +96,14 @@ def _sum_bits(site: Site, form: Layer) -> int:
 
 
 def _pool(site: Site, function: str) -> Kernel:
-    shape = window(site, site.option("filter_height", 1), site.option("filter_width", 1))
     low, high = activation_range(
         site.option("fused_activation_function", "NONE"), quantization_of(site, None), "int16"
     )
-    body = f"{function}(x, y, {window_struct(shape)}, {low}, {high});"
-    return Kernel(("pool_s16.h",), body, (site.reads("x"), site.writes()))
+
+    def call(x: str, shape: str) -> str:
+        return f"{function}({x}, y, {shape}, {low}, {high});"
+
+    return windowed(site, "pool_s16.h", call, (site.reads("x"), site.writes()))
 
 
 def max_pool(site: Site) -> Kernel:

@@ -29,7 +29,7 @@ def move(
     source: str = "x",
     target: str = "y",
 ) -> str:
-    """A call of `at_move`: `counts` elements along each dimension, byte strides x and y.
+    """A call of `at_move_box`: `counts` elements along each dimension, byte strides x and y.
 
     Dimensions that are one piece of memory on both sides are joined. Empty if nothing is moved.
     """
@@ -52,7 +52,7 @@ def move(
     fields = ", ".join(
         "{" + ", ".join(str(part[i]) for part in reversed(kept)) + "}" for i in range(3)
     )
-    return f"at_move({source}, {target}, (at_layout){{{fields}}}, {run}u);"
+    return f"at_move_box({source}, {target}, (at_layout){{{fields}}}, {run}u);"
 
 
 def _at(name: str, offset: int) -> str:

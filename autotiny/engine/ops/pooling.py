@@ -5,12 +5,16 @@ from __future__ import annotations
 from autotiny.engine.fixed_point import activation_range
 from autotiny.engine.kernel import Kernel, Overlap, Site
 from autotiny.engine.ops.convolution import bounds_float32, quantization_of
-from autotiny.engine.ops.shape import window, window_struct
+from autotiny.engine.ops.in_place import windowed
+from autotiny.engine.ops.shape import window
 
 
 def _pool(site: Site, function: str, bounds: str) -> Kernel:
     shape = window(site, site.option("filter_height", 1), site.option("filter_width", 1))
-    body = f"{function}(x, y, {window_struct(shape)}, {bounds});"
+
+    def call(x: str, window: str) -> str:
+        return f"{function}({x}, y, {window}, {bounds});"
+
     # Each window is read before its output is written. Windows that do not meet lie at or behind
     # their outputs, channel by channel, so the output may replace the input.
     apart = (
@@ -19,7 +23,7 @@ def _pool(site: Site, function: str, bounds: str) -> Kernel:
         and shape["stride_w"] >= shape["k_w"]
     )
     overlaps = {("x", "y"): Overlap()} if apart else {}
-    return Kernel(("pool.h",), body, (site.reads("x"), site.writes()), overlaps)
+    return windowed(site, "pool.h", call, (site.reads("x"), site.writes()), overlaps)
 
 
 def _int8_bounds(site: Site) -> str:
