@@ -36,19 +36,19 @@ class Format:
 FORMATS = tuple(Format(run, bits) for run in (1, FOUR) for bits in (2, 4))
 
 
-def smallest(made: packing.Layer) -> tuple[Format, Words]:
+def smallest(made: packing.Layer, patches: int = 1) -> tuple[Format, Words]:
     """The format that takes least flash for a layer, and the layer's stream in it."""
-    streams = {form: stream(made, form) for form in FORMATS}
+    streams = {form: stream(made, form, patches) for form in FORMATS}
     form = min(streams, key=lambda form: streams[form].nbytes)
     return form, streams[form]
 
 
-def reads_past(form: Format) -> int:
+def reads_past(form: Format, patches: int = 1) -> int:
     """How many bytes behind the inputs are read at most, for entries of weight zero."""
-    return (FOUR - 1) * form.run + form.run - 1
+    return ((FOUR - 1) * form.run + form.run - 1) * patches
 
 
-def stream(made: packing.Layer, form: Format) -> Words:
+def stream(made: packing.Layer, form: Format, patches: int = 1) -> Words:
     """The stream of `at_dense_sparse` and `at_conv_sparse`.
 
     For every output: the bias; multiplier; rounding; shift and, above its low byte, the number of
@@ -59,7 +59,10 @@ def stream(made: packing.Layer, form: Format) -> Words:
         steps, entries = _entries(weights, form)
         fours = len(steps) // FOUR
         ends = (made.bias[k], made.multiplier[k], made.rounding[k], made.shift[k] | fours << 8)
-        parts += [np.array(ends, np.int64) & 0xFFFFFFFF, *_interleaved(steps, entries, form)]
+        parts += [
+            np.array(ends, np.int64) & 0xFFFFFFFF,
+            *_interleaved(steps, entries, form, form.run * patches),
+        ]
     return np.concatenate(parts).astype(np.uint32)
 
 
@@ -80,16 +83,25 @@ def _entries(weights: Ints, form: Format) -> tuple[Ints, Ints]:
     return np.pad(steps, (0, missing)), np.pad(runs[places], ((0, missing), (0, 0)))
 
 
-def _interleaved(steps: Ints, entries: Ints, form: Format) -> list[Ints]:
-    """Words of the steps, each before the words of the entries that it leads to."""
+def _interleaved(steps: Ints, entries: Ints, form: Format, apart: int) -> list[Ints]:
+    """Words of the steps, in units of `apart` bytes, each before the entries that it leads to."""
     together = 8 // form.bits
     fours, words = steps.reshape(-1, FOUR), _words(entries.reshape(-1))
     parts: list[Ints] = []
     for first in range(0, len(fours), together):
         group = fours[first : first + together]
         fields = (group << form.bits * np.arange(len(group))[:, None]).sum(axis=0)
-        parts += [_words(fields), words[first * form.run :][: len(group) * form.run]]
+        parts += [
+            _rotated(_words(fields), apart.bit_length() - 1),
+            words[first * form.run :][: len(group) * form.run],
+        ]
     return parts
+
+
+def _rotated(words: Ints, left: int) -> Ints:
+    wide = words << left
+    rotated: Ints = (wide | wide >> 32) & 0xFFFFFFFF
+    return rotated
 
 
 def _words(values: Ints) -> Ints:

@@ -99,14 +99,6 @@ AT_INLINE void at_column(uint32_t *to, int8_t *joined, const int8_t *const *row,
   }
 }
 
-// The patch under an output of column c, its rows side by side.
-AT_INLINE void at_gather_patch(int8_t *to, const int8_t *const *row, int32_t c, at_rows g) {
-  const int32_t run = g.s.k_w * g.s.in_c;
-  AT_ROLLED
-  for (int32_t i = 0; i < g.s.k_h; i++, to += run)
-    at_move(to, row[i] + c * g.s.stride_w * g.s.in_c, run);
-}
-
 // Rows under the outputs of row r; at most 16.
 AT_INLINE void at_rows_under(const int8_t *row[16], const int8_t *ring, const int8_t *x, int32_t r,
                              at_rows g) {
@@ -130,26 +122,22 @@ AT_INLINE int32_t at_load_under(int8_t *ring, const int8_t *x, int32_t next, int
 
 // The way over the outputs, row by row.
 typedef struct {
-  const int8_t *row[16];  // under the output
-  int32_t next;           // row to load
-  int32_t r, c;           // the output
+  int32_t next;  // row to load
+  int32_t r, c;  // the output
 } at_scan;
 
 AT_INLINE at_scan at_scan_of(int8_t *ring, at_rows g) {
-  at_scan at;
-  at.next = at_first_row(ring, g);
-  at.r = -1;
-  at.c = g.s.out_w - 1;
+  const at_scan at = {at_first_row(ring, g), -1, g.s.out_w - 1};
   return at;
 }
 
-// To the next output; its rows are loaded.
-AT_INLINE void at_advance(at_scan *at, int8_t *ring, const int8_t *x, at_rows g) {
-  if (++at->c < g.s.out_w) return;
+// To the next output; returns whether it begins a row. What that needs is loaded.
+AT_INLINE int32_t at_advance(at_scan *at, int8_t *ring, const int8_t *x, at_rows g) {
+  if (++at->c < g.s.out_w) return 0;
   at->c = 0;
   at->r++;
   at->next = at_load_under(ring, x, at->next, at->r, g);
-  at_rows_under(at->row, ring, x, at->r, g);
+  return 1;
 }
 
 #endif

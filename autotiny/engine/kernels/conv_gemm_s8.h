@@ -12,18 +12,19 @@ AT_INLINE void at_conv_gemm(const int8_t *x, const uint32_t *w, int8_t *y, int8_
                             uint32_t *columns, int8_t *joined, const at_rows *rows,
                             int32_t pixels, int32_t expanded, int32_t pairs, at_finish f) {
   const at_rows g = *rows;
+  const int8_t *row[16];
   at_scan at = at_scan_of(ring, g);
   for (int32_t left = g.s.out_h * g.s.out_w; left > 0; left -= pixels) {
     int8_t *to[4];
     AT_ROLLED
     for (int32_t i = 0; i < pixels; i++) {
       if (i < left) {
-        at_advance(&at, ring, x, g);
+        if (at_advance(&at, ring, x, g)) at_rows_under(row, ring, x, at.r, g);
         y += g.s.out_c;
       }
       // A pixel behind the last is the last once more.
       to[i] = y - g.s.out_c;
-      at_column(columns + i, joined, at.row, at.c * g.s.stride_w * g.s.in_c, pixels, g.s.k_h,
+      at_column(columns + i, joined, row, at.c * g.s.stride_w * g.s.in_c, pixels, g.s.k_h,
                 g.s.k_w * g.s.in_c);
     }
     at_gemm(columns, w, to, pixels, expanded, pairs, g.s.out_c, f);

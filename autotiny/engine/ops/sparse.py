@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from autotiny.engine import packing, sparse_packing
 from autotiny.engine.kernel import Kernel, Overlap, Site, scratch, table
 from autotiny.engine.ops import gemm
 from autotiny.engine.ops.dense import dense_shape
 from autotiny.engine.ops.shape import window
+from autotiny.engine.packing import Layer
 
 PATCHES = 4
 """Outputs of a convolution that share the walk over its weights."""
@@ -61,21 +64,37 @@ def conv(site: Site) -> Kernel:
         site.refuse(f"its zeros are not left out: {why}")
     shape = window(site, *site.input(1).shape[1:3])
     made = gemm.matrix(site)
-    form, stream = sparse_packing.smallest(made)
-    slots = shape["k_h"] + bool(site.fused) * shape["stride_h"]
-    rows, ring_bytes = gemm.row_ring(site, shape, slots=slots)
-    pitch = -(-made.weights.shape[1] // 4) * 4
+    run = shape["k_w"] * shape["in_c"]
+    filled = _filled_rows(made, run)
+    form, stream = sparse_packing.smallest(filled, PATCHES)
+    # Rows of outputs that a block reaches over: two of a window, or as many as four outputs take.
+    over = 1 if site.fused else min(-(-(PATCHES - 1) // shape["out_w"]), shape["out_h"] - 1)
+    rows, ring_bytes = gemm.row_ring(site, shape, slots=shape["k_h"] + over * shape["stride_h"])
     body = (
         f"static const at_rows rows = {rows};\n"
         f"at_conv_sparse_{'max_pool_' if site.fused else ''}{form}(x, w, y, "
-        f"{'ring' if ring_bytes else 'y'}, patches, &rows, {pitch}, {made.low}, {made.high});"
+        f"{'ring' if ring_bytes else 'y'}, patches, &rows, {made.low}, {made.high});"
     )
+    patches = PATCHES * filled.weights.shape[1] + sparse_packing.reads_past(form, PATCHES)
     operands = [
         site.reads("x"),
         table("w", stream, site.step.weights_in),
         site.writes(),
-        scratch("patches", PATCHES * pitch + sparse_packing.reads_past(form), "int8_t"),
+        scratch("patches", patches, "int8_t"),
     ]
     operands += [scratch("ring", ring_bytes, "int8_t")] if ring_bytes else []
     until = gemm.overlap_until(site, shape, ring=bool(ring_bytes), pixels=PATCHES)
-    return Kernel(("sparse_s8.h",), body, tuple(operands), {("x", "y"): Overlap(until)})
+    return Kernel(
+        ("sparse_s8.h",),
+        body,
+        tuple(operands),
+        {("x", "y"): Overlap(until)},
+        reads_past=0 if ring_bytes else -run % 4,
+    )
+
+
+def _filled_rows(made: Layer, run: int) -> Layer:
+    """The layer with every row of its filters, `run` taps, filled up to whole words."""
+    rows = made.weights.reshape(-1, run)
+    filled = np.pad(rows, ((0, 0), (0, -run % 4)))
+    return replace(made, weights=filled.reshape(len(made.weights), -1))
