@@ -38,13 +38,15 @@ def counting(console: Console) -> Iterator[Callable[[int, int, str], None]]:
     if not console.is_terminal:
         yield lambda done, total, text: console.print(f"[{done}/{total}] {text}", soft_wrap=True)
         return
+    # the text takes what room the figures leave, and is cut
+    rest = Column(ratio=1, no_wrap=True, overflow="ellipsis")
     columns = (
         MofNCompleteColumn(),
-        BarColumn(bar_width=20),
+        BarColumn(bar_width=10),
         TimeElapsedColumn(),
-        TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis")),
+        TextColumn("{task.description}", table_column=rest),
     )
-    with Bar(*columns, console=console, transient=True) as bar:
+    with Bar(*columns, console=console, transient=True, expand=True) as bar:
         task = bar.add_task("starting", total=None)
         yield lambda done, total, text: bar.update(
             task, completed=done, total=total, description=text
