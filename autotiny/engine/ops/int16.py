@@ -103,7 +103,7 @@ def _pool(site: Site, function: str) -> Kernel:
     def call(x: str, shape: str) -> str:
         return f"{function}({x}, y, {shape}, {low}, {high});"
 
-    return windowed(site, "pool_s16.h", call, (site.reads("x"), site.writes()))
+    return windowed(site, "pool.h", call, (site.reads("x"), site.writes()))
 
 
 def max_pool(site: Site) -> Kernel:
