@@ -69,6 +69,13 @@ def refused(*arguments: str | Path, code: int = 2) -> str:
             "search -t rp2040 --space defaul",
             "unknown search space 'defaul'; did you mean 'default'?",
         ),
+        (
+            "order prune_chanels int8 -t rp2040",
+            "unknown component 'prune_chanels'; did you mean 'prune_channels'?",
+        ),
+        ("order prune_channels(0.5) int8 -t rp2040", "'0.5' of prune_channels names no parameter"),
+        ("order int8,float32 float16 -t rp2040", "each must be one component"),
+        ("order use_winograd prune_channels -t rp2040", "neither order is legal: use_winograd"),
         ("spaces defaul", "did you mean 'default'?"),
         ("targets rp2400", "did you mean 'rp2040'?"),
     ],
