@@ -34,10 +34,10 @@ EMITTERS: dict[tuple[str, str], Emit] = {
     ("DEPTHWISE_CONV_2D", "float32"): convolution.depthwise_float32,
     ("FULLY_CONNECTED", "int8"): coded.decoding(int8.fully_connected),
     ("FULLY_CONNECTED", "float32"): dense.dense_float32,
-    ("MAX_POOL_2D", "int8"): pooling.max_int8,
-    ("MAX_POOL_2D", "float32"): pooling.max_float32,
-    ("AVERAGE_POOL_2D", "int8"): pooling.average_int8,
-    ("AVERAGE_POOL_2D", "float32"): pooling.average_float32,
+    ("MAX_POOL_2D", "int8"): pooling.maximum,
+    ("MAX_POOL_2D", "float32"): pooling.maximum,
+    ("AVERAGE_POOL_2D", "int8"): pooling.average,
+    ("AVERAGE_POOL_2D", "float32"): pooling.average,
     ("SOFTMAX", "int8"): softmax_.softmax_int8,
     ("SOFTMAX", "float32"): softmax_.softmax_float32,
     ("QUANTIZE", "float32"): quantization.quantize,
@@ -57,8 +57,8 @@ EMITTERS: dict[tuple[str, str], Emit] = {
             ("hybrid", coded.decoding(compressed.hybrid)),
         )
     },
-    ("MAX_POOL_2D", "int16"): int16.max_pool,
-    ("AVERAGE_POOL_2D", "int16"): int16.average_pool,
+    ("MAX_POOL_2D", "int16"): pooling.maximum,
+    ("AVERAGE_POOL_2D", "int16"): pooling.average,
     ("SOFTMAX", "int16"): int16.softmax,
     **{
         (kind, dtype): shape.alias

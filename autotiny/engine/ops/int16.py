@@ -95,27 +95,6 @@ def _sum_bits(site: Site, form: Layer) -> int:
     return 32 if largest * (32768 + zero) < 1 << 31 else 64
 
 
-def _pool(site: Site, function: str) -> Kernel:
-    low, high = activation_range(
-        site.option("fused_activation_function", "NONE"), quantization_of(site, None), "int16"
-    )
-
-    def call(x: str, shape: str) -> str:
-        return f"{function}({x}, y, {shape}, {low}, {high});"
-
-    return windowed(site, "pool.h", call, (site.reads("x"), site.writes()))
-
-
-def max_pool(site: Site) -> Kernel:
-    """MAX_POOL_2D on int16."""
-    return _pool(site, "at_max_pool_s16")
-
-
-def average_pool(site: Site) -> Kernel:
-    """AVERAGE_POOL_2D on int16."""
-    return _pool(site, "at_average_pool_s16")
-
-
 def sampled(
     function: Callable[[float], float],
     input_scale: float,

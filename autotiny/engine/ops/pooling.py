@@ -8,12 +8,25 @@ from autotiny.engine.ops.convolution import bounds_float32, quantization_of
 from autotiny.engine.ops.in_place import windowed
 from autotiny.engine.ops.shape import window
 
+_NAMES = {"int8": "s8", "int16": "s16", "float32": "f32"}
 
-def _pool(site: Site, function: str, bounds: str) -> Kernel:
+
+def maximum(site: Site) -> Kernel:
+    """MAX_POOL_2D."""
+    return _pool(site, "at_max_pool")
+
+
+def average(site: Site) -> Kernel:
+    """AVERAGE_POOL_2D."""
+    return _pool(site, "at_average_pool")
+
+
+def _pool(site: Site, function: str) -> Kernel:
     shape = window(site, site.option("filter_height", 1), site.option("filter_width", 1))
+    name, bounds = f"{function}_{_NAMES[site.arithmetic]}", _bounds(site)
 
     def call(x: str, window: str) -> str:
-        return f"{function}({x}, y, {window}, {bounds});"
+        return f"{name}({x}, y, {window}, {bounds});"
 
     # Each window is read before its output is written. Windows that do not meet lie at or behind
     # their outputs, channel by channel, so the output may replace the input.
@@ -26,28 +39,10 @@ def _pool(site: Site, function: str, bounds: str) -> Kernel:
     return windowed(site, "pool.h", call, (site.reads("x"), site.writes()), overlaps)
 
 
-def _int8_bounds(site: Site) -> str:
-    low, high = activation_range(
-        site.option("fused_activation_function", "NONE"), quantization_of(site, None), "int8"
-    )
+def _bounds(site: Site) -> str:
+    """The two C constants between which the fused activation clamps."""
+    if site.arithmetic == "float32":
+        return bounds_float32(site)
+    activation = site.option("fused_activation_function", "NONE")
+    low, high = activation_range(activation, quantization_of(site, None), site.output.dtype)
     return f"{low}, {high}"
-
-
-def max_int8(site: Site) -> Kernel:
-    """MAX_POOL_2D on int8."""
-    return _pool(site, "at_max_pool_s8", _int8_bounds(site))
-
-
-def average_int8(site: Site) -> Kernel:
-    """AVERAGE_POOL_2D on int8."""
-    return _pool(site, "at_average_pool_s8", _int8_bounds(site))
-
-
-def max_float32(site: Site) -> Kernel:
-    """MAX_POOL_2D on float32."""
-    return _pool(site, "at_max_pool_f32", bounds_float32(site))
-
-
-def average_float32(site: Site) -> Kernel:
-    """AVERAGE_POOL_2D on float32."""
-    return _pool(site, "at_average_pool_f32", bounds_float32(site))
