@@ -11,15 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from autotiny.components.base import Component, Work
-from autotiny.components.rewriting import NewLayer, rewrite
-from autotiny.components.tuning import fine_tuned
-from autotiny.errors import NotApplicable
-from autotiny.model import Level, Model, keras
+from autotiny.components.replacing import Replacing
+from autotiny.components.rewriting import NewLayer
+from autotiny.model import keras
 
 
 @dataclass(frozen=True)
-class FactorizeLowRank(Component):
+class FactorizeLowRank(Replacing):
     """Replaces dense layers and 1×1 convolutions by two where that takes fewer weights.
 
     Attributes:
@@ -27,31 +25,19 @@ class FactorizeLowRank(Component):
     """
 
     name = "factorize_low_rank"
-    level = Level.KERAS
-    trains = True
-    forbids_before = {  # noqa: RUF012 - a constant of the class
-        "cluster_weights": "fine-tuning would dissolve its clusters",
-    }
 
     rank: float = 0.5
 
-    def apply(self, model: Model, work: Work) -> Model:
-        """The model with factorized layers, fine-tuned."""
-        chosen = [layer.name for layer in model.network.layers if self._pays(layer)]
-        if not chosen:
-            raise NotApplicable(
-                f"factorize_low_rank: no dense layer or 1×1 convolution has fewer weights at "
-                f"{self.rank:.0%} of its rank"
-            )
-        network = rewrite(
-            model.network, lambda layer: self._factors(layer) if layer.name in chosen else None
-        )
-        return fine_tuned(network, model, work)
+    @property
+    def refusal(self) -> str:
+        """Why it changes nothing, where it pays for no layer."""
+        return f"no dense layer or 1×1 convolution has fewer weights at {self.rank:.0%} of its rank"
 
     def _middle(self, layer: Any) -> int:
         return max(1, round(self.rank * int(min(layer.kernel.shape[-2:]))))
 
-    def _pays(self, layer: Any) -> bool:
+    def pays(self, layer: Any) -> bool:
+        """Whether a Keras layer can be replaced, and has fewer weights then."""
         layers = keras().layers
         pointwise = type(layer) is layers.Conv2D and layer.kernel_size == (1, 1)
         if type(layer) is not layers.Dense and not (pointwise and layer.groups == 1):
@@ -59,7 +45,8 @@ class FactorizeLowRank(Component):
         reads, gives = layer.kernel.shape[-2:]
         return bool(self._middle(layer) * (reads + gives) < reads * gives)
 
-    def _factors(self, layer: Any) -> list[NewLayer]:
+    def instead(self, layer: Any) -> list[NewLayer]:
+        """The layers that take its place, one after the other."""
         layers = keras().layers
         kernel = layer.kernel.numpy()
         middle = self._middle(layer)

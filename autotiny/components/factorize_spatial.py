@@ -11,16 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from autotiny.components.base import CONVOLUTIONS, Component, Work
-from autotiny.components.rewriting import NewLayer, rewrite
-from autotiny.components.tuning import fine_tuned
-from autotiny.errors import NotApplicable
+from autotiny.components.base import CONVOLUTIONS
+from autotiny.components.replacing import Replacing
+from autotiny.components.rewriting import NewLayer
 from autotiny.graph import Array
-from autotiny.model import Level, Model, keras
+from autotiny.model import keras
 
 
 @dataclass(frozen=True)
-class FactorizeSpatial(Component):
+class FactorizeSpatial(Replacing):
     """Replaces convolutions by a vertical and a horizontal one where that takes fewer weights.
 
     Attributes:
@@ -28,40 +27,29 @@ class FactorizeSpatial(Component):
     """
 
     name = "factorize_spatial"
-    level = Level.KERAS
-    trains = True
     treats = CONVOLUTIONS
-    forbids_before = {  # noqa: RUF012 - a constant of the class
-        "cluster_weights": "fine-tuning would dissolve its clusters",
-    }
 
     rank: float = 0.5
 
-    def apply(self, model: Model, work: Work) -> Model:
-        """The model with factorized convolutions, fine-tuned."""
-        chosen = [layer.name for layer in model.network.layers if self._pays(layer)]
-        if not chosen:
-            raise NotApplicable(
-                f"factorize_spatial: no convolution has fewer weights at {self.rank:.0%} of its "
-                "rank"
-            )
-        network = rewrite(
-            model.network, lambda layer: self._factors(layer) if layer.name in chosen else None
-        )
-        return fine_tuned(network, model, work)
+    @property
+    def refusal(self) -> str:
+        """Why it changes nothing, where it pays for no layer."""
+        return f"no convolution has fewer weights at {self.rank:.0%} of its rank"
 
     def _middle(self, layer: Any) -> int:
         height, width, channels, filters = layer.kernel.shape
         return max(1, round(self.rank * int(min(height * channels, width * filters))))
 
-    def _pays(self, layer: Any) -> bool:
+    def pays(self, layer: Any) -> bool:
+        """Whether a Keras layer can be replaced, and has fewer weights then."""
         if type(layer) is not keras().layers.Conv2D or layer.groups != 1:
             return False
         height, width, channels, filters = layer.kernel.shape
         after = self._middle(layer) * (height * channels + width * filters)
         return bool(height > 1 < width and after < height * width * channels * filters)
 
-    def _factors(self, layer: Any) -> list[NewLayer]:
+    def instead(self, layer: Any) -> list[NewLayer]:
+        """The layers that take its place, one after the other."""
         layers = keras().layers
         middle = self._middle(layer)
         vertical, horizontal = spatial_factors(layer.kernel.numpy(), middle)

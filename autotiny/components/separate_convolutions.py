@@ -11,16 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from autotiny.components.base import CONVOLUTIONS, Component, Work
-from autotiny.components.rewriting import NewLayer, rewrite
-from autotiny.components.tuning import fine_tuned
-from autotiny.errors import NotApplicable
+from autotiny.components.base import CONVOLUTIONS
+from autotiny.components.replacing import Replacing
+from autotiny.components.rewriting import NewLayer
 from autotiny.graph import Array
-from autotiny.model import Level, Model, keras
+from autotiny.model import keras
 
 
 @dataclass(frozen=True)
-class SeparateConvolutions(Component):
+class SeparateConvolutions(Replacing):
     """Splits each k×k convolution that gets smaller by it.
 
     Attributes:
@@ -28,29 +27,20 @@ class SeparateConvolutions(Component):
     """
 
     name = "separate_convolutions"
-    level = Level.KERAS
-    trains = True
     treats = CONVOLUTIONS
-    forbids_before = {  # noqa: RUF012 - a constant of the class
-        "cluster_weights": "fine-tuning would dissolve its clusters",
-    }
 
     multiplier: int = 1
 
-    def apply(self, model: Model, work: Work) -> Model:
-        """The model with separated convolutions, fine-tuned."""
-        chosen = [layer.name for layer in model.network.layers if self._pays(layer)]
-        if not chosen:
-            raise NotApplicable(
-                f"separate_convolutions: no convolution has fewer weights with {self.multiplier} "
-                "depthwise channels an input channel"
-            )
-        network = rewrite(
-            model.network, lambda layer: self._separated(layer) if layer.name in chosen else None
+    @property
+    def refusal(self) -> str:
+        """Why it changes nothing, where it pays for no layer."""
+        return (
+            f"no convolution has fewer weights with {self.multiplier} depthwise channels an input "
+            "channel"
         )
-        return fine_tuned(network, model, work)
 
-    def _pays(self, layer: Any) -> bool:
+    def pays(self, layer: Any) -> bool:
+        """Whether a Keras layer can be replaced, and has fewer weights then."""
         if type(layer) is not keras().layers.Conv2D or layer.groups != 1:
             return False
         height, width, channels, filters = layer.kernel.shape
@@ -59,7 +49,8 @@ class SeparateConvolutions(Component):
         before, after = height * width * channels * filters, middle * (height * width + filters)
         return even and height * width > 1 and self.multiplier <= height * width and after < before
 
-    def _separated(self, layer: Any) -> list[NewLayer]:
+    def instead(self, layer: Any) -> list[NewLayer]:
+        """The layers that take its place, one after the other."""
         layers = keras().layers
         depthwise, pointwise = separated_kernels(layer.kernel.numpy(), self.multiplier)
         first = layers.DepthwiseConv2D(
