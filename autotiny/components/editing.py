@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import cast
 
 from autotiny.graph import Graph, Op, Tensor
 
@@ -22,24 +24,12 @@ def redirected(graph: Graph, instead: Mapping[int, int]) -> Graph:
 
 def live(graph: Graph) -> Graph:
     """The graph without ops whose results nobody reads, and without unused tensors."""
-    needed = set(graph.outputs)
-    kept: list[Op] = []
-    for op in reversed(graph.ops):
-        if needed.intersection(op.outputs):
-            kept.append(op)
-            needed.update(op.inputs)
-    kept.reverse()
-    used = sorted({i for op in kept for i in (*op.inputs, *op.outputs) if i >= 0}
+    needed = needed_tensors(graph)
+    kept = [op for op in graph.ops if needed.intersection(op.outputs)]
+    used = sorted({i for op in kept for i in (*op.inputs, *op.outputs, *_further(op)) if i >= 0}
                   | set(graph.inputs) | set(graph.outputs))  # fmt: skip
     place = {old: new for new, old in enumerate(used)} | {-1: -1}
-    ops = tuple(
-        replace(
-            op,
-            inputs=tuple(place[i] for i in op.inputs),
-            outputs=tuple(place[i] for i in op.outputs),
-        )
-        for op in kept
-    )
+    ops = tuple(_renumbered(op, place) for op in kept)
     return replace(
         graph,
         tensors=tuple(graph.tensors[i] for i in used),
@@ -47,6 +37,47 @@ def live(graph: Graph) -> Graph:
         inputs=tuple(place[i] for i in graph.inputs),
         outputs=tuple(place[i] for i in graph.outputs),
     )
+
+
+def needed_tensors(graph: Graph) -> set[int]:
+    """The tensors that the outputs of a graph are computed from, and the outputs."""
+    needed = set(graph.outputs)
+    for op in reversed(graph.ops):
+        if needed.intersection(op.outputs):
+            needed.update(op.inputs)
+    return needed
+
+
+def in_order(ops: Iterable[Op]) -> tuple[Op, ...] | None:
+    """Ops in an order in which they can be executed; None if they wait for each other."""
+    left = list(ops)
+    waiting = Counter(index for op in left for index in op.outputs)
+    ordered: list[Op] = []
+    while left:
+        blocked = []
+        for op in left:
+            if any(waiting[index] for index in op.inputs):
+                blocked.append(op)
+            else:
+                ordered.append(op)
+                waiting.subtract(op.outputs)
+        if len(blocked) == len(left):
+            return None
+        left = blocked
+    return tuple(ordered)
+
+
+def _further(op: Op) -> tuple[int, ...]:
+    """The tensors that the options of an op name: the scales inside an LSTM."""
+    return cast("tuple[int, ...]", op.options.get("intermediates", ()))
+
+
+def _renumbered(op: Op, place: Mapping[int, int]) -> Op:
+    options = dict(op.options)
+    if "intermediates" in options:
+        options["intermediates"] = tuple(place[i] for i in _further(op))
+    inputs, outputs = (tuple(place[i] for i in side) for side in (op.inputs, op.outputs))
+    return replace(op, inputs=inputs, outputs=outputs, options=options)
 
 
 def producers(graph: Graph) -> dict[int, Op]:

@@ -1,0 +1,134 @@
+"""LSTMs written as separate ops, in the ways in which they reach the engine."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from build import tflm
+
+from autotiny.components import COMPONENTS, Work
+from autotiny.components.editing import live
+from autotiny.dataset import synthetic
+from autotiny.emulator import build_host
+from autotiny.errors import NotApplicable
+from autotiny.evaluate import real, sources_of, stored
+from autotiny.graph import Array
+from autotiny.model import Model, freeze, keras, keras_model, predict, tensorflow
+from autotiny.tflite import write_tflite
+
+FUSE = COMPONENTS["fuse_recurrent"]()
+STEPS, DEPTH, UNITS = 4, 6, 5
+
+
+def sequential(*layers: Any) -> Any:
+    k = keras()
+    return k.Sequential([k.layers.InputLayer(input_shape=(STEPS, DEPTH)), *layers])
+
+
+def own_cell(feedback: bool = False) -> Any:
+    """A cell that joins input and state, of which it makes all gates with one product."""
+    k, tf = keras(), tensorflow()
+    x = k.Input((STEPS, DEPTH))
+    gates, back = k.layers.Dense(4 * UNITS), k.layers.Dense(DEPTH)
+    hidden = cell = None
+    for step in range(STEPS):
+        now = x[:, step]
+        if hidden is None:
+            joined = tf.concat([now, tf.zeros_like(now[:, :UNITS])], 1)
+        else:
+            joined = tf.concat([now + back(hidden) if feedback else now, hidden], 1)
+        i, f, g, o = tf.split(gates(joined), 4, axis=1)
+        fresh = tf.sigmoid(i) * tf.tanh(g)
+        cell = fresh if cell is None else fresh + cell * tf.sigmoid(f)
+        hidden = tf.tanh(cell) * tf.sigmoid(o)
+    return k.Model(x, k.layers.Dense(3)(hidden))
+
+
+def networks() -> dict[str, Callable[[], tuple[Any, int]]]:
+    """Networks, and how many LSTMs they hold."""
+    layers = keras().layers
+    dense = layers.Dense
+    lstm = layers.LSTM
+    return {
+        "one": lambda: (sequential(lstm(UNITS, bias_initializer="ones"), dense(3)), 1),
+        "a product a gate": lambda: (sequential(lstm(UNITS, implementation=1), dense(3)), 1),
+        "two": lambda: (sequential(lstm(UNITS, return_sequences=True), lstm(4), dense(3)), 2),
+        "both ways": lambda: (sequential(layers.Bidirectional(lstm(UNITS)), dense(3)), 2),
+        "every step read": lambda: (sequential(lstm(UNITS, return_sequences=True), dense(3)), 1),
+        "own": lambda: (own_cell(), 1),
+    }
+
+
+CASES = [
+    *((name, "float32") for name in ("one", "a product a gate", "two", "both ways", "own")),
+    *((name, "int8") for name in ("one", "two", "own")),
+    *((name, "int16x8") for name in ("one", "both ways", "every step read")),
+]
+
+
+def computed(model: Model, x: Array) -> tuple[Array, Array]:
+    """What the engine's C gives for real inputs, as stored and as real numbers."""
+    sources = sources_of(model)
+    y = build_host(sources).predict(stored(x, sources.inputs[0]))
+    return y, real(y, sources.outputs[0])
+
+
+@pytest.mark.parametrize(("name", "lowering"), CASES)
+def test_separate_ops_become_one(name: str, lowering: str, work: Work) -> None:
+    keras().utils.set_random_seed(0)
+    network, count = networks()[name]()
+    model = keras_model(network)
+    work = Work(synthetic(model))
+    before = COMPONENTS[lowering]().apply(freeze(model), work)
+    after = FUSE.apply(before, work)
+    kinds = [op.kind for op in after.network.ops]
+    assert kinds.count("UNIDIRECTIONAL_SEQUENCE_LSTM") == count
+    assert not {"LOGISTIC", "TANH", "SPLIT"} & set(kinds)
+    x = work.data.x_test[:4]
+    wanted = predict(model, x)
+    y, values = computed(after, x)
+    error = np.abs(values.reshape(wanted.shape) - wanted).max()
+    assert error <= (1e-6 if lowering == "float32" else 0.05 * np.abs(wanted).max())
+    if lowering == "float32":
+        return
+    shape = after.network.tensors[after.network.inputs[0]].shape
+    for row, result in zip(stored(x, sources_of(after).inputs[0]), y, strict=True):
+        micro = tflm(write_tflite(after.network), row.reshape(shape))[0]
+        np.testing.assert_array_equal(micro.reshape(-1), result.reshape(-1))
+
+
+def test_products_that_were_joined_before_are_found_too(work: Work) -> None:
+    model = keras_model(sequential(keras().layers.LSTM(UNITS), keras().layers.Dense(3)))
+    lifted = COMPONENTS["remove_loop_invariants"]().apply(model, work)
+    after = FUSE.apply(COMPONENTS["float32"]().apply(lifted, work), work)
+    x = synthetic(model).x_test[:4]
+    np.testing.assert_allclose(computed(after, x)[1], predict(model, x), atol=1e-6)
+
+
+def test_a_later_rewrite_keeps_the_scales_inside(work: Work) -> None:
+    model = keras_model(sequential(keras().layers.LSTM(UNITS), keras().layers.Dense(3)))
+    lowered = COMPONENTS["int8"]().apply(model, Work(synthetic(model))).network
+    less = live(replace(lowered, ops=lowered.ops[:1], outputs=lowered.ops[0].outputs))
+    assert len(less.tensors) < len(lowered.tensors)
+    for graph in (lowered, less):
+        lstm = graph.ops[0]
+        inside = lstm.options["intermediates"]
+        assert isinstance(inside, tuple)
+        assert graph.tensors[inside[-1]].quantization == graph.tensors[lstm.outputs[0]].quantization
+
+
+def test_what_feeds_its_result_back_stays(work: Work) -> None:
+    model = keras_model(own_cell(feedback=True))
+    lowered = COMPONENTS["float32"]().apply(freeze(model), Work(synthetic(model)))
+    with pytest.raises(NotApplicable, match="no LSTM stands here"):
+        FUSE.apply(lowered, work)
+
+
+@pytest.mark.parametrize("layer", ["GRU", "SimpleRNN"])
+def test_other_recurrent_layers_have_no_kernel(layer: str, work: Work) -> None:
+    model = keras_model(sequential(getattr(keras().layers, layer)(UNITS)))
+    lowered = COMPONENTS["float32"]().apply(model, work)
+    with pytest.raises(NotApplicable, match="the one recurrent layer that has a kernel"):
+        FUSE.apply(lowered, work)
