@@ -13,6 +13,7 @@ from autotiny.components.float16 import Float16
 from autotiny.components.float32 import Float32
 from autotiny.components.fold_constants import FoldConstants
 from autotiny.components.fuse_operators import FuseOperators
+from autotiny.components.fuse_recurrent import FuseRecurrent
 from autotiny.components.huffman_code import HuffmanCode
 from autotiny.components.int8 import Int8
 from autotiny.components.int8_float_fallback import Int8FloatFallback
@@ -63,6 +64,7 @@ COMPONENTS: dict[str, type[Component]] = {
         FoldConstants,
         RemoveIdentities,
         MergeDuplicates,
+        FuseRecurrent,
         # program
         ExecutePatchwise,
         FuseOperators,
