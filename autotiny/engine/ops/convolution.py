@@ -7,7 +7,7 @@ import numpy as np
 from autotiny.engine.fixed_point import FLOAT_RANGE, activation_range, quantized_multiplier
 from autotiny.engine.kernel import Kernel, Operand, Site, initializer, table
 from autotiny.engine.ops.in_place import windowed
-from autotiny.engine.ops.shape import window_of, window_struct
+from autotiny.engine.ops.shape import window, window_of, window_struct
 from autotiny.graph import Array, Quantization
 
 
@@ -46,6 +46,11 @@ def bounds_int8(site: Site) -> dict[str, int]:
     return {"zero": -x.zero_point, "out_zero": y.zero_point, "low": low, "high": high}
 
 
+def range_int8(site: Site, zero: int) -> str:
+    """The C value of an `at_range_s8`; `zero` is added to each input."""
+    return f"(at_range_s8){initializer(**{**bounds_int8(site), 'zero': zero})}"
+
+
 def bounds_float32(site: Site) -> str:
     """The two C constants between which the fused activation clamps."""
     return ", ".join(FLOAT_RANGE[site.option("fused_activation_function", "NONE")])
@@ -65,12 +70,41 @@ def _multiple(site: Site) -> int:
     return out_c // in_c
 
 
-def requantization(site: Site, channels: int) -> tuple[Operand, Operand, Operand]:
+def centred(site: Site, channels: int) -> tuple[Array, int]:
+    """(bias of each output channel, what is added to each input) of an int8 layer.
+
+    Together they see to the input's zero-point. Where no tap lies outside the input all of it is
+    part of the bias, and nothing is added.
+    """
+    bias, zero = biases(site, channels), quantization_of(site, 0).zero_point
+    if site.input(1).data is None or not _stays_inside(site):
+        return bias, -zero
+    weights = site.constant(1).astype(np.int64)
+    axes = (0, 1, 2) if site.op.kind == "DEPTHWISE_CONV_2D" else tuple(range(1, weights.ndim))
+    whole = bias - zero * weights.sum(axis=axes)
+    if (np.abs(whole) + 128 * np.abs(weights).sum(axis=axes) >= 1 << 31).any():
+        return bias, -zero
+    return whole.astype(np.int32), 0
+
+
+def _stays_inside(site: Site) -> bool:
+    """Whether every tap of every output lies inside the input."""
+    if site.op.kind == "FULLY_CONNECTED":
+        return True
+    s = window(site, *site.input(1).shape[1:3])
+    return s["pad_top"] == s["pad_left"] == 0 and all(
+        (s[f"out_{side}"] - 1) * s[f"stride_{side}"] + (s[f"k_{side}"] - 1) * s[f"step_{side}"]
+        < s[f"in_{side}"]
+        for side in ("h", "w")
+    )
+
+
+def requantization(site: Site, bias: Array) -> tuple[Operand, Operand, Operand]:
     """The operands bias, multiplier and shift, one value a channel each."""
-    multiplier, shift = multipliers(site, channels)
+    multiplier, shift = multipliers(site, len(bias))
     place = site.step.weights_in
     return (
-        table("bias", biases(site, channels), place),
+        table("bias", bias, place),
         table("multiplier", multiplier, place),
         table("shift", shift, place),
     )
@@ -85,8 +119,8 @@ def _pooling(site: Site) -> str:
 
 def conv_int8(site: Site) -> Kernel:
     """CONV_2D on int8, with a scale for each output channel."""
-    out_c = site.input(1).shape[0]
-    bounds = f"(at_range_s8){initializer(**bounds_int8(site))}"
+    bias, zero = centred(site, site.input(1).shape[0])
+    bounds = range_int8(site, zero)
 
     def call(x: str, shape: str) -> str:
         if site.fused:
@@ -100,21 +134,21 @@ def conv_int8(site: Site) -> Kernel:
             f"           {_groups(site)}, {bounds});"
         )
 
-    operands = (site.reads("x"), site.reads("w", 1), *requantization(site, out_c), site.writes())
+    operands = (site.reads("x"), site.reads("w", 1), *requantization(site, bias), site.writes())
     return windowed(site, "conv_s8.h", call, operands)
 
 
 def depthwise_int8(site: Site) -> Kernel:
     """DEPTHWISE_CONV_2D on int8, with a scale for each output channel."""
-    out_c = site.input(1).shape[3]
+    bias, zero = centred(site, site.input(1).shape[3])
 
     def call(x: str, shape: str) -> str:
         return (
             f"at_depthwise_s8({x}, w, bias, multiplier, shift, y, {shape},\n"
-            f"                {_multiple(site)}, (at_range_s8){initializer(**bounds_int8(site))});"
+            f"                {_multiple(site)}, {range_int8(site, zero)});"
         )
 
-    operands = (site.reads("x"), site.reads("w", 1), *requantization(site, out_c), site.writes())
+    operands = (site.reads("x"), site.reads("w", 1), *requantization(site, bias), site.writes())
     return windowed(site, "conv_s8.h", call, operands)
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from autotiny.engine.fixed_point import quantized_multiplier
-from autotiny.engine.kernel import Kernel, Site, initializer, table
+from autotiny.engine.kernel import Kernel, Site, table
 from autotiny.engine.ops.convolution import (
     biases,
     bounds_float32,
-    bounds_int8,
+    centred,
     quantization_of,
+    range_int8,
     requantization,
 )
 
@@ -37,21 +38,22 @@ def tensor_multiplier(site: Site) -> tuple[int, int]:
 def dense_int8(site: Site) -> Kernel:
     """FULLY_CONNECTED on int8, with one scale for all weights or one for each output."""
     rows, depth, out = dense_shape(site)
-    bounds = f"(at_range_s8){initializer(**bounds_int8(site))}"
+    bias, zero = centred(site, out)
+    bounds = range_int8(site, zero)
     if len(quantization_of(site, 1).scales) > 1:
         body = (
             f"at_dense_per_channel_s8(x, w, bias, multiplier, shift, y, {rows}, {depth}, {out},\n"
             f"                        {bounds});"
         )
-        operands = (site.reads("x"), site.reads("w", 1), *requantization(site, out), site.writes())
+        operands = (site.reads("x"), site.reads("w", 1), *requantization(site, bias), site.writes())
         return Kernel(("dense.h",), body, operands)
     multiplier, shift = tensor_multiplier(site)
     body = (
         f"at_dense_s8(x, w, bias, y, {rows}, {depth}, {out}, {multiplier}, {shift},\n"
         f"            {bounds});"
     )
-    bias = table("bias", biases(site, out), site.step.weights_in)
-    return Kernel(("dense.h",), body, (site.reads("x"), site.reads("w", 1), bias, site.writes()))
+    start = table("bias", bias, site.step.weights_in)
+    return Kernel(("dense.h",), body, (site.reads("x"), site.reads("w", 1), start, site.writes()))
 
 
 def dense_float32(site: Site) -> Kernel:
