@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from autotiny.errors import UnsupportedOp
-from autotiny.graph import Array, Graph, Op, Tensor
+from autotiny.graph import Array, Graph, Op, Quantization, Tensor
 
 # Constants larger than this are left to the ops: a graph can broadcast a few bytes to gigabytes.
 MOST_ELEMENTS: Final = 1 << 22
@@ -30,6 +30,8 @@ def fold(graph: Graph) -> Graph:
     tensors = list(graph.tensors)
     for number, op in enumerate(graph.ops):
         folder = FOLDERS.get(op.kind)
+        if op.kind == "QUANTIZE":
+            folder = _quantizer(tensors[op.outputs[0]])
         if folder is None or set(op.outputs) & set(graph.outputs):
             continue
         if op.kind == "DEQUANTIZE" and _keeps_half(graph, tensors[op.inputs[0]], op.outputs[0]):
@@ -100,13 +102,34 @@ def _dequantize(op: Op, inputs: Inputs) -> list[Array] | None:
         return None
     if one.quantization is None:
         return [one.data.astype(np.float32)] if one.dtype == "float16" else None
-    quantization = one.quantization
-    shape = [1] * len(one.shape)
+    scales, zeros = _along(one.quantization, len(one.shape))
+    return [scales * (one.data.astype(np.int32) - zeros).astype(np.float32)]
+
+
+def _along(quantization: Quantization, rank: int) -> tuple[Array, Array]:
+    """Scales (float32) and zero-points (int32) in a shape that broadcasts along their axis."""
+    shape = [1] * rank
     if len(quantization.scales) > 1:
         shape[quantization.axis] = -1
     scales = np.array(quantization.scales, np.float32).reshape(shape)
-    zeros = np.array(quantization.zero_points, np.int32).reshape(shape)
-    return [scales * (one.data.astype(np.int32) - zeros).astype(np.float32)]
+    return scales, np.array(quantization.zero_points, np.int32).reshape(shape)
+
+
+def _quantizer(result: Tensor) -> Folder:
+    """A folder for a QUANTIZE of float32 values, rounding half away from zero as LiteRT does."""
+    quantization = result.quantization
+
+    def folder(op: Op, inputs: Inputs) -> list[Array] | None:
+        one = inputs[0]
+        if one is None or one.data is None or one.dtype != "float32" or quantization is None:
+            return None
+        scales, zeros = _along(quantization, len(one.shape))
+        scaled = (one.data / scales).astype(np.float64)
+        rounded = np.copysign(np.floor(np.abs(scaled) + 0.5), scaled)
+        limits = np.iinfo(result.dtype)
+        return [np.clip(rounded + zeros, limits.min, limits.max)]
+
+    return folder
 
 
 def _plain(function: Callable[..., Array]) -> Folder:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, cast
 
 import numpy as np
@@ -127,6 +129,7 @@ class _Reader:
             if "intermediates" in options:
                 options["intermediates"] = new(_intermediates(op))
             renumbered.append(Op(op.kind, new(op.inputs), new(op.outputs), options))
+        _shape_quantized(tensors, renumbered)
         return Graph(tuple(tensors), tuple(renumbered), new(inputs), new(outputs), self.file.name)
 
     def check_written(
@@ -374,6 +377,17 @@ class _Reader:
             return flags.reshape(shape)
         elements: Array = np.frombuffer(self.file.data, NUMPY[dtype], size, position)
         return elements.reshape(shape)
+
+
+def _shape_quantized(tensors: list[Tensor], ops: Sequence[Op]) -> None:
+    """Gives a quantized or dequantized tensor the shape of its source, where the file has none.
+
+    TensorFlow's converter writes such tensors for constants behind fake quantization.
+    """
+    for op in ops:
+        if op.kind in ("QUANTIZE", "DEQUANTIZE") and tensors[op.outputs[0]].shape == ():
+            source = tensors[op.inputs[0]]
+            tensors[op.outputs[0]] = replace(tensors[op.outputs[0]], shape=source.shape)
 
 
 def _intermediates(op: Op) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from build import single, tensor
 
 from autotiny.engine import generate, plain_schedule
 from autotiny.engine.folding import fold
-from autotiny.graph import Graph, Op
+from autotiny.graph import Graph, Op, Quantization, Tensor
 
 
 def shaped() -> Graph:
@@ -76,3 +76,26 @@ def test_constants_behind_other_ops_become_float32() -> None:
 
 def test_results_of_the_graph_are_computed() -> None:
     assert fold(half_dense(outputs=2)).tensors[1].data is None
+
+
+def test_quantized_constants_fold_as_litert_rounds_them() -> None:
+    stored = Quantization((0.5,), (3,))
+    graph = Graph(
+        (
+            Tensor("x", (4,), "float32", data=np.array([0.25, -0.25, 0.2, 500], np.float32)),
+            Tensor("q", (4,), "uint8", stored),
+            Tensor("back", (4,), "float32"),
+            Tensor("input", (1, 4), "float32"),
+            Tensor("y", (1, 4), "float32"),
+        ),
+        (
+            Op("QUANTIZE", (0,), (1,)),
+            Op("DEQUANTIZE", (1,), (2,)),
+            Op("MUL", (3, 2), (4,)),
+        ),
+        (3,),
+        (4,),
+    )
+    folded = fold(graph)
+    assert folded.tensors[1].data.tolist() == [4, 2, 3, 255]  # type: ignore[union-attr]
+    assert folded.tensors[2].data.tolist() == [0.5, -0.5, 0, 126]  # type: ignore[union-attr]
