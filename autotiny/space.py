@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from random import Random
 from typing import Any, Protocol
 
 from autotiny.components import COMPONENTS, Component
+from autotiny.datafile import DataFiles
 from autotiny.errors import UserError, unknown
 from autotiny.model import Level
 from autotiny.recipe import (
@@ -35,12 +34,6 @@ from autotiny.recipe import (
     parameter_types,
     parameters,
 )
-from autotiny.target import data_folder
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 LOWERING = "lowering"
 """The parameter that names the lowering; every other component has a parameter of its own name."""
@@ -116,9 +109,12 @@ class Space:
     trains_at_most: int | None = None
 
 
+SPACES = DataFiles("search_spaces", "search space", "autotiny spaces")
+
+
 def space_names() -> list[str]:
     """The names of all search spaces that come with autotiny."""
-    return sorted(path.stem for path in data_folder("search_spaces").glob("*.toml"))
+    return SPACES.names()
 
 
 def load_space(name_or_path: str) -> Space:
@@ -127,17 +123,7 @@ def load_space(name_or_path: str) -> Space:
     Raises:
         UserError: there is no such space, or its file breaks a rule.
     """
-    path = Path(name_or_path)
-    if path.suffix != ".toml" and len(path.parts) == 1:
-        path = data_folder("search_spaces") / f"{name_or_path}.toml"
-        if not path.is_file():
-            raise unknown("search space", name_or_path, space_names(), "autotiny spaces")
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read the search space {str(path)!r}: {error.strerror}") from error
-    except ValueError as error:
-        raise UserError(f"{path}: not a TOML file: {error}") from error
+    path, table = SPACES.read(name_or_path)
     try:
         return _space(path.stem, table)
     except UserError as error:

@@ -5,7 +5,6 @@ Nothing about a board is in code; a new board is a new file. CONTRIBUTING says h
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from difflib import get_close_matches
@@ -13,12 +12,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
-from autotiny.errors import UserError, unknown
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from autotiny.datafile import DataFiles
+from autotiny.errors import UserError
 
 Core = Literal["cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "rv32imc"]
 Fpu = Literal["none", "fpv4-sp-d16", "fpv5-sp-d16", "fpv5-d16"]
@@ -131,6 +126,8 @@ class Target:
         supply_voltage_v: at which that current was stated.
         flash_tool: the command that writes `{elf}` to the board.
         boot_note: what the part needs before it runs a bare firmware, a sentence; "" if nothing.
+        core_fifo: address of the FIFO through which two cores send each other words: its status
+            word, with the words to write and to read behind it; 0 if there is none.
         sources: the document each figure comes from, by key.
     """
 
@@ -150,6 +147,12 @@ class Target:
     flash_tool: str
     sources: Mapping[str, str]
     boot_note: str = ""
+    core_fifo: int = 0
+
+    @property
+    def usable_cores(self) -> int:
+        """How many cores a program can use at once: without a FIFO between them, one."""
+        return self.cores if self.core_fifo else 1
 
     @property
     def flash(self) -> Memory:
@@ -182,6 +185,10 @@ class Target:
                 spans.append((memory.origin, memory.size_bytes))
         return max(spans, key=lambda span: span[1])
 
+    def energy_mj(self, latency_ms: float) -> float:
+        """What the chip takes in that time, estimated: current × voltage × time."""
+        return self.active_current_ma * self.supply_voltage_v * latency_ms / 1000.0
+
     def memory_at(self, address: int) -> Memory | None:
         """The region an address lies in."""
         for memory in self.memories:
@@ -190,16 +197,12 @@ class Target:
         return None
 
 
-def data_folder(name: str) -> Path:
-    """The folder of data files: inside the installed package, else at the top of the checkout."""
-    package = Path(__file__).resolve().parent
-    installed = package / name
-    return installed if installed.is_dir() else package.parent / name
+TARGETS = DataFiles("targets", "target", "autotiny targets")
 
 
 def target_names() -> list[str]:
     """The names of all targets that come with autotiny."""
-    return sorted(path.stem for path in data_folder("targets").glob("*.toml"))
+    return TARGETS.names()
 
 
 def load_target(name_or_path: str) -> Target:
@@ -208,27 +211,14 @@ def load_target(name_or_path: str) -> Target:
     Raises:
         UserError: there is no such target, or its file breaks a rule.
     """
-    path = Path(name_or_path)
-    if path.suffix != ".toml" and len(path.parts) == 1:
-        path = data_folder("targets") / f"{name_or_path}.toml"
-        if not path.is_file():
-            raise unknown("target", name_or_path, target_names(), "autotiny targets")
-    if not path.is_file():
-        raise UserError(
-            f"there is no target file {name_or_path!r}; give the path of a .toml file, "
-            "or a name that 'autotiny targets' lists"
-        )
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not TOML: {error}") from error
+    path, table = TARGETS.read(name_or_path)
     return _target(table, path)
 
 
 _Record = TypeVar("_Record", Memory, Cache, Accelerator)
 _TOP_KEYS = (
     "title", "core", "clock_hz", "fpu", "dsp", "cores", "active_current_ma", "supply_voltage_v",
-    "flash_tool", "boot_note", "memory", "icache", "dcache", "accelerator", "sources",
+    "flash_tool", "boot_note", "core_fifo", "memory", "icache", "dcache", "accelerator", "sources",
 )  # fmt: skip
 
 
@@ -258,6 +248,7 @@ def _target(table: dict[str, Any], path: Path) -> Target:
         flash_tool=_value(table, "flash_tool", str, place),
         sources=_sources(table, place),
         boot_note=_value(table, "boot_note", str, place) if "boot_note" in table else "",
+        core_fifo=_positive(table, "core_fifo", int, place) if "core_fifo" in table else 0,
     )
     _check_map(target, place)
     return target

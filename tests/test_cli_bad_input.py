@@ -15,10 +15,10 @@ import pytest
 from typer.testing import CliRunner
 
 from autotiny.cli import app
+from autotiny.datafile import data_folder
 from autotiny.dataset import digits
 from autotiny.graph import Graph, Op, Quantization, Tensor
 from autotiny.model import keras
-from autotiny.target import data_folder
 from autotiny.tflite import write_tflite
 
 

@@ -154,7 +154,7 @@ def test_parameters_read_well_in_a_dashboard(space: Space) -> None:
         ("[component.int8]", "did you mean 'components'"),
         ("title = 'nothing'", "names no component"),
         ("trains_at_most = 1.5\n[components.int8]", "trains_at_most is 1.5"),
-        ("[components", "not a TOML file"),
+        ("[components", "is not TOML"),
         ('first = [[{ component = "int9" }]]\n[components.int8]', "did you mean 'int8'"),
     ],
 )
@@ -170,7 +170,7 @@ def test_a_bad_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
 def test_an_unknown_space_is_refused_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="did you mean 'default'"):
         load_space("defualt")
-    with pytest.raises(UserError, match="No such file"):
+    with pytest.raises(UserError, match="there is no search space file"):
         load_space(str(tmp_path / "none.toml"))
 
 

@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from autotiny.datafile import data_folder
 from autotiny.errors import UserError
-from autotiny.target import Target, data_folder, load_target, target_names
+from autotiny.target import Target, load_target, target_names
 
 EXPECTED = {
     "esp32c3", "imxrt1062", "nrf52840", "nrf5340", "rp2040", "rp2350", "samd21", "stm32f103",

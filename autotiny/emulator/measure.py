@@ -62,11 +62,7 @@ def _cost(sources: Sources, target: Target, firmware: Firmware, ran: Run) -> Cos
         instructions=ran.instructions,
         cycles=ran.cycles,
         latency_ms=latency_ms,
-        # mA × V × ms = µJ
-        energy_estimated_mj=target.active_current_ma
-        * target.supply_voltage_v
-        * latency_ms
-        / 1000.0,
+        energy_estimated_mj=target.energy_mj(latency_ms),
         layers=tuple(
             LayerCost(
                 name=name,
@@ -81,6 +77,7 @@ def _cost(sources: Sources, target: Target, firmware: Firmware, ran: Run) -> Cos
         ),
         unplaced_bytes=0 if placed else max(1, sram_bytes - target.largest_sram_span[1]),
         cold_cycles=ran.cold_cycles,
+        cores=sources.cores,
     )
 
 

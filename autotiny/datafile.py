@@ -1,0 +1,64 @@
+"""TOML files that come with autotiny by name, or are a user's own by path."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autotiny.errors import UserError, unknown
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@dataclass(frozen=True)
+class DataFiles:
+    """The files of one kind.
+
+    Attributes:
+        folder: where those of autotiny lie.
+        kind: what one stands for, e.g. "target".
+        listing: the command that lists them.
+    """
+
+    folder: str
+    kind: str
+    listing: str
+
+    def names(self) -> list[str]:
+        """The names of all files that come with autotiny."""
+        return sorted(path.stem for path in data_folder(self.folder).glob("*.toml"))
+
+    def read(self, name_or_path: str) -> tuple[Path, dict[str, Any]]:
+        """Where the file lies, and its content.
+
+        Raises:
+            UserError: there is no such file, or it is not TOML.
+        """
+        path = Path(name_or_path)
+        if path.suffix != ".toml" and len(path.parts) == 1:
+            path = data_folder(self.folder) / f"{name_or_path}.toml"
+            if not path.is_file():
+                raise unknown(self.kind, name_or_path, self.names(), self.listing)
+        if not path.is_file():
+            raise UserError(
+                f"there is no {self.kind} file {name_or_path!r}; give the path of a .toml file, "
+                f"or a name that {self.listing!r} lists"
+            )
+        try:
+            return path, tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UserError(f"cannot read {str(path)!r}: {error.strerror}") from error
+        except ValueError as error:
+            raise UserError(f"{path} is not TOML: {error}") from error
+
+
+def data_folder(name: str) -> Path:
+    """The folder of data files: inside the installed package, else at the top of the checkout."""
+    package = Path(__file__).resolve().parent
+    installed = package / name
+    return installed if installed.is_dir() else package.parent / name
