@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -132,4 +133,8 @@ def candidate_of(
         original=model if model.level is Level.KERAS else None,
         rehearse=rehearse,
     )
-    return apply(recipe, model, work, cache)
+    candidate = apply(recipe, model, work, cache)
+    if not rehearse and any(step.trains for step in recipe.steps):
+        # A fit leaves cycles of objects that hold a copy of the training set.
+        gc.collect()
+    return candidate

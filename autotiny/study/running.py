@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import multiprocessing
 import os
@@ -56,9 +55,6 @@ BY_CHANCE = 10
 EXHAUSTED = 30
 """So many repetitions in a row mean that a space holds nothing else."""
 
-
-COLLECT_EVERY = 10
-"""Trained networks are cycles of objects: 10 MB a trial would pile up."""
 
 POLL_SECONDS = 0.5
 
@@ -244,8 +240,6 @@ def _optimize(
     def after(study: optuna.Study, trial: FrozenTrial) -> None:
         if watch:
             watch.report(trial)
-        if trial.number % COLLECT_EVERY == 0:
-            gc.collect()
         if enough(study, trials):
             study.stop()
         elif stuck(study, trial):
