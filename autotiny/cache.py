@@ -13,8 +13,8 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
@@ -22,6 +22,11 @@ from typing import TypeVar
 import platformdirs
 
 from autotiny.errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows: two processes may make the same, and one result is kept
+    fcntl = None  # type: ignore[assignment]
 
 T = TypeVar("T")
 
@@ -110,18 +115,22 @@ class Cache:
         make: Callable[[], T],
         write: Callable[[T, Path], None],
     ) -> T:
-        """The value under a key: read if it is stored, else made and stored."""
-        entry = self.get(key)
-        if entry is not None:
-            try:
-                return read(entry)
-            except FileNotFoundError:
-                # Another process trimmed it between the look and the reading.
-                self.hits -= 1
-                self.misses += 1
-        value = make()
-        self.put(key, lambda folder: write(value, folder))
-        return value
+        """The value under a key: read if it is stored, else made and stored.
+
+        One process makes it; others that want it meanwhile wait for that.
+        """
+        with self._alone(key):
+            entry = self.get(key)
+            if entry is not None:
+                try:
+                    return read(entry)
+                except FileNotFoundError:
+                    # Another process trimmed it between the look and the reading.
+                    self.hits -= 1
+                    self.misses += 1
+            value = make()
+            self.put(key, lambda folder: write(value, folder))
+            return value
 
     def drop(self, key: str) -> None:
         """Forget an entry; others that read it keep what they have opened."""
@@ -137,7 +146,7 @@ class Cache:
 
     def trim(self) -> int:
         """Drop the entries used longest ago until the limit holds; return the bytes stored."""
-        self._sweep_drafts()
+        self._sweep()
         entries = []
         for entry in self.folder.glob("??/*"):
             try:
@@ -156,6 +165,18 @@ class Cache:
             stored -= size
         return stored
 
+    @contextmanager
+    def _alone(self, key: str) -> Iterator[None]:
+        """Keeps other processes from making the same; the system ends that if this one dies."""
+        locks = self.folder / "locks"
+        with ExitStack() as held:
+            with suppress(OSError):  # a cache that can only be read still answers
+                locks.mkdir(parents=True, exist_ok=True)
+                file = held.enter_context((locks / key).open("w"))
+                if fcntl is not None:
+                    fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
     def _grow(self, size: int) -> None:
         if self._written_bytes is None:
             self._written_bytes = self.trim()
@@ -164,14 +185,12 @@ class Cache:
             if self._written_bytes > self.limit_bytes:
                 self._written_bytes = self.trim()
 
-    def _sweep_drafts(self) -> None:
-        for draft in (self.folder / "drafts").glob("*"):
-            try:
-                stale = time.time() - draft.stat().st_mtime > STALE_SECONDS
-            except FileNotFoundError:
-                continue
-            if stale:
-                shutil.rmtree(draft, ignore_errors=True)
+    def _sweep(self) -> None:
+        """Remove drafts and locks that nobody holds any more."""
+        for left in (*self.folder.glob("drafts/*"), *self.folder.glob("locks/*")):
+            with suppress(FileNotFoundError):
+                if time.time() - left.stat().st_mtime > STALE_SECONDS:
+                    shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink()
 
     def _entry(self, key: str) -> Path:
         return self.folder / key[:2] / key

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -235,6 +235,7 @@ def apply(recipe: Recipe, model: Model, work: Work, cache: Cache) -> Candidate:
         InvalidModel: the lowering cannot convert what the steps before it left.
         TrainingDiverged: a fine-tune produced NaN or infinity.
     """
+    work = replace(work, cache=cache)
     prefix = _Prefix(starting_key(model, work), lambda: model)
     for step in recipe.canonical().steps:
         prefix = _extended(prefix, step, work, cache)

@@ -1,6 +1,7 @@
 import errno
 import multiprocessing
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,44 @@ def test_several_processes_may_write_the_same_keys(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     assert all(cache.get(key_of(number)) for number in range(20))
     assert not list((tmp_path / "drafts").iterdir())
+
+
+def slowly(folder: str, made: str) -> None:
+    def make() -> str:
+        with Path(made).open("a") as file:
+            file.write("x")
+        time.sleep(0.5)
+        return "v"
+
+    value = Cache(folder).through(
+        KEY,
+        lambda entry: (entry / "value").read_text(),
+        make,
+        lambda text, entry: store(text)(entry),
+    )
+    assert value == "v"
+
+
+def test_what_takes_long_is_made_by_one_of_several_processes(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    made = tmp_path / "made"
+    workers = [
+        context.Process(target=slowly, args=(str(tmp_path / "cache"), str(made))) for _ in range(3)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+        assert worker.exitcode == 0
+    assert made.read_text() == "x"
+
+
+def test_locks_and_drafts_left_behind_are_swept(tmp_path: Path) -> None:
+    for name in ("drafts/old", "locks/old", "locks/new"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.mkdir() if name.startswith("drafts") else path.touch()
+        if path.name == "old":
+            os.utime(path, (1000, 1000))
+    Cache(tmp_path).trim()
+    assert [path.name for path in tmp_path.glob("*/*")] == ["new"]

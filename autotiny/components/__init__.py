@@ -29,6 +29,7 @@ from autotiny.components.reduce_input import ReduceInput
 from autotiny.components.remove_dead_branches import RemoveDeadBranches
 from autotiny.components.remove_identities import RemoveIdentities
 from autotiny.components.remove_loop_invariants import RemoveLoopInvariants
+from autotiny.components.select_subnetwork import SelectSubnetwork
 from autotiny.components.separate_convolutions import SeparateConvolutions
 from autotiny.components.share_weights import ShareWeights
 from autotiny.components.simplify_arithmetic import SimplifyArithmetic
@@ -42,6 +43,7 @@ COMPONENTS: dict[str, type[Component]] = {
         # keras: trainable
         ReduceInput,
         PruneChannels,
+        SelectSubnetwork,
         SeparateConvolutions,
         FactorizeSpatial,
         FactorizeLowRank,

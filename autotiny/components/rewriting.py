@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, SupportsIndex
 
 from autotiny.graph import Array
@@ -12,23 +13,67 @@ from autotiny.model import keras, tensorflow
 
 @dataclass(frozen=True)
 class NewLayer:
-    """A layer that takes the place of another, with its weights (None: as initialized)."""
+    """A layer that takes the place of another.
+
+    Attributes:
+        layer: the layer, or a function of what it reads.
+        weights: its weights; None leaves them as initialized.
+        call: further arguments of its call.
+    """
 
     layer: Any
     weights: Sequence[Array] | None = None
+    call: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Bypass:
+    """A way around some layers.
+
+    Attributes:
+        source: name of the layer at whose result it begins; called once.
+        merge: what the readers behind get, from that result and from the one it leads around.
+    """
+
+    source: str
+    merge: Callable[[Any, Any], Any]
 
 
 Substitute = Callable[[Any], Sequence[NewLayer] | None]
 
 
-def rewrite(network: Any, substitute: Substitute) -> Any:
+def calls(network: Any) -> Iterator[Any]:
+    """Calls of layers in an order in which each comes after what it reads."""
+    for depth in sorted(network._nodes_by_depth, reverse=True):
+        for node in network._nodes_by_depth[depth]:
+            if not node.is_input:
+                yield node
+
+
+def rewrite(
+    network: Any, substitute: Substitute, bypasses: Mapping[str, Bypass] = MappingProxyType({})
+) -> Any:
     """A copy of a sequential or functional tf_keras model with some layers replaced.
 
     Args:
         network: the model; it stays as it is.
         substitute: for a layer the layers that replace it, one feeding the next; an empty list
             leaves it out, None keeps it.
+        bypasses: ways around layers, by the name of the last one of these; called once.
     """
+    inputs, outputs = rewire(network, substitute, bypasses)
+    single = not isinstance(network.output, (list, tuple))
+    return keras().Model(
+        inputs[0] if len(inputs) == 1 else inputs,
+        outputs[0] if single else outputs,
+        name=network.name,
+    )
+
+
+def rewire(
+    network: Any, substitute: Substitute, bypasses: Mapping[str, Bypass]
+) -> tuple[list[Any], list[Any]]:
+    """The inputs and outputs of the copy that `rewrite` makes."""
     k = keras()
     tf = tensorflow()
     values: dict[str, _Again] = {}
@@ -38,35 +83,28 @@ def rewrite(network: Any, substitute: Substitute) -> Any:
         inputs.append(k.Input(tensor.shape[1:], dtype=tensor.dtype, name=name))
         values[str(id(tensor))] = _Again([inputs[-1]])
     chains: dict[int, list[NewLayer]] = {}
-    for depth in sorted(network._nodes_by_depth, reverse=True):
-        for node in network._nodes_by_depth[depth]:
-            if node.is_input:
-                continue
-            layer = node.layer
-            if id(layer) not in chains:
-                replaced = substitute(layer)
-                chains[id(layer)] = [_copy(layer)] if replaced is None else list(replaced)
-            arguments, keywords = node.map_arguments(values)
-            chain = chains[id(layer)]
-            result = arguments[0] if arguments else keywords
-            for place, new in enumerate(chain):
-                # Only the first of a chain gets the call's further arguments.
-                result = new.layer(*arguments, **keywords) if place == 0 else new.layer(result)
-            old = tf.nest.flatten(node.outputs)
-            for tensor, value in zip(old, tf.nest.flatten(result), strict=True):
-                values[str(id(tensor))] = _Again([value])
-    outputs = [values[str(id(tensor))].pop() for tensor in network.outputs]
-    single = not isinstance(network.output, (list, tuple))
-    result = k.Model(
-        inputs[0] if len(inputs) == 1 else inputs,
-        outputs[0] if single else outputs,
-        name=network.name,
-    )
+    for node in calls(network):
+        layer = node.layer
+        if id(layer) not in chains:
+            replaced = substitute(layer)
+            chains[id(layer)] = [copied(layer)] if replaced is None else list(replaced)
+        arguments, keywords = node.map_arguments(values)
+        for new in chains[id(layer)]:
+            # Only the first of a chain gets the call's further arguments.
+            arguments, keywords = [new.layer(*arguments, **{**keywords, **new.call})], {}
+        result = arguments[0] if arguments else keywords
+        if layer.name in bypasses:
+            bypass = bypasses[layer.name]
+            read = values[str(id(network.get_layer(bypass.source).output))].pop()
+            result = bypass.merge(read, result)
+        old = tf.nest.flatten(node.outputs)
+        for tensor, value in zip(old, tf.nest.flatten(result), strict=True):
+            values[str(id(tensor))] = _Again([value])
     for chain in chains.values():
         for new in chain:
             if new.weights is not None:
                 new.layer.set_weights(list(new.weights))
-    return result
+    return inputs, [values[str(id(tensor))].pop() for tensor in network.outputs]
 
 
 class _Again(list[Any]):
@@ -77,7 +115,8 @@ class _Again(list[Any]):
         return self[index]
 
 
-def _copy(layer: Any) -> NewLayer:
+def copied(layer: Any) -> NewLayer:
+    """The same layer once more, with its weights."""
     return NewLayer(layer.__class__.from_config(layer.get_config()), layer.get_weights())
 
 

@@ -27,13 +27,16 @@ def fine_tuned(network: Any, model: Model, work: Work) -> Model:
         model: the one it was made from, for its notes.
         work: data, seed and limits.
     """
+    with zeros_kept(network, model):
+        fine_tune(network, work)
+    return changed(network, model)
+
+
+def changed(network: Any, model: Model) -> Model:
+    """A network that was made from a model, with what that model's notes say of it now."""
     notes = dict(model.notes)
     if "sparsity" in notes:
-        with _zeros_kept(network):
-            fine_tune(network, work)
         notes["sparsity"] = round(sparsity(network), 4)
-    else:
-        fine_tune(network, work)
     return keras_model(network, notes)
 
 
@@ -100,11 +103,14 @@ def _teacher(work: Work) -> Model | None:
 
 
 @contextmanager
-def _zeros_kept(network: Any) -> Iterator[None]:
-    """Constrains every kernel to keep the zeros it has; the optimizer applies it at each step."""
+def zeros_kept(network: Any, model: Model) -> Iterator[None]:
+    """Lets each kernel keep the zeros it has, if a pruned model is what the network was made from.
+
+    A constraint does it, which the optimizer applies at each step.
+    """
     tf = tensorflow()
     constrained = []
-    for layer, kernel in kernels(network):
+    for layer, kernel in kernels(network) if "sparsity" in model.notes else ():
         mask = tf.constant((kernel != 0).astype(np.float32))
         # Keras takes a constraint on building only, and would store it with the layer.
         layer.kernel._constraint = lambda weights, mask=mask: weights * mask
