@@ -10,6 +10,8 @@ from typing import Any
 
 from autotiny.components.calibrating import Method
 from autotiny.components.lowering import Int8Lowering
+from autotiny.components.widening import with_wide_activations
+from autotiny.graph import Array, Graph
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,8 @@ class Int8(Int8Lowering):
         calibration: samples that the ranges of activations are taken from.
         method: what ranges cover: all that was seen ("min_max"), all but the rarest values
             ("percentile"), or what loses least ("mse").
+        keep_int16: so many activations, those whose rounding costs most, have 16 bits; the ops that
+            write and read them compute in int16. See `widening`.
     """
 
     name = "int8"
@@ -27,9 +31,16 @@ class Int8(Int8Lowering):
 
     calibration: int = 100
     method: Method = "min_max"
+    keep_int16: int = 0
 
     def configure(self, converter: Any, tf: Any) -> None:
         """Allows int8 ops only."""
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
+
+    def refined(self, graph: Graph, samples: Array) -> Graph:
+        """The graph with some activations in 16 bits."""
+        if self.keep_int16 < 1:
+            return graph
+        return with_wide_activations(graph, self.keep_int16, samples)

@@ -60,13 +60,20 @@ class Lowering(Component):
             shape = ports(model)[0][0][0][1:]
             samples = work.data.calibration(count, work.seed).reshape(-1, *shape)
             converter.representative_dataset = _representative(samples)
-        graph = tidy(read_tflite(self.converted(converter, model, samples)))
+        graph = read_tflite(self.converted(converter, model, samples))
+        if samples is not None:
+            graph = self.refined(graph, samples)
+        graph = tidy(graph)
         notes = {**model.notes, "number_format": self.name}
         return Model(Level.TFLITE, graph, graph.fingerprint(), notes)
 
     def converted(self, converter: Any, model: Model, samples: Array | None) -> bytes:
         """The converter's `.tflite`."""
         return _converted(converter, self.name)
+
+    def refined(self, graph: Graph, samples: Array) -> Graph:
+        """The lowered graph after what is decided on it with the calibration samples."""
+        return graph
 
     @property
     def samples(self) -> int:
