@@ -26,6 +26,7 @@ class SkipZeros(Scheduling):
     """
 
     name = "skip_zeros"
+    treats = ("CONV_2D", "FULLY_CONNECTED")
 
     least_saving: float = 0.1
 

@@ -6,6 +6,7 @@ flash, and no result by a bit.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import Literal
 
@@ -23,6 +24,10 @@ WORTH = 128
 """Bytes that a coded layer has to save: about as many are lost to the code that decodes it."""
 
 
+SPARSE_CODE = {"CONV_2D": 1200, "FULLY_CONNECTED": 400}
+"""Bytes that the kernels of sparse layers take on a Cortex-M4, about: what they have to save."""
+
+
 def with_skipped_zeros(graph: Graph, schedule: Schedule, least_saving: float = 0.0) -> Schedule:
     """Leave the zero weights of int8 convolutions and dense layers out.
 
@@ -32,22 +37,39 @@ def with_skipped_zeros(graph: Graph, schedule: Schedule, least_saving: float = 0
         least_saving: share of a layer's constants that has to be saved, 0 to 1.
 
     Raises:
-        NotApplicable: no step would save so much.
+        NotApplicable: no step would save so much, or too few to pay for the kernel.
     """
+    saved: Counter[str] = Counter()
 
     def skipping(site: Site) -> Step:
         if site.step.coding != "plain" or sparse.why_not(site):
             return site.step
         skips = sparse.skipping(site)
-        saved = 1 - constant_bytes(skips) / constant_bytes(plain(site))
-        return skips.step if saved > least_saving else site.step
+        before, after = constant_bytes(plain(site)), constant_bytes(skips)
+        if after >= (1 - least_saving) * before:
+            return site.step
+        saved[site.op.kind] += before - after
+        return skips.step
 
     refusal = (
         "with_skipped_zeros: without its zeros no int8 convolution or dense layer takes "
         + (f"{least_saving:.0%} " if least_saving else "")
         + "less flash; prune_magnitude makes zeros"
     )
-    return with_each(graph, schedule, skipping, refusal)
+    skipped = with_each(graph, schedule, skipping, refusal)
+    worth = [kind for kind, count in saved.items() if count > SPARSE_CODE[kind]]
+    if not worth:
+        kind, count = saved.most_common(1)[0]
+        raise NotApplicable(
+            f"with_skipped_zeros: zeros left out save {count:,} bytes of {kind} weights, less than "
+            f"the {SPARSE_CODE[kind]:,} of the kernel for it; prune_magnitude makes more zeros"
+        )
+    return Schedule(
+        tuple(
+            new if graph.ops[new.ops[0]].kind in worth else old
+            for old, new in zip(schedule.steps, skipped.steps, strict=True)
+        )
+    )
 
 
 def with_coded_weights(

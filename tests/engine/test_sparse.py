@@ -12,11 +12,11 @@ import pytest
 from grid import Case, difference, expected, run_program
 from test_variants import CONV, CORES, DENSE, DEPTHWISE, SIMPLE_CORES, Layer, check, samples
 
-from autotiny.engine import fuse, plain_schedule, with_skipped_zeros
+from autotiny.engine import fuse, generate, plain_schedule, with_blocks, with_skipped_zeros
 from autotiny.engine.kernel import Site
-from autotiny.engine.ops import gemm
+from autotiny.engine.ops import gemm, sparse
 from autotiny.engine.sparse_packing import FORMATS, Format, smallest
-from autotiny.errors import NotApplicable
+from autotiny.errors import NotApplicable, UnsupportedOp
 from autotiny.graph import Graph, Quantization, Schedule
 
 
@@ -27,11 +27,13 @@ class Sparse:
     Attributes:
         form: the format in which it is smallest.
         kept: share of runs that are not zero.
+        lowest: takes the place of the largest weights.
     """
 
     layer: Layer
     form: Format
     kept: float
+    lowest: int = -128  # which no lane of two weights takes
 
     def __str__(self) -> str:
         return f"{self.layer}-{self.form}"
@@ -45,7 +47,7 @@ class Sparse:
         runs = -(-weights.shape[1] // self.form.run)
         kept = np.repeat(dice.random((len(weights), runs)) < self.kept, self.form.run, axis=1)
         weights[~kept[:, : weights.shape[1]]] = 0
-        weights[weights > 100] = -128  # which no lane of two weights takes
+        weights[weights > 100] = self.lowest
         if self.layer.channels > 2:
             weights[1] = 0
         zeroed = replace(w, data=weights.reshape(w.shape))
@@ -77,9 +79,8 @@ def skipped(graph: Graph) -> Schedule:
     schedule = plain_schedule(graph)
     if len(schedule.steps) > 1:
         schedule = fuse(graph, schedule)
-    schedule = with_skipped_zeros(graph, schedule)
-    assert [step.coding for step in schedule.steps] == ["sparse"]
-    return schedule
+    (step,) = schedule.steps
+    return Schedule((sparse.skipping(Site(graph, step)).step,))
 
 
 def test_every_format_is_chosen_where_it_is_smallest() -> None:
@@ -92,10 +93,10 @@ def test_every_format_is_chosen_where_it_is_smallest() -> None:
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="needs GCC and its sanitizers")
 def test_sparse_layers_are_exact_and_the_sanitizers_silent(tmp_path: Path) -> None:
     cases = []
-    for sparse in (*LAYERS, *POOLED):
-        graph = sparse.graph()
+    for layer in (*LAYERS, *POOLED):
+        graph = layer.graph()
         inputs = (samples(graph)[2],)  # the ends of their range
-        cases.append(Case(str(sparse), graph, inputs, schedule=skipped(graph)))
+        cases.append(Case(str(layer), graph, inputs, schedule=skipped(graph)))
     sanitizers = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
     found = run_program(cases, tmp_path, ("gcc", "-std=c99", "-O1", *sanitizers))
     for case, outputs in zip(cases, found, strict=True):
@@ -121,13 +122,28 @@ def test_without_zeros_nothing_changes() -> None:
         with_skipped_zeros(graph, plain_schedule(graph))
 
 
-def test_what_cannot_be_computed_so_stays_plain() -> None:
-    graph = Layer(DEPTHWISE, (6, 6, 8), 8, (3, 3), spread=0.1).graph()
-    with pytest.raises(NotApplicable):
+def test_few_zeros_do_not_pay_for_the_kernel() -> None:
+    graph = LAYERS[2].graph()
+    with pytest.raises(NotApplicable, match="bytes of FULLY_CONNECTED weights, less than the 400"):
         with_skipped_zeros(graph, plain_schedule(graph))
+
+
+def test_what_cannot_be_computed_so_stays_plain() -> None:
+    depthwise = Layer(DEPTHWISE, (6, 6, 8), 8, (3, 3)).graph()
     graph = LAYERS[0].graph()
     *others, y = graph.tensors
-    finer = replace(y, quantization=Quantization((1e-6,), (0,)))  # channels are scaled up
-    graph = replace(graph, tensors=(*others, finer))
+    finer = replace(graph, tensors=(*others, replace(y, quantization=Quantization((1e-6,), (0,)))))
+    sites = [Site(layer, plain_schedule(layer).steps[0]) for layer in (depthwise, finer)]
+    assert "only convolutions" in str(sparse.why_not(sites[0]))
+    assert "scaled by more than 1" in str(sparse.why_not(sites[1]))
+    with pytest.raises(UnsupportedOp, match="its zeros are not left out: a channel"):
+        generate(finer, Schedule((sparse.skipping(sites[1]).step,)))
+
+
+def test_blocks_leave_sparse_layers_and_give_up_to_them() -> None:
+    graph = Sparse(Layer(DENSE, (1, 1, 400), 8), ELEMENTS, 0.1, lowest=-127).graph()
+    plain = plain_schedule(graph)
+    blocks, sparse_ = with_blocks(graph, plain), with_skipped_zeros(graph, plain)
+    assert with_skipped_zeros(graph, blocks) == sparse_
     with pytest.raises(NotApplicable):
-        with_skipped_zeros(graph, plain_schedule(graph))
+        with_blocks(graph, sparse_)

@@ -37,31 +37,37 @@ AT_INLINE const int8_t *at_step(const int8_t *x, uint32_t bytes, int k) {
                   : at_step_3(x, bytes);
 }
 
-// The inputs under four weights. Dense: x is (taps). Of four patches: x is (taps, 4), the patches in
-// the order 0, 2, 1, 3.
-AT_INLINE const int8_t *at_four_weights(const int8_t *x, int32_t patches, uint32_t steps,
-                                        const uint32_t *w, int32_t *sums) {
-  const uint32_t even = at_even_bytes(*w), odd = at_odd_bytes(*w);
+// Four weights of one output; x is (taps).
+AT_INLINE const int8_t *at_four_weights(const int8_t *x, uint32_t steps, uint32_t w,
+                                        int32_t *sum) {
+  const uint32_t even = at_even_bytes(w), odd = at_odd_bytes(w);
   AT_UNROLL(4)
-  for (int k = 0; k < 4; k++, x += patches) {
-    const uint32_t pair = k % 2 ? odd : even;
-    x = at_step(x, steps, k);
-    if (patches == 1) {
-      const uint32_t input = (uint32_t)*x;
-      sums[0] = k < 2 ? at_mac_ll(input, pair, sums[0]) : at_mac_lh(input, pair, sums[0]);
-    } else {
-      const uint32_t inputs = at_word(x), first = at_even_bytes(inputs),
-                     second = at_odd_bytes(inputs);
-      sums[0] = k < 2 ? at_mac_ll(first, pair, sums[0]) : at_mac_lh(first, pair, sums[0]);
-      sums[1] = k < 2 ? at_mac_hl(first, pair, sums[1]) : at_mac_hh(first, pair, sums[1]);
-      sums[2] = k < 2 ? at_mac_ll(second, pair, sums[2]) : at_mac_lh(second, pair, sums[2]);
-      sums[3] = k < 2 ? at_mac_hl(second, pair, sums[3]) : at_mac_hh(second, pair, sums[3]);
-    }
+  for (int k = 0; k < 4; k++) {
+    x += (uint8_t)(steps >> 8 * k);  // not at_step: a plain sum is an address sooner
+    const uint32_t input = (uint32_t)*x++, pair = k % 2 ? odd : even;
+    *sum = k < 2 ? at_mac_ll(input, pair, *sum) : at_mac_lh(input, pair, *sum);
   }
   return x;
 }
 
-// The inputs under four times four weights. x is (taps / 4, patches, 4).
+// The same of four patches; x is (taps, 4), the patches in the order 0, 2, 1, 3.
+AT_INLINE const int8_t *at_four_weights_of_4(const int8_t *x, uint32_t steps, uint32_t w,
+                                             int32_t *sums) {
+  const uint32_t even = at_even_bytes(w), odd = at_odd_bytes(w);
+  AT_UNROLL(4)
+  for (int k = 0; k < 4; k++, x += 4) {
+    x = at_step(x, steps, k);
+    const uint32_t inputs = at_word(x), pair = k % 2 ? odd : even;
+    const uint32_t first = at_even_bytes(inputs), second = at_odd_bytes(inputs);
+    sums[0] = k < 2 ? at_mac_ll(first, pair, sums[0]) : at_mac_lh(first, pair, sums[0]);
+    sums[1] = k < 2 ? at_mac_hl(first, pair, sums[1]) : at_mac_hh(first, pair, sums[1]);
+    sums[2] = k < 2 ? at_mac_ll(second, pair, sums[2]) : at_mac_lh(second, pair, sums[2]);
+    sums[3] = k < 2 ? at_mac_hl(second, pair, sums[3]) : at_mac_hh(second, pair, sums[3]);
+  }
+  return x;
+}
+
+// Four times four weights; x is (taps / 4, patches, 4).
 AT_INLINE const int8_t *at_four_words(const int8_t *x, int32_t patches, uint32_t steps,
                                       const uint32_t *w, int32_t *sums) {
   AT_UNROLL(4)
@@ -89,23 +95,28 @@ AT_INLINE const uint32_t *at_sparse_sums(const int8_t *x, int32_t patches, const
                                          int32_t *sums) {
   const int32_t together = 8 / bits, bytes = run * patches;  // of the inputs under an entry
   const uint32_t mask = (bits == 2 ? 0x03030303u : 0x0f0f0f0fu) * (uint32_t)bytes;
-#define AT_FOUR                                                  \
-  x = run == 1 ? at_four_weights(x, patches, steps & mask, w, sums) \
-               : at_four_words(x, patches, steps & mask, w, sums);  \
-  steps = at_rotated(steps, bits);                               \
+#define AT_FOUR                                                             \
+  x = run == 4       ? at_four_words(x, patches, steps & mask, w, sums)     \
+      : patches == 4 ? at_four_weights_of_4(x, steps & mask, *w, sums)      \
+                     : at_four_weights(x, steps & mask, *w, sums);          \
+  steps = at_rotated(steps, bits);                                          \
   w += run
+  // Where four entries are little work, the loop is written out.
   AT_ROLLED
-  for (; fours >= together; fours -= together) {
+  for (; run * patches == 1 && fours >= together; fours -= together) {
     uint32_t steps = *w++;
     AT_UNROLL(4)
     for (int32_t j = 0; j < together; j++) {
       AT_FOUR;
     }
   }
-  if (fours > 0) {
+  AT_ROLLED
+  while (fours > 0) {
     uint32_t steps = *w++;
+    int32_t left = at_min(fours, together);
+    fours -= left;
     AT_ROLLED
-    for (; fours > 0; fours--) {
+    for (; left > 0; left--) {
       AT_FOUR;
     }
   }
