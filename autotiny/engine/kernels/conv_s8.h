@@ -8,7 +8,15 @@ typedef struct {
   int32_t zero;       // what to add to an input: minus its zero-point
   int32_t out_zero;   // zero-point of the output
   int32_t low, high;  // activation
+  int32_t down;       // whether at_rescale_down is enough
 } at_range_s8;
+
+// The output for an accumulator.
+AT_INLINE int8_t at_output_s8(int32_t acc, int32_t multiplier, int32_t shift, at_range_s8 q) {
+  const int32_t y = q.down ? at_rescale_down(acc, multiplier, shift)
+                           : at_rescale(acc, multiplier, shift);
+  return (int8_t)at_clamp(y + q.out_zero, q.low, q.high);
+}
 
 // x is (in_h, in_w, in_c), y is (out_h, out_w, out_c), w is (out_c, k_h, k_w, in_c / groups);
 // output channel k reads the input channels of group k / (out_c / groups).
@@ -16,8 +24,7 @@ AT_INLINE void at_conv_s8(const int8_t *x, const int8_t *w, const int32_t *bias,
                           const int32_t *multiplier, const int8_t *shift, int8_t *y, at_window s,
                           int32_t groups, at_range_s8 q) {
   AT_CONVOLVE(int8_t, int8_t, int32_t, (xv + q.zero) * wv,
-              (int8_t)at_clamp(at_rescale(acc + bias[k], multiplier[k], shift[k]) + q.out_zero,
-                               q.low, q.high))
+              at_output_s8(acc + bias[k], multiplier[k], shift[k], q))
 }
 
 // The accumulator of one output element.
@@ -50,8 +57,7 @@ AT_INLINE void at_conv_max_pool_s8(const int8_t *x, const int8_t *w, const int32
         for (int32_t i = r * p.stride_h; i < r * p.stride_h + p.k_h; i++)
           for (int32_t j = c * p.stride_w; j < c * p.stride_w + p.k_w; j++)
             best = at_max(best, at_conv_at_s8(x, w, bias[k], s, groups, q.zero, i, j, k));
-        best = at_rescale(best, multiplier[k], shift[k]) + q.out_zero;
-        *y++ = (int8_t)at_clamp(best, q.low, q.high);
+        *y++ = at_output_s8(best, multiplier[k], shift[k], q);
       }
     }
   }
@@ -62,9 +68,7 @@ AT_INLINE void at_depthwise_s8(const int8_t *x, const int8_t *w, const int32_t *
                                const int32_t *multiplier, const int8_t *shift, int8_t *y,
                                at_window s, int32_t multiple, at_range_s8 q) {
   AT_CONVOLVE_DEPTHWISE(int8_t, int8_t, int32_t, (xv + q.zero) * wv,
-                        (int8_t)at_clamp(
-                            at_rescale(acc + bias[k], multiplier[k], shift[k]) + q.out_zero, q.low,
-                            q.high))
+                        at_output_s8(acc + bias[k], multiplier[k], shift[k], q))
 }
 
 #endif

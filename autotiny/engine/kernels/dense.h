@@ -12,8 +12,7 @@ AT_INLINE void at_dense_s8(const int8_t *x, const int8_t *w, const int32_t *bias
     for (int32_t k = 0; k < out; k++) {
       int32_t acc = bias[k];
       for (int32_t d = 0; d < depth; d++) acc += (x[d] + q.zero) * w[k * depth + d];
-      acc = at_rescale(acc, multiplier, shift) + q.out_zero;
-      *y++ = (int8_t)at_clamp(acc, q.low, q.high);
+      *y++ = at_output_s8(acc, multiplier, shift, q);
     }
   }
 }
@@ -26,8 +25,7 @@ AT_INLINE void at_dense_per_channel_s8(const int8_t *x, const int8_t *w, const i
     for (int32_t k = 0; k < out; k++) {
       int32_t acc = bias[k];
       for (int32_t d = 0; d < depth; d++) acc += (x[d] + q.zero) * w[k * depth + d];
-      acc = at_rescale(acc, multiplier[k], shift[k]) + q.out_zero;
-      *y++ = (int8_t)at_clamp(acc, q.low, q.high);
+      *y++ = at_output_s8(acc, multiplier[k], shift[k], q);
     }
   }
 }

@@ -230,4 +230,11 @@ AT_INLINE int32_t at_rescale(int32_t x, int32_t multiplier, int32_t shift) {
   return at_round_shift(high, at_max(-shift, 0));
 }
 
+// The same in fewer instructions where |x| < 2^30 and -30 <= shift < 0. As rounding carries a half
+// upwards, negative values first lose one.
+AT_INLINE int32_t at_rescale_down(int32_t x, int32_t multiplier, int32_t shift) {
+  const int32_t high = at_mul_high(x * 2, multiplier);
+  return (high + (high >> 31) + ((1 << -shift) >> 1)) >> -shift;
+}
+
 #endif

@@ -46,11 +46,6 @@ def bounds_int8(site: Site) -> dict[str, int]:
     return {"zero": -x.zero_point, "out_zero": y.zero_point, "low": low, "high": high}
 
 
-def range_int8(site: Site, zero: int) -> str:
-    """The C value of an `at_range_s8`; `zero` is added to each input."""
-    return f"(at_range_s8){initializer(**{**bounds_int8(site), 'zero': zero})}"
-
-
 def bounds_float32(site: Site) -> str:
     """The two C constants between which the fused activation clamps."""
     return ", ".join(FLOAT_RANGE[site.option("fused_activation_function", "NONE")])
@@ -70,21 +65,33 @@ def _multiple(site: Site) -> int:
     return out_c // in_c
 
 
-def centred(site: Site, channels: int) -> tuple[Array, int]:
-    """(bias of each output channel, what is added to each input) of an int8 layer.
+def centred(site: Site, shift: Array) -> tuple[Array, str]:
+    """(bias of each output channel, the C value of its `at_range_s8`) of an int8 layer.
 
     Together they see to the input's zero-point. Where no tap lies outside the input all of it is
-    part of the bias, and nothing is added.
+    part of the bias, and nothing is added to inputs.
+
+    Args:
+        site: the layer.
+        shift: (channels,) what its sums are shifted by, to the left.
     """
-    bias, zero = biases(site, channels), quantization_of(site, 0).zero_point
-    if site.input(1).data is None or not _stays_inside(site):
-        return bias, -zero
-    weights = site.constant(1).astype(np.int64)
+    bias, bounds = biases(site, len(shift)), bounds_int8(site)
+    weights = site.input(1).data
+    if weights is None:
+        return bias, _range_int8(bounds, down=False)
+    by_channel = weights.astype(np.int64)
     axes = (0, 1, 2) if site.op.kind == "DEPTHWISE_CONV_2D" else tuple(range(1, weights.ndim))
-    whole = bias - zero * weights.sum(axis=axes)
-    if (np.abs(whole) + 128 * np.abs(weights).sum(axis=axes) >= 1 << 31).any():
-        return bias, -zero
-    return whole.astype(np.int32), 0
+    sums, magnitudes = by_channel.sum(axis=axes), np.abs(by_channel).sum(axis=axes)
+    whole = bias + bounds["zero"] * sums
+    if _stays_inside(site) and (np.abs(whole) + 128 * magnitudes < 1 << 31).all():
+        bias, bounds["zero"] = whole.astype(np.int32), 0
+    reach = np.abs(bias.astype(np.int64)) + (128 + abs(bounds["zero"])) * magnitudes
+    down = (reach < 1 << 30).all() and shift.max() < 0 and shift.min() >= -30
+    return bias, _range_int8(bounds, down=bool(down))
+
+
+def _range_int8(bounds: dict[str, int], *, down: bool) -> str:
+    return f"(at_range_s8){initializer(**bounds, down=int(down))}"
 
 
 def _stays_inside(site: Site) -> bool:
@@ -99,9 +106,10 @@ def _stays_inside(site: Site) -> bool:
     )
 
 
-def requantization(site: Site, bias: Array) -> tuple[Operand, Operand, Operand]:
+def requantization(
+    site: Site, bias: Array, multiplier: Array, shift: Array
+) -> tuple[Operand, Operand, Operand]:
     """The operands bias, multiplier and shift, one value a channel each."""
-    multiplier, shift = multipliers(site, len(bias))
     place = site.step.weights_in
     return (
         table("bias", bias, place),
@@ -119,8 +127,8 @@ def _pooling(site: Site) -> str:
 
 def conv_int8(site: Site) -> Kernel:
     """CONV_2D on int8, with a scale for each output channel."""
-    bias, zero = centred(site, site.input(1).shape[0])
-    bounds = range_int8(site, zero)
+    multiplier, shift = multipliers(site, site.input(1).shape[0])
+    bias, bounds = centred(site, shift)
 
     def call(x: str, shape: str) -> str:
         if site.fused:
@@ -134,21 +142,24 @@ def conv_int8(site: Site) -> Kernel:
             f"           {_groups(site)}, {bounds});"
         )
 
-    operands = (site.reads("x"), site.reads("w", 1), *requantization(site, bias), site.writes())
+    constants = requantization(site, bias, multiplier, shift)
+    operands = (site.reads("x"), site.reads("w", 1), *constants, site.writes())
     return windowed(site, "conv_s8.h", call, operands)
 
 
 def depthwise_int8(site: Site) -> Kernel:
     """DEPTHWISE_CONV_2D on int8, with a scale for each output channel."""
-    bias, zero = centred(site, site.input(1).shape[3])
+    multiplier, shift = multipliers(site, site.input(1).shape[3])
+    bias, bounds = centred(site, shift)
 
     def call(x: str, shape: str) -> str:
         return (
             f"at_depthwise_s8({x}, w, bias, multiplier, shift, y, {shape},\n"
-            f"                {_multiple(site)}, {range_int8(site, zero)});"
+            f"                {_multiple(site)}, {bounds});"
         )
 
-    operands = (site.reads("x"), site.reads("w", 1), *requantization(site, bias), site.writes())
+    constants = requantization(site, bias, multiplier, shift)
+    operands = (site.reads("x"), site.reads("w", 1), *constants, site.writes())
     return windowed(site, "conv_s8.h", call, operands)
 
 

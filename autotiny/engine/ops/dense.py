@@ -10,8 +10,8 @@ from autotiny.engine.ops.convolution import (
     biases,
     bounds_float32,
     centred,
+    multipliers,
     quantization_of,
-    range_int8,
     requantization,
 )
 
@@ -38,18 +38,20 @@ def tensor_multiplier(site: Site) -> tuple[int, int]:
 def dense_int8(site: Site) -> Kernel:
     """FULLY_CONNECTED on int8, with one scale for all weights or one for each output."""
     rows, depth, out = dense_shape(site)
-    bias, zero = centred(site, out)
-    bounds = range_int8(site, zero)
     if len(quantization_of(site, 1).scales) > 1:
+        multiplier, shift = multipliers(site, out)
+        bias, bounds = centred(site, shift)
         body = (
             f"at_dense_per_channel_s8(x, w, bias, multiplier, shift, y, {rows}, {depth}, {out},\n"
             f"                        {bounds});"
         )
-        operands = (site.reads("x"), site.reads("w", 1), *requantization(site, bias), site.writes())
+        constants = requantization(site, bias, multiplier, shift)
+        operands = (site.reads("x"), site.reads("w", 1), *constants, site.writes())
         return Kernel(("dense.h",), body, operands)
-    multiplier, shift = tensor_multiplier(site)
+    one, power = tensor_multiplier(site)
+    bias, bounds = centred(site, np.full(out, power))
     body = (
-        f"at_dense_s8(x, w, bias, y, {rows}, {depth}, {out}, {multiplier}, {shift},\n"
+        f"at_dense_s8(x, w, bias, y, {rows}, {depth}, {out}, {one}, {power},\n"
         f"            {bounds});"
     )
     start = table("bias", bias, site.step.weights_in)
