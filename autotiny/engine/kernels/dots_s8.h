@@ -1,5 +1,5 @@
-// Int8 convolutions and dense layers for cores without SMLAD: two dot products at a time share one of
-// their operands, which is what eight registers can hold.
+// Int8 convolutions and dense layers whose weights lie in model order: two dot products at a time
+// share one of their operands, which is what eight registers can hold.
 #ifndef AT_DOTS_S8_H
 #define AT_DOTS_S8_H
 
@@ -40,6 +40,15 @@ AT_INLINE void at_two_dots(const int8_t *shared, const int8_t *p, const int8_t *
 #undef AT_TAP
 #endif
 #else
+#if AT_DSP
+  AT_ROLLED
+  for (; size >= 4; size -= 4, shared += 4, p += 4, q += 4) {
+    const uint32_t s = at_word(shared), u = at_word(p), v = at_word(q);
+    const uint32_t even = at_even_bytes(s), odd = at_odd_bytes(s);
+    a = at_dual_mac(odd, at_odd_bytes(u), at_dual_mac(even, at_even_bytes(u), a));
+    b = at_dual_mac(odd, at_odd_bytes(v), at_dual_mac(even, at_even_bytes(v), b));
+  }
+#endif
   AT_UNROLL(4)
   for (int32_t i = 0; i < size; i++) {
     const int32_t s = shared[i];
