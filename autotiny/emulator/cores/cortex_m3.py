@@ -24,19 +24,24 @@ def hazards(previous: Instruction, current: Instruction) -> tuple[float, str]:
     return 0.0, ""
 
 
+OCCUPIES = {
+    "div": 7,  # [TRM]: 2 to 12, by operands; the middle
+    "load_pair": 3,  # [TRM]: LDRD, STRD 1 + N
+    "store_pair": 3,
+    "load_multiple": 1,  # [TRM]: LDM, STM, PUSH, POP 1 + N
+    "store_multiple": 1,
+    "branch_table": 2,  # [TRM]: TBB, TBH 2 + P
+    "system": 2,
+}
+"""Cycles that Cortex-M3 and Cortex-M4 both take."""
+
 CORE = Core(
     name="cortex-m3",
     occupies={
+        **OCCUPIES,
         "mac": 2,  # [TRM]: MLA, MLS 2
         "mul_long": 4,  # [TRM]: UMULL, SMULL 3 to 5, by operands
         "mac_long": 5,  # [TRM]: UMLAL, SMLAL 4 to 7, by operands
-        "div": 7,  # [TRM]: 2 to 12, by operands; the middle
-        "load_pair": 3,  # [TRM]: LDRD, STRD 1 + N
-        "store_pair": 3,
-        "load_multiple": 1,  # [TRM]: LDM, STM, PUSH, POP 1 + N
-        "store_multiple": 1,
-        "branch_table": 2,  # [TRM]: TBB, TBH 2 + P
-        "system": 2,
     },
     stage={"address": -1},  # [jnk0le]: base and offset must be there one cycle earlier
     load_chain=1,  # [TRM]: LDR 2, each further load of a run 1
