@@ -161,7 +161,7 @@ def with_winograd(graph: Graph, schedule: Schedule) -> Schedule:
 
 
 def with_strassen(
-    graph: Graph, schedule: Schedule, pixels: int = 32, least_depth: int = 128
+    graph: Graph, schedule: Schedule, pixels: int = 32, least_depth: int = 192
 ) -> Schedule:
     """Compute int8 matrix products by Strassen's algorithm: seven multiplications for eight.
 

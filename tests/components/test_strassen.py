@@ -41,7 +41,7 @@ def test_large_products_are_computed_so_and_stay_the_same(ds_cnn: tuple[Model, W
 
 
 def test_small_products_are_left(ds_cnn: tuple[Model, Work]) -> None:
-    with pytest.raises(NotApplicable, match=r"strassen: no 1×1 convolution .* at least 128"):
+    with pytest.raises(NotApplicable, match=r"strassen: no 1×1 convolution .* at least 192"):
         Strassen().apply(*ds_cnn)
 
 
