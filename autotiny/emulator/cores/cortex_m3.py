@@ -7,7 +7,9 @@ github.com/jnk0le/random, "pipeline cycle test", cortex_m3m4 (CC0).
 
 from __future__ import annotations
 
-from autotiny.emulator.cores.instruction import LOADS, Instruction
+from collections.abc import Mapping
+
+from autotiny.emulator.cores.instruction import LOADS, Instruction, Kind
 from autotiny.emulator.cores.pipeline import Core
 
 
@@ -24,7 +26,7 @@ def hazards(previous: Instruction, current: Instruction) -> tuple[float, str]:
     return 0.0, ""
 
 
-OCCUPIES = {
+OCCUPIES: Mapping[Kind, float] = {
     "div": 7,  # [TRM]: 2 to 12, by operands; the middle
     "load_pair": 3,  # [TRM]: LDRD, STRD 1 + N
     "store_pair": 3,
