@@ -644,13 +644,10 @@ def measure(
 def print_cost(taken: Cost, board: Target) -> None:
     """What a firmware takes of a target, whether it fits, and its layers."""
     from autotiny import report
-    from autotiny.metrics import overshoot
+    from autotiny.metrics import missing, overshoot
 
     print_tables(report.cost_table(taken, board), "")
-    misses = [
-        f"{size:,} bytes of {name}" for name, size in overshoot(taken, board).items() if size > 0
-    ]
-    if misses:
+    if misses := missing(overshoot(taken, board)):
         print_tables(f"does not fit {board.name}: misses by {' and '.join(misses)}", "")
     print_tables(report.layer_table(taken))
 

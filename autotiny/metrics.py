@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -39,6 +40,7 @@ class Cost:
         unplaced_bytes: bytes of SRAM without a place; memories with gaps between them can lack room
             for one array even where they hold enough in total.
         cold_cycles: of the first inference after reset, with empty caches.
+        cores: how many cores compute at the same time.
     """
 
     flash_bytes: int
@@ -55,6 +57,7 @@ class Cost:
     layers: tuple[LayerCost, ...] = ()
     unplaced_bytes: int = 0
     cold_cycles: int = 0
+    cores: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain data, for JSON."""
@@ -88,9 +91,24 @@ class Metrics:
 
 
 def overshoot(cost: Cost, target: Target) -> dict[str, int]:
-    """Bytes by which a cost exceeds the target, per resource; zero or negative where it fits."""
+    """By how much a cost exceeds the target, per resource; zero or negative where it fits.
+
+    In bytes, but for the cores of a program that uses several.
+    """
     sram = cost.sram_bytes - target.sram_bytes
-    return {
+    excess = {
         "flash": cost.flash_bytes - target.flash_bytes,
         "sram": max(sram, cost.unplaced_bytes) if cost.unplaced_bytes else sram,
     }
+    if cost.cores > 1:
+        excess["cores"] = cost.cores - target.usable_cores
+    return excess
+
+
+def missing(excess: Mapping[str, int]) -> list[str]:
+    """What a target lacks, in words: "12 bytes of sram", "1 core"."""
+    return [
+        f"{size} core" + "s" * (size > 1) if name == "cores" else f"{size:,} bytes of {name}"
+        for name, size in excess.items()
+        if size > 0
+    ]

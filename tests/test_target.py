@@ -56,7 +56,9 @@ def figures(target: Target) -> set[str]:
     """The keys that a source must stand for."""
     keys = {"core", "clock_hz", "active_current_ma", "flash_tool"}
     keys |= {f"memory.{memory.name}" for memory in target.memories}
-    keys |= {key for key in ("icache", "dcache", "accelerator") if getattr(target, key)}
+    keys |= {
+        key for key in ("icache", "dcache", "accelerator", "core_fifo") if getattr(target, key)
+    }
     return keys
 
 

@@ -20,6 +20,7 @@ from autotiny.components.int8_float_fallback import Int8FloatFallback
 from autotiny.components.int16x8 import Int16x8
 from autotiny.components.merge_duplicates import MergeDuplicates
 from autotiny.components.pair_products import PairProducts
+from autotiny.components.partition_cores import PartitionCores
 from autotiny.components.place_weights import PlaceWeights
 from autotiny.components.prune_channels import PruneChannels
 from autotiny.components.prune_magnitude import PruneMagnitude
@@ -79,6 +80,7 @@ COMPONENTS: dict[str, type[Component]] = {
         ShareWeights,
         HuffmanCode,
         ExecuteInPlace,
+        PartitionCores,
         PlaceWeights,
     )
 }

@@ -20,6 +20,9 @@ class ExecuteInPlace(Scheduling):
     """Orders steps, and computes plain ones row by row over their inputs, where SRAM shrinks."""
 
     name = "execute_in_place"
+    forbids_before = {  # noqa: RUF012 - a constant of the class
+        "partition_cores": "the halves of a layer stay side by side, and read what they share",
+    }
 
     def rescheduled(self, graph: Graph, schedule: Schedule) -> Schedule:
         """The schedule with steps in place."""

@@ -28,7 +28,7 @@ class ExecutePatchwise(Scheduling):
     forbids_before = dict.fromkeys(
         (
             "fuse_operators", "block_gemm", "pair_products", "expand_weights", "use_winograd",
-            "place_weights", "execute_in_place",
+            "place_weights", "execute_in_place", "partition_cores",
         ),
         _TOO_LATE,
     )  # fmt: skip

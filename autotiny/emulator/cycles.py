@@ -138,6 +138,11 @@ class CycleCounter:
         return self
 
     @property
+    def cycles(self) -> int:
+        """Cycles since the last reset."""
+        return int(self._state[memory.CYCLES]) // SCALE
+
+    @property
     def bucket(self) -> int:
         """The bucket that is counted into, 0 at the start."""
         return int(self._state[memory.BUCKET])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 
 import numpy as np
@@ -12,6 +12,7 @@ from elftools.elf.elffile import ELFFile
 from autotiny.emulator.cycles import CycleCounter, Share
 from autotiny.emulator.ports import port_bytes, port_rows, sample_shape, some_rows
 from autotiny.emulator.processor import INSTRUCTION_LIMIT, Processor, call_ends
+from autotiny.emulator.second_core import second_core
 from autotiny.emulator.toolchain import Firmware
 from autotiny.graph import Array
 from autotiny.target import Target
@@ -39,13 +40,13 @@ class Run:
     Attributes:
         outputs: of the first output port, one row an input, in its stored type.
         further_outputs: of the other ports.
-        instructions: executed by the last inference.
-        cycles: of the last inference, caches warm.
+        instructions: executed by the last inference, on all cores.
+        cycles: of the last inference, caches warm; what two cores do at once counts once.
         cold_cycles: of the first inference, caches empty.
         stack_bytes: high-water mark, the startup code's frame included.
         stack_overflowed: the whole room for the stack was used, so the mark is a lower bound.
         layers: the last inference by step; empty if `model_run` is not one call a step.
-        stalls: cycles by cause within `cycles`.
+        stalls: cycles by cause within `cycles`, of all cores.
     """
 
     outputs: Array
@@ -88,8 +89,11 @@ def run(
     columns = some_rows(ports) if inputs is None else port_rows(ports, inputs)
     rows = [[row.tobytes() for row in sample] for sample in zip(*columns, strict=True)]
     with power_up(firmware, target) as processor:
+        second = second_core(processor, firmware)
         # only now, so that the start is not simulated
         counter = CycleCounter(target, simulate_memory=simulate_memory).attach(processor.uc)
+        if second is not None:
+            second.clock = lambda: (counter.bucket, counter.cycles)
         boundaries = step_ends(firmware)
         for step, address in enumerate(boundaries[:-1], start=1):
             counter.switch_at(address, step)
@@ -109,11 +113,14 @@ def run(
                 processor.write(arena + port.offset, data)
             counter.bucket = 0
             counter.reset()
+            together = second.overlaps if second else []
+            together.clear()
             processor.run(inference, limit)
             report = counter.report()
             total = difference(
                 Share(report.cycles, report.instructions, report.stalls), report.buckets[beyond]
             )
+            total = replace(total, cycles=total.cycles - sum(cycles for _, cycles in together))
             cold_cycles = cold_cycles or total.cycles
             if repeats is None and total.instructions > _LONG_RUN:
                 repeats = 1
@@ -126,6 +133,8 @@ def run(
                 )
             number += 1
 
+        if second is not None:
+            second.check_stack()
         room = processor.read(firmware.stack_limit, firmware.stack_top - firmware.stack_limit)
         untouched = _painted_bytes(room)
     arrays = [
@@ -143,8 +152,13 @@ def run(
         stack_bytes=len(room) - untouched,
         stack_overflowed=untouched == 0,
         layers=tuple(
-            Step(share.instructions, share.cycles, share.stalls)
-            for share in (report.buckets.get(step, NOTHING) for step in range(len(boundaries)))
+            Step(
+                share.instructions,
+                share.cycles - sum(cycles for bucket, cycles in together if bucket == step),
+                share.stalls,
+            )
+            for step in range(len(boundaries))
+            for share in (report.buckets.get(step, NOTHING),)
         ),
         stalls=total.stalls,
     )

@@ -77,6 +77,7 @@ def _cost(sources: Sources, target: Target, firmware: Firmware, ran: Run) -> Cos
         ),
         unplaced_bytes=0 if placed else max(1, sram_bytes - target.largest_sram_span[1]),
         cold_cycles=ran.cold_cycles,
+        cores=sources.cores,
     )
 
 

@@ -90,6 +90,7 @@ class Processor:
             if symbol.bytes
         )
         self._stops: set[int] = set()
+        self._turns: dict[int, Callable[[], int]] = {}
         self._stopped_at: int | None = None
         self._until: int | None = None
         self._access: tuple[int, int, int] | None = None
@@ -158,6 +159,11 @@ class Processor:
                 self._stops.add(address)
                 self.uc.hook_add(UC_HOOK_CODE, self._stop, begin=address, end=address)
 
+    def turn_at(self, address: int, other: Callable[[], int]) -> None:
+        """Call another's turn at an address; it returns where to go on, and `run` does not stop."""
+        self._turns[address] = other
+        self.stop_at((address,))
+
     def run(self, start: int, limit: int = INSTRUCTION_LIMIT, until: int | None = None) -> int:
         """Execute from an address to the next address of `stop_at`, which is returned.
 
@@ -169,6 +175,12 @@ class Processor:
         Raises:
             FirmwareFault: the code faults, or executes more instructions than `limit`.
         """
+        while (stopped := self._run(start, limit, until)) in self._turns:
+            start = self._turns[stopped]()
+        return stopped
+
+    def _run(self, start: int, limit: int, until: int | None) -> int:
+        """`run`, to the next stop or turn."""
         self._stopped_at = self._access = self._exception = None
         self._until = until
         self._fuse[:] = 0, limit * (2 if self.is_arm else 4)
@@ -218,7 +230,7 @@ class Processor:
         return registers[name]
 
     def _stop(self, uc: Any, address: int, size: int, data: Any) -> None:
-        if self._until is None or address == self._until:
+        if self._until is None or address == self._until or address in self._turns:
             self._stopped_at = address
             uc.emu_stop()
 

@@ -21,6 +21,7 @@ from autotiny.emulator.cycles import CycleCounter, Report, Share
 from autotiny.emulator.machine import NOTHING, difference, power_up, step_ends
 from autotiny.emulator.ports import some_rows
 from autotiny.emulator.processor import INSTRUCTION_LIMIT, Processor, call_ends
+from autotiny.emulator.second_core import second_core
 from autotiny.emulator.toolchain import Firmware, Symbol, symbols_of
 from autotiny.errors import FirmwareFault, UserError, unknown
 from autotiny.graph import Array
@@ -154,6 +155,7 @@ def profile(
     arena = firmware.symbols[f"{firmware.name}_arena"].address
     with power_up(firmware, target) as processor:
         inference = processor.register("lr")
+        second_core(processor, firmware)
         counter = CycleCounter(target).attach(processor.uc)
         with BytesIO(firmware.elf) as file:
             functions = _functions(ELFFile(file), target.core)

@@ -151,6 +151,9 @@ def link(
     """
     flags = compiler_flags(target, optimize)
     files = {**harness(sources.name, target), **sources.files}
+    if 1 < sources.cores <= target.usable_cores:
+        flags = (*flags, f"-DAT_CORE_FIFO={target.core_fifo:#010x}u")
+        files["second_core.c"] = (FIRMWARE / "second_core.c").read_text(encoding="utf-8")
     with TemporaryDirectory(prefix="autotiny-") as folder:
         for name, text in files.items():
             (Path(folder) / name).write_text(text, encoding="utf-8", newline="\n")

@@ -33,9 +33,22 @@ class Arena:
         return self.scratch[step, operand.name]
 
 
-def lay_out(graph: Graph, kernels: Sequence[Kernel], exchanges: int = EXCHANGES) -> Arena:
-    """Plan the arena: one buffer a tensor (aliases share theirs), one a scratch operand."""
+def lay_out(
+    graph: Graph,
+    kernels: Sequence[Kernel],
+    cores: Sequence[int] = (),
+    exchanges: int = EXCHANGES,
+) -> Arena:
+    """Plan the arena: one buffer a tensor (aliases share theirs), one a scratch operand.
+
+    Args:
+        graph: the network.
+        kernels: of its steps, in order.
+        cores: which core computes each step; by default the first one.
+        exchanges: how long to search, see `plan`.
+    """
     home = homes(kernels)
+    times = _times(kernels, cores)
     accesses: dict[int, list[Part]] = {}  # by the tensor that owns the memory
 
     def touch(tensor: int, step: int) -> None:
@@ -50,10 +63,10 @@ def lay_out(graph: Graph, kernels: Sequence[Kernel], exchanges: int = EXCHANGES)
     for tensor in state(graph):
         touch(tensor, -1)
         touch(tensor, len(kernels))
-    for step, kernel in enumerate(kernels):
+    for time, kernel in zip(times, kernels, strict=True):
         for operand in kernel.operands:
             if isinstance(operand.what, int):
-                touch(operand.what, step)
+                touch(operand.what, time)
     owners = list(accesses)
     buffers = [_buffer(graph, owner, accesses[owner]) for owner in owners]
     position = {owner: i for i, owner in enumerate(owners)}
@@ -62,8 +75,9 @@ def lay_out(graph: Graph, kernels: Sequence[Kernel], exchanges: int = EXCHANGES)
         for operand in kernel.operands:
             if isinstance(operand.what, Scratch):
                 scratch[step, operand.name] = len(buffers)
-                buffers.append(Buffer(operand.what.bytes, step, step))
-    placed = plan(buffers, list(_meetings(graph, kernels, home, position, scratch)), exchanges)
+                buffers.append(Buffer(operand.what.bytes, times[step], times[step]))
+    meetings = _meetings(graph, kernels, times, home, position, scratch)
+    placed = plan(buffers, list(meetings), exchanges)
     tensors = {owner: placed.offsets[position[owner]] for owner in owners}
     for tensor, (owner, offset) in home.items():
         if owner in position:
@@ -73,6 +87,24 @@ def lay_out(graph: Graph, kernels: Sequence[Kernel], exchanges: int = EXCHANGES)
         {key: placed.offsets[i] for key, i in scratch.items()},
         max(placed.bytes, _end_of_reads(graph, kernels, tensors), 1),
     )
+
+
+def beside(kernels: Sequence[Kernel], cores: Sequence[int]) -> dict[int, int]:
+    """Step of another core → the step of core 0 before it, at the same time as which it runs."""
+    found = {}
+    before = -1
+    for step, kernel in enumerate(kernels):
+        if kernel.body:
+            if before >= 0 and cores[step] and not cores[before]:
+                found[step] = before
+            before = step
+    return found
+
+
+def _times(kernels: Sequence[Kernel], cores: Sequence[int]) -> list[int]:
+    """When each step runs."""
+    partners = beside(kernels, cores or [0] * len(kernels))
+    return [partners.get(step, step) for step in range(len(kernels))]
 
 
 def state(graph: Graph) -> tuple[int, ...]:
@@ -118,12 +150,15 @@ def _buffer(graph: Graph, owner: int, accesses: Sequence[Part]) -> Buffer:
 def _meetings(
     graph: Graph,
     kernels: Sequence[Kernel],
+    times: Sequence[int],
     home: Homes,
     position: Mapping[int, int],
     scratch: Mapping[tuple[int, str], int],
 ) -> Iterator[Meeting]:
-    """Where a kernel allows what it writes to lie over what it reads."""
+    """Where a kernel that runs alone allows what it writes to lie over what it reads."""
     for step, kernel in enumerate(kernels):
+        if times.count(step) != 1:
+            continue  # the other core may still read it
         operands = {operand.name: operand for operand in kernel.operands}
 
         def place(
@@ -141,7 +176,7 @@ def _meetings(
             a, read_range = place(operands[read])
             b, written_range = place(operands[written])
             if a != b:
-                yield Meeting(a, b, step, overlap, read_range, written_range)
+                yield Meeting(a, b, times[step], overlap, read_range, written_range)
 
 
 def _end_of_reads(graph: Graph, kernels: Sequence[Kernel], tensors: Mapping[int, int]) -> int:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from importlib import resources
 
 import numpy as np
 
-from autotiny.engine.arena import lay_out, state
+from autotiny.engine.arena import beside, lay_out, state
 from autotiny.engine.folding import fold
 from autotiny.engine.kernel import (
     C_TYPE,
@@ -66,7 +67,11 @@ def generate(
     _check_results(graph)
     sites = [Site(graph, step) for step in schedule.steps]
     kernels = [_kernel(site) for site in sites]
-    memory = lay_out(graph, kernels)
+    cores = [step.core for step in schedule.steps]
+    partners = _partners(kernels, cores)
+    for k in partners:
+        kernels[k] = replace(kernels[k], headers=(*kernels[k].headers, "cores.h"))
+    memory = lay_out(graph, kernels, cores)
     ports = [
         tuple(_port(graph, index, memory.offset_of(index)) for index in indices)
         for indices in (graph.inputs, graph.outputs)
@@ -75,8 +80,9 @@ def generate(
     constants = _Constants(name)
     functions = _Functions(name)
     kept = [(memory.offset_of(i), graph.tensors[i].bytes) for i in state(graph)]
-    calls = []
-    step_weights = []
+    calls: list[str] = []
+    labels: list[str] = []
+    step_weights: list[int] = []
     for k in called:
         before = constants.bytes
         arguments = [
@@ -87,9 +93,16 @@ def generate(
             else f"({_const_free(operand.c_type)} *)({name}_arena + {memory.offset(k, operand)})"
             for operand in kernels[k].operands
         ]
-        step_weights.append(constants.bytes - before)
-        calls.append(f"// {_label(sites[k])}")
-        calls.append(f"{functions.symbol(sites[k], kernels[k])}({', '.join(arguments)});")
+        call = f"{functions.symbol(sites[k], kernels[k])}({', '.join(arguments)});"
+        weights = constants.bytes - before
+        if k in partners:
+            step_weights[-1] += weights
+            labels[-1] += " + " + _label(sites[k])
+            calls[-2:] = [f"// {labels[-1]}", functions.on_two_cores(calls[-1], call)]
+        else:
+            step_weights.append(weights)
+            labels.append(_label(sites[k]))
+            calls += [f"// {labels[-1]}", call]
     files = {
         f"{name}.h": _header(name, comment, memory.bytes, ports[0], ports[1], bool(kept)),
         f"{name}.c": _program(name, comment, kernels, constants, functions, calls, *ports)
@@ -104,20 +117,33 @@ def generate(
         outputs=ports[1],
         arena_bytes=memory.bytes,
         weights_bytes=constants.bytes,
-        steps=tuple(_label(sites[k]) for k in called),
+        steps=tuple(labels),
         step_weights_bytes=tuple(step_weights),
+        cores=2 if partners else 1,
     )
 
 
 def arena_bytes(graph: Graph, schedule: Schedule) -> int:
     """How large the arena becomes, after a short search: it may be a little less yet."""
-    return lay_out(graph, kernels_of(graph, schedule), exchanges=30).bytes
+    cores = [step.core for step in schedule.steps]
+    return lay_out(graph, kernels_of(graph, schedule), cores, exchanges=30).bytes
 
 
 def kernels_of(graph: Graph, schedule: Schedule) -> list[Kernel]:
     """The kernel of each step."""
     folded = fold(graph)
     return [_kernel(Site(folded, step)) for step in schedule.steps]
+
+
+def _partners(kernels: Sequence[Kernel], cores: Sequence[int]) -> dict[int, int]:
+    """Step of core 1 → the step beside which it runs, of which it must be independent."""
+    partners = beside(kernels, cores)
+    for step, partner in partners.items():
+        made = {o.what for o in kernels[partner].operands if not o.c_type.startswith("const ")}
+        read = {o.what for o in kernels[step].operands if isinstance(o.what, int)}
+        if made & read:
+            raise ValueError(f"step {step} runs beside step {partner}, whose result it needs")
+    return partners
 
 
 def _kernel(site: Site) -> Kernel:
@@ -204,6 +230,17 @@ class _Functions:
             body = "\n".join(_wrapped(f"  {line}") for line in kernel.body.splitlines())
             self.texts.append(f"AT_STEP void {symbol}({parameters}) {{\n{body}\n}}\n")
         return self._symbols[key]
+
+    def on_two_cores(self, call: str, other: str) -> str:
+        """A call of a function that has the other call made on the second core meanwhile."""
+        number = sum("at_start_task" in text for text in self.texts)
+        task, both = f"{self.name}_second_{number}", f"{self.name}_both_{number}"
+        self.texts.append(f"static void {task}(void) {{\n{_wrapped(f'  {other}')}\n}}\n")
+        lines = "\n".join(
+            _wrapped(f"  {one}") for one in (f"at_start_task({task});", call, "at_await_task();")
+        )
+        self.texts.append(f"AT_STEP void {both}(void) {{\n{lines}\n}}\n")
+        return f"{both}();"
 
 
 # Text

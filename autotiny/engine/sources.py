@@ -32,6 +32,7 @@ class Sources:
         weights_bytes: all constant arrays.
         steps: one label a step, in the order in which `model_run` calls them.
         step_weights_bytes: constants each step reads; a shared array counts at its first reader.
+        cores: how many cores compute at the same time.
     """
 
     name: str
@@ -42,3 +43,4 @@ class Sources:
     weights_bytes: int
     steps: tuple[str, ...]
     step_weights_bytes: tuple[int, ...]
+    cores: int = 1

@@ -20,6 +20,8 @@ from autotiny.engine.ops.shape import window_of
 from autotiny.errors import NotApplicable
 from autotiny.graph import Array, DType, Graph, Op, Option, Schedule, Step, Tensor
 
+_PLAIN = Step(())
+
 Rows = tuple[int, int]
 """The first row of a tensor (1, height, width, channels), and the one behind the last."""
 
@@ -93,9 +95,13 @@ def _region(graph: Graph, schedule: Schedule) -> tuple[int, ...]:
 
 
 def _can_be_cut(graph: Graph, step: Step) -> bool:
-    """Whether rows of a step's output follow from rows of its inputs."""
-    op = graph.ops[step.ops[0]]
-    if step != Step(step.ops) or len(step.ops) > 1 or len(op.outputs) != 1:
+    """Whether a step is an op of its own, computed the plain way, that can be cut into rows."""
+    return step == Step(step.ops[:1]) and _follows_rows(graph, graph.ops[step.ops[0]])
+
+
+def _follows_rows(graph: Graph, op: Op) -> bool:
+    """Whether rows of an op's output follow from rows of its inputs."""
+    if len(op.outputs) != 1 or not op.inputs:
         return False
     x, y = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
     if len(y.shape) != 4 or y.shape[0] != 1 or len(x.shape) != 4:
@@ -124,14 +130,77 @@ def _patched(
     """The ops of a region in stripes, in the place of the first of them."""
     result = _result(graph, region)
     assert result is not None
+    ops = [graph.ops[index] for index in region]
     build = _Rewrite(graph)
-    stripes = [
-        build.stripe(region, result, rows) for rows in _cut(graph.tensors[result].shape[1], patches)
-    ]
-    build.join(stripes, result)
-    at = schedule.steps.index(Step((region[0],)))
-    outside = [step for step in schedule.steps if step.ops[0] not in region]
-    return build.finished(outside[:at], outside[at:])
+    for step in schedule.steps:
+        if step.ops[0] == region[0]:
+            cut = _cut(graph.tensors[result].shape[1], patches)
+            build.join([build.stripe(ops, result, rows) for rows in cut], result)
+        elif step.ops[0] not in region:
+            build.keep(step)
+    return build.finished()
+
+
+def with_two_cores(graph: Graph, schedule: Schedule) -> tuple[Graph, Schedule]:
+    """Compute layers on two cores, each one half of the rows, or of the outputs of a dense layer.
+
+    A step of core 1 runs at the same time as the step of core 0 before it. The halves read the
+    whole input, so none of them may overwrite it.
+
+    Raises:
+        NotApplicable: no layer is worth it, or they are divided already.
+    """
+    if any(step.core for step in schedule.steps):
+        raise NotApplicable("with_two_cores: the layers are divided already")
+    build = _Rewrite(graph)
+    for step in schedule.steps:
+        site = Site(graph, step)
+        halves = _halves(site)
+        if not halves:
+            build.keep(step)
+            continue
+        region, result = (site.op, *site.fused), site.output_index
+        likes = [replace(step, in_place=False, core=core) for core in range(len(halves))]
+        if site.op.kind == "FULLY_CONNECTED":
+            parts = [build.outputs_of(site.op, *one) for one in zip(halves, likes, strict=True)]
+        else:
+            for half in halves:  # before both, so that nothing is left to do between them
+                build.slice(region, result, half)
+            parts = [build.fused(region, result, *one) for one in zip(halves, likes, strict=True)]
+        build.join(parts, result)
+    changed = build.finished()
+    if not any(step.core for step in changed[1].steps):
+        raise NotApplicable(
+            "with_two_cores: no convolution, pooling, sum or dense layer has two rows or outputs "
+            f"and {_LEAST_WORK} multiplications"
+        )
+    return changed
+
+
+_LEAST_WORK = 4096
+"""Multiplications (elements, where there are none) for which handing over a half is a trifle."""
+
+
+def _halves(site: Site) -> list[Rows]:
+    """The rows, or outputs of a dense layer, of each core; none if the step stays whole."""
+    step, graph, y = site.step, site.graph, site.output.shape
+    if step.coding not in ("plain", "sparse", "shared") or step.decode != "row":
+        return []
+    if len(y) < 2 or y[1] < 2 or _work(site) < _LEAST_WORK:
+        return []
+    if site.op.kind == "FULLY_CONNECTED":
+        constant = all(t < 0 or graph.tensors[t].data is not None for t in site.op.inputs[1:])
+        return _cut(y[1], 2) if len(y) == 2 and y[0] == 1 and constant else []
+    return _cut(y[1], 2) if _follows_rows(graph, site.op) else []
+
+
+def _work(site: Site) -> int:
+    weights = site.input(1).shape if site.has_input(1) else ()
+    if site.op.kind == "CONV_2D":
+        return site.output.size * int(np.prod(weights[1:]))
+    if site.op.kind == "DEPTHWISE_CONV_2D":
+        return site.output.size * int(np.prod(weights[1:3]))
+    return site.input(1).size if site.op.kind == "FULLY_CONNECTED" else site.output.size
 
 
 def _cut(height: int, parts: int) -> list[Rows]:
@@ -194,26 +263,48 @@ class _Rewrite:
         self.steps: list[Step] = []
         self._slices: dict[tuple[int, Rows], int] = {}
 
-    def stripe(self, region: Sequence[int], result: int, rows: Rows) -> int:
-        """Compute these rows of a region's result; the tensor that holds them."""
+    def keep(self, step: Step) -> None:
+        """Leave a step as it is."""
+        self.steps.append(step)
+
+    def stripe(self, region: Sequence[Op], result: int, rows: Rows, like: Step = _PLAIN) -> int:
+        """Compute these rows of a region's result by steps like that one.
+
+        Returns:
+            The tensor that holds them.
+        """
         needed = self._needed(region, {result: rows})
         made: dict[int, int] = {}
-        for index in region:
-            op = self.graph.ops[index]
+        for op in region:
             if op.outputs[0] in needed:
-                made[op.outputs[0]] = self._compute(op, needed, made)
+                made[op.outputs[0]] = self._compute(op, needed, made, like)
         return made[result]
 
+    def fused(self, region: Sequence[Op], result: int, rows: Rows, like: Step) -> int:
+        """`stripe`, by one step."""
+        made = self.stripe(region, result, rows, like)
+        first, *others = self.steps[-len(region) :]
+        further = tuple(index for step in others for index in step.ops)
+        self.steps[-len(region) :] = [replace(first, ops=(*first.ops, *further))]
+        return made
+
+    def slice(self, region: Sequence[Op], result: int, rows: Rows) -> None:
+        """Have the rows sliced that a region reads for these rows of its result."""
+        needed = self._needed(region, {result: rows})
+        first = region[0]
+        for tensor in self._images(first):
+            self._sliced(
+                *self._whole(tensor), self._read(first, tensor, needed[first.outputs[0]])[0]
+            )
+
     def join(self, stripes: Sequence[int], result: int) -> None:
-        """Stripes one below the other are the tensor `result`."""
+        """Stripes one behind the other are the tensor `result`."""
         options: dict[str, Option] = {"axis": 1, "fused_activation_function": "NONE"}
         self._step(Op("CONCATENATION", tuple(stripes), (result,), options))
 
-    def finished(self, before: Sequence[Step], after: Sequence[Step]) -> tuple[Graph, Schedule]:
+    def finished(self) -> tuple[Graph, Schedule]:
         """The graph with the new ops in the order of the steps, without tensors nobody uses."""
-        steps = (*before, *self.steps, *after)
-        # a step names its computing op first; a PAD stands before it in the graph
-        order = [index for step in steps for index in reversed(step.ops)]
+        order = [index for step in self.steps for index in self._in_order(step)]
         places = {index: place for place, index in enumerate(order)}
         ops = [self.ops[index] for index in order]
         used = {t for op in ops for t in (*op.inputs, *op.outputs)}
@@ -234,13 +325,16 @@ class _Rewrite:
             outputs=renamed(self.graph.outputs),
         )
         return graph, Schedule(
-            tuple(replace(step, ops=tuple(places[i] for i in step.ops)) for step in steps)
+            tuple(replace(step, ops=tuple(places[i] for i in step.ops)) for step in self.steps)
         )
 
-    def _needed(self, region: Sequence[int], needed: dict[int, Rows]) -> dict[int, Rows]:
+    def _in_order(self, step: Step) -> list[int]:
+        """The ops of a step; it names the one that computes first, even if a PAD stands before."""
+        return sorted(step.ops, key=lambda index: self.ops[index].kind != "PAD")
+
+    def _needed(self, region: Sequence[Op], needed: dict[int, Rows]) -> dict[int, Rows]:
         """The rows of each tensor of a region that rows of its result depend on."""
-        for index in reversed(region):
-            op = self.graph.ops[index]
+        for op in reversed(region):
             if op.outputs[0] in needed:
                 for tensor in self._images(op):
                     rows = self._read(op, tensor, needed[op.outputs[0]])[0]
@@ -257,7 +351,9 @@ class _Rewrite:
             return _Window.of(self.graph, op).rows(rows, self.tensors[tensor].shape[1])
         return rows, 0, 0
 
-    def _compute(self, op: Op, needed: Mapping[int, Rows], made: Mapping[int, int]) -> int:
+    def _compute(
+        self, op: Op, needed: Mapping[int, Rows], made: Mapping[int, int], like: Step
+    ) -> int:
         """A step that computes the needed rows of an op; the tensor that holds them."""
         rows = needed[op.outputs[0]]
         inputs = list(op.inputs)
@@ -269,7 +365,8 @@ class _Rewrite:
         new = replace(op, inputs=tuple(inputs))
         pads: tuple[int, ...] = ()
         if op.kind in (*_CONVOLUTIONS, *_POOLINGS):
-            new = replace(new, options={**op.options, "padding": "VALID"})
+            kept = {name: op.options[name] for name in op.options if not name.startswith("pad_")}
+            new = replace(new, options={**kept, "padding": "VALID"})
             x, y = (self.tensors[t].shape for t in (op.inputs[0], op.outputs[0]))
             _, above, below = self._read(op, op.inputs[0], rows)
             _, _, left, right = _Window.of(self.graph, op).sides(x, y)
@@ -278,7 +375,20 @@ class _Rewrite:
                 pads = (len(self.ops) - 1,)
                 new = replace(new, inputs=(padded, *inputs[1:]))
         output = self._rows_of(op.outputs[0], rows)
-        self._step(replace(new, outputs=(output,)), pads)
+        self._step(replace(new, outputs=(output,)), pads, like)
+        return output
+
+    def outputs_of(self, op: Op, outputs: Rows, like: Step) -> int:
+        """Compute these outputs of a dense layer; the tensor that holds them."""
+        chosen = slice(*outputs)
+        constants = [
+            t if t < 0 else self._tensor(_chosen(self.tensors[t], chosen)) for t in op.inputs[1:]
+        ]
+        y = self.tensors[op.outputs[0]]
+        name, shape = f"{y.name}/from{outputs[0]}", (1, outputs[1] - outputs[0])
+        output = self._tensor(replace(y, name=name, shape=shape))
+        inputs = (op.inputs[0], *constants)
+        self._step(replace(op, inputs=inputs, outputs=(output,)), (), like)
         return output
 
     def _whole(self, tensor: int) -> tuple[int, Rows]:
@@ -321,6 +431,20 @@ class _Rewrite:
         self.tensors.append(tensor)
         return len(self.tensors) - 1
 
-    def _step(self, op: Op, further: tuple[int, ...] = ()) -> None:
+    def _step(self, op: Op, further: tuple[int, ...] = (), like: Step = _PLAIN) -> None:
         self.ops.append(op)
-        self.steps.append(Step((len(self.ops) - 1, *further)))
+        self.steps.append(replace(like, ops=(len(self.ops) - 1, *further)))
+
+
+def _chosen(one: Tensor, outputs: slice) -> Tensor:
+    """Weights or biases of some outputs of a dense layer."""
+    assert one.data is not None
+    quantization = one.quantization
+    if quantization is not None and len(quantization.scales) > 1:
+        quantization = replace(
+            quantization,
+            scales=quantization.scales[outputs],
+            zero_points=quantization.zero_points[outputs],
+        )
+    data = one.data[outputs]
+    return replace(one, shape=data.shape, data=data, quantization=quantization)

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial
 
 from autotiny.cache import code_version
 from autotiny.evaluate import accuracy_on, build, cost_from, write_build
-from autotiny.metrics import Cost, Metrics, overshoot
+from autotiny.metrics import Cost, Metrics, missing, overshoot
 from autotiny.recipe import Dropped, Recipe, SavedRecipe
 from autotiny.study.checking import Findings
 from autotiny.study.job import Job
@@ -70,9 +70,7 @@ class Shortfall:
     excess_bytes: Mapping[str, int]
 
     def __str__(self) -> str:
-        excess = " and ".join(
-            f"{size:,} bytes of {name}" for name, size in self.excess_bytes.items()
-        )
+        excess = " and ".join(missing(self.excess_bytes))
         return f"the smallest firmware, {self.recipe}, misses by {excess}"
 
 

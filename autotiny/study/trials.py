@@ -25,7 +25,7 @@ from autotiny.errors import (
     UnsupportedOp,
 )
 from autotiny.evaluate import accuracy_on, at_chance, cost, cost_from, runtimes
-from autotiny.metrics import Cost, Metrics, overshoot
+from autotiny.metrics import Cost, Metrics, missing, overshoot
 from autotiny.recipe import Candidate, Recipe, component_from, step_data
 from autotiny.space import answers_for, suggest
 from autotiny.study.job import Job
@@ -145,7 +145,7 @@ def figures_of(metrics: Metrics, original: Cost) -> dict[str, Any]:
 def _prune_misfit(trial: Trial, job: Job, taken: Cost) -> None:
     """Prune what does not fit the target."""
     excess = overshoot(taken, job.target)
-    misses = [f"{size:,} bytes of {name}" for name, size in excess.items() if size > 0]
+    misses = missing(excess)
     if misses:
         set_constraints(trial, excess)
         trial.set_user_attr("cost", taken.to_dict())

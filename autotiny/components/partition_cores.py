@@ -1,0 +1,25 @@
+"""Compute each layer on both cores of a part, one half of its rows on each.
+
+Garofalo et al., "PULP-NN", Philosophical Transactions A, 2020, spread rows over eight cores so.
+Rows share nothing but the weights. Both halves are executed; latency counts the longer one, and
+what it costs to send the work over. That the cores hinder each other on the bus is not modelled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autotiny.components.scheduling import Scheduling
+from autotiny.engine.stripes import with_two_cores
+from autotiny.graph import Graph, Schedule
+
+
+@dataclass(frozen=True)
+class PartitionCores(Scheduling):
+    """Computes layers on two cores; a target with fewer misses a core, which is a constraint."""
+
+    name = "partition_cores"
+
+    def changed(self, graph: Graph, schedule: Schedule) -> tuple[Graph, Schedule]:
+        """The program with layers in halves."""
+        return with_two_cores(graph, schedule)

@@ -1,0 +1,117 @@
+"""The second core of a part: what it is sent through the FIFO, and the cycles it works meanwhile.
+
+Core 0 is emulated until it waits for core 1; then core 1 does the work that it was sent, on the
+same memories and caches, and core 0 goes on. So both are executed to the last instruction, one
+after the other, and of what they do at the same time the shorter part is taken off the cycles: a
+task takes from the word that sends it to the end of the longer side. That two cores hinder each
+other on the bus and in the flash cache is not modelled.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from autotiny.emulator.processor import Processor
+from autotiny.emulator.toolchain import Firmware
+from autotiny.errors import FirmwareFault
+
+_PAGE = 0x1000
+_WRITE, _READ = 4, 8  # bytes behind the status word
+_VALID, _READY = 1, 2
+_LAUNCH_WORDS = 6
+_PAINT = b"\x5a\xc3\xa5\x3c"
+
+
+class SecondCore:
+    """Core 1 beside a processor that is core 0.
+
+    Args:
+        processor: core 0; it was not run yet.
+        firmware: that uses two cores.
+    """
+
+    def __init__(self, processor: Processor, firmware: Firmware) -> None:
+        self._processor = processor
+        self._stack = firmware.symbols["autotiny_second_stack"]
+        self._idle = firmware.symbols["autotiny_idle"].address
+        self._inbox: tuple[deque[int], deque[int]] = deque(), deque()
+        self._core = 0
+        self._launch: list[int] = []
+        self._state: Any = None  # its registers, once it runs
+        self._sent_at = 0
+        self.overlaps: list[tuple[int, int]] = []
+        """(bucket, cycles) that both cores worked at the same time, in the order of the tasks."""
+        self.clock: Callable[[], tuple[int, int]] = lambda: (0, 0)
+        """Gives the bucket that is counted into, and the cycles counted so far."""
+        base = firmware.target.core_fifo
+        self._status = base % _PAGE
+        processor.uc.mmio_map(base - self._status, _PAGE, self._read, None, self._write, None)
+        processor.stop_at((self._idle,))
+        processor.turn_at(firmware.symbols["autotiny_waiting"].address, self._serve)
+
+    def check_stack(self) -> None:
+        """Refuse a run in which core 1 used all of its stack.
+
+        Raises:
+            FirmwareFault: it did.
+        """
+        if self._state is None:
+            return
+        if self._processor.read(self._stack.address, len(_PAINT)) != _PAINT:
+            raise FirmwareFault(
+                f"the second core uses all {self._stack.bytes} bytes of autotiny_second_stack, "
+                "and maybe more; leave partition_cores out"
+            )
+
+    def _read(self, uc: Any, offset: int, size: int, data: Any) -> int:
+        inbox = self._inbox[self._core]
+        if offset == self._status:
+            return _READY | (_VALID if inbox else 0)
+        if offset == self._status + _READ and inbox:
+            return inbox.popleft()
+        return 0
+
+    def _write(self, uc: Any, offset: int, size: int, value: int, data: Any) -> None:
+        if offset != self._status + _WRITE:
+            return
+        if self._core == 0 and len(self._launch) < _LAUNCH_WORDS:
+            self._launch.append(value)
+            self._inbox[0].append(value)  # the boot ROM of core 1 echoes it
+            return
+        self._inbox[1 - self._core].append(value)
+        if self._core == 0:
+            self._sent_at = self.clock()[1]
+
+    def _serve(self) -> int:
+        """Core 1 does what it was sent; where core 0 goes on."""
+        processor, uc = self._processor, self._processor.uc
+        bucket, waiting_at = self.clock()
+        core0 = uc.context_save()
+        self._core = 1
+        if self._state is None:
+            self._begin()
+        else:
+            uc.context_restore(self._state)
+        processor.run(processor.register("lr"), until=self._idle)
+        self._state = uc.context_save()
+        self._core = 0
+        uc.context_restore(core0)
+        together = min(waiting_at - self._sent_at, self.clock()[1] - waiting_at)
+        self.overlaps.append((bucket, max(together, 0)))
+        return processor.register("lr")
+
+    def _begin(self) -> None:
+        """Core 1 runs from its entry to where it is idle."""
+        *_, stack, entry = self._launch
+        size = self._stack.bytes
+        self._processor.write(self._stack.address, _PAINT * (size // len(_PAINT)))
+        self._processor.set_register("sp", stack)
+        self._processor.run(entry & ~1, until=self._idle)
+
+
+def second_core(processor: Processor, firmware: Firmware) -> SecondCore | None:
+    """The second core of a firmware that uses one, to be called before its counter is attached."""
+    uses = "autotiny_second_core" in firmware.symbols
+    return SecondCore(processor, firmware) if uses else None
