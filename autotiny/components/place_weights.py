@@ -22,7 +22,8 @@ class PlaceWeights(Scheduling):
     """Puts the weights of whole steps into SRAM, most used first, as long as they fit.
 
     Attributes:
-        budget_bytes: SRAM that they may take.
+        budget_bytes: of weights as the model stores them; kernels that store other factors of them
+            (expanded, Winograd, Strassen) take two to four times as much SRAM.
     """
 
     name = "place_weights"
