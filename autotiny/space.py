@@ -13,7 +13,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from random import Random
 from typing import Any, Protocol
@@ -107,6 +107,15 @@ class Space:
     components: Mapping[str, Mapping[str, Range]]
     first: tuple[Recipe, ...] = ()
     trains_at_most: int | None = None
+
+    def for_cores(self, cores: int) -> Space:
+        """The space without the components that a target with so few cores cannot use."""
+        usable = {
+            name: ranges
+            for name, ranges in self.components.items()
+            if COMPONENTS[name].cores <= cores
+        }
+        return replace(self, components=usable)
 
 
 SPACES = DataFiles("search_spaces", "search space", "autotiny spaces")

@@ -183,3 +183,9 @@ def test_the_spaces_that_come_along_are_legal(name: str) -> None:
         assert answers_for(recipe, space) is not None, recipe
     for recipe in draws(space, 500):
         assert objection([COMPONENTS[name] for name in recipe.names]) is None
+
+
+def test_a_component_for_two_cores_is_drawn_for_two_only() -> None:
+    space = load_space("default")
+    assert "partition_cores" in space.for_cores(2).components
+    assert set(space.components) - set(space.for_cores(1).components) == {"partition_cores"}

@@ -50,6 +50,7 @@ class Component(ABC):
             sequence that breaks this is never drawn.
         treats: kinds of ops, as the lowered model has them, of which it needs one; empty where
             it has no such need. A study leaves it out for a model that has none.
+        cores: how many cores a target must have for it.
         once: whether a second one in the same sequence would find nothing to do.
     """
 
@@ -60,6 +61,7 @@ class Component(ABC):
     trains: ClassVar[bool] = False
     forbids_before: ClassVar[dict[str, str]] = {}
     treats: ClassVar[tuple[str, ...]] = ()
+    cores: ClassVar[int] = 1
     once: ClassVar[bool] = True
 
     def __init_subclass__(cls) -> None:

@@ -19,6 +19,7 @@ class PartitionCores(Scheduling):
     """Computes layers on two cores; a target with fewer misses a core, which is a constraint."""
 
     name = "partition_cores"
+    cores = 2
 
     def changed(self, graph: Graph, schedule: Schedule) -> tuple[Graph, Schedule]:
         """The program with layers in halves."""

@@ -146,12 +146,13 @@ def search(
             f"accuracy_drop is {accuracy_drop}; it must lie in 0 … 1, e.g. 0.01 for 1 %"
         )
     model_name, data_name, target_name = names or ("model", data.name, target.name)
+    space = space if isinstance(space, Space) else load_space(space)
     job = Job(
         model=model,
         data=data,
         target=target,
         objectives=wanted_objectives(objectives),
-        space=space if isinstance(space, Space) else load_space(space),
+        space=space.for_cores(target.usable_cores),
         seed=seed,
         accuracy_drop=accuracy_drop,
         epochs=epochs,
