@@ -20,7 +20,7 @@ from autotiny.engine.entropy import CODINGS, Coding
 from autotiny.engine.kernel import Site
 from autotiny.engine.ops import coded
 from autotiny.errors import UnsupportedOp
-from autotiny.graph import Array, Graph, Op, Schedule, Tensor
+from autotiny.graph import Array, Graph, Op, Quantization, Schedule, Tensor
 from autotiny.target import load_target
 
 Decode = Literal["row", "layer", "start"]
@@ -114,10 +114,12 @@ def test_what_cannot_be_used_one_by_one_is_decoded_first() -> None:
     x, w, b, y = graph.tensors
     assert coded.why_not_by_row(Site(graph, plain_schedule(graph).steps[0])) is None
     assert y.quantization is not None
-    fine = replace(y, quantization=replace(y.quantization, scales=(1e-6,)))
-    steep = replace(graph, tensors=(x, w, b, fine))
+    steep, faint = (
+        replace(graph, tensors=(x, w, b, replace(y, quantization=Quantization((s,), (40,)))))
+        for s in (1e-6, 1e5)
+    )
     several = replace(graph, tensors=(replace(x, shape=(3, 32)), w, b, replace(y, shape=(3, 4))))
-    for changed in (steep, several):
+    for changed in (steep, faint, several):
         schedule = with_coding(plain_schedule(changed), "ans", "row")
         assert coded.why_not_by_row(Site(changed, schedule.steps[0]))
         check(changed, schedule, ())

@@ -1,8 +1,8 @@
 // Int8 weights that are stored coded: as indices of equal length, as Huffman codes, or by range ANS.
 //
-// A stream of uint16 gives symbols; book says which weight a symbol stands for, symbols being
-// ordered by frequency. Where rows have a codebook each they are `apart` bytes from each other, else
-// apart is 0. Encoders, with the sources, stand in autotiny/engine/entropy.py.
+// A stream of uint16 gives symbols, 0 being the most frequent one; book says which weight each stands
+// for. Where rows have a codebook each these are `apart` bytes from each other, else apart is 0. The
+// encoders, and the papers they follow, stand in autotiny/engine/entropy.py.
 #ifndef AT_CODED_S8_H
 #define AT_CODED_S8_H
 
@@ -58,12 +58,14 @@ AT_INLINE at_reader at_begin_ans(const uint16_t *stream) {
   return r;
 }
 
+// From the state's slot within the share of a symbol to the state before that symbol went in.
 AT_INLINE void at_narrow(at_reader *r, uint32_t share, uint32_t slot) {
   r->state = (r->state >> 12) * share + slot;
   if (r->state >> 16 == 0) r->state = r->state << 16 | *r->next++;
 }
 
-// shares holds the frequency of each symbol; together they are 4096.
+// shares holds the frequency of each symbol; together they are 4096. As the first ones are the most
+// frequent, a search from there is short, and needs no table of 4096 symbols.
 AT_INLINE int32_t at_next_ans(at_reader *r, const uint16_t *shares) {
   const uint16_t *s = shares;
   uint32_t slot = r->state & 4095u, share = *s;
@@ -108,9 +110,9 @@ AT_INLINE int32_t at_next_ans(at_reader *r, const uint16_t *shares) {
         const int32_t symbol = at_next_##name(&r, table);                                         \
         if (symbol > 0 || !sparse) sum += book[symbol] * x[d];                                    \
       }                                                                                           \
-      const int32_t right = shift[k * each];                                                      \
-      const uint32_t q[3] = {(uint32_t)multiplier[k * each],                                      \
-                             (uint32_t)(((2 * zero + 1) * (1 << right)) >> 1), (uint32_t)right};        \
+      const int32_t right = shift[k * each], rounding = (2 * zero + 1) * (1 << right) >> 1;       \
+      const uint32_t q[3] = {(uint32_t)multiplier[k * each], (uint32_t)rounding,                  \
+                             (uint32_t)right};                                                    \
       y[k] = at_finished(sum * 2, q, f);                                                          \
     }                                                                                             \
   }

@@ -52,9 +52,12 @@ def why_not_by_row(site: Site) -> str | None:
         return "it has several rows of inputs"
     made = gemm.matrix(site)
     zero = quantization_of(site, None).zero_point
-    if not np.array_equal(made.rounding, ((2 * zero + 1) << made.shift.clip(0)) >> 1):
-        return "a channel is constant"
-    return packing.why_not_fast(made, lanes=False)
+    if why := packing.why_not_fast(made, lanes=False):
+        return why
+    doubled = (2 * zero + 1) << made.shift
+    if (np.abs(doubled) >= 1 << 31).any() or (made.rounding != doubled >> 1).any():
+        return "a channel is next to constant"
+    return None
 
 
 def coded(site: Site, coding: Coding) -> Coded:
