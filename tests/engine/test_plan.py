@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autotiny.engine.kernel import Overlap
-from autotiny.engine.memory import Buffer, Meeting, plan
+from autotiny.engine.memory import Buffer, Meeting, Part, plan
 
 buffers = st.builds(
     lambda size, first, length: Buffer(size, first, first + length),
@@ -58,3 +58,28 @@ def test_a_buffer_of_wider_elements_is_aligned_to_them() -> None:
     wide = [Buffer(size, 0, 1, alignment=8) for size in (16, 24, 40)]
     placed = plan([Buffer(20, 0, 1), *wide, Buffer(4, 0, 1), Buffer(12, 1, 1)])
     assert [offset % 8 for offset in placed.offsets[1:4]] == [0, 0, 0]
+
+
+def test_a_growing_buffer_takes_the_place_of_one_that_is_read_bit_by_bit() -> None:
+    # An image of 4 × 1000 bytes is read quarter by quarter, 500 bytes are written for each; another
+    # 200 bytes are needed all the time.
+    image = tuple(Part(1000 * i, 1000 * (i + 1), -1, i) for i in range(4))
+    result = tuple(Part(500 * i, 500 * (i + 1), i, 4) for i in range(4))
+    buffers = [
+        Buffer(4000, -1, 3, pieces=image),
+        Buffer(2000, 0, 4, pieces=result),
+        Buffer(200, 0, 3),
+    ]
+    placed = plan(buffers)
+    assert placed.bytes == 4000 + 500 + 200
+    assert placed.offsets[1] + 500 <= placed.offsets[0] or placed.offsets[1] >= 4000
+
+
+def test_parts_that_live_together_do_not_overlap() -> None:
+    halves = (Part(0, 600, 0, 3), Part(600, 1000, 0, 1))
+    placed = plan([Buffer(1000, 0, 3, pieces=halves), Buffer(400, 2, 3), Buffer(300, 1, 3)])
+    split, late, early = placed.offsets
+    assert late >= split + 600 or late + 400 <= split
+    assert early >= split + 1000 or early + 300 <= split
+    assert late + 400 <= early or early + 300 <= late
+    assert placed.bytes == 1300
