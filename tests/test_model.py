@@ -252,6 +252,100 @@ def test_a_function_is_built_and_trained(
         load_model("their_nets:build")
 
 
+SUBCLASSED = """
+import keras
+import numpy as np
+import tf_keras
+
+class Residual(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.stem = keras.layers.Conv2D(4, 3, padding="same")
+        self.conv = keras.layers.Conv2D(4, 3, padding="same")
+        self.norm = keras.layers.BatchNormalization()
+        self.mean = keras.layers.GlobalAveragePooling2D()
+        self.out = keras.layers.Dense(5, activation="softmax")
+
+    def call(self, x, training=None):
+        x = keras.ops.relu(self.stem(x))
+        x = x + self.norm(self.conv(x), training=training)
+        return self.out(self.mean(x))
+
+class Branching(Residual):
+    def call(self, x):
+        return self.out(self.mean(x if x[0, 0, 0, 0] > 0 else self.stem(x)))
+
+class Old(tf_keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.stem = tf_keras.layers.Conv2D(4, 3, activation="relu")
+        self.flat = tf_keras.layers.Flatten()
+        self.out = tf_keras.layers.Dense(5)
+
+    def call(self, x):
+        return self.out(self.flat(self.stem(x)))
+
+def called(kind):
+    network = kind()
+    network(np.zeros((1, 8, 8, 3), "float32"))
+    return network
+
+def residual(): return called(Residual)
+def wrapped():
+    image = keras.Input((8, 8, 3))
+    return keras.Model(image, Residual()(image))
+def old(): return called(Old)
+def unknown(): return Residual()
+def unknown_old(): return Old()
+def branching():
+    network = Branching()
+    network.build((None, 8, 8, 3))
+    return network
+def scaled():
+    image = keras.Input((8, 8, 3))
+    return keras.Model(image, keras.layers.Flatten()(image * 2.0))
+def sorted_():
+    image = keras.Input((8, 8, 3))
+    return keras.Model(image, keras.layers.Flatten()(keras.ops.sort(image)))
+"""
+
+
+@pytest.fixture
+def subclassed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tensorflow()
+    (tmp_path / "subclassed_nets.py").write_text(SUBCLASSED)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "subclassed_nets", raising=False)
+
+
+@pytest.mark.usefixtures("subclassed")
+@pytest.mark.parametrize("name", ["residual", "wrapped", "old"])
+def test_a_subclassed_model_is_traced_and_stays_trainable(name: str) -> None:
+    model = load_model(f"subclassed_nets:{name}")
+    assert model.level is Level.KERAS
+    keras().utils.set_random_seed(0)
+    source = getattr(sys.modules["subclassed_nets"], name)()
+    source.set_weights(model.network.get_weights())
+    x = np.random.default_rng(0).random((4, 8, 8, 3), np.float32)
+    np.testing.assert_allclose(predict(model, x), source.predict(x, verbose=0), atol=1e-5)
+
+
+@pytest.mark.usefixtures("subclassed")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("unknown", "input shape is unknown; call it once, or build it"),
+        ("unknown_old", "input shape is unknown; call it once, or build it"),
+        ("branching", r"cannot be traced .* export it with model\.export"),
+        ("scaled", "operator 'multiply.*' takes a number.* use a Rescaling layer"),
+        ("sorted_", "layer 'sort.*' is a Sort, which has no Keras 2 counterpart"),
+    ],
+)
+def test_what_cannot_be_traced_is_said(name: str, message: str) -> None:
+    with pytest.raises(InvalidModel, match=message):
+        load_model(f"subclassed_nets:{name}")
+
+
 def test_unknown_and_missing_models_name_the_way_out() -> None:
     with pytest.raises(UserError, match="did you mean 'cnn1'"):
         load_model("cnn2")

@@ -11,6 +11,7 @@ import inspect
 import io
 import json
 import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ LARGEST_CONFIG_BYTES = 16 << 20
 KEPT_BY_WEIGHTS = ("initializer", "regularizer", "constraint")
 """Arguments that only a training from the start would need; weights are copied instead."""
 
-RENAMED = {"InputLayer": {"batch_shape": "batch_input_shape"}}
+MERGES = ("Add", "Subtract", "Multiply", "Maximum", "Minimum")
+ACTIVATIONS = ("Relu", "Relu6", "Sigmoid", "Tanh", "Softmax")
+"""Operators and functions of Keras 3 for which there are layers."""
 
 
 def read_keras3(path: Path) -> Any:
@@ -141,17 +144,43 @@ def convert_keras3(network: Any) -> Any:
     """A tf_keras model that computes what a Keras 3 model computes, with its weights.
 
     Raises:
-        InvalidModel: a layer has no counterpart, or the model is neither sequential nor functional.
+        InvalidModel: a layer has no counterpart, or a subclassed model cannot be traced.
     """
+    if "layers" not in network.get_config():
+        import keras as keras3
+
+        shapes = list((getattr(network, "_build_shapes_dict", None) or {}).values())
+        network = traced(network, keras3, shapes[0] if len(shapes) == 1 else None)
     config = network.get_config()
-    if "layers" not in config:
-        raise InvalidModel(
-            f"{type(network).__name__} {network.name!r} is a subclassed model; "
-            "export it with model.export('folder') and give that folder"
-        )
     twin = _build(network, config)
     _copy_weights(network, twin)
     return twin
+
+
+def traced(network: Any, module: Any, shape: Sequence[int | None] | None) -> Any:
+    """The functional model that a subclassed one amounts to when it is called on a symbolic input.
+
+    Args:
+        network: the model, of Keras 3 or tf_keras.
+        module: the Keras it belongs to.
+        shape: of its one input, (batch, …), as it was built or called with.
+
+    Raises:
+        InvalidModel: the shape is not known, or its code needs more than its layers and operators.
+    """
+    what = f"{type(network).__name__} {network.name!r} is a subclassed model"
+    if not shape or not all(isinstance(size, int) for size in shape[1:]):
+        raise InvalidModel(
+            f"{what} whose input shape is unknown; call it once, or build it, before it is returned"
+        )
+    inputs = module.Input(tuple(shape[1:]))
+    try:
+        return module.Model(inputs, network.call(inputs), name=network.name)
+    except (TypeError, ValueError, AttributeError, NotImplementedError) as refusal:
+        raise InvalidModel(
+            f"{what} that cannot be traced ({_first_line(refusal)}); "
+            "export it with model.export('folder') and give that folder"
+        ) from refusal
 
 
 def _build(network: Any, config: dict[str, Any]) -> Any:
@@ -213,6 +242,13 @@ def _call(layer: Any, entry: dict[str, Any], index: int, results: dict[Any, Any]
         return False
     keywords = {key: value for key, value in keywords.items() if value is not None}
     keywords.pop("mask", None)
+    if _is_operator(entry) and len(arguments) > 1:
+        if any(isinstance(value, (int, float)) for value in arguments):
+            raise InvalidModel(
+                f"operator {name!r} takes a number, which no Keras 2 layer of that kind does; "
+                "use a Rescaling layer"
+            )
+        arguments = [arguments]
     outputs = layer(*arguments, **keywords)
     for place, output in enumerate(outputs if isinstance(outputs, (list, tuple)) else [outputs]):
         results[name, index, place] = output
@@ -225,11 +261,15 @@ def _layer(network: Any, entry: dict[str, Any]) -> Any:
     name, config = entry["class_name"], entry["config"]
     if name in ("Functional", "Sequential"):
         return _build(network.get_layer(config["name"]), config)
+    if _is_operator(entry) and name in ACTIVATIONS:
+        return k.layers.Activation(name.lower(), name=config["name"])
     cls = getattr(k.layers, name, None)
-    if cls is None:
-        raise InvalidModel(
-            f"layer {config.get('name')!r} is a {name}, which has no Keras 2 counterpart"
-        )
+    if cls is None or (_is_operator(entry) and name not in MERGES):
+        called = config.get("name") or entry.get("name")
+        inner = next((layer for layer in network.layers if layer.name == called), None)
+        if hasattr(inner, "layers"):
+            return convert_keras3(inner)
+        raise InvalidModel(f"layer {called!r} is a {name}, which has no Keras 2 counterpart")
     if name == "InputLayer":
         return k.layers.InputLayer(
             input_shape=tuple(config["batch_shape"][1:]),
@@ -256,6 +296,11 @@ def _layer(network: Any, entry: dict[str, Any]) -> Any:
         arguments[key] = value
     arguments["dtype"] = _type_name(config.get("dtype"))
     return cls(**arguments)
+
+
+def _is_operator(entry: Mapping[str, Any]) -> bool:
+    """Whether an entry is a function or operator of Keras 3 and no layer, e.g. `x + y`."""
+    return str(entry.get("module")).startswith("keras.src.ops")
 
 
 def _type_name(dtype: Any) -> str:

@@ -11,7 +11,14 @@ from typing import Any
 from autotiny.cache import Cache, code_version, key_of
 from autotiny.errors import InvalidModel, UserError, unknown
 from autotiny.model.freezing import concrete_function, freeze_function, graph_model, keras_model
-from autotiny.model.keras3 import convert_keras3, is_keras3, read_h5, read_keras3, refuse_code
+from autotiny.model.keras3 import (
+    convert_keras3,
+    is_keras3,
+    read_h5,
+    read_keras3,
+    refuse_code,
+    traced,
+)
 from autotiny.model.levels import Level, Model, keras, tensorflow
 from autotiny.model.networks import BUILTIN
 from autotiny.model.storing import restore, save
@@ -82,10 +89,7 @@ def _as_model(network: Any, origin: str) -> Model:
             "Keras 3 model"
         )
     if not network.inputs:
-        raise InvalidModel(
-            f"{origin} gives a subclassed model whose input shape is unknown; "
-            "wrap it: Model(inputs, network(inputs))"
-        )
+        network = traced(network, k, network._build_input_shape)
     if any(dimension is None for tensor in network.inputs for dimension in tensor.shape[1:]):
         shapes = ", ".join(str(tuple(tensor.shape[1:])) for tensor in network.inputs)
         raise InvalidModel(
