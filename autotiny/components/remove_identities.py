@@ -1,23 +1,28 @@
 """Remove ops that hand on what they get: identities, reshapes of reshapes, conversions and back.
 
 On a frozen graph through Grappler's pruning of identities and NoOps; on a graph of level tflite
-here.
+here. What stands there between a conversion to reals and back, and only moves them, moves stored
+numbers instead: the converter leaves such islands in recurrent layers. Reshapes cost the engine
+nothing in any case, for they rename memory.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from autotiny.components.base import Component, Work
-from autotiny.components.editing import live, producers, redirected
+from autotiny.components.editing import live, producers, readers, redirected
 from autotiny.components.grappler import optimized
 from autotiny.errors import NotApplicable
-from autotiny.graph import Graph, Op
+from autotiny.graph import Graph, Op, Tensor
 from autotiny.model import Level, Model
 
 RESHAPES = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
+MOVES = (*RESHAPES, "SPLIT", "SPLIT_V", "UNPACK", "STRIDED_SLICE", "SLICE", "TRANSPOSE")
+"""Ops that place stored numbers elsewhere, whatever these stand for."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,10 @@ def without_identities(graph: Graph) -> Graph:
 
 
 def _step(graph: Graph) -> Graph | None:
-    made_by = producers(graph)
+    made_by, read_by = producers(graph), readers(graph)
     for position, op in enumerate(graph.ops):
+        if op.kind in MOVES and _moves_stored(graph, op, made_by, read_by):
+            return _without_conversions(graph, position, made_by)
         source = _same_as(graph, op, made_by)
         if source is not None:
             target = op.outputs[0]
@@ -67,6 +74,51 @@ def _step(graph: Graph) -> Graph | None:
                 ops = (*graph.ops[:position], joined, *graph.ops[position + 1 :])
                 return graph.with_ops(ops)
     return None
+
+
+def _moves_stored(
+    graph: Graph, op: Op, made_by: Mapping[int, Op], read_by: Mapping[int, list[Op]]
+) -> bool:
+    """Whether an op moves reals that are stored numbers before it, and become the same after."""
+    before = made_by.get(op.inputs[_moved(op)])
+    after = [reader for index in op.outputs for reader in read_by.get(index, ())]
+    if before is None or before.kind != "DEQUANTIZE" or not after:
+        return False
+    stored = graph.tensors[before.inputs[0]]
+    return not set(op.outputs) & set(graph.outputs) and all(
+        reader.kind == "QUANTIZE" and _comes_back(stored, graph.tensors[reader.outputs[0]])
+        for reader in after
+    )
+
+
+def _moved(op: Op) -> int:
+    """Which input of an op is moved; the first of a split is its axis."""
+    return 1 if op.kind == "SPLIT" else 0
+
+
+def _comes_back(first: Tensor, last: Tensor) -> bool:
+    """Whether a tensor that is turned into reals and those into another has its old values.
+
+    x → s(x − z) → x holds in float32 for every stored value of 8 bits, with one scale a tensor.
+    """
+    same = (first.dtype, first.quantization) == (last.dtype, last.quantization)
+    return same and first.dtype in ("int8", "uint8")
+
+
+def _without_conversions(graph: Graph, position: int, made_by: Mapping[int, Op]) -> Graph:
+    """The graph in which an op moves stored numbers; the conversions after it are identities."""
+    op = graph.ops[position]
+    source = made_by[op.inputs[_moved(op)]].inputs[0]
+    stored = graph.tensors[source]
+    tensors = list(graph.tensors)
+    for index in op.outputs:
+        tensors[index] = replace(
+            tensors[index], dtype=stored.dtype, quantization=stored.quantization
+        )
+    inputs = tuple(source if i == _moved(op) else old for i, old in enumerate(op.inputs))
+    ops = list(graph.ops)
+    ops[position] = replace(op, inputs=inputs)
+    return replace(graph, tensors=tuple(tensors), ops=tuple(ops))
 
 
 def _taken_over(graph: Graph, source: int, target: int, identity: Op) -> Graph:
@@ -107,9 +159,6 @@ def _same_as(graph: Graph, op: Op, made_by: dict[int, Op]) -> int | None:
     earlier = made_by.get(op.inputs[0])
     if op.kind == "QUANTIZE" and earlier is not None and earlier.kind == "DEQUANTIZE":
         stored = graph.tensors[earlier.inputs[0]]
-        same = (stored.dtype, stored.quantization) == (last.dtype, last.quantization)
-        # Per-tensor scales only: x → s(x − z) → x holds in float32 for every stored value of 8
-        # bits.
-        if same and stored.dtype in ("int8", "uint8"):
+        if _comes_back(stored, last):
             return earlier.inputs[0]
     return None

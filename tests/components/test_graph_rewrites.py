@@ -68,6 +68,40 @@ def test_a_conversion_and_back_goes_if_the_scale_is_the_same(
     assert len(without_identities(Graph(tensors, ops, (0,), (4,))).ops) == left
 
 
+@pytest.mark.parametrize(
+    ("other", "kinds"),
+    [
+        (SCALE, ["RELU", "SPLIT", "RELU", "RELU"]),
+        (
+            Quantization((0.25,), (1,)),
+            ["RELU", "DEQUANTIZE", "SPLIT", "QUANTIZE", "QUANTIZE", "RELU", "RELU"],
+        ),
+    ],
+)
+def test_what_only_moves_reals_moves_stored_numbers(other: Quantization, kinds: list[str]) -> None:
+    tensors = (
+        Tensor("in", (1, 4), "int8", SCALE),
+        Tensor("a", (1, 4), "int8", SCALE),
+        Tensor("real", (1, 4), "float32"),
+        Tensor("axis", (), "int32", None, np.array(1, np.int32)),
+        *(Tensor(f"part {i}", (1, 2), "float32") for i in range(2)),
+        *(Tensor(f"stored {i}", (1, 2), "int8", scale) for i, scale in enumerate((SCALE, other))),
+        *(Tensor(f"out {i}", (1, 2), "int8", scale) for i, scale in enumerate((SCALE, other))),
+    )
+    ops = (
+        Op("RELU", (0,), (1,)),
+        Op("DEQUANTIZE", (1,), (2,)),
+        Op("SPLIT", (3, 2), (4, 5), {"num_splits": 2}),
+        Op("QUANTIZE", (4,), (6,)),
+        Op("QUANTIZE", (5,), (7,)),
+        Op("RELU", (6,), (8,)),
+        Op("RELU", (7,), (9,)),
+    )
+    less = without_identities(Graph(tensors, ops, (0,), (8, 9)))
+    assert [op.kind for op in less.ops] == kinds
+    assert all(less.tensors[index].dtype == "int8" for index in less.ops[-1].inputs)
+
+
 def test_a_shape_chain_of_a_static_graph_folds_away() -> None:
     one = np.array([1], np.int32)
     tensors = (
