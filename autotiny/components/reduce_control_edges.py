@@ -3,8 +3,7 @@
 Aho, Garey and Ullman, "The Transitive Reduction of a Directed Graph", 1972, through Grappler's
 dependency optimizer.
 
-Firmware never changes by it, for lowering drops all control edges: the components that read the
-frozen graph after it see fewer, and so may merge or fold more.
+Alone it changes no firmware, for lowering drops all control edges.
 """
 
 from __future__ import annotations
