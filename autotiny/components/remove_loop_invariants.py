@@ -6,8 +6,8 @@ Performance of Recurrent Neural Networks on GPUs", 2016, who compute those of al
 
 A loop is written out on lowering, where the converter merges equal ops by itself: the first kind
 alone changes the graph and not the firmware. The second changes both: one layer over all steps
-instead of one layer a step, at the price of memory for what it gives. In integers flash falls by it,
-and cycles do where layers are computed in blocks, which then span the steps.
+instead of one layer a step, at the price of memory for what it gives. In integers flash falls, and
+cycles do where layers are computed in blocks, which then span the steps.
 """
 
 from __future__ import annotations
