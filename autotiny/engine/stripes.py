@@ -230,7 +230,8 @@ class _Window:
             k_h, k_w = (int(op.options[f"filter_{side}"]) for side in ("height", "width"))  # type: ignore[arg-type]
         else:
             k_h, k_w = graph.tensors[op.inputs[1]].shape[1:3]
-        at = window_of(Site(graph, Step((graph.ops.index(op),))), op, k_h, k_w)
+        index = next(i for i, one in enumerate(graph.ops) if one.outputs == op.outputs)
+        at = window_of(Site(graph, Step((index,))), op, k_h, k_w)
         return _Window(
             ((k_h - 1) * at["step_h"] + 1, (k_w - 1) * at["step_w"] + 1),
             (at["stride_h"], at["stride_w"]),

@@ -15,7 +15,7 @@ from autotiny.engine import fuse, generate, plain_schedule, with_blocks, with_pa
 from autotiny.engine.arena import beside, lay_out
 from autotiny.engine.generate import kernels_of
 from autotiny.engine.kernel import Scratch
-from autotiny.engine.stripes import with_two_cores
+from autotiny.engine.stripes import with_patches, with_two_cores
 from autotiny.errors import FirmwareFault, NotApplicable
 from autotiny.graph import Array, Graph, Op, Schedule
 from autotiny.metrics import missing, overshoot
@@ -97,6 +97,19 @@ def test_halves_that_run_at_once_share_no_memory() -> None:
         for k, start, end, writes in touched:
             for other, begin, stop, _ in touched:
                 assert k == other or not writes or end <= begin or stop <= start
+
+
+def test_patches_and_fused_layers_are_divided_too() -> None:
+    net = Network(23, 14, 3)
+    graph = net.graph(net.pool(net.conv(net.conv(0, 16, 3, 1), 16, 3, 1)))
+    plain = plain_schedule(graph)
+    (x,) = some_rows(generate(graph, plain).inputs)
+    patched = with_patches(graph, plain, patches=2)
+    fused = fuse(*patched)
+    assert len(fused.steps) < len(patched[1].steps)
+    new, two = with_two_cores(patched[0], with_blocks(patched[0], fused))
+    assert sum(step.core for step in two.steps) == 4
+    np.testing.assert_array_equal(computed(new, two, x), computed(graph, plain, x))
 
 
 def test_small_layers_stay_whole() -> None:
