@@ -61,7 +61,7 @@ AT_INLINE at_reader at_begin_ans(const uint16_t *stream) {
 // From the state's slot within the share of a symbol to the state before that symbol went in.
 AT_INLINE void at_narrow(at_reader *r, uint32_t share, uint32_t slot) {
   r->state = (r->state >> 12) * share + slot;
-  if (r->state >> 16 == 0) r->state = r->state << 16 | *r->next++;
+  if (AT_RARE(r->state >> 16 == 0)) r->state = r->state << 16 | *r->next++;
 }
 
 // shares holds the frequency of each symbol; together they are 4096. As the first ones are the most

@@ -19,6 +19,7 @@
 #define at_log __builtin_logf
 #define at_sqrt __builtin_sqrtf
 #define at_round __builtin_roundf
+#define AT_RARE(condition) __builtin_expect(condition, 0)
 #if defined(__clang__)
 #define AT_PRAGMA(text) _Pragma(#text)
 #define AT_ROLLED AT_PRAGMA(clang loop unroll(disable))
@@ -46,6 +47,7 @@
 #define at_log logf
 #define at_sqrt sqrtf
 #define at_round roundf
+#define AT_RARE(condition) (condition)
 #endif
 
 // The DSP extension of Armv7E-M and Armv8-M Mainline (Cortex-M4, M7, M33).
