@@ -36,9 +36,9 @@ class Format:
 FORMATS = tuple(Format(run, bits) for run in (1, FOUR) for bits in (2, 4))
 
 
-def smallest(made: packing.Layer, patches: int = 1) -> tuple[Format, Words]:
+def smallest(made: packing.Layer, zero: int, patches: int = 1) -> tuple[Format, Words]:
     """The format that takes least flash for a layer, and the layer's stream in it."""
-    streams = {form: stream(made, form, patches) for form in FORMATS}
+    streams = {form: stream(made, form, zero, patches) for form in FORMATS}
     form = min(streams, key=lambda form: streams[form].nbytes)
     return form, streams[form]
 
@@ -48,22 +48,41 @@ def reads_past(form: Format, patches: int = 1) -> int:
     return ((FOUR - 1) * form.run + form.run - 1) * patches
 
 
-def stream(made: packing.Layer, form: Format, patches: int = 1) -> Words:
+def stream(made: packing.Layer, form: Format, zero: int, patches: int = 1) -> Words:
     """The stream of `at_dense_sparse` and `at_conv_sparse`.
 
-    For every output: the bias; multiplier; rounding; shift and, above its low byte, the number of
-    fours; then the fours.
+    For every output: the bias; multiplier; shift and, above its low byte, the number of fours; then
+    the fours.
+
+    Args:
+        made: the layer.
+        form: how its entries are stored.
+        zero: zero-point of the output.
+        patches: how many are computed at once, their inputs side by side.
     """
     parts: list[Ints] = []
-    for k, weights in enumerate(made.weights):
+    heads = _heads(made, zero)
+    for head, weights in zip(heads, made.weights, strict=True):
         steps, entries = _entries(weights, form)
-        fours = len(steps) // FOUR
-        ends = (made.bias[k], made.multiplier[k], made.rounding[k], made.shift[k] | fours << 8)
+        head[2] |= len(steps) // FOUR << 8
         parts += [
-            np.array(ends, np.int64) & 0xFFFFFFFF,
+            head & 0xFFFFFFFF,
             *_interleaved(steps, entries, form, form.run * patches),
         ]
     return np.concatenate(parts).astype(np.uint32)
+
+
+def _heads(made: packing.Layer, zero: int) -> Ints:
+    """(outputs, 3) bias, multiplier and shift, from which the kernel finds the rounding.
+
+    That of a channel that was found constant is twice its output. Here a bias gives the output:
+    doubled and scaled by 2^30 / 2^32 it is twice the distance from the zero-point.
+    """
+    rounding = (zero << made.shift) + ((1 << made.shift) >> 1)
+    usual = np.stack((made.bias, made.multiplier, made.shift), axis=1)
+    bias = 4 * ((made.rounding >> 1) - zero)
+    constant = np.stack((bias, np.full_like(bias, 1 << 30), np.ones_like(bias)), axis=1)
+    return np.where((made.rounding == rounding)[:, None], usual, constant)
 
 
 def _entries(weights: Ints, form: Format) -> tuple[Ints, Ints]:

@@ -86,7 +86,7 @@ def skipped(graph: Graph) -> Schedule:
 def test_every_format_is_chosen_where_it_is_smallest() -> None:
     for case in (*LAYERS, *POOLED):
         site = Site(case.graph(), plain_schedule(case.graph()).steps[0])
-        assert smallest(gemm.matrix(site))[0] == case.form
+        assert smallest(gemm.matrix(site), 0)[0] == case.form
     assert {case.form for case in LAYERS} == set(FORMATS)
 
 
@@ -107,6 +107,22 @@ def test_sparse_layers_are_exact_and_the_sanitizers_silent(tmp_path: Path) -> No
 def test_sparse_layers_are_exact_on_cores(case: Sparse) -> None:
     graph = case.graph()
     check(graph, skipped(graph), ("stm32l4r5", "stm32g0b1"))
+
+
+@pytest.mark.parametrize("bias", [2_000_000_000, -2_000_000_000])
+def test_a_channel_that_training_left_constant_stays_exact(bias: int) -> None:
+    graph = Sparse(Layer(DENSE, (1, 1, 64), 4), ELEMENTS, 0.2).graph()
+    x, w, b, y = graph.tensors
+    assert w.quantization is not None
+    assert b.data is not None
+    scales = np.full(4, w.quantization.scale)
+    scales[2] *= 40_000 / abs(bias)
+    values = b.data.copy()
+    values[2] = bias
+    tiny = replace(w, quantization=Quantization(tuple(map(float, scales)), (0,) * 4))
+    graph = replace(graph, tensors=(x, tiny, replace(b, data=values), y))
+    assert gemm.matrix(Site(graph, plain_schedule(graph).steps[0])).multiplier[2] == 0
+    check(graph, skipped(graph), CORES[:1])
 
 
 @pytest.mark.slow

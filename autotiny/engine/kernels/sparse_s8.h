@@ -13,15 +13,15 @@
 
 // x and byte k of a word.
 #if AT_DSP
-#define AT_STEP_OVER(k, rotation)                                                  \
-  AT_INLINE const int8_t *at_step_##k(const int8_t *x, uint32_t bytes) {           \
-    __asm__("uxtab %0, %0, %1" rotation : "+r"(x) : "r"(bytes));                   \
-    return x;                                                                      \
+#define AT_STEP_OVER(k, rotation)                                        \
+  AT_INLINE const int8_t *at_step_##k(const int8_t *x, uint32_t bytes) { \
+    __asm__("uxtab %0, %0, %1" rotation : "+r"(x) : "r"(bytes));         \
+    return x;                                                            \
   }
 #else
-#define AT_STEP_OVER(k, rotation)                                                  \
-  AT_INLINE const int8_t *at_step_##k(const int8_t *x, uint32_t bytes) {           \
-    return x + (uint8_t)(bytes >> 8 * k);                                          \
+#define AT_STEP_OVER(k, rotation)                                        \
+  AT_INLINE const int8_t *at_step_##k(const int8_t *x, uint32_t bytes) { \
+    return x + (uint8_t)(bytes >> 8 * k);                                \
   }
 #endif
 AT_STEP_OVER(0, "")
@@ -88,18 +88,26 @@ AT_INLINE uint32_t at_rotated(uint32_t word, int32_t right) {
   return word >> right | word << (32 - right);
 }
 
-// Adds the products of one output. For every 8 / bits fours w holds a word of steps, then the entries.
-// Returns the end of w.
+// The sums of one output, and what at_finished takes for it, which rounds to a zero-point of `zero`. w
+// holds the bias; the multiplier; the shift and, above its low byte, the number of fours; for every
+// 8 / bits fours a word of steps, then the entries. Returns the end of w.
 AT_INLINE const uint32_t *at_sparse_sums(const int8_t *x, int32_t patches, const uint32_t *w,
-                                         int32_t fours, int32_t bits, int32_t run,
-                                         int32_t *sums) {
+                                         int32_t zero, int32_t bits, int32_t run, int32_t *sums,
+                                         uint32_t q[3]) {
+  int32_t fours = (int32_t)(w[2] >> 8);
+  AT_UNROLL(4)
+  for (int32_t i = 0; i < patches; i++) sums[i] = (int32_t)w[0];
+  q[0] = w[1];
+  q[2] = w[2] & 255;
+  q[1] = ((uint32_t)zero << q[2]) + ((1u << q[2]) >> 1);
+  w += 3;
   const int32_t together = 8 / bits, bytes = run * patches;  // of the inputs under an entry
   const uint32_t mask = (bits == 2 ? 0x03030303u : 0x0f0f0f0fu) * (uint32_t)bytes;
-#define AT_FOUR                                                             \
-  x = run == 4       ? at_four_words(x, patches, steps & mask, w, sums)     \
-      : patches == 4 ? at_four_weights_of_4(x, steps & mask, *w, sums)      \
-                     : at_four_weights(x, steps & mask, *w, sums);          \
-  steps = at_rotated(steps, bits);                                          \
+#define AT_FOUR                                                         \
+  x = run == 4       ? at_four_words(x, patches, steps & mask, w, sums) \
+      : patches == 4 ? at_four_weights_of_4(x, steps & mask, *w, sums)  \
+                     : at_four_weights(x, steps & mask, *w, sums);      \
+  steps = at_rotated(steps, bits);                                      \
   w += run
   // Where four entries are little work, the loop is written out.
   AT_ROLLED
@@ -124,21 +132,20 @@ AT_INLINE const uint32_t *at_sparse_sums(const int8_t *x, int32_t patches, const
   return w;
 }
 
-// x is (depth), y is (out). For every output the stream w holds the bias, (multiplier, rounding, shift
-// and, above its low byte, the number of fours) and the fours.
+// x is (depth), y is (out), w is the outputs one after the other.
 AT_INLINE void at_dense_sparse(const int8_t *x, const uint32_t *w, int8_t *y, int32_t out,
-                               int32_t bits, int32_t run, at_finish f) {
+                               int32_t zero, int32_t bits, int32_t run, at_finish f) {
   AT_ROLLED
   for (int32_t k = 0; k < out; k++) {
-    const uint32_t q[3] = {w[1], w[2], w[3] & 255};
-    int32_t sum = (int32_t)w[0];
-    w = at_sparse_sums(x, 1, w + 4, (int32_t)(w[3] >> 8), bits, run, &sum);
+    uint32_t q[3];
+    int32_t sum;
+    w = at_sparse_sums(x, 1, w, zero, bits, run, &sum, q);
     y[k] = at_finished(sum * 2, q, f);
   }
 }
 
-// Four patches whose rows begin at row[i] + column[i]: (k_h, row, 4) bytes as at_four_weights reads them, or
-// (k_h, row / 4, 4, 4). A row is filled up to words; up to 3 bytes behind it are read.
+// Four patches whose rows begin at row[i] + column[i], for entries of one weight or of four. A row is
+// filled up to words; up to 3 bytes behind it are read.
 AT_INLINE void at_four_patches(int8_t *to, const int8_t *const *const row[4],
                                const int32_t column[4], int32_t k_h, int32_t size, int32_t run) {
   AT_ROLLED
@@ -166,14 +173,13 @@ AT_INLINE void at_four_patches(int8_t *to, const int8_t *const *const row[4],
 // All channels of four patches, or of their maximum, which as rescaling is monotone is that of the
 // accumulators. y[i] is where the channels of patch i go; a patch may be there twice.
 AT_INLINE void at_sparse_channels(const int8_t *patches, const uint32_t *w, int8_t *const *y,
-                                  int32_t pooled, int32_t channels, int32_t bits, int32_t run,
-                                  at_finish f) {
+                                  int32_t pooled, int32_t channels, int32_t zero,
+                                  int32_t bits, int32_t run, at_finish f) {
   AT_ROLLED
   for (int32_t k = 0; k < channels; k++) {
-    const uint32_t q[3] = {w[1], w[2], w[3] & 255};
+    uint32_t q[3];
     int32_t sums[4];
-    for (int i = 0; i < 4; i++) sums[i] = (int32_t)w[0];
-    w = at_sparse_sums(patches, 4, w + 4, (int32_t)(w[3] >> 8), bits, run, sums);
+    w = at_sparse_sums(patches, 4, w, zero, bits, run, sums, q);
     if (pooled)
       y[0][k] = at_finished(at_max4(sums[0], sums[1], sums[2], sums[3]) * 2, q, f);
     else
@@ -185,8 +191,8 @@ AT_INLINE void at_sparse_channels(const int8_t *patches, const uint32_t *w, int8
 // run on from one row to the next; the ring holds what lies under all four. Scratch: the ring, if
 // there is one; the patches.
 AT_INLINE void at_conv_sparse(const int8_t *x, const uint32_t *w, int8_t *y, int8_t *ring,
-                              int8_t *patches, const at_rows *rows, int32_t bits, int32_t run,
-                              at_finish f) {
+                              int8_t *patches, const at_rows *rows, int32_t zero, int32_t bits,
+                              int32_t run, at_finish f) {
   const at_rows g = *rows;
   const int8_t *under[4][16];
   at_scan at = at_scan_of(ring, g);
@@ -206,14 +212,14 @@ AT_INLINE void at_conv_sparse(const int8_t *x, const uint32_t *w, int8_t *y, int
       to[i] = y - g.s.out_c;
     }
     at_four_patches(patches, row, column, g.s.k_h, g.s.k_w * g.s.in_c, run);
-    at_sparse_channels(patches, w, to, 0, g.s.out_c, bits, run, f);
+    at_sparse_channels(patches, w, to, 0, g.s.out_c, zero, bits, run, f);
   }
 }
 
 // Convolution and 2x2 max-pooling. y is (out_h / 2, out_w / 2, out_c), halves rounded down.
 AT_INLINE void at_conv_sparse_max_pool(const int8_t *x, const uint32_t *w, int8_t *y,
                                        int8_t *ring, int8_t *patches, const at_rows *rows,
-                                       int32_t bits, int32_t run, at_finish f) {
+                                       int32_t zero, int32_t bits, int32_t run, at_finish f) {
   const at_rows g = *rows;
   const int8_t *under[2][16];
   const int8_t *const *const row[4] = {under[0], under[0], under[1], under[1]};
@@ -228,29 +234,29 @@ AT_INLINE void at_conv_sparse_max_pool(const int8_t *x, const uint32_t *w, int8_
       const int32_t left = c * apart, right = left + apart;
       const int32_t column[4] = {left, right, left, right};
       at_four_patches(patches, row, column, g.s.k_h, g.s.k_w * g.s.in_c, run);
-      at_sparse_channels(patches, w, &y, 1, g.s.out_c, bits, run, f);
+      at_sparse_channels(patches, w, &y, 1, g.s.out_c, zero, bits, run, f);
     }
   }
 }
 
 #define AT_SPARSE(name, bits, run)                                                               \
   AT_SHARED void at_dense_sparse_##name(const int8_t *x, const uint32_t *w, int8_t *y,           \
-                                        int32_t out, int32_t low, int32_t high) {                \
+                                        int32_t out, int32_t zero, int32_t low, int32_t high) {  \
     const at_finish f = {AT_CLAMP, low, high};                                                   \
-    at_dense_sparse(x, w, y, out, bits, run, f);                                                 \
+    at_dense_sparse(x, w, y, out, zero, bits, run, f);                                           \
   }                                                                                              \
   AT_SHARED void at_conv_sparse_##name(const int8_t *x, const uint32_t *w, int8_t *y,            \
                                        int8_t *ring, int8_t *patches, const at_rows *rows,       \
-                                       int32_t low, int32_t high) {                              \
+                                       int32_t zero, int32_t low, int32_t high) {                \
     const at_finish f = {AT_CLAMP, low, high};                                                   \
-    at_conv_sparse(x, w, y, ring, patches, rows, bits, run, f);                                  \
+    at_conv_sparse(x, w, y, ring, patches, rows, zero, bits, run, f);                            \
   }                                                                                              \
   AT_SHARED void at_conv_sparse_max_pool_##name(const int8_t *x, const uint32_t *w, int8_t *y,   \
                                                 int8_t *ring, int8_t *patches,                   \
-                                                const at_rows *rows, int32_t low,                \
+                                                const at_rows *rows, int32_t zero, int32_t low,  \
                                                 int32_t high) {                                  \
     const at_finish f = {AT_CLAMP, low, high};                                                   \
-    at_conv_sparse_max_pool(x, w, y, ring, patches, rows, bits, run, f);                         \
+    at_conv_sparse_max_pool(x, w, y, ring, patches, rows, zero, bits, run, f);                   \
   }
 AT_SPARSE(1x1_2, 2, 1)
 AT_SPARSE(1x1_4, 4, 1)

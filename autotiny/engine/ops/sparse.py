@@ -9,6 +9,7 @@ import numpy as np
 from autotiny.engine import packing, sparse_packing
 from autotiny.engine.kernel import Kernel, Overlap, Site, scratch, table
 from autotiny.engine.ops import gemm
+from autotiny.engine.ops.convolution import quantization_of
 from autotiny.engine.ops.dense import dense_shape
 from autotiny.engine.ops.shape import window
 from autotiny.engine.packing import Layer
@@ -51,8 +52,9 @@ def dense(site: Site) -> Kernel:
     if why := why_not(site):
         site.refuse(f"its zeros are not left out: {why}")
     made = gemm.matrix(site)
-    form, stream = sparse_packing.smallest(made)
-    body = f"at_dense_sparse_{form}(x, w, y, {len(made.bias)}, {made.low}, {made.high});"
+    zero = quantization_of(site, None).zero_point
+    form, stream = sparse_packing.smallest(made, zero)
+    body = f"at_dense_sparse_{form}(x, w, y, {len(made.bias)}, {zero}, {made.low}, {made.high});"
     operands = (site.reads("x"), table("w", stream, site.step.weights_in), site.writes())
     past = sparse_packing.reads_past(form)
     return Kernel(("sparse_s8.h",), body, operands, reads_past=past)
@@ -66,14 +68,15 @@ def conv(site: Site) -> Kernel:
     made = gemm.matrix(site)
     run = shape["k_w"] * shape["in_c"]
     filled = _filled_rows(made, run)
-    form, stream = sparse_packing.smallest(filled, PATCHES)
+    zero = quantization_of(site, None).zero_point
+    form, stream = sparse_packing.smallest(filled, zero, PATCHES)
     # Rows of outputs that a block reaches over: two of a window, or as many as four outputs take.
     over = 1 if site.fused else min(-(-(PATCHES - 1) // shape["out_w"]), shape["out_h"] - 1)
     rows, ring_bytes = gemm.row_ring(site, shape, slots=shape["k_h"] + over * shape["stride_h"])
     body = (
         f"static const at_rows rows = {rows};\n"
         f"at_conv_sparse_{'max_pool_' if site.fused else ''}{form}(x, w, y, "
-        f"{'ring' if ring_bytes else 'y'}, patches, &rows, {made.low}, {made.high});"
+        f"{'ring' if ring_bytes else 'y'}, patches, &rows, {zero}, {made.low}, {made.high});"
     )
     patches = PATCHES * filled.weights.shape[1] + sparse_packing.reads_past(form, PATCHES)
     operands = [
