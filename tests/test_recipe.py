@@ -185,6 +185,13 @@ def test_a_lowering_that_refuses_ends_the_sequence(tmp_path: Path) -> None:
                 apply(Recipe((Int8(), Fuse())), toy_model(), Work(toy_data()), Cache(tmp_path))
 
 
+def test_components_may_share_what_they_keep_in_the_cache(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    with mock.patch.object(Prune, "apply", side_effect=Prune.apply, autospec=True) as applied:
+        apply(Recipe((Prune(0.5), Int8())), toy_model(), Work(toy_data()), cache)
+    assert applied.call_args.args[2].cache is cache
+
+
 def test_a_file_gives_the_recipe_back(tmp_path: Path) -> None:
     recipe = Recipe((Prune(0.5, "block"), Int8(), Place((1, 2))))
     write_recipe(saved(recipe), tmp_path / "r.json")

@@ -1,8 +1,8 @@
 """A network that is trained once for all the widths and depths at which it may be used.
 
 Cai et al., "Once-for-All", ICLR 2020; Yu and Huang, "Universally Slimmable Networks", ICCV 2019:
-each step trains the largest, the smallest and a random subnetwork with the same weights. A width is
-a share of the strongest channels of each layer, a depth a share of the removable blocks.
+each step trains the largest, a narrowest and random subnetworks with the same weights. A width is a
+share of the channels of each layer, the strongest; a depth a share of the removable blocks.
 """
 
 from __future__ import annotations
