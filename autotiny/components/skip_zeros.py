@@ -19,10 +19,10 @@ class SkipZeros(Scheduling):
     """Leaves the zero weights of int8 convolutions and dense layers out where that saves flash.
 
     Before `block_gemm` it leaves it the layers that are not sparse; after it, it takes from the
-    blocks what becomes smaller.
+    blocks what becomes smaller, which is more where weights were expanded.
 
     Attributes:
-        least_saving: share of a layer's constants that has to be saved, 0 to 1.
+        least_saving: share of what a layer's constants take so far that has to be saved, 0 to 1.
     """
 
     name = "skip_zeros"

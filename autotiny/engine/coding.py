@@ -34,7 +34,7 @@ def with_skipped_zeros(graph: Graph, schedule: Schedule, least_saving: float = 0
     Args:
         graph: the network.
         schedule: how it is computed so far; steps whose weights are coded already stay so.
-        least_saving: share of a layer's constants that has to be saved, 0 to 1.
+        least_saving: share of what a layer's constants take so far that has to be saved, 0 to 1.
 
     Raises:
         NotApplicable: no step would save so much, or too few to pay for the kernel.
@@ -45,7 +45,7 @@ def with_skipped_zeros(graph: Graph, schedule: Schedule, least_saving: float = 0
         if site.step.coding != "plain" or sparse.why_not(site):
             return site.step
         skips = sparse.skipping(site)
-        before, after = constant_bytes(plain(site)), constant_bytes(skips)
+        before, after = constant_bytes(site), constant_bytes(skips)
         if after >= (1 - least_saving) * before:
             return site.step
         saved[site.op.kind] += before - after
@@ -127,11 +127,6 @@ def _coded(site: Site, coding: Coding, decode: Literal["row", "layer", "start"])
 def _in_pairs(site: Site) -> bool:
     """Whether products are computed in pairs, by kernels that read the weights in model order."""
     return site.op.kind != "DEPTHWISE_CONV_2D" and site.step.rows * site.step.columns == 2
-
-
-def plain(site: Site) -> Site:
-    """The step with weights as the model stores them."""
-    return Site(site.graph, Step(site.step.ops))
 
 
 def constant_bytes(site: Site) -> int:

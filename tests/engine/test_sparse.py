@@ -163,3 +163,13 @@ def test_blocks_leave_sparse_layers_and_give_up_to_them() -> None:
     assert with_skipped_zeros(graph, blocks) == sparse_
     with pytest.raises(NotApplicable):
         with_blocks(graph, sparse_)
+
+
+def test_of_expanded_blocks_more_become_smaller() -> None:
+    graph = Sparse(Layer(CONV, (2, 2, 1024), 4, spread=1000.0), FEW, 0.9).graph()
+    plain = plain_schedule(graph)
+    blocks = with_blocks(graph, plain)
+    assert blocks.steps[0].expand_weights
+    with pytest.raises(NotApplicable):
+        with_skipped_zeros(graph, plain)
+    assert with_skipped_zeros(graph, blocks).steps[0].coding == "sparse"
