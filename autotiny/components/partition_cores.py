@@ -2,7 +2,8 @@
 
 Garofalo et al., "PULP-NN", Philosophical Transactions A, 2020, spread rows over eight cores so.
 Rows share nothing but the weights. Both halves are executed; latency counts the longer one, and
-what it costs to send the work over. That the cores hinder each other on the bus is not modelled.
+what it costs to send the work over, and the flash serves one core at a time. Other conflicts on the
+bus are not modelled.
 """
 
 from __future__ import annotations

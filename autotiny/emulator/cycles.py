@@ -143,6 +143,12 @@ class CycleCounter:
         return int(self._state[memory.CYCLES]) // SCALE
 
     @property
+    def waited(self) -> int:
+        """Those of them that were spent waiting for memories."""
+        fetch, data = (memory.STALLS + CAUSES.index(cause) for cause in ("fetch", "data"))
+        return int(self._state[fetch] + self._state[data]) // SCALE
+
+    @property
     def bucket(self) -> int:
         """The bucket that is counted into, 0 at the start."""
         return int(self._state[memory.BUCKET])

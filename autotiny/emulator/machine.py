@@ -12,7 +12,7 @@ from elftools.elf.elffile import ELFFile
 from autotiny.emulator.cycles import CycleCounter, Share
 from autotiny.emulator.ports import port_bytes, port_rows, sample_shape, some_rows
 from autotiny.emulator.processor import INSTRUCTION_LIMIT, Processor, call_ends
-from autotiny.emulator.second_core import second_core
+from autotiny.emulator.second_core import Moment, second_core
 from autotiny.emulator.toolchain import Firmware
 from autotiny.graph import Array
 from autotiny.target import Target
@@ -93,7 +93,7 @@ def run(
         # only now, so that the start is not simulated
         counter = CycleCounter(target, simulate_memory=simulate_memory).attach(processor.uc)
         if second is not None:
-            second.clock = lambda: (counter.bucket, counter.cycles)
+            second.clock = lambda: Moment(counter.bucket, counter.cycles, counter.waited)
         boundaries = step_ends(firmware)
         for step, address in enumerate(boundaries[:-1], start=1):
             counter.switch_at(address, step)

@@ -2,15 +2,16 @@
 
 Core 0 is emulated until it waits for core 1; then core 1 does the work that it was sent, on the
 same memories and caches, and core 0 goes on. So both are executed to the last instruction, one
-after the other, and of what they do at the same time the shorter part is taken off the cycles: a
-task takes from the word that sends it to the end of the longer side. That two cores hinder each
-other on the bus and in the flash cache is not modelled.
+after the other, and what they do at the same time counts once: a task takes from the word that
+sends it to the end of the longer side, but at least as long as both together wait for memories, for
+the flash serves one core at a time. Other conflicts on the bus are not modelled.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from autotiny.emulator.processor import Processor
@@ -22,6 +23,24 @@ _WRITE, _READ = 4, 8  # bytes behind the status word
 _VALID, _READY = 1, 2
 _LAUNCH_WORDS = 6
 _PAINT = b"\x5a\xc3\xa5\x3c"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A moment of an inference.
+
+    Attributes:
+        bucket: that is counted into.
+        cycles: counted so far.
+        waited: those of them that were spent waiting for memories.
+    """
+
+    bucket: int
+    cycles: int
+    waited: int
+
+
+_START = Moment(0, 0, 0)
 
 
 class SecondCore:
@@ -40,11 +59,11 @@ class SecondCore:
         self._core = 0
         self._launch: list[int] = []
         self._state: Any = None  # its registers, once it runs
-        self._sent_at = 0
+        self._sent = _START
         self.overlaps: list[tuple[int, int]] = []
-        """(bucket, cycles) that both cores worked at the same time, in the order of the tasks."""
-        self.clock: Callable[[], tuple[int, int]] = lambda: (0, 0)
-        """Gives the bucket that is counted into, and the cycles counted so far."""
+        """(bucket, cycles) that do not count, as both cores worked, in the order of the tasks."""
+        self.clock: Callable[[], Moment] = lambda: _START
+        """Tells the moment."""
         base = firmware.target.core_fifo
         self._status = base % _PAGE
         processor.uc.mmio_map(base - self._status, _PAGE, self._read, None, self._write, None)
@@ -82,12 +101,12 @@ class SecondCore:
             return
         self._inbox[1 - self._core].append(value)
         if self._core == 0:
-            self._sent_at = self.clock()[1]
+            self._sent = self.clock()
 
     def _serve(self) -> int:
         """Core 1 does what it was sent; where core 0 goes on."""
         processor, uc = self._processor, self._processor.uc
-        bucket, waiting_at = self.clock()
+        sent, waiting = self._sent, self.clock()
         core0 = uc.context_save()
         self._core = 1
         if self._state is None:
@@ -98,8 +117,10 @@ class SecondCore:
         self._state = uc.context_save()
         self._core = 0
         uc.context_restore(core0)
-        together = min(waiting_at - self._sent_at, self.clock()[1] - waiting_at)
-        self.overlaps.append((bucket, max(together, 0)))
+        done = self.clock()
+        sides = waiting.cycles - sent.cycles, done.cycles - waiting.cycles
+        longest = max(*sides, done.waited - sent.waited)
+        self.overlaps.append((waiting.bucket, sum(sides) - longest))
         return processor.register("lr")
 
     def _begin(self) -> None:
