@@ -336,7 +336,9 @@ class CycleCounter:
             memory.B_EPOCH: -1,
             memory.B_NEXT_LINES: next_lines,
             memory.B_ACCESSES: sum(i.transfers for i in block),
-            memory.B_PREDICATED: any(i.predicated and i.kind in LOADS | STORES for i in block),
+            memory.B_PREDICATED: any(
+                i.kind in LOADS | STORES and (i.predicated or address % _PAGE == 0) for i in block
+            ),
             memory.B_SWITCH: self._switches.get(address, -1),
         }
         place = memory.BLOCKS + memory.BLOCK_FIELDS * number
@@ -345,6 +347,8 @@ class CycleCounter:
         return number
 
 
+_PAGE = 1024
+"""Bytes. Unicorn ends a block where a page does, even inside an IT block."""
 _CONTEXT = 64
 """Instructions before a block that can still have a say in its cycles."""
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
