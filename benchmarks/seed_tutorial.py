@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -197,12 +196,13 @@ def grid() -> Iterator[tuple[Component, ...]]:
             step("prune_magnitude", sparsity=sparsity), step("cluster_weights", clusters=16),
             *AWARE, *INT8, step("fuse_operators"), step("huffman_code", code="ans", decode="row"),
         )  # fmt: skip
-    tuned = (step("quantize_aware", learning_rate=1e-3),)
-    for ratio, trained in product((0.5, 0.625, 0.75), ((), tuned)):
-        yield (
-            step("prune_channels", ratio=ratio), *trained,
-            *INT8, step("fuse_operators"), step("block_gemm"),
-        )  # fmt: skip
+    blocked = (*INT8, step("fuse_operators"), step("block_gemm"))
+    sparse = (*INT8, step("fuse_operators"), step("skip_zeros"), step("block_gemm"))
+    for ratio in (0.5, 0.625, 0.75):
+        narrow = (step("prune_channels", ratio=ratio),)
+        yield (*narrow, *blocked)
+        yield (*narrow, step("quantize_aware", learning_rate=1e-3), *blocked)
+        yield (*narrow, step("prune_magnitude", sparsity=0.8, pattern="block"), *sparse)
 
 
 def on_board(
