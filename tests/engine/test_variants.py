@@ -117,10 +117,12 @@ BLOCKED = (
     Layer(CONV, (8, 8, 12), 8, (1, 1), stride=2, activation="NONE"),
     Layer(CONV, (9, 9, 1), 5, (3, 3), padding="VALID"),
     Layer(CONV, (7, 6, 1), 4, (3, 3), stride=2, activation="NONE"),
+    Layer(CONV, (5, 7, 1), 3, (3, 3), activation="RELU6"),
     Layer(DEPTHWISE, (6, 6, 8), 8, (3, 3)),
     Layer(DEPTHWISE, (7, 5, 4), 4, (3, 3), activation="NONE"),
     Layer(DEPTHWISE, (5, 6, 260), 260, (3, 3), activation="RELU6"),
     Layer(DEPTHWISE, (9, 8, 12), 12, (3, 3), stride=2),
+    Layer(DEPTHWISE, (8, 7, 4), 4, (3, 3), stride=2, activation="RELU6"),
     Layer(DEPTHWISE, (7, 7, 3), 3, (3, 3), stride=2, padding="VALID", activation="NONE"),
     Layer(DEPTHWISE, (1, 1, 8), 8, (3, 3)),
     Layer(DENSE, (1, 1, 64), 19),
@@ -131,6 +133,7 @@ BLOCKED = (
 POOLED = (
     Layer(CONV, (10, 10, 1), 6, (3, 3), padding="VALID", pool=True),
     Layer(CONV, (9, 11, 1), 4, (3, 3), activation="NONE", pool=True),
+    Layer(CONV, (10, 12, 1), 6, (3, 3), padding="VALID", activation="RELU6", pool=True),
     Layer(CONV, (8, 8, 4), 6, (3, 3), pool=True),
     Layer(CONV, (9, 8, 3), 2, (2, 2), padding="VALID", activation="NONE", pool=True),
 )

@@ -58,6 +58,12 @@ AT_INLINE int32_t at_plane_sum(const int16_t *p, const uint32_t *w, int32_t pitc
   return acc;
 }
 
+#if AT_DSP && defined(__OPTIMIZE__)
+#define AT_BOUND(a)                                    \
+  "cmp " a ", #%c[low]\nit lt\nmovlt " a ", #%c[low]\n" \
+  "cmp " a ", #%c[high]\nit gt\nmovgt " a ", #%c[high]\n"
+#endif
+
 // One channel of outputs. For each channel w holds the doubled bias, for each line of the filter the
 // doubled weights as pairs (0, 1) and (1, 2), then (multiplier, rounding, shift).
 AT_INLINE void at_convolve_plane(const int16_t *plane, const uint32_t *w, int8_t *y, at_planes g,
@@ -69,6 +75,9 @@ AT_INLINE void at_convolve_plane(const int16_t *plane, const uint32_t *w, int8_t
 #define AT_SIGNED_ONE(a)                                                                  \
   "smmulr " a ", " a ", r10\nadd " a ", " a ", " a ", asr #31\nadd " a ", " a ", r11\n"   \
   "asr " a ", r2\nssat " a ", #8, " a "\n"
+#define AT_CLAMP_ONE(a)                                                                   \
+  "smmulr " a ", " a ", r10\nadd " a ", " a ", " a ", asr #31\nadd " a ", " a ", r11\n"   \
+  "asr " a ", r2\n" AT_BOUND(a)
 #define AT_LINE_TWO(load, w01, w12) /* two outputs from words (0, 1) and (2, 3) */        \
   load "smlad r12, r2, " w01 ", r12\nsmlatb lr, r2, " w01 ", lr\n"                         \
   "smlabt r12, r3, " w12 ", r12\nsmlad lr, r3, " w12 ", lr\n"
@@ -104,7 +113,8 @@ AT_INLINE void at_convolve_plane(const int16_t *plane, const uint32_t *w, int8_t
         [line1] "i"(2 * g.pitch - 4), [line2] "i"(4 * g.pitch - 4),                       \
         [tail1] "i"(2 * g.pitch), [tail2] "i"(4 * g.pitch),                               \
         [plane_line] "i"(2 * g.pitch * g.apart - 4 * steps),                              \
-        [y_line] "i"(g.y_line - steps * (g.stride == 1 ? 2 : 1) * g.y_next)               \
+        [y_line] "i"(g.y_line - steps * (g.stride == 1 ? 2 : 1) * g.y_next),              \
+        [low] "i"(f.low), [high] "i"(f.high)                                              \
       : "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory")
 #define AT_TAIL(finish) /* the last of an odd number of outputs */                        \
   ".if %c[odd]\nldr r12, [sp]\n" AT_LINE_ONE("ldrd r2, r3, [r0]\n", "r4", "r5")           \
@@ -112,22 +122,23 @@ AT_INLINE void at_convolve_plane(const int16_t *plane, const uint32_t *w, int8_t
   AT_LINE_ONE("ldrd r2, r3, [r0, #%c[tail2]]\n", "r8", "r9")                              \
   "ldr r2, [sp, #4]\n" finish("r12") "strb r12, [r1]\n.endif\n"
 #define AT_STEP_ONE(finish) AT_ONE("ldrd r2, r3, [r0], #4\n", finish) "add r1, r1, #%c[next]\n"
-  if (f.kind != AT_CLAMP) {
-    register const int16_t *from __asm__("r0") = plane;
-    register int8_t *to __asm__("r1") = y;
-    register const uint32_t *stream __asm__("r2") = w;
-    const int32_t steps = g.stride == 1 ? g.length / 2 : g.length;
-    const int32_t odd = g.stride == 1 && g.length % 2;
-    if (g.stride == 1 && f.kind == AT_RELU)
-      AT_PLANE(AT_TWO(AT_RELU_ONE), AT_TAIL(AT_RELU_ONE));
-    else if (g.stride == 1)
-      AT_PLANE(AT_TWO(AT_SIGNED_ONE), AT_TAIL(AT_SIGNED_ONE));
-    else if (f.kind == AT_RELU)
-      AT_PLANE(AT_STEP_ONE(AT_RELU_ONE), "");
-    else
-      AT_PLANE(AT_STEP_ONE(AT_SIGNED_ONE), "");
-    return;
-  }
+  register const int16_t *from __asm__("r0") = plane;
+  register int8_t *to __asm__("r1") = y;
+  register const uint32_t *stream __asm__("r2") = w;
+  const int32_t steps = g.stride == 1 ? g.length / 2 : g.length;
+  const int32_t odd = g.stride == 1 && g.length % 2;
+  if (g.stride == 1 && f.kind == AT_RELU)
+    AT_PLANE(AT_TWO(AT_RELU_ONE), AT_TAIL(AT_RELU_ONE));
+  else if (g.stride == 1 && f.kind == AT_SIGNED)
+    AT_PLANE(AT_TWO(AT_SIGNED_ONE), AT_TAIL(AT_SIGNED_ONE));
+  else if (g.stride == 1)
+    AT_PLANE(AT_TWO(AT_CLAMP_ONE), AT_TAIL(AT_CLAMP_ONE));
+  else if (f.kind == AT_RELU)
+    AT_PLANE(AT_STEP_ONE(AT_RELU_ONE), "");
+  else if (f.kind == AT_SIGNED)
+    AT_PLANE(AT_STEP_ONE(AT_SIGNED_ONE), "");
+  else
+    AT_PLANE(AT_STEP_ONE(AT_CLAMP_ONE), "");
 #undef AT_STEP_ONE
 #undef AT_TAIL
 #undef AT_PLANE
@@ -135,7 +146,7 @@ AT_INLINE void at_convolve_plane(const int16_t *plane, const uint32_t *w, int8_t
 #undef AT_ONE
 #undef AT_LINE_ONE
 #undef AT_LINE_TWO
-#endif
+#else
   AT_ROLLED
   for (int32_t r = 0; r < g.lines; r++, plane += g.pitch * g.apart, y += g.y_line) {
     AT_ROLLED
@@ -143,6 +154,7 @@ AT_INLINE void at_convolve_plane(const int16_t *plane, const uint32_t *w, int8_t
       y[c * g.y_next] = at_finished(at_plane_sum(plane + c * g.stride, w, g.pitch), w + 7, f);
     }
   }
+#endif
 }
 
 // The same with 2×2 max-pooling behind; g's lines, length and distances in y are those of the pooled
@@ -163,6 +175,9 @@ AT_INLINE void at_convolve_plane_max(const int16_t *plane, const uint32_t *w, in
 #define AT_POOLED_SIGNED                                                           \
   "smmulr r10, r10, r3\nadd r10, r10, r10, asr #31\nadd r10, r10, r11\n"           \
   "asr r10, r12\nssat r10, #8, r10\n"
+#define AT_POOLED_CLAMP                                                            \
+  "smmulr r10, r10, r3\nadd r10, r10, r10, asr #31\nadd r10, r10, r11\n"           \
+  "asr r10, r12\n" AT_BOUND("r10")
 #define AT_PLANE_MAX(finish)                                                                \
   __asm__ volatile(                                                                         \
       "push {r7}\nsub sp, sp, #24\n"                                                        \
@@ -188,25 +203,25 @@ AT_INLINE void at_convolve_plane_max(const int16_t *plane, const uint32_t *w, in
       : [lines] "i"(g.lines), [length] "i"(g.length), [next] "i"(g.y_next),                 \
         [line1] "i"(2 * g.pitch - 4), [line2] "i"(4 * g.pitch - 4),                         \
         [line3] "i"(6 * g.pitch - 4), [plane_line] "i"(4 * g.pitch - 4 * g.length),         \
-        [y_line] "i"(g.y_line - g.length * g.y_next)                                        \
+        [y_line] "i"(g.y_line - g.length * g.y_next), [low] "i"(f.low), [high] "i"(f.high)  \
       : "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory")
-  if (f.kind != AT_CLAMP) {
-    register const int16_t *from __asm__("r0") = plane;
-    register int8_t *to __asm__("r1") = y;
-    register const uint32_t *stream __asm__("r2") = w;
-    if (f.kind == AT_RELU)
-      AT_PLANE_MAX(AT_POOLED_RELU);
-    else
-      AT_PLANE_MAX(AT_POOLED_SIGNED);
-    return;
-  }
+  register const int16_t *from __asm__("r0") = plane;
+  register int8_t *to __asm__("r1") = y;
+  register const uint32_t *stream __asm__("r2") = w;
+  if (f.kind == AT_RELU)
+    AT_PLANE_MAX(AT_POOLED_RELU);
+  else if (f.kind == AT_SIGNED)
+    AT_PLANE_MAX(AT_POOLED_SIGNED);
+  else
+    AT_PLANE_MAX(AT_POOLED_CLAMP);
 #undef AT_PLANE_MAX
+#undef AT_POOLED_CLAMP
 #undef AT_POOLED_SIGNED
 #undef AT_POOLED_RELU
 #undef AT_MAX
 #undef AT_LOWER
 #undef AT_UPPER
-#endif
+#else
   AT_ROLLED
   for (int32_t r = 0; r < g.lines; r++, plane += 2 * g.pitch, y += g.y_line) {
     AT_ROLLED
@@ -217,6 +232,7 @@ AT_INLINE void at_convolve_plane_max(const int16_t *plane, const uint32_t *w, in
       y[c * g.y_next] = at_finished(best, w + 7, f);
     }
   }
+#endif
 }
 
 // x is (in_h, in_w, channels), y is (out_h, out_w, channels).
@@ -253,7 +269,9 @@ AT_INLINE void at_conv_plane_3x3_max_pool_s8(const int8_t *x, const uint32_t *w,
 }
 
 #if AT_DSP && defined(__OPTIMIZE__)
+#undef AT_CLAMP_ONE
 #undef AT_SIGNED_ONE
 #undef AT_RELU_ONE
+#undef AT_BOUND
 #endif
 #endif
