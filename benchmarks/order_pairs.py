@@ -38,7 +38,7 @@ class Pair:
 
 PAIRS = (
     Pair("factorize_low_rank(rank=0.5)", "prune_magnitude(sparsity=0.8)"),
-    Pair("cluster_weights(clusters=16)", "prune_channels(ratio=0.5)"),
+    Pair("reduce_input", "prune_channels(ratio=0.5)", behind=FAST),
     Pair("reduce_input", "prune_magnitude(sparsity=0.9)"),
     Pair("separate_convolutions", "prune_channels(ratio=0.5)", behind=FAST),
     Pair("factorize_low_rank(rank=0.5)", "prune_channels(ratio=0.5)", behind=FAST),
