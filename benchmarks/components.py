@@ -176,7 +176,7 @@ class Network:
 
 NETWORKS: Mapping[str, Network] = {
     "cnn1": Network("cnn1", lambda x: x, (10, 10), share=1),
-    "ds_cnn": Network("ds_cnn", as_frames, (6, 3), classes=12),
+    "ds_cnn": Network("ds_cnn", as_frames, (15, 3), classes=12),
     "resnet8": Network("resnet8", in_colour, (12, 6)),
     "lstm": Network("benchmarks.components:rows_lstm", lambda x: x, (6, 3)),
     "mobilenet_v1": Network("mobilenet_v1", None, (0, 0)),
