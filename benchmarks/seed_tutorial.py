@@ -182,9 +182,9 @@ def inaccuracy(found: Measured) -> float:
 
 
 GOALS = (
-    Goal("most accurate, 25× smaller", inaccuracy, factor=25),
-    Goal("smallest at no loss", flash, loss=0.0),
-    Goal("smallest within 1 %, 49× smaller", flash, loss=0.01, factor=49),
+    Goal("most accurate of 25× and more", inaccuracy, factor=25),
+    Goal("smallest, none lost on validation", flash, loss=0.0),
+    Goal("smallest within 1 %", flash, loss=0.01, factor=49),
     Goal("fastest within 0.5 %", latency, loss=0.005),
 )
 
