@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from rich.progress import track
+from writing import row, step
 
 from autotiny.cache import Cache
 from autotiny.components import COMPONENTS, Component, Work
@@ -27,16 +28,11 @@ from autotiny.evaluate import accuracy_on, cost, program_of
 from autotiny.graph import Array, Graph
 from autotiny.metrics import Cost
 from autotiny.model import Model, keras, load_model
-from autotiny.recipe import Recipe, apply, component_from, parameters
+from autotiny.recipe import Recipe, apply, parameters
 from autotiny.target import load_target
 
 RESULT = Path(__file__).parent.parent / "results" / "components.md"
 BOARDS = ("stm32l4r5", "stm32f746")
-
-
-def step(component: str, **parameters: Any) -> Component:
-    """A component of a sequence."""
-    return component_from({"component": component, **parameters})
 
 
 INT8 = (step("int8"),)
@@ -230,11 +226,6 @@ def outcome(recipe: Recipe, network: str, boards: tuple[str, ...]) -> Outcome:
         program_of(candidate.model).graph,
         {dropped.component: dropped.reason for dropped in candidate.dropped},
     )
-
-
-def row(*cells: object) -> str:
-    """A line of a table."""
-    return f"| {' | '.join(str(cell) for cell in cells)} |"
 
 
 def pair(before: object, after: object) -> str:

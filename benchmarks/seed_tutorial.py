@@ -13,9 +13,9 @@ import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.progress import track
+from writing import row, step
 
 from autotiny.cache import Cache
 from autotiny.components import Component, Work
@@ -23,7 +23,7 @@ from autotiny.dataset import Dataset
 from autotiny.evaluate import evaluate, program_of
 from autotiny.metrics import Metrics
 from autotiny.model import Model
-from autotiny.recipe import Recipe, apply, component_from
+from autotiny.recipe import Recipe, apply
 from autotiny.study.applying import load_pair
 from autotiny.target import Target, load_target
 from autotiny.tflite import write_tflite
@@ -62,11 +62,6 @@ class Measured:
     metrics: Metrics
     tflite_bytes: int
     dropped: tuple[str, ...]
-
-
-def step(component: str, **parameters: Any) -> Component:
-    """A component of a sequence."""
-    return component_from({"component": component, **parameters})
 
 
 PRUNE = (step("prune_magnitude", sparsity=0.8),)
@@ -229,11 +224,6 @@ def chosen(
     )
     best = min((one for one in found if goal.takes(one, base)), key=goal.best, default=None)
     return best and on_board(best.recipe, model, data, target, cache, test=True)
-
-
-def row(*cells: object) -> str:
-    """A line of a table."""
-    return f"| {' | '.join(str(cell) for cell in cells)} |"
 
 
 def times(bytes_: int) -> str:
