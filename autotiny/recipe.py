@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import lru_cache
@@ -18,47 +18,12 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from autotiny import __version__
 from autotiny.cache import Cache, code_version, key_of
-from autotiny.components import COMPONENTS, Component, Work
+from autotiny.components import COMPONENTS, Component, Work, commute, is_lowering
 from autotiny.errors import InvalidModel, NotApplicable, UserError, unknown
-from autotiny.model import Level, Model, restore, save
+from autotiny.model import Model, restore, save
 
 SCHEMA = 1
 """Version of the recipe file; raised when an old file would mean something else."""
-
-COMMUTING: frozenset[frozenset[str]] = frozenset(
-    frozenset(pair)
-    for pair in (
-        # Where weights lie hangs on the layer that a step begins with, which the others leave.
-        ("place_weights", "fuse_operators"),
-        ("place_weights", "block_gemm"),
-        ("place_weights", "pair_products"),
-        ("place_weights", "expand_weights"),
-        ("place_weights", "use_winograd"),
-        ("place_weights", "strassen"),
-        ("place_weights", "skip_zeros"),
-        ("place_weights", "share_weights"),
-        ("place_weights", "huffman_code"),
-        # Weights are coded by their values alone, and kernels of coded weights know no blocks.
-        ("share_weights", "fuse_operators"),
-        ("share_weights", "block_gemm"),
-        ("huffman_code", "fuse_operators"),
-        ("huffman_code", "block_gemm"),
-        # Expanded weights are blocks already; what takes other factors is never expanded.
-        ("expand_weights", "block_gemm"),
-        ("expand_weights", "use_winograd"),
-        ("expand_weights", "strassen"),
-        # One takes 3×3 convolutions, the other 1×1.
-        ("use_winograd", "strassen"),
-    )
-)
-"""Pairs of components whose two orders give the same result, byte for byte; see `canonical`."""
-
-LEVELS = tuple(Level)
-
-
-def is_lowering(component: type[Component] | Component) -> bool:
-    """Whether a component turns a trainable model or its graph into a `.tflite` graph."""
-    return component.level in (Level.KERAS, Level.GRAPH) and component.leaves is Level.TFLITE
 
 
 @dataclass(frozen=True)
@@ -92,15 +57,10 @@ class Recipe:
             free = [
                 index
                 for index, step in enumerate(left)
-                if all(commute(step.name, other.name) for other in left[:index])
+                if all(commute(step, other) for other in left[:index])
             ]
             ordered.append(left.pop(min(free, key=lambda index: step_key(left[index]))))
         return Recipe(tuple(ordered))
-
-
-def commute(first: str, second: str) -> bool:
-    """Whether two components may change places without changing the result."""
-    return frozenset((first, second)) in COMMUTING
 
 
 def parameters(step: Component) -> dict[str, Any]:
@@ -174,26 +134,6 @@ def _split(text: str) -> list[str]:
         else:
             parts[-1] += character
     return [part.strip() for part in parts if part.strip()]
-
-
-def objection(steps: Iterable[type[Component]], start: Level = Level.KERAS) -> str | None:
-    """Why a sequence is illegal on a model of level `start`, or None if it is legal."""
-    level = start
-    seen: list[type[Component]] = []
-    for step in steps:
-        if level not in step.levels:
-            takes = " or ".join(step.levels)
-            return f"{step.name} takes a model of level {takes}, and stands where it is {level}"
-        for other in seen:
-            if other.name in step.forbids_before:
-                return f"{step.name} after {other.name}: {step.forbids_before[other.name]}"
-            if other is step and step.once:
-                return f"a second {step.name} finds nothing to do"
-        level = max(level, step.leaves, key=LEVELS.index)
-        seen.append(step)
-    if level not in (Level.TFLITE, Level.PROGRAM):
-        return f"nothing lowers the model: it is left at level {level}"
-    return None
 
 
 @dataclass(frozen=True)

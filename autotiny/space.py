@@ -18,19 +18,22 @@ from functools import lru_cache
 from random import Random
 from typing import Any, Protocol
 
-from autotiny.components import COMPONENTS, Component
+from autotiny.components import (
+    COMPONENTS,
+    LEVELS,
+    Component,
+    commute,
+    is_lowering,
+    objection,
+)
 from autotiny.datafile import DataFiles
 from autotiny.errors import UserError, unknown
 from autotiny.model import Level
 from autotiny.recipe import (
-    LEVELS,
     Recipe,
-    commute,
     component_from,
     component_named,
     component_with,
-    is_lowering,
-    objection,
     parameter_types,
     parameters,
 )
@@ -315,7 +318,7 @@ def _forced(kinds: Iterable[type[Component]]) -> _Precedence | None:
         for other in precedence.kinds:
             # Levels only rise: what another leaves too high for this one has to come later.
             too_high = LEVELS.index(other.leaves) > max(map(LEVELS.index, kind.levels))
-            if kind is not other and (too_high or other.name in kind.forbids_before):
+            if kind is not other and (too_high or other.name in kind.not_after):
                 consistent = precedence.decide(kind.name, other.name) and consistent
     return precedence if consistent else None
 
@@ -334,7 +337,7 @@ def _draw_order(trial: Draws, chosen: list[type[Component]]) -> list[type[Compon
     assert precedence is not None, "components are only chosen while they can be arranged"
     for index, first in enumerate(kinds):
         for second in kinds[index + 1 :]:
-            if precedence.decided(first.name, second.name) or commute(first.name, second.name):
+            if precedence.decided(first.name, second.name) or commute(first, second):
                 continue
             question = f"{label(first)} before {label(second)}"
             if trial.suggest_categorical(question, (True, False)):

@@ -24,7 +24,7 @@ from autotiny.evaluate import evaluate, program_of
 from autotiny.metrics import Metrics
 from autotiny.model import Model
 from autotiny.recipe import Recipe, apply
-from autotiny.study.applying import load_pair
+from autotiny.study.replay import load_pair
 from autotiny.target import Target, load_target
 from autotiny.tflite import write_tflite
 

@@ -106,7 +106,7 @@ def test_errors_on_purpose_are_one_line(
 
 
 def test_an_interrupt_is_known_however_it_comes() -> None:
-    from autotiny.study.running import by_ctrl_c
+    from autotiny.study.search import by_ctrl_c
 
     swallowed = UnboundLocalError("updated_state")
     swallowed.__context__ = KeyboardInterrupt()

@@ -26,7 +26,7 @@ from toys import (
 )
 
 from autotiny.cache import Cache
-from autotiny.components import Component, Work
+from autotiny.components import Component, Work, objection
 from autotiny.errors import InvalidModel, NotApplicable, UserError
 from autotiny.model import Level, Model
 from autotiny.recipe import (
@@ -34,7 +34,6 @@ from autotiny.recipe import (
     SavedRecipe,
     apply,
     component_from,
-    objection,
     read_recipe,
     step_data,
     steps_from_text,
@@ -44,7 +43,7 @@ from autotiny.recipe import (
 
 @pytest.fixture(autouse=True)
 def toys() -> Iterator[None]:
-    with toy_components(COMMUTING=frozenset({frozenset({"fold", "strip"})})):
+    with toy_components(), mock.patch.object(Fold, "commutes_with", {"strip": "as toys do"}):
         yield
 
 

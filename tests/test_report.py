@@ -37,7 +37,7 @@ from autotiny.report.plot import Dot, pareto_svg
 from autotiny.report.tables import clock
 from autotiny.space import load_space, space_names
 from autotiny.study import OUTCOMES, Point, Progress, Result, Shortfall
-from autotiny.study.checking import Findings
+from autotiny.study.preflight import Findings
 from autotiny.target import load_target, target_names
 
 TARGET = load_target("stm32f746")

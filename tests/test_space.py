@@ -8,10 +8,10 @@ import optuna
 import pytest
 from toys import SPACE, Aware, Cluster, Fuse, Int8, Int16, Prune, toy_components
 
-from autotiny.components import COMPONENTS
+from autotiny.components import COMPONENTS, objection
 from autotiny.errors import UserError
 from autotiny.model import Level
-from autotiny.recipe import Recipe, objection
+from autotiny.recipe import Recipe
 from autotiny.space import Space, answers_for, draw, load_space, space_names, suggest
 
 

@@ -92,11 +92,11 @@ def searching(tmp_path: Path, *, on_disk: bool = False) -> Iterator[Any]:
         toy_components(),
         mock.patch("autotiny.study.trials.cost", toy_cost),
         mock.patch("autotiny.study.trials.accuracy_on", toy_accuracy),
-        mock.patch("autotiny.study.checking.accuracy_on", toy_accuracy),
-        mock.patch("autotiny.study.checking.program_of", toy_program),
+        mock.patch("autotiny.study.preflight.accuracy_on", toy_accuracy),
+        mock.patch("autotiny.study.preflight.program_of", toy_program),
         mock.patch("autotiny.study.result.accuracy_on", toy_accuracy),
         mock.patch("autotiny.study.trials.runtimes", lambda model: ("autotiny",)),
-        mock.patch("autotiny.study.running.tutorial_recipes", lambda: ()),
+        mock.patch("autotiny.study.search.tutorial_recipes", lambda: ()),
         mock.patch("autotiny.study.storage.open_storage", in_memory),
     ):
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from unittest import mock
 
 import numpy as np
@@ -106,7 +106,7 @@ class Int16(Toy):
     level = Level.GRAPH
     levels = (Level.KERAS, Level.GRAPH)
     leaves = Level.TFLITE
-    forbids_before = {"aware": "does not convert"}  # noqa: RUF012 - as components state it
+    not_after = {"aware": "does not convert"}  # noqa: RUF012 - as components state it
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ def restore_toy(folder: Path) -> Model:
 
 
 @contextmanager
-def toy_components(**more: Any) -> Iterator[None]:
+def toy_components() -> Iterator[None]:
     """Toys in place of the real components, everywhere."""
     from autotiny.components import COMPONENTS
 
@@ -184,7 +184,6 @@ def toy_components(**more: Any) -> Iterator[None]:
         mock.patch.dict(COMPONENTS, TOYS, clear=True),
         mock.patch("autotiny.recipe.save", save_toy),
         mock.patch("autotiny.recipe.restore", restore_toy),
-        mock.patch.dict("autotiny.recipe.__dict__", more),
     ):
         CALLS.clear()
         yield

@@ -46,8 +46,10 @@ class Component(ABC):
         levels: all levels at which it can be applied. One below `level` is raised on the way:
             a Keras model is frozen, a graph of level tflite gets the plain schedule.
         trains: whether it fine-tunes, and so costs minutes rather than seconds.
-        forbids_before: components that may not stand anywhere before it, each with the reason; a
+        not_after: components that may not stand anywhere before it, each with the reason; a
             sequence that breaks this is never drawn.
+        commutes_with: components with which it may change places, each with the reason: both orders
+            give the same result, byte for byte. One of two states it.
         treats: kinds of ops, as the lowered model has them, of which it needs one; empty where
             it has no such need. A study leaves it out for a model that has none.
         cores: how many cores a target must have for it.
@@ -59,7 +61,8 @@ class Component(ABC):
     leaves: ClassVar[Level]
     levels: ClassVar[tuple[Level, ...]]
     trains: ClassVar[bool] = False
-    forbids_before: ClassVar[dict[str, str]] = {}
+    not_after: ClassVar[dict[str, str]] = {}
+    commutes_with: ClassVar[dict[str, str]] = {}
     treats: ClassVar[tuple[str, ...]] = ()
     cores: ClassVar[int] = 1
     once: ClassVar[bool] = True

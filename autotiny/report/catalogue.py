@@ -37,7 +37,7 @@ def component_facts(kind: type[Component]) -> dict[str, Any]:
         "trains": kind.trains,
         "parameters": parameters,
         "treats": list(kind.treats),
-        "not_after": dict(kind.forbids_before),
+        "not_after": dict(kind.not_after),
         "summary": paragraphs[0],
         "details": paragraphs[1:],
     }

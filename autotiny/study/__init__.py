@@ -1,10 +1,10 @@
 """The Optuna study: which sequences are tried, what is measured, and the front they make."""
 
-from autotiny.study.applying import Applied, apply_recipe, load_pair, rebuilt
 from autotiny.study.job import EPOCHS, OBJECTIVES, Job, Objective, wanted_objectives
 from autotiny.study.ordering import SEEDS, Comparison, compare_orders
+from autotiny.study.replay import Applied, apply_recipe, load_pair, rebuilt
 from autotiny.study.result import Point, Result, Shortfall
-from autotiny.study.running import TRIALS, Progress, search
+from autotiny.study.search import TRIALS, Progress, search
 from autotiny.study.storage import default_study_name, open_storage, quiet_optuna
 from autotiny.study.trials import OUTCOMES, ended
 

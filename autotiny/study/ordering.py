@@ -7,15 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from autotiny.cache import Cache
-from autotiny.components import Component
+from autotiny.components import Component, commute, is_lowering, objection
 from autotiny.dataset import Dataset
 from autotiny.errors import UserError
 from autotiny.evaluate import evaluate
 from autotiny.metrics import Metrics
 from autotiny.model import Level, Model, load_model
-from autotiny.recipe import Dropped, Recipe, commute, is_lowering, objection, steps_from_text
-from autotiny.study.applying import load_pair
+from autotiny.recipe import Dropped, Recipe, steps_from_text
 from autotiny.study.job import EPOCHS, candidate_of
+from autotiny.study.replay import load_pair
 from autotiny.study.trials import REFUSALS
 from autotiny.target import Target
 
@@ -235,7 +235,7 @@ def compare_orders(
             orders[number] = replace(order, repetitions=(*order.repetitions, measured))
             done += 1
     return Comparison(
-        first, second, (orders[0], orders[1]), commute(first.name, second.name),
+        first, second, (orders[0], orders[1]), commute(first, second),
         model, data, target, seeds, epochs,
     )  # fmt: skip
 

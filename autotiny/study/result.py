@@ -14,8 +14,8 @@ from autotiny.cache import code_version
 from autotiny.evaluate import accuracy_on, build, cost_from, write_build
 from autotiny.metrics import Cost, Metrics, missing, overshoot
 from autotiny.recipe import Dropped, Recipe, SavedRecipe
-from autotiny.study.checking import Findings
 from autotiny.study.job import Job
+from autotiny.study.preflight import Findings
 from autotiny.study.trials import (
     baseline,
     cache_counts,

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from autotiny.components import Work
-from autotiny.components.calibrating import Kept, Method
-from autotiny.components.int8 import Int8
-from autotiny.components.int8_float_fallback import Int8FloatFallback
+from autotiny.components.tflite._calibrating import Kept, Method
+from autotiny.components.tflite.int8 import Int8
+from autotiny.components.tflite.int8_float_fallback import Int8FloatFallback
 from autotiny.graph import Array, Graph
 from autotiny.model import Model, predict
 from autotiny.recipe import component_from

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from autotiny.components import COMPONENTS, Work
-from autotiny.components.cluster_weights import ClusterWeights
-from autotiny.components.prune_magnitude import PruneMagnitude
-from autotiny.components.weights import kernels, sparsity
+from autotiny.components.keras._weights import kernels, sparsity
+from autotiny.components.keras.cluster_weights import ClusterWeights
+from autotiny.components.keras.prune_magnitude import PruneMagnitude
 from autotiny.errors import NotApplicable
 from autotiny.model import Model
 

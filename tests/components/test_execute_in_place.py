@@ -3,9 +3,9 @@
 import pytest
 
 from autotiny.components import Work
-from autotiny.components.execute_in_place import ExecuteInPlace
-from autotiny.components.int8 import Int8
-from autotiny.components.scheduling import as_program
+from autotiny.components.program._scheduling import as_program
+from autotiny.components.program.execute_in_place import ExecuteInPlace
+from autotiny.components.tflite.int8 import Int8
 from autotiny.dataset import synthetic
 from autotiny.errors import NotApplicable
 from autotiny.evaluate import sources_of

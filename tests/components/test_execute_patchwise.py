@@ -2,16 +2,15 @@
 
 import pytest
 
-from autotiny.components import Component, Work
-from autotiny.components.block_gemm import BlockGemm
-from autotiny.components.execute_patchwise import ExecutePatchwise
-from autotiny.components.int8 import Int8
+from autotiny.components import Component, Work, objection
+from autotiny.components.program.block_gemm import BlockGemm
+from autotiny.components.program.execute_patchwise import ExecutePatchwise
+from autotiny.components.tflite.int8 import Int8
 from autotiny.dataset import synthetic
 from autotiny.emulator import measure
 from autotiny.engine import check_supported
 from autotiny.evaluate import sources_of
 from autotiny.model import Model, load_model
-from autotiny.recipe import objection
 from autotiny.target import load_target
 
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from autotiny.components import Work
-from autotiny.components.factorize_low_rank import FactorizeLowRank
-from autotiny.components.factorize_spatial import FactorizeSpatial, spatial_factors
+from autotiny.components.keras.factorize_low_rank import FactorizeLowRank
+from autotiny.components.keras.factorize_spatial import FactorizeSpatial, spatial_factors
 from autotiny.errors import NotApplicable
 from autotiny.model import Model, keras, keras_model, predict
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from autotiny.components import COMPONENTS, Work
-from autotiny.components.scheduling import as_program
+from autotiny.components.program._scheduling import as_program
 from autotiny.emulator import build_host
 from autotiny.engine import generate
 from autotiny.errors import NotApplicable

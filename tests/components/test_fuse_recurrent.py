@@ -9,7 +9,7 @@ import pytest
 from build import tflm
 
 from autotiny.components import COMPONENTS, Work
-from autotiny.components.editing import live
+from autotiny.components.tflite._editing import live
 from autotiny.dataset import synthetic
 from autotiny.emulator import build_host
 from autotiny.errors import NotApplicable

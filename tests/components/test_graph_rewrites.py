@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from autotiny.components import COMPONENTS, Work
-from autotiny.components.fold_constants import with_constants_folded
-from autotiny.components.remove_identities import without_identities
+from autotiny.components.tflite.fold_constants import with_constants_folded
+from autotiny.components.tflite.remove_identities import without_identities
 from autotiny.errors import NotApplicable
 from autotiny.graph import Graph, Op, Quantization, Tensor
 from autotiny.model import Level, Model, freeze, predict

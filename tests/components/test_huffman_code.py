@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from autotiny.components import COMPONENTS, Work
-from autotiny.components.cluster_weights import ClusterWeights
-from autotiny.components.huffman_code import HuffmanCode
-from autotiny.components.prune_magnitude import PruneMagnitude
-from autotiny.components.scheduling import as_program
-from autotiny.components.share_weights import ShareWeights
+from autotiny.components.keras.cluster_weights import ClusterWeights
+from autotiny.components.keras.prune_magnitude import PruneMagnitude
+from autotiny.components.program._scheduling import as_program
+from autotiny.components.program.huffman_code import HuffmanCode
+from autotiny.components.program.share_weights import ShareWeights
 from autotiny.emulator import measure
 from autotiny.engine import generate
 from autotiny.engine.kernel import Site

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from autotiny.components import COMPONENTS, Work
-from autotiny.components.lowering import Lowering
+from autotiny.components.tflite._lowering import Lowering
 from autotiny.errors import InvalidModel, NotApplicable
 from autotiny.graph import Array, Graph
 from autotiny.model import Level, Model, freeze, keras, keras_model, load_model, predict, tensorflow

@@ -1,6 +1,6 @@
 import numpy as np
 
-from autotiny.components.merge_duplicates import without_duplicates
+from autotiny.components.tflite.merge_duplicates import without_duplicates
 from autotiny.graph import Graph, Op, Quantization, Tensor
 
 SCALE = Quantization((0.5,), (0,))

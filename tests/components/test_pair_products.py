@@ -1,10 +1,9 @@
 import pytest
 
-from autotiny.components import COMPONENTS, Component, Work
+from autotiny.components import COMPONENTS, Component, Work, objection
 from autotiny.errors import NotApplicable
 from autotiny.graph import Step
 from autotiny.model import Model
-from autotiny.recipe import objection
 
 
 def kinds(*names: str) -> list[type[Component]]:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from autotiny.components import COMPONENTS, Component, Work
-from autotiny.components.place_weights import PlaceWeights
-from autotiny.components.scheduling import Scheduling, as_program
+from autotiny.components.program._scheduling import Scheduling, as_program
+from autotiny.components.program.place_weights import PlaceWeights
 from autotiny.emulator import build_host
 from autotiny.engine import generate
 from autotiny.errors import NotApplicable

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from autotiny.components import COMPONENTS, Work
-from autotiny.components.prune_channels import PruneChannels
+from autotiny.components.keras.prune_channels import PruneChannels
 from autotiny.dataset import synthetic
 from autotiny.errors import NotApplicable
 from autotiny.model import Model, keras, keras_model, load_model, predict

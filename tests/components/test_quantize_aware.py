@@ -3,8 +3,8 @@ from collections.abc import Callable
 import pytest
 
 from autotiny.components import COMPONENTS, Work
-from autotiny.components.prune_magnitude import PruneMagnitude
-from autotiny.components.quantize_aware import QuantizeAware
+from autotiny.components.keras.prune_magnitude import PruneMagnitude
+from autotiny.components.keras.quantize_aware import QuantizeAware
 from autotiny.errors import NotApplicable
 from autotiny.model import Level, Model, graph_def, keras, keras_model
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from autotiny.components import COMPONENTS, Work
-from autotiny.components.reduce_input import ReduceInput
+from autotiny.components.keras.reduce_input import ReduceInput
 from autotiny.dataset import synthetic
 from autotiny.errors import NotApplicable
 from autotiny.model import Model, keras, keras_model, load_model, predict

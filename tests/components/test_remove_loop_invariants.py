@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from autotiny.components import COMPONENTS, Work
-from autotiny.components.loops import function_named, loops, passes, unrolled_loops
+from autotiny.components.frozen._loops import function_named, loops, passes, unrolled_loops
 from autotiny.errors import NotApplicable, UnsupportedOp
 from autotiny.graph import Array, Graph
 from autotiny.model import (

@@ -8,10 +8,10 @@ import pytest
 
 from autotiny.cache import Cache
 from autotiny.components import COMPONENTS, Work
-from autotiny.components.elastic import Elastic, by_batch, recalibrate
-from autotiny.components.rewriting import rewrite
-from autotiny.components.select_subnetwork import SelectSubnetwork
-from autotiny.components.tuning import fine_tune
+from autotiny.components.keras._elastic import Elastic, by_batch, recalibrate
+from autotiny.components.keras._rewriting import rewrite
+from autotiny.components.keras._tuning import fine_tune
+from autotiny.components.keras.select_subnetwork import SelectSubnetwork
 from autotiny.dataset import Dataset, synthetic
 from autotiny.errors import NotApplicable, TrainingDiverged
 from autotiny.model import Model, keras, keras_model, load_model, tensorflow
@@ -57,7 +57,9 @@ def test_a_rehearsal_has_the_shapes_of_the_real_one(residual: Model, work: Work)
 def test_one_training_serves_all_widths(
     cnn1: Model, work: Work, accuracy: Callable[[Model], float], tmp_path: Path
 ) -> None:
-    with mock.patch("autotiny.components.elastic.fine_tune", side_effect=fine_tune) as training:
+    with mock.patch(
+        "autotiny.components.keras._elastic.fine_tune", side_effect=fine_tune
+    ) as training:
         half = SelectSubnetwork(0.5).apply(cnn1, replace(work, cache=Cache(tmp_path)))
         work = replace(work, cache=Cache(tmp_path))
         quarter = SelectSubnetwork(0.25).apply(cnn1, work)

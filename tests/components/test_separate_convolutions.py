@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from autotiny.components import Work
-from autotiny.components.separate_convolutions import SeparateConvolutions, separated_kernels
+from autotiny.components.keras.separate_convolutions import SeparateConvolutions, separated_kernels
 from autotiny.errors import NotApplicable
 from autotiny.model import Model, keras, keras_model, predict
 

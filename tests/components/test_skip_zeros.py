@@ -3,15 +3,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from autotiny.components import COMPONENTS, Component, Work
-from autotiny.components.prune_magnitude import PruneMagnitude
-from autotiny.components.skip_zeros import SkipZeros
+from autotiny.components import COMPONENTS, Component, Work, objection
+from autotiny.components.keras.prune_magnitude import PruneMagnitude
+from autotiny.components.program.skip_zeros import SkipZeros
 from autotiny.emulator import build_host
 from autotiny.engine import generate
 from autotiny.errors import NotApplicable
 from autotiny.graph import Array
 from autotiny.model import Model
-from autotiny.recipe import objection
 
 
 @pytest.fixture(scope="module")

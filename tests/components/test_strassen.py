@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from autotiny.components import COMPONENTS, Work
-from autotiny.components.strassen import Strassen
+from autotiny.components.program.strassen import Strassen
 from autotiny.dataset import synthetic
 from autotiny.emulator import build_host
 from autotiny.engine import generate

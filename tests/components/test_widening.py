@@ -6,8 +6,8 @@ import pytest
 from build import tflm
 
 from autotiny.components import Work
-from autotiny.components.int8 import Int8
-from autotiny.components.widening import activations, widened, with_wide_activations
+from autotiny.components.tflite._widening import activations, widened, with_wide_activations
+from autotiny.components.tflite.int8 import Int8
 from autotiny.emulator import build_host
 from autotiny.evaluate import real, sources_of, stored
 from autotiny.graph import Array, Graph, Op, Quantization, Tensor

@@ -97,9 +97,9 @@ def test_levels_and_preconditions_are_consistent(kind: type[Component]) -> None:
     order = list(Level)
     assert kind.level in kind.levels
     assert all(isinstance(level, Level) for level in kind.levels)
-    assert kind.name not in kind.forbids_before
-    assert all(name in COMPONENTS for name in kind.forbids_before)
-    assert all(reason for reason in kind.forbids_before.values())
+    assert kind.name not in kind.not_after
+    assert all(name in COMPONENTS for name in kind.not_after)
+    assert all(reason for reason in kind.not_after.values())
     assert any(order.index(kind.leaves) >= order.index(level) for level in kind.levels)
     assert not inspect.isabstract(kind)
 

@@ -1,0 +1,88 @@
+"""Let the weights of each layer share a few values, so that a short index can stand for each.
+
+Han et al., "Deep Compression", ICLR 2016, through TensorFlow's model optimization toolkit; on a
+pruned model through its variant that keeps zeros. It pays where a later step codes the indices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from autotiny.components.base import Component, Work
+from autotiny.components.keras._tuning import fine_tune
+from autotiny.components.keras._weights import kernels, most_clusters, sparsity
+from autotiny.errors import BrokenPromise, NotApplicable
+from autotiny.model import Level, Model, copy_network, keras, keras_model
+
+LEARNING_RATE = 5e-4
+"""Lower than usual: centroids gather the gradients of all weights that share them."""
+
+
+@dataclass(frozen=True)
+class ClusterWeights(Component):
+    """Replaces each kernel's weights by centroids, and fine-tunes those.
+
+    Attributes:
+        clusters: centroids a layer, 4 to 64; zeros of a pruned model are one of them.
+    """
+
+    name = "cluster_weights"
+    level = Level.KERAS
+    trains = True
+
+    clusters: int = 16
+
+    def apply(self, model: Model, work: Work) -> Model:
+        """The model with shared weights."""
+        if most_clusters(model.network) <= self.clusters:
+            raise NotApplicable(
+                f"cluster_weights: no kernel has more than {self.clusters} different weights"
+            )
+        network = self._clustered(model, work)
+        found = most_clusters(network)
+        if found > self.clusters:
+            raise BrokenPromise(f"cluster_weights left {found} values instead of {self.clusters}")
+        notes: dict[str, float | str] = {**model.notes, "clusters": found}
+        if "sparsity" in notes:
+            notes["sparsity"] = round(sparsity(network), 4)
+        return keras_model(network, notes)
+
+    def _clustered(self, model: Model, work: Work) -> Any:
+        import tensorflow_model_optimization as tfmot
+        from tensorflow_model_optimization.python.core.clustering.keras.experimental import (
+            cluster as experimental,
+        )
+
+        clustering = tfmot.clustering.keras
+        chosen = {
+            layer.name for layer, kernel in kernels(model.network) if kernel.size > self.clusters
+        }
+        sparse = "sparsity" in model.notes
+        # Linear initialization draws nothing, and repeats whatever ran before.
+        start = clustering.CentroidInitialization.LINEAR
+        weights = {layer.name: layer.get_weights() for layer in model.network.layers}
+
+        def wrap(layer: Any) -> Any:
+            # A wrapper trains the layer it is given: it must not be the caller's.
+            twin = layer.__class__.from_config(layer.get_config())
+            if layer.name not in chosen:
+                return twin
+            # The centroids are chosen from the weights that the layer holds when it is wrapped.
+            twin.build(layer.input_shape)
+            twin.set_weights(weights[layer.name])
+            if sparse:
+                return experimental.cluster_weights(
+                    twin, number_of_clusters=self.clusters, cluster_centroids_init=start,
+                    preserve_sparsity=True,
+                )  # fmt: skip
+            return clustering.cluster_weights(
+                twin, number_of_clusters=self.clusters, cluster_centroids_init=start
+            )
+
+        wrapped = keras().models.clone_model(model.network, clone_function=wrap)
+        for layer in wrapped.layers:
+            if layer.name in weights and layer.weights:
+                layer.set_weights(weights[layer.name])
+        fine_tune(wrapped, work, learning_rate=LEARNING_RATE)
+        return copy_network(clustering.strip_clustering(wrapped))

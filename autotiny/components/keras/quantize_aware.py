@@ -1,0 +1,140 @@
+"""Fine-tune with quantization simulated, so that weights settle where int8 can represent them.
+
+Jacob et al., CVPR 2018, through TensorFlow's model optimization toolkit; after pruning or
+clustering through its variants that keep zeros and clusters. Nothing trains after it, so it leaves
+a graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from autotiny.components.base import Component, Work
+from autotiny.components.keras._rewriting import with_fused_relu
+from autotiny.components.keras._tuning import fine_tune
+from autotiny.errors import BrokenPromise, NotApplicable
+from autotiny.graph import Array
+from autotiny.model import (
+    Level,
+    Model,
+    concrete_function,
+    copy_network,
+    freeze,
+    freeze_function,
+    graph_model,
+    keras,
+    tensorflow,
+)
+
+SLACK = 0.02
+"""Sparsity that may get lost before a model no longer counts as sparse."""
+
+
+@dataclass(frozen=True)
+class QuantizeAware(Component):
+    """Inserts fake quantization of weights and activations, and fine-tunes.
+
+    Attributes:
+        learning_rate: of the fine-tune; small, because the weights are good already.
+    """
+
+    name = "quantize_aware"
+    level = Level.KERAS
+    leaves = Level.GRAPH
+    trains = True
+
+    learning_rate: float = 1e-4
+
+    def apply(self, model: Model, work: Work) -> Model:
+        """The frozen graph of the model with trained ranges."""
+        _refuse_unsupported(model.network)
+        if work.rehearse:
+            # The same shapes without ranges: a lowering calibrates those itself.
+            return freeze(model)
+        wrapped = _wrapped(model)
+        before = _kernels(wrapped)
+        fine_tune(wrapped, work, learning_rate=self.learning_rate)
+        frozen = freeze_function(concrete_function(wrapped))
+        notes = {**model.notes, "quantization_aware": self.name}
+        notes |= _post_condition(model, before, _kernels(wrapped))
+        return graph_model(frozen, notes)
+
+
+def _kernels(wrapped: Any) -> list[Array]:
+    """What the model computes with: each kernel as its wrapper masks or clusters it."""
+    found = []
+    for layer in wrapped.layers:
+        for weight, _, facts in getattr(layer, "_weight_vars", []):
+            mask = facts.get("sparsity_mask")
+            found.append(weight.numpy() if mask is None else weight.numpy() * mask.numpy())
+    return found
+
+
+def _post_condition(
+    model: Model, before: Sequence[Array], after: Sequence[Array]
+) -> dict[str, float]:
+    """Sparsity as it is now; a model that was sparse and no longer is, is a bug."""
+    if "sparsity" not in model.notes or not after:
+        return {}
+    zeros = [sum(int((k == 0).sum()) for k in side) for side in (before, after)]
+    total = sum(kernel.size for kernel in after)
+    if zeros[1] < zeros[0] - SLACK * total:
+        raise BrokenPromise(f"quantize_aware lost zeros: {zeros[0]} before, {zeros[1]} after")
+    return {"sparsity": round(zeros[1] / total, 4)}
+
+
+def _refuse_unsupported(network: Any) -> None:
+    """Names the first layer that the toolkit cannot quantize, in less time than wrapping takes."""
+    tensorflow()
+    from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
+        default_8bit_quantize_registry as registry,
+    )
+
+    known, layers = registry.Default8BitQuantizeRegistry(), keras().layers
+    # Normalization is folded into the layer before; the toolkit says so only when it wraps.
+    passed = (layers.InputLayer, layers.BatchNormalization)
+    for layer in network.layers:
+        if not isinstance(layer, passed) and not known.supports(layer):
+            raise NotApplicable(
+                f"quantize_aware: layer {layer.name!r} is a {type(layer).__name__}, "
+                "for which the toolkit has no quantization"
+            )
+
+
+def _wrapped(model: Model) -> Any:
+    """The Keras model with fake quantization around its layers."""
+    import tensorflow_model_optimization as tfmot
+
+    quantization = tfmot.quantization.keras
+    # Without zeros and clusters the toolkit takes a separate ReLU in by itself.
+    keeps = {"sparsity", "clusters"} & set(model.notes)
+    network = with_fused_relu(model.network) if keeps else copy_network(model.network)
+    try:
+        with quantization.quantize_scope():
+            annotated = quantization.quantize_annotate_model(network)
+            return quantization.quantize_apply(annotated, _scheme(model))
+    except (RuntimeError, ValueError) as refusal:
+        reason = str(refusal).splitlines()[0][:200]
+        raise NotApplicable(f"quantize_aware: {reason}") from refusal
+
+
+def _scheme(model: Model) -> Any:
+    """The way of quantizing that keeps the zeros and clusters there are."""
+    from tensorflow_model_optimization.python.core.quantization.keras.collab_opts import (
+        cluster_preserve,
+        prune_preserve,
+    )
+    from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
+        default_8bit_quantize_scheme as plain,
+    )
+
+    sparse, clustered = "sparsity" in model.notes, "clusters" in model.notes
+    if clustered:
+        scheme = cluster_preserve.default_8bit_cluster_preserve_quantize_scheme
+        return scheme.Default8BitClusterPreserveQuantizeScheme(preserve_sparsity=sparse)
+    if sparse:
+        scheme = prune_preserve.default_8bit_prune_preserve_quantize_scheme
+        return scheme.Default8BitPrunePreserveQuantizeScheme()
+    return plain.Default8BitQuantizeScheme()

@@ -1,0 +1,55 @@
+"""Train a network once for all widths and depths, and take the one that is wanted out of it.
+
+Cai et al., "Once-for-All", ICLR 2020: the elastic training is shared by all widths and depths, and
+a subnetwork needs no training of its own, only the statistics of its normalizations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autotiny.components.base import Component, Work
+from autotiny.components.keras._elastic import SMALLEST_WIDTH, Elastic, recalibrate, trained
+from autotiny.components.keras._tuning import changed
+from autotiny.errors import NotApplicable
+from autotiny.model import Level, Model
+
+
+@dataclass(frozen=True)
+class SelectSubnetwork(Component):
+    """Keeps the strongest channels of every layer, and the first blocks of every stage.
+
+    Attributes:
+        width: share of each layer's channels that stay, 0.25 to 1.
+        depth: share of the removable blocks that stay, 0 to 1. Removable is what stands beside an
+            identity shortcut, and a layer of stride 1 that keeps its number of channels.
+    """
+
+    name = "select_subnetwork"
+    level = Level.KERAS
+    trains = True
+    not_after = {  # noqa: RUF012 - a constant of the class
+        "cluster_weights": "the elastic training would dissolve its clusters",
+    }
+
+    width: float = 0.5
+    depth: float = 1.0
+
+    def apply(self, model: Model, work: Work) -> Model:
+        """The subnetwork, with weights of the elastic training."""
+        if self.width < SMALLEST_WIDTH:
+            raise NotApplicable(
+                f"select_subnetwork: a width of {self.width} is below {SMALLEST_WIDTH}, the "
+                "smallest that is trained"
+            )
+        elastic = Elastic.of(model.network)
+        whole = all(kept.all() for kept in elastic.kept(self.width).values())
+        if whole and not elastic.left_out(self.depth):
+            raise NotApplicable(
+                f"select_subnetwork: a width of {self.width} and a depth of {self.depth} keep all "
+                f"channels and all of the {len(elastic.blocks)} removable blocks"
+            )
+        network = trained(model, elastic, work).network
+        network = elastic.subnetwork(network, self.width, self.depth)
+        recalibrate(network, work)
+        return changed(network, model)

@@ -1,0 +1,44 @@
+"""Which orders of components are legal, and which are the same work.
+
+Both follow from what the components state of themselves: the levels they take and leave,
+`not_after`, `once`, and `commutes_with`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from autotiny.components.base import Component
+from autotiny.model import Level
+
+LEVELS = tuple(Level)
+
+
+def is_lowering(component: type[Component] | Component) -> bool:
+    """Whether a component turns a trainable model or its graph into a `.tflite` graph."""
+    return component.level in (Level.KERAS, Level.GRAPH) and component.leaves is Level.TFLITE
+
+
+def commute(first: type[Component] | Component, second: type[Component] | Component) -> bool:
+    """Whether two components may change places without changing the result, byte for byte."""
+    return second.name in first.commutes_with or first.name in second.commutes_with
+
+
+def objection(steps: Iterable[type[Component]], start: Level = Level.KERAS) -> str | None:
+    """Why a sequence is illegal on a model of level `start`, or None if it is legal."""
+    level = start
+    seen: list[type[Component]] = []
+    for step in steps:
+        if level not in step.levels:
+            takes = " or ".join(step.levels)
+            return f"{step.name} takes a model of level {takes}, and stands where it is {level}"
+        for other in seen:
+            if other.name in step.not_after:
+                return f"{step.name} after {other.name}: {step.not_after[other.name]}"
+            if other is step and step.once:
+                return f"a second {step.name} finds nothing to do"
+        level = max(level, step.leaves, key=LEVELS.index)
+        seen.append(step)
+    if level not in (Level.TFLITE, Level.PROGRAM):
+        return f"nothing lowers the model: it is left at level {level}"
+    return None

@@ -1,0 +1,41 @@
+"""Compute the first stages of a network patch by patch, so that their large tensors never exist.
+
+Lin et al., "MCUNetV2: Memory-Efficient Patch-based Inference for Tiny Deep Learning", NeurIPS 2021.
+Patches are stripes of full rows; the rows that two of them need are computed twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autotiny.components.program._scheduling import Scheduling
+from autotiny.engine.stripes import with_patches
+from autotiny.graph import Graph, Schedule
+
+_TOO_LATE = "the stages are cut into patches before it is decided how each is computed"
+
+
+@dataclass(frozen=True)
+class ExecutePatchwise(Scheduling):
+    """Computes the first layers stripe by stripe, all of them for one before the next.
+
+    Attributes:
+        patches: stripes, at most; of equal height, but for the last one.
+        stages: how many layers, at most; 0 chooses what leaves the smallest arena.
+    """
+
+    name = "execute_patchwise"
+    not_after = dict.fromkeys(
+        (
+            "fuse_operators", "block_gemm", "pair_products", "expand_weights", "use_winograd",
+            "place_weights", "execute_in_place", "partition_cores",
+        ),
+        _TOO_LATE,
+    )  # fmt: skip
+
+    patches: int = 4
+    stages: int = 0
+
+    def changed(self, graph: Graph, schedule: Schedule) -> tuple[Graph, Schedule]:
+        """The program with the ops of the first stages in stripes."""
+        return with_patches(graph, schedule, patches=self.patches, stages=self.stages)

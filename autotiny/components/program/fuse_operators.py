@@ -1,0 +1,34 @@
+"""Compute a convolution with its padding and max-pooling in one pass, without tensors between.
+
+Requantization is monotone: the largest accumulator of a window is requantized once, and the result
+is the same to the bit. Activations are fused on lowering already.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autotiny.components.base import CONVOLUTIONS
+from autotiny.components.program._scheduling import Scheduling
+from autotiny.engine import fuse
+from autotiny.graph import Graph, Schedule
+
+
+@dataclass(frozen=True)
+class FuseOperators(Scheduling):
+    """Joins steps that can work on each other's results in registers."""
+
+    name = "fuse_operators"
+    treats = CONVOLUTIONS
+    not_after = {  # noqa: RUF012 - a constant of the class
+        "block_gemm": "blocks are chosen for a step as it was fused",
+        "pair_products": "blocks are chosen for a step as it was fused",
+        "skip_zeros": "which layers it takes is decided for a step as it was fused",
+        "expand_weights": "blocks are chosen for a step as it was fused",
+        "use_winograd": "what it can compute is decided for a step as it was fused",
+        "strassen": "what it can compute is decided for a step as it was fused",
+    }
+
+    def rescheduled(self, graph: Graph, schedule: Schedule) -> Schedule:
+        """The schedule with fused steps."""
+        return fuse(graph, schedule)

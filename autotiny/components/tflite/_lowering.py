@@ -1,0 +1,186 @@
+"""What the six lowerings share: TensorFlow's converter, with a static result that repeats.
+
+Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
+Inference", CVPR 2018, is the arithmetic of the integer forms.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from autotiny.components.base import Component, Work
+from autotiny.components.frozen._loops import unrolled_loops
+from autotiny.components.tflite._calibrating import Kept, Method, quantized
+from autotiny.errors import NotApplicable
+from autotiny.graph import Array, Graph
+from autotiny.model import (
+    Level,
+    Model,
+    concrete_function,
+    freeze,
+    graph_function,
+    keras,
+    ports,
+    silent_stderr,
+    tensorflow,
+    unrolled,
+)
+from autotiny.tflite import read_tflite
+
+REHEARSAL_SAMPLES = 2
+
+
+class Lowering(Component):
+    """A component that turns a trainable model or its frozen graph into a graph of level tflite.
+
+    Attributes:
+        fuses_lstm: whether the converter has an LSTM op in this number format.
+    """
+
+    fuses_lstm: ClassVar[bool] = True
+
+    level: ClassVar[Level] = Level.GRAPH
+    leaves: ClassVar[Level] = Level.TFLITE
+    levels: ClassVar[tuple[Level, ...]] = (Level.KERAS, Level.GRAPH)
+
+    def apply(self, model: Model, work: Work) -> Model:
+        """The model as the converter lowers it, batch 1, tensors named by place."""
+        tf = tensorflow()
+        converter = _converter(model, fuses_lstm=self.fuses_lstm)
+        self.configure(converter, tf)
+        samples: Array | None = None
+        if self.samples:
+            count = REHEARSAL_SAMPLES if work.rehearse else self.samples
+            shape = ports(model)[0][0][0][1:]
+            samples = work.data.calibration(count, work.seed).reshape(-1, *shape)
+            converter.representative_dataset = _representative(samples)
+        graph = read_tflite(self.converted(converter, model, samples))
+        if samples is not None:
+            graph = self.refined(graph, samples)
+        graph = tidy(graph)
+        notes = {**model.notes, "number_format": self.name}
+        return Model(Level.TFLITE, graph, graph.fingerprint(), notes)
+
+    def converted(self, converter: Any, model: Model, samples: Array | None) -> bytes:
+        """The converter's `.tflite`."""
+        return _converted(converter, self.name)
+
+    def refined(self, graph: Graph, samples: Array) -> Graph:
+        """The lowered graph after what is decided on it with the calibration samples."""
+        return graph
+
+    @property
+    def samples(self) -> int:
+        """How many calibration samples are needed."""
+        return int(getattr(self, "calibration", 0))
+
+    def configure(self, converter: Any, tf: Any) -> None:
+        """Sets the converter's options."""
+        raise NotImplementedError
+
+
+class Int8Lowering(Lowering):
+    """A lowering to int8 whose ranges can be cut, and whose layers can be kept float.
+
+    Attributes:
+        port_type: type of input and output.
+        method: see `calibrating`.
+    """
+
+    port_type: ClassVar[str]
+    method: Method
+
+    @property
+    def kept_float(self) -> Kept:
+        """The layers that stay float."""
+        return "nothing"
+
+    def converted(self, converter: Any, model: Model, samples: Array | None) -> bytes:
+        """The converter's `.tflite`, by way of its calibrated model where a choice asks for it."""
+        plain = self.method == "min_max" and self.kept_float == "nothing"
+        if plain or samples is None or "quantization_aware" in model.notes:
+            # After quantization-aware training the ranges are trained, and every layer has one.
+            return _converted(converter, self.name)
+        converter._experimental_calibrate_only = True
+        calibrated = _converted(converter, self.name)
+        return quantized(calibrated, samples, self.method, self.kept_float, self.port_type)
+
+
+def _converter(model: Model, *, fuses_lstm: bool) -> Any:
+    lite = tensorflow().lite.TFLiteConverter
+    if model.level is Level.KERAS and fuses_lstm and _has_lstm(model.network):
+        # From Keras' own functions the converter makes one op of an LSTM layer; it takes the
+        # detour over a SavedModel for that, seconds on a deep network, so only these go that way.
+        network = unrolled(model.network, keep_lstm=True)
+        return lite.from_concrete_functions([concrete_function(network)], network)
+    frozen = unrolled_loops(freeze(model).network)
+    return lite.from_concrete_functions([graph_function(frozen)])
+
+
+def _has_lstm(network: Any) -> bool:
+    return any(isinstance(layer, keras().layers.LSTM) for layer in network.layers)
+
+
+def _representative(samples: Array) -> Callable[[], Iterator[list[Array]]]:
+    def draw() -> Iterator[list[Array]]:
+        for sample in samples:
+            yield [np.ascontiguousarray(sample[np.newaxis], dtype=np.float32)]
+
+    return draw
+
+
+def _converted(converter: Any, name: str) -> bytes:
+    """The converter's bytes; what it cannot do is `NotApplicable` with its first line."""
+    chatty = logging.getLogger("absl")
+    level = chatty.level
+    chatty.setLevel(logging.FATAL)
+    try:
+        with silent_stderr(), warnings.catch_warnings():
+            # It misses statistics of inputs that fake quantization or calibration give it.
+            warnings.simplefilter("ignore")
+            result: bytes = converter.convert()
+    except (RuntimeError, ValueError, NotImplementedError) as refusal:
+        raise NotApplicable(f"{name}: {_reason(refusal)}") from refusal
+    except Exception as refusal:
+        if type(refusal).__name__ != "ConverterError":
+            raise
+        raise NotApplicable(f"{name}: {_reason(refusal)}") from refusal
+    finally:
+        chatty.setLevel(level)
+    return result
+
+
+def _reason(refusal: Exception) -> str:
+    lines = [line.strip() for line in str(refusal).splitlines() if line.strip()]
+    telling = [line for line in lines if "error:" in line] or lines or ["the converter refuses it"]
+    return telling[0][:300]
+
+
+def tidy(graph: Graph) -> Graph:
+    """The graph with tensors named by place, so that the same network gives the same bytes.
+
+    The converter's names hold counters of the process that built the model.
+    """
+    names: dict[int, str] = {}
+    for kind, indices in (("input", graph.inputs), ("output", graph.outputs)):
+        for place, index in enumerate(indices):
+            names.setdefault(index, kind if len(indices) == 1 else f"{kind}_{place}")
+    roles: Mapping[int, str] = {1: "weights", 2: "bias"}
+    for position, op in enumerate(graph.ops):
+        label = f"{op.kind.lower()}_{position}"
+        for place, index in enumerate(op.inputs):
+            if index >= 0:
+                names.setdefault(index, f"{label}/{roles.get(place, f'constant_{place}')}")
+        for place, index in enumerate(op.outputs):
+            names.setdefault(index, f"{label}/result_{place}" if place else label)
+    tensors = tuple(
+        replace(tensor, name=names.get(index, f"unused_{index}"))
+        for index, tensor in enumerate(graph.tensors)
+    )
+    return replace(graph, tensors=tensors, name="model")

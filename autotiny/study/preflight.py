@@ -1,0 +1,113 @@
+"""What is found out about a model before its study starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from autotiny.components import COMPONENTS, Component, is_lowering, objection
+from autotiny.errors import UserError
+from autotiny.evaluate import accuracy_on, at_chance, program_of
+from autotiny.graph import Graph
+from autotiny.model import Level
+from autotiny.recipe import Dropped, Recipe
+from autotiny.space import Space
+from autotiny.study.job import Job
+from autotiny.study.trials import REFUSALS
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a user should know before a search begins.
+
+    Attributes:
+        left_out: components of the space that can do nothing on this model, with the reason.
+        accuracy_at_chance: of the original on validation, if guessing does as well.
+    """
+
+    left_out: tuple[Dropped, ...] = ()
+    accuracy_at_chance: float | None = None
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """The same as lines to read."""
+        reasons: dict[str, list[str]] = {}
+        for dropped in self.left_out:
+            reasons.setdefault(dropped.reason, []).append(dropped.component)
+        lines = [f"not drawn: {', '.join(names)}: {reason}" for reason, names in reasons.items()]
+        if self.accuracy_at_chance is not None:
+            lines.append(
+                f"the original finds {100 * self.accuracy_at_chance:.1f} % of the validation "
+                "samples, which is at chance level: check that the data is scaled as in training "
+                "and that its labels are numbered as the outputs are"
+            )
+        return tuple(lines)
+
+
+def baseline_recipe(job: Job) -> Recipe:
+    """The original model, lowered and not changed otherwise."""
+    if job.model.level in (Level.KERAS, Level.GRAPH):
+        return Recipe((COMPONENTS["float32"](),))
+    return Recipe()
+
+
+def checked(job: Job) -> tuple[Job, Findings]:
+    """A job whose space holds only what can do something on its model, and what was left out.
+
+    Takes no more than measuring the original does, which the study finds in the cache.
+
+    Raises:
+        UserError: nothing is left of the space.
+    """
+    try:
+        original = job.candidate(baseline_recipe(job)).model
+        accuracy = accuracy_on(original, job.data, "validation", job.cache)
+    except tuple(REFUSALS):
+        return job, Findings()  # the first trial will say why
+    left_out = tuple(idle_components(job.space, job.model.level, program_of(original).graph))
+    guessing = at_chance(accuracy, job.data)
+    findings = Findings(left_out, accuracy if guessing else None)
+    return replace(job, space=without(job.space, left_out)), findings
+
+
+def idle_components(space: Space, start: Level, graph: Graph) -> Iterable[Dropped]:
+    """The components of a space that can do nothing on a model, with the reason.
+
+    Args:
+        space: what may be drawn.
+        start: the level of the model.
+        graph: the model, lowered as it is.
+    """
+    kinds = {op.kind for op in graph.ops}
+    listed = [COMPONENTS[name] for name in space.components]
+    lowerings = [kind for kind in listed if is_lowering(kind)]
+    for kind in listed:
+        if not _has_place(kind, start, lowerings):
+            takes = " or ".join(kind.levels)
+            yield Dropped(kind.name, f"it takes a model of level {takes}, and this is {start}")
+        elif kind.treats and not kinds & set(kind.treats):
+            yield Dropped(kind.name, f"the model has no {' or '.join(kind.treats)}")
+
+
+def _has_place(kind: type[Component], start: Level, lowerings: list[type[Component]]) -> bool:
+    """Whether a component can stand in a sequence alone, or beside one of the lowerings."""
+    others = [other for other in lowerings if other is not kind]
+    orders = [[kind], *([kind, other] for other in others), *([other, kind] for other in others)]
+    return any(objection(order, start) is None for order in orders)
+
+
+def without(space: Space, left_out: Iterable[Dropped]) -> Space:
+    """A space that draws some components less.
+
+    Raises:
+        UserError: nothing is left of it.
+    """
+    reasons = {dropped.component: dropped.reason for dropped in left_out}
+    kept = {name: ranges for name, ranges in space.components.items() if name not in reasons}
+    if not kept:
+        told = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+        raise UserError(
+            f"the search space {space.name!r} holds nothing for this model ({told}); choose "
+            "another --space: 'autotiny spaces' lists them"
+        )
+    return replace(space, components=kept)

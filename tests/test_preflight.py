@@ -1,0 +1,107 @@
+"""What is found out about a model before its study starts."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autotiny.cache import Cache
+from autotiny.components import COMPONENTS, Component, Work
+from autotiny.dataset import Dataset
+from autotiny.errors import NotApplicable, UserError
+from autotiny.model import Level, Model, keras, keras_model
+from autotiny.space import Space, load_space
+from autotiny.study.job import Job
+from autotiny.study.preflight import checked
+from autotiny.target import load_target
+
+PICKY = [
+    kind
+    for kind in COMPONENTS.values()
+    if kind.treats and not set(kind.treats) & {"FULLY_CONNECTED", "SOFTMAX"}
+]
+
+
+@pytest.fixture(scope="module")
+def blobs() -> Dataset:
+    """Two classes apart by the sign of a feature; 200 samples in each part."""
+    x = np.random.default_rng(0).normal(size=(200, 8)).astype(np.float32)
+    y = (x[:, 0] > 0).astype(np.int32)
+    return Dataset("blobs", x, y, x, y, x, y, classes=2)
+
+
+@pytest.fixture(scope="module")
+def dense() -> Model:
+    """A network of dense layers alone whose output is right for every sample of the blobs."""
+    k = keras()
+    x = k.Input((8,))
+    network = k.Model(x, k.layers.Dense(2, activation="softmax")(k.layers.Dense(8)(x)))
+    hidden, _, outputs, _ = network.get_weights()
+    points = np.zeros_like(outputs)
+    points[0] = -1, 1
+    network.set_weights([np.eye(*hidden.shape), np.zeros(8), points, np.zeros(2)])
+    return keras_model(network)
+
+
+def job(model: Model, data: Dataset, space: Space, folder: Path) -> Job:
+    return Job(
+        model=model, data=data, target=load_target("stm32f746"), objectives=("latency",),
+        space=space, seed=0, accuracy_drop=0.01, epochs=1, cache=Cache(folder),
+        model_name="dense", data_name="blobs", target_name="stm32f746",
+    )  # fmt: skip
+
+
+def test_what_needs_convolutions_is_not_drawn_for_dense_layers(
+    dense: Model, blobs: Dataset, tmp_path: Path
+) -> None:
+    asked = job(dense, blobs, load_space("default"), tmp_path)
+    narrowed, findings = checked(asked)
+    left_out = {dropped.component for dropped in findings.left_out}
+    assert left_out >= {"separate_convolutions", "factorize_spatial", "use_winograd"}
+    assert set(narrowed.space.components) == set(asked.space.components) - left_out
+    assert "int8" in narrowed.space.components
+    (notice,) = findings.notices
+    assert "separate_convolutions" in notice
+    assert "the model has no CONV_2D" in notice
+
+
+def test_what_trains_is_not_drawn_for_a_lowered_model(
+    dense: Model, blobs: Dataset, tmp_path: Path
+) -> None:
+    lowered = COMPONENTS["int8"]().apply(dense, Work(blobs, epochs=0))
+    narrowed, findings = checked(job(lowered, blobs, load_space("default"), tmp_path))
+    kinds = [COMPONENTS[name] for name in narrowed.space.components]
+    assert all(Level.TFLITE in kind.levels for kind in kinds)
+    assert any("it takes a model of level keras" in notice for notice in findings.notices)
+
+
+def test_a_space_without_anything_for_the_model_is_refused(
+    dense: Model, blobs: Dataset, tmp_path: Path
+) -> None:
+    lowered = COMPONENTS["int8"]().apply(dense, Work(blobs, epochs=0))
+    small = replace(load_space("default"), components={"use_winograd": {}, "int8": {}})
+    with pytest.raises(UserError, match=r"holds nothing for this model .*use_winograd") as refusal:
+        checked(job(lowered, blobs, small, tmp_path))
+    assert "choose another --space" in str(refusal.value)
+
+
+def test_an_original_at_chance_level_is_told(dense: Model, blobs: Dataset, tmp_path: Path) -> None:
+    space = load_space("post_training")
+    _, fine = checked(job(dense, blobs, space, tmp_path))
+    assert fine.accuracy_at_chance is None
+    shifted = replace(blobs, y_validation=np.random.default_rng(1).permutation(blobs.y_validation))
+    _, wrong = checked(job(dense, shifted, space, tmp_path))
+    assert wrong.accuracy_at_chance == pytest.approx(0.5, abs=0.05)
+    assert "at chance level: check that the data is scaled" in wrong.notices[-1]
+
+
+@pytest.mark.parametrize("kind", PICKY, ids=lambda kind: kind.name)
+def test_what_a_component_treats_is_what_it_needs(
+    kind: type[Component], dense: Model, blobs: Dataset
+) -> None:
+    """In a network of dense layers alone, there is nothing to do."""
+    work = Work(blobs, epochs=0, rehearse=True)
+    model = dense if Level.KERAS in kind.levels else COMPONENTS["int8"]().apply(dense, work)
+    with pytest.raises(NotApplicable):
+        kind().apply(model, work)
