@@ -331,7 +331,7 @@ def search(
                 out=folder, objectives=objectives, space=drawn, timeout=timeout, seed=seed,
                 trials=trials or studies.TRIALS, epochs=epochs or studies.EPOCHS,
                 accuracy_drop=accuracy_drop / 100, storage=storage, jobs=jobs, cache=cache,
-                names=(model, data, target), on_trial=view, on_notice=view.notice,
+                on_trial=view, on_notice=view.notice,
             )  # fmt: skip
             view.stage("writing results")
             paths = write_study(result, folder)

@@ -41,13 +41,14 @@ class Dataset:
     """Samples in three fixed parts.
 
     Attributes:
-        name: how it was asked for.
+        name: what messages call it.
         x_train: inputs, (N, …) float32; likewise validation and test.
         y_train: classes, (N,) int32; all zero where `classes` is 0.
         classes: how many there are; 0 for a network that gives its input back.
         synthetic: seeded noise in place of data: good for measuring a network, never for its
             accuracy.
         labels: names of the classes, where the source has them.
+        source: how it was asked for: a name or a path; else the name.
     """
 
     name: str
@@ -60,6 +61,11 @@ class Dataset:
     classes: int
     synthetic: bool = False
     labels: tuple[str, ...] = ()
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        """Samples that came as arrays were asked for by their name."""
+        object.__setattr__(self, "source", self.source or self.name)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -109,6 +115,10 @@ def load_dataset(name_or_path: str | Path, seed: int = 0) -> Dataset:
         InvalidData: a file is missing, truncated or not what it should be.
     """
     name = str(name_or_path)
+    return replace(_found(name, seed), source=name)
+
+
+def _found(name: str, seed: int) -> Dataset:
     if name in DATASETS:
         return DATASETS[name](seed)
     path = Path(name)

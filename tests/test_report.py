@@ -116,16 +116,13 @@ def result(monkeypatch: pytest.MonkeyPatch) -> Result:
     job: Any = SimpleNamespace(
         objectives=("latency",),
         value_names=("accuracy_validation", "latency_ms"),
-        model=SimpleNamespace(fingerprint="f" * 16),
-        data=SimpleNamespace(fingerprint="d" * 16),
+        model=SimpleNamespace(fingerprint="f" * 16, source="cnn1"),
+        data=SimpleNamespace(fingerprint="d" * 16, source="digits"),
         target=TARGET,
         space=load_space("default"),
         seed=7,
         accuracy_drop=0.01,
         epochs=5,
-        model_name="cnn1",
-        data_name="digits",
-        target_name="stm32f746",
     )
     counts = dict.fromkeys(OUTCOMES, 0) | {"measured": 4, "infeasible": 2, "invalid": 1}
 

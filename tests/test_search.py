@@ -29,10 +29,9 @@ def pair(cache: Cache) -> tuple[Model, Dataset]:
 
 
 def run(pair: tuple[Model, Dataset], cache: Cache, out: Path, **more: Any) -> Any:
-    names = ("cnn1", "digits", "stm32f746")
     arguments: dict[str, Any] = {"space": "post_training", "trials": 3} | more
     target = load_target("stm32f746")
-    return search(*pair, target, out=out, cache=cache, names=names, **arguments)
+    return search(*pair, target, out=out, cache=cache, **arguments)
 
 
 def test_a_recipe_gives_the_same_bytes_and_figures_again(

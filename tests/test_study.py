@@ -1,6 +1,7 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -106,7 +107,8 @@ def searching(tmp_path: Path, *, on_disk: bool = False) -> Iterator[Any]:
                 "out": tmp_path / "out", "space": load_space(str(space)), "trials": 30,
                 "cache": Cache(tmp_path / "cache"),
             }  # fmt: skip
-            return search(toy_model(), toy_data(), target, **(arguments | changes))
+            model, data = changes.pop("model", toy_model()), changes.pop("data", toy_data())
+            return search(model, data, target, **(arguments | changes))
 
         yield start
 
@@ -422,7 +424,8 @@ def test_a_timeout_ends_the_search(run: Any) -> None:
 
 
 def test_a_point_can_be_saved_as_a_recipe(run: Any, tmp_path: Path) -> None:
-    result = run(trials=10, names=("cnn1", "digits", "stm32f746"))
+    model, data = (replace(toy_model(), source="cnn1"), replace(toy_data(), source="digits"))
+    result = run(trials=10, model=model, data=data)
     point = result.front[0]
     write_recipe(result.saved_recipe(point), tmp_path / "r.json")
     again = read_recipe(tmp_path / "r.json")

@@ -62,12 +62,15 @@ class Model:
         fingerprint: a digest of architecture and weights, the same in every process.
         notes: what components found of their own result: sparsity, clusters, quantization, and so
             on.
+        source: how it was asked for: a built-in name, a path, package.module:function; "model" for
+            one that came as an object.
     """
 
     level: Level
     network: Any
     fingerprint: str
     notes: Mapping[str, float | str] = field(default_factory=lambda: MappingProxyType({}))
+    source: str = "model"
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,10 @@ def load_model(
         UserError: there is no such model, or its file is not what its ending says.
     """
     name = str(name_or_path)
+    return replace(_found(name, data, epochs, seed, cache), source=name)
+
+
+def _found(name: str, data: Samples | None, epochs: int, seed: int, cache: Cache | None) -> Model:
     path = Path(name)
     if name in BUILTIN:
         return _trained(_built(BUILTIN[name], seed), data, epochs, seed, cache)

@@ -150,9 +150,9 @@ def study_facts(result: Result) -> dict[str, Any]:
     short = result.shortfall
     return {
         "study": result.study.study_name,
-        "model": job.model_name,
-        "data": job.data_name,
-        "target": job.target_name,
+        "model": job.model.source,
+        "data": job.data.source,
+        "target": job.target.source,
         "objectives": list(job.objectives),
         "space": job.space.name,
         "seed": job.seed,
@@ -190,7 +190,7 @@ def plot_title(result: Result) -> str:
     """What the plot shows, in a line."""
     job = result.job
     trials = sum(result.counts.values())
-    return f"{job.model_name} on {job.data_name}, {job.target.title}: {trials} trials"
+    return f"{job.model.source} on {job.data.source}, {job.target.title}: {trials} trials"
 
 
 def dots(result: Result) -> list[Dot]:
@@ -312,8 +312,8 @@ def _searched(result: Result) -> str:
     job = result.job
     asked_cache = result.cache_hits + result.cache_misses
     rows = [
-        ("model", f"{job.model_name} (fingerprint {job.model.fingerprint})"),
-        ("data", f"{job.data_name} (fingerprint {job.data.fingerprint})"),
+        ("model", f"{job.model.source} (fingerprint {job.model.fingerprint})"),
+        ("data", f"{job.data.source} (fingerprint {job.data.fingerprint})"),
         ("target", f"{job.target.title}: {job.target.flash_bytes:,} bytes of flash, "
                    f"{job.target.sram_bytes:,} bytes of SRAM"),
         ("objectives", ", ".join(("accuracy", *job.objectives))),

@@ -74,9 +74,6 @@ class Job:
         accuracy_drop: the accuracy a best point may lose on validation, e.g. 0.01.
         epochs: upper limit of each fine-tune.
         cache: where results are kept.
-        model_name: how the model was asked for; likewise data and target.
-        data_name: see above.
-        target_name: see above.
     """
 
     model: Model
@@ -88,9 +85,6 @@ class Job:
     accuracy_drop: float
     epochs: int
     cache: Cache
-    model_name: str
-    data_name: str
-    target_name: str
 
     @property
     def figures(self) -> tuple[str, ...]:
@@ -112,9 +106,9 @@ class Job:
     def facts(self) -> dict[str, Any]:
         """What a study must agree on with an earlier run to be continued."""
         return {
-            "model": f"{self.model_name} {self.model.fingerprint}",
-            "data": f"{self.data_name} {self.data.fingerprint}",
-            "target": f"{self.target_name} {key_of(self.target)[:8]}",
+            "model": f"{self.model.source} {self.model.fingerprint}",
+            "data": f"{self.data.source} {self.data.fingerprint}",
+            "target": f"{self.target.source} {key_of(self.target)[:8]}",
             "objectives": ", ".join(self.value_names),
             "space": f"{self.space.name} {key_of(self.space)[:8]}",
             "epochs": str(self.epochs),

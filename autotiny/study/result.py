@@ -113,10 +113,10 @@ class Result:
         job = self.job
         return SavedRecipe(
             recipe=point.recipe,
-            target=job.target_name,
-            model=job.model_name,
+            target=job.target.source,
+            model=job.model.source,
             model_fingerprint=job.model.fingerprint,
-            data=job.data_name,
+            data=job.data.source,
             data_fingerprint=job.data.fingerprint,
             seed=job.seed,
             epochs=job.epochs,

@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -106,7 +106,6 @@ def search(
     study_name: str | None = None,
     jobs: int = 1,
     cache: Cache | None = None,
-    names: tuple[str, str, str] | None = None,
     on_trial: Callable[[Progress], None] | None = None,
     on_notice: Callable[[str], None] | None = None,
 ) -> Result:
@@ -131,7 +130,6 @@ def search(
         study_name: by default made from model, data, target and objectives.
         jobs: processes that work on the study.
         cache: where results are kept; by default the user's cache folder.
-        names: how model, data and target were asked for, for recipes; by default their own names.
         on_trial: called after each trial.
         on_notice: called with each line that the user should read before the search begins.
 
@@ -145,7 +143,6 @@ def search(
         raise UserError(
             f"accuracy_drop is {accuracy_drop}; it must lie in 0 … 1, e.g. 0.01 for 1 %"
         )
-    model_name, data_name, target_name = names or ("model", data.name, target.name)
     space = space if isinstance(space, Space) else load_space(space)
     job = Job(
         model=model,
@@ -157,16 +154,15 @@ def search(
         accuracy_drop=accuracy_drop,
         epochs=epochs,
         cache=cache or Cache(),
-        model_name=model_name,
-        data_name=data_name,
-        target_name=target_name,
     )
     began = time.monotonic()
     job, findings = checked(job)
     if on_notice:
         for notice in findings.notices:
             on_notice(notice)
-    study_name = study_name or default_study_name(model_name, data_name, target_name, objectives)
+    study_name = study_name or default_study_name(
+        model.source, data.source, target.source, objectives
+    )
     url = storage or default_storage(out)
     with quiet_optuna():
         study = open_study(job, study_name, url, jobs)
@@ -326,7 +322,8 @@ def _optimize_in_processes(
     key = key_of("original", job.model.level.value, job.model.fingerprint)
     entry = job.cache.get(key) or job.cache.put(key, lambda folder: save(job.model, folder))
     facts = {name: getattr(job, name) for name in Job.__dataclass_fields__}
-    del facts["model"], facts["cache"]
+    facts["model"] = job.model.source
+    del facts["cache"]
     context = multiprocessing.get_context("spawn")
     workers = [
         context.Process(
@@ -371,7 +368,8 @@ def _work(
     timeout: float | None, number: int,
 ) -> None:  # fmt: skip
     """What one process does."""
-    job = Job(model=restore(entry), cache=Cache(folder), **facts)
+    model = replace(restore(entry), source=facts.pop("model"))
+    job = Job(model=model, cache=Cache(folder), **facts)
     with quiet_optuna():
         study = optuna.load_study(study_name=study_name, storage=open_storage(url))
         study.sampler = sampler(job.seed + 1000 * (number + 1), parallel=True)
