@@ -489,7 +489,7 @@ def order(
     try:
         with counting(console(stderr=True)) as tell:
             found = study.compare_orders(
-                pair[0][0], pair[1][0], board, model=model, data=data,
+                pair[0][0], pair[1][0], board, study.Originals.named(model, data),
                 before=around[0], behind=around[1], seeds=seeds or study.SEEDS,
                 epochs=epochs or study.EPOCHS, on_stage=tell,
             )  # fmt: skip

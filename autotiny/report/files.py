@@ -6,7 +6,7 @@ import csv
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from autotiny.report.tables import (
     percent,
     table,
 )
-from autotiny.study import OUTCOMES, Point, Result, ended
+from autotiny.study import OUTCOMES, Point, Result, ended, measured
 
 COLUMNS = (
     "trial", "sequence", "accuracy_validation", "accuracy_test", "at_chance", "flash_bytes",
@@ -198,22 +198,20 @@ def dots(result: Result) -> list[Dot]:
     front = {point.trial for point in result.front}
     baseline = result.baseline.trial if result.baseline else None
     found = []
-    for trial in ended(result.study):
-        figures: Mapping[str, Any] | None = trial.user_attrs.get("figures")
-        if figures is None or trial.user_attrs["outcome"] != "measured":
+    for record in measured(result.study):
+        if record.metrics is None:
             continue
-        number = trial.number
+        number, cost = record.number, record.metrics.cost
         kind = "baseline" if number == baseline else "front" if number in front else "other"
         found.append(
             Dot(
-                x=figures["latency_ms"],
-                y=figures["accuracy_validation"],
-                weight=figures["flash_bytes"],
+                x=cost.latency_ms,
+                y=record.metrics.accuracy_validation,
+                weight=cost.flash_bytes,
                 kind=kind,  # type: ignore[arg-type]
                 label=str(number) if kind != "other" else "",
-                hint=f"trial {number}: {trial.user_attrs['sequence']}, "
-                f"{accuracy_text(figures)}, {figures['latency_ms']:.4g} ms, "
-                f"{figures['flash_bytes']:,} bytes of flash",
+                hint=f"trial {number}: {record.sequence}, {accuracy_text(record.metrics)}, "
+                f"{cost.latency_ms:.4g} ms, {cost.flash_bytes:,} bytes of flash",
             )
         )
     return found
@@ -262,9 +260,7 @@ def why_nothing(result: Result) -> str:
     if result.shortfall:
         return f"nothing fits {result.job.target.name}: {result.shortfall}"
     reasons = Counter(
-        trial.user_attrs["reason"]
-        for trial in ended(result.study)
-        if trial.user_attrs["outcome"] in ("invalid", "failed")
+        record.reason for record in ended(result.study) if record.outcome in ("invalid", "failed")
     )
     most = reasons.most_common(1)
     return f"nothing could be measured: {most[0][0]}" if most else "no trial has ended"
@@ -413,11 +409,10 @@ def _refused(result: Result) -> str:
     ]
     parts = ["## How the trials ended", markdown_table(("outcome", "trials", "meaning"), rows)]
     reasons: dict[tuple[str, str], list[int]] = {}
-    for trial in ended(result.study):
-        outcome = trial.user_attrs["outcome"]
-        if outcome in ("infeasible", "invalid", "failed"):
-            key = (outcome, trial.user_attrs.get("reason", "–"))
-            reasons.setdefault(key, []).append(trial.number)
+    for record in ended(result.study):
+        if record.outcome in ("infeasible", "invalid", "failed"):
+            key = (record.outcome, record.reason or "–")
+            reasons.setdefault(key, []).append(record.number)
     if reasons:
         listed = [
             (outcome, ", ".join(map(str, numbers)), reason)

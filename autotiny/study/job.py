@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 from autotiny.cache import Cache, key_of
 from autotiny.components import Work
 from autotiny.dataset import Dataset
 from autotiny.errors import unknown
+from autotiny.metrics import Cost
 from autotiny.model import Level, Model
 from autotiny.recipe import Candidate, Recipe, apply
 from autotiny.space import Space
+from autotiny.study.evaluator import Evaluator
 from autotiny.target import Target
 
 EPOCHS = 5
@@ -74,6 +75,7 @@ class Job:
         accuracy_drop: the accuracy a best point may lose on validation, e.g. 0.01.
         epochs: upper limit of each fine-tune.
         cache: where results are kept.
+        evaluator: what judges a candidate.
     """
 
     model: Model
@@ -85,6 +87,7 @@ class Job:
     accuracy_drop: float
     epochs: int
     cache: Cache
+    evaluator: Evaluator = field(default_factory=Evaluator)
 
     @property
     def figures(self) -> tuple[str, ...]:
@@ -103,7 +106,15 @@ class Job:
             seed=self.seed, epochs=self.epochs, cache=self.cache, rehearse=rehearse,
         )  # fmt: skip
 
-    def facts(self) -> dict[str, Any]:
+    def cost(self, model: Model) -> Cost:
+        """What a lowered model takes of the target."""
+        return self.evaluator.cost(model, self.target, self.cache)
+
+    def accuracy(self, model: Model, split: str) -> float:
+        """How well a lowered model does on "validation" or "test"."""
+        return self.evaluator.accuracy(model, self.data, split, self.cache)
+
+    def facts(self) -> dict[str, str]:
         """What a study must agree on with an earlier run to be continued."""
         return {
             "model": f"{self.model.source} {self.model.fingerprint}",

@@ -12,10 +12,11 @@ from autotiny.cache import Cache
 from autotiny.dataset import Dataset, check_fits, load_dataset
 from autotiny.engine import check_supported
 from autotiny.errors import UserError
-from autotiny.evaluate import build, evaluate, runtimes, write_build
+from autotiny.evaluate import build, runtimes, write_build
 from autotiny.metrics import Metrics
 from autotiny.model import Level, Model, load_model
 from autotiny.recipe import SavedRecipe, read_recipe
+from autotiny.study.evaluator import Evaluator
 from autotiny.study.job import candidate_of
 from autotiny.study.result import comment_of
 from autotiny.target import load_target
@@ -81,7 +82,7 @@ def apply_recipe(path: Path | str, out: Path | str, *, cache: Cache | None = Non
     result, data = rebuilt(saved, cache)
     target = load_target(saved.target)
     write_build(build(result, target, comment=comment_of(saved)), Path(out))
-    metrics = evaluate(result, target, data, cache, test=True)
+    metrics = Evaluator().metrics(result, target, data, cache, test=True)
     now = json.loads(json.dumps(metrics.to_dict()))
     differences = {
         name: (recorded, now.get(name))
