@@ -224,24 +224,25 @@ def dense_parts(made: Layer) -> int:
     return 0
 
 
-def dense_stream(made: Layer) -> Words:
-    """The stream of `at_dense_gemm`: blocks of 8 outputs, the rest by 2.
+def dense_stream(made: Layer) -> tuple[Words, int]:
+    """The stream of `at_dense_gemm`, and how many blocks of 8 outputs it begins with.
 
-    For every block S and T at the start, two a pair; for every part of the inputs (pairs, outputs
-    / 2) words of weights; (multiplier, rounding, shift) of each output.
+    The rest stands by 2; an odd number of outputs is filled up, so that 7 make a block of 8. For
+    every block S and T at the start, two a pair; for every part of the inputs (pairs, outputs / 2)
+    words of weights; (multiplier, rounding, shift) of each output.
     """
     made = padded(made, 2)
     pairs = in_pairs(made.weights)
-    blocks = len(made.bias) // 8 * 8
-    starts = [(first, 8) for first in range(0, blocks, 8)]
-    starts += [(first, 2) for first in range(blocks, len(made.bias), 2)]
+    eights = len(made.bias) // 8
+    starts = [(first, 8) for first in range(0, 8 * eights, 8)]
+    starts += [(first, 2) for first in range(8 * eights, len(made.bias), 2)]
     stream: list[Any] = []
     for first, outputs in starts:
         channels = slice(first, first + outputs)
         stream.extend(starts_of(made, channels))
         stream.extend(lanes(pairs[channels][0::2], pairs[channels][1::2]).T.reshape(-1))
         stream.extend(constants(made, channels))
-    return (np.array(stream, np.int64) & 0xFFFFFFFF).astype(np.uint32)
+    return (np.array(stream, np.int64) & 0xFFFFFFFF).astype(np.uint32), eights
 
 
 def depthwise_stream(made: Layer, *, turned: bool) -> Words:

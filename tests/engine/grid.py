@@ -105,9 +105,9 @@ def compiled(folder: Path, units: int, compiler: Sequence[str], *last: str) -> N
 ZIG = (sys.executable, "-m", "ziglang", "cc", "-std=c99", "-O1", "-fPIC", "-g0")
 
 
-def build(graphs: Sequence[Graph], folder: Path, units: int = 2) -> Library:
+def build(cases: Sequence[Case], folder: Path, units: int = 2) -> Library:
     """Generate and compile the models into one shared library."""
-    programs = [(graph, plain_schedule(graph)) for graph in graphs]
+    programs = [(case.graph, case.schedule or plain_schedule(case.graph)) for case in cases]
     sources = write(programs, folder, units, guarded=True)
     compiled(folder, units, ZIG, "-shared", "-o", "models.so")
     return Library(sources, ctypes.CDLL(str(folder / "models.so")))

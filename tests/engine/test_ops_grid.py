@@ -24,7 +24,7 @@ def drawn(chunk: int, per_family: int = PER_FAMILY) -> list[Case]:
 
 
 def check(cases: list[Case], folder: Path) -> None:
-    library = build([case.graph for case in cases], folder)
+    library = build(cases, folder)
     errors = [
         difference(case, library.run(k, case.samples, case.runs), expected(case))
         for k, case in enumerate(cases)

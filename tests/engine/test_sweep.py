@@ -1,0 +1,142 @@
+"""Sizes from 1 to 33 through every variant of the int8 kernels, bit for bit.
+
+Tails are where packer and kernel may disagree: a size that fills its blocks says nothing of them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from grid import Case, Library, build, difference, expected
+from test_variants import CONV, DENSE, DEPTHWISE, Layer, samples
+
+from autotiny.engine import generate, plain_schedule
+from autotiny.errors import UnsupportedOp
+from autotiny.graph import Graph, Schedule
+
+SIZES = range(1, 34)
+ACTIVATIONS = ("RELU", "NONE", "RELU6")
+
+VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    "plain": {},
+    "blocks 4x2": {"rows": 4, "columns": 2, "method": "im2col"},  # of one row of a dense layer: 1x8
+    "blocks 2x4": {"rows": 2, "columns": 4, "method": "im2col"},
+    "pairs": {"rows": 2, "method": "im2col"},
+    "expanded": {"rows": 2, "columns": 4, "method": "im2col", "expand_weights": True},
+    "winograd": {"rows": 2, "columns": 2, "method": "winograd"},
+    "strassen 8": {"rows": 8, "columns": 4, "method": "strassen"},
+    "strassen 32": {"rows": 32, "columns": 4, "method": "strassen"},
+    "in place": {"in_place": True},
+    "in SRAM": {"rows": 4, "columns": 2, "method": "im2col", "weights_in": "sram"},
+    "sparse": {"coding": "sparse"},
+    **{
+        f"{coding} by {decode}": {"coding": coding, "decode": decode}
+        for coding in ("shared", "huffman", "ans")
+        for decode in ("row", "layer", "start")
+    },
+}
+"""Every way in which a step can be computed, as what it changes of a plain one."""
+
+LEAST_CASES = 5
+"""Of each variant, so that none is left out by a refusal that nobody sees."""
+
+
+def layers() -> Iterator[Layer]:
+    """Each size runs from 1 to 33 beside a few values of the others."""
+    for n in SIZES:
+        activation = ACTIVATIONS[n % 3]
+        for depth in (4, 20, 36):
+            yield Layer(DENSE, (1, 1, depth), n, activation=activation)
+        yield Layer(DENSE, (4, 4, 36), n, activation="NONE", spread=120.0)  # cut in parts
+        yield Layer(DENSE, (1, 1, n), 7, activation=activation)
+        yield Layer(DENSE, (1, 1, 16), 7, activation=activation, rows=n)
+        yield Layer(DENSE, (1, 1, 16), 4 * (n % 4 + 1), activation=activation, rows=n)
+        yield Layer(CONV, (3, 3, 8), n, activation=activation)
+        yield Layer(CONV, (2, 3, n), 6, activation=activation)
+        yield Layer(CONV, (1, n, 16), 8, activation=activation)
+        yield Layer(CONV, (n, 1, 12), 3, activation=activation)
+        # Strassen's products: pixels fill eights, or all but one do.
+        pixels, depth, outputs = 8 * (1 + n % 4) - n % 2, 16 * (1 + n % 3), 4 * (1 + n % 5)
+        yield Layer(CONV, (1, pixels, depth), outputs, activation=activation)
+        yield Layer(DENSE, (1, 1, depth), outputs, activation=activation, rows=pixels)
+        yield Layer(CONV, (4, 5, 4), n, (3, 3), activation=activation)
+        yield Layer(CONV, (4, 4, n), 4, (3, 3), activation=activation)
+        yield Layer(CONV, (n, 5, 8), 4, (3, 3), activation=activation)
+        yield Layer(CONV, (5, n, 16), 8, (3, 3), activation=activation)
+        yield Layer(CONV, (5, 6, 1), n, (3, 3), activation=activation)
+        yield Layer(CONV, (n, 4, 1), 3, (3, 3), 2, activation=activation)
+        yield Layer(DEPTHWISE, (5, 4, n), n, (3, 3), activation=activation)
+        yield Layer(DEPTHWISE, (n, 6, 4), 4, (3, 3), 2, activation=activation)
+        yield Layer(DEPTHWISE, (4, n, 3), 3, (3, 3), activation=activation)
+
+
+@dataclass(frozen=True)
+class Computed:
+    """A layer in one variant."""
+
+    layer: Layer
+    variant: str
+    graph: Graph
+    schedule: Schedule
+
+
+def computed(layer: Layer) -> Iterator[Computed]:
+    """A layer in every variant that can compute it, each code once."""
+    graph = layer.graph()
+    (step,) = plain_schedule(graph).steps
+    seen = set()
+    for name, change in VARIANTS.items():
+        schedule = Schedule((replace(step, **change),))
+        try:
+            code = tuple(generate(graph, schedule).files.values())
+        except UnsupportedOp:
+            continue
+        if code not in seen:
+            seen.add(code)
+            yield Computed(layer, name, graph, schedule)
+
+
+def drawn(share: int, of: int) -> list[Computed]:
+    """Every `of`-th layer in all its variants; the shares together are all layers."""
+    return [one for layer in list(layers())[share::of] for one in computed(layer)]
+
+
+def check(found: list[Computed], folder: Path) -> None:
+    cases = []
+    for one in found:
+        rows = samples(one.graph)
+        cases += [
+            Case(f"{one.variant}: {one.layer} rows {one.layer.rows}", one.graph, (row,),
+                 schedule=one.schedule)
+            for row in rows[2:4]
+        ]  # fmt: skip
+    library = build(cases[::2], folder)
+    wrong = [error for k, case in enumerate(cases) if (error := compare(library, k // 2, case))]
+    assert not wrong, f"{len(wrong)} of {len(cases)}:\n" + "\n".join(wrong[:20])
+
+
+def compare(library: Library, k: int, case: Case) -> str:
+    return difference(case, library.run(k, case.samples), expected(case))
+
+
+SHARES = 7  # has no factor in common with the layers of a size: each share holds all kinds
+
+
+def test_sizes_through_every_variant(tmp_path: Path) -> None:
+    check(drawn(0, SHARES), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("share", range(1, SHARES))
+def test_all_sizes_through_every_variant(share: int, tmp_path: Path) -> None:
+    check(drawn(share, SHARES), tmp_path)
+
+
+def test_every_variant_has_cases() -> None:
+    counts = Counter(one.variant for one in drawn(0, SHARES))
+    assert {name: counts[name] for name in VARIANTS if counts[name] < LEAST_CASES} == {}
