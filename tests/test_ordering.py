@@ -9,7 +9,7 @@ from unittest import mock
 
 import pytest
 from rich.console import Console
-from toys import Block, Cluster, Fuse, Idle, Int8, Prune, toy_components, toy_model
+from toys import Block, Cluster, Fuse, Idle, Int8, Prune, toy_components, toy_model, trace_of
 
 from autotiny.cache import Cache
 from autotiny.components import Component
@@ -36,7 +36,7 @@ def toy_metrics(
     model: Model, target: Target, data: Dataset, cache: Cache, *, test: bool = False
 ) -> Metrics:
     """Pruning before clustering keeps more accuracy and flash; the seed makes noise."""
-    trace = " ".join(model.network)
+    trace = trace_of(model)
     first = trace.find("Prune") < trace.find("Cluster")
     seed = int(data.name)
     if "sparsity=0.9" in trace and seed == 1:

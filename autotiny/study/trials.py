@@ -127,8 +127,8 @@ def _note(trial: Trial, recipe: Recipe, candidate: Candidate) -> None:
         trial.set_user_attr("recipe", steps_data(effective))
         reasons = {dropped.component: dropped.reason for dropped in candidate.dropped}
         trial.set_user_attr("not_applicable", reasons)
-    if candidate.model.notes:
-        trial.set_user_attr("notes", dict(candidate.model.notes))
+    if candidate.model.facts():
+        trial.set_user_attr("notes", candidate.model.facts())
 
 
 def figures_of(metrics: Metrics, original: Cost) -> dict[str, Any]:
