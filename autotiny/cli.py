@@ -544,7 +544,7 @@ def lowered(name: str, lowering: str, style: Schedule, target: Target, seed: int
     from autotiny.components import Work
     from autotiny.dataset import synthetic
     from autotiny.engine import check_supported, schedule_for
-    from autotiny.model import Level, Model, Program, load_model
+    from autotiny.model import Level, Program, load_model
     from autotiny.recipe import apply as apply_recipe
 
     if saved:
@@ -556,10 +556,11 @@ def lowered(name: str, lowering: str, style: Schedule, target: Target, seed: int
     if model.level in (Level.KERAS, Level.GRAPH):
         work = Work(data=synthetic(model, seed), seed=seed)
         model = apply_recipe(Recipe((step,)), model, work, Cache()).model
-    graph = model.network
+    graph = model.graph
     check_supported(graph)
     schedule = schedule_for(graph, style.value, dsp=target.dsp)
-    return Model(Level.PROGRAM, Program(graph, schedule), model.fingerprint, model.notes)
+    program = Program(graph, schedule)
+    return Model(Level.PROGRAM, program, model.fingerprint, model.notes, model.traits)
 
 
 @app.command(

@@ -51,7 +51,7 @@ def load_pair(model_name: str, data_name: str, *, seed: int, cache: Cache) -> tu
     # Whether they fit is found out before an untrained network is trained.
     found = load_model(model_name, seed=seed)
     if found.level is Level.TFLITE:
-        check_supported(found.network)
+        check_supported(found.graph)
     data = check_fits(found, data)
     return load_model(model_name, data, seed=seed, cache=cache), data
 
