@@ -13,6 +13,7 @@ from autotiny.model.freezing import (
     unrolled,
 )
 from autotiny.model.levels import (
+    IN_MEMORY,
     FrozenGraph,
     Level,
     Model,
@@ -37,6 +38,7 @@ from autotiny.model.training import (
 __all__ = [
     "BUILTIN",
     "EPOCHS",
+    "IN_MEMORY",
     "FrozenGraph",
     "Level",
     "Model",

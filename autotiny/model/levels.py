@@ -16,6 +16,9 @@ from autotiny.graph import Graph, Schedule
 THREADS = 2
 """TensorFlow's threads. Fixed: the order of float sums, and so every weight, depends on them."""
 
+IN_MEMORY = "model"
+"""Source of a model that came as an object."""
+
 
 class Level(str, Enum):
     """The levels of a model, in the order in which a sequence climbs them."""
@@ -70,7 +73,7 @@ class Model:
     network: Any
     fingerprint: str
     notes: Mapping[str, float | str] = field(default_factory=lambda: MappingProxyType({}))
-    source: str = "model"
+    source: str = IN_MEMORY
 
 
 @cache
