@@ -19,7 +19,7 @@ USER_ERROR, OTHER_ERROR, INTERRUPTED = 2, 1, 130
 class Commands(TyperGroup):
     """The commands, and the one place that turns errors raised on purpose into exit codes."""
 
-    def invoke(self, ctx: Any) -> Any:
+    def invoke(self, ctx: Any) -> object:
         """Run a command; what is no error of ours keeps its traceback."""
         if not sys.warnoptions:
             # of the libraries below us, in the middle of the live view; -W brings them back

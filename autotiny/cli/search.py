@@ -103,15 +103,9 @@ def run(
     board = load_target(target)  # a misspelt name is told before anything heavy is loaded
     from autotiny import api
     from autotiny.report import console
-    from autotiny.report.files import (
-        best_point,
-        front_table,
-        legend,
-        search_summary,
-        study_facts,
-        why_nothing,
-    )
+    from autotiny.report.facts import best_point, study_facts
     from autotiny.report.live import SearchView
+    from autotiny.report.summary import front_table, legend, search_summary, why_nothing
     from autotiny.study import EPOCHS, TRIALS
 
     objectives = objective or ["latency"]
