@@ -28,15 +28,14 @@ def run(
     as_json: Json = False,
 ) -> None:
     """List the microcontrollers, or one in full."""
-    from dataclasses import asdict
-
     from autotiny.target import load_target, target_names
 
     found = [load_target(entry) for entry in ([name] if name else target_names())]
-    if as_json:
-        print_json([asdict(target) for target in found])
-        return
     from autotiny import report
+
+    if as_json:
+        print_json([report.target_facts(target) for target in found])
+        return
 
     print_tables(report.target_table(found))
     if name:
