@@ -30,8 +30,8 @@ from autotiny.metrics import Cost
 from autotiny.model import Model
 from autotiny.recipe import read_recipe, write_recipe
 from autotiny.report.dashboard import note_text
-from autotiny.report.files import report_text
 from autotiny.report.live import plain_line
+from autotiny.report.page import report_text
 from autotiny.space import load_space
 from autotiny.study import Evaluator, Progress, Result, TrialRecord, ended, search
 from autotiny.target import Target, load_target
