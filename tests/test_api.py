@@ -116,7 +116,7 @@ def test_importing_autotiny_imports_nothing_else() -> None:
         "print(*sorted(name for name in set(sys.modules) - before if 'autotiny' in name))\n"
         "print('numpy' in sys.modules)"
     )
-    assert printed == "autotiny\nFalse\n"
+    assert printed == "autotiny autotiny.version\nFalse\n"
 
 
 def test_three_lines_with_a_keras_object_and_arrays(found: autotiny.Result) -> None:

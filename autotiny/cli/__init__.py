@@ -11,10 +11,10 @@ from typing import Annotated
 
 import typer
 
-from autotiny import __version__
 from autotiny.cli import apply, components, dashboard, measure, order, search, spaces, targets
 from autotiny.cli import compile as compile_
 from autotiny.cli.failing import Commands
+from autotiny.version import __version__
 
 COMMANDS = (
     search, apply, order, measure, compile_, targets, components, spaces, dashboard,
