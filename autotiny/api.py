@@ -382,7 +382,7 @@ def _lowered(
     if network.level in (Level.KERAS, Level.GRAPH):
         work = Work(data=synthetic(network, seed), seed=seed)
         network = apply_steps(Recipe((kind(),)), network, work, cache).model
-    graph = network.network
+    graph = network.graph
     check_supported(graph)
     program = Program(graph, schedule_for(graph, schedule, dsp=target.dsp))
     return replace(network, level=Level.PROGRAM, network=program)

@@ -206,7 +206,7 @@ def test_an_object_is_copied_and_left_as_it_was(network: Any) -> None:
     weights = network.get_weights()
     network.set_weights([0 * weight for weight in weights])
     try:
-        kept = loaded.network.get_weights()
+        kept = loaded.keras.get_weights()
     finally:
         network.set_weights(weights)
     assert all(np.array_equal(one, other) for one, other in zip(kept, weights, strict=True))

@@ -88,7 +88,7 @@ def load_pair(model: object, data: DataSource, *, seed: int, cache: Cache) -> tu
     # Whether they fit is found out before an untrained network is trained.
     found = load_model(model, seed=seed)
     if found.level is Level.TFLITE:
-        check_supported(found.network)
+        check_supported(found.graph)
     samples = check_fits(found, samples)
     if not isinstance(model, (str, Path)):  # an object has its weights
         return found, samples
