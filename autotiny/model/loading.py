@@ -91,7 +91,7 @@ def _built(builder: Callable[[], object], seed: int) -> Model:
     return _as_model(builder(), getattr(builder, "__name__", "the function"))
 
 
-def _twin(network: object) -> Any:
+def _twin(network: Any) -> object:
     """A Keras object that its owner may go on changing: copied where its layers can be listed."""
     ours = isinstance(network, keras().Model)
     if not ours and not is_keras3(network):
@@ -99,9 +99,8 @@ def _twin(network: object) -> Any:
             f"the model is of type {type(network).__name__}; give a name, a path, or a tf_keras or "
             "Keras 3 model"
         )
-    plain: Any = network
-    copied = ours and plain.inputs and _listable(plain) and not _holds_wrappers(plain)
-    return copy_network(plain) if copied else plain
+    plain = ours and network.inputs and _listable(network) and not _holds_wrappers(network)
+    return copy_network(network) if plain else network
 
 
 def _as_model(network: Any, origin: str) -> Model:
