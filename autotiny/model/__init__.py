@@ -1,5 +1,6 @@
 """Models: their levels, loading, training, freezing, and storing."""
 
+from autotiny.model.doors import keras, silent_stderr, tensorflow
 from autotiny.model.freezing import (
     concrete_function,
     freeze,
@@ -12,15 +13,7 @@ from autotiny.model.freezing import (
     predict,
     unrolled,
 )
-from autotiny.model.levels import (
-    FrozenGraph,
-    Level,
-    Model,
-    Program,
-    keras,
-    silent_stderr,
-    tensorflow,
-)
+from autotiny.model.levels import FrozenGraph, Level, Model, Program
 from autotiny.model.loading import EPOCHS, load_model
 from autotiny.model.networks import BUILTIN
 from autotiny.model.storing import restore, save

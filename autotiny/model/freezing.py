@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from autotiny.graph import Array, Graph
-from autotiny.model.levels import FrozenGraph, Level, Model, Program, keras, tensorflow
+from autotiny.model.doors import keras, tensorflow
+from autotiny.model.levels import FrozenGraph, Level, Model, Program
 
 PREDICT_BATCH = 256
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from autotiny.model.levels import keras
+from autotiny.model.doors import keras
 
 
 def cnn1() -> Any:

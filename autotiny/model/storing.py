@@ -12,7 +12,8 @@ import numpy as np
 
 from autotiny.errors import InvalidModel
 from autotiny.graph import Graph, Op, Option, Quantization, Schedule, Step, Tensor
-from autotiny.model.levels import FrozenGraph, Level, Model, Program, keras
+from autotiny.model.doors import keras
+from autotiny.model.levels import FrozenGraph, Level, Model, Program
 
 
 def save(model: Model, folder: Path) -> None:

@@ -10,8 +10,9 @@ import numpy as np
 
 from autotiny.errors import TrainingDiverged
 from autotiny.graph import Array
+from autotiny.model.doors import keras, tensorflow
 from autotiny.model.freezing import keras_model, predict
-from autotiny.model.levels import Level, Model, keras, tensorflow
+from autotiny.model.levels import Level, Model
 
 BATCH = 64
 PATIENCE = 4
