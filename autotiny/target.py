@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
+from autotiny.cache import key_of
 from autotiny.datafile import DataFiles, data_folder
 from autotiny.errors import UserError
 
@@ -202,6 +203,16 @@ class Target:
             if memory.origin <= address < memory.end:
                 return memory
         return None
+
+
+INFORMS = ("name", "title", "flash_tool", "boot_note", "file", "sources")
+"""The fields of a target on which no figure depends."""
+
+
+def target_key(target: Target) -> str:
+    """A digest of what figures depend on: two targets that differ in words alone share it."""
+    values = {entry.name: getattr(target, entry.name) for entry in fields(target)}
+    return key_of(*((name, value) for name, value in values.items() if name not in INFORMS))
 
 
 TARGETS = DataFiles("targets", "target", "autotiny targets")
