@@ -6,13 +6,13 @@ Nothing about a board is in code; a new board is a new file. CONTRIBUTING says h
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
-from autotiny.datafile import DataFiles
+from autotiny.datafile import DataFiles, data_folder
 from autotiny.errors import UserError
 
 Core = Literal["cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "rv32imc"]
@@ -128,6 +128,7 @@ class Target:
         boot_note: what the part needs before it runs a bare firmware, a sentence; "" if nothing.
         core_fifo: address of the FIFO through which two cores send each other words: its status
             word, with the words to write and to read behind it; 0 if there is none.
+        file: path of a user's own file; "" for a target that comes with autotiny.
         sources: the document each figure comes from, by key.
     """
 
@@ -148,6 +149,12 @@ class Target:
     sources: Mapping[str, str]
     boot_note: str = ""
     core_fifo: int = 0
+    file: str = field(default="", compare=False, repr=False)
+
+    @property
+    def source(self) -> str:
+        """How it was asked for: a name, or the path of a user's own file."""
+        return self.file or self.name
 
     @property
     def usable_cores(self) -> int:
@@ -212,7 +219,8 @@ def load_target(name_or_path: str) -> Target:
         UserError: there is no such target, or its file breaks a rule.
     """
     path, table = TARGETS.read(name_or_path)
-    return _target(table, path)
+    own = path.parent != data_folder(TARGETS.folder)
+    return replace(_target(table, path), file=name_or_path if own else "")
 
 
 _Record = TypeVar("_Record", Memory, Cache, Accelerator)
@@ -390,16 +398,17 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
 
 def _record(entry: Mapping[str, Any], record: type[_Record], place: str) -> _Record:
     """Fill a dataclass from a table, by the types of its fields."""
-    _refuse_unknown_keys(entry, tuple(field.name for field in fields(record)), place)
+    _refuse_unknown_keys(entry, tuple(known.name for known in fields(record)), place)
     values: dict[str, Any] = {}
-    for field in fields(record):
-        if field.name not in entry and field.default is not MISSING:
+    for known in fields(record):
+        name = known.name
+        if name not in entry and known.default is not MISSING:
             continue
-        if field.name in _CHOICES:
-            values[field.name] = _choice(entry, field.name, _CHOICES[field.name], place)
+        if name in _CHOICES:
+            values[name] = _choice(entry, name, _CHOICES[name], place)
         else:
-            kind = {"str": str, "int": int, "bool": bool}[str(field.type)]
-            values[field.name] = _value(entry, field.name, kind, place)
+            kind = {"str": str, "int": int, "bool": bool}[str(known.type)]
+            values[name] = _value(entry, name, kind, place)
     return record(**values)
 
 

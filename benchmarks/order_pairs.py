@@ -17,7 +17,7 @@ from pathlib import Path
 from autotiny.cache import Cache
 from autotiny.recipe import step_text, steps_from_text
 from autotiny.report.ordering import beyond_text, difference_text, with_noise
-from autotiny.study import Comparison, compare_orders
+from autotiny.study import Comparison, Originals, compare_orders
 from autotiny.study.ordering import FIGURES
 from autotiny.target import load_target
 
@@ -58,8 +58,7 @@ def compared(pair: Pair, data: str, seeds: int, cache: Cache) -> Comparison:
         steps[0][0],
         steps[1][0],
         load_target("stm32f746"),
-        model="cnn1",
-        data=data,
+        Originals.named("cnn1", data),
         before=steps[2],
         behind=steps[3],
         seeds=seeds,

@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
-from unittest import mock
 
+import numpy as np
 import pytest
 from rich.console import Console
 from toys import Block, Cluster, Fuse, Idle, Int8, Prune, toy_components, toy_model, trace_of
@@ -15,7 +14,7 @@ from autotiny.cache import Cache
 from autotiny.components import Component
 from autotiny.dataset import Dataset
 from autotiny.errors import TrainingDiverged, UserError
-from autotiny.metrics import Cost, Metrics
+from autotiny.metrics import Cost
 from autotiny.model import Level, Model
 from autotiny.recipe import Recipe
 from autotiny.report.live import counting
@@ -25,48 +24,55 @@ from autotiny.report.ordering import (
     comparison_table,
     remark_lines,
 )
-from autotiny.study import Comparison, compare_orders
+from autotiny.study import Comparison, Evaluator, Originals, compare_orders
 from autotiny.study.ordering import Difference, usual_rest
 from autotiny.target import Target, load_target
 
 TARGET = load_target("stm32f746")
 
 
-def toy_metrics(
-    model: Model, target: Target, data: Dataset, cache: Cache, *, test: bool = False
-) -> Metrics:
-    """Pruning before clustering keeps more accuracy and flash; the seed makes noise."""
+def pruned_first(model: Model) -> bool:
     trace = trace_of(model)
-    first = trace.find("Prune") < trace.find("Cluster")
+    return trace.find("Prune") < trace.find("Cluster")
+
+
+def toy_cost(model: Model, target: Target, cache: Cache) -> Cost:
+    """Pruning before clustering keeps more flash."""
+    return Cost(1000 - 100 * pruned_first(model), 500, 500, 800, 700, 50, 50, 10, 10, 0.5, 0.1)
+
+
+def toy_accuracy(model: Model, data: Dataset, split: str, cache: Cache) -> float:
+    """Pruning before clustering keeps more accuracy; the seed makes noise."""
     seed = int(data.name)
-    if "sparsity=0.9" in trace and seed == 1:
+    if "sparsity=0.9" in trace_of(model) and seed == 1:
         raise TrainingDiverged("the loss became NaN")
-    accuracy = 0.9 + 0.05 * first + 0.01 * seed
-    cost = Cost(1000 - 100 * first, 500, 500, 800, 700, 50, 50, 10, 10, 0.5, 0.1)
-    return Metrics(cost, accuracy, accuracy - 0.01 * (seed % 2), at_chance=seed == 2)
+    accuracy = 0.9 + 0.05 * pruned_first(model) + 0.01 * seed
+    return accuracy - 0.01 * (seed % 2) * (split == "test")
+
+
+def toy_pair(seed: int, cache: Cache) -> tuple[Model, Dataset]:
+    """Under seed 2 nearly all validation samples are of one class."""
+    rare = 1 if seed == 2 else 500
+    x, y = np.zeros((1000, 2), np.float32), (np.arange(1000) < rare).astype(np.int32)
+    return toy_model(), Dataset(str(seed), x, y, x, y, x, y, classes=2)
+
+
+ORIGINALS = Originals("toy", "toys", Level.KERAS, toy_pair)
+TOY_EVALUATOR = Evaluator(cost=toy_cost, accuracy=toy_accuracy)
 
 
 @pytest.fixture(autouse=True)
 def toys() -> Iterator[None]:
-    def pair(model: str, data: str, *, seed: int, cache: Cache) -> tuple[Model, Any]:
-        samples = SimpleNamespace(name=str(seed), fingerprint=f"data{seed}")
-        return toy_model(), samples
-
-    with (
-        toy_components(),
-        mock.patch("autotiny.study.ordering.USUAL_REST", "int8, fuse, block"),
-        mock.patch("autotiny.study.ordering.load_model", lambda name: toy_model()),
-        mock.patch("autotiny.study.ordering.load_pair", pair),
-        mock.patch("autotiny.study.ordering.evaluate", toy_metrics),
-    ):
+    with toy_components():
         yield
 
 
 def compare(first: Component, second: Component, tmp_path: Path, **more: Any) -> Comparison:
     arguments: dict[str, Any] = {"behind": (Int8(),), "before": (), "seeds": 3} | more
     return compare_orders(
-        first, second, TARGET, model="toy", data="toys", cache=Cache(tmp_path), **arguments
-    )
+        first, second, TARGET, ORIGINALS,
+        cache=Cache(tmp_path), evaluator=TOY_EVALUATOR, **arguments,
+    )  # fmt: skip
 
 
 def text_of(found: Comparison, width: int = 80) -> str:
@@ -160,12 +166,15 @@ def test_facts_hold_what_the_table_shows(tmp_path: Path) -> None:
     assert facts["first"] == "prune(sparsity=0.5, structure=element)"
 
 
+USUAL = "int8, fuse, block"
+
+
 def test_the_usual_rest_stands_where_the_pair_can_take_it() -> None:
     usual = (Int8(), Fuse(), Block())
-    assert usual_rest(Prune(0.5), Cluster(), Level.KERAS) == ((), usual)
-    assert usual_rest(Fuse(), Block(), Level.KERAS) == ((Int8(),), ())
-    assert usual_rest(Prune(0.5), Int8(), Level.KERAS) == ((), (Fuse(), Block()))
-    assert usual_rest(Fuse(), Idle(), Level.TFLITE) == ((), (Block(),))
+    assert usual_rest(Prune(0.5), Cluster(), Level.KERAS, USUAL) == ((), usual)
+    assert usual_rest(Fuse(), Block(), Level.KERAS, USUAL) == ((Int8(),), ())
+    assert usual_rest(Prune(0.5), Int8(), Level.KERAS, USUAL) == ((), (Fuse(), Block()))
+    assert usual_rest(Fuse(), Idle(), Level.TFLITE, USUAL) == ((), (Block(),))
 
 
 def test_seeds_must_be_some(tmp_path: Path) -> None:

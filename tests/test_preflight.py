@@ -48,7 +48,6 @@ def job(model: Model, data: Dataset, space: Space, folder: Path) -> Job:
     return Job(
         model=model, data=data, target=load_target("stm32f746"), objectives=("latency",),
         space=space, seed=0, accuracy_drop=0.01, epochs=1, cache=Cache(folder),
-        model_name="dense", data_name="blobs", target_name="stm32f746",
     )  # fmt: skip
 
 

@@ -19,28 +19,21 @@ from autotiny.metrics import Cost, LayerCost, Metrics
 from autotiny.recipe import Dropped, Recipe, read_recipe, step_data
 from autotiny.report import catalogue, cost_table, layer_table, milliseconds, target_table
 from autotiny.report.dashboard import note_text, serve, storage_url
-from autotiny.report.files import (
-    COLUMNS,
-    best_point,
-    csv_text,
-    front_table,
-    markdown_table,
-    report_text,
-    search_summary,
-    study_facts,
-    times,
-    why_nothing,
-    write_study,
-)
+from autotiny.report.facts import COLUMNS, best_point, csv_text, study_facts
+from autotiny.report.files import write_study
 from autotiny.report.live import SearchView, plain_line, progress_panel
+from autotiny.report.page import markdown_table, report_text, times
 from autotiny.report.plot import Dot, pareto_svg
+from autotiny.report.summary import front_table, search_summary, why_nothing
 from autotiny.report.tables import clock
 from autotiny.space import load_space, space_names
-from autotiny.study import OUTCOMES, Point, Progress, Result, Shortfall
+from autotiny.study import OUTCOMES, Point, Progress, Result, Shortfall, TrialRecord
 from autotiny.study.preflight import Findings
+from autotiny.study.record import RECORD
 from autotiny.target import load_target, target_names
 
 TARGET = load_target("stm32f746")
+FLOAT32 = Recipe((COMPONENTS["float32"](),))
 
 
 def printed(item: RenderableType, width: int) -> list[str]:
@@ -84,9 +77,9 @@ def trial_of(found: Point) -> optuna.trial.FrozenTrial:
     return optuna.trial.create_trial(
         values=list(found.values),
         user_attrs={
-            "outcome": "measured",
-            "sequence": str(found.recipe),
-            "figures": found.metrics.to_dict(),
+            RECORD: TrialRecord(
+                outcome="measured", recipe=found.recipe, metrics=found.metrics, values=found.values
+            ).to_json()
         },
     )
 
@@ -94,7 +87,7 @@ def trial_of(found: Point) -> optuna.trial.FrozenTrial:
 def refused(outcome: str, reason: str) -> optuna.trial.FrozenTrial:
     return optuna.trial.create_trial(
         state=optuna.trial.TrialState.PRUNED,
-        user_attrs={"outcome": outcome, "sequence": "float32", "reason": reason},
+        user_attrs={RECORD: TrialRecord(outcome=outcome, recipe=FLOAT32, reason=reason).to_json()},
     )
 
 
@@ -116,16 +109,13 @@ def result(monkeypatch: pytest.MonkeyPatch) -> Result:
     job: Any = SimpleNamespace(
         objectives=("latency",),
         value_names=("accuracy_validation", "latency_ms"),
-        model=SimpleNamespace(fingerprint="f" * 16),
-        data=SimpleNamespace(fingerprint="d" * 16),
+        model=SimpleNamespace(fingerprint="f" * 16, source="cnn1"),
+        data=SimpleNamespace(fingerprint="d" * 16, source="digits"),
         target=TARGET,
         space=load_space("default"),
         seed=7,
         accuracy_drop=0.01,
         epochs=5,
-        model_name="cnn1",
-        data_name="digits",
-        target_name="stm32f746",
     )
     counts = dict.fromkeys(OUTCOMES, 0) | {"measured": 4, "infeasible": 2, "invalid": 1}
 
@@ -215,6 +205,7 @@ def test_the_report_names_the_least_violating_set(result: Result) -> None:
     text = report_text(replace(result, front=(), best={}, baseline=None, shortfall=short))
     assert "misses by 12,345 bytes of flash" in text
     facts = study_facts(replace(result, front=(), best={}, shortfall=short))
+    assert facts["shortfall"] is not None
     assert facts["shortfall"]["excess_bytes"] == {"flash": 12_345}
     assert facts["best"] is None
 
@@ -284,9 +275,8 @@ def test_every_component_says_what_it_does() -> None:
 
 def progress(done: int, points: int = 3, **changes: Any) -> Progress:
     sequence = " → ".join(COMPONENTS)
-    last: Any = SimpleNamespace(
-        number=done, values=(0.95, 0.25), user_attrs={"outcome": "measured", "sequence": sequence}
-    )
+    recipe = Recipe(tuple(kind() for kind in COMPONENTS.values()))
+    last = TrialRecord(done, recipe=recipe, outcome="measured", values=(0.95, 0.25))
     facts: dict[str, Any] = {
         "done": done,
         "total": 40,
@@ -330,14 +320,9 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
 
 
 def test_a_refused_trial_gives_its_reason() -> None:
-    last: Any = SimpleNamespace(
-        number=4,
-        values=None,
-        user_attrs={"outcome": "infeasible", "sequence": "float32", "reason": "too big"},
-    )
+    last = TrialRecord(4, recipe=FLOAT32, outcome="infeasible", reason="too big")
     assert "4 float32: infeasible: too big" in plain_line(progress(5, last=last))
-    last.user_attrs = {}
-    assert "4 no sequence: failed" in plain_line(progress(5, last=last))
+    assert "4 no sequence: failed" in plain_line(progress(5, last=TrialRecord(4)))
 
 
 def test_the_plot_is_well_formed_and_holds_every_point(result: Result, tmp_path: Path) -> None:
@@ -427,6 +412,6 @@ def test_a_taken_port_is_the_users_to_mend(tmp_path: Path) -> None:
 
 
 def test_a_note_of_a_trial_without_figures() -> None:
-    text = note_text(refused("invalid", "no kernel"))
+    text = note_text(TrialRecord.load(refused("invalid", "no kernel")))
     assert text == "**float32**\n\ninvalid: no kernel"
     assert step_data(COMPONENTS["float32"]()) == {"component": "float32"}

@@ -14,7 +14,7 @@ from autotiny.cache import Cache
 from autotiny.dataset import Dataset
 from autotiny.model import Model
 from autotiny.recipe import write_recipe
-from autotiny.study import apply_recipe, load_pair, search
+from autotiny.study import TrialRecord, apply_recipe, load_pair, search
 from autotiny.target import load_target
 
 
@@ -29,10 +29,9 @@ def pair(cache: Cache) -> tuple[Model, Dataset]:
 
 
 def run(pair: tuple[Model, Dataset], cache: Cache, out: Path, **more: Any) -> Any:
-    names = ("cnn1", "digits", "stm32f746")
     arguments: dict[str, Any] = {"space": "post_training", "trials": 3} | more
     target = load_target("stm32f746")
-    return search(*pair, target, out=out, cache=cache, names=names, **arguments)
+    return search(*pair, target, out=out, cache=cache, **arguments)
 
 
 def test_a_recipe_gives_the_same_bytes_and_figures_again(
@@ -84,10 +83,10 @@ def test_two_processes_share_a_study(
         on_trial=lambda progress: told.append(progress.done),
     )
     assert len(result.study.trials) >= 8
-    assert result.study.trials[0].user_attrs["sequence"] == "float32"
+    assert TrialRecord.load(result.study.trials[0]).sequence == "float32"
     assert told == sorted(told)
     assert told[-1] >= 8
-    assert len({trial.user_attrs["key"] for trial in result.study.trials}) >= 8
+    assert len({TrialRecord.load(trial).recipe_key for trial in result.study.trials}) >= 8
 
 
 SCRIPT = """
@@ -126,5 +125,5 @@ def test_interrupting_keeps_finished_trials(
     storage = f"sqlite:///{tmp_path / 'out' / 'study.db'}"
     (summary,) = optuna.get_all_study_summaries(storage=storage)
     study = optuna.load_study(study_name=summary.study_name, storage=storage)
-    kept = [trial for trial in study.trials if trial.user_attrs.get("outcome") == "measured"]
+    kept = [trial for trial in study.trials if TrialRecord.load(trial).outcome == "measured"]
     assert len(kept) >= 3

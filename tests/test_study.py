@@ -1,8 +1,8 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -30,10 +30,10 @@ from autotiny.metrics import Cost
 from autotiny.model import Model
 from autotiny.recipe import read_recipe, write_recipe
 from autotiny.report.dashboard import note_text
-from autotiny.report.files import report_text
 from autotiny.report.live import plain_line
+from autotiny.report.page import report_text
 from autotiny.space import load_space
-from autotiny.study import Progress, Result, ended, open_storage, search
+from autotiny.study import Evaluator, Progress, Result, TrialRecord, ended, search
 from autotiny.target import Target, load_target
 
 SIZES = {"Float32": 400_000, "Int16": 200_000, "Int8": 100_000}
@@ -56,15 +56,18 @@ def toy_cost(model: Model, target: Target, cache: Cache) -> Cost:
     )  # fmt: skip
 
 
-def toy_program(model: Model) -> Any:
-    """A network of one dense layer."""
-    return SimpleNamespace(graph=SimpleNamespace(ops=(SimpleNamespace(kind="FULLY_CONNECTED"),)))
-
-
 def toy_accuracy(model: Model, data: Dataset, split: str, cache: Cache) -> float:
     trace = trace_of(model)
     lost = 0.02 * ("Int8" in trace) + 0.005 * ("Int16" in trace) + 0.03 * ("Prune" in trace)
     return round(0.95 - lost + 0.015 * ("Aware" in trace) - 0.01 * (split == "test"), 6)
+
+
+TOY_EVALUATOR = Evaluator(
+    cost=toy_cost,
+    accuracy=toy_accuracy,
+    runtimes=lambda model: ("autotiny",),
+    op_kinds=lambda model: frozenset({"FULLY_CONNECTED"}),
+)
 
 
 @pytest.fixture
@@ -81,40 +84,34 @@ def run_on_disk(tmp_path: Path) -> Iterator[Any]:
 
 @contextmanager
 def searching(tmp_path: Path, *, on_disk: bool = False) -> Iterator[Any]:
-    storages: dict[str, optuna.storages.BaseStorage] = {}
-
-    def in_memory(url: str) -> optuna.storages.BaseStorage:
-        # A database on disk writes for a tenth of a second a trial, more than all the toys.
-        return storages.setdefault(url, open_storage(url) if on_disk else InMemoryStorage())
-
+    # A database on disk writes for a tenth of a second a trial, more than all the toys.
+    storages: dict[object, optuna.storages.BaseStorage] = {}
     space = tmp_path / "toys.toml"
     space.write_text(SPACE)
     with (
         toy_components(),
-        mock.patch("autotiny.study.trials.cost", toy_cost),
-        mock.patch("autotiny.study.trials.accuracy_on", toy_accuracy),
-        mock.patch("autotiny.study.preflight.accuracy_on", toy_accuracy),
-        mock.patch("autotiny.study.preflight.program_of", toy_program),
-        mock.patch("autotiny.study.result.accuracy_on", toy_accuracy),
-        mock.patch("autotiny.study.trials.runtimes", lambda model: ("autotiny",)),
-        mock.patch("autotiny.study.search.tutorial_recipes", lambda: ()),
-        mock.patch("autotiny.study.storage.open_storage", in_memory),
     ):
 
         def start(**changes: Any) -> Result:
             target = load_target(changes.pop("target", "stm32f746"))
             arguments: dict[str, Any] = {
                 "out": tmp_path / "out", "space": load_space(str(space)), "trials": 30,
-                "cache": Cache(tmp_path / "cache"),
+                "cache": Cache(tmp_path / "cache"), "evaluator": TOY_EVALUATOR, "known_good": (),
             }  # fmt: skip
-            return search(toy_model(), toy_data(), target, **(arguments | changes))
+            if not on_disk:
+                out = changes.get("out")
+                arguments["storage"] = storages.setdefault(out, InMemoryStorage())
+            model, data = changes.pop("model", toy_model()), changes.pop("data", toy_data())
+            return search(model, data, target, **(arguments | changes))
 
         yield start
 
 
 def outcomes(result: Result) -> list[str]:
     return [
-        trial.user_attrs["outcome"] for trial in result.study.trials if trial.state.is_finished()
+        TrialRecord.load(trial).outcome
+        for trial in result.study.trials
+        if trial.state.is_finished()
     ]
 
 
@@ -141,7 +138,7 @@ def test_a_whole_study_runs_and_gives_a_front(run: Any) -> None:
 
 def test_the_original_goes_first_then_what_is_known_to_be_good(run: Any) -> None:
     study = run(trials=5).study
-    assert [trial.user_attrs["sequence"] for trial in study.trials[:3]] == [
+    assert [TrialRecord.load(trial).sequence for trial in study.trials[:3]] == [
         "float32", "int8", "int8 → fuse",
     ]  # fmt: skip
     # The sampler learns from planned trials too.
@@ -152,7 +149,7 @@ def test_the_original_goes_first_even_where_the_space_lacks_it(run: Any, tmp_pat
     path = tmp_path / "small.toml"
     path.write_text("[components.int8]\n[components.fuse]\n")
     result = run(space=load_space(str(path)), trials=4)
-    assert result.study.trials[0].user_attrs["sequence"] == "float32"
+    assert TrialRecord.load(result.study.trials[0]).sequence == "float32"
     assert result.study.trials[0].params == {}
     assert result.study.trials[1].params["lowering"] == "int8"
 
@@ -160,7 +157,7 @@ def test_the_original_goes_first_even_where_the_space_lacks_it(run: Any, tmp_pat
 def test_the_same_seed_draws_the_same(run: Any, tmp_path: Path) -> None:
     def sequences(out: str, seed: int) -> list[str]:
         study = run(out=tmp_path / out, seed=seed, trials=25).study
-        return [trial.user_attrs["sequence"] for trial in study.trials]
+        return [TrialRecord.load(trial).sequence for trial in study.trials]
 
     first = sequences("a", 1)
     assert first == sequences("b", 1)
@@ -170,7 +167,7 @@ def test_the_same_seed_draws_the_same(run: Any, tmp_path: Path) -> None:
 def test_constraints_are_set_and_the_dashboard_sees_them(run: Any) -> None:
     result = run(target="rp2040", trials=20)
     for trial in result.study.trials:
-        if trial.user_attrs["outcome"] in ("measured", "infeasible"):
+        if TrialRecord.load(trial).outcome in ("measured", "infeasible"):
             assert set(trial.constraints) >= {"flash", "sram"}
             old = trial.system_attrs["constraints"]
             assert old == [trial.constraints["flash"], trial.constraints["sram"]]
@@ -180,9 +177,9 @@ def test_what_does_not_fit_is_never_trained(run: Any) -> None:
     result = run(target="stm32f103", trials=40)  # 128 KB of flash: only int8 fits
     untrained = 0
     for trial in result.study.trials:
-        if trial.user_attrs["outcome"] == "infeasible":
+        if TrialRecord.load(trial).outcome == "infeasible":
             assert trial.state is TrialState.PRUNED
-            assert "bytes of flash" in trial.user_attrs["reason"]
+            assert "bytes of flash" in TrialRecord.load(trial).reason
             assert trial.constraints["flash"] > 0
             untrained += 1
     assert untrained
@@ -193,13 +190,13 @@ def test_what_does_not_fit_is_never_trained(run: Any) -> None:
 
 def test_what_cannot_reach_the_front_is_never_trained(run: Any) -> None:
     result = run(trials=60)
-    hopeless = [t for t in result.study.trials if t.user_attrs["outcome"] == "hopeless"]
+    hopeless = [t for t in result.study.trials if TrialRecord.load(t).outcome == "hopeless"]
     assert hopeless
     for trial in hopeless:
         assert trial.state is TrialState.PRUNED
         assert trial.constraints["flash"] <= 0
-        assert "more accurate than the original" in trial.user_attrs["reason"]
-    trained = [t for t in result.study.trials if t.user_attrs["outcome"] == "measured"]
+        assert "more accurate than the original" in TrialRecord.load(trial).reason
+    trained = [t for t in result.study.trials if TrialRecord.load(t).outcome == "measured"]
     assert CALLS.count("prune") <= len(trained)
 
 
@@ -212,8 +209,8 @@ def test_a_repeated_sequence_is_answered_without_work(run: Any, tmp_path: Path) 
     # The space holds two sequences, and the search ends when nothing else comes.
     assert result.counts["measured"] == 2
     assert result.counts["repeated"] >= 30
-    repeated = [t for t in result.study.trials if t.user_attrs.get("outcome") == "repeated"][-1]
-    first = result.study.trials[repeated.user_attrs["repeats"]]
+    repeated = [t for t in result.study.trials if TrialRecord.load(t).outcome == "repeated"][-1]
+    first = result.study.trials[TrialRecord.load(repeated).repeats or 0]
     assert repeated.values == first.values
     assert len(result.front) == 2
     assert {dropped.component for dropped in result.dropped} == {"idle"}
@@ -233,12 +230,11 @@ def test_a_trial_that_fails_keeps_its_reason(run: Any, error: Exception, outcome
             raise error
         return toy_cost(model, target, cache)
 
-    with mock.patch("autotiny.study.trials.cost", sometimes):
-        result = run(trials=40)
-    ended = [t for t in result.study.trials if t.user_attrs["outcome"] == outcome]
+    result = run(trials=40, evaluator=replace(TOY_EVALUATOR, cost=sometimes))
+    ended = [t for t in result.study.trials if TrialRecord.load(t).outcome == outcome]
     assert ended
     assert all(t.state is TrialState.FAIL for t in ended)
-    assert all(t.user_attrs["reason"] == str(error) for t in ended)
+    assert all(TrialRecord.load(t).reason == str(error) for t in ended)
     assert result.front
 
 
@@ -250,9 +246,9 @@ def test_a_fine_tune_that_diverges_ends_its_trial_only(run: Any) -> None:
 
     with mock.patch.object(Cluster, "apply", diverging):
         result = run(trials=40)
-    failed = [trial for trial in ended(result.study) if trial.user_attrs["outcome"] == "failed"]
+    failed = [trial for trial in ended(result.study) if trial.outcome == "failed"]
     assert failed
-    assert all("cluster" in trial.user_attrs["sequence"] for trial in failed)
+    assert all("cluster" in trial.sequence for trial in failed)
     assert result.counts["measured"] > 5
     numbers = ", ".join(str(trial.number) for trial in failed)
     assert f"| failed | {numbers} | the loss became NaN or infinite |" in report_text(result)
@@ -263,8 +259,8 @@ def test_guessing_is_marked_everywhere(run: Any) -> None:
         return 0.5 if "Prune" in trace_of(model) else 0.95
 
     told: list[Progress] = []
-    with mock.patch("autotiny.study.trials.accuracy_on", guessing):
-        result = run(trials=40, objectives=("size",), on_trial=told.append)
+    evaluator = replace(TOY_EVALUATOR, accuracy=guessing)
+    result = run(trials=40, objectives=("size",), on_trial=told.append, evaluator=evaluator)
     assert result.findings.accuracy_at_chance is None
     marked = [point for point in result.front if point.metrics.at_chance]
     assert marked
@@ -272,7 +268,7 @@ def test_guessing_is_marked_everywhere(run: Any) -> None:
     assert "50.00†‡" in report_text(result)
     assert "‡ at chance level" in report_text(result)
     trial = result.study.trials[marked[0].trial]
-    assert "accuracy 50.00 % (at chance level)" in note_text(trial)
+    assert "accuracy 50.00 % (at chance level)" in note_text(TrialRecord.load(trial))
     assert any("(at chance level)" in plain_line(progress) for progress in told)
 
 
@@ -281,7 +277,7 @@ def test_what_the_model_lacks_is_told_and_never_drawn(run: Any) -> None:
     with mock.patch.object(Prune, "treats", ("CONV_2D",)):
         result = run(trials=20, on_notice=told.append)
     assert told == ["not drawn: prune: the model has no CONV_2D"]
-    assert not any("prune" in trial.user_attrs["sequence"] for trial in result.study.trials)
+    assert not any("prune" in TrialRecord.load(trial).sequence for trial in result.study.trials)
     assert f"- {told[0]}" in report_text(result)
 
 
@@ -289,14 +285,14 @@ def test_a_bug_and_a_full_disk_end_the_search(run: Any) -> None:
     def broken(model: Model, target: Target, cache: Cache) -> Cost:
         raise ZeroDivisionError
 
-    with mock.patch("autotiny.study.trials.cost", broken), pytest.raises(ZeroDivisionError):
-        run(trials=3)
+    with pytest.raises(ZeroDivisionError):
+        run(trials=3, evaluator=replace(TOY_EVALUATOR, cost=broken))
 
     def full(model: Model, target: Target, cache: Cache) -> Cost:
         raise UserError("cannot write to the cache")
 
-    with mock.patch("autotiny.study.trials.cost", full), pytest.raises(UserError, match="cache"):
-        run(trials=3)
+    with pytest.raises(UserError, match="cache"):
+        run(trials=3, evaluator=replace(TOY_EVALUATOR, cost=full))
 
 
 def test_an_interrupted_search_keeps_what_it_has_and_goes_on(run: Any) -> None:
@@ -308,8 +304,7 @@ def test_an_interrupted_search_keeps_what_it_has_and_goes_on(run: Any) -> None:
             raise KeyboardInterrupt
         return toy_cost(model, target, cache)
 
-    with mock.patch("autotiny.study.trials.cost", stop_after_ten):
-        part = run(trials=40)
+    part = run(trials=40, evaluator=replace(TOY_EVALUATOR, cost=stop_after_ten))
     assert part.interrupted
     assert part.front
     kept = [trial.number for trial in part.study.trials if trial.state is TrialState.COMPLETE]
@@ -345,8 +340,7 @@ def test_where_nothing_fits_the_smallest_miss_is_named(run: Any) -> None:
         grown = small.flash_bytes + target.flash_bytes
         return Cost(**(small.to_dict() | {"flash_bytes": grown, "layers": ()}))
 
-    with mock.patch("autotiny.study.trials.cost", huge):
-        result = run(trials=30)
+    result = run(trials=30, evaluator=replace(TOY_EVALUATOR, cost=huge))
     assert result.front == ()
     assert result.best == {}
     assert result.baseline is not None
@@ -423,7 +417,8 @@ def test_a_timeout_ends_the_search(run: Any) -> None:
 
 
 def test_a_point_can_be_saved_as_a_recipe(run: Any, tmp_path: Path) -> None:
-    result = run(trials=10, names=("cnn1", "digits", "stm32f746"))
+    model, data = (replace(toy_model(), source="cnn1"), replace(toy_data(), source="digits"))
+    result = run(trials=10, model=model, data=data)
     point = result.front[0]
     write_recipe(result.saved_recipe(point), tmp_path / "r.json")
     again = read_recipe(tmp_path / "r.json")

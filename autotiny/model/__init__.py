@@ -35,6 +35,7 @@ from autotiny.model.kerastypes import (
     Sizes,
 )
 from autotiny.model.levels import (
+    IN_MEMORY,
     FrozenGraph,
     Level,
     Model,
@@ -61,6 +62,7 @@ from autotiny.model.training import (
 __all__ = [
     "BUILTIN",
     "EPOCHS",
+    "IN_MEMORY",
     "AttrValue",
     "ConcreteFunction",
     "Config",

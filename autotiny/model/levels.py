@@ -17,6 +17,9 @@ from autotiny.model.kerastypes import KerasModel
 THREADS = 2
 """TensorFlow's threads. Fixed: the order of float sums, and so every weight, depends on them."""
 
+IN_MEMORY = "model"
+"""Source of a model that came as an object."""
+
 
 class Level(str, Enum):
     """The levels of a model, in the order in which a sequence climbs them."""
@@ -103,6 +106,8 @@ class Model:
         fingerprint: a digest of architecture and weights, the same in every process.
         notes: what only informs: its number format.
         traits: what later components look at.
+        source: how it was asked for: a built-in name, a path, package.module:function; "model" for
+            one that came as an object.
     """
 
     level: Level
@@ -110,6 +115,7 @@ class Model:
     fingerprint: str
     notes: Mapping[str, float | str] = field(default_factory=lambda: MappingProxyType({}))
     traits: Traits = Traits()
+    source: str = IN_MEMORY
 
     def __post_init__(self) -> None:
         if self.level is not level_of(self.network):

@@ -6,6 +6,7 @@ import importlib
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,28 +26,29 @@ from autotiny.model.kerastypes import KerasModel
 from autotiny.model.levels import Level, Model, Traits, keras, tensorflow
 from autotiny.model.networks import BUILTIN
 from autotiny.model.storing import restore, save
-from autotiny.model.training import Samples, train
+from autotiny.model.training import Samples, copy_network, train
 
 EPOCHS = 10
 """Epochs of a first training, as in the tutorial."""
 
 
 def load_model(
-    name_or_path: str | Path,
+    source: object,
     data: Samples | None = None,
     *,
     epochs: int = EPOCHS,
     seed: int = 0,
     cache: Cache | None = None,
 ) -> Model:
-    """A model by built-in name, file, SavedModel folder or `package.module:function`.
+    """A model by built-in name, path or `package.module:function`, or a Keras object.
 
     Networks that come untrained (built-in ones and functions) are trained on `data`, or keep their
-    seeded initial weights without it.
+    seeded initial weights without it. A Keras object enters with the weights it has: it is copied,
+    not trained. A model that was loaded is given back.
 
     Args:
-        name_or_path: e.g. "cnn1", "net.keras", "net.h5", "net.tflite", "saved_model/",
-            "package.module:build".
+        source: e.g. "cnn1", "net.keras", "net.h5", "net.tflite", "saved_model/",
+            "package.module:build"; or a tf_keras or Keras 3 model.
         data: what an untrained network is trained on.
         epochs: upper limit of that training.
         seed: of initial weights and training.
@@ -55,7 +57,15 @@ def load_model(
     Raises:
         UserError: there is no such model, or its file is not what its ending says.
     """
-    name = str(name_or_path)
+    if isinstance(source, Model):
+        return source
+    if not isinstance(source, (str, Path)):
+        return _as_model(_twin(source), "the object")
+    name = str(source)
+    return replace(_found(name, data, epochs, seed, cache), source=name)
+
+
+def _found(name: str, data: Samples | None, epochs: int, seed: int, cache: Cache | None) -> Model:
     path = Path(name)
     if name in BUILTIN:
         return _trained(_built(BUILTIN[name], seed), data, epochs, seed, cache)
@@ -79,6 +89,18 @@ def _built(builder: Callable[[], object], seed: int) -> Model:
     k.utils.set_random_seed(seed)
     k.backend.clear_session()
     return _as_model(builder(), getattr(builder, "__name__", "the function"))
+
+
+def _twin(network: Any) -> object:
+    """A Keras object that its owner may go on changing: copied where its layers can be listed."""
+    ours = isinstance(network, keras().Model)
+    if not ours and not is_keras3(network):
+        raise InvalidModel(
+            f"the model is of type {type(network).__name__}; give a name, a path, or a tf_keras or "
+            "Keras 3 model"
+        )
+    plain = ours and network.inputs and _listable(network) and not _holds_wrappers(network)
+    return copy_network(network) if plain else network
 
 
 def _as_model(network: Any, origin: str) -> Model:

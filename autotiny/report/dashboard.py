@@ -11,11 +11,10 @@ from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import optuna
-from optuna.trial import FrozenTrial
 
 from autotiny.errors import UserError
 from autotiny.report.tables import accuracy_text, milliseconds
-from autotiny.study import ended, open_storage, quiet_optuna
+from autotiny.study import TrialRecord, ended, open_storage, quiet_optuna
 
 HOST = "127.0.0.1"
 
@@ -78,27 +77,26 @@ def write_notes(storage: optuna.storages.BaseStorage) -> None:
 
     for name in optuna.get_all_study_names(storage):
         study = optuna.load_study(study_name=name, storage=storage)
-        for trial in ended(study):
+        trials = study.get_trials(deepcopy=False)
+        for record in ended(study):
             # The two functions ask for a running trial but use no more of it than these.
-            place: Any = SimpleNamespace(storage=storage, study=study, _trial_id=trial._trial_id)
+            identity = trials[record.number]._trial_id
+            place: Any = SimpleNamespace(storage=storage, study=study, _trial_id=identity)
             if not get_note(place):
-                save_note(place, note_text(trial))
+                save_note(place, note_text(record))
 
 
-def note_text(trial: FrozenTrial) -> str:
+def note_text(record: TrialRecord) -> str:
     """What a reader wants to know of a trial, as Markdown."""
-    attributes = trial.user_attrs
-    lines = [f"**{attributes.get('sequence', 'no sequence')}**"]
-    figures = attributes.get("figures") or attributes.get("cost")
-    if figures:
-        known = "accuracy_validation" in figures
+    lines = [f"**{record.sequence}**"]
+    if record.cost:
+        accuracy = accuracy_text(record.metrics) if record.metrics else ""
         lines.append(
-            (f"accuracy {accuracy_text(figures)}, " if known else "")
-            + f"flash {figures['flash_bytes']:,} bytes, SRAM {figures['sram_bytes']:,} bytes, "
-            f"{milliseconds(figures['latency_ms'])} ms"
+            (f"accuracy {accuracy}, " if accuracy else "")
+            + f"flash {record.cost.flash_bytes:,} bytes, SRAM {record.cost.sram_bytes:,} bytes, "
+            f"{milliseconds(record.cost.latency_ms)} ms"
         )
-    reason = attributes.get("reason")
-    lines.append(attributes["outcome"] + (f": {reason}" if reason else ""))
+    lines.append(record.outcome + (f": {record.reason}" if record.reason else ""))
     return "\n\n".join(lines)
 
 
@@ -125,5 +123,5 @@ class _Server(ThreadingMixIn, WSGIServer):
 class _Quiet(WSGIRequestHandler):
     """Requests are no news."""
 
-    def log_message(self, *_: Any) -> None:
+    def log_message(self, *_: object) -> None:
         """Says nothing."""

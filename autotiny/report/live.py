@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -180,17 +179,15 @@ def last_trial(progress: Progress) -> str:
     trial = progress.last
     if trial is None:
         return "–"
-    attributes: dict[str, Any] = trial.user_attrs
-    outcome = attributes.get("outcome", "failed")
-    sequence = attributes.get("sequence", "no sequence")
+    outcome = trial.outcome or "failed"
     if outcome == "measured" and trial.values:
         found = ", ".join(
             f"{HEADINGS.get(name, name)} {value_text(name, value)}"
             for name, value in zip(progress.objectives, trial.values, strict=True)
         )
-        if attributes.get("figures", {}).get("at_chance"):
+        if trial.metrics and trial.metrics.at_chance:
             found += " (at chance level)"
     else:
-        found = attributes.get("reason") or outcome
+        found = trial.reason or outcome
         found = found if outcome in ("measured", "repeated") else f"{outcome}: {found}"
-    return f"{trial.number} {sequence}: {found}"
+    return f"{trial.number} {trial.sequence}: {found}"

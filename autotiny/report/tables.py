@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from autotiny.metrics import Cost
+from autotiny.metrics import Cost, Metrics
 from autotiny.target import Target
 
 if TYPE_CHECKING:
@@ -58,10 +59,10 @@ def percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.2f}"
 
 
-def accuracy_text(figures: Mapping[str, Any]) -> str:
-    """The accuracy on validation of a trial's figures, and whether it is at chance level."""
-    text = f"{percent(figures['accuracy_validation'])} %"
-    return f"{text} (at chance level)" if figures.get("at_chance") else text
+def accuracy_text(metrics: Metrics) -> str:
+    """The accuracy on validation, and whether it is at chance level."""
+    text = f"{percent(metrics.accuracy_validation)} %"
+    return f"{text} (at chance level)" if metrics.at_chance else text
 
 
 def clock(seconds: float) -> str:
@@ -89,6 +90,11 @@ def table(*columns: str, left: Iterable[str] = (), wraps: Iterable[str] = ()) ->
             overflow="fold" if folds else "ellipsis",
         )
     return made
+
+
+def target_facts(target: Target) -> dict[str, object]:
+    """A target as its file states it, as plain data."""
+    return {name: value for name, value in asdict(target).items() if name != "file"}
 
 
 def target_table(targets: Sequence[Target]) -> Table:

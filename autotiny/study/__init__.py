@@ -1,12 +1,13 @@
 """The Optuna study: which sequences are tried, what is measured, and the front they make."""
 
+from autotiny.study.evaluator import Evaluator
 from autotiny.study.job import EPOCHS, OBJECTIVES, Job, Objective, wanted_objectives
-from autotiny.study.ordering import SEEDS, Comparison, compare_orders
-from autotiny.study.replay import Applied, apply_recipe, load_pair, rebuilt
+from autotiny.study.ordering import SEEDS, Comparison, Originals, compare_orders
+from autotiny.study.record import OUTCOMES, TrialRecord, ended, measured
+from autotiny.study.replay import Applied, apply_recipe, data_name, load_pair, model_name, rebuilt
 from autotiny.study.result import Point, Result, Shortfall
 from autotiny.study.search import TRIALS, Progress, search
 from autotiny.study.storage import default_study_name, open_storage, quiet_optuna
-from autotiny.study.trials import OUTCOMES, ended
 
 __all__ = [
     "EPOCHS",
@@ -16,17 +17,23 @@ __all__ = [
     "TRIALS",
     "Applied",
     "Comparison",
+    "Evaluator",
     "Job",
     "Objective",
+    "Originals",
     "Point",
     "Progress",
     "Result",
     "Shortfall",
+    "TrialRecord",
     "apply_recipe",
     "compare_orders",
+    "data_name",
     "default_study_name",
     "ended",
     "load_pair",
+    "measured",
+    "model_name",
     "open_storage",
     "quiet_optuna",
     "rebuilt",

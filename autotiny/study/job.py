@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 from autotiny.cache import Cache, key_of
 from autotiny.components import Work
 from autotiny.dataset import Dataset
 from autotiny.errors import unknown
+from autotiny.metrics import Cost
 from autotiny.model import Level, Model
 from autotiny.recipe import Candidate, Recipe, apply
 from autotiny.space import Space
+from autotiny.study.evaluator import Evaluator
 from autotiny.target import Target
 
 EPOCHS = 5
@@ -74,9 +75,7 @@ class Job:
         accuracy_drop: the accuracy a best point may lose on validation, e.g. 0.01.
         epochs: upper limit of each fine-tune.
         cache: where results are kept.
-        model_name: how the model was asked for; likewise data and target.
-        data_name: see above.
-        target_name: see above.
+        evaluator: what judges a candidate.
     """
 
     model: Model
@@ -88,9 +87,7 @@ class Job:
     accuracy_drop: float
     epochs: int
     cache: Cache
-    model_name: str
-    data_name: str
-    target_name: str
+    evaluator: Evaluator = field(default_factory=Evaluator)
 
     @property
     def figures(self) -> tuple[str, ...]:
@@ -109,12 +106,20 @@ class Job:
             seed=self.seed, epochs=self.epochs, cache=self.cache, rehearse=rehearse,
         )  # fmt: skip
 
-    def facts(self) -> dict[str, Any]:
+    def cost(self, model: Model) -> Cost:
+        """What a lowered model takes of the target."""
+        return self.evaluator.cost(model, self.target, self.cache)
+
+    def accuracy(self, model: Model, split: str) -> float:
+        """How well a lowered model does on "validation" or "test"."""
+        return self.evaluator.accuracy(model, self.data, split, self.cache)
+
+    def facts(self) -> dict[str, str]:
         """What a study must agree on with an earlier run to be continued."""
         return {
-            "model": f"{self.model_name} {self.model.fingerprint}",
-            "data": f"{self.data_name} {self.data.fingerprint}",
-            "target": f"{self.target_name} {key_of(self.target)[:8]}",
+            "model": f"{self.model.source} {self.model.fingerprint}",
+            "data": f"{self.data.source} {self.data.fingerprint}",
+            "target": f"{self.target.source} {key_of(self.target)[:8]}",
             "objectives": ", ".join(self.value_names),
             "space": f"{self.space.name} {key_of(self.space)[:8]}",
             "epochs": str(self.epochs),

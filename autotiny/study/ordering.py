@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 
 from autotiny.cache import Cache
 from autotiny.components import Component, commute, is_lowering, objection
-from autotiny.dataset import Dataset
+from autotiny.dataset import Dataset, DataSource
 from autotiny.errors import UserError
-from autotiny.evaluate import evaluate
 from autotiny.metrics import Metrics
 from autotiny.model import Level, Model, load_model
 from autotiny.recipe import Dropped, Recipe, steps_from_text
+from autotiny.study.evaluator import Evaluator
 from autotiny.study.job import EPOCHS, candidate_of
-from autotiny.study.replay import load_pair
+from autotiny.study.replay import data_name, load_pair, model_name
 from autotiny.study.trials import REFUSALS
 from autotiny.target import Target
 
@@ -167,18 +167,48 @@ def _deviation(values: Sequence[float]) -> float:
     return statistics.stdev(values) if len(values) > 1 else 0.0
 
 
+@dataclass(frozen=True)
+class Originals:
+    """Where the network and the data of each seed come from.
+
+    Attributes:
+        model: how the model was asked for.
+        data: how the data was asked for.
+        level: of the model.
+        load: the model and the data of a seed, which decides everything random of both.
+    """
+
+    model: str
+    data: str
+    level: Level
+    load: Callable[[int, Cache], tuple[Model, Dataset]]
+
+    @classmethod
+    def named(cls, model: object, data: DataSource) -> Originals:
+        """As `load_pair` takes them; what comes untrained is trained anew for each seed.
+
+        Raises:
+            UserError: there is no such model.
+        """
+
+        def load(seed: int, cache: Cache) -> tuple[Model, Dataset]:
+            return load_pair(model, data, seed=seed, cache=cache)
+
+        return cls(model_name(model), data_name(data), load_model(model).level, load)
+
+
 def compare_orders(
     first: Component,
     second: Component,
     target: Target,
+    originals: Originals,
     *,
-    model: str,
-    data: str,
     before: Sequence[Component] | None = None,
     behind: Sequence[Component] | None = None,
     seeds: int = SEEDS,
     epochs: int = EPOCHS,
     cache: Cache | None = None,
+    evaluator: Evaluator | None = None,
     on_stage: Callable[[int, int, str], None] | None = None,
 ) -> Comparison:
     """Measure a pair of components both ways round; an order that is illegal is only named.
@@ -190,13 +220,13 @@ def compare_orders(
         first: one component.
         second: the other.
         target: the microcontroller.
-        model: as `load_model` takes it.
-        data: as `load_dataset` takes it.
+        originals: what the sequences are applied to.
         before: what stands before the pair; by default see `usual_rest`.
         behind: what stands behind the pair; by default see `usual_rest`.
         seeds: how many; they are 0, 1, …
         epochs: upper limit of each fine-tune.
         cache: where results are kept; by default the user's cache folder.
+        evaluator: what judges the results; by default their linked and executed firmware.
         on_stage: called before each piece of work with the runs that are done, how many there
             will be, and what comes next in words.
 
@@ -207,12 +237,12 @@ def compare_orders(
     if seeds < 1:
         raise UserError(f"seeds = {seeds}; there must be at least 1")
     cache = cache or Cache()
-    level = load_model(model).level
-    usual = usual_rest(first, second, level)
-    before, behind = (
-        tuple(otherwise if given is None else given)
-        for given, otherwise in zip((before, behind), usual, strict=True)
-    )
+    evaluator = evaluator or Evaluator()
+    level = originals.level
+    if before is None or behind is None:
+        usual = usual_rest(first, second, level)
+        before = usual[0] if before is None else before
+        behind = usual[1] if behind is None else behind
     orders = [
         _order(Recipe((*before, *pair, *behind)), level)
         for pair in ((first, second), (second, first))
@@ -226,22 +256,27 @@ def compare_orders(
     legal = [number for number, order in enumerate(orders) if not order.objection]
     done, total = 0, seeds * len(legal)
     for seed in range(seeds):
-        tell(done, total, f"seed {seed}: {model} on {data}, trained first if need be")
-        network, samples = load_pair(model, data, seed=seed, cache=cache)
+        tell(
+            done, total,
+            f"seed {seed}: {originals.model} on {originals.data}, trained first if need be",
+        )  # fmt: skip
+        model, data = originals.load(seed, cache)
         for number in legal:
             order = orders[number]
             tell(done, total, f"seed {seed}: {order.recipe}")
-            measured = _repetition(order.recipe, network, samples, target, seed, epochs, cache)
+            measured = _repetition(
+                order.recipe, model, data, target, seed, epochs, cache, evaluator
+            )
             orders[number] = replace(order, repetitions=(*order.repetitions, measured))
             done += 1
     return Comparison(
         first, second, (orders[0], orders[1]), commute(first, second),
-        model, data, target, seeds, epochs,
+        originals.model, originals.data, target, seeds, epochs,
     )  # fmt: skip
 
 
 def usual_rest(
-    first: Component, second: Component, level: Level
+    first: Component, second: Component, level: Level, usual: str = USUAL_REST
 ) -> tuple[tuple[Component, ...], tuple[Component, ...]]:
     """What stands before and behind a pair, on a model of some level, unless the user says.
 
@@ -249,9 +284,7 @@ def usual_rest(
     else, and not at all where the pair or the model needs none.
     """
     pair = (first, second)
-    rest = [
-        step for step in steps_from_text(USUAL_REST) if step.name not in (first.name, second.name)
-    ]
+    rest = [step for step in steps_from_text(usual) if step.name not in (first.name, second.name)]
     lowering = tuple(step for step in rest if is_lowering(step))
     schedule = tuple(step for step in rest if not is_lowering(step))
     lowered = (Level.TFLITE, Level.PROGRAM)
@@ -268,11 +301,11 @@ def _order(recipe: Recipe, level: Level) -> Order:
 
 def _repetition(
     recipe: Recipe, model: Model, data: Dataset, target: Target, seed: int, epochs: int,
-    cache: Cache,
+    cache: Cache, evaluator: Evaluator,
 ) -> Repetition:  # fmt: skip
     try:
         candidate = candidate_of(recipe, model, data, seed=seed, epochs=epochs, cache=cache)
-        metrics = evaluate(candidate.model, target, data, cache, test=True)
+        metrics = evaluator.metrics(candidate.model, target, data, cache, test=True)
     except tuple(REFUSALS) as refusal:
         return Repetition(seed, None, failure=str(refusal))
     return Repetition(seed, metrics, candidate.dropped)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, replace
 
 from autotiny.components import COMPONENTS, Component, is_lowering, objection
 from autotiny.errors import UserError
-from autotiny.evaluate import accuracy_on, at_chance, program_of
-from autotiny.graph import Graph
+from autotiny.evaluate import at_chance
 from autotiny.model import Level
 from autotiny.recipe import Dropped, Recipe
 from autotiny.space import Space
@@ -61,24 +60,24 @@ def checked(job: Job) -> tuple[Job, Findings]:
     """
     try:
         original = job.candidate(baseline_recipe(job)).model
-        accuracy = accuracy_on(original, job.data, "validation", job.cache)
+        accuracy = job.accuracy(original, "validation")
     except tuple(REFUSALS):
         return job, Findings()  # the first trial will say why
-    left_out = tuple(idle_components(job.space, job.model.level, program_of(original).graph))
+    kinds = job.evaluator.op_kinds(original)
+    left_out = tuple(idle_components(job.space, job.model.level, kinds))
     guessing = at_chance(accuracy, job.data)
     findings = Findings(left_out, accuracy if guessing else None)
     return replace(job, space=without(job.space, left_out)), findings
 
 
-def idle_components(space: Space, start: Level, graph: Graph) -> Iterable[Dropped]:
+def idle_components(space: Space, start: Level, kinds: Set[str]) -> Iterable[Dropped]:
     """The components of a space that can do nothing on a model, with the reason.
 
     Args:
         space: what may be drawn.
         start: the level of the model.
-        graph: the model, lowered as it is.
+        kinds: of the ops of the model, lowered as it is.
     """
-    kinds = {op.kind for op in graph.ops}
     listed = [COMPONENTS[name] for name in space.components]
     lowerings = [kind for kind in listed if is_lowering(kind)]
     for kind in listed:

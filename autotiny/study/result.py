@@ -8,22 +8,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import optuna
-from optuna.trial import FrozenTrial
 
 from autotiny.cache import code_version
-from autotiny.evaluate import accuracy_on, build, cost_from, write_build
+from autotiny.evaluate import build, write_build
 from autotiny.metrics import Cost, Metrics, missing, overshoot
 from autotiny.recipe import Dropped, Recipe, SavedRecipe
 from autotiny.study.job import Job
 from autotiny.study.preflight import Findings
-from autotiny.study.trials import (
+from autotiny.study.record import (
+    TrialRecord,
     baseline,
     cache_counts,
     counts,
     ended,
     front_of,
-    metrics_of,
-    recipe_of,
 )
 from autotiny.target import Target
 
@@ -51,6 +49,13 @@ class Point:
     within_budget: bool
     dropped: tuple[Dropped, ...] = ()
     notes: Mapping[str, float | str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        cost, test = self.metrics.cost, self.metrics.accuracy_test
+        figures = [f"{100 * self.metrics.accuracy_validation:.2f} % on validation"]
+        figures += [] if test is None else [f"{100 * test:.2f} % on test"]
+        figures += [f"{cost.flash_bytes:,} bytes of flash", f"{cost.sram_bytes:,} bytes of SRAM"]
+        return f"trial {self.trial}, {self.recipe}: {', '.join(figures)}, {cost.latency_ms:.4g} ms"
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,8 @@ class Result:
         cache_hits: prefixes and figures found in the cache.
         cache_misses: prefixes and figures that had to be made.
         findings: what was found out before the first trial.
+        folder: where the files of the study lie; None where none were written.
+        files: those of them that are listed, the report first.
     """
 
     study: optuna.Study
@@ -107,16 +114,18 @@ class Result:
     cache_hits: int
     cache_misses: int
     findings: Findings
+    folder: Path | None = None
+    files: tuple[Path, ...] = ()
 
     def saved_recipe(self, point: Point) -> SavedRecipe:
         """The recipe file of a point."""
         job = self.job
         return SavedRecipe(
             recipe=point.recipe,
-            target=job.target_name,
-            model=job.model_name,
+            target=job.target.source,
+            model=job.model.source,
             model_fingerprint=job.model.fingerprint,
-            data=job.data_name,
+            data=job.data.source,
             data_fingerprint=job.data.fingerprint,
             seed=job.seed,
             epochs=job.epochs,
@@ -138,14 +147,10 @@ def result_of(
     original = baseline(study)
     # A rounding error must not put a model that loses exactly the budget over it.
     floor = original.values[0] - job.accuracy_drop - 1e-9 if original else 0.0
-    front = tuple(_point(trial, job, floor) for trial in front_of(study))
+    front = tuple(_point(record, job, floor) for record in front_of(study))
     front = tuple(sorted(front, key=lambda point: (point.metrics.cost.cycles, point.trial)))
     hits, misses = cache_counts(study)
-    reasons = Counter(
-        Dropped(name, reason)
-        for trial in ended(study)
-        for name, reason in trial.user_attrs.get("not_applicable", {}).items()
-    )
+    reasons = Counter(dropped for record in ended(study) for dropped in record.dropped)
     return Result(
         study=study,
         job=job,
@@ -163,21 +168,19 @@ def result_of(
     )
 
 
-def _point(trial: FrozenTrial, job: Job, floor: float) -> Point:
-    recipe = recipe_of(trial.user_attrs["recipe"])
-    metrics = metrics_of(trial)
-    model = job.candidate(recipe).model
-    tested = replace(metrics, accuracy_test=accuracy_on(model, job.data, "test", job.cache))
-    reasons = trial.user_attrs.get("not_applicable", {})
+def _point(record: TrialRecord, job: Job, floor: float) -> Point:
+    recipe, metrics = record.recipe, record.metrics
+    assert recipe is not None and metrics is not None, "what was measured has both"
+    tested = replace(metrics, accuracy_test=job.accuracy(job.candidate(recipe).model, "test"))
     return Point(
-        trial=trial.number,
+        trial=record.number,
         recipe=recipe,
         metrics=tested,
-        values=tuple(trial.values),
-        runtimes=tuple(trial.user_attrs["runtimes"]),
+        values=record.values,
+        runtimes=record.runtimes,
         within_budget=metrics.accuracy_validation >= floor,
-        dropped=tuple(Dropped(name, reason) for name, reason in reasons.items()),
-        notes=trial.user_attrs.get("notes", {}),
+        dropped=record.dropped,
+        notes=record.notes,
     )
 
 
@@ -196,19 +199,17 @@ def best_points(front: Sequence[Point], job: Job) -> dict[str, Point]:
 
 def shortfall(study: optuna.Study, target: Target) -> Shortfall | None:
     """The sequence that misses a target by the fewest bytes."""
-    missing = []
-    for trial in ended(study):
-        facts = trial.user_attrs.get("cost") or trial.user_attrs.get("figures")
-        if facts and trial.user_attrs["outcome"] in ("measured", "infeasible"):
-            names = Cost.__dataclass_fields__
-            taken = cost_from({name: value for name, value in facts.items() if name in names})
-            excess = {name: size for name, size in overshoot(taken, target).items() if size > 0}
+    found = []
+    for record in ended(study):
+        if record.outcome in ("measured", "infeasible") and record.cost and record.recipe:
+            excess = {
+                name: size for name, size in overshoot(record.cost, target).items() if size > 0
+            }
             if excess:
-                missing.append((sum(excess.values()), trial.number, trial, taken, excess))
-    if not missing:
-        return None
-    _, number, trial, taken, excess = min(missing, key=lambda entry: entry[:2])
-    return Shortfall(number, recipe_of(trial.user_attrs["recipe"]), taken, excess)
+                found.append(Shortfall(record.number, record.recipe, record.cost, excess))
+    return min(
+        found, key=lambda entry: (sum(entry.excess_bytes.values()), entry.trial), default=None
+    )
 
 
 def comment_of(saved: SavedRecipe) -> str:

@@ -7,13 +7,14 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from autotiny.cache import Cache, key_of
@@ -22,8 +23,19 @@ from autotiny.errors import UserError
 from autotiny.model import Model, restore, save
 from autotiny.recipe import Recipe
 from autotiny.space import Space, answers_for, draw, load_space
+from autotiny.study.evaluator import Evaluator
 from autotiny.study.job import EPOCHS, Job, wanted_objectives
 from autotiny.study.preflight import baseline_recipe, checked
+from autotiny.study.record import (
+    BASELINE,
+    KNOWN_GOOD,
+    RECORD,
+    TrialRecord,
+    cache_counts,
+    counts,
+    ended,
+    front_of,
+)
 from autotiny.study.result import Result, result_of
 from autotiny.study.storage import (
     default_storage,
@@ -33,15 +45,7 @@ from autotiny.study.storage import (
     quiet_optuna,
     sampler,
 )
-from autotiny.study.trials import (
-    REFUSALS,
-    cache_counts,
-    counts,
-    ended,
-    front_of,
-    steps_data,
-    try_sequence,
-)
+from autotiny.study.trials import REFUSALS, try_sequence
 from autotiny.target import Target
 
 TRIALS = 40
@@ -86,7 +90,7 @@ class Progress:
     front: tuple[tuple[int, str, tuple[float, ...]], ...]
     objectives: tuple[str, ...]
     seconds_left: float | None
-    last: FrozenTrial | None
+    last: TrialRecord | None
 
 
 def search(
@@ -102,11 +106,12 @@ def search(
     seed: int = 0,
     accuracy_drop: float = 0.01,
     epochs: int = EPOCHS,
-    storage: str | None = None,
+    storage: str | BaseStorage | None = None,
     study_name: str | None = None,
     jobs: int = 1,
     cache: Cache | None = None,
-    names: tuple[str, str, str] | None = None,
+    evaluator: Evaluator | None = None,
+    known_good: Iterable[Recipe] | None = None,
     on_trial: Callable[[Progress], None] | None = None,
     on_notice: Callable[[str], None] | None = None,
 ) -> Result:
@@ -127,11 +132,14 @@ def search(
         seed: decides everything random.
         accuracy_drop: the accuracy that a best point may lose on validation.
         epochs: upper limit of each fine-tune.
-        storage: an Optuna storage URL, or the path of a journal file ending in `.log`.
+        storage: an Optuna storage, its URL, or the path of a journal file ending in `.log`;
+            several jobs need one of the latter two.
         study_name: by default made from model, data, target and objectives.
         jobs: processes that work on the study.
         cache: where results are kept; by default the user's cache folder.
-        names: how model, data and target were asked for, for recipes; by default their own names.
+        evaluator: what judges candidates; by default their linked and executed firmware.
+        known_good: sequences to try before any is drawn, if the space can draw them; by default
+            those that did best in the tutorial.
         on_trial: called after each trial.
         on_notice: called with each line that the user should read before the search begins.
 
@@ -145,7 +153,6 @@ def search(
         raise UserError(
             f"accuracy_drop is {accuracy_drop}; it must lie in 0 … 1, e.g. 0.01 for 1 %"
         )
-    model_name, data_name, target_name = names or ("model", data.name, target.name)
     space = space if isinstance(space, Space) else load_space(space)
     job = Job(
         model=model,
@@ -157,24 +164,26 @@ def search(
         accuracy_drop=accuracy_drop,
         epochs=epochs,
         cache=cache or Cache(),
-        model_name=model_name,
-        data_name=data_name,
-        target_name=target_name,
+        evaluator=evaluator or Evaluator(),
     )
     began = time.monotonic()
     job, findings = checked(job)
     if on_notice:
         for notice in findings.notices:
             on_notice(notice)
-    study_name = study_name or default_study_name(model_name, data_name, target_name, objectives)
-    url = storage or default_storage(out)
+    study_name = study_name or default_study_name(
+        model.source, data.source, target.source, objectives
+    )
+    place = storage or default_storage(out)
+    if jobs > 1 and not isinstance(place, str):
+        raise UserError(f"jobs = {jobs} on a storage object; give its URL, which processes share")
     with quiet_optuna():
-        study = open_study(job, study_name, url, jobs)
-        plan(study, job)
+        study = open_study(job, study_name, place, jobs)
+        plan(study, job, tutorial_recipes() if known_good is None else known_good)
         watch = _Watch(study, job, trials, timeout, on_trial)
         interrupted = False
         try:
-            _run(study, job, trials, timeout, jobs, url, watch)
+            _run(study, job, trials, timeout, jobs, str(place), watch)
         except (KeyboardInterrupt, UnboundLocalError) as error:
             if not by_ctrl_c(error):
                 raise
@@ -187,20 +196,22 @@ def by_ctrl_c(error: BaseException) -> bool:
     return isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt)
 
 
-def plan(study: optuna.Study, job: Job) -> None:
+def plan(study: optuna.Study, job: Job, known_good: Iterable[Recipe]) -> None:
     """Queue what is tried first: the original, then known good sequences."""
     if study.get_trials(deepcopy=False):
         return
     planned: dict[str, Recipe] = {}
-    for recipe in (baseline_recipe(job), *job.space.first, *tutorial_recipes()):
+    for recipe in (baseline_recipe(job), *job.space.first, *known_good):
         planned.setdefault(recipe.key, recipe)
     for number, recipe in enumerate(planned.values()):
         answers = answers_for(recipe, job.space, job.model.level)
         if number == 0:
             # The baseline is measured even where the space cannot draw it.
-            study.enqueue_trial(answers or {}, user_attrs={"planned": steps_data(recipe)})
+            queued = TrialRecord(queued=BASELINE, recipe=recipe)
+            study.enqueue_trial(answers or {}, user_attrs={RECORD: queued.to_json()})
         elif answers is not None:
-            study.enqueue_trial(answers, user_attrs={"known_good": True})
+            queued = TrialRecord(queued=KNOWN_GOOD)
+            study.enqueue_trial(answers, user_attrs={RECORD: queued.to_json()})
 
 
 def tutorial_recipes() -> tuple[Recipe, ...]:
@@ -240,10 +251,10 @@ def _optimize(
 
     def after(study: optuna.Study, trial: FrozenTrial) -> None:
         if watch:
-            watch.report(trial)
+            watch.report(TrialRecord.load(trial))
         if enough(study, trials):
             study.stop()
-        elif stuck(study, trial):
+        elif stuck(study, TrialRecord.load(trial)):
             enqueue_by_chance(study, job, trial.number)
 
     if enough(study, trials):
@@ -251,7 +262,7 @@ def _optimize(
     study.optimize(objective, None, timeout, catch=tuple(REFUSALS), callbacks=[after])
 
 
-def stuck(study: optuna.Study, last: FrozenTrial) -> bool:
+def stuck(study: optuna.Study, last: TrialRecord) -> bool:
     """Whether chance should draw the next sequence rather than the sampler.
 
     It has to before the sampler has something to learn from, and after a repetition: from that the
@@ -259,14 +270,13 @@ def stuck(study: optuna.Study, last: FrozenTrial) -> bool:
     """
     if study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
         return False
-    planned = ("planned", "known_good")
-    drawn = [trial for trial in ended(study) if not any(key in trial.user_attrs for key in planned)]
-    return len(drawn) < BY_CHANCE or last.user_attrs.get("outcome") == "repeated"
+    drawn = sum(not record.queued for record in ended(study))
+    return drawn < BY_CHANCE or last.outcome == "repeated"
 
 
 def enough(study: optuna.Study, trials: int) -> bool:
     """Whether so many different sequences were tried, or the space seems to hold no others."""
-    outcomes = [trial.user_attrs["outcome"] for trial in ended(study)]
+    outcomes = [record.outcome for record in ended(study)]
     last = outcomes[-EXHAUSTED:]
     exhausted = len(last) == EXHAUSTED and set(last) == {"repeated"}
     return exhausted or len(outcomes) - outcomes.count("repeated") >= trials
@@ -285,10 +295,9 @@ class _Watch:
         self._done_before = self._done()
 
     def _done(self) -> int:
-        trials = ended(self._study)
-        return sum(trial.user_attrs["outcome"] != "repeated" for trial in trials)
+        return sum(record.outcome != "repeated" for record in ended(self._study))
 
-    def report(self, last: FrozenTrial | None) -> None:
+    def report(self, last: TrialRecord | None) -> None:
         if self._on_trial is None:
             return
         done = self._done()
@@ -299,8 +308,7 @@ class _Watch:
             left = min(left, self._timeout - elapsed)
         hits, misses = cache_counts(self._study)
         front = tuple(
-            (trial.number, trial.user_attrs["sequence"], tuple(trial.values))
-            for trial in front_of(self._study)
+            (record.number, record.sequence, record.values) for record in front_of(self._study)
         )
         self._on_trial(
             Progress(
@@ -326,7 +334,8 @@ def _optimize_in_processes(
     key = key_of("original", job.model.level.value, job.model.fingerprint)
     entry = job.cache.get(key) or job.cache.put(key, lambda folder: save(job.model, folder))
     facts = {name: getattr(job, name) for name in Job.__dataclass_fields__}
-    del facts["model"], facts["cache"]
+    facts["model"] = job.model.source
+    del facts["cache"]
     context = multiprocessing.get_context("spawn")
     workers = [
         context.Process(
@@ -337,15 +346,15 @@ def _optimize_in_processes(
     ]
     for worker in workers:
         worker.start()
-    seen = {trial.number for trial in ended(study)}
+    seen = {record.number for record in ended(study)}
     try:
         while any(worker.is_alive() for worker in workers):
             workers[0].join(POLL_SECONDS)
             time.sleep(0 if workers[0].is_alive() else POLL_SECONDS)
-            for trial in ended(study):
-                if trial.number not in seen:
-                    seen.add(trial.number)
-                    watch.report(trial)
+            for record in ended(study):
+                if record.number not in seen:
+                    seen.add(record.number)
+                    watch.report(record)
     finally:
         _end_all(workers)
     broken = [worker.exitcode for worker in workers if worker.exitcode]
@@ -371,7 +380,8 @@ def _work(
     timeout: float | None, number: int,
 ) -> None:  # fmt: skip
     """What one process does."""
-    job = Job(model=restore(entry), cache=Cache(folder), **facts)
+    model = replace(restore(entry), source=facts.pop("model"))
+    job = Job(model=model, cache=Cache(folder), **facts)
     with quiet_optuna():
         study = optuna.load_study(study_name=study_name, storage=open_storage(url))
         study.sampler = sampler(job.seed + 1000 * (number + 1), parallel=True)

@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
+from optuna.storages import BaseStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 
 from autotiny.errors import UserError
 from autotiny.study.job import Job
+from autotiny.study.record import SCHEMA
 
 
 def default_study_name(model: str, data: str, target: str, objectives: Sequence[str]) -> str:
@@ -42,7 +44,7 @@ def quiet_optuna() -> Iterator[None]:
         optuna.logging.set_verbosity(level)
 
 
-def open_storage(url: str) -> optuna.storages.BaseStorage:
+def open_storage(url: str) -> BaseStorage:
     """The storage of a URL, or a journal file.
 
     Raises:
@@ -65,13 +67,13 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
         ) from error
 
 
-def open_study(job: Job, name: str, url: str, jobs: int = 1) -> optuna.Study:
+def open_study(job: Job, name: str, place: str | BaseStorage, jobs: int = 1) -> optuna.Study:
     """The study of a name: a new one, or an earlier one that was made for the same job.
 
     Raises:
         UserError: an earlier study of that name was made for something else.
     """
-    storage = open_storage(url)
+    storage = open_storage(place) if isinstance(place, str) else place
     directions = [StudyDirection.MAXIMIZE, *(StudyDirection.MINIMIZE for _ in job.figures)]
     known = {summary.study_name for summary in optuna.get_all_study_summaries(storage=storage)}
     if name in known:
@@ -83,6 +85,7 @@ def open_study(job: Job, name: str, url: str, jobs: int = 1) -> optuna.Study:
             # Experimental since Optuna 3.2, and all that tells the dashboard what a value is.
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names(list(job.value_names))
+        study.set_user_attr("schema", SCHEMA)
         for key, value in job.facts().items():
             study.set_user_attr(key, value)
     # A sampler that begins again must not draw again what it drew before.
@@ -96,7 +99,14 @@ def sampler(seed: int, *, parallel: bool = False) -> optuna.samplers.BaseSampler
 
 
 def check_same_job(study: optuna.Study, job: Job) -> None:
-    """Refuse to continue a study that was made for something else."""
+    """Refuse to continue a study that another autotiny wrote, or that is for something else."""
+    schema = study.user_attrs.get("schema", 1)
+    if schema != SCHEMA:
+        writer = "an early autotiny 0.1.0" if schema == 1 else "a later autotiny"
+        raise UserError(
+            f"the study {study.study_name!r} has schema {schema}, not {SCHEMA}: {writer} wrote it; "
+            "choose another --out or --storage"
+        )
     for key, value in job.facts().items():
         earlier = study.user_attrs.get(key)
         if earlier != value:

@@ -1,0 +1,241 @@
+"""What is known of a trial: one record, and the only place that reads and writes its attributes.
+
+A record is stored in one act, outcome and values together, so that a process that dies leaves all
+of a trial or nothing of it. Optuna's own state and values follow from it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from autotiny.evaluate import cost_from
+from autotiny.metrics import Cost, Metrics
+from autotiny.recipe import Dropped, Recipe, component_from, step_data
+
+SCHEMA = 2
+"""Version of what a study holds; raised when an older study could not be continued.
+
+1: early autotiny 0.1.0, with an attribute for each thing that was known of a trial.
+"""
+
+RECORD = "record"
+"""The attribute of a trial that holds its record, as JSON text."""
+
+OUTCOMES = {
+    "measured": "cost and accuracy are known",
+    "repeated": "means the same work as an earlier trial, and was answered from there",
+    "infeasible": "does not fit the target; not trained",
+    "hopeless": "cannot reach the front even if better than the original; not trained",
+    "invalid": "the sequence gives a model that cannot be built",
+    "failed": "a component did not keep its promise, or the firmware did not run",
+    "interrupted": "was running when the search was stopped",
+}
+
+BASELINE, KNOWN_GOOD = "baseline", "known good"
+"""What may be queued: the original, and sequences that did well elsewhere."""
+
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """What is known of a trial.
+
+    Attributes:
+        number: of the trial; it is Optuna's, and not stored again.
+        queued: `BASELINE` or `KNOWN_GOOD`; "" where the sampler or chance drew it.
+        recipe: the components that did something, in order; None until one is drawn.
+        drawn: the recipe as it was drawn, where components had nothing to do.
+        outcome: one of `OUTCOMES`; "" until it is known.
+        reason: why it ended so, in a sentence.
+        values: what the study optimizes, accuracy first; empty where nothing was measured.
+        metrics: what was measured.
+        rehearsed: the cost of a sequence that was not trained.
+        constraints: by how much it exceeds each resource of the target; zero or less where it fits.
+        dropped: components that were drawn and found nothing to do.
+        runtimes: what can run the `.tflite`.
+        notes: what components found of their result, e.g. sparsity.
+        recipe_key: of the recipe as drawn: equal keys are the same work.
+        result_key: of the result: equal keys are the same model.
+        repeats: number of the earlier trial that answered this one.
+        cache_hits: prefixes and figures found in the cache.
+        cache_misses: prefixes and figures that had to be made.
+    """
+
+    number: int = -1
+    queued: str = ""
+    recipe: Recipe | None = None
+    drawn: Recipe | None = None
+    outcome: str = ""
+    reason: str = ""
+    values: tuple[float, ...] = ()
+    metrics: Metrics | None = None
+    rehearsed: Cost | None = None
+    constraints: Mapping[str, float] = field(default_factory=dict)
+    dropped: tuple[Dropped, ...] = ()
+    runtimes: tuple[str, ...] = ()
+    notes: Mapping[str, float | str] = field(default_factory=dict)
+    recipe_key: str = ""
+    result_key: str = ""
+    repeats: int | None = None
+    cache_hits: int = 0
+    cache_misses: int = 0
+
+    @property
+    def sequence(self) -> str:
+        """The recipe for the reader."""
+        return "no sequence" if self.recipe is None else str(self.recipe)
+
+    @property
+    def cost(self) -> Cost | None:
+        """What it takes of the target, measured or rehearsed."""
+        return self.metrics.cost if self.metrics else self.rehearsed
+
+    @property
+    def settled(self) -> bool:
+        """Whether its outcome also stands for a later trial of the same work."""
+        return self.outcome not in ("", "repeated", "interrupted")
+
+    @property
+    def fits(self) -> bool:
+        """Whether it violates no constraint."""
+        return all(excess <= 0 for excess in self.constraints.values())
+
+    @classmethod
+    def load(cls, trial: Trial | FrozenTrial) -> TrialRecord:
+        """The record of a trial; an empty one where none was stored."""
+        text = trial.user_attrs.get(RECORD)
+        return replace(cls() if text is None else _record(text), number=trial.number)
+
+    def store(self, trial: Trial) -> None:
+        """Store the record in a running trial, and what optuna-dashboard lists beside it."""
+        if self.constraints:
+            set_constraints(trial, self.constraints)
+        trial.set_user_attr("sequence", self.sequence)
+        trial.set_user_attr("outcome", self.outcome or "running")
+        trial.set_user_attr(RECORD, self.to_json())
+
+    def to_json(self) -> str:
+        """The record as text."""
+        return json.dumps(
+            {
+                "queued": self.queued,
+                "recipe": _steps(self.recipe),
+                "drawn": _steps(self.drawn),
+                "outcome": self.outcome,
+                "reason": self.reason,
+                "values": self.values,
+                "metrics": self.metrics and self.metrics.to_dict(),
+                "rehearsed": self.rehearsed and self.rehearsed.to_dict(),
+                "constraints": dict(self.constraints),
+                "dropped": [[dropped.component, dropped.reason] for dropped in self.dropped],
+                "runtimes": self.runtimes,
+                "notes": dict(self.notes),
+                "recipe_key": self.recipe_key,
+                "result_key": self.result_key,
+                "repeats": self.repeats,
+                "cache_hits": self.cache_hits,
+                "cache_misses": self.cache_misses,
+            }
+        )
+
+
+@lru_cache(maxsize=16_384)
+def _record(text: str) -> TrialRecord:
+    """What `TrialRecord.to_json` wrote; a study is read after each of its trials."""
+    facts = json.loads(text)
+    return TrialRecord(
+        **{
+            **facts,
+            "recipe": _recipe(facts["recipe"]),
+            "drawn": _recipe(facts["drawn"]),
+            "values": tuple(facts["values"]),
+            "metrics": facts["metrics"] and _metrics(facts["metrics"]),
+            "rehearsed": facts["rehearsed"] and cost_from(facts["rehearsed"]),
+            "dropped": tuple(Dropped(*dropped) for dropped in facts["dropped"]),
+            "runtimes": tuple(facts["runtimes"]),
+        }
+    )
+
+
+def _steps(recipe: Recipe | None) -> list[dict[str, Any]] | None:
+    return None if recipe is None else [step_data(step) for step in recipe.steps]
+
+
+def _recipe(steps: list[dict[str, Any]] | None) -> Recipe | None:
+    return None if steps is None else Recipe(tuple(component_from(step) for step in steps))
+
+
+def _metrics(facts: dict[str, Any]) -> Metrics:
+    cost = dict(facts)
+    names = ("accuracy_validation", "accuracy_test", "at_chance")
+    validation, test, guessing = (cost.pop(name) for name in names)
+    return Metrics(cost_from(cost), validation, test, guessing)
+
+
+def set_constraints(trial: Trial, excess: Mapping[str, float]) -> None:
+    """Set what must not be above zero.
+
+    optuna-dashboard 0.21 knows only the attribute that `set_constraint` replaced, and would show
+    an infeasible trial as feasible: it is written too, which takes a private name of Optuna.
+    """
+    for name, value in excess.items():
+        trial.set_constraint(name, float(value))
+    old = [float(value) for value in excess.values()]
+    trial.storage.set_trial_system_attr(trial._trial_id, "constraints", old)
+
+
+def known(study: optuna.Study) -> list[TrialRecord]:
+    """The records of all trials of a study, those that still run included."""
+    return [TrialRecord.load(trial) for trial in study.get_trials(deepcopy=False)]
+
+
+def ended(study: optuna.Study) -> list[TrialRecord]:
+    """The records of the trials that have ended; one that was interrupted is not."""
+    trials = study.get_trials(deepcopy=False, states=FINISHED)
+    records = map(TrialRecord.load, trials)
+    return [record for record in records if record.outcome not in ("", "interrupted")]
+
+
+def measured(study: optuna.Study) -> list[TrialRecord]:
+    """The trials whose cost and accuracy were measured, without repetitions."""
+    return [record for record in ended(study) if record.outcome == "measured"]
+
+
+def baseline(study: optuna.Study) -> TrialRecord | None:
+    """The trial that measured the original."""
+    return next((record for record in measured(study) if record.queued == BASELINE), None)
+
+
+def front_of(study: optuna.Study) -> list[TrialRecord]:
+    """Optuna's best trials without repetitions; of equal ones the first."""
+    if not measured(study):
+        return []
+    first: dict[tuple[float, ...], TrialRecord] = {}
+    for record in map(TrialRecord.load, study.best_trials):
+        if record.outcome == "measured":
+            first.setdefault(record.values, record)
+    return list(first.values())
+
+
+def counts(study: optuna.Study) -> dict[str, int]:
+    """How many trials ended in each way."""
+    trials = study.get_trials(deepcopy=False, states=FINISHED)
+    found = Counter(TrialRecord.load(trial).outcome or "failed" for trial in trials)
+    return {outcome: found[outcome] for outcome in OUTCOMES}
+
+
+def cache_counts(study: optuna.Study) -> tuple[int, int]:
+    """How often the trials found something in the cache, and how often not."""
+    records = ended(study)
+    return sum(record.cache_hits for record in records), sum(
+        record.cache_misses for record in records
+    )
