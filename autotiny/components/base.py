@@ -74,6 +74,11 @@ class Component(ABC):
             cls.leaves = cls.__dict__.get("leaves", cls.level)
             cls.levels = cls.__dict__.get("levels", (cls.level,))
 
+    @classmethod
+    def gives(cls, level: Level) -> Level:
+        """The level of its result on a model of a level that it takes."""
+        return max(level, cls.leaves, key=list(Level).index)
+
     @abstractmethod
     def apply(self, model: Model, work: Work) -> Model:
         """The model with this component applied; the one given stays as it is.
