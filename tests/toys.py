@@ -214,13 +214,16 @@ tensors = [[], [1, 2]]
 def toy_components() -> Iterator[None]:
     """Toys in place of the real components, everywhere."""
     from autotiny.components import COMPONENTS
+    from autotiny.study import record
 
     with (
         mock.patch.dict(COMPONENTS, TOYS, clear=True),
         mock.patch("autotiny.model.storing.keras", toy_keras),
     ):
         CALLS.clear()
+        record.parsed.cache_clear()  # "int8" names another component now
         yield
+    record.parsed.cache_clear()
 
 
 def toy_model(level: Level = Level.KERAS) -> Model:
