@@ -6,10 +6,11 @@ import inspect
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from rich.table import Table
 
+from autotiny.checked import bare, bounds_text, hints_of, range_of
 from autotiny.components import Component
 from autotiny.report.tables import WIDE, table
 from autotiny.space import Choice, Fixed, Range, Space
@@ -18,10 +19,12 @@ from autotiny.space import Choice, Fixed, Range, Space
 def component_facts(kind: type[Component]) -> dict[str, Any]:
     """What there is to say about a component, as plain data."""
     meanings = attribute_texts(kind.__doc__ or "")
+    hints = hints_of(kind)
     parameters = {
         entry.name: {
-            "type": str(entry.type),
+            "type": _type_text(entry.type, hints[entry.name]),
             **({} if entry.default is MISSING else {"default": entry.default}),
+            **_range_facts(hints[entry.name]),
             "meaning": meanings.get(entry.name, ""),
         }
         for entry in fields(kind)  # type: ignore[arg-type]
@@ -40,6 +43,26 @@ def component_facts(kind: type[Component]) -> dict[str, Any]:
         "not_after": dict(kind.not_after),
         "summary": paragraphs[0],
         "details": paragraphs[1:],
+    }
+
+
+def _type_text(written: Any, hint: Any) -> str:
+    """The type of a parameter as its file has it, without its range."""
+    return str(written) if range_of(hint) is None else str(bare(hint).__name__)
+
+
+def _range_facts(hint: Any) -> dict[str, Any]:
+    """What values a parameter may have: numbers of a range, or words."""
+    bounds = range_of(hint)
+    if bounds is None:
+        return {"choices": list(get_args(hint))} if get_origin(hint) is Literal else {}
+    low = bounds.gt if bounds.ge is None else bounds.ge
+    high = bounds.lt if bounds.le is None else bounds.le
+    return {
+        **({} if low is None else {"low": low}),
+        **({} if high is None else {"high": high}),
+        **({} if bounds.multiple_of is None else {"multiple_of": bounds.multiple_of}),
+        "range": bounds_text(hint),
     }
 
 
@@ -82,10 +105,12 @@ def component_table(found: Iterable[Mapping[str, Any]], *, width: int) -> Table:
 def parameter_table(facts: Mapping[str, Any]) -> Table:
     """The parameters of one component."""
     made = table(
-        "parameter", "default", "what it is", left=("parameter", "default"), wraps=("what it is",)
-    )
+        "parameter", "default", "range", "what it is",
+        left=("parameter", "default", "range"), wraps=("range", "what it is"),
+    )  # fmt: skip
     for name, entry in facts["parameters"].items():
-        made.add_row(name, str(entry.get("default", "–")), entry["meaning"])
+        range_ = entry.get("range") or " ".join(map(str, entry.get("choices", ())))
+        made.add_row(name, str(entry.get("default", "–")), range_ or "–", entry["meaning"])
     return made
 
 
