@@ -165,7 +165,7 @@ def test_another_schema_is_refused_by_name(
     path = tmp_path / f"{name}.toml"
     path.write_text(f"schema = {schema}\n" + (OLD / path.name).read_text())
     with pytest.raises(UserError, match=message):
-        (load_target if name == "stm32f746" else load_space)(str(path))  # type: ignore[operator]
+        (load_target if name == "stm32f746" else load_space)(str(path))
 
 
 def test_a_recipe_of_another_schema_is_refused_before_its_fields_are_read(tmp_path: Path) -> None:
