@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autotiny import __version__
 from autotiny.checked import shown
 from autotiny.errors import UserError, unknown
+from autotiny.version import __version__
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from autotiny import __version__
 from autotiny.cache import Cache, code_version, key_of
 from autotiny.checked import Wording, filled, hints_of, shown
 from autotiny.components import COMPONENTS, PARAMETERS, Component, Work, commute, is_lowering
 from autotiny.errors import InvalidModel, NotApplicable, UserError, unknown
 from autotiny.model import Model, restore, save
+from autotiny.version import __version__
 
 SCHEMA = 1
 """Version of the recipe file; raised when an old file would mean something else."""
