@@ -14,11 +14,12 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from autotiny.cache import Cache, code_version, key_of
+from autotiny.cache import Cache, key_of
 from autotiny.checked import Wording, filled, hints_of, shown
+from autotiny.codeversion import code_version
 from autotiny.components import COMPONENTS, PARAMETERS, Component, Work, commute, is_lowering
 from autotiny.errors import InvalidModel, NotApplicable, UserError, unknown
-from autotiny.model import Model, restore, save
+from autotiny.model import Model, restore, save, storing
 from autotiny.version import __version__
 
 SCHEMA = 1
@@ -182,17 +183,21 @@ def apply(recipe: Recipe, model: Model, work: Work, cache: Cache) -> Candidate:
 
 
 def starting_key(model: Model, work: Work) -> str:
-    """The key of the empty prefix: model, data, seed, length of the training, and code."""
+    """The key of the empty prefix: model, data, seed, and length of the training."""
     teacher = work.original.fingerprint if work.original else ""
-    code = code_version("components", "model", "dataset", "tflite", "graph")
     return key_of(
         model.level.value, model.fingerprint, teacher, work.data.fingerprint, work.seed,
-        work.epochs, work.rehearse, code,
+        work.epochs, work.rehearse,
     )  # fmt: skip
 
 
+def extended_key(prefix: str, step: Component) -> str:
+    """The key of one step more: the component, its parameters, the code that applies and stores."""
+    return key_of(prefix, step_key(step), code_version(type(step).__module__, storing.__name__))
+
+
 def _extended(prefix: _Prefix, step: Component, work: Work, cache: Cache) -> _Prefix:
-    key = key_of(prefix.key, step_key(step))
+    key = extended_key(prefix.key, step)
     entry = cache.get(key)
     if entry is None:
         try:

@@ -6,11 +6,12 @@ Nothing about a board is in code; a new board is a new file. CONTRIBUTING says h
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from autotiny.cache import key_of
 from autotiny.checked import TABLE, Within, filled
 from autotiny.datafile import DataFiles, data_folder
 from autotiny.errors import UserError
@@ -205,6 +206,16 @@ class Target:
             if memory.origin <= address < memory.end:
                 return memory
         return None
+
+
+INFORMS = ("name", "title", "flash_tool", "boot_note", "file", "sources")
+"""The fields of a target on which no figure depends."""
+
+
+def target_key(target: Target) -> str:
+    """A digest of what figures depend on: two targets that differ in words alone share it."""
+    values = {entry.name: getattr(target, entry.name) for entry in fields(target)}
+    return key_of(*((name, value) for name, value in values.items() if name not in INFORMS))
 
 
 TARGETS = DataFiles("targets", "target", "autotiny targets")

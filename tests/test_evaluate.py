@@ -1,4 +1,5 @@
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from unittest import mock
 
@@ -23,6 +24,9 @@ from autotiny.evaluate import (
 from autotiny.graph import DType, Graph, Op, Quantization, Schedule, Step, Tensor
 from autotiny.model import Level, Model, Program
 from autotiny.target import load_target
+
+COST = import_module("autotiny.evaluate.cost")
+ACCURACY = import_module("autotiny.evaluate.accuracy")
 
 OPTIONS = {"activation": "NONE"}
 
@@ -81,7 +85,7 @@ def test_accuracy_comes_from_the_c_and_cost_from_the_elf(
     assert metrics.cost.flash_bytes > metrics.cost.weights_bytes > 0
     assert metrics.cost.cycles > 0
     assert metrics.cost.layers
-    with mock.patch("autotiny.evaluate.measure"), mock.patch("autotiny.evaluate.build_host"):
+    with mock.patch.object(COST, "measure"), mock.patch.object(ACCURACY, "build_host"):
         again = evaluate(dense(form, form), target, data, Cache(tmp_path), test=True)
     assert again == metrics
 
@@ -103,7 +107,7 @@ def test_a_network_that_gives_its_input_back_is_told_what_it_explains(tmp_path: 
 def test_another_target_or_schedule_is_measured_anew(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     model = dense()
-    with mock.patch("autotiny.evaluate.measure") as measure:
+    with mock.patch.object(COST, "measure") as measure:
         measure.return_value.to_dict.return_value = {"layers": []}
         program = Program(model.graph, Schedule((Step((0,), in_place=True),)))
         for lowered in (model, Model(Level.PROGRAM, program, "p")):

@@ -74,8 +74,7 @@ def steps_of(model: Model) -> list[str]:
 
 class Toy(Component):
     def apply(self, model: Model, work: Work) -> Model:
-        level = max(model.level, self.leaves, key=list(Level).index)
-        return appended(model, self, level, work)
+        return appended(model, self, self.gives(model.level), work)
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,11 @@ class Component(ABC):
             value = fitted(getattr(self, name), hint, name, self.name, PARAMETERS)
             object.__setattr__(self, name, value)
 
+    @classmethod
+    def gives(cls, level: Level) -> Level:
+        """The level of its result on a model of a level that it takes."""
+        return max(level, cls.leaves, key=list(Level).index)
+
     @abstractmethod
     def apply(self, model: Model, work: Work) -> Model:
         """The model with this component applied; the one given stays as it is.

@@ -1,5 +1,6 @@
 """Models: their levels, loading, training, freezing, and storing."""
 
+from autotiny.model.doors import keras, silent_stderr, tensorflow
 from autotiny.model.freezing import (
     concrete_function,
     freeze,
@@ -34,18 +35,7 @@ from autotiny.model.kerastypes import (
     NormalizingLayer,
     Sizes,
 )
-from autotiny.model.levels import (
-    IN_MEMORY,
-    FrozenGraph,
-    Level,
-    Model,
-    Network,
-    Program,
-    Traits,
-    keras,
-    silent_stderr,
-    tensorflow,
-)
+from autotiny.model.levels import IN_MEMORY, FrozenGraph, Level, Model, Network, Program, Traits
 from autotiny.model.loading import EPOCHS, load_model
 from autotiny.model.networks import BUILTIN
 from autotiny.model.storing import restore, save

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from autotiny.graph import Array, Graph
+from autotiny.model.doors import keras, tensorflow
 from autotiny.model.graphtypes import (
     ConcreteFunction,
     FunctionDef,
@@ -18,17 +19,7 @@ from autotiny.model.graphtypes import (
     NodeDef,
 )
 from autotiny.model.kerastypes import Config, KerasLayer, KerasModel, KerasTensor, KerasType
-from autotiny.model.levels import (
-    FrozenGraph,
-    Level,
-    Model,
-    Network,
-    Program,
-    Traits,
-    keras,
-    level_of,
-    tensorflow,
-)
+from autotiny.model.levels import FrozenGraph, Level, Model, Network, Program, Traits, level_of
 
 PREDICT_BATCH = 256
 NO_TRAITS = Traits()

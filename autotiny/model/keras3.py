@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from autotiny.errors import InvalidModel
+from autotiny.model.doors import keras, silent_stderr, tensorflow
 from autotiny.model.kerastypes import Config, KerasLayer, KerasModel, KerasTensor
-from autotiny.model.levels import keras, silent_stderr, tensorflow
 
 BASE_ARGUMENTS = ("name", "trainable")
 LARGEST_CONFIG_BYTES = 16 << 20

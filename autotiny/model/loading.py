@@ -10,8 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from autotiny.cache import Cache, code_version, key_of
+from autotiny.cache import Cache, key_of
+from autotiny.codeversion import code_version
 from autotiny.errors import InvalidModel, UserError, unknown
+from autotiny.model.doors import keras, tensorflow
 from autotiny.model.freezing import concrete_function, freeze_function, graph_model, keras_model
 from autotiny.model.graphtypes import ConcreteFunction, GraphTensor
 from autotiny.model.keras3 import (
@@ -23,7 +25,7 @@ from autotiny.model.keras3 import (
     traced,
 )
 from autotiny.model.kerastypes import KerasModel
-from autotiny.model.levels import Level, Model, Traits, keras, tensorflow
+from autotiny.model.levels import Level, Model, Traits
 from autotiny.model.networks import BUILTIN
 from autotiny.model.storing import restore, save
 from autotiny.model.training import Samples, copy_network, train
@@ -149,7 +151,7 @@ def _trained(
         return model
 
     fingerprint = getattr(data, "fingerprint", "")
-    key = key_of("original", model.fingerprint, fingerprint, epochs, seed, code_version("model"))
+    key = trained_key(model, fingerprint, epochs, seed)
     found = cache.get(key) if cache and fingerprint else None
     if found:
         return restore(found)
@@ -158,6 +160,12 @@ def _trained(
     if cache and fingerprint:
         cache.put(key, lambda folder: save(result, folder))
     return result
+
+
+def trained_key(model: Model, data_fingerprint: str, epochs: int, seed: int) -> str:
+    """A digest of all that a first training depends on, the code that trains and stores too."""
+    code = code_version(train.__module__, save.__module__)
+    return key_of("original", model.fingerprint, data_fingerprint, epochs, seed, code)
 
 
 def _function(name: str) -> Callable[[], object]:

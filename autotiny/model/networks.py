@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from autotiny.model.doors import keras
 from autotiny.model.kerastypes import KerasModel, KerasTensor
-from autotiny.model.levels import keras
 
 
 def cnn1() -> KerasModel:

@@ -12,8 +12,9 @@ import numpy as np
 
 from autotiny.errors import InvalidModel
 from autotiny.graph import Graph, Op, Option, Quantization, Schedule, Step, Tensor
+from autotiny.model.doors import keras
 from autotiny.model.kerastypes import KerasModel
-from autotiny.model.levels import FrozenGraph, Level, Model, Network, Program, Traits, keras
+from autotiny.model.levels import FrozenGraph, Level, Model, Network, Program, Traits
 
 Facts = dict[str, Any]
 """A file of ours as JSON has it."""

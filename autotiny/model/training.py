@@ -10,9 +10,10 @@ import numpy as np
 
 from autotiny.errors import TrainingDiverged
 from autotiny.graph import Array
+from autotiny.model.doors import keras, tensorflow
 from autotiny.model.freezing import predict, successor
 from autotiny.model.kerastypes import KerasModel
-from autotiny.model.levels import Level, Model, keras, tensorflow
+from autotiny.model.levels import Level, Model
 
 BATCH = 64
 PATIENCE = 4

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import optuna
 
-from autotiny.cache import code_version
+from autotiny.codeversion import code_version
+from autotiny.engine import generate
 from autotiny.evaluate import build, write_build
 from autotiny.metrics import Cost, Metrics, missing, overshoot
 from autotiny.recipe import Dropped, Recipe, SavedRecipe
@@ -216,7 +217,7 @@ def comment_of(saved: SavedRecipe) -> str:
     """The head of generated files: what they were made from, and no time, so that they compare."""
     return "\n".join(
         (
-            f"code {code_version('engine')[:8]}",
+            f"code {code_version(generate.__module__)[:8]}",
             f"recipe {saved.recipe.key[:8]}: {saved.recipe}",
             f"target {Path(saved.target).stem}",
             f"model {saved.model_fingerprint}, data {saved.data_fingerprint}, seed {saved.seed}",

@@ -14,7 +14,8 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from autotiny.cache import code_version, key_of
+from autotiny.cache import key_of
+from autotiny.codeversion import code_version
 from autotiny.components.base import Work
 from autotiny.components.keras._blocks import Block, removable_blocks
 from autotiny.components.keras._channels import Ties, narrowed, tied_channels
@@ -199,7 +200,7 @@ def trained(model: Model, elastic: Elastic, work: Work) -> Model:
     sparse = model.traits.sparsity is not None
     key = key_of(
         "elastic", model.fingerprint, sparse, teacher, work.data.fingerprint,
-        work.seed, work.epochs, code_version("components", "model", "dataset"),
+        work.seed, work.epochs, code_version(__name__),
     )  # fmt: skip
     return work.cache.through(key, restore, lambda: _trained(model, elastic, work), save)
 
