@@ -16,12 +16,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from autotiny import __version__
 from autotiny.cache import Cache, key_of
 from autotiny.codeversion import code_version
 from autotiny.components import COMPONENTS, Component, Work, commute, is_lowering
 from autotiny.errors import InvalidModel, NotApplicable, UserError, unknown
 from autotiny.model import Model, restore, save, storing
+from autotiny.version import __version__
 
 SCHEMA = 1
 """Version of the recipe file; raised when an old file would mean something else."""

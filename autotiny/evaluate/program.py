@@ -10,10 +10,10 @@ from autotiny.model import Level, Model, Program
 def program_of(model: Model) -> Program:
     """A lowered model with its schedule; without one, each op is a step computed the plain way."""
     if model.level is Level.PROGRAM:
-        return model.network  # type: ignore[no-any-return]
+        return model.program
     if model.level is not Level.TFLITE:
         raise ValueError(f"a model of level {model.level} has to be lowered first")
-    return Program(model.network, plain_schedule(model.network))
+    return Program(model.graph, plain_schedule(model.graph))
 
 
 def sources_of(model: Model, *, comment: str = "") -> Sources:

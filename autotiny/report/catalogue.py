@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import MISSING, fields
-from typing import Any
+from typing import TypedDict
 
 from rich.table import Table
 
@@ -15,17 +15,40 @@ from autotiny.report.tables import WIDE, table
 from autotiny.space import Choice, Fixed, Range, Space
 
 
-def component_facts(kind: type[Component]) -> dict[str, Any]:
+class _Default(TypedDict, total=False):
+    default: object
+
+
+class ParameterFacts(_Default):
+    """A parameter of a component; its default stands there if it has one."""
+
+    type: str
+    meaning: str
+
+
+class ComponentFacts(TypedDict):
+    """What there is to say about a component."""
+
+    name: str
+    level: str
+    takes: list[str]
+    leaves: str
+    trains: bool
+    parameters: dict[str, ParameterFacts]
+    treats: list[str]
+    not_after: dict[str, str]
+    summary: str
+    details: list[str]
+
+
+def component_facts(kind: type[Component]) -> ComponentFacts:
     """What there is to say about a component, as plain data."""
     meanings = attribute_texts(kind.__doc__ or "")
-    parameters = {
-        entry.name: {
-            "type": str(entry.type),
-            **({} if entry.default is MISSING else {"default": entry.default}),
-            "meaning": meanings.get(entry.name, ""),
-        }
-        for entry in fields(kind)  # type: ignore[arg-type]
-    }
+    parameters: dict[str, ParameterFacts] = {}
+    for entry in fields(kind):  # type: ignore[arg-type]
+        default: _Default = {} if entry.default is MISSING else {"default": entry.default}
+        meaning = meanings.get(entry.name, "")
+        parameters[entry.name] = {"type": str(entry.type), **default, "meaning": meaning}
     # The file's docstring says what the component does and cites the source.
     text = sys.modules[kind.__module__].__doc__ or kind.__doc__ or ""
     paragraphs = [" ".join(part.split()) for part in text.strip().split("\n\n")]
@@ -59,7 +82,7 @@ def attribute_texts(docstring: str) -> dict[str, str]:
     return texts
 
 
-def component_table(found: Iterable[Mapping[str, Any]], *, width: int) -> Table:
+def component_table(found: Iterable[ComponentFacts], *, width: int) -> Table:
     """One line a component; where there is little room, parameters stand in the last column."""
     wide = width >= WIDE
     columns = ["component", "level", "trains", *(["parameters"] if wide else []), "what it does"]
@@ -79,7 +102,7 @@ def component_table(found: Iterable[Mapping[str, Any]], *, width: int) -> Table:
     return made
 
 
-def parameter_table(facts: Mapping[str, Any]) -> Table:
+def parameter_table(facts: ComponentFacts) -> Table:
     """The parameters of one component."""
     made = table(
         "parameter", "default", "what it is", left=("parameter", "default"), wraps=("what it is",)
@@ -89,14 +112,14 @@ def parameter_table(facts: Mapping[str, Any]) -> Table:
     return made
 
 
-def component_notes(facts: Mapping[str, Any]) -> list[str]:
+def component_notes(facts: ComponentFacts) -> list[str]:
     """What a component may not follow, and the rest of what its file says."""
     rules = [f"never after {other}: {reason}" for other, reason in facts["not_after"].items()]
     needs = [f"needs one of {', '.join(facts['treats'])}"] if facts["treats"] else []
     return [*needs, *rules, *facts["details"]]
 
 
-def space_facts(space: Space) -> dict[str, Any]:
+def space_facts(space: Space) -> dict[str, object]:
     """A search space as plain data."""
     return {
         "name": space.name,

@@ -51,6 +51,13 @@ class Point:
     dropped: tuple[Dropped, ...] = ()
     notes: Mapping[str, float | str] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        cost, test = self.metrics.cost, self.metrics.accuracy_test
+        figures = [f"{100 * self.metrics.accuracy_validation:.2f} % on validation"]
+        figures += [] if test is None else [f"{100 * test:.2f} % on test"]
+        figures += [f"{cost.flash_bytes:,} bytes of flash", f"{cost.sram_bytes:,} bytes of SRAM"]
+        return f"trial {self.trial}, {self.recipe}: {', '.join(figures)}, {cost.latency_ms:.4g} ms"
+
 
 @dataclass(frozen=True)
 class Shortfall:
@@ -91,6 +98,8 @@ class Result:
         cache_hits: prefixes and figures found in the cache.
         cache_misses: prefixes and figures that had to be made.
         findings: what was found out before the first trial.
+        folder: where the files of the study lie; None where none were written.
+        files: those of them that are listed, the report first.
     """
 
     study: optuna.Study
@@ -106,6 +115,8 @@ class Result:
     cache_hits: int
     cache_misses: int
     findings: Findings
+    folder: Path | None = None
+    files: tuple[Path, ...] = ()
 
     def saved_recipe(self, point: Point) -> SavedRecipe:
         """The recipe file of a point."""

@@ -49,9 +49,9 @@ def test_it_learns_what_the_original_knows(
 
     taught = replace(work, original=residual, epochs=6)
     apart = SeparateConvolutions().apply(residual, taught)
-    kinds = [type(layer).__name__ for layer in apart.network.layers]
+    kinds = [type(layer).__name__ for layer in apart.keras.layers]
     assert kinds.count("DepthwiseConv2D") == 3
-    assert apart.network.count_params() < residual.network.count_params()
+    assert apart.keras.count_params() < residual.keras.count_params()
     assert accuracy(apart) >= accuracy(residual) - 0.1
 
 

@@ -7,15 +7,16 @@ scheme 2.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeGuard
 
 import numpy as np
 
 from autotiny.components.base import CONVOLUTIONS
 from autotiny.components.keras._replacing import Replacing
 from autotiny.components.keras._rewriting import NewLayer
+from autotiny.components.keras._weights import plain_convolution
 from autotiny.graph import Array
-from autotiny.model import keras
+from autotiny.model import KerasLayer, KernelLayer, keras
 
 
 @dataclass(frozen=True)
@@ -36,19 +37,19 @@ class FactorizeSpatial(Replacing):
         """Why it changes nothing, where it pays for no layer."""
         return f"no convolution has fewer weights at {self.rank:.0%} of its rank"
 
-    def _middle(self, layer: Any) -> int:
+    def _middle(self, layer: KernelLayer) -> int:
         height, width, channels, filters = layer.kernel.shape
         return max(1, round(self.rank * int(min(height * channels, width * filters))))
 
-    def pays(self, layer: Any) -> bool:
+    def pays(self, layer: KerasLayer) -> TypeGuard[KernelLayer]:
         """Whether a Keras layer can be replaced, and has fewer weights then."""
-        if type(layer) is not keras().layers.Conv2D or layer.groups != 1:
+        if not plain_convolution(layer):
             return False
         height, width, channels, filters = layer.kernel.shape
         after = self._middle(layer) * (height * channels + width * filters)
         return bool(height > 1 < width and after < height * width * channels * filters)
 
-    def instead(self, layer: Any) -> list[NewLayer]:
+    def instead(self, layer: KernelLayer) -> list[NewLayer]:
         """The layers that take its place, one after the other."""
         layers = keras().layers
         middle = self._middle(layer)

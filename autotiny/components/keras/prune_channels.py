@@ -38,13 +38,13 @@ class PruneChannels(Component):
 
     def apply(self, model: Model, work: Work) -> Model:
         """The narrower model, fine-tuned."""
-        ties = tied_channels(model.network)
+        ties = tied_channels(model.keras)
         kept = {group: self._strongest(scores) for group, scores in ties.scores().items()}
         if all(mask.all() for mask in kept.values()):
             raise NotApplicable(
                 f"prune_channels: a ratio of {self.ratio} removes none of the channels that may go"
             )
-        network = rewrite(model.network, lambda layer: narrowed(layer, ties, kept))
+        network = rewrite(model.keras, lambda layer: narrowed(layer, ties, kept))
         return fine_tuned(network, model, work)
 
     def _strongest(self, scores: Array) -> Array:

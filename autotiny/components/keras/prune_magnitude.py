@@ -6,8 +6,8 @@ optimization toolkit. Zeros pay only where a later step uses them (sparse kernel
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -16,7 +16,16 @@ from autotiny.components.keras._tuning import BATCH, fine_tune
 from autotiny.components.keras._weights import kernels, sparsity
 from autotiny.errors import BrokenPromise, NotApplicable
 from autotiny.graph import Array
-from autotiny.model import Level, Model, copy_network, keras, keras_model, steps_per_epoch
+from autotiny.model import (
+    KerasLayer,
+    KerasModel,
+    Level,
+    Model,
+    copy_network,
+    keras,
+    steps_per_epoch,
+    successor,
+)
 
 MOST_MASK_UPDATES = 100
 BLOCK = 4
@@ -53,31 +62,32 @@ class PruneMagnitude(Component):
 
     def apply(self, model: Model, work: Work) -> Model:
         """The model with zeros, fine-tuned around them."""
-        found = list(kernels(model.network))
+        found = list(kernels(model.keras))
         least = max(SMALLEST_KERNEL, SMALLEST_SHARE * sum(kernel.size for _, kernel in found))
         chosen = {layer.name for layer, kernel in found if self._worth(kernel, least)}
         if not chosen:
             raise NotApplicable(f"prune_magnitude: no kernel has {SMALLEST_KERNEL} weights")
-        if sparsity(model.network) >= self.sparsity:
-            raise NotApplicable(f"prune_magnitude: already {sparsity(model.network):.0%} zeros")
+        if sparsity(model.keras) >= self.sparsity:
+            raise NotApplicable(f"prune_magnitude: already {sparsity(model.keras):.0%} zeros")
         if work.rehearse or work.epochs == 0:
-            network = copy_network(model.network)
+            network = copy_network(model.keras)
             for layer, kernel in kernels(network):
                 if layer.name in chosen:
                     layer.kernel.assign(kernel * self._mask(kernel))
         else:
-            network = self._trained(model.network, chosen, work)
+            network = self._trained(model.keras, chosen, work)
         reached = sparsity(network)
         pruned = [kernel for layer, kernel in kernels(network) if layer.name in chosen]
         lowest = min(float((kernel == 0).mean()) for kernel in pruned)
         if lowest < 0.9 * self.sparsity:
             raise BrokenPromise(f"prune_magnitude reached {lowest:.2f} instead of {self.sparsity}")
-        return keras_model(network, {**model.notes, "sparsity": round(reached, 4)})
+        traits = replace(model.traits, sparsity=round(reached, 4))
+        return replace(successor(model, network), traits=traits)
 
     def _worth(self, kernel: Array, least: float) -> bool:
         return kernel.size >= least and (self.pattern != "2:4" or kernel.shape[-2] % 4 == 0)
 
-    def _trained(self, network: Any, chosen: set[str], work: Work) -> Any:
+    def _trained(self, network: KerasModel, chosen: set[str], work: Work) -> KerasModel:
         import tensorflow_model_optimization as tfmot
 
         pruning = tfmot.sparsity.keras
@@ -94,7 +104,7 @@ class PruneMagnitude(Component):
             frequency=max(1, end // MOST_MASK_UPDATES),
         )
 
-        def wrap(layer: Any) -> Any:
+        def wrap(layer: KerasLayer) -> object:
             # A wrapper trains the layer it is given: it must not be the caller's.
             # The toolkit takes a kernel of one column for a vector, which has no blocks.
             dense = isinstance(layer, keras().layers.Dense) and layer.units > 1
@@ -145,7 +155,7 @@ def _two_of_four(size: Array) -> Array:
     return np.moveaxis(mask.reshape(shape), -1, -2)
 
 
-def _take_weights(source: Any, wrapped: Any) -> None:
+def _take_weights(source: KerasModel, wrapped: KerasModel) -> None:
     """Gives wrapped layers the weights of the layers they wrap."""
     plain = {layer.name: layer for layer in source.layers}
     for layer in wrapped.layers:

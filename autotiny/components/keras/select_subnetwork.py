@@ -42,14 +42,14 @@ class SelectSubnetwork(Component):
                 f"select_subnetwork: a width of {self.width} is below {SMALLEST_WIDTH}, the "
                 "smallest that is trained"
             )
-        elastic = Elastic.of(model.network)
+        elastic = Elastic.of(model.keras)
         whole = all(kept.all() for kept in elastic.kept(self.width).values())
         if whole and not elastic.left_out(self.depth):
             raise NotApplicable(
                 f"select_subnetwork: a width of {self.width} and a depth of {self.depth} keep all "
                 f"channels and all of the {len(elastic.blocks)} removable blocks"
             )
-        network = trained(model, elastic, work).network
+        network = trained(model, elastic, work).keras
         network = elastic.subnetwork(network, self.width, self.depth)
         recalibrate(network, work)
         return changed(network, model)

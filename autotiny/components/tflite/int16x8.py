@@ -6,9 +6,9 @@ LiteRT, "Post-training integer quantization with int16 activations".
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from autotiny.components.tflite._lowering import Lowering
+from autotiny.components.tflite._lowering import Converter, Lowering
+from autotiny.model import tensorflow
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,9 @@ class Int16x8(Lowering):
 
     calibration: int = 100
 
-    def configure(self, converter: Any, tf: Any) -> None:
+    def configure(self, converter: Converter) -> None:
         """Allows ops of int16 activations only."""
+        tf = tensorflow()
         mode = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_ops = [mode]
