@@ -74,8 +74,7 @@ def steps_of(model: Model) -> list[str]:
 
 class Toy(Component):
     def apply(self, model: Model, work: Work) -> Model:
-        level = max(model.level, self.leaves, key=list(Level).index)
-        return appended(model, self, level, work)
+        return appended(model, self, self.gives(model.level), work)
 
 
 @dataclass(frozen=True)
@@ -215,13 +214,16 @@ tensors = [[], [1, 2]]
 def toy_components() -> Iterator[None]:
     """Toys in place of the real components, everywhere."""
     from autotiny.components import COMPONENTS
+    from autotiny.study import record
 
     with (
         mock.patch.dict(COMPONENTS, TOYS, clear=True),
         mock.patch("autotiny.model.storing.keras", toy_keras),
     ):
         CALLS.clear()
+        record.parsed.cache_clear()  # "int8" names another component now
         yield
+    record.parsed.cache_clear()
 
 
 def toy_model(level: Level = Level.KERAS) -> Model:

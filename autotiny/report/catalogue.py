@@ -6,21 +6,27 @@ import inspect
 import sys
 from collections.abc import Iterable
 from dataclasses import MISSING, fields
-from typing import TypedDict
+from typing import Literal, TypedDict, get_args, get_origin
 
 from rich.table import Table
 
+from autotiny.checked import bare, bounds_text, hints_of, range_of
 from autotiny.components import Component
 from autotiny.report.tables import WIDE, table
 from autotiny.space import Choice, Fixed, Range, Space
 
 
-class _Default(TypedDict, total=False):
+class _Values(TypedDict, total=False):
     default: object
+    low: float
+    high: float
+    multiple_of: float
+    range: str
+    choices: list[str]
 
 
-class ParameterFacts(_Default):
-    """A parameter of a component; its default stands there if it has one."""
+class ParameterFacts(_Values):
+    """A parameter of a component; its default and its range stand there if it has them."""
 
     type: str
     meaning: str
@@ -46,9 +52,14 @@ def component_facts(kind: type[Component]) -> ComponentFacts:
     meanings = attribute_texts(kind.__doc__ or "")
     parameters: dict[str, ParameterFacts] = {}
     for entry in fields(kind):  # type: ignore[arg-type]
-        default: _Default = {} if entry.default is MISSING else {"default": entry.default}
-        meaning = meanings.get(entry.name, "")
-        parameters[entry.name] = {"type": str(entry.type), **default, "meaning": meaning}
+        hint = hints_of(kind)[entry.name]
+        default: _Values = {} if entry.default is MISSING else {"default": entry.default}
+        parameters[entry.name] = {
+            "type": str(entry.type) if range_of(hint) is None else str(bare(hint).__name__),
+            **default,
+            **_range_facts(hint),
+            "meaning": meanings.get(entry.name, ""),
+        }
     # The file's docstring says what the component does and cites the source.
     text = sys.modules[kind.__module__].__doc__ or kind.__doc__ or ""
     paragraphs = [" ".join(part.split()) for part in text.strip().split("\n\n")]
@@ -64,6 +75,23 @@ def component_facts(kind: type[Component]) -> ComponentFacts:
         "summary": paragraphs[0],
         "details": paragraphs[1:],
     }
+
+
+def _range_facts(hint: object) -> _Values:
+    """What values a parameter may have: numbers of a range, or words."""
+    bounds = range_of(hint)
+    if bounds is None:
+        return {"choices": list(get_args(hint))} if get_origin(hint) is Literal else {}
+    facts: _Values = {"range": bounds_text(hint)}
+    low = bounds.gt if bounds.ge is None else bounds.ge
+    high = bounds.lt if bounds.le is None else bounds.le
+    if low is not None:
+        facts["low"] = low
+    if high is not None:
+        facts["high"] = high
+    if bounds.multiple_of is not None:
+        facts["multiple_of"] = bounds.multiple_of
+    return facts
 
 
 def attribute_texts(docstring: str) -> dict[str, str]:
@@ -105,10 +133,12 @@ def component_table(found: Iterable[ComponentFacts], *, width: int) -> Table:
 def parameter_table(facts: ComponentFacts) -> Table:
     """The parameters of one component."""
     made = table(
-        "parameter", "default", "what it is", left=("parameter", "default"), wraps=("what it is",)
-    )
+        "parameter", "default", "range", "what it is",
+        left=("parameter", "default", "range"), wraps=("range", "what it is"),
+    )  # fmt: skip
     for name, entry in facts["parameters"].items():
-        made.add_row(name, str(entry.get("default", "–")), entry["meaning"])
+        range_ = entry.get("range") or ", ".join(entry.get("choices", ()))
+        made.add_row(name, str(entry.get("default", "–")), range_ or "–", entry["meaning"])
     return made
 
 

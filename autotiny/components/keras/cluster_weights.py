@@ -7,7 +7,9 @@ pruned model through its variant that keeps zeros. It pays where a later step co
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Annotated
 
+from autotiny.checked import Within
 from autotiny.components.base import Component, Work
 from autotiny.components.keras._tuning import changed, fine_tune
 from autotiny.components.keras._weights import kernels, most_clusters
@@ -23,14 +25,14 @@ class ClusterWeights(Component):
     """Replaces each kernel's weights by centroids, and fine-tunes those.
 
     Attributes:
-        clusters: centroids a layer, 4 to 64; zeros of a pruned model are one of them.
+        clusters: centroids a layer; zeros of a pruned model are one of them.
     """
 
     name = "cluster_weights"
     level = Level.KERAS
     trains = True
 
-    clusters: int = 16
+    clusters: Annotated[int, Within(ge=2, le=256)] = 16
 
     def apply(self, model: Model, work: Work) -> Model:
         """The model with shared weights."""

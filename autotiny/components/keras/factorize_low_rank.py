@@ -7,10 +7,11 @@ singular value decomposition of the weight matrix is the start of a fine-tune.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeGuard
+from typing import Annotated, TypeGuard
 
 import numpy as np
 
+from autotiny.checked import Within
 from autotiny.components.keras._replacing import Replacing
 from autotiny.components.keras._rewriting import NewLayer
 from autotiny.components.keras._weights import mixes_channels, plain_convolution
@@ -22,12 +23,12 @@ class FactorizeLowRank(Replacing):
     """Replaces dense layers and 1×1 convolutions by two where that takes fewer weights.
 
     Attributes:
-        rank: width of the middle, as a share of the full rank, 0 to 1.
+        rank: width of the middle, as a share of the full rank.
     """
 
     name = "factorize_low_rank"
 
-    rank: float = 0.5
+    rank: Annotated[float, Within(gt=0, le=1)] = 0.5
 
     @property
     def refusal(self) -> str:

@@ -7,10 +7,11 @@ scheme 2.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeGuard
+from typing import Annotated, TypeGuard
 
 import numpy as np
 
+from autotiny.checked import Within
 from autotiny.components.base import CONVOLUTIONS
 from autotiny.components.keras._replacing import Replacing
 from autotiny.components.keras._rewriting import NewLayer
@@ -24,13 +25,13 @@ class FactorizeSpatial(Replacing):
     """Replaces convolutions by a vertical and a horizontal one where that takes fewer weights.
 
     Attributes:
-        rank: channels in the middle, as a share of the full rank, 0 to 1.
+        rank: channels in the middle, as a share of the full rank.
     """
 
     name = "factorize_spatial"
     treats = CONVOLUTIONS
 
-    rank: float = 0.5
+    rank: Annotated[float, Within(gt=0, le=1)] = 0.5
 
     @property
     def refusal(self) -> str:

@@ -7,10 +7,11 @@ optimization toolkit. Zeros pay only where a later step uses them (sparse kernel
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
+from autotiny.checked import Within
 from autotiny.components.base import Component, Work
 from autotiny.components.keras._tuning import BATCH, fine_tune
 from autotiny.components.keras._weights import kernels, sparsity
@@ -40,7 +41,7 @@ class PruneMagnitude(Component):
     """Zeroes a share of every convolution's and dense layer's weights.
 
     Attributes:
-        sparsity: share of zeros, 0 to 1; always 0.5 with pattern "2:4".
+        sparsity: share of zeros; always 0.5 with pattern "2:4".
         pattern: what is zeroed at once: single weights ("element"), runs of 4 along the input of
             dense layers ("block"; convolutions by single weights), or 2 of every 4 ("2:4").
     """
@@ -52,10 +53,11 @@ class PruneMagnitude(Component):
         "cluster_weights": "fine-tuning would dissolve its clusters",
     }
 
-    sparsity: float = 0.5
+    sparsity: Annotated[float, Within(ge=0, lt=1)] = 0.5
     pattern: Literal["element", "block", "2:4"] = "element"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         # The pattern decides the sparsity: two recipes that mean the same must be equal.
         if self.pattern == "2:4":
             object.__setattr__(self, "sparsity", 0.5)

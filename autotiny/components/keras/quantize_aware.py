@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
 
+from autotiny.checked import Within
 from autotiny.components.base import Component, Work
 from autotiny.components.keras._rewriting import with_fused_relu
 from autotiny.components.keras._tuning import fine_tune
@@ -45,7 +47,7 @@ class QuantizeAware(Component):
     leaves = Level.GRAPH
     trains = True
 
-    learning_rate: float = 1e-4
+    learning_rate: Annotated[float, Within(gt=0, le=1)] = 1e-4
 
     def apply(self, model: Model, work: Work) -> Model:
         """The frozen graph of the model with trained ranges."""

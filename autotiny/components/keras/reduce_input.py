@@ -8,10 +8,11 @@ outside the model.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
+from autotiny.checked import Within
 from autotiny.components.base import Component, Work
 from autotiny.components.keras._rewriting import NewLayer, rewrite
 from autotiny.components.keras._tuning import fine_tuned
@@ -37,7 +38,7 @@ class ReduceInput(Component):
         "cluster_weights": "fine-tuning would dissolve its clusters",
     }
 
-    factor: int = 2
+    factor: Annotated[int, Within(ge=1, le=4096)] = 2
     axes: Literal["all", "first"] = "all"
 
     def apply(self, model: Model, work: Work) -> Model:

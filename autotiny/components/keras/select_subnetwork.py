@@ -7,7 +7,9 @@ a subnetwork needs no training of its own, only the statistics of its normalizat
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from autotiny.checked import Within
 from autotiny.components.base import Component, Work
 from autotiny.components.keras._elastic import SMALLEST_WIDTH, Elastic, recalibrate, trained
 from autotiny.components.keras._tuning import changed
@@ -32,8 +34,8 @@ class SelectSubnetwork(Component):
         "cluster_weights": "the elastic training would dissolve its clusters",
     }
 
-    width: float = 0.5
-    depth: float = 1.0
+    width: Annotated[float, Within(gt=0, le=1)] = 0.5
+    depth: Annotated[float, Within(ge=0, le=1)] = 1.0
 
     def apply(self, model: Model, work: Work) -> Model:
         """The subnetwork, with weights of the elastic training."""

@@ -7,10 +7,11 @@ start: the largest singular vectors of each input channel's (height × width, ou
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeGuard
+from typing import Annotated, TypeGuard
 
 import numpy as np
 
+from autotiny.checked import Within
 from autotiny.components.base import CONVOLUTIONS
 from autotiny.components.keras._replacing import Replacing
 from autotiny.components.keras._rewriting import NewLayer
@@ -30,7 +31,7 @@ class SeparateConvolutions(Replacing):
     name = "separate_convolutions"
     treats = CONVOLUTIONS
 
-    multiplier: int = 1
+    multiplier: Annotated[int, Within(ge=1, le=4096)] = 1
 
     @property
     def refusal(self) -> str:

@@ -6,7 +6,9 @@ LiteRT, "Post-training integer quantization with int16 activations".
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from autotiny.checked import Within
 from autotiny.components.tflite._lowering import Converter, Lowering
 from autotiny.model import tensorflow
 
@@ -25,7 +27,7 @@ class Int16x8(Lowering):
         "quantize_aware": "its trained ranges are those of int8, which int16 cannot take over",
     }
 
-    calibration: int = 100
+    calibration: Annotated[int, Within(ge=1, le=1_000_000)] = 100
 
     def configure(self, converter: Converter) -> None:
         """Allows ops of int16 activations only."""

@@ -6,7 +6,9 @@ LiteRT, "Post-training integer quantization", section "Integer only".
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from autotiny.checked import Within
 from autotiny.components.tflite._calibrating import Method
 from autotiny.components.tflite._lowering import Converter, Int8Lowering
 from autotiny.components.tflite._widening import with_wide_activations
@@ -29,9 +31,9 @@ class Int8(Int8Lowering):
     name = "int8"
     port_type = "int8"
 
-    calibration: int = 100
+    calibration: Annotated[int, Within(ge=1, le=1_000_000)] = 100
     method: Method = "min_max"
-    keep_int16: int = 0
+    keep_int16: Annotated[int, Within(ge=0, le=1_000_000)] = 0
 
     def configure(self, converter: Converter) -> None:
         """Allows int8 ops only."""
