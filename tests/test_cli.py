@@ -12,10 +12,7 @@ from autotiny.cli import app
 from autotiny.errors import FirmwareFault, UserError
 from autotiny.target import target_names
 
-COMMANDS = (
-    "search", "apply", "order", "measure", "compile", "targets", "components", "spaces",
-    "dashboard",
-)  # fmt: skip
+COMMANDS = [command.__name__.removeprefix("autotiny.cli.") for command in cli.COMMANDS]
 """In the order of `autotiny --help`."""
 
 
@@ -54,7 +51,6 @@ def test_every_command_has_help_with_examples(command: str) -> None:
 def test_a_command_is_a_file_and_a_line_in_the_list() -> None:
     folder = Path(cli.__file__).parent
     files = {path.stem for path in folder.glob("*.py") if "\ndef run(" in path.read_text()}
-    assert [command.__name__ for command in cli.COMMANDS] == [f"autotiny.cli.{n}" for n in COMMANDS]
     assert files == set(COMMANDS)
     shown = CliRunner().invoke(app, ["--help"]).output
     places = [shown.index(f"\n  {name} ") for name in COMMANDS]

@@ -47,7 +47,7 @@ def test_it_learns_what_the_original_knows(
 ) -> None:
     from dataclasses import replace
 
-    taught = replace(work, original=residual, epochs=6)
+    taught = replace(work, original=residual, epochs=32)
     apart = SeparateConvolutions().apply(residual, taught)
     kinds = [type(layer).__name__ for layer in apart.keras.layers]
     assert kinds.count("DepthwiseConv2D") == 3
