@@ -28,67 +28,78 @@ EXAMPLES = (
 )
 
 
+ObjectiveOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--objective",
+        "-o",
+        metavar="NAME",
+        help="latency, size, sram, energy, accuracy or balanced; may be repeated. Accuracy "
+        "always takes part.  [default: latency]",
+        autocompletion=complete_objective,
+    ),
+]
+SpaceOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Search space: a name that 'autotiny spaces' lists, or a .toml file.",
+        autocompletion=complete_space,
+    ),
+]
+TrialsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Sequences to try, those of an earlier run included.  [default: 40]",
+    ),
+]
+TimeoutOption = Annotated[
+    float | None,
+    typer.Option(min=0, metavar="SECONDS", help="Begin no sequence after so long."),
+]
+SeedOption = Annotated[int, typer.Option(min=0, metavar="N", help="Decides everything random.")]
+DropOption = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        max=100,
+        metavar="PERCENT",
+        help="Validation accuracy that the best sequence may lose against the original, in "
+        "percentage points.",
+    ),
+]
+StorageOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Optuna storage, or a journal file ending in .log.  [default: study.db in --out]",
+    ),
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Where results go.  [default: results/<study name>]"),
+]
+JobsOption = Annotated[
+    int, typer.Option(min=1, metavar="N", help="Processes that work on the study.")
+]
+
+
 def run(
     target: TargetOption,
     model: ModelOption = "cnn1",
     data: DataOption = "digits",
-    objective: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--objective",
-            "-o",
-            metavar="NAME",
-            help="latency, size, sram, energy, accuracy or balanced; may be repeated. Accuracy "
-            "always takes part.  [default: latency]",
-            autocompletion=complete_objective,
-        ),
-    ] = None,
-    space: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="Search space: a name that 'autotiny spaces' lists, or a .toml file.",
-            autocompletion=complete_space,
-        ),
-    ] = "default",
-    trials: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            metavar="N",
-            help="Sequences to try, those of an earlier run included.  [default: 40]",
-        ),
-    ] = None,
-    timeout: Annotated[
-        float | None,
-        typer.Option(min=0, metavar="SECONDS", help="Begin no sequence after so long."),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Decides everything random.")] = 0,
-    accuracy_drop: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            max=100,
-            metavar="PERCENT",
-            help="Validation accuracy that the best sequence may lose against the original, in "
-            "percentage points.",
-        ),
-    ] = 1.0,
+    objective: ObjectiveOption = None,
+    space: SpaceOption = "default",
+    trials: TrialsOption = None,
+    timeout: TimeoutOption = None,
+    seed: SeedOption = 0,
+    accuracy_drop: DropOption = 1.0,
     epochs: EpochsOption = None,
-    storage: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="Optuna storage, or a journal file ending in .log.  [default: study.db in --out]",
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Where results go.  [default: results/<study name>]"),
-    ] = None,
-    jobs: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Processes that work on the study.")
-    ] = 1,
+    storage: StorageOption = None,
+    out: OutOption = None,
+    jobs: JobsOption = 1,
     as_json: Json = False,
 ) -> None:
     """Find the best sequences of optimizations.
