@@ -1,3 +1,125 @@
-"""Finds the sequence of optimizations that puts a neural network on a microcontroller best."""
+"""Finds the sequence of optimizations that puts a neural network on a microcontroller best.
 
-__version__ = "0.1.0"
+Everything that `__all__` lists is imported when it is first asked for, so that `import autotiny`
+is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from autotiny.version import __version__
+
+__all__ = [
+    "Applied",
+    "AutotinyError",
+    "BrokenPromise",
+    "Cache",
+    "Comparison",
+    "Compiled",
+    "Component",
+    "Cost",
+    "Dataset",
+    "FirmwareFault",
+    "InvalidData",
+    "InvalidModel",
+    "LinkError",
+    "Measurement",
+    "Metrics",
+    "Model",
+    "Point",
+    "Profile",
+    "Progress",
+    "Recipe",
+    "Result",
+    "SavedRecipe",
+    "Space",
+    "Target",
+    "TrainingDiverged",
+    "UnsupportedOp",
+    "UserError",
+    "__version__",
+    "apply",
+    "compile",
+    "load_dataset",
+    "load_model",
+    "load_space",
+    "load_target",
+    "measure",
+    "measure_elf",
+    "order",
+    "read_recipe",
+    "search",
+]
+
+if TYPE_CHECKING:
+    from autotiny.api import (
+        Compiled,
+        Measurement,
+        apply,
+        compile,  # noqa: A004 - the command's name
+        measure,
+        measure_elf,
+        order,
+        search,
+    )
+    from autotiny.cache import Cache
+    from autotiny.components import Component
+    from autotiny.dataset import Dataset, load_dataset
+    from autotiny.emulator import Profile
+    from autotiny.errors import (
+        AutotinyError,
+        BrokenPromise,
+        FirmwareFault,
+        InvalidData,
+        InvalidModel,
+        LinkError,
+        TrainingDiverged,
+        UnsupportedOp,
+        UserError,
+    )
+    from autotiny.metrics import Cost, Metrics
+    from autotiny.model import Model, load_model
+    from autotiny.recipe import Recipe, SavedRecipe, read_recipe
+    from autotiny.space import Space, load_space
+    from autotiny.study import Applied, Comparison, Point, Progress, Result
+    from autotiny.target import Target, load_target
+
+_HOMES = {
+    "api": (
+        "Compiled", "Measurement", "apply", "compile", "measure", "measure_elf", "order", "search",
+    ),
+    "cache": ("Cache",),
+    "components": ("Component",),
+    "dataset": ("Dataset", "load_dataset"),
+    "emulator": ("Profile",),
+    "errors": (
+        "AutotinyError", "BrokenPromise", "FirmwareFault", "InvalidData", "InvalidModel",
+        "LinkError", "TrainingDiverged", "UnsupportedOp", "UserError",
+    ),
+    "metrics": ("Cost", "Metrics"),
+    "model": ("Model", "load_model"),
+    "recipe": ("Recipe", "SavedRecipe", "read_recipe"),
+    "space": ("Space", "load_space"),
+    "study": ("Applied", "Comparison", "Point", "Progress", "Result"),
+    "target": ("Target", "load_target"),
+}  # fmt: skip
+"""Which module each name comes from: what a type checker reads above, for the running program."""
+
+
+if not TYPE_CHECKING:  # a type checker would take any name for one of these
+
+    def __getattr__(name: str) -> object:
+        """Import a name of `__all__` when it is first asked for."""
+        for home, names in _HOMES.items():
+            if name in names:
+                found: object = getattr(import_module(f"autotiny.{home}"), name)
+                globals()[name] = found
+                return found
+        raise AttributeError(f"module 'autotiny' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Also the names that were not imported yet."""
+    return sorted({*globals(), *__all__})

@@ -15,7 +15,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -196,6 +195,18 @@ class Cache:
         return self.folder / key[:2] / key
 
 
+def remembered(cache: Cache, key: str, make: Callable[[], T]) -> T:
+    """A value of plain data, made once."""
+
+    def read(folder: Path) -> T:
+        return json.loads((folder / "value.json").read_text())  # type: ignore[no-any-return]
+
+    def write(value: T, folder: Path) -> None:
+        (folder / "value.json").write_text(json.dumps(value))
+
+    return cache.through(key, read, make, write)
+
+
 def files_of(folder: Path) -> list[str]:
     """The files below a folder, relative, without the manifest."""
     return sorted(
@@ -217,16 +228,3 @@ def intact(entry: Path) -> bool:
         return bool(manifest == {name: digest(entry / name) for name in files_of(entry)})
     except (OSError, ValueError):
         return False
-
-
-@lru_cache
-def code_version(*rooms: str) -> str:
-    """A digest of the source of some modules: what other code made has another key."""
-    package = Path(__file__).parent
-    files = [
-        path
-        for room in rooms
-        for path in (package / f"{room}.py", *sorted((package / room).rglob("*")))
-        if path.suffix in {".py", ".h", ".c", ".toml"} and path.is_file()
-    ]
-    return key_of(*((path.relative_to(package).as_posix(), digest(path)) for path in files))

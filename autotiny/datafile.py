@@ -7,12 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from autotiny.checked import shown
 from autotiny.errors import UserError, unknown
+from autotiny.version import __version__
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+
+SCHEMA = 1
+"""Version of these files; raised when an old file would mean something else."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +40,10 @@ class DataFiles:
         return sorted(path.stem for path in data_folder(self.folder).glob("*.toml"))
 
     def read(self, name_or_path: str) -> tuple[Path, dict[str, Any]]:
-        """Where the file lies, and its content.
+        """Where the file lies, and its content but for its schema number.
 
         Raises:
-            UserError: there is no such file, or it is not TOML.
+            UserError: there is no such file, it is not TOML, or of another schema.
         """
         path = Path(name_or_path)
         if path.suffix != ".toml" and len(path.parts) == 1:
@@ -50,11 +56,20 @@ class DataFiles:
                 f"or a name that {self.listing!r} lists"
             )
         try:
-            return path, tomllib.loads(path.read_text(encoding="utf-8"))
+            table = tomllib.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise UserError(f"cannot read {str(path)!r}: {error.strerror}") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{path} is not TOML: {error}") from error
+        schema = table.pop("schema", SCHEMA)  # files of 0.1.0 have none
+        if type(schema) is not int or schema < 1:
+            raise UserError(f"{path}: schema = {shown(schema)}; it must be {SCHEMA}, or left out")
+        if schema > SCHEMA:
+            raise UserError(
+                f"{path}: schema = {shown(schema)}; written for a later autotiny, this is "
+                f"{__version__} and reads schema {SCHEMA}: update autotiny"
+            )
+        return path, table
 
 
 def data_folder(name: str) -> Path:

@@ -14,8 +14,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from autotiny.errors import InvalidData, unknown
 from autotiny.graph import Array
@@ -34,6 +36,11 @@ IDX_FILES = {
     "x_train": "train-images-idx3-ubyte", "y_train": "train-labels-idx1-ubyte",
     "x_test": "t10k-images-idx3-ubyte", "y_test": "t10k-labels-idx1-ubyte",
 }  # fmt: skip
+
+SHORT_NAMES = {"x_val": "x_validation", "y_val": "y_validation"}
+
+IN_MEMORY = "data"
+"""Name of samples that came as arrays."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,11 +109,17 @@ class Dataset:
         )  # fmt: skip
 
 
-def load_dataset(name_or_path: str | Path, seed: int = 0) -> Dataset:
-    """A data set by name, folder of IDX files, `.npz` file, or folder of class folders.
+DataSource: TypeAlias = str | Path | Dataset | tuple[ArrayLike, ArrayLike] | Mapping[str, ArrayLike]
+"""What a data set is loaded from."""
+
+
+def load_dataset(source: DataSource, seed: int = 0) -> Dataset:
+    """A data set by name, path, or as arrays.
 
     Args:
-        name_or_path: one of `DATASETS`, or a path.
+        source: one of `DATASETS`; the path of an `.npz` file, of a folder of IDX files or of a
+            folder of class folders; a pair (x, y) of arrays, or a mapping of the arrays that an
+            `.npz` file would hold. A data set that was loaded is given back.
         seed: decides which samples are train and which validation (and test, if the source has
             none).
 
@@ -114,8 +127,11 @@ def load_dataset(name_or_path: str | Path, seed: int = 0) -> Dataset:
         UserError: there is no such data set.
         InvalidData: a file is missing, truncated or not what it should be.
     """
-    name = str(name_or_path)
-    return replace(_found(name, seed), source=name)
+    if isinstance(source, Dataset):
+        return source
+    if isinstance(source, (str, Path)):
+        return replace(_found(str(source), seed), source=str(source))
+    return _from_arrays(_named_arrays(source), IN_MEMORY, "data", seed)
 
 
 def _found(name: str, seed: int) -> Dataset:
@@ -402,8 +418,7 @@ def _npz(path: Path, seed: int) -> Dataset:
     """An archive with x and y, or with x_train, y_train, x_test, y_test (and …_validation)."""
     try:
         with np.load(path, allow_pickle=False) as archive:
-            names = sorted(archive.files)
-            arrays = {name: archive[name] for name in names}
+            arrays = {name: archive[name] for name in sorted(archive.files)}
     except (ValueError, OSError, zipfile.BadZipFile, EOFError, KeyError, zlib.error) as damage:
         raise InvalidData(
             f"{path} is not an .npz file of plain arrays ({damage}); numpy.savez(path, x=…, y=…) "
@@ -413,16 +428,38 @@ def _npz(path: Path, seed: int) -> Dataset:
         raise InvalidData(
             f"{path} holds one array; numpy.savez(path, x=…, y=…) is needed"
         ) from damage
-    for old, new in (("x_val", "x_validation"), ("y_val", "y_validation")):
-        if old in arrays:
-            arrays[new] = arrays.pop(old)
-    name = path.stem
+    return _from_arrays(arrays, path.stem, str(path), seed)
+
+
+def _named_arrays(given: object) -> dict[str, Array]:
+    """Arrays by the names that they have in an `.npz` file."""
+    if isinstance(given, tuple) and len(given) == 2:
+        given = {"x": given[0], "y": given[1]}
+    if not isinstance(given, Mapping):
+        raise InvalidData(
+            f"data is of type {type(given).__name__}; give a name, a path, a pair of arrays "
+            "(x, y), or a mapping of arrays named x and y, or x_train, y_train, x_test and y_test"
+        )
+    return {str(name): _array(name, values) for name, values in given.items()}
+
+
+def _array(name: object, values: ArrayLike) -> Array:
+    try:
+        return np.asarray(values)
+    except ValueError as ragged:
+        raise InvalidData(f"{name} of the data is no array: {ragged}") from ragged
+
+
+def _from_arrays(arrays: dict[str, Array], name: str, where: str, seed: int) -> Dataset:
+    """The data set of arrays named as in an `.npz` file, split by seed where they are not split."""
+    names = sorted(arrays)
+    arrays = {SHORT_NAMES.get(short, short): values for short, values in arrays.items()}
     if {"x", "y"} <= set(arrays):
         return _split_all(name, _unit(arrays["x"]), _whole(arrays["y"], name), seed, ())
     wanted = ("x_train", "y_train", "x_test", "y_test")
     if not set(wanted) <= set(arrays):
         raise InvalidData(
-            f"{path} holds {', '.join(names) or 'nothing'}; it needs x and y, or "
+            f"{where} holds {', '.join(names) or 'nothing'}; it needs x and y, or "
             f"{', '.join(wanted)}"
         )
     x, x_test = _unit(arrays["x_train"]), _unit(arrays["x_test"])

@@ -10,17 +10,17 @@ import ast
 import json
 import re
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import MISSING, dataclass, field, fields, replace
-from functools import lru_cache
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
-from autotiny import __version__
-from autotiny.cache import Cache, code_version, key_of
-from autotiny.components import COMPONENTS, Component, Work, commute, is_lowering
+from autotiny.cache import Cache, key_of
+from autotiny.checked import Wording, filled, hints_of, shown
+from autotiny.codeversion import code_version
+from autotiny.components import COMPONENTS, PARAMETERS, Component, Work, commute, is_lowering
 from autotiny.errors import InvalidModel, NotApplicable, UserError, unknown
-from autotiny.model import Model, restore, save
+from autotiny.model import Model, restore, save, storing
+from autotiny.version import __version__
 
 SCHEMA = 1
 """Version of the recipe file; raised when an old file would mean something else."""
@@ -100,8 +100,8 @@ def steps_from_text(text: str) -> tuple[Component, ...]:
 def _json(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError as error:
-        raise UserError(f"{text!r} is not JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{shown(text)} is not JSON: {error}") from error
 
 
 def _step_from(text: str) -> Component:
@@ -120,7 +120,7 @@ def _step_from(text: str) -> Component:
 def _literal(text: str) -> Any:
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
         return text
 
 
@@ -183,17 +183,21 @@ def apply(recipe: Recipe, model: Model, work: Work, cache: Cache) -> Candidate:
 
 
 def starting_key(model: Model, work: Work) -> str:
-    """The key of the empty prefix: model, data, seed, length of the training, and code."""
+    """The key of the empty prefix: model, data, seed, and length of the training."""
     teacher = work.original.fingerprint if work.original else ""
-    code = code_version("components", "model", "dataset", "tflite", "graph")
     return key_of(
         model.level.value, model.fingerprint, teacher, work.data.fingerprint, work.seed,
-        work.epochs, work.rehearse, code,
+        work.epochs, work.rehearse,
     )  # fmt: skip
 
 
+def extended_key(prefix: str, step: Component) -> str:
+    """The key of one step more: the component, its parameters, the code that applies and stores."""
+    return key_of(prefix, step_key(step), code_version(type(step).__module__, storing.__name__))
+
+
 def _extended(prefix: _Prefix, step: Component, work: Work, cache: Cache) -> _Prefix:
-    key = key_of(prefix.key, step_key(step))
+    key = extended_key(prefix.key, step)
     entry = cache.get(key)
     if entry is None:
         try:
@@ -283,7 +287,7 @@ def read_recipe(path: Path | str) -> SavedRecipe:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"cannot read the recipe {str(path)!r}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{str(path)!r} is not a recipe: {error}") from error
     try:
         return _saved_recipe(content)
@@ -291,45 +295,65 @@ def read_recipe(path: Path | str) -> SavedRecipe:
         raise UserError(f"{path}: {error}") from error
 
 
+@dataclass(frozen=True)
+class _Named:
+    """A model or a data set, as it stands in a recipe file."""
+
+    name: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class _File:
+    """A recipe file."""
+
+    schema: int
+    autotiny: str
+    target: str
+    model: _Named
+    data: _Named
+    seed: int
+    epochs: int
+    steps: tuple[Any, ...]
+    figures: Mapping[str, Any]
+    runtimes: tuple[str, ...]
+
+
+_FIELDS = Wording(
+    keys="fields",
+    wrong="{key!r} of {place} is {value}; it must be {type}",
+    outside="{key!r} of {place} is {value}; it must be {rule}",
+    choice="{key!r} of {place} is {value}; {near}it must be one of {choices}",
+    missing="{place} lacks the field {key!r}",
+    unknown="unknown field of {place} {key!r}; {near}",
+    inner="{key}",
+)
+
+
 def _saved_recipe(content: object) -> SavedRecipe:
-    top = _table(content, "the recipe", {
-        "schema": int, "autotiny": str, "target": str, "model": dict, "data": dict, "seed": int,
-        "epochs": int, "steps": list, "figures": dict, "runtimes": list,
-    })  # fmt: skip
-    if top["schema"] != SCHEMA:
+    if not isinstance(content, dict):
+        names = ", ".join(hints_of(_File))
+        raise UserError(f"the recipe must be an object with the fields {names}")
+    schema = content.get("schema", SCHEMA)
+    if type(schema) is int and schema != SCHEMA:
         raise UserError(
-            f"schema {top['schema']} is not {SCHEMA}: written by autotiny {top['autotiny']}, "
+            f"schema {shown(schema)} is not {SCHEMA}: written by autotiny "
+            f"{content.get('autotiny', 'of another version')}, "
             f"this is {__version__}; search again or install that version"
         )
-    model = _table(top["model"], "model", {"name": str, "fingerprint": str})
-    data = _table(top["data"], "data", {"name": str, "fingerprint": str})
+    file = filled(_File, content, "the recipe", _FIELDS)
     return SavedRecipe(
-        recipe=Recipe(tuple(component_from(step) for step in top["steps"])),
-        target=top["target"],
-        model=model["name"],
-        model_fingerprint=model["fingerprint"],
-        data=data["name"],
-        data_fingerprint=data["fingerprint"],
-        seed=top["seed"],
-        epochs=top["epochs"],
-        figures=top["figures"],
-        runtimes=tuple(str(name) for name in top["runtimes"]),
+        recipe=Recipe(tuple(component_from(step) for step in file.steps)),
+        target=file.target,
+        model=file.model.name,
+        model_fingerprint=file.model.fingerprint,
+        data=file.data.name,
+        data_fingerprint=file.data.fingerprint,
+        seed=file.seed,
+        epochs=file.epochs,
+        figures=file.figures,
+        runtimes=file.runtimes,
     )
-
-
-def _table(content: object, what: str, kinds: Mapping[str, type]) -> dict[str, Any]:
-    """A JSON object with exactly the given fields."""
-    if not isinstance(content, dict):
-        raise UserError(f"{what} must be an object with the fields {', '.join(kinds)}")
-    for name in content:
-        if name not in kinds:
-            raise unknown(f"field of {what}", name, kinds, "autotiny apply --help")
-    for name, kind in kinds.items():
-        if name not in content:
-            raise UserError(f"{what} lacks the field {name!r}")
-        if not isinstance(content[name], kind) or isinstance(content[name], bool):
-            raise UserError(f"{name!r} of {what} is {content[name]!r}; it must be {kind.__name__}")
-    return content
 
 
 def component_from(content: object) -> Component:
@@ -339,7 +363,7 @@ def component_from(content: object) -> Component:
         UserError: a component or parameter is unknown, or a value of a wrong type.
     """
     if not isinstance(content, Mapping) or not isinstance(content.get("component"), str):
-        raise UserError(f"a step is {content!r}; it must be an object with a 'component'")
+        raise UserError(f"a step is {shown(content)}; it must be an object with a 'component'")
     kind = component_named(content["component"])
     values = {name: value for name, value in content.items() if name != "component"}
     return component_with(kind, values)
@@ -353,50 +377,9 @@ def component_named(name: str) -> type[Component]:
 
 
 def component_with(kind: type[Component], values: Mapping[str, Any]) -> Component:
-    """A component with parameters, each checked against the type of its field."""
-    hints = parameter_types(kind)
-    for name in values:
-        if name not in hints:
-            raise unknown(f"parameter of {kind.name}", name, hints, "autotiny components")
-    for entry in fields(kind):  # type: ignore[arg-type]
-        needed = entry.default is MISSING and entry.default_factory is MISSING
-        if needed and entry.name not in values:
-            raise UserError(f"{kind.name} lacks its parameter {entry.name!r}")
-    checked = {name: _checked(kind, name, value, hints[name]) for name, value in values.items()}
-    return kind(**checked)
+    """A component with parameters, each of the type and range of its field.
 
-
-@lru_cache
-def parameter_types(kind: type[Component]) -> dict[str, Any]:
-    """The types of a component's parameters, by name."""
-    hints = get_type_hints(kind)
-    return {entry.name: hints[entry.name] for entry in fields(kind)}  # type: ignore[arg-type]
-
-
-def _checked(kind: type[Component], name: str, value: Any, hint: Any) -> Any:
-    """A value of a parameter's type; lists become tuples, whole numbers may stand for floats."""
-    origin = get_origin(hint)
-    choices = get_args(hint)
-    if origin is Literal:
-        if value in choices and type(value) in {type(choice) for choice in choices}:
-            return value
-        if isinstance(value, str) and all(isinstance(choice, str) for choice in choices):
-            raise unknown(f"{name} of {kind.name}", value, choices, "autotiny components")
-    elif origin is tuple and isinstance(value, (list, tuple)):
-        return tuple(_checked(kind, name, item, choices[0]) for item in value)
-    elif origin is Union or str(origin) == "<class 'types.UnionType'>":
-        for choice in choices:
-            with suppress(UserError):
-                return _checked(kind, name, value, choice)
-    elif hint is type(None):
-        if value is None:
-            return None
-    elif isinstance(value, bool) or hint is bool:
-        if isinstance(value, bool) and hint is bool:
-            return value
-    elif hint is float and isinstance(value, (int, float)):
-        return float(value)
-    elif isinstance(hint, type) and isinstance(value, hint):
-        return value
-    wanted = " or ".join(map(repr, choices)) if choices else getattr(hint, "__name__", str(hint))
-    raise UserError(f"{name} of {kind.name} is {value!r}; it must be {wanted}")
+    Raises:
+        UserError: a parameter is unknown, missing, of a wrong type or out of its range.
+    """
+    return filled(kind, values, kind.name, PARAMETERS)

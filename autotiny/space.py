@@ -16,8 +16,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from random import Random
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
+from autotiny.checked import Within, Wording, bare, filled, hints_of, shown
 from autotiny.components import (
     COMPONENTS,
     LEVELS,
@@ -27,21 +28,18 @@ from autotiny.components import (
     objection,
 )
 from autotiny.datafile import DataFiles
-from autotiny.errors import UserError, unknown
+from autotiny.errors import UserError
 from autotiny.model import Level
 from autotiny.recipe import (
     Recipe,
     component_from,
     component_named,
     component_with,
-    parameter_types,
     parameters,
 )
 
 LOWERING = "lowering"
 """The parameter that names the lowering; every other component has a parameter of its own name."""
-
-KEYS = ("title", "trains_at_most", "first", "components")
 
 EXPECTED = 1.5
 """Components of each level in a recipe drawn by chance, on average and at most."""
@@ -142,49 +140,79 @@ def load_space(name_or_path: str) -> Space:
         raise UserError(f"{path}: {error}") from error
 
 
+@dataclass(frozen=True)
+class _File:
+    """A search space file."""
+
+    components: Mapping[str, Any] = field(default_factory=dict)
+    title: str = ""
+    first: tuple[tuple[Any, ...], ...] = ()
+    trains_at_most: Annotated[int, Within(ge=0)] | None = None
+
+
+@dataclass(frozen=True)
+class _Bounds:
+    """A table that a parameter is drawn from."""
+
+    low: int | float
+    high: int | float
+    step: int | float | None = None
+    log: bool = False
+
+
+_KEYS = Wording(
+    keys="keys",
+    wrong="{key} is {value}; it must be {rule}",
+    outside="{key} is {value}; it must be {rule}",
+    choice="{key} is {value}; {near}it must be one of {choices}",
+    missing="{key} is missing; it must be {rule}",
+    unknown="unknown key {key!r}; {near}",
+)
+_BOUNDS = replace(
+    _KEYS,
+    wrong="{place}: {key} is {value}; it must be {rule}",
+    outside="{place}: {key} is {value}; it must be {rule}",
+    missing="{place} needs the numbers low and high; {key} is missing",
+    unknown="unknown key of {place} {key!r}; {near}",
+)
+
+
 def _space(name: str, table: Mapping[str, Any]) -> Space:
-    for key in table:
-        if key not in KEYS:
-            raise unknown("key", key, KEYS, "autotiny spaces --help")
-    listed = table.get("components")
-    if not isinstance(listed, dict) or not listed:
+    file = filled(_File, table, "", _KEYS)
+    if not file.components:
         raise UserError("names no component; give each one a table, e.g. [components.int8]")
     components = {}
-    for component, entries in listed.items():
+    for component, entries in file.components.items():
         kind = component_named(component)
         if not isinstance(entries, dict):
-            raise UserError(f"components.{component} is {entries!r}; it must be a table of ranges")
+            raise UserError(
+                f"components.{component} is {shown(entries)}; it must be a table of ranges"
+            )
         components[component] = _ranges(kind, entries)
     if not any(is_lowering(COMPONENTS[component]) for component in components):
         lowerings = ", ".join(sorted(key for key, kind in COMPONENTS.items() if is_lowering(kind)))
         raise UserError(f"no component lowers the model to the target; add one of {lowerings}")
-    most = table.get("trains_at_most")
-    if most is not None and (type(most) is not int or most < 0):
-        raise UserError(f"trains_at_most is {most!r}; it must be a whole number of components")
-    first = table.get("first", [])
-    if not isinstance(first, list):
-        raise UserError("'first' must be a list of sequences")
     return Space(
         name=name,
-        title=str(table.get("title", "")),
+        title=file.title,
         components=components,
-        first=tuple(Recipe(tuple(component_from(step) for step in steps)) for steps in first),
-        trains_at_most=most,
+        first=tuple(Recipe(tuple(component_from(step) for step in steps)) for steps in file.first),
+        trains_at_most=file.trains_at_most,
     )
 
 
 def _ranges(kind: type[Component], entries: Mapping[str, Any]) -> dict[str, Range]:
-    hints = parameter_types(kind)
-    for name in entries:
-        if name not in hints:
-            raise unknown(f"parameter of {kind.name}", name, hints, "autotiny components")
-    ranges = {name: _range(f"{kind.name}.{name}", entries[name], hints[name]) for name in entries}
+    hints = hints_of(kind)
+    ranges = {
+        name: _range(f"{kind.name}.{name}", entry, bare(hints.get(name)))
+        for name, entry in entries.items()
+    }
     # Every bound and every choice must make a component: a bad range is refused, never drawn from.
     corners = {name: _corners(entry) for name, entry in ranges.items()}
+    component_with(kind, {name: values[0] for name, values in corners.items()})
     for name, values in corners.items():
         for value in values:
             component_with(kind, {other: corners[other][0] for other in corners} | {name: value})
-    component_with(kind, {name: values[0] for name, values in corners.items()})
     return ranges
 
 
@@ -193,8 +221,10 @@ def _corners(entry: Range) -> tuple[Any, ...]:
         return (entry.value,)
     if isinstance(entry, Choice):
         return entry.values
-    bounds = (entry.low, entry.high)
-    return tuple(int(bound) for bound in bounds) if entry.whole else bounds
+    if not entry.whole:
+        return (entry.low, entry.high)
+    second = min(entry.low + (entry.step or 1), entry.high)
+    return tuple(int(bound) for bound in (entry.low, entry.high, second))
 
 
 def _range(place: str, entry: Any, hint: Any) -> Range:
@@ -202,29 +232,20 @@ def _range(place: str, entry: Any, hint: Any) -> Range:
         if not entry:
             raise UserError(f"{place} is an empty list; name at least one value")
         return Choice(tuple(entry))
-    if not isinstance(entry, dict):
+    if not isinstance(entry, dict) or hint is None:
         return Fixed(entry)
-    for key in entry:
-        if key not in ("low", "high", "step", "log"):
-            raise unknown(f"key of {place}", key, ("low", "high", "step", "log"), "autotiny spaces")
-    for key in ("low", "high"):
-        if not _is_number(entry.get(key)):
-            raise UserError(f"{place} = {entry!r} needs the numbers low and high")
-    low, high, step, log = entry["low"], entry["high"], entry.get("step"), entry.get("log", False)
+    bounds = filled(_Bounds, entry, place, _BOUNDS)
+    low, high, step, log = bounds.low, bounds.high, bounds.step, bounds.log
     if low > high:
         raise UserError(f"{place}: low {low} lies above high {high}")
-    if step is not None and (not _is_number(step) or step <= 0):
+    if step is not None and step <= 0:
         raise UserError(f"{place}: step is {step!r}; it must be a number above 0")
     if log and (step is not None or low <= 0):
         raise UserError(f"{place}: a logarithmic range starts above 0 and has no step")
     whole = hint is int
     if whole and any(isinstance(value, float) for value in (low, high, step)):
         raise UserError(f"{place} = {entry!r} must be whole numbers")
-    return Span(low, high, step, bool(log), whole)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return Span(low, high, step, log, whole)
 
 
 def suggest(trial: Draws, space: Space, start: Level = Level.KERAS) -> Recipe:

@@ -6,18 +6,22 @@ Nothing about a board is in code; a new board is a new file. CONTRIBUTING says h
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields, replace
-from difflib import get_close_matches
+from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal
 
+from autotiny.cache import key_of
+from autotiny.checked import TABLE, Within, filled
 from autotiny.datafile import DataFiles, data_folder
 from autotiny.errors import UserError
 
 Core = Literal["cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "rv32imc"]
 Fpu = Literal["none", "fpv4-sp-d16", "fpv5-sp-d16", "fpv5-d16"]
 MemoryKind = Literal["flash", "sram", "tcm"]
+Amount = Annotated[int, Within(ge=0)]
+Count = Annotated[int, Within(ge=1)]
+AboveZero = Within(gt=0)
 
 
 @dataclass(frozen=True)
@@ -42,13 +46,13 @@ class Memory:
 
     name: str
     kind: MemoryKind
-    origin: int
-    size_bytes: int
-    wait_states: int = 0
-    burst_wait_states: int = 0
-    clock_divider: int = 1
-    bus_bytes: int = 4
-    line_bytes: int = 0
+    origin: Amount
+    size_bytes: Count
+    wait_states: Amount = 0
+    burst_wait_states: Amount = 0
+    clock_divider: Count = 1
+    bus_bytes: Count = 4
+    line_bytes: Amount = 0
     prefetch: bool = False
     cached: bool = False
     executable: bool = True
@@ -74,13 +78,13 @@ class Cache:
         miss_cycles: what a miss costs beyond the memory's own cycles.
     """
 
-    size_bytes: int
-    ways: int
-    line_bytes: int
+    size_bytes: Count
+    ways: Count
+    line_bytes: Count
     policy: Literal["write-back", "write-through", "read-only"] = "read-only"
     replacement: Literal["lru", "random", "round-robin"] = "lru"
     unified: bool = False
-    miss_cycles: int = 0
+    miss_cycles: Amount = 0
 
 
 @dataclass(frozen=True)
@@ -99,11 +103,11 @@ class Accelerator:
 
     name: str
     memory: str
-    instruction_lines: int
-    data_lines: int
-    line_bytes: int
-    miss_cycles: int = 0
-    next_line_cycles: int = 0
+    instruction_lines: Amount
+    data_lines: Amount
+    line_bytes: Count
+    miss_cycles: Amount = 0
+    next_line_cycles: Amount = 0
 
 
 @dataclass(frozen=True)
@@ -135,20 +139,20 @@ class Target:
     name: str
     title: str
     core: Core
-    clock_hz: int
+    clock_hz: Annotated[int, AboveZero]
     fpu: Fpu
     dsp: bool
-    cores: int
-    memories: tuple[Memory, ...]
+    cores: Annotated[int, AboveZero]
+    memories: tuple[Memory, ...] = field(metadata={"key": "memory"})
     icache: Cache | None
     dcache: Cache | None
     accelerator: Accelerator | None
-    active_current_ma: float
-    supply_voltage_v: float
+    active_current_ma: Annotated[float, AboveZero]
+    supply_voltage_v: Annotated[float, AboveZero]
     flash_tool: str
     sources: Mapping[str, str]
     boot_note: str = ""
-    core_fifo: int = 0
+    core_fifo: Annotated[int, AboveZero] = 0
     file: str = field(default="", compare=False, repr=False)
 
     @property
@@ -204,6 +208,16 @@ class Target:
         return None
 
 
+INFORMS = ("name", "title", "flash_tool", "boot_note", "file", "sources")
+"""The fields of a target on which no figure depends."""
+
+
+def target_key(target: Target) -> str:
+    """A digest of what figures depend on: two targets that differ in words alone share it."""
+    values = {entry.name: getattr(target, entry.name) for entry in fields(target)}
+    return key_of(*((name, value) for name, value in values.items() if name not in INFORMS))
+
+
 TARGETS = DataFiles("targets", "target", "autotiny targets")
 
 
@@ -223,61 +237,30 @@ def load_target(name_or_path: str) -> Target:
     return replace(_target(table, path), file=name_or_path if own else "")
 
 
-_Record = TypeVar("_Record", Memory, Cache, Accelerator)
-_TOP_KEYS = (
-    "title", "core", "clock_hz", "fpu", "dsp", "cores", "active_current_ma", "supply_voltage_v",
-    "flash_tool", "boot_note", "core_fifo", "memory", "icache", "dcache", "accelerator", "sources",
-)  # fmt: skip
-
-
-def _target(table: dict[str, Any], path: Path) -> Target:
+def _target(table: Mapping[str, Any], path: Path) -> Target:
     place = path.name
-    _refuse_unknown_keys(table, _TOP_KEYS, place)
-    memories = table.get("memory", [])
-    if not isinstance(memories, list) or not all(isinstance(entry, dict) for entry in memories):
+    entries = table.get("memory", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise UserError(f"{place}: memory must be tables, each headed [[memory]]")
-    target = Target(
-        name=path.stem,
-        title=_value(table, "title", str, place),
-        core=_choice(table, "core", get_args(Core), place),
-        clock_hz=_positive(table, "clock_hz", int, place),
-        fpu=_choice(table, "fpu", get_args(Fpu), place),
-        dsp=_value(table, "dsp", bool, place),
-        cores=_positive(table, "cores", int, place),
-        memories=tuple(
-            _memory(entry, f"{place}: memory {entry.get('name', number)!r}")
-            for number, entry in enumerate(memories, start=1)
-        ),
-        icache=_cache(table, "icache", place),
-        dcache=_cache(table, "dcache", place),
-        accelerator=_optional_record(table, "accelerator", Accelerator, place),
-        active_current_ma=float(_positive(table, "active_current_ma", float, place)),
-        supply_voltage_v=float(_positive(table, "supply_voltage_v", float, place)),
-        flash_tool=_value(table, "flash_tool", str, place),
-        sources=_sources(table, place),
-        boot_note=_value(table, "boot_note", str, place) if "boot_note" in table else "",
-        core_fifo=_positive(table, "core_fifo", int, place) if "core_fifo" in table else 0,
-    )
+    # Variables cannot lie in flash: there "data" is false where nothing is said.
+    entries = [{"data": entry.get("kind") != "flash"} | entry for entry in entries]
+    target = filled(Target, {**table, "memory": entries}, place, TABLE, name=path.stem, file="")
+    for memory in target.memories:
+        _check_memory(memory, f"{place}: memory {memory.name!r}")
+    for key, cache in (("icache", target.icache), ("dcache", target.dcache)):
+        if cache and cache.size_bytes % (cache.ways * cache.line_bytes):
+            raise UserError(
+                f"{place}: {key}: size_bytes = {cache.size_bytes} is no multiple of "
+                f"ways × line_bytes = {cache.ways * cache.line_bytes}"
+            )
     _check_map(target, place)
     return target
 
 
-_LEAST = {
-    "origin": 0, "size_bytes": 1, "wait_states": 0, "burst_wait_states": 0, "clock_divider": 1,
-    "bus_bytes": 1, "line_bytes": 0,
-}  # fmt: skip
-
-
-def _memory(entry: dict[str, Any], place: str) -> Memory:
-    entry = dict(entry)
-    if entry.get("kind") == "flash":
-        entry["data"] = entry.get("data", False)
-    memory = _record(entry, Memory, place)
+def _check_memory(memory: Memory, place: str) -> None:
+    """Refuse a region that cannot be."""
     if memory.kind == "flash" and memory.data:
         raise UserError(f"{place}: data = true; variables cannot lie in flash, leave the key out")
-    for key, least in _LEAST.items():
-        if getattr(memory, key) < least:
-            raise UserError(f"{place}: {key} = {getattr(memory, key)}; it must be at least {least}")
     if memory.end > 1 << 32:
         raise UserError(
             f"{place}: ends at {memory.end:#x}, past the 32-bit address space; "
@@ -288,34 +271,6 @@ def _memory(entry: dict[str, Any], place: str) -> Memory:
             f"{place}: line_bytes = {memory.line_bytes}; it must be a multiple of "
             f"bus_bytes = {memory.bus_bytes}"
         )
-    return memory
-
-
-def _cache(table: dict[str, Any], key: str, place: str) -> Cache | None:
-    cache = _optional_record(table, key, Cache, place)
-    if cache is None:
-        return None
-    for name in ("size_bytes", "ways", "line_bytes"):
-        if getattr(cache, name) < 1:
-            raise UserError(
-                f"{place}: {key}: {name} = {getattr(cache, name)}; it must be at least 1"
-            )
-    if cache.size_bytes % (cache.ways * cache.line_bytes):
-        raise UserError(
-            f"{place}: {key}: size_bytes = {cache.size_bytes} is no multiple of "
-            f"ways × line_bytes = {cache.ways * cache.line_bytes}"
-        )
-    return cache
-
-
-def _sources(table: dict[str, Any], place: str) -> dict[str, str]:
-    sources: dict[str, str] = _value(table, "sources", dict, place)
-    for key, text in sources.items():
-        if not isinstance(text, str):
-            raise UserError(
-                f"{place}: sources.{key} must be text that names a document; got {text!r}"
-            )
-    return sources
 
 
 def _check_map(target: Target, place: str) -> None:
@@ -343,78 +298,3 @@ def _check_map(target: Target, place: str) -> None:
         )
     if target.icache and target.icache.unified and target.dcache:
         raise UserError(f"{place}: a unified icache and a dcache exclude each other; remove one")
-
-
-_TYPE_NAMES = {
-    str: "text",
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-    dict: "a table",
-}
-
-
-def _refuse_unknown_keys(table: Mapping[str, Any], known: tuple[str, ...], place: str) -> None:
-    for key in table:
-        if key not in known:
-            near = get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
-            raise UserError(f"{place}: unknown key {key!r}; {hint}")
-
-
-def _value(table: Mapping[str, Any], key: str, kind: type, place: str) -> Any:
-    if key not in table:
-        raise UserError(f"{place}: {key} is missing; it must be {_TYPE_NAMES[kind]}")
-    value = table[key]
-    # bool is an int to isinstance, and a whole number will do where any number is asked
-    fits = isinstance(value, (int, float) if kind is float else kind)
-    if not fits or (isinstance(value, bool) and kind is not bool):
-        raise UserError(f"{place}: {key} = {value!r}; it must be {_TYPE_NAMES[kind]}")
-    return value
-
-
-def _positive(table: Mapping[str, Any], key: str, kind: type, place: str) -> Any:
-    value = _value(table, key, kind, place)
-    if value <= 0:
-        raise UserError(f"{place}: {key} = {value}; it must be above zero")
-    return value
-
-
-def _choice(table: Mapping[str, Any], key: str, choices: tuple[str, ...], place: str) -> Any:
-    value = _value(table, key, str, place)
-    if value not in choices:
-        near = get_close_matches(value, choices, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise UserError(f"{place}: {key} = {value!r}; {hint}it must be one of {', '.join(choices)}")
-    return value
-
-
-_CHOICES: Mapping[str, tuple[str, ...]] = {
-    "kind": get_args(MemoryKind),
-    "policy": ("write-back", "write-through", "read-only"),
-    "replacement": ("lru", "random", "round-robin"),
-}
-
-
-def _record(entry: Mapping[str, Any], record: type[_Record], place: str) -> _Record:
-    """Fill a dataclass from a table, by the types of its fields."""
-    _refuse_unknown_keys(entry, tuple(known.name for known in fields(record)), place)
-    values: dict[str, Any] = {}
-    for known in fields(record):
-        name = known.name
-        if name not in entry and known.default is not MISSING:
-            continue
-        if name in _CHOICES:
-            values[name] = _choice(entry, name, _CHOICES[name], place)
-        else:
-            kind = {"str": str, "int": int, "bool": bool}[str(known.type)]
-            values[name] = _value(entry, name, kind, place)
-    return record(**values)
-
-
-def _optional_record(
-    table: Mapping[str, Any], key: str, record: type[_Record], place: str
-) -> _Record | None:
-    if key not in table:
-        return None
-    return _record(_value(table, key, dict, place), record, f"{place}: {key}")

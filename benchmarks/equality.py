@@ -58,7 +58,7 @@ def main() -> None:
     arguments = parser.parse_args()
     data = load_dataset(arguments.data)
     model = load_model("cnn1", data, cache=Cache())
-    graph = COMPONENTS["int8"]().apply(model, Work(data)).network
+    graph = COMPONENTS["int8"]().apply(model, Work(data)).graph
     rows = []
     for style, schedule in schedules(graph).items():
         sources = generate(graph, schedule)

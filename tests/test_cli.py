@@ -7,15 +7,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from autotiny import __version__
+from autotiny import __version__, cli
 from autotiny.cli import app
 from autotiny.errors import FirmwareFault, UserError
 from autotiny.target import target_names
 
-COMMANDS = (
-    "search", "order", "apply", "measure", "compile", "targets", "components", "spaces",
-    "dashboard",
-)  # fmt: skip
+COMMANDS = [command.__name__.removeprefix("autotiny.cli.") for command in cli.COMMANDS]
+"""In the order of `autotiny --help`."""
 
 
 def run(*arguments: str, columns: int = 160) -> "subprocess.CompletedProcess[str]":
@@ -50,6 +48,15 @@ def test_every_command_has_help_with_examples(command: str) -> None:
     assert f"autotiny {command}" in result.output
 
 
+def test_a_command_is_a_file_and_a_line_in_the_list() -> None:
+    folder = Path(cli.__file__).parent
+    files = {path.stem for path in folder.glob("*.py") if "\ndef run(" in path.read_text()}
+    assert files == set(COMMANDS)
+    shown = CliRunner().invoke(app, ["--help"]).output
+    places = [shown.index(f"\n  {name} ") for name in COMMANDS]
+    assert places == sorted(places)
+
+
 def test_version() -> None:
     assert CliRunner().invoke(app, ["--version"]).output == f"autotiny {__version__}\n"
 
@@ -80,6 +87,7 @@ def test_targets_as_table_and_as_json() -> None:
     assert "…" not in table
     listed = json.loads(run("targets", "--json").stdout)
     assert [target["name"] for target in listed] == target_names()
+    assert not any("file" in target for target in listed)
 
 
 def test_one_target_in_full() -> None:

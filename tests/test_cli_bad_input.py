@@ -66,6 +66,10 @@ def refused(*arguments: str | Path, code: int = 2) -> str:
             "unknown component 'int9'; did you mean 'int8'?",
         ),
         (
+            "measure cnn1 -t rp2040 --lowering prune_channels",
+            "'prune_channels' is no lowering; choose one of float32, float16,",
+        ),
+        (
             "search -t rp2040 --space defaul",
             "unknown search space 'defaul'; did you mean 'default'?",
         ),
@@ -309,4 +313,7 @@ def test_a_full_disk(here: Path) -> None:
 
 def test_a_folder_that_cannot_be_written(here: Path) -> None:
     (here / "file").write_text("")
-    assert "file" in refused("search", "-t", "rp2040", "--out", "file/out", "--trials", "1")
+    for command in ("search -t rp2040 --trials 1", "compile cnn1 -t rp2040"):
+        message = refused(*command.split(), "--out", "file/out")
+        assert "cannot write to file/out" in message
+        assert "file is no folder; choose another --out" in message

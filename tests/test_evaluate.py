@@ -1,9 +1,11 @@
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import pytest
+from toys import toy_model
 
 from autotiny.cache import Cache
 from autotiny.dataset import Dataset
@@ -22,6 +24,9 @@ from autotiny.evaluate import (
 from autotiny.graph import DType, Graph, Op, Quantization, Schedule, Step, Tensor
 from autotiny.model import Level, Model, Program
 from autotiny.target import load_target
+
+COST = import_module("autotiny.evaluate.cost")
+ACCURACY = import_module("autotiny.evaluate.accuracy")
 
 OPTIONS = {"activation": "NONE"}
 
@@ -80,13 +85,13 @@ def test_accuracy_comes_from_the_c_and_cost_from_the_elf(
     assert metrics.cost.flash_bytes > metrics.cost.weights_bytes > 0
     assert metrics.cost.cycles > 0
     assert metrics.cost.layers
-    with mock.patch("autotiny.evaluate.measure"), mock.patch("autotiny.evaluate.build_host"):
+    with mock.patch.object(COST, "measure"), mock.patch.object(ACCURACY, "build_host"):
         again = evaluate(dense(form, form), target, data, Cache(tmp_path), test=True)
     assert again == metrics
 
 
 def test_a_network_that_gives_its_input_back_is_told_what_it_explains(tmp_path: Path) -> None:
-    graph = dense().network
+    graph = dense().graph
     kernel = Tensor("w", (2, 2), "float32", None, np.eye(2, dtype=np.float32) * 0.5)
     bias = Tensor("b", (2,), "float32", None, np.zeros(2, np.float32))
     output = Tensor("y", (1, 2), "float32")
@@ -102,9 +107,9 @@ def test_a_network_that_gives_its_input_back_is_told_what_it_explains(tmp_path: 
 def test_another_target_or_schedule_is_measured_anew(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     model = dense()
-    with mock.patch("autotiny.evaluate.measure") as measure:
+    with mock.patch.object(COST, "measure") as measure:
         measure.return_value.to_dict.return_value = {"layers": []}
-        program = Program(model.network, Schedule((Step((0,), in_place=True),)))
+        program = Program(model.graph, Schedule((Step((0,), in_place=True),)))
         for lowered in (model, Model(Level.PROGRAM, program, "p")):
             for target in ("stm32f746", "rp2040"):
                 for _ in range(2):
@@ -141,4 +146,4 @@ def test_a_build_is_the_same_bytes_every_time(tmp_path: Path) -> None:
 
 def test_a_model_has_to_be_lowered_first(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="lowered first"):
-        cost(Model(Level.KERAS, None, "k"), load_target("stm32f746"), Cache(tmp_path))
+        cost(toy_model(), load_target("stm32f746"), Cache(tmp_path))

@@ -6,7 +6,8 @@ import autotiny
 PACKAGE = Path(autotiny.__file__).parent
 
 FLOORS = {
-    "__init__": 0, "errors": 0, "cache": 0, "graph": 0, "datafile": 0, "target": 0,
+    "version": 0, "errors": 0, "checked": 0, "cache": 0, "codeversion": 0, "graph": 0,
+    "datafile": 0, "target": 0,
     "tflite": 1, "model": 1, "dataset": 1, "metrics": 1,
     "engine": 2, "emulator": 2,
     "components": 3,
@@ -14,7 +15,8 @@ FLOORS = {
     "evaluate": 5, "space": 5,
     "study": 6,
     "report": 7, "export": 7,
-    "cli": 8, "__main__": 9,
+    "api": 8,
+    "__init__": 9, "cli": 9, "__main__": 10,
 }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from autotiny.model import (
     Level,
     Model,
     Program,
+    Traits,
     freeze,
     keras,
     load_model,
@@ -21,6 +22,7 @@ from autotiny.model import (
     predict,
     restore,
     save,
+    successor,
     tensorflow,
     train,
 )
@@ -56,7 +58,7 @@ def macs(network: object) -> int:
 def test_builtin_networks_have_the_published_size(
     name: str, multiplications: int, parameters: int
 ) -> None:
-    network = load_model(name).network
+    network = load_model(name).keras
     assert (macs(network), network.count_params()) == (multiplications, parameters)
 
 
@@ -84,12 +86,10 @@ def test_fingerprint_depends_on_weights_and_architecture() -> None:
 
 def test_training_is_seeded_learns_and_leaves_its_input_alone(small_digits: Dataset) -> None:
     model = load_model("cnn1")
-    before = model.network.get_weights()
+    before = model.keras.get_weights()
     once, again, other = (train(model, small_digits, epochs=3, seed=s) for s in (1, 1, 2))
     assert once.fingerprint == again.fingerprint != other.fingerprint
-    assert all(
-        np.array_equal(a, b) for a, b in zip(before, model.network.get_weights(), strict=True)
-    )
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.keras.get_weights(), strict=True))
     right = predict(once, small_digits.x_validation).argmax(1) == small_digits.y_validation
     assert right.mean() > 0.6
 
@@ -116,6 +116,9 @@ def test_frozen_graph_computes_the_same(small_digits: Dataset) -> None:
     assert ports(freeze(model)) == ports(model)
 
 
+SPARSE = Traits(sparsity=0.5)
+
+
 def a_graph() -> Graph:
     tensors = (
         Tensor("in", (1, 4), "int8", Quantization((0.5,), (3,))),
@@ -126,28 +129,57 @@ def a_graph() -> Graph:
     return Graph(tensors, (op,), (0,), (2,), "net")
 
 
+def test_a_model_cannot_contradict_its_level() -> None:
+    with pytest.raises(TypeError, match="a Graph is a network of level tflite; a model of level k"):
+        Model(Level.KERAS, a_graph(), "ab")
+
+
+def test_a_network_of_another_level_is_not_given_out() -> None:
+    model = Model(Level.TFLITE, a_graph(), "ab")
+    assert model.graph is model.network
+    for level, asked in (("keras", "keras"), ("graph", "frozen"), ("program", "program")):
+        with pytest.raises(TypeError, match=f"of level {level} was asked of a model of level tfl"):
+            getattr(model, asked)
+
+
+def test_what_users_are_told_of_a_model_are_its_traits_and_notes() -> None:
+    notes = {"number_format": "int8"}
+    graph = a_graph()
+    plain = Model(Level.TFLITE, graph, "ab", notes)
+    assert plain.facts() == notes
+    treated = Model(Level.TFLITE, graph, "ab", notes, Traits(0.5, 16, quantization_aware=True))
+    told = {"sparsity": 0.5, "clusters": 16, "quantization_aware": "quantize_aware", **notes}
+    assert list(treated.facts().items()) == list(told.items())
+    program = Program(graph, Schedule((Step((0,)),)))
+    after = successor(treated, program)
+    assert (after.level, after.program, after.facts()) == (Level.PROGRAM, program, told)
+    assert after.fingerprint != treated.fingerprint
+
+
 @pytest.mark.parametrize("level", list(Level))
 def test_every_level_survives_its_folder(level: Level, tmp_path: Path) -> None:
     graph = a_graph()
     model = {
         Level.KERAS: lambda: load_model("cnn1"),
         Level.GRAPH: lambda: freeze(load_model("cnn1")),
-        Level.TFLITE: lambda: Model(level, graph, graph.fingerprint(), {"sparsity": 0.5}),
+        Level.TFLITE: lambda: Model(
+            level, graph, graph.fingerprint(), {"number_format": "int8"}, SPARSE
+        ),
         Level.PROGRAM: lambda: Model(
             level, Program(graph, Schedule((Step((0,), rows=2),))), "ab", {}
         ),
     }[level]()
     save(model, tmp_path / "m")
     back = restore(tmp_path / "m")
-    assert (back.level, back.fingerprint, dict(back.notes)) == (
-        model.level, model.fingerprint, dict(model.notes),
+    assert (back.level, back.fingerprint, dict(back.notes), back.traits) == (
+        model.level, model.fingerprint, dict(model.notes), model.traits,
     )  # fmt: skip
     assert ports(back) == ports(model)
     if level is Level.TFLITE:
-        assert back.network.fingerprint() == graph.fingerprint()
-        assert back.network.ops == graph.ops
+        assert back.graph.fingerprint() == graph.fingerprint()
+        assert back.graph.ops == graph.ops
     if level is Level.PROGRAM:
-        assert back.network.schedule == model.network.schedule
+        assert back.program.schedule == model.program.schedule
     if level is Level.KERAS:
         x = np.random.default_rng(0).random((3, 28, 28), np.float32)
         np.testing.assert_array_equal(predict(back, x), predict(model, x))
@@ -213,7 +245,7 @@ def test_keras3_files_compute_the_same_after_conversion(
 
 def test_a_saved_model_folder_is_frozen_or_trainable(tmp_path: Path) -> None:
     model = load_model("cnn1")
-    model.network.save(tmp_path / "k2", save_format="tf")
+    model.keras.save(tmp_path / "k2", save_format="tf")
     trainable = load_model(tmp_path / "k2")
     assert trainable.level is Level.KERAS
     source = keras3_models()["functional"]
@@ -325,7 +357,7 @@ def test_a_subclassed_model_is_traced_and_stays_trainable(name: str) -> None:
     assert model.level is Level.KERAS
     keras().utils.set_random_seed(0)
     source = getattr(sys.modules["subclassed_nets"], name)()
-    source.set_weights(model.network.get_weights())
+    source.set_weights(model.keras.get_weights())
     x = np.random.default_rng(0).random((4, 8, 8, 3), np.float32)
     np.testing.assert_allclose(predict(model, x), source.predict(x, verbose=0), atol=1e-5)
 
@@ -365,7 +397,7 @@ def test_files_that_are_not_what_they_say(ending: str, content: bytes, tmp_path:
 @pytest.mark.parametrize("ending", ["keras", "h5"])
 def test_truncated_files_are_refused(ending: str, tmp_path: Path) -> None:
     whole = tmp_path / f"whole.{ending}"
-    load_model("cnn1").network.save(whole)
+    load_model("cnn1").keras.save(whole)
     cut = tmp_path / f"cut.{ending}"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
     assert load_model(whole).level is Level.KERAS
@@ -386,7 +418,7 @@ def test_code_inside_a_file_is_not_executed(tmp_path: Path) -> None:
 
 
 def test_weights_alone_are_no_model(tmp_path: Path) -> None:
-    load_model("cnn1").network.save_weights(tmp_path / "w.h5")
+    load_model("cnn1").keras.save_weights(tmp_path / "w.h5")
     with pytest.raises(InvalidModel, match="no architecture"):
         load_model(tmp_path / "w.h5")
 

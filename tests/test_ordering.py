@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from rich.console import Console
-from toys import Block, Cluster, Fuse, Idle, Int8, Prune, toy_components, toy_model
+from toys import Block, Cluster, Fuse, Idle, Int8, Prune, toy_components, toy_model, trace_of
 
 from autotiny.cache import Cache
 from autotiny.components import Component
@@ -32,7 +32,7 @@ TARGET = load_target("stm32f746")
 
 
 def pruned_first(model: Model) -> bool:
-    trace = " ".join(model.network)
+    trace = trace_of(model)
     return trace.find("Prune") < trace.find("Cluster")
 
 
@@ -44,7 +44,7 @@ def toy_cost(model: Model, target: Target, cache: Cache) -> Cost:
 def toy_accuracy(model: Model, data: Dataset, split: str, cache: Cache) -> float:
     """Pruning before clustering keeps more accuracy; the seed makes noise."""
     seed = int(data.name)
-    if "sparsity=0.9" in " ".join(model.network) and seed == 1:
+    if "sparsity=0.9" in trace_of(model) and seed == 1:
         raise TrainingDiverged("the loss became NaN")
     accuracy = 0.9 + 0.05 * pruned_first(model) + 0.01 * seed
     return accuracy - 0.01 * (seed % 2) * (split == "test")

@@ -20,6 +20,7 @@ from toys import (
     Place,
     Prune,
     Strip,
+    steps_of,
     toy_components,
     toy_data,
     toy_model,
@@ -137,7 +138,7 @@ def test_every_prefix_is_kept(tmp_path: Path) -> None:
     work = Work(toy_data())
     whole = apply(Recipe((Prune(0.5), Int8(), Fuse())), toy_model(), work, cache)
     assert CALLS == ["prune", "int8", "fuse"]
-    assert len(whole.model.network) == 4
+    assert len(steps_of(whole.model)) == 4
     again = apply(Recipe((Prune(0.5), Int8(), Fuse())), toy_model(), work, cache)
     assert again.key == whole.key
     assert again.model.fingerprint == whole.model.fingerprint

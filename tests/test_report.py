@@ -19,21 +19,12 @@ from autotiny.metrics import Cost, LayerCost, Metrics
 from autotiny.recipe import Dropped, Recipe, read_recipe, step_data
 from autotiny.report import catalogue, cost_table, layer_table, milliseconds, target_table
 from autotiny.report.dashboard import note_text, serve, storage_url
-from autotiny.report.files import (
-    COLUMNS,
-    best_point,
-    csv_text,
-    front_table,
-    markdown_table,
-    report_text,
-    search_summary,
-    study_facts,
-    times,
-    why_nothing,
-    write_study,
-)
+from autotiny.report.facts import COLUMNS, best_point, csv_text, study_facts
+from autotiny.report.files import write_study
 from autotiny.report.live import SearchView, plain_line, progress_panel
+from autotiny.report.page import markdown_table, report_text, times
 from autotiny.report.plot import Dot, pareto_svg
+from autotiny.report.summary import front_table, search_summary, why_nothing
 from autotiny.report.tables import clock
 from autotiny.space import load_space, space_names
 from autotiny.study import OUTCOMES, Point, Progress, Result, Shortfall, TrialRecord
@@ -214,6 +205,7 @@ def test_the_report_names_the_least_violating_set(result: Result) -> None:
     text = report_text(replace(result, front=(), best={}, baseline=None, shortfall=short))
     assert "misses by 12,345 bytes of flash" in text
     facts = study_facts(replace(result, front=(), best={}, shortfall=short))
+    assert facts["shortfall"] is not None
     assert facts["shortfall"]["excess_bytes"] == {"flash": 12_345}
     assert facts["best"] is None
 

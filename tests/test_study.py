@@ -19,6 +19,7 @@ from toys import (
     toy_components,
     toy_data,
     toy_model,
+    trace_of,
 )
 
 from autotiny.cache import Cache
@@ -29,8 +30,8 @@ from autotiny.metrics import Cost
 from autotiny.model import Model
 from autotiny.recipe import read_recipe, write_recipe
 from autotiny.report.dashboard import note_text
-from autotiny.report.files import report_text
 from autotiny.report.live import plain_line
+from autotiny.report.page import report_text
 from autotiny.space import load_space
 from autotiny.study import Evaluator, Progress, Result, TrialRecord, ended, search
 from autotiny.target import Target, load_target
@@ -40,7 +41,7 @@ SIZES = {"Float32": 400_000, "Int16": 200_000, "Int8": 100_000}
 
 def toy_cost(model: Model, target: Target, cache: Cache) -> Cost:
     """Lowerings decide the size; fusing and blocking save time; clusters save flash."""
-    trace = " ".join(model.network)
+    trace = trace_of(model)
     flash = next(size for name, size in SIZES.items() if name in trace)
     cycles = flash * (1.0 if "Fuse" in trace else 1.5) * (0.8 if "rows=4" in trace else 1.0)
     for name in ("Prune", "Cluster"):
@@ -56,7 +57,7 @@ def toy_cost(model: Model, target: Target, cache: Cache) -> Cost:
 
 
 def toy_accuracy(model: Model, data: Dataset, split: str, cache: Cache) -> float:
-    trace = " ".join(model.network)
+    trace = trace_of(model)
     lost = 0.02 * ("Int8" in trace) + 0.005 * ("Int16" in trace) + 0.03 * ("Prune" in trace)
     return round(0.95 - lost + 0.015 * ("Aware" in trace) - 0.01 * (split == "test"), 6)
 
@@ -225,7 +226,7 @@ def test_a_repeated_sequence_is_answered_without_work(run: Any, tmp_path: Path) 
 )
 def test_a_trial_that_fails_keeps_its_reason(run: Any, error: Exception, outcome: str) -> None:
     def sometimes(model: Model, target: Target, cache: Cache) -> Cost:
-        if any("Int16" in step for step in model.network):
+        if "Int16" in trace_of(model):
             raise error
         return toy_cost(model, target, cache)
 
@@ -255,7 +256,7 @@ def test_a_fine_tune_that_diverges_ends_its_trial_only(run: Any) -> None:
 
 def test_guessing_is_marked_everywhere(run: Any) -> None:
     def guessing(model: Model, data: Dataset, split: str, cache: Cache) -> float:
-        return 0.5 if "Prune" in " ".join(model.network) else 0.95
+        return 0.5 if "Prune" in trace_of(model) else 0.95
 
     told: list[Progress] = []
     evaluator = replace(TOY_EVALUATOR, accuracy=guessing)

@@ -85,7 +85,7 @@ def test_every_target_loads_and_every_figure_has_a_source(name: str) -> None:
 def test_no_board_is_in_code() -> None:
     package = Path(load_target.__code__.co_filename).parent
     for path in package.rglob("*.py"):
-        if path.name == "cli.py":  # its help shows examples
+        if path.parent.name == "cli":  # its help shows examples
             continue
         code = re.sub(r'""".*?"""|#[^\n]*', "", path.read_text(), flags=re.DOTALL)
         found = [name for name in EXPECTED if re.search(rf"['\"]{name}['\"]", code)]

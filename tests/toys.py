@@ -1,11 +1,11 @@
 """Components that compute nothing, so that a study runs in milliseconds."""
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from types import SimpleNamespace
+from typing import Any, Literal
 from unittest import mock
 
 import numpy as np
@@ -13,7 +13,8 @@ import numpy as np
 from autotiny.components import Component, Work
 from autotiny.dataset import Dataset
 from autotiny.errors import NotApplicable
-from autotiny.model import Level, Model
+from autotiny.graph import Graph, Schedule
+from autotiny.model import FrozenGraph, Level, Model, Program
 
 CALLS: list[str] = []
 """The names of the components that were applied, in order."""
@@ -21,14 +22,59 @@ CALLS: list[str] = []
 
 def appended(model: Model, step: Component, level: Level, work: Work) -> Model:
     CALLS.append(step.name + ("?" if work.rehearse else ""))
-    trace = [*model.network, repr(step)]
-    return Model(level, trace, f"{trace}{work.seed}", model.notes)
+    steps = [*steps_of(model), repr(step)]
+    network = toy_network(level, steps)
+    return replace(model, level=level, network=network, fingerprint=f"{steps}{work.seed}")
+
+
+class ToyKeras:
+    """In the place of a Keras model: no more than what was done to it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def save(self, path: Path, **options: object) -> None:
+        path.write_text(self.text)
+
+
+def toy_keras() -> Any:
+    """In the place of tf_keras, for reading what a `ToyKeras` wrote."""
+
+    def load_model(path: Path, **options: object) -> ToyKeras:
+        return ToyKeras(path.read_text())
+
+    return SimpleNamespace(models=SimpleNamespace(load_model=load_model))
+
+
+def toy_network(level: Level, steps: Sequence[str]) -> Any:
+    """A network of the type that a level has, which holds the steps that led to it as text."""
+    text = "\n".join(steps)
+    graph = Graph((), (), (), (), text)
+    return {
+        Level.KERAS: ToyKeras(text),
+        Level.GRAPH: FrozenGraph(text.encode(), (), ()),
+        Level.TFLITE: graph,
+        Level.PROGRAM: Program(graph, Schedule(())),
+    }[level]
+
+
+def trace_of(model: Model) -> str:
+    """The steps that led to a toy model, a line each."""
+    network: Any = model.network
+    if isinstance(network, FrozenGraph):
+        return network.graph_def.decode()
+    if isinstance(network, Program):
+        network = network.graph
+    return network.name if isinstance(network, Graph) else str(network.text)
+
+
+def steps_of(model: Model) -> list[str]:
+    return trace_of(model).splitlines()
 
 
 class Toy(Component):
     def apply(self, model: Model, work: Work) -> Model:
-        level = max(model.level, self.leaves, key=list(Level).index)
-        return appended(model, self, level, work)
+        return appended(model, self, self.gives(model.level), work)
 
 
 @dataclass(frozen=True)
@@ -164,33 +210,24 @@ tensors = [[], [1, 2]]
 """
 
 
-def save_toy(model: Model, folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
-    facts = [model.level.value, model.network, model.fingerprint]
-    (folder / "toy.json").write_text(json.dumps(facts))
-
-
-def restore_toy(folder: Path) -> Model:
-    level, network, fingerprint = json.loads((folder / "toy.json").read_text())
-    return Model(Level(level), network, fingerprint)
-
-
 @contextmanager
 def toy_components() -> Iterator[None]:
     """Toys in place of the real components, everywhere."""
     from autotiny.components import COMPONENTS
+    from autotiny.study import record
 
     with (
         mock.patch.dict(COMPONENTS, TOYS, clear=True),
-        mock.patch("autotiny.recipe.save", save_toy),
-        mock.patch("autotiny.recipe.restore", restore_toy),
+        mock.patch("autotiny.model.storing.keras", toy_keras),
     ):
         CALLS.clear()
+        record.parsed.cache_clear()  # "int8" names another component now
         yield
+    record.parsed.cache_clear()
 
 
 def toy_model(level: Level = Level.KERAS) -> Model:
-    return Model(level, ["original"], "original")
+    return Model(level, toy_network(level, ["original"]), "original")
 
 
 def toy_data() -> Dataset:

@@ -1,6 +1,6 @@
 """Every component, as a list to read, in the order of the levels at which they stand."""
 
-from autotiny.components.base import Component, Work
+from autotiny.components.base import PARAMETERS, Component, Work
 from autotiny.components.frozen.reduce_control_edges import ReduceControlEdges
 from autotiny.components.frozen.remove_dead_branches import RemoveDeadBranches
 from autotiny.components.frozen.remove_loop_invariants import RemoveLoopInvariants
@@ -89,6 +89,7 @@ COMPONENTS: dict[str, type[Component]] = {
 __all__ = [
     "COMPONENTS",
     "LEVELS",
+    "PARAMETERS",
     "Component",
     "Work",
     "commute",

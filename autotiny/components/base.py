@@ -7,11 +7,23 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from autotiny.cache import Cache
+from autotiny.checked import Wording, fitted, hints_of
 from autotiny.dataset import Dataset
 from autotiny.model import Level, Model
 
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 """A convolution of one input channel is lowered as a depthwise one."""
+
+
+PARAMETERS = Wording(
+    keys="parameters",
+    wrong="{key} of {place} is {value}; it must be {type}",
+    outside="{place}: {key} = {value}; it must be {rule}",
+    choice="unknown {key} of {place} {value}; {near}it must be one of {choices}",
+    missing="{place} lacks its parameter {key!r}",
+    unknown="unknown parameter of {place} {key!r}; {near}",
+)
+"""How errors about parameters read."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +50,9 @@ class Work:
 
 class Component(ABC):
     """A step of a sequence; a subclass is a frozen dataclass whose fields are its parameters.
+
+    The type of a field states the range of the parameter, which holds in recipes, in search spaces
+    and in Python: `ratio: Annotated[float, Within(ge=0, le=1)]`.
 
     Attributes:
         name: how recipes and search spaces call it; also the name of its file.
@@ -73,6 +88,17 @@ class Component(ABC):
         if "level" in cls.__dict__:
             cls.leaves = cls.__dict__.get("leaves", cls.level)
             cls.levels = cls.__dict__.get("levels", (cls.level,))
+
+    def __post_init__(self) -> None:
+        """Refuses parameters that are not of their field's type and range."""
+        for name, hint in hints_of(type(self)).items():
+            value = fitted(getattr(self, name), hint, name, self.name, PARAMETERS)
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def gives(cls, level: Level) -> Level:
+        """The level of its result on a model of a level that it takes."""
+        return max(level, cls.leaves, key=list(Level).index)
 
     @abstractmethod
     def apply(self, model: Model, work: Work) -> Model:

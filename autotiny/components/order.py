@@ -37,7 +37,7 @@ def objection(steps: Iterable[type[Component]], start: Level = Level.KERAS) -> s
                 return f"{step.name} after {other.name}: {step.not_after[other.name]}"
             if other is step and step.once:
                 return f"a second {step.name} finds nothing to do"
-        level = max(level, step.leaves, key=LEVELS.index)
+        level = step.gives(level)
         seen.append(step)
     if level not in (Level.TFLITE, Level.PROGRAM):
         return f"nothing lowers the model: it is left at level {level}"

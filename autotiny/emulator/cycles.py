@@ -30,8 +30,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from unicorn import UC_HOOK_BLOCK, UC_HOOK_EDGE_GENERATED, UC_HOOK_MEM_READ, UC_HOOK_MEM_WRITE
-from unicorn.unicorn_py3.unicorn import uclib
+from unicorn import (
+    UC_HOOK_BLOCK,
+    UC_HOOK_EDGE_GENERATED,
+    UC_HOOK_MEM_READ,
+    UC_HOOK_MEM_WRITE,
+    Uc,
+)
+from unicorn.unicorn_py3.unicorn import uc_tb, uclib
 
 from autotiny.emulator import memory
 from autotiny.emulator.cores import (
@@ -121,7 +127,7 @@ class CycleCounter:
             round(self.core.mispredict * SCALE) if self.core.predicts else 0
         )
 
-    def attach(self, uc: Any) -> CycleCounter:
+    def attach(self, uc: Uc) -> CycleCounter:
         """Adds the counting hooks to a Unicorn instance; returns the counter."""
         if self._uc is not None:
             raise ValueError("this CycleCounter is attached already; make another one")
@@ -229,7 +235,7 @@ class CycleCounter:
             blocks=blocks,
         )
 
-    def _hook(self, kind: int, function: Any, begin: int, end: int) -> None:
+    def _hook(self, kind: int, function: memory.Native, begin: int, end: int) -> None:
         """Adds a native hook by its address, which the Python binding has no call for."""
         handle = ctypes.c_size_t()
         status = uclib.uc_hook_add(
@@ -239,7 +245,7 @@ class CycleCounter:
         if status:
             raise FirmwareFault(f"the emulator refuses a hook of kind {kind}: error {status}")
 
-    def _translated(self, uc: Any, current: Any, previous: Any, data: Any) -> None:
+    def _translated(self, uc: Uc, current: uc_tb, previous: uc_tb, data: object) -> None:
         """Forgets the edges to a block whose code was written anew since they were made."""
         address, size = int(current.pc) & ~1, int(current.size)
         code = bytes(uc.mem_read(address, size)) if size else b""

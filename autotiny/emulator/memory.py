@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numba
 import numpy as np
@@ -29,7 +29,8 @@ from unicorn.arm_const import UC_ARM_REG_XPSR
 from autotiny.target import Cache, Memory, Target
 
 State = NDArray[np.int64]
-_Function = TypeVar("_Function", bound=Callable[..., Any])
+_Compiled = TypeVar("_Compiled")
+_Function = TypeVar("_Function", bound=Callable[..., object])
 
 SCALE = 256
 """Fixed point: units a cycle."""
@@ -38,12 +39,20 @@ _XPSR = UC_ARM_REG_XPSR
 _IT_BITS = 0x0600_FC00
 
 
+class Native(Protocol):
+    """A function as machine code."""
+
+    @property
+    def address(self) -> int:
+        """Where it lies."""
+
+
 def native(function: _Function) -> _Function:
     """Compiles a function for calls from native hooks."""
     return kept(lambda cache: numba.njit(cache=cache)(function))  # type: ignore[no-any-return]
 
 
-def kept(compiled: Callable[[bool], Any]) -> Any:
+def kept(compiled: Callable[[bool], _Compiled]) -> _Compiled:
     """Machine code that is kept on disk, where there is a folder that it can be kept in."""
     try:
         return compiled(True)
@@ -410,7 +419,7 @@ def _call(typing_context: Any, pointer: Any, a: Any, b: Any, c: Any) -> Any:
     return signature, generate
 
 
-def _block_begins(uc: int, address: int, size: int, state: Any) -> None:
+def _block_begins(uc: int, address: int, size: int, state: State) -> None:
     """Runs at the start of every basic block."""
     at = np.int64(address)
     previous = state[PREVIOUS]
@@ -458,7 +467,7 @@ def _block_begins(uc: int, address: int, size: int, state: Any) -> None:
     state[STALLS + 3] += waited
 
 
-def _data_moves(uc: int, kind: int, address: int, size: int, value: int, state: Any) -> None:
+def _data_moves(uc: int, kind: int, address: int, size: int, value: int, state: State) -> None:
     """Runs at every access to a memory that can make the core wait."""
     block = BLOCKS + BLOCK_FIELDS * state[PREVIOUS]
     if state[PREVIOUS] >= 0 and state[block + B_PREDICATED]:
@@ -482,7 +491,7 @@ def _data_moves(uc: int, kind: int, address: int, size: int, value: int, state: 
 
 
 @lru_cache(maxsize=1)
-def hooks() -> tuple[Any, Any]:
+def hooks() -> tuple[Native, Native]:
     """The native hooks for blocks and for data accesses, compiled when first needed.
 
     All that they call stands in this file: numba keeps the machine code on disk until this file

@@ -6,13 +6,13 @@ import ctypes
 import functools
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 import capstone
 import llvmlite.binding  # type: ignore[import-untyped]
 import numba
 import numpy as np
 from elftools.elf.elffile import ELFFile
+from numpy.typing import NDArray
 from unicorn import (
     UC_ARCH_ARM,
     UC_ARCH_RISCV,
@@ -39,7 +39,7 @@ from unicorn import (
 )
 from unicorn.unicorn_py3.unicorn import uclib
 
-from autotiny.emulator.memory import kept
+from autotiny.emulator.memory import Native, kept
 from autotiny.emulator.toolchain import Symbol
 from autotiny.errors import FirmwareFault
 from autotiny.target import Target
@@ -98,7 +98,7 @@ class Processor:
         self._fuse = np.zeros(2, np.int64)
         self.uc = self._power_on()
 
-    def _power_on(self) -> Any:
+    def _power_on(self) -> Uc:
         if self.is_arm:
             uc = Uc(UC_ARCH_ARM, UC_MODE_THUMB)
             uc.ctl_set_cpu_model(_ARM_MODELS[self.target.core])
@@ -229,18 +229,18 @@ class Processor:
         registers: Mapping[str, int] = _ARM_REGISTERS if self.is_arm else _RISCV_REGISTERS
         return registers[name]
 
-    def _stop(self, uc: Any, address: int, size: int, data: Any) -> None:
+    def _stop(self, uc: Uc, address: int, size: int, data: object) -> None:
         if self._until is None or address == self._until or address in self._turns:
             self._stopped_at = address
             uc.emu_stop()
 
     def _note_access(
-        self, uc: Any, kind: int, address: int, size: int, value: int, data: Any
+        self, uc: Uc, kind: int, address: int, size: int, value: int, data: object
     ) -> bool:
         self._access = kind, address, size
         return False
 
-    def _note_exception(self, uc: Any, number: int, data: Any) -> None:
+    def _note_exception(self, uc: Uc, number: int, data: object) -> None:
         self._exception = number
         uc.emu_stop()
 
@@ -362,7 +362,7 @@ def _memory_map(target: Target) -> str:
     )
 
 
-def _interruptible(uc: Any, emulate: Callable[[], None]) -> None:
+def _interruptible(uc: Uc, emulate: Callable[[], None]) -> None:
     """Emulate so that Ctrl-C is heard at once.
 
     Python handles signals in its main thread alone, and there not before native code returns,
@@ -398,7 +398,7 @@ _EMU_STOP = "autotiny_uc_emu_stop"
 _emu_stop = numba.types.ExternalFunction(_EMU_STOP, numba.types.int32(numba.types.voidptr))
 
 
-def _burn(uc: Any, address: int, size: int, fuse: Any) -> None:
+def _burn(uc: Uc, address: int, size: int, fuse: NDArray[np.int64]) -> None:
     """Runs at the start of each basic block; ends a run that has executed its share of code."""
     fuse[0] += size
     if fuse[0] > fuse[1]:
@@ -406,10 +406,11 @@ def _burn(uc: Any, address: int, size: int, fuse: Any) -> None:
 
 
 @functools.cache
-def _burn_hook() -> Any:
+def _burn_hook() -> Native:
     """`_burn` as native code, compiled when first needed and kept on disk."""
     stop = ctypes.cast(uclib.uc_emu_stop, ctypes.c_void_p).value
     llvmlite.binding.add_symbol(_EMU_STOP, stop)
     types = numba.types
     signature = types.void(types.voidptr, types.uint64, types.uint32, types.CPointer(types.int64))
-    return kept(lambda cache: numba.cfunc(signature, cache=cache)(_burn))
+    burn: Native = kept(lambda cache: numba.cfunc(signature, cache=cache)(_burn))
+    return burn

@@ -12,7 +12,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+
+from unicorn import Uc
+from unicorn.unicorn_py3.unicorn import UcContext
 
 from autotiny.emulator.processor import Processor
 from autotiny.emulator.toolchain import Firmware
@@ -58,7 +60,7 @@ class SecondCore:
         self._inbox: tuple[deque[int], deque[int]] = deque(), deque()
         self._core = 0
         self._launch: list[int] = []
-        self._state: Any = None  # its registers, once it runs
+        self._state: UcContext | None = None  # its registers, once it runs
         self._sent = _START
         self.overlaps: list[tuple[int, int]] = []
         """(bucket, cycles) that do not count, as both cores worked, in the order of the tasks."""
@@ -84,7 +86,7 @@ class SecondCore:
                 "and maybe more; leave partition_cores out"
             )
 
-    def _read(self, uc: Any, offset: int, size: int, data: Any) -> int:
+    def _read(self, uc: Uc, offset: int, size: int, data: object) -> int:
         inbox = self._inbox[self._core]
         if offset == self._status:
             return _READY | (_VALID if inbox else 0)
@@ -92,7 +94,7 @@ class SecondCore:
             return inbox.popleft()
         return 0
 
-    def _write(self, uc: Any, offset: int, size: int, value: int, data: Any) -> None:
+    def _write(self, uc: Uc, offset: int, size: int, value: int, data: object) -> None:
         if offset != self._status + _WRITE:
             return
         if self._core == 0 and len(self._launch) < _LAUNCH_WORDS:

@@ -16,10 +16,10 @@ from functools import cache
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import platformdirs
 from elftools.elf.elffile import ELFFile
+from elftools.elf.segments import Segment
 
 from autotiny.emulator.layout import FIRMWARE, Layout, enlarge, place
 from autotiny.engine.sources import Port, Sources
@@ -323,7 +323,7 @@ def _firmware(
     )
 
 
-def _stored_segments(elf: ELFFile, target: Target) -> list[Any]:
+def _stored_segments(elf: ELFFile, target: Target) -> list[Segment]:
     """The segments with bytes in flash, by address."""
     return sorted(
         (

@@ -131,6 +131,6 @@ def _in_pairs(site: Site) -> bool:
 
 def constant_bytes(site: Site) -> int:
     """Bytes of all constants that a step reads."""
-    kernel: Kernel = EMITTERS[site.op.kind, site.arithmetic](site)
+    kernel: Kernel = EMITTERS[site.op.kind, site.arithmetic].emit(site)
     tables = (operand.what for operand in kernel.operands)
     return sum(what.values.nbytes for what in tables if isinstance(what, Table))

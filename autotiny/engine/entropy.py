@@ -10,7 +10,7 @@ them. The decoders are `kernels/coded_s8.h`; those here do the same, for tests.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -168,7 +168,7 @@ def code_lengths(counts: Ints) -> Ints:
         return np.ones(1, np.int64)
     # a package is its weight and how often it holds each symbol
     single = [(max(int(count), 1), np.eye(1, n, k, np.int64)[0]) for k, count in enumerate(counts)]
-    packages: list[tuple[int, Any]] = []
+    packages: list[tuple[int, Ints]] = []
     for _ in range(WORD):
         pairs = zip(packages[0::2], packages[1::2], strict=False)
         merged = [(a[0] + b[0], a[1] + b[1]) for a, b in pairs]

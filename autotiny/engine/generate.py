@@ -19,7 +19,7 @@ from autotiny.engine.arena import beside, lay_out, state
 from autotiny.engine.folding import fold
 from autotiny.engine.kernel import (
     C_TYPE,
-    Emit,
+    Emitter,
     Kept,
     Kernel,
     Site,
@@ -28,7 +28,7 @@ from autotiny.engine.kernel import (
 )
 from autotiny.engine.ops import EMITTERS, FUSING
 from autotiny.engine.schedules import plain_schedule
-from autotiny.engine.shapes import check_shapes
+from autotiny.engine.shapes import check_results
 from autotiny.engine.sources import Port, Sources
 from autotiny.errors import UnsupportedOp, UserError
 from autotiny.graph import ITEM_BYTES, Array, Graph, Schedule
@@ -149,12 +149,13 @@ def _partners(kernels: Sequence[Kernel], cores: Sequence[int]) -> dict[int, int]
 def _kernel(site: Site) -> Kernel:
     if all(site.graph.tensors[index].data is not None for index in site.op.outputs):
         return Kernel()  # folded away
-    emit = _emitter(site)
-    check_shapes(site)
-    return emit(site)
+    emitter = _emitter(site)
+    check_results(site)
+    emitter.check(site)
+    return emitter.emit(site)
 
 
-def _emitter(site: Site) -> Emit:
+def _emitter(site: Site) -> Emitter:
     key = (site.op.kind, site.arithmetic)
     if key in EMITTERS:
         if site.fused and key not in FUSING:

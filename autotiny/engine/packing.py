@@ -8,7 +8,6 @@ The proofs that no sum overflows stand here too: they need the real weights.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,7 +130,7 @@ def why_not_fast(made: Layer, *, dense: bool = False, lanes: bool = True) -> str
     return None
 
 
-def constants(made: Layer, channels: slice) -> list[Any]:
+def constants(made: Layer, channels: slice) -> list[np.int64]:
     """(multiplier, rounding, shift) of each channel, flat."""
     columns = (made.multiplier[channels], made.rounding[channels], made.shift[channels])
     return list(np.stack(columns, axis=1).reshape(-1))
@@ -168,7 +167,7 @@ def lanes(high: Ints, low: Ints) -> Words:
     return (lane[..., 0] | lane[..., 1] << 16).astype(np.uint32)
 
 
-def starts_of(made: Layer, channels: slice) -> list[Any]:
+def starts_of(made: Layer, channels: slice) -> list[np.int64]:
     """S and T before the first tap, of each pair of channels."""
     high, low = made.bias[channels][0::2], made.bias[channels][1::2]
     return list(np.stack((256 * high + low, low), axis=1).reshape(-1))
@@ -182,7 +181,7 @@ def gemm_stream(made: Layer, columns: int) -> Words:
     """
     made = padded(made, columns)
     pairs = in_pairs(made.weights)
-    stream: list[Any] = []
+    stream: list[np.int64] = []
     for first in range(0, len(made.bias), columns):
         channels = slice(first, first + columns)
         stream.extend(starts_of(made, channels))
@@ -201,7 +200,7 @@ def expanded_stream(made: Layer) -> Words:
     made = padded(made, 4)
     pairs = (2 * in_pairs(made.weights)) & 0xFFFF
     words = pairs[..., 0] | pairs[..., 1] << 16  # (outputs, pairs)
-    stream: list[Any] = []
+    stream: list[np.int64] = []
     for first in range(0, len(made.bias), 4):
         channels = slice(first, first + 4)
         stream.extend(2 * made.bias[channels])
@@ -236,7 +235,7 @@ def dense_stream(made: Layer) -> tuple[Words, int]:
     eights = len(made.bias) // 8
     starts = [(first, 8) for first in range(0, 8 * eights, 8)]
     starts += [(first, 2) for first in range(8 * eights, len(made.bias), 2)]
-    stream: list[Any] = []
+    stream: list[np.int64] = []
     for first, outputs in starts:
         channels = slice(first, first + outputs)
         stream.extend(starts_of(made, channels))

@@ -1,26 +1,24 @@
 """Whether the shapes of an op fit together: a file may say anything, and the kernels believe it.
 
-Ops that move, broadcast or reduce check their shapes where they use them; here stand those of which
-several kernels exist.
+Each entry of `ops.EMITTERS` names its check. Ops that move, broadcast or reduce check their shapes
+where they use them and name `no_check`; here stand those of which several kernels exist.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable, Mapping
-from typing import Final
 
 from autotiny.engine.kernel import Site
 from autotiny.graph import Tensor
 
 
-def check_shapes(site: Site) -> None:
-    """Refuse an op whose shapes contradict each other, or that has an empty result."""
+def check_results(site: Site) -> None:
+    """Refuse an op that has an empty result."""
     for index in site.op.outputs:
         if site.graph.tensors[index].size == 0:
             site.refuse(f"its result {site.graph.tensors[index].name!r} is empty")
-    check = CHECKS.get(site.op.kind)
-    if check is not None:
-        check(site)
+
+
+def no_check(site: Site) -> None:
+    """For ops whose emitters refuse shapes that do not fit, as those that move or broadcast."""
 
 
 def _result(site: Site) -> Tensor:
@@ -77,7 +75,8 @@ def _weights(site: Site, rank: int) -> tuple[int, ...]:
     return shape
 
 
-def _conv(site: Site) -> None:
+def conv(site: Site) -> None:
+    """A convolution: groups, window, and a scale and a bias a channel."""
     out, k_h, k_w, depth = _weights(site, 4)
     in_c = _image(site)[2]
     if in_c % depth or out % (in_c // depth):
@@ -86,7 +85,8 @@ def _conv(site: Site) -> None:
     _channels(site, out)
 
 
-def _depthwise(site: Site) -> None:
+def depthwise(site: Site) -> None:
+    """A depthwise convolution: whole multiples of the input's channels, window, scales, biases."""
     one, k_h, k_w, out = _weights(site, 4)
     if one != 1 or out % _image(site)[2]:
         site.refuse(f"its weights {site.input(1).shape} do not fit {site.input(0).shape}")
@@ -94,7 +94,8 @@ def _depthwise(site: Site) -> None:
     _channels(site, out)
 
 
-def _dense(site: Site) -> None:
+def dense(site: Site) -> None:
+    """A product with a matrix of weights, a scale and a bias a row."""
     out, depth = _weights(site, 2)
     size = site.input(0).size
     if size % depth or _result(site).size != size // depth * out:
@@ -102,36 +103,20 @@ def _dense(site: Site) -> None:
     _channels(site, out)
 
 
-def _pool(site: Site) -> None:
+def pool(site: Site) -> None:
+    """A window without weights, channel by channel."""
     k_h, k_w = site.option("filter_height", 1), site.option("filter_width", 1)
     _windows(site, k_h, k_w, _image(site)[2])
 
 
-def _same_size(site: Site) -> None:
+def same_size(site: Site) -> None:
+    """An op of as many results as inputs, element by element or renamed."""
     if _result(site).size != site.input(0).size:
         site.refuse(f"{site.input(0).shape} does not become {_result(site).shape}")
 
 
-def _rows(site: Site) -> None:
-    _same_size(site)
+def rows(site: Site) -> None:
+    """An op along the last dimension."""
+    same_size(site)
     if not site.input(0).shape:
         site.refuse("its input has no dimension")
-
-
-CHECKS: Final[Mapping[str, Callable[[Site], None]]] = {
-    "CONV_2D": _conv,
-    "DEPTHWISE_CONV_2D": _depthwise,
-    "FULLY_CONNECTED": _dense,
-    "MAX_POOL_2D": _pool,
-    "AVERAGE_POOL_2D": _pool,
-    **dict.fromkeys(("SOFTMAX", "LOG_SOFTMAX", "L2_NORMALIZATION"), _rows),
-    **dict.fromkeys(
-        (
-            "QUANTIZE", "DEQUANTIZE", "CAST", "RELU", "RELU6", "RELU_N1_TO_1", "LEAKY_RELU",
-            "LOGISTIC", "TANH", "HARD_SWISH", "ELU", "EXP", "LOG", "ABS", "NEG", "SQUARE", "SQRT",
-            "RSQRT", "RESHAPE", "SQUEEZE", "EXPAND_DIMS",
-        ),
-        _same_size,
-    ),
-}  # fmt: skip
-"""What is checked of an op before its kernel is written."""

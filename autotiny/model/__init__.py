@@ -1,5 +1,6 @@
 """Models: their levels, loading, training, freezing, and storing."""
 
+from autotiny.model.doors import keras, silent_stderr, tensorflow
 from autotiny.model.freezing import (
     concrete_function,
     freeze,
@@ -10,17 +11,31 @@ from autotiny.model.freezing import (
     keras_model,
     ports,
     predict,
+    successor,
     unrolled,
 )
-from autotiny.model.levels import (
-    FrozenGraph,
-    Level,
-    Model,
-    Program,
-    keras,
-    silent_stderr,
-    tensorflow,
+from autotiny.model.graphtypes import (
+    AttrValue,
+    ConcreteFunction,
+    FunctionDef,
+    FunctionGraph,
+    GraphDef,
+    GraphTensor,
+    NodeDef,
+    Operation,
 )
+from autotiny.model.kerastypes import (
+    Config,
+    KerasLayer,
+    KerasModel,
+    KerasNode,
+    KerasTensor,
+    KerasVariable,
+    KernelLayer,
+    NormalizingLayer,
+    Sizes,
+)
+from autotiny.model.levels import IN_MEMORY, FrozenGraph, Level, Model, Network, Program, Traits
 from autotiny.model.loading import EPOCHS, load_model
 from autotiny.model.networks import BUILTIN
 from autotiny.model.storing import restore, save
@@ -37,10 +52,30 @@ from autotiny.model.training import (
 __all__ = [
     "BUILTIN",
     "EPOCHS",
+    "IN_MEMORY",
+    "AttrValue",
+    "ConcreteFunction",
+    "Config",
     "FrozenGraph",
+    "FunctionDef",
+    "FunctionGraph",
+    "GraphDef",
+    "GraphTensor",
+    "KerasLayer",
+    "KerasModel",
+    "KerasNode",
+    "KerasTensor",
+    "KerasVariable",
+    "KernelLayer",
     "Level",
     "Model",
+    "Network",
+    "NodeDef",
+    "NormalizingLayer",
+    "Operation",
     "Program",
+    "Sizes",
+    "Traits",
     "batch_size",
     "concrete_function",
     "copy_network",
@@ -61,6 +96,7 @@ __all__ = [
     "save",
     "silent_stderr",
     "steps_per_epoch",
+    "successor",
     "tensorflow",
     "train",
     "unrolled",

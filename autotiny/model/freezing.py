@@ -4,27 +4,57 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from autotiny.graph import Array, Graph
-from autotiny.model.levels import FrozenGraph, Level, Model, Program, keras, tensorflow
+from autotiny.model.doors import keras, tensorflow
+from autotiny.model.graphtypes import (
+    ConcreteFunction,
+    FunctionDef,
+    GraphDef,
+    GraphTensor,
+    NodeDef,
+)
+from autotiny.model.kerastypes import Config, KerasLayer, KerasModel, KerasTensor, KerasType
+from autotiny.model.levels import FrozenGraph, Level, Model, Network, Program, Traits, level_of
 
 PREDICT_BATCH = 256
+NO_TRAITS = Traits()
 
 
-def keras_model(network: Any, notes: dict[str, float | str] | None = None) -> Model:
+def keras_model(network: KerasModel, traits: Traits = NO_TRAITS) -> Model:
     """A tf_keras model as a `Model` of level keras."""
-    return Model(Level.KERAS, network, keras_fingerprint(network), notes or {})
+    return Model(Level.KERAS, network, keras_fingerprint(network), traits=traits)
 
 
-def graph_model(network: FrozenGraph, notes: dict[str, float | str] | None = None) -> Model:
+def graph_model(network: FrozenGraph, traits: Traits = NO_TRAITS) -> Model:
     """A frozen graph as a `Model` of level graph."""
-    return Model(Level.GRAPH, network, graph_fingerprint(network), notes or {})
+    return Model(Level.GRAPH, network, graph_fingerprint(network), traits=traits)
 
 
-def keras_fingerprint(network: Any) -> str:
+def successor(origin: Model, network: Network) -> Model:
+    """What a step made of a model: another network, with all else that is known of it."""
+    return replace(
+        origin, level=level_of(network), network=network, fingerprint=fingerprint(network)
+    )
+
+
+def fingerprint(network: Network) -> str:
+    """A digest of architecture and weights, and of the schedule if there is one."""
+    if isinstance(network, FrozenGraph):
+        return graph_fingerprint(network)
+    if isinstance(network, Graph):
+        return network.fingerprint()
+    if isinstance(network, Program):
+        facts = (network.graph.fingerprint(), network.schedule)
+        return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+    return keras_fingerprint(network)
+
+
+def keras_fingerprint(network: KerasModel) -> str:
     """A digest of layers and weights; the names that Keras counts up do not enter."""
     facts = network.get_config()
     config = json.dumps(facts, sort_keys=True, default=str)
@@ -37,11 +67,11 @@ def keras_fingerprint(network: Any) -> str:
     return digest.hexdigest()[:16]
 
 
-def _names(config: Any) -> list[str]:
+def _names(config: Config) -> list[str]:
     """Names of the network and of every layer in its configuration, in order, once each."""
     found: dict[str, None] = {}
 
-    def walk(value: Any) -> None:
+    def walk(value: object) -> None:
         if isinstance(value, dict):
             if isinstance(value.get("name"), str):
                 found[value["name"]] = None
@@ -64,7 +94,10 @@ def graph_fingerprint(frozen: FrozenGraph) -> str:
 
 
 def _digest(
-    definitions: Any, arguments: list[str], ends: list[str], functions: dict[str, Any]
+    definitions: Iterable[NodeDef],
+    arguments: list[str],
+    ends: list[str],
+    functions: Mapping[str, FunctionDef],
 ) -> str:
     """A digest of the nodes that some of them are computed from, by their place instead of name."""
     nodes = {node.name: node for node in definitions}
@@ -98,7 +131,7 @@ def _digest(
     return digest.hexdigest()
 
 
-def _function_digest(function: Any, functions: dict[str, Any]) -> str:
+def _function_digest(function: FunctionDef, functions: Mapping[str, FunctionDef]) -> str:
     """A digest of a branch or of a loop's body."""
     results = [_node_name(function.ret[port.name]) for port in function.signature.output_arg]
     ports = [function.ret[port.name].partition(":")[2] for port in function.signature.output_arg]
@@ -111,14 +144,14 @@ def _node_name(tensor: str) -> str:
     return tensor.lstrip("^").partition(":")[0]
 
 
-def graph_def(frozen: FrozenGraph) -> Any:
+def graph_def(frozen: FrozenGraph) -> GraphDef:
     """The parsed GraphDef of a frozen graph."""
-    definition = tensorflow().compat.v1.GraphDef()
+    definition: GraphDef = tensorflow().compat.v1.GraphDef()
     definition.ParseFromString(frozen.graph_def)
     return definition
 
 
-def concrete_function(network: Any) -> Any:
+def concrete_function(network: KerasModel) -> ConcreteFunction:
     """The inference function of a Keras model with every batch dimension set to 1.
 
     A free batch dimension would leave SHAPE → STRIDED_SLICE → PACK → RESHAPE chains in the lowered
@@ -131,16 +164,17 @@ def concrete_function(network: Any) -> Any:
     ]
     single = len(specs) == 1
 
-    def infer(*inputs: Any) -> Any:
+    def infer(*inputs: KerasTensor) -> list[GraphTensor]:
         outputs = network(inputs[0] if single else list(inputs), training=False)
         # Every output gets a node of its own: an output that is a bare reshape keeps its name that
         # way.
         return [tf.identity(tensor) for tensor in tf.nest.flatten(outputs)]
 
-    return tf.function(infer).get_concrete_function(*specs)
+    function: ConcreteFunction = tf.function(infer).get_concrete_function(*specs)
+    return function
 
 
-def unrolled(network: Any, *, keep_lstm: bool) -> Any:
+def unrolled(network: KerasModel, *, keep_lstm: bool) -> KerasModel:
     """A Keras model with its recurrent layers as plain ops, one copy a time step.
 
     A loop would need an interpreter on the microcontroller. A model without recurrent layers comes
@@ -152,14 +186,14 @@ def unrolled(network: Any, *, keep_lstm: bool) -> Any:
     """
     layers = keras().layers
 
-    def loops(layer: Any) -> bool:
+    def loops(layer: KerasLayer) -> bool:
         recurrent = isinstance(layer, (layers.RNN, layers.Bidirectional))
         return recurrent and not (keep_lstm and _fusible(layer))
 
     if not any(loops(layer) for layer in network.layers):
         return network
 
-    def copy(layer: Any) -> Any:
+    def copy(layer: KerasLayer) -> KerasLayer:
         config = layer.get_config()
         if loops(layer):
             inner = (config.get("layer"), config.get("backward_layer"))
@@ -169,12 +203,12 @@ def unrolled(network: Any, *, keep_lstm: bool) -> Any:
                 del config["unroll"]
         return type(layer).from_config(config)
 
-    twin = keras().models.clone_model(network, clone_function=copy)
+    twin: KerasModel = keras().models.clone_model(network, clone_function=copy)
     twin.set_weights(network.get_weights())
     return twin
 
 
-def _fusible(layer: Any) -> bool:
+def _fusible(layer: KerasLayer) -> bool:
     """Whether the converter makes one op of a recurrent layer: a forward LSTM as Keras has it."""
     if not isinstance(layer, keras().layers.LSTM):
         return False
@@ -184,7 +218,7 @@ def _fusible(layer: Any) -> bool:
     return all(config[k] == v for k, v in usual.items()) and not any(config.get(f) for f in flags)
 
 
-def freeze_function(function: Any) -> FrozenGraph:
+def freeze_function(function: ConcreteFunction) -> FrozenGraph:
     """A concrete function with its variables turned into constants."""
     tensorflow()
     from tensorflow.python.framework.convert_to_constants import (
@@ -205,11 +239,11 @@ def freeze(model: Model) -> Model:
         return model
     if model.level is not Level.KERAS:
         raise ValueError(f"a model of level {model.level} cannot go back to {Level.GRAPH}")
-    network = unrolled(model.network, keep_lstm=False)
-    return graph_model(freeze_function(concrete_function(network)), dict(model.notes))
+    network = unrolled(model.keras, keep_lstm=False)
+    return successor(model, freeze_function(concrete_function(network)))
 
 
-def graph_function(frozen: FrozenGraph) -> Any:
+def graph_function(frozen: FrozenGraph) -> ConcreteFunction:
     """A frozen graph as a concrete function."""
     tf = tensorflow()
     definition = graph_def(frozen)
@@ -219,9 +253,10 @@ def graph_function(frozen: FrozenGraph) -> Any:
 
     wrapped = tf.compat.v1.wrap_function(load, [])
     element = wrapped.graph.as_graph_element
-    return wrapped.prune(
+    function: ConcreteFunction = wrapped.prune(
         [element(name) for name in frozen.inputs], [element(name) for name in frozen.outputs]
     )
+    return function
 
 
 Port = tuple[tuple[int, ...], str]
@@ -249,7 +284,7 @@ def ports(model: Model) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
     )
 
 
-def _type_name(dtype: Any) -> str:
+def _type_name(dtype: KerasType | str) -> str:
     return dtype if isinstance(dtype, str) else str(dtype.name)
 
 
@@ -262,7 +297,7 @@ def predict(model: Model, x: Array) -> Array:
         return np.concatenate(rows)
     if model.level is not Level.KERAS:
         raise ValueError(f"a model of level {model.level} is executed by the engine")
-    network = model.network
+    network = model.keras
     run = tf.function(lambda batch: tf.nest.flatten(network(batch, training=False))[0])
     # Equal batches: each other batch size would trace the function once more.
     padding = -len(x) % min(PREDICT_BATCH, max(len(x), 1))

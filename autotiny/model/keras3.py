@@ -11,12 +11,13 @@ import inspect
 import io
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from autotiny.errors import InvalidModel
-from autotiny.model.levels import keras, silent_stderr, tensorflow
+from autotiny.model.doors import keras, silent_stderr, tensorflow
+from autotiny.model.kerastypes import Config, KerasLayer, KerasModel, KerasTensor
 
 BASE_ARGUMENTS = ("name", "trainable")
 LARGEST_CONFIG_BYTES = 16 << 20
@@ -27,8 +28,11 @@ MERGES = ("Add", "Subtract", "Multiply", "Maximum", "Minimum")
 ACTIVATIONS = ("Relu", "Relu6", "Sigmoid", "Tanh", "Softmax")
 """Operators and functions of Keras 3 for which there are layers."""
 
+Port = tuple[str, int, int]
+"""A result: of which layer, of which of its calls, at which place there."""
 
-def read_keras3(path: Path) -> Any:
+
+def read_keras3(path: Path) -> KerasModel:
     """A tf_keras model with the layers and weights of a Keras 3 `.keras` file."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -50,7 +54,7 @@ def read_keras3(path: Path) -> Any:
     return convert_keras3(_keras3_model(path))
 
 
-def read_h5(path: Path) -> Any:
+def read_h5(path: Path) -> KerasModel:
     """A tf_keras model from an HDF5 file that Keras 2 or Keras 3 wrote."""
     keras()
     import h5py  # type: ignore[import-untyped]
@@ -78,7 +82,7 @@ def read_h5(path: Path) -> Any:
     return _read_tf_keras(path)
 
 
-def refuse_code(config: Any, where: str) -> None:
+def refuse_code(config: object, where: str) -> None:
     """Refuses a configuration that names code: Lambda layers, or classes not of Keras itself."""
     if isinstance(config, list):
         for item in config:
@@ -112,7 +116,7 @@ def _keras3_model(path: Path) -> Any:
         ) from damage
 
 
-def _read_tf_keras(path: Path) -> Any:
+def _read_tf_keras(path: Path) -> KerasModel:
     tensorflow()
     import tensorflow_model_optimization as tfmot
 
@@ -123,11 +127,12 @@ def _read_tf_keras(path: Path) -> Any:
             tfmot.sparsity.keras.prune_scope(),
             tfmot.clustering.keras.cluster_scope(),
         ):
-            return k.models.load_model(path, compile=False)
+            network: KerasModel = k.models.load_model(path, compile=False)
     except (ValueError, TypeError, KeyError, OSError, AttributeError) as damage:
         raise InvalidModel(
             f"{path} does not load as a Keras model: {_first_line(damage)}"
         ) from damage
+    return network
 
 
 def _first_line(error: Exception) -> str:
@@ -135,12 +140,12 @@ def _first_line(error: Exception) -> str:
     return text[:200] or type(error).__name__
 
 
-def is_keras3(network: Any) -> bool:
+def is_keras3(network: object) -> bool:
     """Whether a model object belongs to Keras 3."""
     return any(cls.__module__.startswith("keras.src") for cls in type(network).__mro__)
 
 
-def convert_keras3(network: Any) -> Any:
+def convert_keras3(network: Any) -> KerasModel:
     """A tf_keras model that computes what a Keras 3 model computes, with its weights.
 
     Raises:
@@ -157,7 +162,7 @@ def convert_keras3(network: Any) -> Any:
     return twin
 
 
-def traced(network: Any, module: Any, shape: Sequence[int | None] | None) -> Any:
+def traced(network: Any, module: Any, shape: Sequence[int | None] | None) -> KerasModel:
     """The functional model that a subclassed one amounts to when it is called on a symbolic input.
 
     Args:
@@ -175,24 +180,25 @@ def traced(network: Any, module: Any, shape: Sequence[int | None] | None) -> Any
         )
     inputs = module.Input(tuple(shape[1:]))
     try:
-        return module.Model(inputs, network.call(inputs), name=network.name)
+        result: KerasModel = module.Model(inputs, network.call(inputs), name=network.name)
     except (TypeError, ValueError, AttributeError, NotImplementedError) as refusal:
         raise InvalidModel(
             f"{what} that cannot be traced ({_first_line(refusal)}); "
             "export it with model.export('folder') and give that folder"
         ) from refusal
+    return result
 
 
-def _build(network: Any, config: dict[str, Any]) -> Any:
+def _build(network: KerasModel, config: Config) -> KerasModel:
     """The tf_keras model of a Keras 3 model's configuration, without weights."""
     k = keras()
     if "input_layers" not in config:
         layers = [_layer(network, entry) for entry in config["layers"]]
-        twin = k.Sequential(layers, name=config["name"])
+        twin: KerasModel = k.Sequential(layers, name=config["name"])
         if not twin.built:
             twin.build(network.input_shape)
         return twin
-    results: dict[tuple[str, int, int], Any] = {}
+    results: dict[Port, KerasTensor] = {}
     layers_of = {entry["name"]: _layer(network, entry) for entry in config["layers"]}
     pending = [
         (entry, index)
@@ -208,18 +214,19 @@ def _build(network: Any, config: dict[str, Any]) -> Any:
             raise InvalidModel(f"the layers of {config['name']!r} wait for each other")
         pending = waiting
 
-    def collect(ports: Any) -> Any:
+    def collect(ports: Any) -> KerasTensor | list[KerasTensor]:
         # One port is ["name", 0, 0], several are a list of those.
         if isinstance(ports[0], str):
             return results[tuple(ports)]
         return [results[tuple(port)] for port in ports]
 
-    return k.Model(
+    functional: KerasModel = k.Model(
         collect(config["input_layers"]), collect(config["output_layers"]), name=config["name"]
     )
+    return functional
 
 
-def _call(layer: Any, entry: dict[str, Any], index: int, results: dict[Any, Any]) -> bool:
+def _call(layer: KerasLayer, entry: Config, index: int, results: dict[Port, KerasTensor]) -> bool:
     """Calls a layer once more; False if an input of that call is not there yet."""
     name = entry["name"]
     if not entry["inbound_nodes"]:
@@ -228,7 +235,7 @@ def _call(layer: Any, entry: dict[str, Any], index: int, results: dict[Any, Any]
     node = entry["inbound_nodes"][index]
     missing = object()
 
-    def fill(value: Any) -> Any:
+    def fill(value: object) -> object:
         if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
             return results.get(tuple(value["config"]["keras_history"]), missing)
         if isinstance(value, (list, tuple)):
@@ -255,14 +262,15 @@ def _call(layer: Any, entry: dict[str, Any], index: int, results: dict[Any, Any]
     return True
 
 
-def _layer(network: Any, entry: dict[str, Any]) -> Any:
+def _layer(network: Any, entry: Config) -> KerasLayer:
     """The tf_keras layer of one entry of a Keras 3 configuration."""
     k = keras()
     name, config = entry["class_name"], entry["config"]
     if name in ("Functional", "Sequential"):
         return _build(network.get_layer(config["name"]), config)
     if _is_operator(entry) and name in ACTIVATIONS:
-        return k.layers.Activation(name.lower(), name=config["name"])
+        activation: KerasLayer = k.layers.Activation(name.lower(), name=config["name"])
+        return activation
     cls = getattr(k.layers, name, None)
     if cls is None or (_is_operator(entry) and name not in MERGES):
         called = config.get("name") or entry.get("name")
@@ -271,11 +279,12 @@ def _layer(network: Any, entry: dict[str, Any]) -> Any:
             return convert_keras3(inner)
         raise InvalidModel(f"layer {called!r} is a {name}, which has no Keras 2 counterpart")
     if name == "InputLayer":
-        return k.layers.InputLayer(
+        start: KerasLayer = k.layers.InputLayer(
             input_shape=tuple(config["batch_shape"][1:]),
             dtype=_type_name(config.get("dtype")),
             name=config["name"],
         )
+        return start
     known = {
         parameter
         for parent in cls.__mro__
@@ -295,15 +304,16 @@ def _layer(network: Any, entry: dict[str, Any]) -> Any:
             )
         arguments[key] = value
     arguments["dtype"] = _type_name(config.get("dtype"))
-    return cls(**arguments)
+    layer: KerasLayer = cls(**arguments)
+    return layer
 
 
-def _is_operator(entry: Mapping[str, Any]) -> bool:
+def _is_operator(entry: Config) -> bool:
     """Whether an entry is a function or operator of Keras 3 and no layer, e.g. `x + y`."""
     return str(entry.get("module")).startswith("keras.src.ops")
 
 
-def _type_name(dtype: Any) -> str:
+def _type_name(dtype: object) -> str:
     """The name of a type or policy; mixed precision becomes float32, the type of its weights."""
     if isinstance(dtype, dict):
         dtype = dtype["config"]["name"]

@@ -1,20 +1,17 @@
-"""What a model is at each level, and the two doors through which TensorFlow is imported."""
+"""What a model is at each level."""
 
 from __future__ import annotations
 
-import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import cache
 from types import MappingProxyType
-from typing import Any
 
 from autotiny.graph import Graph, Schedule
+from autotiny.model.kerastypes import KerasModel
 
-THREADS = 2
-"""TensorFlow's threads. Fixed: the order of float sums, and so every weight, depends on them."""
+IN_MEMORY = "model"
+"""Source of a model that came as an object."""
 
 
 class Level(str, Enum):
@@ -52,70 +49,109 @@ class Program:
     schedule: Schedule
 
 
+Network = KerasModel | FrozenGraph | Graph | Program
+"""What a model is, one type a level."""
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What components made of a network that later ones must respect or keep.
+
+    Attributes:
+        sparsity: share of zeros among the weights of a pruned network.
+        clusters: different values in the kernel that has most, of a clustered network.
+        quantization_aware: whether it was trained with quantization simulated.
+    """
+
+    sparsity: float | None = None
+    clusters: int | None = None
+    quantization_aware: bool = False
+
+    def facts(self) -> dict[str, float | str]:
+        """Those that hold, by the names that users know."""
+        found: dict[str, float | str] = {}
+        if self.sparsity is not None:
+            found["sparsity"] = self.sparsity
+        if self.clusters is not None:
+            found["clusters"] = self.clusters
+        if self.quantization_aware:
+            found["quantization_aware"] = "quantize_aware"
+        return found
+
+
+def level_of(network: Network) -> Level:
+    """The level at which a network stands, by its type."""
+    if isinstance(network, FrozenGraph):
+        return Level.GRAPH
+    if isinstance(network, Graph):
+        return Level.TFLITE
+    return Level.PROGRAM if isinstance(network, Program) else Level.KERAS
+
+
 @dataclass(frozen=True, eq=False)
 class Model:
     """A network at one level.
 
     Attributes:
         level: where it stands.
-        network: a tf_keras model, a `FrozenGraph`, a `Graph` or a `Program`, by level.
+        network: of the type that its level has; `keras`, `frozen`, `graph` and `program` give it as
+            that.
         fingerprint: a digest of architecture and weights, the same in every process.
-        notes: what components found of their own result: sparsity, clusters, quantization, and so
-            on.
+        notes: what only informs: its number format.
+        traits: what later components look at.
         source: how it was asked for: a built-in name, a path, package.module:function; "model" for
             one that came as an object.
     """
 
     level: Level
-    network: Any
+    network: Network
     fingerprint: str
     notes: Mapping[str, float | str] = field(default_factory=lambda: MappingProxyType({}))
-    source: str = "model"
+    traits: Traits = Traits()
+    source: str = IN_MEMORY
 
+    def __post_init__(self) -> None:
+        if self.level is not level_of(self.network):
+            raise TypeError(
+                f"a {type(self.network).__name__} is a network of level {level_of(self.network)}; "
+                f"a model of level {self.level} cannot hold it"
+            )
 
-@cache
-def tensorflow() -> Any:
-    """The tensorflow module: quiet, on legacy Keras, deterministic, on `THREADS` threads."""
-    os.environ["TF_USE_LEGACY_KERAS"] = "1"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # XLA and oneDNN announce themselves on stderr before Python's logging is asked.
-    os.environ.setdefault("GLOG_minloglevel", "3")
-    with _silent_stderr():
-        import tensorflow as tf
+    def facts(self) -> dict[str, float | str]:
+        """All that is known of it besides its costs, for users: traits and notes."""
+        return {**self.traits.facts(), **self.notes}
 
-        try:
-            tf.config.threading.set_intra_op_parallelism_threads(THREADS)
-            tf.config.threading.set_inter_op_parallelism_threads(THREADS)
-        except RuntimeError:
-            # The caller's process has already run an op: its own thread counts stay.
-            logging.getLogger(__name__).debug("TensorFlow was already running")
-        tf.config.experimental.enable_op_determinism()
-    tf.get_logger().setLevel("ERROR")
-    logging.getLogger("absl").setLevel("ERROR")
-    return tf
+    @property
+    def keras(self) -> KerasModel:
+        """The network of a model of level keras."""
+        network = self.network
+        if isinstance(network, (FrozenGraph, Graph, Program)):
+            raise self._unlike(Level.KERAS)
+        return network
 
+    @property
+    def frozen(self) -> FrozenGraph:
+        """The network of a model of level graph."""
+        if not isinstance(self.network, FrozenGraph):
+            raise self._unlike(Level.GRAPH)
+        return self.network
 
-@cache
-def keras() -> Any:
-    """The tf_keras module: Keras 2, which TensorFlow's model optimization toolkit needs."""
-    tensorflow()
-    import tf_keras
+    @property
+    def graph(self) -> Graph:
+        """The network of a model of level tflite."""
+        if not isinstance(self.network, Graph):
+            raise self._unlike(Level.TFLITE)
+        return self.network
 
-    return tf_keras
+    @property
+    def program(self) -> Program:
+        """The network of a model of level program."""
+        if not isinstance(self.network, Program):
+            raise self._unlike(Level.PROGRAM)
+        return self.network
 
-
-class _silent_stderr:  # noqa: N801 - reads as a statement
-    """Sends file descriptor 2 to nowhere: native libraries write there before they read levels."""
-
-    def __enter__(self) -> None:
-        self._saved = os.dup(2)
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 2)
-        os.close(nowhere)
-
-    def __exit__(self, *_: object) -> None:
-        os.dup2(self._saved, 2)
-        os.close(self._saved)
-
-
-silent_stderr = _silent_stderr
+    def _unlike(self, asked: Level) -> TypeError:
+        return TypeError(
+            f"a network of level {asked} was asked of a model of level {self.level}; "
+            "bring it there first"
+        )

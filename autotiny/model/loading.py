@@ -5,13 +5,17 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from autotiny.cache import Cache, code_version, key_of
+from autotiny.cache import Cache, key_of
+from autotiny.codeversion import code_version
 from autotiny.errors import InvalidModel, UserError, unknown
+from autotiny.model.doors import keras, tensorflow
 from autotiny.model.freezing import concrete_function, freeze_function, graph_model, keras_model
+from autotiny.model.graphtypes import ConcreteFunction, GraphTensor
 from autotiny.model.keras3 import (
     convert_keras3,
     is_keras3,
@@ -20,31 +24,33 @@ from autotiny.model.keras3 import (
     refuse_code,
     traced,
 )
-from autotiny.model.levels import Level, Model, keras, tensorflow
+from autotiny.model.kerastypes import KerasModel
+from autotiny.model.levels import Level, Model, Traits
 from autotiny.model.networks import BUILTIN
 from autotiny.model.storing import restore, save
-from autotiny.model.training import Samples, train
+from autotiny.model.training import Samples, copy_network, train
 
 EPOCHS = 10
 """Epochs of a first training, as in the tutorial."""
 
 
 def load_model(
-    name_or_path: str | Path,
+    source: object,
     data: Samples | None = None,
     *,
     epochs: int = EPOCHS,
     seed: int = 0,
     cache: Cache | None = None,
 ) -> Model:
-    """A model by built-in name, file, SavedModel folder or `package.module:function`.
+    """A model by built-in name, path or `package.module:function`, or a Keras object.
 
     Networks that come untrained (built-in ones and functions) are trained on `data`, or keep their
-    seeded initial weights without it.
+    seeded initial weights without it. A Keras object enters with the weights it has: it is copied,
+    not trained. A model that was loaded is given back.
 
     Args:
-        name_or_path: e.g. "cnn1", "net.keras", "net.h5", "net.tflite", "saved_model/",
-            "package.module:build".
+        source: e.g. "cnn1", "net.keras", "net.h5", "net.tflite", "saved_model/",
+            "package.module:build"; or a tf_keras or Keras 3 model.
         data: what an untrained network is trained on.
         epochs: upper limit of that training.
         seed: of initial weights and training.
@@ -53,7 +59,11 @@ def load_model(
     Raises:
         UserError: there is no such model, or its file is not what its ending says.
     """
-    name = str(name_or_path)
+    if isinstance(source, Model):
+        return source
+    if not isinstance(source, (str, Path)):
+        return _as_model(_twin(source), "the object")
+    name = str(source)
     return replace(_found(name, data, epochs, seed, cache), source=name)
 
 
@@ -75,12 +85,24 @@ def _found(name: str, data: Samples | None, epochs: int, seed: int, cache: Cache
     raise unknown("model", name, BUILTIN, "autotiny measure --help")
 
 
-def _built(builder: Any, seed: int) -> Model:
+def _built(builder: Callable[[], object], seed: int) -> Model:
     """An untrained network with seeded weights."""
     k = keras()
     k.utils.set_random_seed(seed)
     k.backend.clear_session()
     return _as_model(builder(), getattr(builder, "__name__", "the function"))
+
+
+def _twin(network: Any) -> object:
+    """A Keras object that its owner may go on changing: copied where its layers can be listed."""
+    ours = isinstance(network, keras().Model)
+    if not ours and not is_keras3(network):
+        raise InvalidModel(
+            f"the model is of type {type(network).__name__}; give a name, a path, or a tf_keras or "
+            "Keras 3 model"
+        )
+    plain = ours and network.inputs and _listable(network) and not _holds_wrappers(network)
+    return copy_network(network) if plain else network
 
 
 def _as_model(network: Any, origin: str) -> Model:
@@ -104,13 +126,12 @@ def _as_model(network: Any, origin: str) -> Model:
         return graph_model(freeze_function(concrete_function(network)))
     if _holds_wrappers(network):
         # What TFMOT has quantized trains no further: it enters as an inference graph.
-        return graph_model(
-            freeze_function(concrete_function(network)), {"quantization_aware": "quantize_aware"}
-        )
+        frozen = freeze_function(concrete_function(network))
+        return graph_model(frozen, Traits(quantization_aware=True))
     return keras_model(network)
 
 
-def _listable(network: Any) -> bool:
+def _listable(network: KerasModel) -> bool:
     """Whether a model is sequential or functional, and so are the models in it."""
     k = keras()
     if not isinstance(network, (k.Sequential, k.models.Model)) or not network._is_graph_network:
@@ -118,7 +139,7 @@ def _listable(network: Any) -> bool:
     return all(_listable(layer) if isinstance(layer, k.Model) else True for layer in network.layers)
 
 
-def _holds_wrappers(network: Any) -> bool:
+def _holds_wrappers(network: KerasModel) -> bool:
     return any(type(layer).__name__.startswith("Quantize") for layer in network.layers)
 
 
@@ -130,7 +151,7 @@ def _trained(
         return model
 
     fingerprint = getattr(data, "fingerprint", "")
-    key = key_of("original", model.fingerprint, fingerprint, epochs, seed, code_version("model"))
+    key = trained_key(model, fingerprint, epochs, seed)
     found = cache.get(key) if cache and fingerprint else None
     if found:
         return restore(found)
@@ -141,7 +162,13 @@ def _trained(
     return result
 
 
-def _function(name: str) -> Any:
+def trained_key(model: Model, data_fingerprint: str, epochs: int, seed: int) -> str:
+    """A digest of all that a first training depends on, the code that trains and stores too."""
+    code = code_version(train.__module__, save.__module__)
+    return key_of("original", model.fingerprint, data_fingerprint, epochs, seed, code)
+
+
+def _function(name: str) -> Callable[[], object]:
     """The function that `package.module:function` names, from the current folder too."""
     module_name, _, function_name = name.partition(":")
     here = str(Path.cwd())
@@ -156,7 +183,7 @@ def _function(name: str) -> Any:
         ) from missing
     finally:
         sys.path.remove(here)
-    function = getattr(module, function_name, None)
+    function: Callable[[], object] | None = getattr(module, function_name, None)
     if not callable(function):
         names = [n for n in vars(module) if callable(getattr(module, n)) and not n.startswith("_")]
         raise unknown("function", function_name, names, f"python -c 'help(\"{module_name}\")'")
@@ -211,7 +238,7 @@ def _read_saved_model(folder: Path) -> Model:
     return graph_model(freeze_function(_batch_of_one(signatures["serving_default"], str(folder))))
 
 
-def _batch_of_one(signature: Any, origin: str) -> Any:
+def _batch_of_one(signature: ConcreteFunction, origin: str) -> ConcreteFunction:
     """A serving signature as a concrete function with batch 1."""
     tf = tensorflow()
     keywords = signature.structured_input_signature[1]
@@ -222,11 +249,12 @@ def _batch_of_one(signature: Any, origin: str) -> Any:
         specs.append(tf.TensorSpec((1, *spec.shape[1:]), spec.dtype, name=name))
     names = sorted(keywords)
 
-    def infer(*inputs: Any) -> Any:
+    def infer(*inputs: GraphTensor) -> list[GraphTensor]:
         outputs = signature(**dict(zip(names, inputs, strict=True)))
         return [tf.identity(outputs[key]) for key in sorted(outputs)]
 
-    return tf.function(infer).get_concrete_function(*specs)
+    function: ConcreteFunction = tf.function(infer).get_concrete_function(*specs)
+    return function
 
 
 def _refuse_code_in_metadata(metadata: Path) -> None:

@@ -7,15 +7,15 @@ them. Layer names are given, never counted up, so that a network is the same in 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
-from autotiny.model.levels import keras
+from autotiny.model.doors import keras
+from autotiny.model.kerastypes import KerasModel, KerasTensor
 
 
-def cnn1() -> Any:
+def cnn1() -> KerasModel:
     """The tutorial's CNN, 28×28 to 10 classes: 20,410 parameters, 93,288 MACs, logits out."""
     k = keras()
-    return k.Sequential(
+    network: KerasModel = k.Sequential(
         [
             k.layers.InputLayer(input_shape=(28, 28), name="image"),
             k.layers.Reshape((28, 28, 1), name="reshape"),
@@ -26,9 +26,10 @@ def cnn1() -> Any:
         ],
         name="cnn1",
     )
+    return network
 
 
-def ds_cnn() -> Any:
+def ds_cnn() -> KerasModel:
     """Keyword spotting, 49×10 MFCC frames to 12 classes: depthwise-separable, 2,656,768 MACs."""
     k = keras()
     image = k.Input((49, 10, 1), name="mfcc")
@@ -39,10 +40,11 @@ def ds_cnn() -> Any:
     x = k.layers.AveragePooling2D((25, 5), name="pool")(x)
     x = k.layers.Flatten(name="flatten")(x)
     x = k.layers.Dense(12, activation="softmax", name="dense")(x)
-    return k.Model(image, x, name="ds_cnn")
+    network: KerasModel = k.Model(image, x, name="ds_cnn")
+    return network
 
 
-def resnet8() -> Any:
+def resnet8() -> KerasModel:
     """Image classification on 32×32×3, 10 classes: a residual network of 12,501,632 MACs."""
     k = keras()
     image = k.Input((32, 32, 3), name="image")
@@ -58,10 +60,11 @@ def resnet8() -> Any:
     x = k.layers.AveragePooling2D(8, name="pool")(x)
     x = k.layers.Flatten(name="flatten")(x)
     x = k.layers.Dense(10, activation="softmax", name="dense")(x)
-    return k.Model(image, x, name="resnet8")
+    network: KerasModel = k.Model(image, x, name="resnet8")
+    return network
 
 
-def mobilenet_v1() -> Any:
+def mobilenet_v1() -> KerasModel:
     """Visual wake words on 96×96×3, 2 classes: MobileNet v1 of width 0.25, 7,489,664 MACs."""
     k = keras()
     image = k.Input((96, 96, 3), name="image")
@@ -82,10 +85,11 @@ def mobilenet_v1() -> Any:
     x = k.layers.AveragePooling2D(3, name="pool")(x)
     x = k.layers.Flatten(name="flatten")(x)
     x = k.layers.Dense(2, activation="softmax", name="dense")(x)
-    return k.Model(image, x, name="mobilenet_v1")
+    network: KerasModel = k.Model(image, x, name="mobilenet_v1")
+    return network
 
 
-def autoencoder() -> Any:
+def autoencoder() -> KerasModel:
     """Anomaly detection: a dense autoencoder of 640 log-mel values, 128×4, 8, 128×4, 640."""
     k = keras()
     features = k.Input((640,), name="features")
@@ -95,20 +99,29 @@ def autoencoder() -> Any:
         x = k.layers.BatchNormalization(name=f"dense{index}_norm")(x)
         x = k.layers.ReLU(name=f"dense{index}_relu")(x)
     x = k.layers.Dense(640, name="reconstruction")(x)
-    return k.Model(features, x, name="autoencoder")
+    network: KerasModel = k.Model(features, x, name="autoencoder")
+    return network
 
 
 def _conv(
-    x: Any, channels: int, kernel: Any, stride: int, name: str, *, activation: bool = True
-) -> Any:
+    x: KerasTensor,
+    channels: int,
+    kernel: int | tuple[int, int],
+    stride: int,
+    name: str,
+    *,
+    activation: bool = True,
+) -> KerasTensor:
     """A convolution with batch normalization, and a ReLU if asked."""
     k = keras()
     x = k.layers.Conv2D(channels, kernel, stride, "same", name=name)(x)
     x = k.layers.BatchNormalization(name=f"{name}_norm")(x)
-    return k.layers.ReLU(name=f"{name}_relu")(x) if activation else x
+    if activation:
+        x = k.layers.ReLU(name=f"{name}_relu")(x)
+    return x
 
 
-def _separable(x: Any, channels: int, stride: int, name: str) -> Any:
+def _separable(x: KerasTensor, channels: int, stride: int, name: str) -> KerasTensor:
     """A depthwise 3×3 and a pointwise convolution, each with batch normalization and ReLU."""
     k = keras()
     x = k.layers.DepthwiseConv2D(3, stride, "same", name=f"{name}_depthwise")(x)
@@ -117,6 +130,6 @@ def _separable(x: Any, channels: int, stride: int, name: str) -> Any:
     return _conv(x, channels, 1, 1, f"{name}_pointwise")
 
 
-BUILTIN: Mapping[str, Callable[[], Any]] = {
+BUILTIN: Mapping[str, Callable[[], KerasModel]] = {
     builder.__name__: builder for builder in (cnn1, ds_cnn, resnet8, mobilenet_v1, autoencoder)
 }

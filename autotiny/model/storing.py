@@ -12,16 +12,22 @@ import numpy as np
 
 from autotiny.errors import InvalidModel
 from autotiny.graph import Graph, Op, Option, Quantization, Schedule, Step, Tensor
-from autotiny.model.levels import FrozenGraph, Level, Model, Program, keras
+from autotiny.model.doors import keras
+from autotiny.model.kerastypes import KerasModel
+from autotiny.model.levels import FrozenGraph, Level, Model, Network, Program, Traits
+
+Facts = dict[str, Any]
+"""A file of ours as JSON has it."""
 
 
 def save(model: Model, folder: Path) -> None:
     """Writes a model of any level into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    facts: dict[str, Any] = {
+    facts: Facts = {
         "level": model.level.value,
         "fingerprint": model.fingerprint,
         "notes": dict(model.notes),
+        "traits": asdict(model.traits),
     }
     network = model.network
     if isinstance(network, FrozenGraph):
@@ -48,17 +54,17 @@ def restore(folder: Path) -> Model:
     """
     try:
         facts = json.loads((folder / "model.json").read_text())
-        return Model(
-            Level(facts["level"]), _network(facts, folder), facts["fingerprint"], facts["notes"]
-        )
+        level, traits = Level(facts["level"]), Traits(**facts["traits"])
+        network = _network(level, facts, folder)
+        return Model(level, network, facts["fingerprint"], facts["notes"], traits)
     except (OSError, KeyError, ValueError) as damage:
         raise InvalidModel(f"{folder} does not hold a saved model: {damage}") from damage
 
 
-def _network(facts: dict[str, Any], folder: Path) -> Any:
-    level = Level(facts["level"])
+def _network(level: Level, facts: Facts, folder: Path) -> Network:
     if level is Level.KERAS:
-        return keras().models.load_model(folder / "model.h5", compile=False)
+        network: KerasModel = keras().models.load_model(folder / "model.h5", compile=False)
+        return network
     if level is Level.GRAPH:
         return FrozenGraph(
             (folder / "graph.pb").read_bytes(), tuple(facts["inputs"]), tuple(facts["outputs"])
@@ -104,12 +110,11 @@ def _restore_graph(folder: Path) -> Graph:
     return Graph(tensors, ops, tuple(facts["inputs"]), tuple(facts["outputs"]), facts["name"])
 
 
-def _quantization(facts: dict[str, Any] | None) -> Quantization | None:
+def _quantization(facts: Facts | None) -> Quantization | None:
     if facts is None:
         return None
     return Quantization(tuple(facts["scales"]), tuple(facts["zero_points"]), facts["axis"])
 
 
-def _option(value: Any) -> Option:
-    option: Option = tuple(value) if isinstance(value, list) else value
-    return option
+def _option(value: Option | list[int]) -> Option:
+    return tuple(value) if isinstance(value, list) else value

@@ -10,8 +10,10 @@ import numpy as np
 
 from autotiny.errors import TrainingDiverged
 from autotiny.graph import Array
-from autotiny.model.freezing import keras_model, predict
-from autotiny.model.levels import Level, Model, keras, tensorflow
+from autotiny.model.doors import keras, tensorflow
+from autotiny.model.freezing import predict, successor
+from autotiny.model.kerastypes import KerasModel
+from autotiny.model.levels import Level, Model
 
 BATCH = 64
 PATIENCE = 4
@@ -59,40 +61,40 @@ def train(
     batch: int = BATCH,
     teacher: Model | None = None,
     patience: int = PATIENCE,
-    callbacks: Sequence[Any] = (),
+    callbacks: Sequence[object] = (),
 ) -> Model:
     """A copy of a Keras model, trained on `data`; the model given stays as it is.
 
     Raises:
         TrainingDiverged: the loss became NaN or infinite.
     """
-    network = copy_network(model.network)
+    network = copy_network(model.keras)
     fit(
         network, data, epochs=epochs, seed=seed, learning_rate=learning_rate, batch=batch,
         teacher=teacher, patience=patience, callbacks=callbacks,
     )  # fmt: skip
-    return keras_model(network, dict(model.notes))
+    return successor(model, network)
 
 
-def copy_network(network: Any) -> Any:
+def copy_network(network: KerasModel) -> KerasModel:
     """A second Keras model with the same layers, names and weights."""
-    twin = keras().models.clone_model(network)
+    twin: KerasModel = keras().models.clone_model(network)
     twin.set_weights(network.get_weights())
     return twin
 
 
 def fit(
-    network: Any,
+    network: KerasModel,
     data: Samples,
     *,
     epochs: int,
     seed: int,
-    learning_rate: Any = 1e-3,
+    learning_rate: float | Callable[[int], object] = 1e-3,
     batch: int = BATCH,
     teacher: Model | None = None,
     first_best: int = 0,
     patience: int = PATIENCE,
-    callbacks: Sequence[Any] = (),
+    callbacks: Sequence[object] = (),
 ) -> None:
     """Trains a tf_keras model in place, and leaves it with the weights of its best epoch.
 
@@ -157,7 +159,7 @@ class _KeepBest:
         self.best, self.idle = -np.inf, 0
         self.weights: list[Array] | None = None
 
-    def callback(self, k: Any) -> Any:
+    def callback(self, k: Any) -> object:
         keeper = self
 
         class KeepBest(k.callbacks.Callback):  # type: ignore[misc]
@@ -166,7 +168,7 @@ class _KeepBest:
 
         return KeepBest()
 
-    def epoch_end(self, network: Any, epoch: int, logs: dict[str, float]) -> None:
+    def epoch_end(self, network: KerasModel, epoch: int, logs: dict[str, float]) -> None:
         if not np.isfinite(logs["loss"]) or not np.isfinite(logs["val_loss"]):
             self.weights, network.stop_training = None, True
             return
@@ -183,7 +185,7 @@ class _KeepBest:
             network.stop_training = True
 
 
-def gives_probabilities(network: Any) -> bool:
+def gives_probabilities(network: KerasModel) -> bool:
     """Whether a Keras model ends in a softmax rather than in logits."""
     layer = network.layers[-1]
     layer = getattr(layer, "layer", layer)
@@ -215,14 +217,14 @@ def _taught(data: Samples, teacher: Model) -> tuple[Array, Array]:
 
 def log_probabilities(model: Model, x: Array) -> Array:
     """Logarithms of a classifier's probabilities, (N, classes), up to a constant per row."""
-    if model.level is Level.KERAS and not gives_probabilities(model.network):
+    if model.level is Level.KERAS and not gives_probabilities(model.keras):
         return predict(model, x)
     outputs = predict(model, x)
     certain = np.allclose(outputs.sum(axis=1), 1, atol=1e-3) and outputs.min() >= 0
     return np.log(np.maximum(outputs, 1e-9)) if certain else outputs
 
 
-def _loss(network: Any, classes: int, *, taught: bool) -> Callable[[Any, Any], Any]:
+def _loss(network: KerasModel, classes: int, *, taught: bool) -> Callable[[Any, Any], Any]:
     """Cross-entropy with the labels and, with a teacher, with its softened classes."""
     tf = tensorflow()
     if classes == 0:

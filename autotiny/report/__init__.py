@@ -14,6 +14,7 @@ from autotiny.report.tables import (
     profile_table,
     source_table,
     stall_table,
+    target_facts,
     target_table,
 )
 
@@ -28,5 +29,6 @@ __all__ = [
     "profile_table",
     "source_table",
     "stall_table",
+    "target_facts",
     "target_table",
 ]

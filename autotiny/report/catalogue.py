@@ -4,28 +4,62 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import MISSING, fields
-from typing import Any
+from typing import Literal, TypedDict, get_args, get_origin
 
 from rich.table import Table
 
+from autotiny.checked import bare, bounds_text, hints_of, range_of
 from autotiny.components import Component
 from autotiny.report.tables import WIDE, table
 from autotiny.space import Choice, Fixed, Range, Space
 
 
-def component_facts(kind: type[Component]) -> dict[str, Any]:
+class _Values(TypedDict, total=False):
+    default: object
+    low: float
+    high: float
+    multiple_of: float
+    range: str
+    choices: list[str]
+
+
+class ParameterFacts(_Values):
+    """A parameter of a component; its default and its range stand there if it has them."""
+
+    type: str
+    meaning: str
+
+
+class ComponentFacts(TypedDict):
+    """What there is to say about a component."""
+
+    name: str
+    level: str
+    takes: list[str]
+    leaves: str
+    trains: bool
+    parameters: dict[str, ParameterFacts]
+    treats: list[str]
+    not_after: dict[str, str]
+    summary: str
+    details: list[str]
+
+
+def component_facts(kind: type[Component]) -> ComponentFacts:
     """What there is to say about a component, as plain data."""
     meanings = attribute_texts(kind.__doc__ or "")
-    parameters = {
-        entry.name: {
-            "type": str(entry.type),
-            **({} if entry.default is MISSING else {"default": entry.default}),
+    parameters: dict[str, ParameterFacts] = {}
+    for entry in fields(kind):  # type: ignore[arg-type]
+        hint = hints_of(kind)[entry.name]
+        default: _Values = {} if entry.default is MISSING else {"default": entry.default}
+        parameters[entry.name] = {
+            "type": str(entry.type) if range_of(hint) is None else str(bare(hint).__name__),
+            **default,
+            **_range_facts(hint),
             "meaning": meanings.get(entry.name, ""),
         }
-        for entry in fields(kind)  # type: ignore[arg-type]
-    }
     # The file's docstring says what the component does and cites the source.
     text = sys.modules[kind.__module__].__doc__ or kind.__doc__ or ""
     paragraphs = [" ".join(part.split()) for part in text.strip().split("\n\n")]
@@ -41,6 +75,23 @@ def component_facts(kind: type[Component]) -> dict[str, Any]:
         "summary": paragraphs[0],
         "details": paragraphs[1:],
     }
+
+
+def _range_facts(hint: object) -> _Values:
+    """What values a parameter may have: numbers of a range, or words."""
+    bounds = range_of(hint)
+    if bounds is None:
+        return {"choices": list(get_args(hint))} if get_origin(hint) is Literal else {}
+    facts: _Values = {"range": bounds_text(hint)}
+    low = bounds.gt if bounds.ge is None else bounds.ge
+    high = bounds.lt if bounds.le is None else bounds.le
+    if low is not None:
+        facts["low"] = low
+    if high is not None:
+        facts["high"] = high
+    if bounds.multiple_of is not None:
+        facts["multiple_of"] = bounds.multiple_of
+    return facts
 
 
 def attribute_texts(docstring: str) -> dict[str, str]:
@@ -59,7 +110,7 @@ def attribute_texts(docstring: str) -> dict[str, str]:
     return texts
 
 
-def component_table(found: Iterable[Mapping[str, Any]], *, width: int) -> Table:
+def component_table(found: Iterable[ComponentFacts], *, width: int) -> Table:
     """One line a component; where there is little room, parameters stand in the last column."""
     wide = width >= WIDE
     columns = ["component", "level", "trains", *(["parameters"] if wide else []), "what it does"]
@@ -79,24 +130,26 @@ def component_table(found: Iterable[Mapping[str, Any]], *, width: int) -> Table:
     return made
 
 
-def parameter_table(facts: Mapping[str, Any]) -> Table:
+def parameter_table(facts: ComponentFacts) -> Table:
     """The parameters of one component."""
     made = table(
-        "parameter", "default", "what it is", left=("parameter", "default"), wraps=("what it is",)
-    )
+        "parameter", "default", "range", "what it is",
+        left=("parameter", "default", "range"), wraps=("range", "what it is"),
+    )  # fmt: skip
     for name, entry in facts["parameters"].items():
-        made.add_row(name, str(entry.get("default", "–")), entry["meaning"])
+        range_ = entry.get("range") or ", ".join(entry.get("choices", ()))
+        made.add_row(name, str(entry.get("default", "–")), range_ or "–", entry["meaning"])
     return made
 
 
-def component_notes(facts: Mapping[str, Any]) -> list[str]:
+def component_notes(facts: ComponentFacts) -> list[str]:
     """What a component may not follow, and the rest of what its file says."""
     rules = [f"never after {other}: {reason}" for other, reason in facts["not_after"].items()]
     needs = [f"needs one of {', '.join(facts['treats'])}"] if facts["treats"] else []
     return [*needs, *rules, *facts["details"]]
 
 
-def space_facts(space: Space) -> dict[str, Any]:
+def space_facts(space: Space) -> dict[str, object]:
     """A search space as plain data."""
     return {
         "name": space.name,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TypedDict
 
 from rich.table import Table
 
@@ -23,7 +23,31 @@ NAMES = {
 LETTERS = ("A → B", "B → A")
 
 
-def comparison_facts(found: Comparison) -> dict[str, Any]:
+class OrderFacts(TypedDict):
+    """One way round."""
+
+    sequence: str
+    objection: str
+    figures: dict[str, dict[str, float]]
+    runs: list[dict[str, object]]
+
+
+class ComparisonFacts(TypedDict):
+    """What `order --json` writes."""
+
+    model: str
+    data: str
+    target: str
+    seeds: int
+    epochs: int
+    first: str
+    second: str
+    commute: bool
+    orders: list[OrderFacts]
+    differences: dict[str, dict[str, float | bool]]
+
+
+def comparison_facts(found: Comparison) -> ComparisonFacts:
     """What `order --json` writes."""
     differences = {figure: found.difference(figure) for figure in FIGURES}
     return {
@@ -44,7 +68,7 @@ def comparison_facts(found: Comparison) -> dict[str, Any]:
     }
 
 
-def _order_facts(found: Comparison, order: Order) -> dict[str, Any]:
+def _order_facts(found: Comparison, order: Order) -> OrderFacts:
     spreads = {figure: found.spread(order, figure) for figure in FIGURES}
     return {
         "sequence": str(order.recipe),

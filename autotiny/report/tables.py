@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -89,6 +90,11 @@ def table(*columns: str, left: Iterable[str] = (), wraps: Iterable[str] = ()) ->
             overflow="fold" if folds else "ellipsis",
         )
     return made
+
+
+def target_facts(target: Target) -> dict[str, object]:
+    """A target as its file states it, as plain data."""
+    return {name: value for name, value in asdict(target).items() if name != "file"}
 
 
 def target_table(targets: Sequence[Target]) -> Table:

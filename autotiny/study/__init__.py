@@ -4,7 +4,7 @@ from autotiny.study.evaluator import Evaluator
 from autotiny.study.job import EPOCHS, OBJECTIVES, Job, Objective, wanted_objectives
 from autotiny.study.ordering import SEEDS, Comparison, Originals, compare_orders
 from autotiny.study.record import OUTCOMES, TrialRecord, ended, measured
-from autotiny.study.replay import Applied, apply_recipe, load_pair, rebuilt
+from autotiny.study.replay import Applied, apply_recipe, data_name, load_pair, model_name, rebuilt
 from autotiny.study.result import Point, Result, Shortfall
 from autotiny.study.search import TRIALS, Progress, search
 from autotiny.study.storage import default_study_name, open_storage, quiet_optuna
@@ -28,10 +28,12 @@ __all__ = [
     "TrialRecord",
     "apply_recipe",
     "compare_orders",
+    "data_name",
     "default_study_name",
     "ended",
     "load_pair",
     "measured",
+    "model_name",
     "open_storage",
     "quiet_optuna",
     "rebuilt",

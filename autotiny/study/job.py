@@ -15,7 +15,7 @@ from autotiny.model import Level, Model
 from autotiny.recipe import Candidate, Recipe, apply
 from autotiny.space import Space
 from autotiny.study.evaluator import Evaluator
-from autotiny.target import Target
+from autotiny.target import Target, target_key
 
 EPOCHS = 5
 """Upper limit of a fine-tune unless asked otherwise."""
@@ -119,7 +119,7 @@ class Job:
         return {
             "model": f"{self.model.source} {self.model.fingerprint}",
             "data": f"{self.data.source} {self.data.fingerprint}",
-            "target": f"{self.target.source} {key_of(self.target)[:8]}",
+            "target": f"{self.target.source} {target_key(self.target)[:8]}",
             "objectives": ", ".join(self.value_names),
             "space": f"{self.space.name} {key_of(self.space)[:8]}",
             "epochs": str(self.epochs),

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 
 from autotiny.cache import Cache
 from autotiny.components import Component, commute, is_lowering, objection
-from autotiny.dataset import Dataset
+from autotiny.dataset import Dataset, DataSource
 from autotiny.errors import UserError
 from autotiny.metrics import Metrics
 from autotiny.model import Level, Model, load_model
 from autotiny.recipe import Dropped, Recipe, steps_from_text
 from autotiny.study.evaluator import Evaluator
 from autotiny.study.job import EPOCHS, candidate_of
-from autotiny.study.replay import load_pair
+from autotiny.study.replay import data_name, load_pair, model_name
 from autotiny.study.trials import REFUSALS
 from autotiny.target import Target
 
@@ -184,8 +184,8 @@ class Originals:
     load: Callable[[int, Cache], tuple[Model, Dataset]]
 
     @classmethod
-    def named(cls, model: str, data: str) -> Originals:
-        """By name or path; a network that comes untrained is trained anew for each seed.
+    def named(cls, model: object, data: DataSource) -> Originals:
+        """As `load_pair` takes them; what comes untrained is trained anew for each seed.
 
         Raises:
             UserError: there is no such model.
@@ -194,7 +194,7 @@ class Originals:
         def load(seed: int, cache: Cache) -> tuple[Model, Dataset]:
             return load_pair(model, data, seed=seed, cache=cache)
 
-        return cls(model, data, load_model(model).level, load)
+        return cls(model_name(model), data_name(data), load_model(model).level, load)
 
 
 def compare_orders(

@@ -113,7 +113,7 @@ class TrialRecord:
     def load(cls, trial: Trial | FrozenTrial) -> TrialRecord:
         """The record of a trial; an empty one where none was stored."""
         text = trial.user_attrs.get(RECORD)
-        return replace(cls() if text is None else _record(text), number=trial.number)
+        return replace(cls() if text is None else parsed(text), number=trial.number)
 
     def store(self, trial: Trial) -> None:
         """Store the record in a running trial, and what optuna-dashboard lists beside it."""
@@ -149,7 +149,7 @@ class TrialRecord:
 
 
 @lru_cache(maxsize=16_384)
-def _record(text: str) -> TrialRecord:
+def parsed(text: str) -> TrialRecord:
     """What `TrialRecord.to_json` wrote; a study is read after each of its trials."""
     facts = json.loads(text)
     return TrialRecord(

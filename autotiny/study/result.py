@@ -9,7 +9,8 @@ from pathlib import Path
 
 import optuna
 
-from autotiny.cache import code_version
+from autotiny.codeversion import code_version
+from autotiny.engine import generate
 from autotiny.evaluate import build, write_build
 from autotiny.metrics import Cost, Metrics, missing, overshoot
 from autotiny.recipe import Dropped, Recipe, SavedRecipe
@@ -49,6 +50,13 @@ class Point:
     within_budget: bool
     dropped: tuple[Dropped, ...] = ()
     notes: Mapping[str, float | str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        cost, test = self.metrics.cost, self.metrics.accuracy_test
+        figures = [f"{100 * self.metrics.accuracy_validation:.2f} % on validation"]
+        figures += [] if test is None else [f"{100 * test:.2f} % on test"]
+        figures += [f"{cost.flash_bytes:,} bytes of flash", f"{cost.sram_bytes:,} bytes of SRAM"]
+        return f"trial {self.trial}, {self.recipe}: {', '.join(figures)}, {cost.latency_ms:.4g} ms"
 
 
 @dataclass(frozen=True)
@@ -90,6 +98,8 @@ class Result:
         cache_hits: prefixes and figures found in the cache.
         cache_misses: prefixes and figures that had to be made.
         findings: what was found out before the first trial.
+        folder: where the files of the study lie; None where none were written.
+        files: those of them that are listed, the report first.
     """
 
     study: optuna.Study
@@ -105,6 +115,8 @@ class Result:
     cache_hits: int
     cache_misses: int
     findings: Findings
+    folder: Path | None = None
+    files: tuple[Path, ...] = ()
 
     def saved_recipe(self, point: Point) -> SavedRecipe:
         """The recipe file of a point."""
@@ -205,7 +217,7 @@ def comment_of(saved: SavedRecipe) -> str:
     """The head of generated files: what they were made from, and no time, so that they compare."""
     return "\n".join(
         (
-            f"code {code_version('engine')[:8]}",
+            f"code {code_version(generate.__module__)[:8]}",
             f"recipe {saved.recipe.key[:8]}: {saved.recipe}",
             f"target {Path(saved.target).stem}",
             f"model {saved.model_fingerprint}, data {saved.data_fingerprint}, seed {saved.seed}",

@@ -18,6 +18,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from autotiny.cache import Cache, key_of
+from autotiny.codeversion import code_version
 from autotiny.dataset import Dataset
 from autotiny.errors import UserError
 from autotiny.model import Model, restore, save
@@ -331,7 +332,8 @@ def _optimize_in_processes(
 ) -> None:  # fmt: skip
     """Let several processes work on the study; each has a TensorFlow and a sampler of its own."""
     # A network crosses to another process as files: Keras models do not pickle.
-    key = key_of("original", job.model.level.value, job.model.fingerprint)
+    code = code_version(save.__module__)
+    key = key_of("original", job.model.level.value, job.model.fingerprint, code)
     entry = job.cache.get(key) or job.cache.put(key, lambda folder: save(job.model, folder))
     facts = {name: getattr(job, name) for name in Job.__dataclass_fields__}
     facts["model"] = job.model.source

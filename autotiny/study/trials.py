@@ -120,7 +120,7 @@ def suggest_or(planned: Recipe | None, trial: Trial, job: Job) -> Recipe:
 
 def _note(draft: _Draft, recipe: Recipe, candidate: Candidate) -> None:
     """Record what became of a sequence."""
-    draft.note(result_key=candidate.key, notes=dict(candidate.model.notes))
+    draft.note(result_key=candidate.key, notes=candidate.model.facts())
     if candidate.dropped:
         idle = {dropped.component for dropped in candidate.dropped}
         effective = Recipe(tuple(step for step in recipe.steps if step.name not in idle))

@@ -86,12 +86,12 @@ def _payload(tensor: Tensor) -> bytes:
     return bytes(data.tobytes())
 
 
-def _numbers(builder: Any, values: tuple[Any, ...], dtype: str) -> int:
+def _numbers(builder: flatbuffers.Builder, values: object, dtype: str) -> int:
     """A vector of numbers."""
     return cast(int, builder.CreateNumpyVector(np.array(values, "<" + dtype)))
 
 
-def _offsets(builder: Any, offsets: list[int]) -> int:
+def _offsets(builder: flatbuffers.Builder, offsets: list[int]) -> int:
     """A vector of tables; the builder grows downwards, so the last comes first."""
     builder.StartVector(4, len(offsets), 4)
     for offset in reversed(offsets):
@@ -99,7 +99,7 @@ def _offsets(builder: Any, offsets: list[int]) -> int:
     return cast(int, builder.EndVector())
 
 
-def _table(builder: Any, fields: list[int]) -> int:
+def _table(builder: flatbuffers.Builder, fields: list[int]) -> int:
     """A table of offsets."""
     builder.StartObject(len(fields))
     for slot, offset in enumerate(fields):
@@ -107,7 +107,7 @@ def _table(builder: Any, fields: list[int]) -> int:
     return cast(int, builder.EndObject())
 
 
-def _buffer(builder: Any, payload: bytes) -> int:
+def _buffer(builder: flatbuffers.Builder, payload: bytes) -> int:
     if not payload:
         builder.StartObject(1)
         return cast(int, builder.EndObject())
@@ -117,7 +117,7 @@ def _buffer(builder: Any, payload: bytes) -> int:
     return _table(builder, [builder.EndVector()])
 
 
-def _code(builder: Any, facts: OpFacts) -> int:
+def _code(builder: flatbuffers.Builder, facts: OpFacts) -> int:
     builder.StartObject(4)
     builder.PrependInt8Slot(0, min(facts.code, 127), 0)  # the field of readers before 2020
     builder.PrependInt32Slot(2, VERSION, 1)
@@ -125,7 +125,7 @@ def _code(builder: Any, facts: OpFacts) -> int:
     return cast(int, builder.EndObject())
 
 
-def _quantization(builder: Any, quantization: Quantization) -> int:
+def _quantization(builder: flatbuffers.Builder, quantization: Quantization) -> int:
     scales = _numbers(builder, quantization.scales, "f4")
     zero_points = _numbers(builder, quantization.zero_points, "i8")
     builder.StartObject(7)
@@ -135,7 +135,7 @@ def _quantization(builder: Any, quantization: Quantization) -> int:
     return cast(int, builder.EndObject())
 
 
-def _tensor(builder: Any, tensor: Tensor, buffer: int, variable: bool) -> int:
+def _tensor(builder: flatbuffers.Builder, tensor: Tensor, buffer: int, variable: bool) -> int:
     name = builder.CreateString(tensor.name)
     shape = _numbers(builder, tensor.shape, "i4")
     quantization = 0
@@ -152,10 +152,10 @@ def _tensor(builder: Any, tensor: Tensor, buffer: int, variable: bool) -> int:
     return cast(int, builder.EndObject())
 
 
-def _options(builder: Any, facts: OpFacts, options: Mapping[str, Option]) -> int:
+def _options(builder: flatbuffers.Builder, facts: OpFacts, options: Mapping[str, Option]) -> int:
     """The options table of an op; a field that the op leaves out keeps the schema's default."""
     vectors = {
-        field.slot: _numbers(builder, cast(Any, options.get(field.name, field.default)), "i4")
+        field.slot: _numbers(builder, options.get(field.name, field.default), "i4")
         for field in facts.options.fields
         if field.type == "i32s"
     }
@@ -178,14 +178,14 @@ def _options(builder: Any, facts: OpFacts, options: Mapping[str, Option]) -> int
     return cast(int, builder.EndObject())
 
 
-def _op(builder: Any, op: Op, code_index: int) -> int:
+def _op(builder: flatbuffers.Builder, op: Op, code_index: int) -> int:
     facts = BY_KIND[op.kind]
     inputs = _numbers(builder, op.inputs, "i4")
     outputs = _numbers(builder, op.outputs, "i4")
     options = _options(builder, facts, op.options) if facts.options.number else 0
     intermediates = 0
     if "intermediates" in op.options:
-        intermediates = _numbers(builder, cast(Any, op.options["intermediates"]), "i4")
+        intermediates = _numbers(builder, op.options["intermediates"], "i4")
     builder.StartObject(9)
     builder.PrependUint32Slot(0, code_index, 0)
     builder.PrependUOffsetTRelativeSlot(1, inputs, 0)

@@ -34,8 +34,8 @@ def test_cut_ranges_are_narrower_and_compute_nearly_the_same(
     request: pytest.FixtureRequest,
 ) -> None:
     model: Model = request.getfixturevalue(network)
-    plain = Int8().apply(model, work).network
-    cut = Int8(method=method).apply(model, work).network
+    plain = Int8().apply(model, work).graph
+    cut = Int8(method=method).apply(model, work).graph
     assert [op.kind for op in cut.ops] == [op.kind for op in plain.ops], "no requantization between"
     pairs = list(zip(widths(cut), widths(plain), strict=True))
     assert all(a <= b * 1.0001 for a, b in pairs)
@@ -58,7 +58,7 @@ def test_cut_ranges_are_narrower_and_compute_nearly_the_same(
 def test_layers_stay_float_by_choice(
     keep: Kept, expected: list[str], cnn1: Model, work: Work, executed: Executed
 ) -> None:
-    graph = Int8FloatFallback(keep_float=keep).apply(cnn1, work).network
+    graph = Int8FloatFallback(keep_float=keep).apply(cnn1, work).graph
     layers = [op for op in graph.ops if op.kind in ("CONV_2D", "FULLY_CONNECTED")]
     assert [graph.tensors[op.outputs[0]].dtype for op in layers] == expected
     assert [graph.tensors[op.inputs[1]].dtype for op in layers] == expected
@@ -74,8 +74,10 @@ def test_outliers_cost_less_resolution(cnn1: Model, work: Work) -> None:
     loud = replace(work, data=replace(work.data, x_train=x))
     scales = []
     for component in (Int8(), Int8(method="percentile")):
-        graph = component.apply(cnn1, loud).network
-        scales.append(graph.tensors[graph.inputs[0]].quantization.scale)
+        graph = component.apply(cnn1, loud).graph
+        quantization = graph.tensors[graph.inputs[0]].quantization
+        assert quantization is not None
+        scales.append(quantization.scale)
     assert scales[1] < scales[0] / 10
 
 

@@ -20,18 +20,18 @@ def test_every_kernel_has_few_values(
 ) -> None:
     model: Model = request.getfixturevalue(network)
     shared = ClusterWeights(16).apply(model, work)
-    for layer, kernel in kernels(shared.network):
+    for layer, kernel in kernels(shared.keras):
         assert len(np.unique(kernel)) <= 16, layer.name
-    assert shared.notes["clusters"] <= 16  # type: ignore[operator]
+    assert 0 < (shared.traits.clusters or 0) <= 16
     assert accuracy(shared) >= accuracy(model) - 0.1
 
 
 def test_zeros_survive_it(cnn1: Model, work: Work) -> None:
     pruned = PruneMagnitude(0.7).apply(cnn1, work)
     shared = ClusterWeights(16).apply(pruned, work)
-    for layer, kernel in kernels(shared.network):
+    for layer, kernel in kernels(shared.keras):
         assert len(np.unique(kernel)) <= 16, layer.name
-    assert sparsity(shared.network) >= 0.68
+    assert sparsity(shared.keras) >= 0.68
 
 
 @pytest.mark.parametrize("sparse", [False, True])
@@ -41,7 +41,7 @@ def test_clusters_and_zeros_survive_quantization_aware_training(
     model = PruneMagnitude(0.7).apply(cnn1, work) if sparse else cnn1
     shared = ClusterWeights(16).apply(model, work)
     trained = COMPONENTS["quantize_aware"]().apply(shared, work)
-    graph = COMPONENTS["int8"]().apply(trained, work).network
+    graph = COMPONENTS["int8"]().apply(trained, work).graph
     dense = next(op for op in graph.ops if op.kind == "FULLY_CONNECTED")
     weights = graph.tensors[dense.inputs[1]].data
     assert weights is not None

@@ -23,9 +23,9 @@ def lowered() -> tuple[Model, Work]:
 
 def test_the_whole_program_becomes_smaller_by_a_tensor(lowered: tuple[Model, Work]) -> None:
     model, work = lowered
-    largest = max(t.bytes for t in model.network.tensors if t.data is None)
+    largest = max(t.bytes for t in model.graph.tensors if t.data is None)
     changed = ExecutePatchwise(patches=8).apply(model, work)
-    check_supported(changed.network.graph)
+    check_supported(changed.program.graph)
     assert largest == 48 * 48 * 16
     assert sources_of(changed).arena_bytes < sources_of(model).arena_bytes - 18_000
     fast = BlockGemm().apply(ExecutePatchwise(patches=2).apply(model, work), work)

@@ -10,8 +10,8 @@ def steps(model: Model, names: Sequence[str], work: Work) -> tuple[Step, ...]:
     """The schedule that scheduling components leave, one after the other."""
     for name in ("int8", *names):
         model = COMPONENTS[name]().apply(model, work)
-    assert generate(model.network.graph, model.network.schedule).files
-    found: tuple[Step, ...] = model.network.schedule.steps
+    assert generate(model.program.graph, model.program.schedule).files
+    found: tuple[Step, ...] = model.program.schedule.steps
     return found
 
 
@@ -32,8 +32,8 @@ def test_what_winograd_filters_is_not_expanded(residual: Model, work: Work) -> N
 
 def test_expanding_doubles_the_weights(residual: Model, work: Work) -> None:
     lowered = COMPONENTS["int8"]().apply(residual, work)
-    blocked = COMPONENTS["block_gemm"]().apply(lowered, work).network
-    expanded = COMPONENTS["expand_weights"]().apply(lowered, work).network
+    blocked = COMPONENTS["block_gemm"]().apply(lowered, work).program
+    expanded = COMPONENTS["expand_weights"]().apply(lowered, work).program
     convolutions = [1 * 9 * 8, 8 * 9 * 8, 8 * 12]
     plain, wide = (
         sum(generate(model.graph, model.schedule).step_weights_bytes[i] for i in (0, 1, 4))

@@ -30,7 +30,8 @@ def test_a_kernel_of_low_rank_loses_nothing(
     conv.set_weights([kernel, rng.normal(size=6)])
     model = keras_model(network)
     apart = FactorizeSpatial(2 / 12).apply(model, replace(work, rehearse=True))
-    assert [layer.kernel_size for layer in apart.network.layers[1:]] == [(3, 1), (1, 3)]
+    sizes = [layer.weights[0].shape[:2] for layer in apart.keras.layers[1:]]
+    assert sizes == [(3, 1), (1, 3)]
     x = rng.random((5, 9, 8, 4), np.float32)
     np.testing.assert_allclose(predict(apart, x), predict(model, x), atol=1e-4)
 
@@ -51,7 +52,7 @@ def test_dense_and_pointwise_layers_of_low_rank_lose_nothing(work: Work) -> None
     network.get_layer("dense").set_weights([low[1], rng.normal(size=10)])
     model = keras_model(network)
     apart = FactorizeLowRank(0.25).apply(model, replace(work, rehearse=True))
-    assert [layer.name for layer in apart.network.layers if layer.weights] == [
+    assert [layer.name for layer in apart.keras.layers if layer.weights] == [
         "point_narrow", "point_wide", "dense_narrow", "dense_wide",
     ]  # fmt: skip
     x = rng.random((5, 6, 6, 8), np.float32)
@@ -63,7 +64,7 @@ def test_it_learns_what_the_original_knows(
     component: FactorizeSpatial, residual: Model, work: Work, accuracy: Callable[[Model], float]
 ) -> None:
     apart = component.apply(residual, replace(work, original=residual, epochs=3))
-    assert apart.network.count_params() < residual.network.count_params()
+    assert apart.keras.count_params() < residual.keras.count_params()
     assert accuracy(apart) >= accuracy(residual) - 0.15
 
 

@@ -14,12 +14,12 @@ def test_fused_steps_compute_the_same(lowering: str, cnn1: Model, work: Work) ->
     plain = as_program(COMPONENTS[lowering]().apply(cnn1, work))
     fused = COMPONENTS["fuse_operators"]().apply(plain, work)
     assert fused.level is Level.PROGRAM
-    assert len(fused.network.schedule.steps) == len(plain.network.schedule.steps) - 1
+    assert len(fused.program.schedule.steps) == len(plain.program.schedule.steps) - 1
     x = work.data.x_test[:8]
     if lowering == "int8":
         x = np.round(x * 255 - 128).astype(np.int8)
     results = [
-        build_host(generate(model.network.graph, model.network.schedule)).predict(x)
+        build_host(generate(model.program.graph, model.program.schedule)).predict(x)
         for model in (plain, fused)
     ]
     np.testing.assert_array_equal(results[0], results[1])

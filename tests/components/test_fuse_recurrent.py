@@ -91,7 +91,7 @@ def test_separate_ops_become_one(name: str, lowering: str, work: Work) -> None:
     work = Work(synthetic(model))
     before = COMPONENTS[lowering]().apply(freeze(model), work)
     after = FUSE.apply(before, work)
-    kinds = [op.kind for op in after.network.ops]
+    kinds = [op.kind for op in after.graph.ops]
     assert kinds.count("UNIDIRECTIONAL_SEQUENCE_LSTM") == count
     assert not {"LOGISTIC", "TANH", "SPLIT"} & set(kinds)
     x = work.data.x_test[:4]
@@ -101,9 +101,9 @@ def test_separate_ops_become_one(name: str, lowering: str, work: Work) -> None:
     assert error <= (1e-6 if lowering == "float32" else 0.05 * np.abs(wanted).max())
     if lowering == "float32":
         return
-    shape = after.network.tensors[after.network.inputs[0]].shape
+    shape = after.graph.tensors[after.graph.inputs[0]].shape
     for row, result in zip(stored(x, sources_of(after).inputs[0]), y, strict=True):
-        micro = tflm(write_tflite(after.network), row.reshape(shape))[0]
+        micro = tflm(write_tflite(after.graph), row.reshape(shape))[0]
         np.testing.assert_array_equal(micro.reshape(-1), result.reshape(-1))
 
 
@@ -118,7 +118,7 @@ def test_products_that_were_joined_before_are_found_too(work: Work) -> None:
 def test_a_later_rewrite_keeps_the_scales_inside(work: Work) -> None:
     model = keras_model(sequential(keras().layers.LSTM(UNITS), keras().layers.Dense(3)))
     lowered = COMPONENTS["int8"]().apply(freeze(model), Work(synthetic(model)))
-    whole = FUSE.apply(lowered, work).network
+    whole = FUSE.apply(lowered, work).graph
     end = next(i for i, op in enumerate(whole.ops) if op.kind == "UNIDIRECTIONAL_SEQUENCE_LSTM")
     less = live(replace(whole, ops=whole.ops[: end + 1], outputs=whole.ops[end].outputs))
     assert len(less.tensors) < len(whole.tensors)

@@ -27,7 +27,7 @@ def frozen(function: Callable[[Any], Any]) -> Model:
 
 
 def kinds(model: Model) -> Counter[str]:
-    return Counter(node.op for node in graph_def(model.network).node)
+    return Counter(node.op for node in graph_def(model.frozen).node)
 
 
 def check(name: str, function: Callable[[Any], Any], work: Work) -> tuple[Model, Model]:
@@ -83,7 +83,7 @@ def test_control_edges_are_reduced(work: Work) -> None:
             return tf.exp(b)
 
     def edges(model: Model) -> int:
-        return sum(s.startswith("^") for n in graph_def(model.network).node for s in n.input)
+        return sum(s.startswith("^") for n in graph_def(model.frozen).node for s in n.input)
 
     before, after = check("reduce_control_edges", ordered, work)
     assert edges(before) > edges(after)
@@ -102,7 +102,7 @@ def test_a_decided_conditional_is_inlined(taken: bool, work: Work) -> None:
     assert any(kind in ("StatelessIf", "If") for kind in kinds(before))
     assert not any("If" in kind or "Case" in kind for kind in kinds(after))
     lowered = COMPONENTS["float32"]().apply(after, work)
-    assert {op.kind for op in lowered.network.ops} == {"SIN" if taken else "EXP", "MUL"}
+    assert {op.kind for op in lowered.graph.ops} == {"SIN" if taken else "EXP", "MUL"}
 
 
 @pytest.mark.parametrize(

@@ -34,18 +34,18 @@ def clustered(cnn1: Model, work: Work) -> Model:
 
 def steps(model: Model) -> dict[str, Step]:
     """The steps with weights, by kind."""
-    program = model.network
+    program = model.program
     kinds = {program.graph.ops[step.ops[0]].kind: step for step in program.schedule.steps}
     return {kind: kinds[kind] for kind in ("CONV_2D", "FULLY_CONNECTED")}
 
 
 def cost(model: Model) -> Cost:
-    program = model.network
+    program = model.program
     return measure(generate(program.graph, program.schedule), load_target("stm32l4r5"))
 
 
 def test_range_ans_comes_within_8_percent_of_the_entropy(clustered: Model, work: Work) -> None:
-    program = HuffmanCode("ans").apply(clustered, work).network
+    program = HuffmanCode("ans").apply(clustered, work).program
     site = Site(program.graph, steps(as_program(clustered))["FULLY_CONNECTED"])
     _, counts = np.unique(site.constant(1), return_counts=True)
     entropy_bytes = -(counts * np.log2(counts / counts.sum())).sum() / 8
@@ -79,7 +79,7 @@ def test_indices_are_coded_again_and_codes_are_not(clustered: Model, work: Work)
     shared = ShareWeights(decode="layer").apply(clustered, work)
     again = HuffmanCode("ans").apply(shared, work)
     alone = HuffmanCode("ans").apply(clustered, work)
-    assert again.network.schedule == alone.network.schedule
+    assert again.program.schedule == alone.program.schedule
     for component in (ShareWeights(), HuffmanCode("huffman")):
         with pytest.raises(NotApplicable, match="128 bytes less flash"):
             component.apply(again, work)
@@ -111,5 +111,5 @@ def test_prune_cluster_quantize_and_code(cnn1: Model, work: Work) -> None:
         HuffmanCode("ans"),
     ):
         model = component.apply(model, work)
-    assert model.notes["sparsity"] >= 0.79  # type: ignore[operator]
+    assert (model.traits.sparsity or 0) >= 0.79
     assert cost(model).flash_bytes < 5_538

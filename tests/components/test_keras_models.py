@@ -61,7 +61,7 @@ def check(kind: str, build: Callable[[Any], Any], *, rehearse: bool) -> None:
 
     model: Model = keras_model(convert_keras3(build(keras3)))
     rng = np.random.default_rng(0)
-    x = rng.random((160, *model.network.input_shape[1:])).astype(np.float32)
+    x = rng.random((160, *model.keras.input_shape[1:])).astype(np.float32)
     y = rng.integers(0, 5, 160).astype(np.int32)
     data = Dataset("noise", x, y, x[:40], y[:40], x[:40], y[:40], classes=5)
     work = Work(data, epochs=1, original=model, rehearse=rehearse)

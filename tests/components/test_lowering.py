@@ -31,7 +31,7 @@ def test_it_computes_nearly_what_the_model_does(
     lowered = kind().apply(model, work)
     assert lowered.level is Level.TFLITE
     x = work.data.x_test
-    expected, found = predict(model, x), executed(lowered.network, x)
+    expected, found = predict(model, x), executed(lowered.graph, x)
     agreement = (expected.argmax(1) == found.argmax(1)).mean()
     assert agreement >= (0.9 if "8" in kind.name or "dynamic" in kind.name else 1.0)
     if kind.name == "float32":
@@ -42,7 +42,7 @@ def test_it_computes_nearly_what_the_model_does(
 def test_shapes_are_static_and_leave_no_chains(
     kind: type[Lowering], cnn1: Model, work: Work
 ) -> None:
-    graph = kind().apply(cnn1, work).network
+    graph = kind().apply(cnn1, work).graph
     kinds = {op.kind for op in graph.ops}
     assert not kinds & {"SHAPE", "STRIDED_SLICE", "PACK"}
     assert all(size > 0 for tensor in graph.tensors for size in tensor.shape)
@@ -63,7 +63,7 @@ def test_bytes_are_the_same_in_another_process(work: Work) -> None:
         "{extra}\n"
         "model = load_model('cnn1')\n"
         "lowered = COMPONENTS['int8']().apply(model, Work(synthetic(model)))\n"
-        "print(hashlib.sha256(write_tflite(lowered.network)).hexdigest())"
+        "print(hashlib.sha256(write_tflite(lowered.graph)).hexdigest())"
     )
     digests = {
         subprocess.run(
@@ -98,9 +98,9 @@ def test_a_recurrent_layer_becomes_one_op(work: Work, executed: Executed) -> Non
     )
     model = keras_model(network)
     lowered = COMPONENTS["float32"]().apply(model, work)
-    assert "UNIDIRECTIONAL_SEQUENCE_LSTM" in {op.kind for op in lowered.network.ops}
+    assert "UNIDIRECTIONAL_SEQUENCE_LSTM" in {op.kind for op in lowered.graph.ops}
     x = work.data.x_test[:5]
-    np.testing.assert_allclose(executed(lowered.network, x), predict(model, x), atol=1e-5)
+    np.testing.assert_allclose(executed(lowered.graph, x), predict(model, x), atol=1e-5)
 
 
 @pytest.mark.parametrize("layer", ["GRU", "SimpleRNN", "Bidirectional", "LSTM"])
@@ -119,7 +119,7 @@ def test_recurrent_layers_lower_without_loops(
     model = keras_model(network)
     x = work.data.x_train[:40, 8:13]
     data = replace(work.data, x_train=x)
-    graph = COMPONENTS[lowering]().apply(model, replace(work, data=data)).network
+    graph = COMPONENTS[lowering]().apply(model, replace(work, data=data)).graph
     assert not {"WHILE", "IF"} & {op.kind for op in graph.ops}
     np.testing.assert_allclose(
         executed(graph, x[:5]), predict(model, x[:5]), atol=1e-3 if lowering == "float32" else 0.15
@@ -131,7 +131,7 @@ def test_a_tflite_file_loads_again_and_a_truncated_one_is_refused(
 ) -> None:
     lowered = COMPONENTS["int8"]().apply(cnn1, work)
     file = tmp_path / "net.tflite"
-    data = write_tflite(lowered.network)
+    data = write_tflite(lowered.graph)
     file.write_bytes(data)
     loaded = load_model(file)
     assert loaded.level is Level.TFLITE

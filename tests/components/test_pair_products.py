@@ -11,7 +11,7 @@ def kinds(*names: str) -> list[type[Component]]:
 
 
 def blocks(model: Model) -> list[tuple[int, int]]:
-    found: tuple[Step, ...] = model.network.schedule.steps
+    found: tuple[Step, ...] = model.program.schedule.steps
     return [(step.rows, step.columns) for step in found]
 
 

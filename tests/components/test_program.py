@@ -16,7 +16,7 @@ SCHEDULINGS = [kind for kind in COMPONENTS.values() if issubclass(kind, Scheduli
 
 
 def computed(model: Model, x: Array) -> Array:
-    return build_host(generate(model.network.graph, model.network.schedule)).predict(x)
+    return build_host(generate(model.program.graph, model.program.schedule)).predict(x)
 
 
 @pytest.mark.parametrize("kind", SCHEDULINGS, ids=lambda kind: kind.name)
@@ -32,7 +32,7 @@ def test_the_result_stays_the_same(
     except NotApplicable as reason:
         pytest.skip(str(reason))
     assert changed.level is Level.PROGRAM
-    assert changed.network.schedule != plain.network.schedule
+    assert changed.program.schedule != plain.program.schedule
     x = work.data.x_test[:8]
     if lowering == "int8":
         x = np.round(x * 255 - 128).astype(np.int8)
@@ -41,12 +41,12 @@ def test_the_result_stays_the_same(
 
 def test_weights_are_placed_most_used_first(cnn1: Model, work: Work) -> None:
     lowered = COMPONENTS["int8"]().apply(cnn1, work)
-    steps = PlaceWeights(4096).apply(lowered, work).network.schedule.steps
-    graph = lowered.network
+    steps = PlaceWeights(4096).apply(lowered, work).program.schedule.steps
+    graph = lowered.graph
     places = {graph.ops[step.ops[0]].kind: step.weights_in for step in steps}
     assert places["CONV_2D"] == "sram"
     assert places["FULLY_CONNECTED"] == "flash"
-    steps = PlaceWeights(32768).apply(lowered, work).network.schedule.steps
+    steps = PlaceWeights(32768).apply(lowered, work).program.schedule.steps
     assert {graph.ops[step.ops[0]].kind for step in steps if step.weights_in == "sram"} == {
         "CONV_2D", "FULLY_CONNECTED",
     }  # fmt: skip

@@ -20,8 +20,8 @@ def test_every_builtin_gets_narrower(name: str, data: object) -> None:
     narrow = rehearsed(model, 0.5, data)
     # The first and the last layer keep one side each, so not quite a quarter of the weights is
     # left.
-    assert narrow.network.count_params() < 0.6 * model.network.count_params()
-    assert narrow.network.output_shape == model.network.output_shape
+    assert narrow.keras.count_params() < 0.6 * model.keras.count_params()
+    assert narrow.keras.output_shape == model.keras.output_shape
     COMPONENTS["int8"]().apply(narrow, Work(synthetic(model), rehearse=True))
 
 
@@ -50,11 +50,11 @@ def test_dead_channels_go_first_and_nothing_changes(data: object) -> None:
         layer.set_weights(weights)
     model = keras_model(network)
     narrow = rehearsed(model, 0.3, data)
-    sizes = {layer.name: layer.output_shape[-1] for layer in narrow.network.layers}
+    sizes = {layer.name: layer.output_shape[-1] for layer in narrow.keras.layers}
     assert (sizes["a"], sizes["b"], sizes["c"], sizes["d"], sizes["e"]) == (6, 6, 12, 5, 7)
     x = np.random.default_rng(0).random((4, 8, 8, 3), np.float32)
     shrunk = rehearsed(model, 0.25, data)
-    assert {layer.name: layer.output_shape[-1] for layer in shrunk.network.layers}["e"] == 8
+    assert {layer.name: layer.output_shape[-1] for layer in shrunk.keras.layers}["e"] == 8
     np.testing.assert_allclose(predict(shrunk, x), predict(model, x), atol=1e-5)
 
 
@@ -62,7 +62,7 @@ def test_it_recovers_by_fine_tuning(
     residual: Model, work: Work, accuracy: Callable[[Model], float]
 ) -> None:
     narrow = PruneChannels(0.25).apply(residual, work)
-    assert narrow.network.count_params() < 0.75 * residual.network.count_params()
+    assert narrow.keras.count_params() < 0.75 * residual.keras.count_params()
     assert accuracy(narrow) >= accuracy(residual) - 0.15
 
 
@@ -70,7 +70,7 @@ def test_zeros_of_a_pruned_model_stay(cnn1: Model, work: Work) -> None:
     pruned = COMPONENTS["prune_magnitude"](sparsity=0.6).apply(cnn1, work)  # type: ignore[call-arg]
     narrow = PruneChannels(0.25).apply(pruned, work)
     # The weakest channels hold most zeros: somewhat fewer are left of the whole.
-    assert float(narrow.notes["sparsity"]) > 0.45
+    assert (narrow.traits.sparsity or 0) > 0.45
 
 
 def test_nothing_to_remove(cnn1: Model, work: Work) -> None:

@@ -16,7 +16,7 @@ def test_it_lowers_to_int8(
 ) -> None:
     trained = QuantizeAware().apply(request.getfixturevalue(network), work)
     assert trained.level is Level.GRAPH
-    graph = COMPONENTS[lowering]().apply(trained, work).network
+    graph = COMPONENTS[lowering]().apply(trained, work).graph
     weights = [
         graph.tensors[op.inputs[1]]
         for op in graph.ops
@@ -28,7 +28,7 @@ def test_it_lowers_to_int8(
 
 def test_it_keeps_the_accuracy(cnn1: Model, work: Work, accuracy: Callable[[Model], float]) -> None:
     trained = QuantizeAware().apply(cnn1, work)
-    assert any(node.op.startswith("FakeQuant") for node in graph_def(trained.network).node)
+    assert any(node.op.startswith("FakeQuant") for node in graph_def(trained.frozen).node)
     assert accuracy(trained) >= accuracy(cnn1) - 0.03
 
 
@@ -36,7 +36,7 @@ def test_it_keeps_the_accuracy(cnn1: Model, work: Work, accuracy: Callable[[Mode
 def test_zeros_survive_it(network: str, work: Work, request: pytest.FixtureRequest) -> None:
     pruned = PruneMagnitude(0.8).apply(request.getfixturevalue(network), work)
     trained = QuantizeAware(1e-3).apply(pruned, work)
-    graph = COMPONENTS["int8"]().apply(trained, work).network
+    graph = COMPONENTS["int8"]().apply(trained, work).graph
     found = [
         graph.tensors[op.inputs[1]].data
         for op in graph.ops

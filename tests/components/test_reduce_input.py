@@ -16,10 +16,10 @@ from autotiny.model import Model, keras, keras_model, load_model, predict
 def test_every_builtin_gets_a_smaller_picture(name: str, axes: str, work: Work) -> None:
     model = load_model(name)
     small = ReduceInput(2, axes).apply(model, replace(work, rehearse=True))  # type: ignore[arg-type]
-    assert small.network.input_shape == model.network.input_shape
-    assert small.network.output_shape == model.network.output_shape
-    graph = COMPONENTS["int8"]().apply(small, Work(synthetic(model), rehearse=True)).network
-    assert graph.tensors[graph.inputs[0]].shape[1:] == model.network.input_shape[1:]
+    assert small.keras.input_shape == model.keras.input_shape
+    assert small.keras.output_shape == model.keras.output_shape
+    graph = COMPONENTS["int8"]().apply(small, Work(synthetic(model), rehearse=True)).graph
+    assert graph.tensors[graph.inputs[0]].shape[1:] == model.keras.input_shape[1:]
 
 
 def test_a_picture_without_detail_gives_the_same(work: Work) -> None:
@@ -38,14 +38,14 @@ def test_a_picture_without_detail_gives_the_same(work: Work) -> None:
     cells = np.random.default_rng(0).random((5, 4, 4, 2), np.float32)
     x = cells.repeat(2, axis=1).repeat(2, axis=2)
     np.testing.assert_allclose(predict(small, x), predict(model, x), atol=1e-5)
-    assert small.network.layers[-1].kernel.shape == (4 * 4 * 3, 4)
+    assert small.keras.layers[-1].weights[0].shape == (4 * 4 * 3, 4)
 
 
 def test_it_recovers_by_fine_tuning(
     cnn1: Model, work: Work, accuracy: Callable[[Model], float]
 ) -> None:
     small = ReduceInput(2).apply(cnn1, replace(work, epochs=4))
-    assert small.network.count_params() < 0.3 * cnn1.network.count_params()
+    assert small.keras.count_params() < 0.3 * cnn1.keras.count_params()
     assert accuracy(small) >= accuracy(cnn1) - 0.1
 
 

@@ -52,7 +52,7 @@ def looping(count: Any = 3, inner: int = 1) -> Model:
 
 def inside(model: Model) -> Counter[str]:
     """Ops in the body of the only loop."""
-    definition = graph_def(model.network)
+    definition = graph_def(model.frozen)
     (loop,) = loops(definition)
     body = function_named(definition, loop.attr["body"].func.name)
     return Counter(node.op for node in body.node_def)
@@ -67,23 +67,23 @@ def test_what_every_pass_repeats_moves_before_the_loop(work: Work, executed: Exe
     np.testing.assert_allclose(predict(after, X), predict(before, X), atol=1e-6)
     with pytest.raises(NotApplicable, match="what its state does not enter"):
         HOIST.apply(after, work)
-    graph = COMPONENTS["float32"]().apply(after, work).network
+    graph = COMPONENTS["float32"]().apply(after, work).graph
     np.testing.assert_allclose(executed(graph, X), predict(before, X), atol=1e-6)
 
 
 @pytest.mark.parametrize(("count", "inner"), [(0, 1), (1, 1), (5, 1), (3, 2)])
 def test_a_loop_of_a_known_length_is_written_out(count: int, inner: int) -> None:
     model = looping(count, inner)
-    flat = graph_model(unrolled_loops(model.network))
-    assert not loops(graph_def(flat.network))
-    kinds = Counter(node.op for node in graph_def(flat.network).node)
+    flat = graph_model(unrolled_loops(model.frozen))
+    assert not loops(graph_def(flat.frozen))
+    kinds = Counter(node.op for node in graph_def(flat.frozen).node)
     assert kinds["Tanh"] == count * inner
     np.testing.assert_allclose(predict(flat, X), predict(model, X), atol=1e-6)
 
 
 def test_a_loop_that_the_input_ends_stays(work: Work) -> None:
     model = looping(lambda x: 3 + x[0, 0])
-    definition = graph_def(model.network)
+    definition = graph_def(model.frozen)
     assert passes(definition, loops(definition)[0]) is None
     with pytest.raises(UnsupportedOp, match="WHILE"):
         COMPONENTS["float32"]().apply(model, work)
@@ -109,7 +109,7 @@ def test_products_with_all_steps_inputs_become_one(
     np.testing.assert_allclose(predict(after, x), predict(before, x), atol=1e-6)
     layers = []
     for model in (before, after):
-        graph = COMPONENTS["float32"]().apply(model, work).network
+        graph = COMPONENTS["float32"]().apply(model, work).graph
         layers.append(Counter(op.kind for op in graph.ops)["FULLY_CONNECTED"])
         np.testing.assert_allclose(executed(graph, x), predict(before, x), atol=1e-5)
     assert layers == [2 * 5, 1 + 5]

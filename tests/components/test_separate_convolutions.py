@@ -1,10 +1,12 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from autotiny.components import Work
 from autotiny.components.keras.separate_convolutions import SeparateConvolutions, separated_kernels
+from autotiny.dataset import digits
 from autotiny.errors import NotApplicable
 from autotiny.model import Model, keras, keras_model, predict
 
@@ -45,13 +47,12 @@ def test_a_separable_kernel_loses_nothing(data: object) -> None:
 def test_it_learns_what_the_original_knows(
     residual: Model, work: Work, accuracy: Callable[[Model], float]
 ) -> None:
-    from dataclasses import replace
-
-    taught = replace(work, original=residual, epochs=6)
+    # On the small set of the other tests, what it learns hangs on the machine's arithmetic.
+    taught = replace(work, data=digits(), original=residual, epochs=24)
     apart = SeparateConvolutions().apply(residual, taught)
-    kinds = [type(layer).__name__ for layer in apart.network.layers]
+    kinds = [type(layer).__name__ for layer in apart.keras.layers]
     assert kinds.count("DepthwiseConv2D") == 3
-    assert apart.network.count_params() < residual.network.count_params()
+    assert apart.keras.count_params() < residual.keras.count_params()
     assert accuracy(apart) >= accuracy(residual) - 0.1
 
 

@@ -21,8 +21,8 @@ def pruned(cnn1: Model, work: Work) -> Model:
 
 
 def codings(model: Model) -> dict[str, str]:
-    graph = model.network.graph
-    return {graph.ops[step.ops[0]].kind: step.coding for step in model.network.schedule.steps}
+    graph = model.program.graph
+    return {graph.ops[step.ops[0]].kind: step.coding for step in model.program.schedule.steps}
 
 
 def chain(model: Model, work: Work, *names: str) -> Model:
@@ -32,11 +32,11 @@ def chain(model: Model, work: Work, *names: str) -> Model:
 
 
 def weights_bytes(model: Model) -> int:
-    return generate(model.network.graph, model.network.schedule).weights_bytes
+    return generate(model.program.graph, model.program.schedule).weights_bytes
 
 
 def computed(model: Model, x: Array) -> Array:
-    return build_host(generate(model.network.graph, model.network.schedule)).predict(x)
+    return build_host(generate(model.program.graph, model.program.schedule)).predict(x)
 
 
 def test_four_fifths_of_zeros_more_than_halve_the_weights(pruned: Model, work: Work) -> None:
@@ -55,7 +55,7 @@ def test_blocks_leave_sparse_layers_and_sparse_layers_take_from_blocks(
         assert codings(model) == {
             kind: "sparse" if kind == "FULLY_CONNECTED" else "plain" for kind in codings(model)
         }
-        blocks = {(step.rows, step.columns) for step in model.network.schedule.steps}
+        blocks = {(step.rows, step.columns) for step in model.program.schedule.steps}
         assert blocks == {(4, 2), (1, 1)}
 
 

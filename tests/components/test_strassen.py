@@ -21,11 +21,11 @@ def ds_cnn() -> tuple[Model, Work]:
 
 
 def computed(model: Model, x: Array) -> Array:
-    return build_host(generate(model.network.graph, model.network.schedule)).predict(x)
+    return build_host(generate(model.program.graph, model.program.schedule)).predict(x)
 
 
 def methods(model: Model) -> list[str]:
-    return [step.method for step in model.network.schedule.steps]
+    return [step.method for step in model.program.schedule.steps]
 
 
 def test_large_products_are_computed_so_and_stay_the_same(ds_cnn: tuple[Model, Work]) -> None:
@@ -35,7 +35,7 @@ def test_large_products_are_computed_so_and_stay_the_same(ds_cnn: tuple[Model, W
     assert methods(multiplied).count("strassen") == 4
     assert methods(blocked).count("im2col") == 5
     assert methods(multiplied).count("im2col") == 1
-    x = np.random.default_rng(0).integers(-128, 128, (3, *lowered.network.tensors[0].shape[1:]))
+    x = np.random.default_rng(0).integers(-128, 128, (3, *lowered.graph.tensors[0].shape[1:]))
     expected = computed(blocked, x.astype(np.int8))
     np.testing.assert_array_equal(computed(multiplied, x.astype(np.int8)), expected)
 

@@ -35,7 +35,7 @@ def test_a_mixed_graph_equals_tensorflow_lite_micro(
     network: str, count: int, work: Work, request: pytest.FixtureRequest
 ) -> None:
     model: Model = request.getfixturevalue(network)
-    graph = Int8(keep_int16=count).apply(model, work).network
+    graph = Int8(keep_int16=count).apply(model, work).graph
     ports = [graph.tensors[index] for index in (*graph.inputs, *graph.outputs)]
     assert [port.dtype for port in ports] == ["int8", "int8"]
     assert wide(graph)
@@ -50,14 +50,14 @@ def test_sixteen_bits_come_nearer_to_the_floats(residual: Model, work: Work) -> 
     wanted = predict(residual, x)
     errors = []
     for count in (0, 99):
-        graph = Int8(keep_int16=count).apply(residual, work).network
+        graph = Int8(keep_int16=count).apply(residual, work).graph
         errors.append(np.mean((computed(graph, x)[2].reshape(wanted.shape) - wanted) ** 2))
     assert errors[1] < errors[0]
 
 
 def test_what_costs_most_is_chosen(residual: Model, work: Work) -> None:
     """Coarser scales for one activation alone make it the one that gets 16 bits."""
-    graph = Int8().apply(residual, work).network
+    graph = Int8().apply(residual, work).graph
     candidates = activations(graph)
     assert len(candidates) > 3
     spoilt = candidates[2]
@@ -75,7 +75,7 @@ def test_what_costs_most_is_chosen(residual: Model, work: Work) -> None:
 
 
 def test_neighbours_share_an_island(residual: Model, work: Work) -> None:
-    graph = Int8(keep_int16=99).apply(residual, work).network
+    graph = Int8(keep_int16=99).apply(residual, work).graph
     kinds = [op.kind for op in graph.ops]
     assert kinds.count("QUANTIZE") == 2, "there from the input, and back at the output"
 
@@ -83,7 +83,7 @@ def test_neighbours_share_an_island(residual: Model, work: Work) -> None:
 def test_a_rehearsal_has_as_many_wide_tensors(cnn1: Model, work: Work) -> None:
     lower = Int8(keep_int16=1)
     real_one, rehearsed = (
-        lower.apply(cnn1, replace(work, rehearse=rehearse)).network for rehearse in (False, True)
+        lower.apply(cnn1, replace(work, rehearse=rehearse)).graph for rehearse in (False, True)
     )
     assert [t.dtype for t in real_one.tensors] == [t.dtype for t in rehearsed.tensors]
     assert [t.shape for t in real_one.tensors] == [t.shape for t in rehearsed.tensors]

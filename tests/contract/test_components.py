@@ -75,7 +75,7 @@ def applied(kind: type[Component], model: Model, work: Work) -> Model:
 
 def content(model: Model) -> Any:
     if model.level is Level.KERAS:
-        return [weight.copy() for weight in model.network.get_weights()]
+        return [weight.copy() for weight in model.keras.get_weights()]
     return model.network
 
 
@@ -115,11 +115,11 @@ def test_it_keeps_its_input_its_ports_and_its_seed(
 ) -> None:
     work = replace(work, rehearse=rehearse)
     model = start(kind, work, request)
-    before, notes = content(model), dict(model.notes)
+    before, facts = content(model), model.facts()
     once = applied(kind, model, work)
     again = applied(kind, model, work)
     assert once.fingerprint == again.fingerprint
-    assert dict(model.notes) == notes
+    assert model.facts() == facts
     if model.level is Level.KERAS:
         assert all(np.array_equal(a, b) for a, b in zip(before, content(model), strict=True))
     elif model.level is Level.GRAPH:
@@ -135,9 +135,9 @@ def test_it_keeps_its_input_its_ports_and_its_seed(
     save(once, tmp_path / "stored")
     back = restore(tmp_path / "stored")
     assert (back.level, back.fingerprint) == (once.level, once.fingerprint)
-    assert dict(back.notes) == dict(once.notes)
+    assert (back.traits, dict(back.notes)) == (once.traits, dict(once.notes))
     assert ports(back) == ports(once)
-    assert once.level in (kind.leaves, model.level)
+    assert once.level is kind.gives(model.level)
 
 
 @pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.name)

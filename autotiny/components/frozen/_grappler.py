@@ -5,10 +5,8 @@ Larsen and Shpeisman, "TensorFlow Graph Optimizations", 2019.
 
 from __future__ import annotations
 
-from typing import Any
-
 from autotiny.errors import NotApplicable
-from autotiny.model import FrozenGraph, Model, freeze, graph_def, graph_model, tensorflow
+from autotiny.model import FrozenGraph, GraphDef, Model, freeze, graph_def, successor, tensorflow
 
 
 def optimized(model: Model, passes: tuple[str, ...], name: str) -> Model:
@@ -23,7 +21,7 @@ def optimized(model: Model, passes: tuple[str, ...], name: str) -> Model:
         NotApplicable: the passes change nothing.
     """
     before = freeze(model)
-    after = graph_model(run_passes(before.network, passes), dict(before.notes))
+    after = successor(before, run_passes(before.frozen, passes))
     if after.fingerprint == before.fingerprint:
         raise NotApplicable(f"{name}: Grappler finds nothing to do on the graph")
     return after
@@ -48,5 +46,5 @@ def run_passes(frozen: FrozenGraph, passes: tuple[str, ...]) -> FrozenGraph:
     options.optimizers.extend(passes)
     options.min_graph_nodes = -1
     options.meta_optimizer_iterations = rewriter_config_pb2.RewriterConfig.ONE
-    result: Any = tf_optimizer.OptimizeGraph(config, meta_graph)
+    result: GraphDef = tf_optimizer.OptimizeGraph(config, meta_graph)
     return FrozenGraph(result.SerializeToString(deterministic=True), frozen.inputs, frozen.outputs)

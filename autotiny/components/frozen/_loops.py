@@ -7,12 +7,22 @@ stand there as often as it runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
 
 from autotiny.components.frozen._grappler import run_passes
-from autotiny.model import FrozenGraph, graph_def, tensorflow
+from autotiny.graph import Array
+from autotiny.model import (
+    FrozenGraph,
+    FunctionDef,
+    FunctionGraph,
+    GraphDef,
+    GraphTensor,
+    NodeDef,
+    Operation,
+    graph_def,
+    tensorflow,
+)
 
 LOOPS = ("While", "StatelessWhile")
 MOST_PASSES = 1000
@@ -34,24 +44,25 @@ def unrolled_loops(frozen: FrozenGraph) -> FrozenGraph:
         frozen = run_passes(written, ("function", "constfold", "pruning"))
 
 
-def loops(definition: Any) -> list[Any]:
+def loops(definition: GraphDef) -> list[NodeDef]:
     """The loops of a GraphDef."""
     return [node for node in definition.node if node.op in LOOPS]
 
 
-def function_named(definition: Any, name: str) -> Any:
+def function_named(definition: GraphDef, name: str) -> FunctionDef:
     """A function of the graph's library."""
     return next(one for one in definition.library.function if one.signature.name == name)
 
 
-def function_graph(definition: Any, name: str) -> Any:
+def function_graph(definition: GraphDef, name: str) -> FunctionGraph:
     """A function of the library as a TensorFlow graph with inputs and outputs."""
     from tensorflow.python.framework.function_def_to_graph import function_def_to_graph
 
-    return function_def_to_graph(function_named(definition, name))
+    graph: FunctionGraph = function_def_to_graph(function_named(definition, name))
+    return graph
 
 
-def passes(definition: Any, loop: Any) -> int | None:
+def passes(definition: GraphDef, loop: NodeDef) -> int | None:
     """How often the body of a loop runs, or None where that depends on the input."""
     tf = tensorflow()
     condition = function_graph(definition, loop.attr["cond"].func.name)
@@ -66,7 +77,7 @@ def passes(definition: Any, loop: Any) -> int | None:
     names = {place: loop.input[place].removesuffix(":0") for place in deciding}
     if not all(name in constants for name in names.values()):
         return None
-    values = {
+    values: dict[int, Array] = {
         place: tf.make_ndarray(constants[name].attr["value"].tensor)
         for place, name in names.items()
     }
@@ -79,19 +90,19 @@ def passes(definition: Any, loop: Any) -> int | None:
     return None
 
 
-def _fed(graph: Any, values: dict[int, Any]) -> dict[str, Any]:
+def _fed(graph: FunctionGraph, values: Mapping[int, Array]) -> dict[str, Array]:
     return {graph.inputs[place].name: value for place, value in values.items()}
 
 
-def _sources(graph: Any, tensors: Iterable[Any]) -> set[int]:
+def _sources(graph: FunctionGraph, tensors: Iterable[GraphTensor]) -> set[int]:
     """Which inputs of a function some of its tensors are computed from."""
     needed = ancestors(tensors)
     return {place for place, tensor in enumerate(graph.inputs) if tensor.op in needed}
 
 
-def ancestors(tensors: Iterable[Any]) -> set[Any]:
+def ancestors(tensors: Iterable[GraphTensor]) -> set[Operation]:
     """All ops of a TensorFlow graph that some tensors are computed by."""
-    pending, seen = [tensor.op for tensor in tensors], set()
+    pending, seen = [tensor.op for tensor in tensors], set[Operation]()
     while pending:
         op = pending.pop()
         if op not in seen:
@@ -100,7 +111,7 @@ def ancestors(tensors: Iterable[Any]) -> set[Any]:
     return seen
 
 
-def _write_out(definition: Any, loop: Any, count: int) -> None:
+def _write_out(definition: GraphDef, loop: NodeDef, count: int) -> None:
     """Puts calls of the body, one after the other, in the place of a loop."""
     kind, name = type(loop), loop.name
     data = [source for source in loop.input if not source.startswith("^")]

@@ -8,12 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from autotiny.components.base import Component, Work
 from autotiny.components.frozen._grappler import run_passes
 from autotiny.errors import NotApplicable
-from autotiny.model import FrozenGraph, Level, Model, freeze, graph_def, graph_model, tensorflow
+from autotiny.model import (
+    FrozenGraph,
+    GraphDef,
+    Level,
+    Model,
+    NodeDef,
+    freeze,
+    graph_def,
+    successor,
+    tensorflow,
+)
 
 CONDITIONALS = ("If", "StatelessIf")
 SWITCHES = ("Switch", "_SwitchN")
@@ -32,7 +41,7 @@ class RemoveDeadBranches(Component):
         """The model without decided conditionals."""
         before = freeze(model)
         # A condition may be computed from constants: those are folded first.
-        network, decided = run_passes(before.network, ("constfold",)), 0
+        network, decided = run_passes(before.frozen, ("constfold",)), 0
         while True:
             definition = graph_def(network)
             found = _take_branches(definition) + _open_switches(definition)
@@ -44,10 +53,10 @@ class RemoveDeadBranches(Component):
             network = run_passes(network, ("function", "constfold", "pruning"))
         if not decided:
             raise NotApplicable("remove_dead_branches: no conditional has a constant condition")
-        return graph_model(network, dict(before.notes))
+        return successor(before, network)
 
 
-def _constant(definition: Any, tensor: str) -> int | None:
+def _constant(definition: GraphDef, tensor: str) -> int | None:
     """The value of a constant, or None if a tensor is computed."""
     for node in definition.node:
         if node.name == tensor.partition(":")[0] and node.op == "Const":
@@ -55,7 +64,7 @@ def _constant(definition: Any, tensor: str) -> int | None:
     return None
 
 
-def _take_branches(definition: Any) -> int:
+def _take_branches(definition: GraphDef) -> int:
     """Turns each decided conditional into a call of its branch; says how many there were."""
     found = 0
     for node in definition.node:
@@ -72,9 +81,9 @@ def _take_branches(definition: Any) -> int:
     return found
 
 
-def _open_switches(definition: Any) -> int:
+def _open_switches(definition: GraphDef) -> int:
     """Takes decided switches out, with all that hangs on their other ports; says how many."""
-    taken = {}
+    taken: dict[str, int] = {}
     for node in definition.node:
         value = _constant(definition, node.input[1]) if node.op in SWITCHES else None
         if value is not None:
@@ -101,7 +110,7 @@ def _open_switches(definition: Any) -> int:
     return len(taken)
 
 
-def _dead(definition: Any, taken: Mapping[str, int]) -> set[str]:
+def _dead(definition: GraphDef, taken: Mapping[str, int]) -> set[str]:
     """Nodes that only a branch that is never taken computes."""
     dead: set[str] = set()
     while True:
@@ -121,7 +130,7 @@ def _is_dead(source: str, dead: set[str], taken: Mapping[str, int]) -> bool:
     return name in dead
 
 
-def _identity(node: Any, source: str) -> Any:
+def _identity(node: NodeDef, source: str) -> NodeDef:
     identity = type(node)(name=node.name, op="Identity", input=[source])
     identity.attr["T"].CopyFrom(node.attr["T"])
     return identity

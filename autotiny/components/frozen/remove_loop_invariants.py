@@ -13,12 +13,25 @@ cycles do where layers are computed in blocks, which then span the steps.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from autotiny.components.base import Component, Work
 from autotiny.components.frozen._loops import ancestors, function_graph, function_named, loops
 from autotiny.errors import NotApplicable
-from autotiny.model import FrozenGraph, Level, Model, freeze, graph_def, graph_model, tensorflow
+from autotiny.model import (
+    FrozenGraph,
+    FunctionDef,
+    FunctionGraph,
+    GraphDef,
+    GraphTensor,
+    Level,
+    Model,
+    NodeDef,
+    Operation,
+    freeze,
+    graph_def,
+    successor,
+    tensorflow,
+)
 
 LIFTED = ("MatMul", "BiasAdd")
 """What is done to each step's row alone, and so can be done to all rows at once."""
@@ -34,22 +47,22 @@ class RemoveLoopInvariants(Component):
 
     def apply(self, model: Model, work: Work) -> Model:
         """The model with less inside its loops."""
-        frozen = freeze(model)
-        network = _hoisted(frozen.network)
+        before = freeze(model)
+        network = _hoisted(before.frozen)
         while (better := _lifted(network)) is not None:
             network = better
-        if network is frozen.network:
+        if network is before.frozen:
             raise NotApplicable(
                 "remove_loop_invariants: no loop or unrolled step computes what its state does "
                 "not enter"
             )
-        return graph_model(network, dict(frozen.notes))
+        return successor(before, network)
 
 
-def _reached(definition: Any, ports: FrozenGraph) -> FrozenGraph:
+def _reached(definition: GraphDef, ports: FrozenGraph) -> FrozenGraph:
     """A GraphDef without the nodes that nothing reads any more, with the ports of a graph."""
     ends = [_node(name) for name in (*ports.outputs, *ports.inputs)]
-    kept = tensorflow().compat.v1.graph_util.extract_sub_graph(definition, ends)
+    kept: GraphDef = tensorflow().compat.v1.graph_util.extract_sub_graph(definition, ends)
     return replace(ports, graph_def=kept.SerializeToString(deterministic=True))
 
 
@@ -68,7 +81,7 @@ def _hoisted(frozen: FrozenGraph) -> FrozenGraph:
     return _reached(definition, frozen) if any(found) else frozen
 
 
-def _hoist(definition: Any, loop: Any) -> bool:
+def _hoist(definition: GraphDef, loop: NodeDef) -> bool:
     """Moves invariants out of a loop's body; says whether there were any."""
     body = function_graph(definition, loop.attr["body"].func.name)
     same = {
@@ -109,18 +122,20 @@ def _hoist(definition: Any, loop: Any) -> bool:
     return True
 
 
-def _through_identities(tensor: Any) -> Any:
+def _through_identities(tensor: GraphTensor) -> GraphTensor:
     while tensor.op.type == "Identity":
         tensor = tensor.op.inputs[0]
     return tensor
 
 
-def _copied(definition: Any, loop: Any, body: Any, read: list[Any]) -> list[str]:
+def _copied(
+    definition: GraphDef, loop: NodeDef, body: FunctionGraph, read: list[GraphTensor]
+) -> list[str]:
     """Copies the ops that some tensors of a body need to before the loop; names of the copies."""
     place = {tensor.name: index for index, tensor in enumerate(body.inputs)}
     done: set[str] = set()
 
-    def outside(tensor: Any) -> str:
+    def outside(tensor: GraphTensor) -> str:
         if tensor.name in place:
             return str(loop.input[place[tensor.name]])
         name = f"{loop.name}/before/{tensor.op.name}"
@@ -136,7 +151,9 @@ def _copied(definition: Any, loop: Any, body: Any, read: list[Any]) -> list[str]
     return [outside(tensor) for tensor in read]
 
 
-def _with_arguments(definition: Any, loop: Any, role: str, read: list[Any]) -> None:
+def _with_arguments(
+    definition: GraphDef, loop: NodeDef, role: str, read: list[GraphTensor]
+) -> None:
     """Gives the condition or the body of a loop an argument for each tensor computed before it."""
     function = definition.library.function.add()
     function.CopyFrom(function_named(definition, loop.attr[role].func.name))
@@ -159,7 +176,7 @@ def _with_arguments(definition: Any, loop: Any, role: str, read: list[Any]) -> N
     _drop_unread(function)
 
 
-def _drop_unread(function: Any) -> None:
+def _drop_unread(function: FunctionDef) -> None:
     """Takes out of a function what its results no longer need."""
     nodes = {node.name: node for node in function.node_def}
     pending = [*function.ret.values(), *function.control_ret.values()]
@@ -174,7 +191,7 @@ def _drop_unread(function: Any) -> None:
     function.node_def.extend(kept)
 
 
-def _name_in_function(tensor: Any) -> str:
+def _name_in_function(tensor: GraphTensor) -> str:
     """How the nodes of a function call a tensor: `node:port:index`."""
     first = 0
     for port in tensor.op.op_def.output_arg:
@@ -197,7 +214,8 @@ def _lifted(frozen: FrozenGraph) -> FrozenGraph | None:
         tf.graph_util.import_graph_def(definition, name="")
     ordering = [source for node in definition.node for source in node.input if source[0] == "^"]
     named = {_node(name) for name in (*ordering, *frozen.outputs)}
-    for unpack in graph.get_operations():
+    unpacks: list[Operation] = graph.get_operations()
+    for unpack in unpacks:
         for op in unpack.outputs[0].consumers() if _gives_rows(unpack) else ():
             steps = _on_every_step(unpack, op)
             if steps and not named.intersection(step.name for step in steps):
@@ -210,7 +228,7 @@ def _lifted(frozen: FrozenGraph) -> FrozenGraph | None:
     return None
 
 
-def _gives_rows(op: Any) -> bool:
+def _gives_rows(op: Operation) -> bool:
     """Whether an op takes several steps apart, each a row: (steps, 1, depth) along axis 0."""
     if op.type != "Unpack" or op.get_attr("axis") or len(op.outputs) < 2:
         return False
@@ -218,7 +236,7 @@ def _gives_rows(op: Any) -> bool:
     return bool(shape.rank == 3 and shape.is_fully_defined())
 
 
-def _on_every_step(unpack: Any, op: Any) -> list[Any]:
+def _on_every_step(unpack: Operation, op: Operation) -> list[Operation]:
     """The ops that do on each step what one does on the first; none if a step lacks it."""
     work = _work(op, unpack.outputs[0])
     if work is None:
@@ -227,7 +245,7 @@ def _on_every_step(unpack: Any, op: Any) -> list[Any]:
     return [ops[0] for ops in alike] if all(alike) else []
 
 
-def _work(op: Any, row: Any) -> tuple[Any, ...] | None:
+def _work(op: Operation, row: GraphTensor) -> tuple[object, ...] | None:
     """What an op does to a row, if it does the same to each of many."""
     if op.type not in LIFTED or op.inputs[0] is not row or not _is_constant(op.inputs[1]):
         return None
@@ -236,23 +254,23 @@ def _work(op: Any, row: Any) -> tuple[Any, ...] | None:
     return op.type, _attributes(op), _meaning(op.inputs[1])
 
 
-def _is_constant(tensor: Any) -> bool:
+def _is_constant(tensor: GraphTensor) -> bool:
     return not any(op.type == "Placeholder" or op.op_def.is_stateful for op in ancestors([tensor]))
 
 
-def _meaning(constant: Any) -> tuple[Any, ...]:
+def _meaning(constant: GraphTensor) -> tuple[object, ...]:
     """How a constant comes about: the same for two that are equal."""
     constant = _through_identities(constant)
     sources = tuple(_meaning(source) for source in constant.op.inputs)
     return constant.op.type, _attributes(constant.op), constant.value_index, sources
 
 
-def _attributes(op: Any) -> tuple[tuple[str, bytes], ...]:
+def _attributes(op: Operation) -> tuple[tuple[str, bytes], ...]:
     attributes = sorted(op.node_def.attr.items())
     return tuple((key, value.SerializeToString()) for key, value in attributes if key[0] != "_")
 
 
-def _at_once(unpack: Any, op: Any) -> list[Any]:
+def _at_once(unpack: Operation, op: Operation) -> list[GraphTensor]:
     """What an op gives on every step, computed of all rows together."""
     tf = tensorflow()
     steps, height, depth = unpack.inputs[0].shape
@@ -265,7 +283,7 @@ def _at_once(unpack: Any, op: Any) -> list[Any]:
         return list(tf.unstack(tf.reshape(result, (steps, height, result.shape[-1]))))
 
 
-def _redirected(definition: Any, instead: dict[str, str]) -> Any:
+def _redirected(definition: GraphDef, instead: dict[str, str]) -> GraphDef:
     """A GraphDef whose nodes read other tensors instead of the first results of some nodes."""
     for node in definition.node:
         sources = [instead.get(source.removesuffix(":0"), source) for source in node.input]

@@ -8,11 +8,11 @@ them and the depthwise convolution before them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from autotiny.components.keras._channels import Ties
 from autotiny.components.keras._rewriting import calls, readers
-from autotiny.model import keras, tensorflow
+from autotiny.components.keras._weights import has_kernel, mixes_channels
+from autotiny.model import KerasLayer, KerasModel, keras, tensorflow
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,13 @@ class _Wiring:
         readers: the layers that read each result; None stands for an output of the network.
     """
 
-    layers: dict[str, Any]
+    layers: dict[str, KerasLayer]
     reads: dict[str, list[str]]
-    readers: dict[str, list[Any]]
+    readers: dict[str, list[KerasLayer | None]]
 
     @classmethod
-    def of(cls, network: Any) -> _Wiring:
-        layers: dict[str, Any] = {}
+    def of(cls, network: KerasModel) -> _Wiring:
+        layers: dict[str, KerasLayer] = {}
         reads: dict[str, list[str]] = {}
         again: set[str] = set()
         for node in calls(network):
@@ -58,14 +58,16 @@ class _Wiring:
             del layers[name], reads[name]
         return cls(layers, reads, readers(network))
 
-    def only_reader(self, name: str) -> Any | None:
+    def only_reader(self, name: str) -> KerasLayer | None:
         """The layer that alone reads a result, and nothing else; None if there is none."""
         found = self.readers[name]
-        alone = len(found) == 1 and found[0] is not None and found[0].name in self.layers
-        return found[0] if alone and len(self.reads[found[0].name]) == 1 else None
+        reader = found[0] if len(found) == 1 else None
+        if reader is None or reader.name not in self.layers:
+            return None
+        return reader if len(self.reads[reader.name]) == 1 else None
 
 
-def removable_blocks(network: Any, ties: Ties) -> list[Block]:
+def removable_blocks(network: KerasModel, ties: Ties) -> list[Block]:
     """The blocks that a model could do without, those first that are to stay longest.
 
     The channels around a block become tied to each other. In each stage, which is all blocks of the
@@ -91,7 +93,7 @@ def removable_blocks(network: Any, ties: Ties) -> list[Block]:
     return sorted(found, key=lambda block: ranks[block])
 
 
-def _residual(layer: Any, wiring: _Wiring) -> list[tuple[Block, set[str]]]:
+def _residual(layer: KerasLayer, wiring: _Wiring) -> list[tuple[Block, set[str]]]:
     """The block that ends in a sum with what it reads, and the names of its layers."""
     reads = wiring.reads[layer.name]
     if not isinstance(layer, keras().layers.Add) or len(reads) != 2:
@@ -99,7 +101,7 @@ def _residual(layer: Any, wiring: _Wiring) -> list[tuple[Block, set[str]]]:
     found = []
     for shortcut, branch in (reads, reads[::-1]):
         between = _between(shortcut, branch, wiring)
-        if between and any(_weighs(wiring.layers[name]) for name in between):
+        if between and any(has_kernel(wiring.layers[name]) for name in between):
             found.append((Block(shortcut, layer.name), between))
     return found
 
@@ -119,23 +121,24 @@ def _between(first: str, last: str, wiring: _Wiring) -> set[str]:
     return found
 
 
-def _unit(layer: Any, wiring: _Wiring) -> Block | None:
+def _unit(layer: KerasLayer, wiring: _Wiring) -> Block | None:
     """A layer that mixes channels, with the depthwise one before and what follows it."""
-    layers = keras().layers
-    if type(layer) not in (layers.Conv1D, layers.Conv2D, layers.Dense):
+    if not mixes_channels(layer):
         return None
-    first, last = layer, layer
+    first: KerasLayer = layer
+    last: KerasLayer = layer
     while (after := wiring.only_reader(last.name)) is not None and _pointwise(after):
         last = after
-    before: Any = layer
-    while (before := _before(before, wiring)) is not None:
-        if type(before) is layers.DepthwiseConv2D:
+    before = _before(layer, wiring)
+    while before is not None:
+        if type(before) is keras().layers.DepthwiseConv2D:
             first = before
+        before = _before(before, wiring)
     same = first.input_shape == last.output_shape
     return Block(wiring.reads[first.name][0], last.name) if same else None
 
 
-def _before(layer: Any, wiring: _Wiring) -> Any | None:
+def _before(layer: KerasLayer, wiring: _Wiring) -> KerasLayer | None:
     """The layer that a layer alone reads, if that works on single channels."""
     before = wiring.layers.get(wiring.reads[layer.name][0])
     if before is None or wiring.only_reader(before.name) is not layer:
@@ -144,12 +147,7 @@ def _before(layer: Any, wiring: _Wiring) -> Any | None:
     return before if depthwise or _pointwise(before) else None
 
 
-def _weighs(layer: Any) -> bool:
-    layers = keras().layers
-    return isinstance(layer, (layers.Conv1D, layers.Conv2D, layers.Dense))
-
-
-def _pointwise(layer: Any) -> bool:
+def _pointwise(layer: KerasLayer) -> bool:
     """Whether a layer works on single values, in place, as what stands behind a convolution."""
     layers = keras().layers
     kinds = (
@@ -158,7 +156,7 @@ def _pointwise(layer: Any) -> bool:
     return isinstance(layer, kinds)
 
 
-def _tied(block: Block, network: Any, ties: Ties) -> bool:
+def _tied(block: Block, network: KerasModel, ties: Ties) -> bool:
     """Ties the channels around a block; False where that would keep channels from going."""
     if any(tensor is network.get_layer(block.last).output for tensor in network.outputs):
         return False

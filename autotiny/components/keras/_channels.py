@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from autotiny.components.keras._rewriting import NewLayer, calls
+from autotiny.components.keras._weights import mixes_channels
 from autotiny.graph import Array
-from autotiny.model import keras, tensorflow
+from autotiny.model import KerasLayer, KerasModel, KerasTensor, KernelLayer, keras, tensorflow
 
 Axis = list[tuple[int, int]]
 """The last axis of a tensor: for each place the group it belongs to and its channel there."""
@@ -35,7 +35,7 @@ class Ties:
     parent: list[int] = field(default_factory=list)
     size: list[int] = field(default_factory=list)
     fixed: set[int] = field(default_factory=set)
-    made: list[tuple[int, Any]] = field(default_factory=list)
+    made: list[tuple[int, KernelLayer]] = field(default_factory=list)
     axis_in: dict[str, Axis] = field(default_factory=dict)
     axis_out: dict[str, Axis] = field(default_factory=dict)
 
@@ -104,7 +104,7 @@ class Ties:
         return self.spread(axis, kept, True).astype(bool)
 
 
-def tied_channels(network: Any) -> Ties:
+def tied_channels(network: KerasModel) -> Ties:
     """Follows every channel of a sequential or functional model through its layers."""
     ties = Ties()
     axes: dict[int, Axis] = {}
@@ -136,16 +136,16 @@ def tied_channels(network: Any) -> Ties:
     return ties
 
 
-def _fixed(ties: Ties, tensor: Any) -> Axis:
+def _fixed(ties: Ties, tensor: KerasTensor) -> Axis:
     axis = ties.new(int(tensor.shape[-1] or 1))
     ties.fix(axis)
     return axis
 
 
-def _followed(ties: Ties, layer: Any, reads: Sequence[Axis], output: Any) -> Axis:
+def _followed(ties: Ties, layer: KerasLayer, reads: Sequence[Axis], output: KerasTensor) -> Axis:
     """The last axis of a layer's result."""
     layers = keras().layers
-    if type(layer) in (layers.Conv1D, layers.Conv2D, layers.Dense) and _ungrouped(layer):
+    if mixes_channels(layer) and _ungrouped(layer):
         axis = ties.new(int(output.shape[-1]))
         ties.made.append((axis[0][0], layer))
         if _mixes(layer):
@@ -154,7 +154,7 @@ def _followed(ties: Ties, layer: Any, reads: Sequence[Axis], output: Any) -> Axi
     if type(layer) is layers.DepthwiseConv2D:
         if _mixes(layer):
             ties.fix(reads[0])
-        return [place for place in reads[0] for _ in range(layer.depth_multiplier)]
+        return [place for place in reads[0] for _ in range(layer.get_config()["depth_multiplier"])]
     if isinstance(layer, _keeping()) and not _mixes(layer):
         return reads[0]
     if type(layer) is layers.Flatten:
@@ -163,18 +163,19 @@ def _followed(ties: Ties, layer: Any, reads: Sequence[Axis], output: Any) -> Axi
         for other in reads[1:]:
             ties.join(reads[0], other)
         return reads[0]
-    if type(layer) is layers.Concatenate and layer.axis in (-1, len(output.shape) - 1):
+    last = (-1, len(output.shape) - 1)
+    if type(layer) is layers.Concatenate and layer.get_config()["axis"] in last:
         return [place for axis in reads for place in axis]
     for axis in reads:
         ties.fix(axis)
     return _fixed(ties, output)
 
 
-def _ungrouped(layer: Any) -> bool:
+def _ungrouped(layer: KerasLayer) -> bool:
     return getattr(layer, "groups", 1) == 1
 
 
-def _mixes(layer: Any) -> bool:
+def _mixes(layer: KerasLayer) -> bool:
     """Whether a layer works across channels besides its kernel: softmax does."""
     activation = getattr(getattr(layer, "activation", None), "__name__", "")
     return activation == "softmax" or type(layer).__name__ == "Softmax"
@@ -192,7 +193,7 @@ def _keeping() -> tuple[type, ...]:
     )  # fmt: skip
 
 
-def narrowed(layer: Any, ties: Ties, kept: Mapping[int, Array]) -> Sequence[NewLayer] | None:
+def narrowed(layer: KerasLayer, ties: Ties, kept: Mapping[int, Array]) -> Sequence[NewLayer] | None:
     """The layer with the channels that stay, or None if it keeps all."""
     if layer.name not in ties.axis_in or not layer.weights:
         return None
@@ -208,7 +209,7 @@ def narrowed(layer: Any, ties: Ties, kept: Mapping[int, Array]) -> Sequence[NewL
     return [NewLayer(type(layer).from_config(config), weights)]
 
 
-def _cutter(layer: Any) -> Callable[[list[Array], Array, Array], list[Array]]:
+def _cutter(layer: KerasLayer) -> Callable[[list[Array], Array, Array], list[Array]]:
     """How a layer's weights shrink with the channels it reads and gives."""
     layers = keras().layers
     if type(layer) is layers.DepthwiseConv2D:

@@ -10,18 +10,39 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
-from autotiny.cache import code_version, key_of
+from autotiny.cache import key_of
+from autotiny.codeversion import code_version
 from autotiny.components.base import Work
 from autotiny.components.keras._blocks import Block, removable_blocks
 from autotiny.components.keras._channels import Ties, narrowed, tied_channels
-from autotiny.components.keras._rewriting import Bypass, NewLayer, copied, rewire, rewrite
+from autotiny.components.keras._rewriting import (
+    Bypass,
+    NewFunction,
+    NewLayer,
+    Replacement,
+    copied,
+    rewire,
+    rewrite,
+)
 from autotiny.components.keras._tuning import changed, fine_tune, zeros_kept
+from autotiny.components.keras._weights import has_kernel
 from autotiny.graph import Array
-from autotiny.model import Model, copy_network, keras, restore, save, tensorflow
+from autotiny.model import (
+    KerasLayer,
+    KerasModel,
+    KerasTensor,
+    Model,
+    NormalizingLayer,
+    copy_network,
+    keras,
+    restore,
+    save,
+    tensorflow,
+)
 
 SMALLEST_WIDTH = 0.25
 
@@ -51,7 +72,7 @@ class Elastic:
     blocks: Mapping[Block, np.float32]
 
     @classmethod
-    def of(cls, network: Any) -> Elastic:
+    def of(cls, network: KerasModel) -> Elastic:
         """The order of a trained network."""
         ties = tied_channels(network)
         blocks = removable_blocks(network, ties)
@@ -66,7 +87,7 @@ class Elastic:
         """The blocks that a depth leaves out."""
         return [block for block, place in self.blocks.items() if place >= np.float32(depth)]
 
-    def subnetwork(self, network: Any, width: float, depth: float) -> Any:
+    def subnetwork(self, network: KerasModel, width: float, depth: float) -> KerasModel:
         """A network of this order without the channels and blocks that go."""
         kept = self.kept(width)
         return rewrite(
@@ -78,7 +99,7 @@ class Elastic:
             },
         )
 
-    def trainable(self, network: Any) -> Any:
+    def trainable(self, network: KerasModel) -> KerasModel:
         """A network of all subnetworks in one, whose further inputs are width and depth, (1,) each.
 
         What goes is masked where it is read, so that it contributes nothing, as if it was not
@@ -87,11 +108,11 @@ class Elastic:
         k, tf = keras(), tensorflow()
         width, depth = (k.Input(batch_shape=(1,), name=name) for name in ("width", "depth"))
 
-        def substitute(layer: Any) -> Sequence[NewLayer] | None:
+        def substitute(layer: KerasLayer) -> Replacement | None:
             places = self._places_read(layer)
             if not places.any():
                 return by_batch(layer)
-            mask = NewLayer(lambda x: x * tf.cast(tf.less(places, width), x.dtype))
+            mask = NewFunction(lambda x: x * tf.cast(tf.less(places, width), x.dtype))
             return [mask, copied(layer)]
 
         def bypass(block: Block, place: np.float32) -> Bypass:
@@ -102,13 +123,12 @@ class Elastic:
         inputs, outputs = rewire(network, substitute, bypasses)
         twin = sandwich()([*inputs, width, depth], outputs)
         twin.depths = [place / len(self.blocks) for place in range(len(self.blocks))] + [1.0]
-        return twin
+        whole: KerasModel = twin
+        return whole
 
-    def _places_read(self, layer: Any) -> Array:
+    def _places_read(self, layer: KerasLayer) -> Array:
         """The place of each channel that a layer mixes with others, (channels,) float32."""
-        layers = keras().layers
-        mixes = isinstance(layer, (layers.Conv1D, layers.Conv2D, layers.Dense))
-        axis = self.ties.axis_in.get(layer.name, []) if mixes else []
+        axis = self.ties.axis_in.get(layer.name, []) if has_kernel(layer) else []
         return self.ties.spread(axis, self.channels, 0).astype(np.float32)
 
 
@@ -135,7 +155,7 @@ def sandwich() -> Any:
 
         depths: Sequence[float]
 
-        def train_step(self, data: Any) -> dict[str, Any]:
+        def train_step(self, data: object) -> dict[str, KerasTensor]:
             x, y, _ = k.utils.unpack_x_y_sample_weight(data)
             with tf.GradientTape() as tape:
                 losses = [
@@ -146,7 +166,7 @@ def sandwich() -> Any:
             self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
             return dict(self.get_metrics_result())
 
-        def test_step(self, data: Any) -> dict[str, Any]:
+        def test_step(self, data: object) -> dict[str, KerasTensor]:
             x, y, _ = k.utils.unpack_x_y_sample_weight(data)
             for shares in JUDGED:
                 output = self([x, *(tf.constant([share]) for share in shares)], training=False)
@@ -154,7 +174,7 @@ def sandwich() -> Any:
                 self.compute_metrics(x, y, output, None)
             return dict(self.get_metrics_result())
 
-        def drawn(self) -> Iterator[tuple[Any, Any]]:
+        def drawn(self) -> Iterator[tuple[KerasTensor, KerasTensor]]:
             """The width and depth, (1,) each, of the subnetworks of a step."""
             whole = tf.constant([1.0])
             yield whole, whole
@@ -177,23 +197,24 @@ def trained(model: Model, elastic: Elastic, work: Work) -> Model:
     if work.rehearse or work.cache is None:
         return _trained(model, elastic, work)
     teacher = work.original.fingerprint if work.original else ""
+    sparse = model.traits.sparsity is not None
     key = key_of(
-        "elastic", model.fingerprint, "sparsity" in model.notes, teacher, work.data.fingerprint,
-        work.seed, work.epochs, code_version("components", "model", "dataset"),
+        "elastic", model.fingerprint, sparse, teacher, work.data.fingerprint,
+        work.seed, work.epochs, code_version(__name__),
     )  # fmt: skip
     return work.cache.through(key, restore, lambda: _trained(model, elastic, work), save)
 
 
 def _trained(model: Model, elastic: Elastic, work: Work) -> Model:
-    twin = elastic.trainable(model.network)
+    twin = elastic.trainable(model.keras)
     with zeros_kept(twin, model):
         fine_tune(twin, replace(work, epochs=LONGER * work.epochs))
-    network = copy_network(model.network)
+    network = copy_network(model.keras)
     _take_weights(twin, network)
     return changed(network, model)
 
 
-def recalibrate(network: Any, work: Work) -> None:
+def recalibrate(network: KerasModel, work: Work) -> None:
     """Sets the mean and variance of each normalization to what training samples have there."""
     twin = rewrite(network, by_batch)
     norms = [layer for layer in twin.layers if _normalizes(layer)]
@@ -208,7 +229,7 @@ def recalibrate(network: Any, work: Work) -> None:
     _take_weights(twin, network)
 
 
-def by_batch(layer: Any) -> Sequence[NewLayer] | None:
+def by_batch(layer: KerasLayer) -> Sequence[NewLayer] | None:
     """A normalization that uses the statistics of each batch, and keeps the mean of them."""
     if not _normalizes(layer):
         return None
@@ -216,11 +237,11 @@ def by_batch(layer: Any) -> Sequence[NewLayer] | None:
     return [NewLayer(again.layer, again.weights, {"training": True})]
 
 
-def _normalizes(layer: Any) -> bool:
+def _normalizes(layer: KerasLayer) -> TypeGuard[NormalizingLayer]:
     return isinstance(layer, keras().layers.BatchNormalization)
 
 
-def _take_weights(source: Any, network: Any) -> None:
+def _take_weights(source: KerasModel, network: KerasModel) -> None:
     """Gives each layer the weights of its namesake."""
     for layer in network.layers:
         if layer.weights:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar, TypeGuard
 
 from autotiny.components.base import Component, Work
 from autotiny.components.keras._rewriting import NewLayer, rewrite
 from autotiny.components.keras._tuning import fine_tuned
 from autotiny.errors import NotApplicable
-from autotiny.model import Level, Model
+from autotiny.model import KerasLayer, KernelLayer, Level, Model
 
 
 class Replacing(Component):
@@ -22,12 +22,14 @@ class Replacing(Component):
 
     def apply(self, model: Model, work: Work) -> Model:
         """The model with other layers where they take fewer weights, fine-tuned."""
-        chosen = [layer.name for layer in model.network.layers if self.pays(layer)]
+        chosen = {layer.name: layer for layer in model.keras.layers if self.pays(layer)}
         if not chosen:
             raise NotApplicable(f"{self.name}: {self.refusal}")
-        network = rewrite(
-            model.network, lambda layer: self.instead(layer) if layer.name in chosen else None
-        )
+
+        def substitute(layer: KerasLayer) -> list[NewLayer] | None:
+            return self.instead(chosen[layer.name]) if layer.name in chosen else None
+
+        network = rewrite(model.keras, substitute)
         return fine_tuned(network, model, work)
 
     @property
@@ -35,10 +37,10 @@ class Replacing(Component):
         """Why it changes nothing, where it pays for no layer."""
         raise NotImplementedError
 
-    def pays(self, layer: Any) -> bool:
+    def pays(self, layer: KerasLayer) -> TypeGuard[KernelLayer]:
         """Whether a Keras layer can be replaced, and has fewer weights then."""
         raise NotImplementedError
 
-    def instead(self, layer: Any) -> list[NewLayer]:
+    def instead(self, layer: KernelLayer) -> list[NewLayer]:
         """The layers that take its place, one after the other."""
         raise NotImplementedError

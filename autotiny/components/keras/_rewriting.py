@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, SupportsIndex
 
 from autotiny.graph import Array
-from autotiny.model import keras, tensorflow
+from autotiny.model import KerasLayer, KerasModel, KerasNode, KerasTensor, keras, tensorflow
 
 
 @dataclass(frozen=True)
@@ -16,14 +16,29 @@ class NewLayer:
     """A layer that takes the place of another.
 
     Attributes:
-        layer: the layer, or a function of what it reads.
+        layer: the layer.
         weights: its weights; None leaves them as initialized.
         call: further arguments of its call.
     """
 
-    layer: Any
+    layer: KerasLayer
     weights: Sequence[Array] | None = None
-    call: Mapping[str, Any] = field(default_factory=dict)
+    call: Mapping[str, object] = field(default_factory=dict)
+
+    def __call__(self, *inputs: object, **options: object) -> KerasTensor:
+        """What the layer makes of what it reads."""
+        return self.layer(*inputs, **{**options, **self.call})
+
+
+@dataclass(frozen=True)
+class NewFunction:
+    """A function that takes the place of a layer, or of a part of what replaces one."""
+
+    function: Callable[..., KerasTensor]
+
+    def __call__(self, *inputs: object, **options: object) -> KerasTensor:
+        """What the function makes of what the layer read."""
+        return self.function(*inputs, **options)
 
 
 @dataclass(frozen=True)
@@ -36,13 +51,14 @@ class Bypass:
     """
 
     source: str
-    merge: Callable[[Any, Any], Any]
+    merge: Callable[[KerasTensor, KerasTensor], KerasTensor]
 
 
-Substitute = Callable[[Any], Sequence[NewLayer] | None]
+Replacement = Sequence[NewLayer | NewFunction]
+Substitute = Callable[[KerasLayer], Replacement | None]
 
 
-def calls(network: Any) -> Iterator[Any]:
+def calls(network: KerasModel) -> Iterator[KerasNode]:
     """Calls of layers in an order in which each comes after what it reads."""
     for depth in sorted(network._nodes_by_depth, reverse=True):
         for node in network._nodes_by_depth[depth]:
@@ -51,8 +67,10 @@ def calls(network: Any) -> Iterator[Any]:
 
 
 def rewrite(
-    network: Any, substitute: Substitute, bypasses: Mapping[str, Bypass] = MappingProxyType({})
-) -> Any:
+    network: KerasModel,
+    substitute: Substitute,
+    bypasses: Mapping[str, Bypass] = MappingProxyType({}),
+) -> KerasModel:
     """A copy of a sequential or functional tf_keras model with some layers replaced.
 
     Args:
@@ -63,36 +81,37 @@ def rewrite(
     """
     inputs, outputs = rewire(network, substitute, bypasses)
     single = not isinstance(network.output, (list, tuple))
-    return keras().Model(
+    twin: KerasModel = keras().Model(
         inputs[0] if len(inputs) == 1 else inputs,
         outputs[0] if single else outputs,
         name=network.name,
     )
+    return twin
 
 
 def rewire(
-    network: Any, substitute: Substitute, bypasses: Mapping[str, Bypass]
-) -> tuple[list[Any], list[Any]]:
+    network: KerasModel, substitute: Substitute, bypasses: Mapping[str, Bypass]
+) -> tuple[list[KerasTensor], list[KerasTensor]]:
     """The inputs and outputs of the copy that `rewrite` makes."""
     k = keras()
     tf = tensorflow()
     values: dict[str, _Again] = {}
-    inputs = []
+    inputs: list[KerasTensor] = []
     for tensor in network.inputs:
         name = tensor._keras_history.layer.name
         inputs.append(k.Input(tensor.shape[1:], dtype=tensor.dtype, name=name))
         values[str(id(tensor))] = _Again([inputs[-1]])
-    chains: dict[int, list[NewLayer]] = {}
+    chains: dict[int, Replacement] = {}
     for node in calls(network):
         layer = node.layer
         if id(layer) not in chains:
             replaced = substitute(layer)
-            chains[id(layer)] = [copied(layer)] if replaced is None else list(replaced)
+            chains[id(layer)] = [copied(layer)] if replaced is None else replaced
         arguments, keywords = node.map_arguments(values)
         for new in chains[id(layer)]:
             # Only the first of a chain gets the call's further arguments.
-            arguments, keywords = [new.layer(*arguments, **{**keywords, **new.call})], {}
-        result = arguments[0] if arguments else keywords
+            arguments, keywords = [new(*arguments, **keywords)], {}
+        result: Any = arguments[0] if arguments else keywords
         if layer.name in bypasses:
             bypass = bypasses[layer.name]
             read = values[str(id(network.get_layer(bypass.source).output))].pop()
@@ -102,27 +121,27 @@ def rewire(
             values[str(id(tensor))] = _Again([value])
     for chain in chains.values():
         for new in chain:
-            if new.weights is not None:
+            if isinstance(new, NewLayer) and new.weights is not None:
                 new.layer.set_weights(list(new.weights))
     return inputs, [values[str(id(tensor))].pop() for tensor in network.outputs]
 
 
-class _Again(list[Any]):
+class _Again(list[KerasTensor]):
     """A value for Keras' `map_arguments`, which pops one entry a reader; this never runs out."""
 
-    def pop(self, index: SupportsIndex = -1) -> Any:
+    def pop(self, index: SupportsIndex = -1) -> KerasTensor:
         """The value, which stays."""
         return self[index]
 
 
-def copied(layer: Any) -> NewLayer:
+def copied(layer: KerasLayer) -> NewLayer:
     """The same layer once more, with its weights."""
     return NewLayer(layer.__class__.from_config(layer.get_config()), layer.get_weights())
 
 
-def readers(network: Any) -> dict[str, list[Any]]:
+def readers(network: KerasModel) -> dict[str, list[KerasLayer | None]]:
     """The layers that take the result of each layer, by its name; an output counts as a reader."""
-    found: dict[str, list[Any]] = {layer.name: [] for layer in network.layers}
+    found: dict[str, list[KerasLayer | None]] = {layer.name: [] for layer in network.layers}
     known = {id(node) for nodes in network._nodes_by_depth.values() for node in nodes}
     for layer in network.layers:
         for node in layer._inbound_nodes:
@@ -134,7 +153,7 @@ def readers(network: Any) -> dict[str, list[Any]]:
     return found
 
 
-def with_fused_relu(network: Any) -> Any:
+def with_fused_relu(network: KerasModel) -> KerasModel:
     """The model with each ReLU that alone follows a linear convolution taken into it.
 
     The preserving variants of quantization-aware training lose zeros and clusters of a convolution
@@ -147,13 +166,14 @@ def with_fused_relu(network: Any) -> Any:
     for layer in network.layers:
         after = follows[layer.name]
         linear = getattr(getattr(layer, "activation", None), "__name__", "") == "linear"
-        if type(layer) is layers.Conv2D and linear and len(after) == 1 and _plain_relu(after[0]):
+        relu = after[0] if len(after) == 1 else None
+        if type(layer) is layers.Conv2D and linear and relu is not None and _plain_relu(relu):
             fused.add(layer.name)
-            dropped.add(after[0].name)
+            dropped.add(relu.name)
     if not fused:
         return network
 
-    def substitute(layer: Any) -> Sequence[NewLayer] | None:
+    def substitute(layer: KerasLayer) -> Sequence[NewLayer] | None:
         if layer.name in dropped:
             return []
         if layer.name not in fused:
@@ -164,7 +184,7 @@ def with_fused_relu(network: Any) -> Any:
     return rewrite(network, substitute)
 
 
-def _plain_relu(layer: Any) -> bool:
+def _plain_relu(layer: KerasLayer) -> bool:
     layers = keras().layers
     if isinstance(layer, layers.ReLU):
         return layer.max_value is None and not layer.negative_slope and not layer.threshold

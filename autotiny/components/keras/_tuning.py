@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
 from autotiny.components.base import Work
 from autotiny.components.keras._weights import kernels, sparsity
 from autotiny.errors import BrokenPromise
-from autotiny.model import Level, Model, fit, keras, keras_model, steps_per_epoch, tensorflow
+from autotiny.model import (
+    KerasModel,
+    Level,
+    Model,
+    fit,
+    keras,
+    steps_per_epoch,
+    successor,
+    tensorflow,
+)
 
 BATCH = 128
 """Larger than at first training: gradients of a trained network are small, and steps cost time."""
@@ -19,12 +28,12 @@ BATCH = 128
 LEARNING_RATE = 3e-3
 
 
-def fine_tuned(network: Any, model: Model, work: Work) -> Model:
+def fine_tuned(network: KerasModel, model: Model, work: Work) -> Model:
     """A changed network after its fine-tune, as a `Model`; zeros of a pruned model stay zero.
 
     Args:
         network: the tf_keras model as the component made it; it is trained in place.
-        model: the one it was made from, for its notes.
+        model: the one it was made from, for its traits.
         work: data, seed and limits.
     """
     with zeros_kept(network, model):
@@ -32,22 +41,22 @@ def fine_tuned(network: Any, model: Model, work: Work) -> Model:
     return changed(network, model)
 
 
-def changed(network: Any, model: Model) -> Model:
-    """A network that was made from a model, with what that model's notes say of it now."""
-    notes = dict(model.notes)
-    if "sparsity" in notes:
-        notes["sparsity"] = round(sparsity(network), 4)
-    return keras_model(network, notes)
+def changed(network: KerasModel, model: Model) -> Model:
+    """A network that was made from a model, with that model's traits as they are now."""
+    traits = model.traits
+    if traits.sparsity is not None:
+        traits = replace(traits, sparsity=round(sparsity(network), 4))
+    return replace(successor(model, network), traits=traits)
 
 
 def fine_tune(
-    network: Any,
+    network: KerasModel,
     work: Work,
     *,
     learning_rate: float = LEARNING_RATE,
     batch: int = BATCH,
     first_best: int = 0,
-    callbacks: Sequence[Any] = (),
+    callbacks: Sequence[object] = (),
 ) -> None:
     """Trains a tf_keras model in place, taught by the original; a rehearsal leaves it untrained.
 
@@ -88,10 +97,11 @@ def _reason(refusal: ValueError) -> str:
     return telling[0][:300]
 
 
-def _falling(learning_rate: float, work: Work, batch: int) -> Any:
+def _falling(learning_rate: float, work: Work, batch: int) -> Callable[[int], object]:
     """A rate that falls to zero along a cosine (Loshchilov and Hutter, SGDR, ICLR 2017)."""
     steps = work.epochs * steps_per_epoch(len(work.data.x_train), batch)
-    return keras().optimizers.schedules.CosineDecay(learning_rate, steps)
+    rate: Callable[[int], object] = keras().optimizers.schedules.CosineDecay(learning_rate, steps)
+    return rate
 
 
 def _teacher(work: Work) -> Model | None:
@@ -103,14 +113,14 @@ def _teacher(work: Work) -> Model | None:
 
 
 @contextmanager
-def zeros_kept(network: Any, model: Model) -> Iterator[None]:
+def zeros_kept(network: KerasModel, model: Model) -> Iterator[None]:
     """Lets each kernel keep the zeros it has, if a pruned model is what the network was made from.
 
     A constraint does it, which the optimizer applies at each step.
     """
     tf = tensorflow()
     constrained = []
-    for layer, kernel in kernels(network) if "sparsity" in model.notes else ():
+    for layer, kernel in kernels(network) if model.traits.sparsity is not None else ():
         mask = tf.constant((kernel != 0).astype(np.float32))
         # Keras takes a constraint on building only, and would store it with the layer.
         layer.kernel._constraint = lambda weights, mask=mask: weights * mask

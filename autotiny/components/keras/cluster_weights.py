@@ -6,14 +6,15 @@ pruned model through its variant that keeps zeros. It pays where a later step co
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Annotated
 
+from autotiny.checked import Within
 from autotiny.components.base import Component, Work
-from autotiny.components.keras._tuning import fine_tune
-from autotiny.components.keras._weights import kernels, most_clusters, sparsity
+from autotiny.components.keras._tuning import changed, fine_tune
+from autotiny.components.keras._weights import kernels, most_clusters
 from autotiny.errors import BrokenPromise, NotApplicable
-from autotiny.model import Level, Model, copy_network, keras, keras_model
+from autotiny.model import KerasLayer, KerasModel, Level, Model, copy_network, keras
 
 LEARNING_RATE = 5e-4
 """Lower than usual: centroids gather the gradients of all weights that share them."""
@@ -24,18 +25,18 @@ class ClusterWeights(Component):
     """Replaces each kernel's weights by centroids, and fine-tunes those.
 
     Attributes:
-        clusters: centroids a layer, 4 to 64; zeros of a pruned model are one of them.
+        clusters: centroids a layer; zeros of a pruned model are one of them.
     """
 
     name = "cluster_weights"
     level = Level.KERAS
     trains = True
 
-    clusters: int = 16
+    clusters: Annotated[int, Within(ge=2, le=256)] = 16
 
     def apply(self, model: Model, work: Work) -> Model:
         """The model with shared weights."""
-        if most_clusters(model.network) <= self.clusters:
+        if most_clusters(model.keras) <= self.clusters:
             raise NotApplicable(
                 f"cluster_weights: no kernel has more than {self.clusters} different weights"
             )
@@ -43,12 +44,10 @@ class ClusterWeights(Component):
         found = most_clusters(network)
         if found > self.clusters:
             raise BrokenPromise(f"cluster_weights left {found} values instead of {self.clusters}")
-        notes: dict[str, float | str] = {**model.notes, "clusters": found}
-        if "sparsity" in notes:
-            notes["sparsity"] = round(sparsity(network), 4)
-        return keras_model(network, notes)
+        shared = changed(network, model)
+        return replace(shared, traits=replace(shared.traits, clusters=found))
 
-    def _clustered(self, model: Model, work: Work) -> Any:
+    def _clustered(self, model: Model, work: Work) -> KerasModel:
         import tensorflow_model_optimization as tfmot
         from tensorflow_model_optimization.python.core.clustering.keras.experimental import (
             cluster as experimental,
@@ -56,14 +55,14 @@ class ClusterWeights(Component):
 
         clustering = tfmot.clustering.keras
         chosen = {
-            layer.name for layer, kernel in kernels(model.network) if kernel.size > self.clusters
+            layer.name for layer, kernel in kernels(model.keras) if kernel.size > self.clusters
         }
-        sparse = "sparsity" in model.notes
+        sparse = model.traits.sparsity is not None
         # Linear initialization draws nothing, and repeats whatever ran before.
         start = clustering.CentroidInitialization.LINEAR
-        weights = {layer.name: layer.get_weights() for layer in model.network.layers}
+        weights = {layer.name: layer.get_weights() for layer in model.keras.layers}
 
-        def wrap(layer: Any) -> Any:
+        def wrap(layer: KerasLayer) -> object:
             # A wrapper trains the layer it is given: it must not be the caller's.
             twin = layer.__class__.from_config(layer.get_config())
             if layer.name not in chosen:
@@ -80,7 +79,7 @@ class ClusterWeights(Component):
                 twin, number_of_clusters=self.clusters, cluster_centroids_init=start
             )
 
-        wrapped = keras().models.clone_model(model.network, clone_function=wrap)
+        wrapped = keras().models.clone_model(model.keras, clone_function=wrap)
         for layer in wrapped.layers:
             if layer.name in weights and layer.weights:
                 layer.set_weights(weights[layer.name])

@@ -7,13 +7,15 @@ singular value decomposition of the weight matrix is the start of a fine-tune.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, TypeGuard
 
 import numpy as np
 
+from autotiny.checked import Within
 from autotiny.components.keras._replacing import Replacing
 from autotiny.components.keras._rewriting import NewLayer
-from autotiny.model import keras
+from autotiny.components.keras._weights import mixes_channels, plain_convolution
+from autotiny.model import KerasLayer, KernelLayer, keras
 
 
 @dataclass(frozen=True)
@@ -21,31 +23,32 @@ class FactorizeLowRank(Replacing):
     """Replaces dense layers and 1×1 convolutions by two where that takes fewer weights.
 
     Attributes:
-        rank: width of the middle, as a share of the full rank, 0 to 1.
+        rank: width of the middle, as a share of the full rank.
     """
 
     name = "factorize_low_rank"
 
-    rank: float = 0.5
+    rank: Annotated[float, Within(gt=0, le=1)] = 0.5
 
     @property
     def refusal(self) -> str:
         """Why it changes nothing, where it pays for no layer."""
         return f"no dense layer or 1×1 convolution has fewer weights at {self.rank:.0%} of its rank"
 
-    def _middle(self, layer: Any) -> int:
+    def _middle(self, layer: KernelLayer) -> int:
         return max(1, round(self.rank * int(min(layer.kernel.shape[-2:]))))
 
-    def pays(self, layer: Any) -> bool:
+    def pays(self, layer: KerasLayer) -> TypeGuard[KernelLayer]:
         """Whether a Keras layer can be replaced, and has fewer weights then."""
-        layers = keras().layers
-        pointwise = type(layer) is layers.Conv2D and layer.kernel_size == (1, 1)
-        if type(layer) is not layers.Dense and not (pointwise and layer.groups == 1):
+        if not mixes_channels(layer):
+            return False
+        pointwise = plain_convolution(layer) and layer.kernel_size == (1, 1)
+        if type(layer) is not keras().layers.Dense and not pointwise:
             return False
         reads, gives = layer.kernel.shape[-2:]
         return bool(self._middle(layer) * (reads + gives) < reads * gives)
 
-    def instead(self, layer: Any) -> list[NewLayer]:
+    def instead(self, layer: KernelLayer) -> list[NewLayer]:
         """The layers that take its place, one after the other."""
         layers = keras().layers
         kernel = layer.kernel.numpy()

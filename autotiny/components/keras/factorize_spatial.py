@@ -7,15 +7,17 @@ scheme 2.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, TypeGuard
 
 import numpy as np
 
+from autotiny.checked import Within
 from autotiny.components.base import CONVOLUTIONS
 from autotiny.components.keras._replacing import Replacing
 from autotiny.components.keras._rewriting import NewLayer
+from autotiny.components.keras._weights import plain_convolution
 from autotiny.graph import Array
-from autotiny.model import keras
+from autotiny.model import KerasLayer, KernelLayer, keras
 
 
 @dataclass(frozen=True)
@@ -23,32 +25,32 @@ class FactorizeSpatial(Replacing):
     """Replaces convolutions by a vertical and a horizontal one where that takes fewer weights.
 
     Attributes:
-        rank: channels in the middle, as a share of the full rank, 0 to 1.
+        rank: channels in the middle, as a share of the full rank.
     """
 
     name = "factorize_spatial"
     treats = CONVOLUTIONS
 
-    rank: float = 0.5
+    rank: Annotated[float, Within(gt=0, le=1)] = 0.5
 
     @property
     def refusal(self) -> str:
         """Why it changes nothing, where it pays for no layer."""
         return f"no convolution has fewer weights at {self.rank:.0%} of its rank"
 
-    def _middle(self, layer: Any) -> int:
+    def _middle(self, layer: KernelLayer) -> int:
         height, width, channels, filters = layer.kernel.shape
         return max(1, round(self.rank * int(min(height * channels, width * filters))))
 
-    def pays(self, layer: Any) -> bool:
+    def pays(self, layer: KerasLayer) -> TypeGuard[KernelLayer]:
         """Whether a Keras layer can be replaced, and has fewer weights then."""
-        if type(layer) is not keras().layers.Conv2D or layer.groups != 1:
+        if not plain_convolution(layer):
             return False
         height, width, channels, filters = layer.kernel.shape
         after = self._middle(layer) * (height * channels + width * filters)
         return bool(height > 1 < width and after < height * width * channels * filters)
 
-    def instead(self, layer: Any) -> list[NewLayer]:
+    def instead(self, layer: KernelLayer) -> list[NewLayer]:
         """The layers that take its place, one after the other."""
         layers = keras().layers
         middle = self._middle(layer)

@@ -7,9 +7,11 @@ depthwise convolution ties together go together.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 
+from autotiny.checked import Within
 from autotiny.components.base import Component, Work
 from autotiny.components.keras._channels import narrowed, tied_channels
 from autotiny.components.keras._rewriting import rewrite
@@ -24,7 +26,7 @@ class PruneChannels(Component):
     """Removes a share of the channels of every convolution and hidden dense layer.
 
     Attributes:
-        ratio: share of each layer's channels that go, 0 to 1; at least one stays.
+        ratio: share of each layer's channels that go; at least one stays.
     """
 
     name = "prune_channels"
@@ -34,17 +36,17 @@ class PruneChannels(Component):
         "cluster_weights": "fine-tuning would dissolve its clusters",
     }
 
-    ratio: float = 0.25
+    ratio: Annotated[float, Within(ge=0, le=1)] = 0.25
 
     def apply(self, model: Model, work: Work) -> Model:
         """The narrower model, fine-tuned."""
-        ties = tied_channels(model.network)
+        ties = tied_channels(model.keras)
         kept = {group: self._strongest(scores) for group, scores in ties.scores().items()}
         if all(mask.all() for mask in kept.values()):
             raise NotApplicable(
                 f"prune_channels: a ratio of {self.ratio} removes none of the channels that may go"
             )
-        network = rewrite(model.network, lambda layer: narrowed(layer, ties, kept))
+        network = rewrite(model.keras, lambda layer: narrowed(layer, ties, kept))
         return fine_tuned(network, model, work)
 
     def _strongest(self, scores: Array) -> Array:

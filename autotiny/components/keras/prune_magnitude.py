@@ -6,17 +6,27 @@ optimization toolkit. Zeros pay only where a later step uses them (sparse kernel
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
 
 import numpy as np
 
+from autotiny.checked import Within
 from autotiny.components.base import Component, Work
 from autotiny.components.keras._tuning import BATCH, fine_tune
 from autotiny.components.keras._weights import kernels, sparsity
 from autotiny.errors import BrokenPromise, NotApplicable
 from autotiny.graph import Array
-from autotiny.model import Level, Model, copy_network, keras, keras_model, steps_per_epoch
+from autotiny.model import (
+    KerasLayer,
+    KerasModel,
+    Level,
+    Model,
+    copy_network,
+    keras,
+    steps_per_epoch,
+    successor,
+)
 
 MOST_MASK_UPDATES = 100
 BLOCK = 4
@@ -31,7 +41,7 @@ class PruneMagnitude(Component):
     """Zeroes a share of every convolution's and dense layer's weights.
 
     Attributes:
-        sparsity: share of zeros, 0 to 1; always 0.5 with pattern "2:4".
+        sparsity: share of zeros; always 0.5 with pattern "2:4".
         pattern: what is zeroed at once: single weights ("element"), runs of 4 along the input of
             dense layers ("block"; convolutions by single weights), or 2 of every 4 ("2:4").
     """
@@ -43,41 +53,43 @@ class PruneMagnitude(Component):
         "cluster_weights": "fine-tuning would dissolve its clusters",
     }
 
-    sparsity: float = 0.5
+    sparsity: Annotated[float, Within(ge=0, lt=1)] = 0.5
     pattern: Literal["element", "block", "2:4"] = "element"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         # The pattern decides the sparsity: two recipes that mean the same must be equal.
         if self.pattern == "2:4":
             object.__setattr__(self, "sparsity", 0.5)
 
     def apply(self, model: Model, work: Work) -> Model:
         """The model with zeros, fine-tuned around them."""
-        found = list(kernels(model.network))
+        found = list(kernels(model.keras))
         least = max(SMALLEST_KERNEL, SMALLEST_SHARE * sum(kernel.size for _, kernel in found))
         chosen = {layer.name for layer, kernel in found if self._worth(kernel, least)}
         if not chosen:
             raise NotApplicable(f"prune_magnitude: no kernel has {SMALLEST_KERNEL} weights")
-        if sparsity(model.network) >= self.sparsity:
-            raise NotApplicable(f"prune_magnitude: already {sparsity(model.network):.0%} zeros")
+        if sparsity(model.keras) >= self.sparsity:
+            raise NotApplicable(f"prune_magnitude: already {sparsity(model.keras):.0%} zeros")
         if work.rehearse or work.epochs == 0:
-            network = copy_network(model.network)
+            network = copy_network(model.keras)
             for layer, kernel in kernels(network):
                 if layer.name in chosen:
                     layer.kernel.assign(kernel * self._mask(kernel))
         else:
-            network = self._trained(model.network, chosen, work)
+            network = self._trained(model.keras, chosen, work)
         reached = sparsity(network)
         pruned = [kernel for layer, kernel in kernels(network) if layer.name in chosen]
         lowest = min(float((kernel == 0).mean()) for kernel in pruned)
         if lowest < 0.9 * self.sparsity:
             raise BrokenPromise(f"prune_magnitude reached {lowest:.2f} instead of {self.sparsity}")
-        return keras_model(network, {**model.notes, "sparsity": round(reached, 4)})
+        traits = replace(model.traits, sparsity=round(reached, 4))
+        return replace(successor(model, network), traits=traits)
 
     def _worth(self, kernel: Array, least: float) -> bool:
         return kernel.size >= least and (self.pattern != "2:4" or kernel.shape[-2] % 4 == 0)
 
-    def _trained(self, network: Any, chosen: set[str], work: Work) -> Any:
+    def _trained(self, network: KerasModel, chosen: set[str], work: Work) -> KerasModel:
         import tensorflow_model_optimization as tfmot
 
         pruning = tfmot.sparsity.keras
@@ -94,7 +106,7 @@ class PruneMagnitude(Component):
             frequency=max(1, end // MOST_MASK_UPDATES),
         )
 
-        def wrap(layer: Any) -> Any:
+        def wrap(layer: KerasLayer) -> object:
             # A wrapper trains the layer it is given: it must not be the caller's.
             # The toolkit takes a kernel of one column for a vector, which has no blocks.
             dense = isinstance(layer, keras().layers.Dense) and layer.units > 1
@@ -145,7 +157,7 @@ def _two_of_four(size: Array) -> Array:
     return np.moveaxis(mask.reshape(shape), -1, -2)
 
 
-def _take_weights(source: Any, wrapped: Any) -> None:
+def _take_weights(source: KerasModel, wrapped: KerasModel) -> None:
     """Gives wrapped layers the weights of the layers they wrap."""
     plain = {layer.name: layer for layer in source.layers}
     for layer in wrapped.layers:

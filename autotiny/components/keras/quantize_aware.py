@@ -8,23 +8,25 @@ a graph.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Annotated
 
+from autotiny.checked import Within
 from autotiny.components.base import Component, Work
 from autotiny.components.keras._rewriting import with_fused_relu
 from autotiny.components.keras._tuning import fine_tune
 from autotiny.errors import BrokenPromise, NotApplicable
 from autotiny.graph import Array
 from autotiny.model import (
+    KerasModel,
     Level,
     Model,
     concrete_function,
     copy_network,
     freeze,
     freeze_function,
-    graph_model,
     keras,
+    successor,
     tensorflow,
 )
 
@@ -45,11 +47,11 @@ class QuantizeAware(Component):
     leaves = Level.GRAPH
     trains = True
 
-    learning_rate: float = 1e-4
+    learning_rate: Annotated[float, Within(gt=0, le=1)] = 1e-4
 
     def apply(self, model: Model, work: Work) -> Model:
         """The frozen graph of the model with trained ranges."""
-        _refuse_unsupported(model.network)
+        _refuse_unsupported(model.keras)
         if work.rehearse:
             # The same shapes without ranges: a lowering calibrates those itself.
             return freeze(model)
@@ -57,12 +59,12 @@ class QuantizeAware(Component):
         before = _kernels(wrapped)
         fine_tune(wrapped, work, learning_rate=self.learning_rate)
         frozen = freeze_function(concrete_function(wrapped))
-        notes = {**model.notes, "quantization_aware": self.name}
-        notes |= _post_condition(model, before, _kernels(wrapped))
-        return graph_model(frozen, notes)
+        sparsity = _post_condition(model, before, _kernels(wrapped))
+        traits = replace(model.traits, sparsity=sparsity, quantization_aware=True)
+        return replace(successor(model, frozen), traits=traits)
 
 
-def _kernels(wrapped: Any) -> list[Array]:
+def _kernels(wrapped: KerasModel) -> list[Array]:
     """What the model computes with: each kernel as its wrapper masks or clusters it."""
     found = []
     for layer in wrapped.layers:
@@ -72,20 +74,18 @@ def _kernels(wrapped: Any) -> list[Array]:
     return found
 
 
-def _post_condition(
-    model: Model, before: Sequence[Array], after: Sequence[Array]
-) -> dict[str, float]:
+def _post_condition(model: Model, before: Sequence[Array], after: Sequence[Array]) -> float | None:
     """Sparsity as it is now; a model that was sparse and no longer is, is a bug."""
-    if "sparsity" not in model.notes or not after:
-        return {}
+    if model.traits.sparsity is None or not after:
+        return model.traits.sparsity
     zeros = [sum(int((k == 0).sum()) for k in side) for side in (before, after)]
     total = sum(kernel.size for kernel in after)
     if zeros[1] < zeros[0] - SLACK * total:
         raise BrokenPromise(f"quantize_aware lost zeros: {zeros[0]} before, {zeros[1]} after")
-    return {"sparsity": round(zeros[1] / total, 4)}
+    return round(zeros[1] / total, 4)
 
 
-def _refuse_unsupported(network: Any) -> None:
+def _refuse_unsupported(network: KerasModel) -> None:
     """Names the first layer that the toolkit cannot quantize, in less time than wrapping takes."""
     tensorflow()
     from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
@@ -103,24 +103,25 @@ def _refuse_unsupported(network: Any) -> None:
             )
 
 
-def _wrapped(model: Model) -> Any:
+def _wrapped(model: Model) -> KerasModel:
     """The Keras model with fake quantization around its layers."""
     import tensorflow_model_optimization as tfmot
 
     quantization = tfmot.quantization.keras
     # Without zeros and clusters the toolkit takes a separate ReLU in by itself.
-    keeps = {"sparsity", "clusters"} & set(model.notes)
-    network = with_fused_relu(model.network) if keeps else copy_network(model.network)
+    keeps = model.traits.sparsity is not None or model.traits.clusters is not None
+    network = with_fused_relu(model.keras) if keeps else copy_network(model.keras)
     try:
         with quantization.quantize_scope():
             annotated = quantization.quantize_annotate_model(network)
-            return quantization.quantize_apply(annotated, _scheme(model))
+            wrapped: KerasModel = quantization.quantize_apply(annotated, _scheme(model))
     except (RuntimeError, ValueError) as refusal:
         reason = str(refusal).splitlines()[0][:200]
         raise NotApplicable(f"quantize_aware: {reason}") from refusal
+    return wrapped
 
 
-def _scheme(model: Model) -> Any:
+def _scheme(model: Model) -> object:
     """The way of quantizing that keeps the zeros and clusters there are."""
     from tensorflow_model_optimization.python.core.quantization.keras.collab_opts import (
         cluster_preserve,
@@ -130,7 +131,7 @@ def _scheme(model: Model) -> Any:
         default_8bit_quantize_scheme as plain,
     )
 
-    sparse, clustered = "sparsity" in model.notes, "clusters" in model.notes
+    sparse, clustered = model.traits.sparsity is not None, model.traits.clusters is not None
     if clustered:
         scheme = cluster_preserve.default_8bit_cluster_preserve_quantize_scheme
         return scheme.Default8BitClusterPreserveQuantizeScheme(preserve_sparsity=sparse)

@@ -8,16 +8,18 @@ outside the model.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
+from autotiny.checked import Within
 from autotiny.components.base import Component, Work
 from autotiny.components.keras._rewriting import NewLayer, rewrite
 from autotiny.components.keras._tuning import fine_tuned
+from autotiny.components.keras._weights import has_kernel
 from autotiny.errors import NotApplicable
 from autotiny.graph import Array
-from autotiny.model import Level, Model, keras, tensorflow
+from autotiny.model import KerasLayer, KerasModel, KerasTensor, Level, Model, keras, tensorflow
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,12 @@ class ReduceInput(Component):
         "cluster_weights": "fine-tuning would dissolve its clusters",
     }
 
-    factor: int = 2
+    factor: Annotated[int, Within(ge=1, le=4096)] = 2
     axes: Literal["all", "first"] = "all"
 
     def apply(self, model: Model, work: Work) -> Model:
         """The model on a smaller input, fine-tuned."""
-        first = first_convolutions(model.network)
+        first = first_convolutions(model.keras)
         if not first or self.factor < 2:
             raise NotApplicable(
                 "reduce_input: no convolution reads the input"
@@ -49,14 +51,14 @@ class ReduceInput(Component):
                 else "reduce_input: a factor of 1 reduces nothing"
             )
         try:
-            network = self._reduced(model.network, first)
+            network = self._reduced(model.keras, first)
         except ValueError as refusal:
             raise NotApplicable(
                 f"reduce_input: a factor of {self.factor} leaves too little for the layers behind"
             ) from refusal
         return fine_tuned(network, model, work)
 
-    def _reduced(self, network: Any, first: set[str]) -> Any:
+    def _reduced(self, network: KerasModel, first: set[str]) -> KerasModel:
         """The rebuilt network. ValueError if a layer finds no room."""
         layers = keras().layers
         flattened = {
@@ -71,7 +73,7 @@ class ReduceInput(Component):
             and tuple(layer.pool_size) == tuple(layer.input_shape[1:3])
         }
 
-        def substitute(layer: Any) -> list[NewLayer] | None:
+        def substitute(layer: KerasLayer) -> list[NewLayer] | None:
             if layer.name in first:
                 copy = type(layer).from_config(layer.get_config())
                 return [NewLayer(self._decimation(layer)), NewLayer(copy, layer.get_weights())]
@@ -92,39 +94,42 @@ class ReduceInput(Component):
             reduced.get_layer(name).set_weights([kernel, *bias])
         return reduced
 
-    def _decimation(self, layer: Any) -> Any:
+    def _decimation(self, layer: KerasLayer) -> KerasLayer:
         layers = keras().layers
         name = f"{layer.name}_reduced"
-        if isinstance(layer, layers.Conv1D):
-            return layers.AveragePooling1D(self.factor, name=name)
         across = self.factor if self.axes == "all" else 1
-        return layers.AveragePooling2D((self.factor, across), name=name)
+        pooling: KerasLayer = (
+            layers.AveragePooling1D(self.factor, name=name)
+            if isinstance(layer, layers.Conv1D)
+            else layers.AveragePooling2D((self.factor, across), name=name)
+        )
+        return pooling
 
 
-def first_convolutions(network: Any) -> set[str]:
+def first_convolutions(network: KerasModel) -> set[str]:
     """Names of the convolutions that read the input, directly or reshaped."""
     layers = keras().layers
     found = set()
     for layer in network.layers:
         if not isinstance(layer, (layers.Conv1D, layers.Conv2D, layers.DepthwiseConv2D)):
             continue
-        before: Any = layer
+        before: KerasLayer | None = layer
         while before is not None and not isinstance(before, layers.InputLayer):
             before = _only_source(before)
-            if isinstance(before, (layers.Conv1D, layers.Conv2D, layers.Dense)):
+            if before is not None and has_kernel(before):
                 before = None
         if before is not None:
             found.add(layer.name)
     return found
 
 
-def _only_source(layer: Any) -> Any | None:
+def _only_source(layer: KerasLayer) -> KerasLayer | None:
     """The layer whose result a layer reads, or None if there are several."""
-    sources = tensorflow().nest.flatten(layer._inbound_nodes[-1].keras_inputs)
+    sources: list[KerasTensor] = tensorflow().nest.flatten(layer._inbound_nodes[-1].keras_inputs)
     return sources[0]._keras_history.layer if len(sources) == 1 else None
 
 
-def _flatten_before(layer: Any) -> Any | None:
+def _flatten_before(layer: KerasLayer) -> KerasLayer | None:
     """The flattening whose result a dense layer reads, through activations and dropout at most."""
     layers = keras().layers
     if type(layer) is not layers.Dense:

@@ -7,7 +7,9 @@ a subnetwork needs no training of its own, only the statistics of its normalizat
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from autotiny.checked import Within
 from autotiny.components.base import Component, Work
 from autotiny.components.keras._elastic import SMALLEST_WIDTH, Elastic, recalibrate, trained
 from autotiny.components.keras._tuning import changed
@@ -32,8 +34,8 @@ class SelectSubnetwork(Component):
         "cluster_weights": "the elastic training would dissolve its clusters",
     }
 
-    width: float = 0.5
-    depth: float = 1.0
+    width: Annotated[float, Within(gt=0, le=1)] = 0.5
+    depth: Annotated[float, Within(ge=0, le=1)] = 1.0
 
     def apply(self, model: Model, work: Work) -> Model:
         """The subnetwork, with weights of the elastic training."""
@@ -42,14 +44,14 @@ class SelectSubnetwork(Component):
                 f"select_subnetwork: a width of {self.width} is below {SMALLEST_WIDTH}, the "
                 "smallest that is trained"
             )
-        elastic = Elastic.of(model.network)
+        elastic = Elastic.of(model.keras)
         whole = all(kept.all() for kept in elastic.kept(self.width).values())
         if whole and not elastic.left_out(self.depth):
             raise NotApplicable(
                 f"select_subnetwork: a width of {self.width} and a depth of {self.depth} keep all "
                 f"channels and all of the {len(elastic.blocks)} removable blocks"
             )
-        network = trained(model, elastic, work).network
+        network = trained(model, elastic, work).keras
         network = elastic.subnetwork(network, self.width, self.depth)
         recalibrate(network, work)
         return changed(network, model)

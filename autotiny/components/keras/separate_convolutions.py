@@ -7,15 +7,17 @@ start: the largest singular vectors of each input channel's (height × width, ou
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, TypeGuard
 
 import numpy as np
 
+from autotiny.checked import Within
 from autotiny.components.base import CONVOLUTIONS
 from autotiny.components.keras._replacing import Replacing
 from autotiny.components.keras._rewriting import NewLayer
+from autotiny.components.keras._weights import plain_convolution
 from autotiny.graph import Array
-from autotiny.model import keras
+from autotiny.model import KerasLayer, KernelLayer, keras
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class SeparateConvolutions(Replacing):
     name = "separate_convolutions"
     treats = CONVOLUTIONS
 
-    multiplier: int = 1
+    multiplier: Annotated[int, Within(ge=1, le=4096)] = 1
 
     @property
     def refusal(self) -> str:
@@ -39,9 +41,9 @@ class SeparateConvolutions(Replacing):
             "channel"
         )
 
-    def pays(self, layer: Any) -> bool:
+    def pays(self, layer: KerasLayer) -> TypeGuard[KernelLayer]:
         """Whether a Keras layer can be replaced, and has fewer weights then."""
-        if type(layer) is not keras().layers.Conv2D or layer.groups != 1:
+        if not plain_convolution(layer):
             return False
         height, width, channels, filters = layer.kernel.shape
         even = len(set(layer.strides)) == 1 and len(set(layer.dilation_rate)) == 1
@@ -49,7 +51,7 @@ class SeparateConvolutions(Replacing):
         before, after = height * width * channels * filters, middle * (height * width + filters)
         return even and height * width > 1 and self.multiplier <= height * width and after < before
 
-    def instead(self, layer: Any) -> list[NewLayer]:
+    def instead(self, layer: KernelLayer) -> list[NewLayer]:
         """The layers that take its place, one after the other."""
         layers = keras().layers
         depthwise, pointwise = separated_kernels(layer.kernel.numpy(), self.multiplier)

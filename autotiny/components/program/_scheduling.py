@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import ClassVar
 
 from autotiny.components.base import Component, Work
 from autotiny.engine import plain_schedule
 from autotiny.errors import NotApplicable
 from autotiny.graph import Graph, Schedule
-from autotiny.model import Level, Model, Program
+from autotiny.model import Level, Model, Program, successor
 
 
 class Scheduling(Component):
@@ -20,14 +19,14 @@ class Scheduling(Component):
 
     def apply(self, model: Model, work: Work) -> Model:
         """The program with another schedule; a graph of level tflite starts from the plain one."""
-        program = as_program(model).network
+        program = as_program(model).program
         try:
             graph, schedule = self.changed(program.graph, program.schedule)
         except NotApplicable as refusal:
             # The engine names its function; who reads the reason knows the component.
             _, _, reason = str(refusal).partition(": ")
             raise NotApplicable(f"{self.name}: {reason or refusal}") from refusal
-        return program_model(graph, schedule, model)
+        return successor(model, Program(graph, schedule))
 
     def changed(self, graph: Graph, schedule: Schedule) -> tuple[Graph, Schedule]:
         """The new program; most components leave the graph as it is."""
@@ -46,10 +45,4 @@ def as_program(model: Model) -> Model:
     """A model of level tflite with the plain schedule; a program stays as it is."""
     if model.level is Level.PROGRAM:
         return model
-    return program_model(model.network, plain_schedule(model.network), model)
-
-
-def program_model(graph: Graph, schedule: Schedule, origin: Model) -> Model:
-    """A graph and its schedule as a `Model`, with the notes of the one it came from."""
-    digest = hashlib.sha256(repr((graph.fingerprint(), schedule)).encode()).hexdigest()[:16]
-    return Model(Level.PROGRAM, Program(graph, schedule), digest, dict(origin.notes))
+    return successor(model, Program(model.graph, plain_schedule(model.graph)))

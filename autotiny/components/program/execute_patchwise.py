@@ -7,7 +7,9 @@ Patches are stripes of full rows; the rows that two of them need are computed tw
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from autotiny.checked import Within
 from autotiny.components.program._scheduling import Scheduling
 from autotiny.engine.stripes import with_patches
 from autotiny.graph import Graph, Schedule
@@ -33,8 +35,8 @@ class ExecutePatchwise(Scheduling):
         _TOO_LATE,
     )  # fmt: skip
 
-    patches: int = 4
-    stages: int = 0
+    patches: Annotated[int, Within(ge=1, le=4096)] = 4
+    stages: Annotated[int, Within(ge=0, le=4096)] = 0
 
     def changed(self, graph: Graph, schedule: Schedule) -> tuple[Graph, Schedule]:
         """The program with the ops of the first stages in stripes."""

@@ -7,9 +7,11 @@ Banakar et al., "Scratchpad Memory", CODES 2002.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 
+from autotiny.checked import Within
 from autotiny.components.program._scheduling import Scheduling
 from autotiny.errors import NotApplicable
 from autotiny.graph import Graph, Schedule, Step
@@ -35,7 +37,7 @@ class PlaceWeights(Scheduling):
         "where weights lie hangs on the layer that a step begins with, which the other leaves",
     )  # fmt: skip
 
-    budget_bytes: int = 4096
+    budget_bytes: Annotated[int, Within(ge=0, le=1 << 32)] = 4096
 
     def rescheduled(self, graph: Graph, schedule: Schedule) -> Schedule:
         """The schedule with weights of some steps in SRAM."""

@@ -8,7 +8,9 @@ four products, so that cycles fall as flash does.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from autotiny.checked import Within
 from autotiny.components.program._scheduling import Scheduling
 from autotiny.engine import with_skipped_zeros
 from autotiny.graph import Graph, Schedule
@@ -22,13 +24,13 @@ class SkipZeros(Scheduling):
     blocks what becomes smaller, which is more where weights were expanded.
 
     Attributes:
-        least_saving: share of what a layer's constants take so far that has to be saved, 0 to 1.
+        least_saving: share of what a layer's constants take so far that has to be saved.
     """
 
     name = "skip_zeros"
     treats = ("CONV_2D", "FULLY_CONNECTED")
 
-    least_saving: float = 0.1
+    least_saving: Annotated[float, Within(ge=0, le=1)] = 0.1
 
     def rescheduled(self, graph: Graph, schedule: Schedule) -> Schedule:
         """The schedule with sparse steps."""

@@ -7,10 +7,11 @@ with 15 additions. The weights are stored as the seven factors, int16: 3.5 times
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from autotiny.checked import Within
 from autotiny.components.program._scheduling import Scheduling
 from autotiny.engine import with_strassen
-from autotiny.errors import UserError
 from autotiny.graph import Graph, Schedule
 
 
@@ -19,7 +20,7 @@ class Strassen(Scheduling):
     """Computes int8 1×1 convolutions and dense layers of several rows by Strassen's algorithm.
 
     Attributes:
-        pixels: pixels that each reading of the weights serves, a multiple of 8; each takes 3.5
+        pixels: pixels that each reading of the weights serves; each takes 3.5
             bytes of SRAM an input channel.
         least_depth: input channels below which a layer is left as it is. From 192 on it was faster
             than blocks on Cortex-M7 and M33; on M4, whose flash is read anew each time, it was not.
@@ -28,13 +29,8 @@ class Strassen(Scheduling):
     name = "strassen"
     treats = ("CONV_2D", "FULLY_CONNECTED")
 
-    pixels: int = 32
-    least_depth: int = 192
-
-    def __post_init__(self) -> None:
-        """Refuses blocks that are not computed."""
-        if self.pixels < 8 or self.pixels % 8:
-            raise UserError(f"strassen: pixels = {self.pixels}; it must be a multiple of 8")
+    pixels: Annotated[int, Within(ge=8, le=4096, multiple_of=8)] = 32
+    least_depth: Annotated[int, Within(ge=0, le=1 << 20)] = 192
 
     def rescheduled(self, graph: Graph, schedule: Schedule) -> Schedule:
         """The schedule with Strassen's products."""

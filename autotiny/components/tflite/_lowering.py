@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from autotiny.components.tflite._calibrating import Kept, Method, quantized
 from autotiny.errors import NotApplicable
 from autotiny.graph import Array, Graph
 from autotiny.model import (
+    KerasModel,
     Level,
     Model,
     concrete_function,
@@ -28,12 +29,34 @@ from autotiny.model import (
     keras,
     ports,
     silent_stderr,
+    successor,
     tensorflow,
     unrolled,
 )
 from autotiny.tflite import read_tflite
 
 REHEARSAL_SAMPLES = 2
+
+
+class TargetSpec(Protocol):
+    """What a lowered model may consist of."""
+
+    supported_ops: Sequence[object]
+    supported_types: Sequence[object]
+
+
+class Converter(Protocol):
+    """The part of TensorFlow's `TFLiteConverter` that is used here."""
+
+    optimizations: Sequence[object]
+    target_spec: TargetSpec
+    representative_dataset: Callable[[], Iterator[list[Array]]]
+    inference_input_type: object
+    inference_output_type: object
+    _experimental_calibrate_only: bool
+
+    def convert(self) -> bytes:
+        """The `.tflite`."""
 
 
 class Lowering(Component):
@@ -51,9 +74,8 @@ class Lowering(Component):
 
     def apply(self, model: Model, work: Work) -> Model:
         """The model as the converter lowers it, batch 1, tensors named by place."""
-        tf = tensorflow()
         converter = _converter(model, fuses_lstm=self.fuses_lstm)
-        self.configure(converter, tf)
+        self.configure(converter)
         samples: Array | None = None
         if self.samples:
             count = REHEARSAL_SAMPLES if work.rehearse else self.samples
@@ -65,9 +87,9 @@ class Lowering(Component):
             graph = self.refined(graph, samples)
         graph = tidy(graph)
         notes = {**model.notes, "number_format": self.name}
-        return Model(Level.TFLITE, graph, graph.fingerprint(), notes)
+        return replace(successor(model, graph), notes=notes)
 
-    def converted(self, converter: Any, model: Model, samples: Array | None) -> bytes:
+    def converted(self, converter: Converter, model: Model, samples: Array | None) -> bytes:
         """The converter's `.tflite`."""
         return _converted(converter, self.name)
 
@@ -80,7 +102,7 @@ class Lowering(Component):
         """How many calibration samples are needed."""
         return int(getattr(self, "calibration", 0))
 
-    def configure(self, converter: Any, tf: Any) -> None:
+    def configure(self, converter: Converter) -> None:
         """Sets the converter's options."""
         raise NotImplementedError
 
@@ -101,10 +123,10 @@ class Int8Lowering(Lowering):
         """The layers that stay float."""
         return "nothing"
 
-    def converted(self, converter: Any, model: Model, samples: Array | None) -> bytes:
+    def converted(self, converter: Converter, model: Model, samples: Array | None) -> bytes:
         """The converter's `.tflite`, by way of its calibrated model where a choice asks for it."""
         plain = self.method == "min_max" and self.kept_float == "nothing"
-        if plain or samples is None or "quantization_aware" in model.notes:
+        if plain or samples is None or model.traits.quantization_aware:
             # After quantization-aware training the ranges are trained, and every layer has one.
             return _converted(converter, self.name)
         converter._experimental_calibrate_only = True
@@ -112,18 +134,20 @@ class Int8Lowering(Lowering):
         return quantized(calibrated, samples, self.method, self.kept_float, self.port_type)
 
 
-def _converter(model: Model, *, fuses_lstm: bool) -> Any:
+def _converter(model: Model, *, fuses_lstm: bool) -> Converter:
     lite = tensorflow().lite.TFLiteConverter
-    if model.level is Level.KERAS and fuses_lstm and _has_lstm(model.network):
+    if model.level is Level.KERAS and fuses_lstm and _has_lstm(model.keras):
         # From Keras' own functions the converter makes one op of an LSTM layer; it takes the
         # detour over a SavedModel for that, seconds on a deep network, so only these go that way.
-        network = unrolled(model.network, keep_lstm=True)
-        return lite.from_concrete_functions([concrete_function(network)], network)
-    frozen = unrolled_loops(freeze(model).network)
-    return lite.from_concrete_functions([graph_function(frozen)])
+        network = unrolled(model.keras, keep_lstm=True)
+        keeping: Converter = lite.from_concrete_functions([concrete_function(network)], network)
+        return keeping
+    frozen = unrolled_loops(freeze(model).frozen)
+    converter: Converter = lite.from_concrete_functions([graph_function(frozen)])
+    return converter
 
 
-def _has_lstm(network: Any) -> bool:
+def _has_lstm(network: KerasModel) -> bool:
     return any(isinstance(layer, keras().layers.LSTM) for layer in network.layers)
 
 
@@ -135,7 +159,7 @@ def _representative(samples: Array) -> Callable[[], Iterator[list[Array]]]:
     return draw
 
 
-def _converted(converter: Any, name: str) -> bytes:
+def _converted(converter: Converter, name: str) -> bytes:
     """The converter's bytes; what it cannot do is `NotApplicable` with its first line."""
     chatty = logging.getLogger("absl")
     level = chatty.level
@@ -144,7 +168,7 @@ def _converted(converter: Any, name: str) -> bytes:
         with silent_stderr(), warnings.catch_warnings():
             # It misses statistics of inputs that fake quantization or calibration give it.
             warnings.simplefilter("ignore")
-            result: bytes = converter.convert()
+            return converter.convert()
     except (RuntimeError, ValueError, NotImplementedError) as refusal:
         raise NotApplicable(f"{name}: {_reason(refusal)}") from refusal
     except Exception as refusal:
@@ -153,7 +177,6 @@ def _converted(converter: Any, name: str) -> bytes:
         raise NotApplicable(f"{name}: {_reason(refusal)}") from refusal
     finally:
         chatty.setLevel(level)
-    return result
 
 
 def _reason(refusal: Exception) -> str:

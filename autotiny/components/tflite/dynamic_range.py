@@ -6,9 +6,9 @@ LiteRT, "Post-training dynamic range quantization"; tensors under 1,024 elements
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from autotiny.components.tflite._lowering import Lowering
+from autotiny.components.tflite._lowering import Converter, Lowering
+from autotiny.model import tensorflow
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,6 @@ class DynamicRange(Lowering):
 
     name = "dynamic_range"
 
-    def configure(self, converter: Any, tf: Any) -> None:
+    def configure(self, converter: Converter) -> None:
         """Quantizes weights alone."""
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.optimizations = [tensorflow().lite.Optimize.DEFAULT]

@@ -6,9 +6,9 @@ LiteRT, "Post-training float16 quantization".
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from autotiny.components.tflite._lowering import Lowering
+from autotiny.components.tflite._lowering import Converter, Lowering
+from autotiny.model import tensorflow
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,8 @@ class Float16(Lowering):
 
     name = "float16"
 
-    def configure(self, converter: Any, tf: Any) -> None:
+    def configure(self, converter: Converter) -> None:
         """Allows float16 for constants."""
+        tf = tensorflow()
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_types = [tf.float16]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from autotiny.components.tflite._lowering import Lowering
+from autotiny.components.tflite._lowering import Converter, Lowering
 
 
 @dataclass(frozen=True)
@@ -17,5 +16,5 @@ class Float32(Lowering):
         "quantize_aware": "floats would only simulate its integers, at the price of both",
     }
 
-    def configure(self, converter: Any, tf: Any) -> None:
+    def configure(self, converter: Converter) -> None:
         """The converter's defaults."""

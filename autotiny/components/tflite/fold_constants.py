@@ -14,7 +14,7 @@ from autotiny.components.tflite._editing import live
 from autotiny.engine.folding import fold
 from autotiny.errors import NotApplicable
 from autotiny.graph import Graph
-from autotiny.model import Level, Model, graph_def
+from autotiny.model import Level, Model, graph_def, successor
 
 
 @dataclass(frozen=True)
@@ -30,22 +30,22 @@ class FoldConstants(Component):
         """The model with constants folded."""
         if model.level is not Level.TFLITE:
             folded = optimized(model, ("constfold",), self.name)
-            if "quantization_aware" in model.notes and _fakes(folded) < _fakes(model):
+            if model.traits.quantization_aware and _fakes(folded) < _fakes(model):
                 raise NotApplicable(
                     "fold_constants: it would fold the trained ranges of the weights away"
                 )
             return folded
-        graph = with_constants_folded(model.network)
-        if len(graph.ops) == len(model.network.ops):
+        graph = with_constants_folded(model.graph)
+        if len(graph.ops) == len(model.graph.ops):
             raise NotApplicable("fold_constants: every op depends on the input")
-        return Model(Level.TFLITE, graph, graph.fingerprint(), dict(model.notes))
+        return successor(model, graph)
 
 
 def _fakes(model: Model) -> int:
     """Fake quantizations in a frozen graph."""
     if model.level is not Level.GRAPH:
         return 0
-    return sum(node.op.startswith("FakeQuant") for node in graph_def(model.network).node)
+    return sum(node.op.startswith("FakeQuant") for node in graph_def(model.frozen).node)
 
 
 def with_constants_folded(graph: Graph) -> Graph:

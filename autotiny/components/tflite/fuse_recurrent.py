@@ -23,7 +23,7 @@ from autotiny.components.base import Component, Work
 from autotiny.components.tflite._editing import in_order, live, needed_tensors, producers
 from autotiny.errors import NotApplicable
 from autotiny.graph import Array, DType, Graph, Op, Option, Quantization, Tensor
-from autotiny.model import Level, Model
+from autotiny.model import Level, Model, successor
 
 GATES = ("input", "forget", "cell", "output")
 """In the order of the op's weights."""
@@ -43,13 +43,13 @@ class FuseRecurrent(Component):
 
     def apply(self, model: Model, work: Work) -> Model:
         """The model with every LSTM that was found as one op."""
-        graph = with_fused_layers(model.network)
-        if graph is model.network:
+        graph = with_fused_layers(model.graph)
+        if graph is model.graph:
             raise NotApplicable(
                 "fuse_recurrent: no LSTM stands here as separate ops; it is the one recurrent "
                 "layer that has a kernel"
             )
-        return Model(Level.TFLITE, graph, graph.fingerprint(), dict(model.notes))
+        return successor(model, graph)
 
 
 def with_fused_layers(graph: Graph) -> Graph:

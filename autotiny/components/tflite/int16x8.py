@@ -6,9 +6,11 @@ LiteRT, "Post-training integer quantization with int16 activations".
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
 
-from autotiny.components.tflite._lowering import Lowering
+from autotiny.checked import Within
+from autotiny.components.tflite._lowering import Converter, Lowering
+from autotiny.model import tensorflow
 
 
 @dataclass(frozen=True)
@@ -25,10 +27,11 @@ class Int16x8(Lowering):
         "quantize_aware": "its trained ranges are those of int8, which int16 cannot take over",
     }
 
-    calibration: int = 100
+    calibration: Annotated[int, Within(ge=1, le=1_000_000)] = 100
 
-    def configure(self, converter: Any, tf: Any) -> None:
+    def configure(self, converter: Converter) -> None:
         """Allows ops of int16 activations only."""
+        tf = tensorflow()
         mode = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_ops = [mode]

@@ -6,12 +6,14 @@ LiteRT, "Post-training integer quantization", section "Integer only".
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
 
+from autotiny.checked import Within
 from autotiny.components.tflite._calibrating import Method
-from autotiny.components.tflite._lowering import Int8Lowering
+from autotiny.components.tflite._lowering import Converter, Int8Lowering
 from autotiny.components.tflite._widening import with_wide_activations
 from autotiny.graph import Array, Graph
+from autotiny.model import tensorflow
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,13 @@ class Int8(Int8Lowering):
     name = "int8"
     port_type = "int8"
 
-    calibration: int = 100
+    calibration: Annotated[int, Within(ge=1, le=1_000_000)] = 100
     method: Method = "min_max"
-    keep_int16: int = 0
+    keep_int16: Annotated[int, Within(ge=0, le=1_000_000)] = 0
 
-    def configure(self, converter: Any, tf: Any) -> None:
+    def configure(self, converter: Converter) -> None:
         """Allows int8 ops only."""
+        tf = tensorflow()
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8

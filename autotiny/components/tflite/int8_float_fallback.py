@@ -6,10 +6,12 @@ LiteRT, "Post-training integer quantization", section "Integer with float fallba
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
 
+from autotiny.checked import Within
 from autotiny.components.tflite._calibrating import Kept, Method
-from autotiny.components.tflite._lowering import Int8Lowering
+from autotiny.components.tflite._lowering import Converter, Int8Lowering
+from autotiny.model import tensorflow
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Int8FloatFallback(Int8Lowering):
     name = "int8_float_fallback"
     port_type = "float32"
 
-    calibration: int = 100
+    calibration: Annotated[int, Within(ge=1, le=1_000_000)] = 100
     method: Method = "min_max"
     keep_float: Kept = "nothing"
 
@@ -35,6 +37,6 @@ class Int8FloatFallback(Int8Lowering):
         """The layers that stay float."""
         return self.keep_float
 
-    def configure(self, converter: Any, tf: Any) -> None:
+    def configure(self, converter: Converter) -> None:
         """Quantizes what can be."""
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.optimizations = [tensorflow().lite.Optimize.DEFAULT]

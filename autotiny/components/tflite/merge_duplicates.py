@@ -15,7 +15,7 @@ from autotiny.components.frozen._grappler import optimized
 from autotiny.components.tflite._editing import live, redirected
 from autotiny.errors import NotApplicable
 from autotiny.graph import Graph
-from autotiny.model import Level, Model
+from autotiny.model import Level, Model, successor
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class MergeDuplicates(Component):
         """The model without duplicates."""
         if model.level is not Level.TFLITE:
             return optimized(model, ("common_subgraph_elimination",), self.name)
-        graph = without_duplicates(model.network)
-        if len(graph.tensors) == len(live(model.network).tensors):
+        graph = without_duplicates(model.graph)
+        if len(graph.tensors) == len(live(model.graph).tensors):
             raise NotApplicable("merge_duplicates: no two tensors are equal")
-        return Model(Level.TFLITE, graph, graph.fingerprint(), dict(model.notes))
+        return successor(model, graph)
 
 
 def without_duplicates(graph: Graph) -> Graph:

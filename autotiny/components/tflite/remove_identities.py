@@ -18,7 +18,7 @@ from autotiny.components.frozen._grappler import optimized
 from autotiny.components.tflite._editing import live, producers, readers, redirected
 from autotiny.errors import NotApplicable
 from autotiny.graph import Graph, Op, Tensor
-from autotiny.model import Level, Model
+from autotiny.model import Level, Model, successor
 
 RESHAPES = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
 MOVES = (*RESHAPES, "SPLIT", "SPLIT_V", "UNPACK", "STRIDED_SLICE", "SLICE", "TRANSPOSE")
@@ -38,10 +38,10 @@ class RemoveIdentities(Component):
         """The model without identities."""
         if model.level is not Level.TFLITE:
             return optimized(model, ("pruning",), self.name)
-        graph = without_identities(model.network)
-        if graph.fingerprint() == live(model.network).fingerprint():
+        graph = without_identities(model.graph)
+        if graph.fingerprint() == live(model.graph).fingerprint():
             raise NotApplicable("remove_identities: every op changes something")
-        return Model(Level.TFLITE, graph, graph.fingerprint(), dict(model.notes))
+        return successor(model, graph)
 
 
 def without_identities(graph: Graph) -> Graph:

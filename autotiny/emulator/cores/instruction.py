@@ -7,11 +7,12 @@ floating-point register lists.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import capstone
-from capstone import arm_const, riscv_const
+from capstone import arm, arm_const, riscv_const
 
 Kind = Literal[
     "alu", "shift", "alu_shifted", "dsp", "bitfield", "mul", "mac", "mul_long", "mac_long", "div",
@@ -130,14 +131,14 @@ _NARROW = ("b", "h", "sb", "sh")
 _BRANCH_NAMES = {"b", "bl", "blx", "bx", "bxns", "blxns", "cbz", "cbnz", "tbb", "tbh"}
 
 
-def thumb_decoder() -> Any:
+def thumb_decoder() -> capstone.Cs:
     """A capstone decoder for the Thumb code of M-profile cores."""
     decoder = capstone.Cs(capstone.CS_ARCH_ARM, capstone.CS_MODE_THUMB | capstone.CS_MODE_MCLASS)
     decoder.detail = True
     return decoder
 
 
-def riscv_decoder() -> Any:
+def riscv_decoder() -> capstone.Cs:
     """A capstone decoder for RV32 with compressed instructions."""
     decoder = capstone.Cs(
         capstone.CS_ARCH_RISCV, capstone.CS_MODE_RISCV32 | capstone.CS_MODE_RISCVC
@@ -146,7 +147,7 @@ def riscv_decoder() -> Any:
     return decoder
 
 
-def decode(decoder: Any, code: bytes, address: int) -> tuple[Instruction, ...]:
+def decode(decoder: capstone.Cs, code: bytes, address: int) -> tuple[Instruction, ...]:
     """The instructions of a basic block; what does not decode becomes `system`, two bytes each.
 
     Args:
@@ -175,7 +176,7 @@ def decode(decoder: Any, code: bytes, address: int) -> tuple[Instruction, ...]:
     return tuple(instructions)
 
 
-def _thumb(decoded: Any, predicated: bool) -> Instruction:
+def _thumb(decoded: capstone.CsInsn, predicated: bool) -> Instruction:
     name = decoded.mnemonic.split(".")[0]
     if predicated or (decoded.cc not in (arm_const.ARM_CC_AL, arm_const.ARM_CC_INVALID)):
         name = _without_condition(name)
@@ -260,7 +261,7 @@ def _thumb(decoded: Any, predicated: bool) -> Instruction:
     )
 
 
-def _thumb_kind(decoded: Any, name: str, operands: Any) -> Kind:
+def _thumb_kind(decoded: capstone.CsInsn, name: str, operands: Sequence[arm.ArmOp]) -> Kind:
     if name in _ALU:
         shifted = [
             o
@@ -297,7 +298,7 @@ def _thumb_kind(decoded: Any, name: str, operands: Any) -> Kind:
     return "system"
 
 
-def _is_shifted_constant(operands: Any) -> bool:
+def _is_shifted_constant(operands: Sequence[arm.ArmOp]) -> bool:
     """Whether the constant needs the shifter: more than 12 bits and no pattern of bytes."""
     for operand in operands:
         if operand.type == arm_const.ARM_OP_IMM:
@@ -336,7 +337,11 @@ def _without_condition(name: str) -> str:
 
 
 def _thumb_branch(
-    decoded: Any, name: str, registers: list[str], predicated: bool, common: dict[str, Any]
+    decoded: capstone.CsInsn,
+    name: str,
+    registers: list[str],
+    predicated: bool,
+    common: dict[str, Any],
 ) -> Instruction:
     kind: Kind
     reads: list[tuple[str, Role]] = []
@@ -368,7 +373,7 @@ def _thumb_branch(
 
 
 def _thumb_memory(
-    decoded: Any,
+    decoded: capstone.CsInsn,
     name: str,
     registers: list[str],
     common: dict[str, Any],
@@ -461,7 +466,7 @@ _RISCV_CONDITIONAL = {"beq", "bne", "blt", "bge", "bltu", "bgeu", "beqz", "bnez"
 "bltz",                       "bgtz"}  # fmt: skip
 
 
-def _riscv(decoded: Any, predicated: bool) -> Instruction:
+def _riscv(decoded: capstone.CsInsn, predicated: bool) -> Instruction:
     compressed = decoded.mnemonic.startswith("c.")
     name = decoded.mnemonic.removeprefix("c.")
     operands = decoded.operands

@@ -8,9 +8,10 @@ from typing import Final
 import numpy as np
 
 from autotiny.engine.fixed_point import INT_RANGE, activation_range, quantized_multiplier
-from autotiny.engine.kernel import Emit, Kernel, Overlap, Site, initializer
+from autotiny.engine.kernel import Emitter, Kernel, Overlap, Site, checked, initializer
 from autotiny.engine.ops import add
 from autotiny.engine.ops.convolution import bounds_float32, quantization_of
+from autotiny.engine.shapes import no_check
 from autotiny.graph import DType
 
 SUFFIX: Final = {"int8": "s8", "int16": "s16", "int32": "s32", "float32": "f32"}
@@ -148,24 +149,27 @@ def whole(site: Site) -> Kernel:
     return _kernel(site, f"at_each_{site.op.kind.lower()}_s32", "INT32_MIN", "INT32_MAX")
 
 
-BINARY: Final[Mapping[tuple[str, str], Emit]] = {
-    ("ADD", "int8"): add_int8,
-    ("ADD", "int16"): sum_stored,
-    ("SUB", "int8"): sum_stored,
-    ("SUB", "int16"): sum_stored,
-    ("MUL", "int8"): times_stored,
-    ("MUL", "int16"): times_stored,
-    ("PRELU", "int8"): prelu_stored,
-    ("PRELU", "int16"): prelu_stored,
-    **{
-        (kind, dtype): order
-        for kind in ("MAXIMUM", "MINIMUM")
-        for dtype in ("int8", "int16", "int32", "float32")
+BINARY: Final[Mapping[tuple[str, str], Emitter]] = checked(
+    no_check,
+    {
+        ("ADD", "int8"): add_int8,
+        ("ADD", "int16"): sum_stored,
+        ("SUB", "int8"): sum_stored,
+        ("SUB", "int16"): sum_stored,
+        ("MUL", "int8"): times_stored,
+        ("MUL", "int16"): times_stored,
+        ("PRELU", "int8"): prelu_stored,
+        ("PRELU", "int16"): prelu_stored,
+        **{
+            (kind, dtype): order
+            for kind in ("MAXIMUM", "MINIMUM")
+            for dtype in ("int8", "int16", "int32", "float32")
+        },
+        **{
+            (kind, "float32"): real
+            for kind in ("ADD", "SUB", "MUL", "DIV", "SQUARED_DIFFERENCE", "PRELU")
+        },
+        **{(kind, "int32"): whole for kind in ("ADD", "SUB", "MUL")},
     },
-    **{
-        (kind, "float32"): real
-        for kind in ("ADD", "SUB", "MUL", "DIV", "SQUARED_DIFFERENCE", "PRELU")
-    },
-    **{(kind, "int32"): whole for kind in ("ADD", "SUB", "MUL")},
-}
+)
 """(kind, arithmetic) → emitter."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -108,11 +107,15 @@ def sampled(
     """
     f = np.float32
 
-    def call(value: Any) -> Any:
-        return f(function(float(value)))
+    def call(value: float | np.floating) -> np.float32:
+        result: np.float32 = np.float32(function(float(value)))
+        return result
 
-    def rounded(value: Any) -> Any:
-        return f(math.copysign(math.floor(abs(float(value)) + 0.5), float(value)))
+    def rounded(value: float | np.floating) -> np.float32:
+        result: np.float32 = np.float32(
+            math.copysign(math.floor(abs(float(value)) + 0.5), float(value))
+        )
+        return result
 
     low = f(input_scale) * f(-32768 - input_zero)
     high = f(input_scale) * f(32767 - input_zero)

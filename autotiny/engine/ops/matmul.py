@@ -9,8 +9,9 @@ from typing import Final
 import numpy as np
 
 from autotiny.engine.fixed_point import quantized_multiplier
-from autotiny.engine.kernel import Emit, Kernel, Overlap, Site
+from autotiny.engine.kernel import Emitter, Kernel, Overlap, Site
 from autotiny.engine.ops.convolution import quantization_of
+from autotiny.engine.shapes import no_check, rows
 
 BATCHES: Final = 3
 
@@ -88,8 +89,10 @@ def l2_norm(site: Site) -> Kernel:
     return Kernel(("matmul.h",), body, operands, overlaps)
 
 
-MATMUL: Final[Mapping[tuple[str, str], Emit]] = {
-    **{("BATCH_MATMUL", dtype): matmul for dtype in ("int8", "int16", "float32")},
-    **{("L2_NORMALIZATION", dtype): l2_norm for dtype in ("int8", "float32")},
+MATMUL: Final[Mapping[tuple[str, str], Emitter]] = {
+    **{
+        ("BATCH_MATMUL", dtype): Emitter(matmul, no_check) for dtype in ("int8", "int16", "float32")
+    },
+    **{("L2_NORMALIZATION", dtype): Emitter(l2_norm, rows) for dtype in ("int8", "float32")},
 }
 """(kind, arithmetic) → emitter."""

@@ -7,8 +7,9 @@ from typing import Final
 
 import numpy as np
 
-from autotiny.engine.kernel import Emit, Kernel, Operand, Site, table
+from autotiny.engine.kernel import Emitter, Kernel, Operand, Site, checked, table
 from autotiny.engine.ops.shape import as_part, as_whole
+from autotiny.engine.shapes import no_check
 from autotiny.graph import ITEM_BYTES, Tensor
 
 DTYPES: Final = ("int8", "uint8", "int16", "int32", "int64", "float32", "bool")
@@ -353,23 +354,27 @@ def depth_to_space(site: Site) -> Kernel:
     return _kernel([line], site.reads("x"), site.writes())
 
 
-MOVING: Final[Mapping[tuple[str, str], Emit]] = {
-    (kind, dtype): emit
-    for kind, emit in {
-        "SLICE": slice_,
-        "STRIDED_SLICE": strided_slice,
-        "TRANSPOSE": transpose,
-        "CONCATENATION": concatenation,
-        "SPLIT_V": split,
-        "PACK": pack,
-        "UNPACK": unpack,
-        "PAD": pad,
-        "PADV2": pad,
-        "MIRROR_PAD": mirror_pad,
-        "GATHER": gather,
-        "DEPTH_TO_SPACE": depth_to_space,
-        "SPACE_TO_DEPTH": depth_to_space,
-    }.items()
-    for dtype in DTYPES
-} | {("SPLIT", "int32"): split}
+MOVING: Final[Mapping[tuple[str, str], Emitter]] = checked(
+    no_check,
+    {
+        (kind, dtype): emit
+        for kind, emit in {
+            "SLICE": slice_,
+            "STRIDED_SLICE": strided_slice,
+            "TRANSPOSE": transpose,
+            "CONCATENATION": concatenation,
+            "SPLIT_V": split,
+            "PACK": pack,
+            "UNPACK": unpack,
+            "PAD": pad,
+            "PADV2": pad,
+            "MIRROR_PAD": mirror_pad,
+            "GATHER": gather,
+            "DEPTH_TO_SPACE": depth_to_space,
+            "SPACE_TO_DEPTH": depth_to_space,
+        }.items()
+        for dtype in DTYPES
+    }
+    | {("SPLIT", "int32"): split},
+)
 """(kind, arithmetic) → emitter; the first input of SPLIT is its axis."""

@@ -10,11 +10,12 @@ import numpy as np
 
 from autotiny.engine.fixed_point import quantized_multiplier
 from autotiny.engine.kernel import (
-    Emit,
+    Emitter,
     Kernel,
     Operand,
     Site,
     c_type,
+    checked,
     initializer,
     scratch,
     table,
@@ -22,6 +23,7 @@ from autotiny.engine.kernel import (
 from autotiny.engine.ops.convolution import bounds_float32
 from autotiny.engine.ops.quantization import c_float
 from autotiny.engine.ops.unary import logistic_samples
+from autotiny.engine.shapes import no_check
 from autotiny.graph import Array, Quantization
 
 f32 = np.float32
@@ -199,9 +201,12 @@ def _list(values: Iterable[int]) -> str:
     return "{" + ", ".join(map(str, values)) + "}"
 
 
-RECURRENT_OPS: Final[Mapping[tuple[str, str], Emit]] = {
-    ("SVDF", "int8"): svdf,
-    ("SVDF", "float32"): svdf,
-    **{("UNIDIRECTIONAL_SEQUENCE_LSTM", dtype): lstm for dtype in ("int8", "int16", "float32")},
-}
+RECURRENT_OPS: Final[Mapping[tuple[str, str], Emitter]] = checked(
+    no_check,
+    {
+        ("SVDF", "int8"): svdf,
+        ("SVDF", "float32"): svdf,
+        **{("UNIDIRECTIONAL_SEQUENCE_LSTM", dtype): lstm for dtype in ("int8", "int16", "float32")},
+    },
+)
 """(kind, arithmetic) → emitter."""

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from autotiny.engine.fixed_point import quantized_multiplier
-from autotiny.engine.kernel import Emit, Kernel, Site
+from autotiny.engine.kernel import Emitter, Kernel, Site, checked
 from autotiny.engine.ops.convolution import quantization_of
+from autotiny.engine.shapes import no_check
 
 SUFFIX: Final = {"int8": "s8", "int16": "s16", "float32": "f32"}
 PARTS: Final = 5
@@ -93,10 +94,15 @@ def place(site: Site) -> Kernel:
     return _kernel(body, site)
 
 
-REDUCING: Final[Mapping[tuple[str, str], Emit]] = {
-    **{(kind, dtype): total_stored for kind in ("MEAN", "SUM") for dtype in ("int8", "int16")},
-    **{(kind, "float32"): total_float32 for kind in ("MEAN", "SUM")},
-    **{(kind, dtype): extreme for kind in ("REDUCE_MAX", "REDUCE_MIN") for dtype in SUFFIX},
-    **{(kind, dtype): place for kind in ("ARG_MAX", "ARG_MIN") for dtype in ("int8", "float32")},
-}
+REDUCING: Final[Mapping[tuple[str, str], Emitter]] = checked(
+    no_check,
+    {
+        **{(kind, dtype): total_stored for kind in ("MEAN", "SUM") for dtype in ("int8", "int16")},
+        **{(kind, "float32"): total_float32 for kind in ("MEAN", "SUM")},
+        **{(kind, dtype): extreme for kind in ("REDUCE_MAX", "REDUCE_MIN") for dtype in SUFFIX},
+        **{
+            (kind, dtype): place for kind in ("ARG_MAX", "ARG_MIN") for dtype in ("int8", "float32")
+        },
+    },
+)
 """(kind, arithmetic) → emitter."""

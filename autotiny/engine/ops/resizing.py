@@ -9,7 +9,8 @@ from typing import Final
 import numpy as np
 
 from autotiny.engine.fixed_point import round_half_away
-from autotiny.engine.kernel import Emit, Kernel, Site, table
+from autotiny.engine.kernel import Emitter, Kernel, Site, checked, table
+from autotiny.engine.shapes import no_check
 from autotiny.graph import ITEM_BYTES
 
 f32 = np.float32
@@ -118,13 +119,16 @@ def _real_between(site: Site, index: int, size: int, out: int) -> tuple[tuple[in
     return (before, min(math.ceil(at), size - 1)), float(at - f32(before))
 
 
-RESIZING: Final[Mapping[tuple[str, str], Emit]] = {
-    **{
-        ("RESIZE_NEAREST_NEIGHBOR", dtype): nearest
-        for dtype in ("int8", "uint8", "int16", "float32")
+RESIZING: Final[Mapping[tuple[str, str], Emitter]] = checked(
+    no_check,
+    {
+        **{
+            ("RESIZE_NEAREST_NEIGHBOR", dtype): nearest
+            for dtype in ("int8", "uint8", "int16", "float32")
+        },
+        ("RESIZE_BILINEAR", "int8"): bilinear_stored,
+        ("RESIZE_BILINEAR", "int16"): bilinear_stored,
+        ("RESIZE_BILINEAR", "float32"): bilinear_float32,
     },
-    ("RESIZE_BILINEAR", "int8"): bilinear_stored,
-    ("RESIZE_BILINEAR", "int16"): bilinear_stored,
-    ("RESIZE_BILINEAR", "float32"): bilinear_float32,
-}
+)
 """(kind, arithmetic) → emitter."""

@@ -8,8 +8,17 @@ from typing import Final
 import numpy as np
 
 from autotiny.engine.fixed_point import activation_range, quantized_multiplier
-from autotiny.engine.kernel import Emit, Kernel, Operand, Site, initializer, scratch, table
+from autotiny.engine.kernel import (
+    Emitter,
+    Kernel,
+    Operand,
+    Site,
+    initializer,
+    scratch,
+    table,
+)
 from autotiny.engine.ops.convolution import bounds_float32
+from autotiny.engine.shapes import no_check
 from autotiny.graph import Array
 
 WEIGHTS, INPUT, BIAS = 1, 2, 3
@@ -128,5 +137,7 @@ KERNELS: Final[Mapping[tuple[str, str, str], str]] = {
 }
 
 # The first input is the shape of the output, so its type says nothing of the arithmetic.
-TRANSPOSED: Final[Mapping[tuple[str, str], Emit]] = {("TRANSPOSE_CONV", "int32"): emit}
+TRANSPOSED: Final[Mapping[tuple[str, str], Emitter]] = {
+    ("TRANSPOSE_CONV", "int32"): Emitter(emit, no_check)
+}
 """(kind, arithmetic) → emitter."""

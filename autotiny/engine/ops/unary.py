@@ -16,9 +16,10 @@ from autotiny.engine.fixed_point import (
     quantized_multiplier,
     round_half_away,
 )
-from autotiny.engine.kernel import Emit, Kernel, Overlap, Site, table
+from autotiny.engine.kernel import Emit, Emitter, Kernel, Overlap, Site, checked, table
 from autotiny.engine.ops.convolution import quantization_of
 from autotiny.engine.ops.quantization import c_float
+from autotiny.engine.shapes import rows, same_size
 from autotiny.graph import Array
 
 ACTIVATIONS: Final[Mapping[str, str]] = {
@@ -298,22 +299,27 @@ FLOAT_MAPS: Final = (
     "LOG",
 )  # fmt: skip
 
-UNARY: Final[Mapping[tuple[str, str], Emit]] = {
-    **{(kind, "int8"): lookup(_relu) for kind in ACTIVATIONS},
-    ("LEAKY_RELU", "int8"): lookup(_leaky_relu),
-    ("LOGISTIC", "int8"): lookup(_logistic),
-    ("TANH", "int8"): lookup(_tanh),
-    ("HARD_SWISH", "int8"): lookup(_hard_swish),
-    ("ELU", "int8"): lookup(_sampled(_elu)),
-    ("EXP", "int8"): lookup(_sampled(math.exp)),
-    **{(kind, "int16"): relu_int16 for kind in ACTIVATIONS},
-    ("LEAKY_RELU", "int16"): leaky_relu_int16,
-    ("LOGISTIC", "int16"): sigmoidal_int16,
-    ("TANH", "int16"): sigmoidal_int16,
-    **{(kind, "float32"): relu_float32 for kind in ACTIVATIONS},
-    ("LEAKY_RELU", "float32"): leaky_relu_float32,
-    **{(kind, "float32"): mapped for kind in FLOAT_MAPS},
-    ("LOG_SOFTMAX", "float32"): log_softmax,
-    **{("CAST", dtype): cast for dtype in ("float32", "int8", "int16", "int32", "bool")},
+UNARY: Final[Mapping[tuple[str, str], Emitter]] = {
+    **checked(
+        same_size,
+        {
+            **{(kind, "int8"): lookup(_relu) for kind in ACTIVATIONS},
+            ("LEAKY_RELU", "int8"): lookup(_leaky_relu),
+            ("LOGISTIC", "int8"): lookup(_logistic),
+            ("TANH", "int8"): lookup(_tanh),
+            ("HARD_SWISH", "int8"): lookup(_hard_swish),
+            ("ELU", "int8"): lookup(_sampled(_elu)),
+            ("EXP", "int8"): lookup(_sampled(math.exp)),
+            **{(kind, "int16"): relu_int16 for kind in ACTIVATIONS},
+            ("LEAKY_RELU", "int16"): leaky_relu_int16,
+            ("LOGISTIC", "int16"): sigmoidal_int16,
+            ("TANH", "int16"): sigmoidal_int16,
+            **{(kind, "float32"): relu_float32 for kind in ACTIVATIONS},
+            ("LEAKY_RELU", "float32"): leaky_relu_float32,
+            **{(kind, "float32"): mapped for kind in FLOAT_MAPS},
+            **{("CAST", dtype): cast for dtype in ("float32", "int8", "int16", "int32", "bool")},
+        },
+    ),
+    ("LOG_SOFTMAX", "float32"): Emitter(log_softmax, rows),
 }
 """(kind, arithmetic) → emitter."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from autotiny.engine import packing
@@ -51,7 +49,7 @@ def stream(made: Layer, in_c: int) -> Words:
     order = np.arange(in_c).reshape(-1, 4)[:, [0, 2, 1, 3]].reshape(-1)
     pairs = filters[:, :, order].reshape(16, -1, in_c // 2, 2) & 0xFFFF
     words = pairs[..., 0] | pairs[..., 1] << 16  # (16, outputs, pairs)
-    parts: list[Any] = []
+    parts: list[Ints] = []
     for first in range(0, len(made.bias), 4):
         channels = slice(first, first + 4)
         for product in range(16):

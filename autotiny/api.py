@@ -1,0 +1,398 @@
+"""What a user does with autotiny, each a function; the command line parses, calls one and prints.
+
+Models and data are taken as names, paths, or objects: see `load_model` and `load_dataset`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeAlias, get_args
+
+from autotiny import emulator
+from autotiny import study as studies
+from autotiny.cache import Cache
+from autotiny.components import COMPONENTS, Component, Work, is_lowering
+from autotiny.dataset import DataSource, synthetic
+from autotiny.emulator import Profile, link
+from autotiny.engine import Style, check_supported, schedule_for
+from autotiny.errors import UserError, unknown
+from autotiny.evaluate import cost, sources_of
+from autotiny.export import export_project
+from autotiny.metrics import Cost, missing, overshoot
+from autotiny.model import Level, Model, Program, load_model
+from autotiny.recipe import Recipe, component_named, read_recipe, steps_from_text
+from autotiny.recipe import apply as apply_steps
+from autotiny.report.files import check_writable, write_study
+from autotiny.space import Space, load_space
+from autotiny.study import Applied, Comparison, Originals, Progress, Result
+from autotiny.target import Target, load_target
+
+STYLES: tuple[Style, ...] = get_args(Style)
+RESULTS = Path("results")
+"""Where a search writes unless told otherwise, a folder a study."""
+
+TargetSource: TypeAlias = Target | str | Path
+Steps: TypeAlias = str | Sequence[Component]
+"""Components, or the text that a recipe prints of them."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a network takes of a target.
+
+    Attributes:
+        model: how it was asked for.
+        target: the microcontroller.
+        schedule: what kernels and memory plan were chosen for.
+        cost: flash, SRAM, cycles, latency, and what each layer takes of them.
+        profile: where the cycles went, if that was asked for.
+    """
+
+    model: str
+    target: Target
+    schedule: Style
+    cost: Cost
+    profile: Profile | None = None
+
+    @property
+    def misses(self) -> tuple[str, ...]:
+        """What the target lacks, in words; empty where the firmware fits."""
+        return tuple(missing(overshoot(self.cost, self.target)))
+
+    def to_dict(self) -> dict[str, object]:
+        """The same as plain data, for JSON."""
+        profile = {"profile": self.profile.to_dict()} if self.profile else {}
+        return {**_facts(self), **profile, **self.cost.to_dict()}
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """The C of a network, and what it takes of a target.
+
+    Attributes:
+        model: how it was asked for.
+        target: the microcontroller.
+        schedule: what kernels and memory plan were chosen for.
+        cost: flash, SRAM, cycles, latency, and what each layer takes of them.
+        folder: where the files lie.
+        files: their paths inside the folder, sorted.
+    """
+
+    model: str
+    target: Target
+    schedule: Style
+    cost: Cost
+    folder: Path
+    files: tuple[str, ...]
+
+    @property
+    def misses(self) -> tuple[str, ...]:
+        """What the target lacks, in words; empty where the firmware fits."""
+        return tuple(missing(overshoot(self.cost, self.target)))
+
+    def to_dict(self) -> dict[str, object]:
+        """The same as plain data, for JSON."""
+        written = {"out": str(self.folder), "files": list(self.files)}
+        return {**_facts(self), **written, **self.cost.to_dict()}
+
+
+def _facts(found: Measurement | Compiled) -> dict[str, object]:
+    return {"model": found.model, "target": found.target.name, "schedule": found.schedule}
+
+
+def search(
+    model: object,
+    data: DataSource,
+    target: TargetSource,
+    *,
+    out: Path | str | None = None,
+    objectives: str | Sequence[str] = "latency",
+    space: str | Path | Space = "default",
+    trials: int = studies.TRIALS,
+    timeout: float | None = None,
+    seed: int = 0,
+    accuracy_drop: float = 0.01,
+    epochs: int = studies.EPOCHS,
+    storage: str | None = None,
+    jobs: int = 1,
+    cache: Cache | None = None,
+    on_stage: Callable[[str], None] | None = None,
+    on_trial: Callable[[Progress], None] | None = None,
+    on_notice: Callable[[str], None] | None = None,
+) -> Result:
+    """Find the sequences of optimizations that put a model on a microcontroller best.
+
+    The files of the study are written too: report, front, plot, recipes, and the C, ELF and
+    `.tflite` of the best point. The same call again continues a study that was interrupted.
+
+    Args:
+        model: as `load_model` takes it; a network that comes untrained is trained first.
+        data: as `load_dataset` takes it.
+        target: the microcontroller: a name, the path of a `.toml` file, or one that was loaded.
+        out: folder of the study; by default see `study_folder`.
+        objectives: one or several of `latency`, `size`, `sram`, `energy`, `balanced`; accuracy
+            always takes part.
+        space: name or path of a search space, or one that was loaded.
+        trials: how many different sequences to end with.
+        timeout: seconds after which no trial is begun.
+        seed: decides everything random, the split of the data too.
+        accuracy_drop: the accuracy that a best point may lose on validation.
+        epochs: upper limit of each fine-tune.
+        storage: an Optuna storage URL, or the path of a journal file ending in `.log`.
+        jobs: processes that work on the study.
+        cache: where results are kept; by default the user's cache folder.
+        on_stage: called with what is done next, in words.
+        on_trial: called after each trial.
+        on_notice: called with each line that the user should read before the search begins.
+
+    Raises:
+        UserError: something that was given does not exist, is damaged, or does not fit the rest.
+    """
+    board = _target(target)
+    wanted = (objectives,) if isinstance(objectives, str) else tuple(objectives)
+    studies.wanted_objectives(wanted)
+    drawn = space if isinstance(space, Space) else load_space(str(space))
+    folder = study_folder(model, data, board, wanted) if out is None else Path(out)
+    check_writable(folder)
+    cache = cache or Cache()
+    tell = on_stage or (lambda text: None)
+    names = f"{studies.model_name(model)} and {studies.data_name(data)}"
+    tell(f"loading {names}; an untrained network is trained first")
+    network, samples = studies.load_pair(model, data, seed=seed, cache=cache)
+    tell("searching")
+    result = studies.search(
+        network, samples, board,
+        out=folder, objectives=wanted, space=drawn, trials=trials, timeout=timeout, seed=seed,
+        accuracy_drop=accuracy_drop, epochs=epochs, storage=storage, jobs=jobs, cache=cache,
+        on_trial=on_trial, on_notice=on_notice,
+    )  # fmt: skip
+    tell("writing results")
+    return replace(result, folder=folder, files=tuple(write_study(result, folder)))
+
+
+def study_folder(
+    model: object, data: DataSource, target: TargetSource, objectives: Sequence[str] = ("latency",)
+) -> Path:
+    """Where a search writes unless told otherwise, e.g. `results/cnn1-digits-stm32f746-latency`."""
+    names = (studies.model_name(model), studies.data_name(data), _target(target).source)
+    return RESULTS / studies.default_study_name(*names, objectives)
+
+
+def apply(
+    recipe: Path | str,
+    out: Path | str | None = None,
+    *,
+    model: object = None,
+    data: DataSource | None = None,
+    cache: Cache | None = None,
+) -> Applied:
+    """Rebuild a recipe, byte for byte, and measure it.
+
+    Args:
+        recipe: path of a recipe file that a search wrote.
+        out: folder for its C, ELF and `.tflite`; by default beside the file.
+        model: what the recipe was found with, where that was an object in memory.
+        data: likewise.
+        cache: where results are kept; by default the user's cache folder.
+
+    Raises:
+        UserError: the file is no recipe, or its model or data are not those it was found with.
+    """
+    path = Path(recipe)
+    folder = path.with_suffix("") if out is None else Path(out)
+    return studies.apply_recipe(path, folder, model=model, data=data, cache=cache)
+
+
+def order(
+    first: str | Component,
+    second: str | Component,
+    target: TargetSource,
+    *,
+    model: object = "cnn1",
+    data: DataSource = "digits",
+    before: Steps | None = None,
+    behind: Steps | None = None,
+    seeds: int = studies.SEEDS,
+    epochs: int = studies.EPOCHS,
+    cache: Cache | None = None,
+    on_stage: Callable[[int, int, str], None] | None = None,
+) -> Comparison:
+    """Measure a pair of components both ways round, under several seeds.
+
+    Args:
+        first: a component, or as a recipe prints it, e.g. "prune_channels(ratio=0.5)".
+        second: another.
+        target: the microcontroller: a name, the path of a `.toml` file, or one that was loaded.
+        model: as `load_model` takes it; a network that comes untrained is trained for each seed.
+        data: as `load_dataset` takes it; each seed splits it anew.
+        before: what stands before the pair; by default the usual lowering where it is needed.
+        behind: what stands behind the pair; by default the usual lowering and schedule.
+        seeds: how many repetitions; their seeds are 0, 1, …
+        epochs: upper limit of each fine-tune.
+        cache: where results are kept; by default the user's cache folder.
+        on_stage: called before each piece of work with the runs that are done, how many there
+            will be, and what comes next in words.
+
+    Raises:
+        UserError: neither order is legal, or something that was given does not exist.
+    """
+    board = _target(target)
+    pair = [_steps(given) for given in (first, second)]
+    if any(len(steps) != 1 for steps in pair):
+        raise UserError(f"A is {first!r} and B is {second!r}; each must be one component")
+    around = [given if given is None else _steps(given) for given in (before, behind)]
+    return studies.compare_orders(
+        pair[0][0], pair[1][0], board, Originals.named(model, data),
+        before=around[0], behind=around[1],
+        seeds=seeds, epochs=epochs, cache=cache, on_stage=on_stage,
+    )  # fmt: skip
+
+
+def measure(
+    model: object,
+    target: TargetSource,
+    *,
+    schedule: Style = "fastest",
+    lowering: str = "int8",
+    seed: int = 0,
+    profile: bool = False,
+    cache: Cache | None = None,
+) -> Measurement:
+    """Link a network, execute it, and tell what it takes.
+
+    A network that is no `.tflite` yet is lowered with seeded noise for calibration: good for its
+    flash, SRAM and cycles, which hardly depend on the weights.
+
+    Args:
+        model: as `load_model` takes it, or the path of a recipe (`.json`).
+        target: the microcontroller: a name, the path of a `.toml` file, or one that was loaded.
+        schedule: what kernels and memory plan are chosen for: "fastest", "smallest", "balanced".
+        lowering: the component that lowers a network that is no `.tflite` yet.
+        seed: of initial weights and calibration noise.
+        profile: also tell where the cycles went.
+        cache: where results are kept; by default the user's cache folder.
+
+    Raises:
+        UserError: there is no such model or target, or an op that the engine lacks.
+        FirmwareFault: the firmware faults or does not end.
+    """
+    if is_firmware(model):
+        raise UserError(f"{str(model)!r} is a firmware; autotiny.measure_elf measures it")
+    board, cache = _target(target), cache or Cache()
+    network = _lowered(model, lowering, schedule, board, seed, cache)
+    taken = cost(network, board, cache)
+    found = None
+    if profile:
+        found = emulator.profile(link(sources_of(network), board), board)
+    return Measurement(studies.model_name(model), board, schedule, taken, found)
+
+
+def is_firmware(model: object) -> bool:
+    """Whether a name is that of an ELF, which `measure_elf` takes, rather than of a network."""
+    return isinstance(model, (str, Path)) and str(model).endswith(".elf")
+
+
+def measure_elf(
+    path: Path | str,
+    target: TargetSource,
+    *,
+    function: str | None = None,
+    between: tuple[str, str] | None = None,
+) -> Profile:
+    """Execute any firmware, and tell where its cycles go.
+
+    Args:
+        path: of the ELF.
+        target: the microcontroller: a name, the path of a `.toml` file, or one that was loaded.
+        function: measure one call of this.
+        between: measure from the first of these two symbols to the second; by default, and
+            without a `function`, between the marks that autotiny's firmware has.
+
+    Raises:
+        UserError: the file is no ELF for this core, or has no such symbol.
+        FirmwareFault: the firmware faults or does not end.
+    """
+    start, stop = between or (None, None)
+    return emulator.measure_elf(path, _target(target), start=start, stop=stop, function=function)
+
+
+def compile(  # noqa: A001 - the command's name
+    model: object,
+    target: TargetSource,
+    out: Path | str,
+    *,
+    schedule: Style = "fastest",
+    lowering: str = "int8",
+    seed: int = 0,
+    project: bool = False,
+    cache: Cache | None = None,
+) -> Compiled:
+    """Write a network as C, and measure it.
+
+    Args:
+        model: as `load_model` takes it, or the path of a recipe (`.json`).
+        target: the microcontroller: a name, the path of a `.toml` file, or one that was loaded.
+        out: folder that the C goes into.
+        schedule: what kernels and memory plan are chosen for: "fastest", "smallest", "balanced".
+        lowering: the component that lowers a network that is no `.tflite` yet.
+        seed: of initial weights and calibration noise.
+        project: also write start-up code, linker script, Makefile and ELF: ready to flash.
+        cache: where results are kept; by default the user's cache folder.
+
+    Raises:
+        UserError: there is no such model or target, an op that the engine lacks, or a folder that
+            cannot be written.
+        FirmwareFault: the firmware faults or does not end.
+    """
+    board, folder, cache = _target(target), Path(out), cache or Cache()
+    check_writable(folder)
+    network = _lowered(model, lowering, schedule, board, seed, cache)
+    sources = sources_of(network)
+    folder.mkdir(parents=True, exist_ok=True)
+    taken = cost(network, board, cache)
+    files = sorted(sources.files)
+    if project:
+        written = export_project(sources, link(sources, board), board, folder, cost=taken)
+        files = sorted(str(path.relative_to(folder)) for path in written)
+    else:
+        for name, text in sources.files.items():
+            (folder / name).write_text(text, encoding="utf-8")
+    asked = studies.model_name(model)
+    return Compiled(asked, board, schedule, taken, folder, tuple(files))
+
+
+def _lowered(
+    model: object, lowering: str, schedule: Style, target: Target, seed: int, cache: Cache
+) -> Model:
+    """A network with its schedule; lowered on seeded noise if need be."""
+    if schedule not in STYLES:
+        raise unknown("schedule", schedule, STYLES, "autotiny measure --help")
+    kind = component_named(lowering)  # a misspelt name is told before TensorFlow is loaded
+    if not is_lowering(kind):
+        known = ", ".join(name for name, other in COMPONENTS.items() if is_lowering(other))
+        raise UserError(f"{lowering!r} is no lowering; choose one of {known}")
+    if isinstance(model, (str, Path)) and str(model).endswith(".json"):
+        network, _ = studies.rebuilt(read_recipe(model), cache)
+    else:
+        network = load_model(model, seed=seed)
+    if network.level is Level.PROGRAM:
+        return network  # it holds a schedule of its own
+    if network.level in (Level.KERAS, Level.GRAPH):
+        work = Work(data=synthetic(network, seed), seed=seed)
+        network = apply_steps(Recipe((kind(),)), network, work, cache).model
+    graph = network.graph
+    check_supported(graph)
+    program = Program(graph, schedule_for(graph, schedule, dsp=target.dsp))
+    return replace(network, level=Level.PROGRAM, network=program)
+
+
+def _target(given: TargetSource) -> Target:
+    return given if isinstance(given, Target) else load_target(str(given))
+
+
+def _steps(given: str | Component | Sequence[Component]) -> tuple[Component, ...]:
+    if isinstance(given, Component):
+        return (given,)
+    return steps_from_text(given) if isinstance(given, str) else tuple(given)

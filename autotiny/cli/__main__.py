@@ -1,0 +1,5 @@
+"""`python -m autotiny.cli`."""
+
+from autotiny.cli import main
+
+main()

@@ -1,0 +1,70 @@
+"""`autotiny compile`: a network as C."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from autotiny.cli.options import (
+    MODEL_HELP,
+    Json,
+    LoweringOption,
+    Schedule,
+    ScheduleOption,
+    SeedOption,
+    TargetOption,
+    complete_model,
+)
+from autotiny.cli.printing import print_cost, print_json, print_tables
+
+EXAMPLES = (
+    "autotiny compile my_model.tflite --target stm32f746 --out firmware/",
+    "autotiny compile best.json -t stm32f746 --out project/ --project",
+    "autotiny compile cnn1 -t rp2040 --schedule smallest --out cnn1_c/ --json",
+)
+
+
+def run(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help=f"{MODEL_HELP} Or a recipe (.json).",
+            autocompletion=complete_model,
+        ),
+    ],
+    target: TargetOption,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder that the C goes into.")],
+    schedule: ScheduleOption = Schedule.fastest,
+    lowering: LoweringOption = "int8",
+    seed: SeedOption = 0,
+    project: Annotated[
+        bool,
+        typer.Option(
+            "--project", help="Also start-up code, linker script, Makefile, ELF: ready to flash."
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a network as C, and measure it.
+
+    The folder holds model.h, model.c, weights.c and the kernel headers they use, nothing else
+    without --project.
+    """
+    from autotiny.target import load_target
+
+    board = load_target(target)  # a misspelt name is told before anything heavy is loaded
+    from autotiny import api, report
+
+    with report.console(stderr=True).status(f"compiling {model} for {board.name}"):
+        compiled = api.compile(
+            model, board, out,
+            schedule=schedule.value, lowering=lowering, seed=seed, project=project,
+        )  # fmt: skip
+    if as_json:
+        print_json(compiled.to_dict())
+        return
+    print_cost(compiled)
+    print_tables("", f"written to {out}: {', '.join(compiled.files)}")

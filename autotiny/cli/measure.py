@@ -1,0 +1,127 @@
+"""`autotiny measure`: what a network or any firmware takes of a target."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from autotiny.cli.options import (
+    MODEL_HELP,
+    Json,
+    LoweringOption,
+    Schedule,
+    ScheduleOption,
+    SeedOption,
+    TargetOption,
+    complete_model,
+)
+from autotiny.cli.printing import print_cost, print_json, print_tables, write_json
+from autotiny.errors import UserError
+
+if TYPE_CHECKING:
+    from autotiny.emulator import Profile
+    from autotiny.target import Target
+
+EXAMPLES = (
+    "autotiny measure cnn1 --target stm32f746",
+    "autotiny measure ds_cnn -t rp2040 --schedule smallest",
+    "autotiny measure my_model.tflite -t my_board.toml --json",
+    "autotiny measure my_model.keras -t nrf52840 --lowering int16x8 --profile",
+    "autotiny measure firmware.elf -t stm32l4r5 --function infer",
+)
+
+
+def run(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help=f"{MODEL_HELP} Or a recipe (.json), or any firmware (.elf).",
+            autocompletion=complete_model,
+        ),
+    ],
+    target: TargetOption,
+    schedule: ScheduleOption = Schedule.fastest,
+    lowering: LoweringOption = "int8",
+    seed: SeedOption = 0,
+    profile: Annotated[
+        bool,
+        typer.Option("--profile", help="Also by function, with what the core waited for."),
+    ] = False,
+    speedscope: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a flame graph for speedscope.app."),
+    ] = None,
+    function: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of an ELF: measure one call of this.")
+    ] = None,
+    symbol: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Of an ELF, given twice: measure from here to there."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Link a network, execute it, print what it takes.
+
+    A network that is no .tflite yet is lowered with seeded noise for calibration: good for its
+    flash, SRAM and cycles, which hardly depend on the weights.
+    """
+    from autotiny.target import load_target
+
+    board = load_target(target)  # a misspelt name is told before anything heavy is loaded
+    from autotiny import api, report
+
+    status = report.console(stderr=True).status(f"measuring {model} on {board.name}")
+    if api.is_firmware(model):
+        between = pair_of(symbol or [])
+        with status:
+            profiled = api.measure_elf(model, board, function=function, between=between)
+        print_profile(model, board, profiled, speedscope, as_json)
+        return
+    if function or symbol:
+        raise UserError(f"--function and --symbol are for an .elf file; {model!r} is none")
+    with status:
+        found = api.measure(
+            model, board,
+            schedule=schedule.value, lowering=lowering, seed=seed,
+            profile=profile or speedscope is not None,
+        )  # fmt: skip
+    if found.profile and speedscope:
+        write_json(found.profile.speedscope(), speedscope)
+    if not profile:
+        found = replace(found, profile=None)
+    if as_json:
+        print_json(found.to_dict())
+        return
+    print_cost(found)
+    if found.profile:
+        print_tables("", report.stall_table(found.profile.steps, "step"))
+        print_tables("", report.stall_table(found.profile.functions, "function"))
+
+
+def pair_of(symbols: list[str]) -> tuple[str, str] | None:
+    """What stands between two symbols; None where none is given."""
+    if len(symbols) not in (0, 2):
+        raise UserError(
+            f"--symbol stands there {len(symbols)} time(s); give it twice: where to start, "
+            "and where to stop"
+        )
+    return (symbols[0], symbols[1]) if symbols else None
+
+
+def print_profile(
+    path: str, board: Target, found: Profile, flames: Path | None, as_json: bool
+) -> None:
+    """What a firmware took, by function."""
+    from autotiny import report
+
+    if flames:
+        write_json(found.speedscope(), flames)
+    if as_json:
+        print_json(found.to_dict())
+        return
+    print_tables(f"{path} on {board.title}: {found.steps[0].name}", "")
+    print_tables(report.profile_table(found), "", report.stall_table(found.functions, "function"))

@@ -1,0 +1,114 @@
+"""The options that several commands share, and what a shell completes them with."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of tables.")]
+
+
+def complete_target(incomplete: str) -> list[str]:
+    """Names of targets, for the shell."""
+    from autotiny.target import target_names
+
+    return [name for name in target_names() if name.startswith(incomplete)]
+
+
+TargetOption = Annotated[
+    str,
+    typer.Option(
+        "--target", "-t", metavar="NAME",
+        help="Microcontroller: a name that 'autotiny targets' lists, or a .toml file.",
+        autocompletion=complete_target,
+    ),
+]  # fmt: skip
+
+
+def complete_space(incomplete: str) -> list[str]:
+    """Names of search spaces, for the shell."""
+    from autotiny.datafile import data_folder
+
+    names = sorted(path.stem for path in data_folder("search_spaces").glob("*.toml"))
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def complete_model(incomplete: str) -> list[str]:
+    """Names of built-in networks, for the shell."""
+    from autotiny.model import BUILTIN
+
+    return [name for name in BUILTIN if name.startswith(incomplete)]
+
+
+def complete_data(incomplete: str) -> list[str]:
+    """Names of data sets, for the shell."""
+    from autotiny.dataset import DATASETS
+
+    return [name for name in DATASETS if name.startswith(incomplete)]
+
+
+def complete_objective(incomplete: str) -> list[str]:
+    """Names of objectives, for the shell."""
+    from autotiny.study import OBJECTIVES
+
+    return [name for name in OBJECTIVES if name.startswith(incomplete)]
+
+
+def complete_component(incomplete: str) -> list[str]:
+    """Names of components, for the shell."""
+    from autotiny.components import COMPONENTS
+
+    return [name for name in COMPONENTS if name.startswith(incomplete)]
+
+
+ModelOption = Annotated[
+    str,
+    typer.Option(
+        "--model", "-m", metavar="MODEL",
+        help="Built-in name, .keras, .h5 or .tflite file, SavedModel folder, or "
+        "package.module:function that builds an untrained network.",
+        autocompletion=complete_model,
+    ),
+]  # fmt: skip
+DataOption = Annotated[
+    str,
+    typer.Option(
+        "--data", "-d", metavar="DATA",
+        help="digits, fashion_mnist, mnist, an .npz file, a folder of IDX files, or a folder "
+        "of class folders with images.",
+        autocompletion=complete_data,
+    ),
+]  # fmt: skip
+EpochsOption = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Upper limit of each fine-tuning.  [default: 5]"),
+]
+
+
+class Schedule(str, Enum):
+    """How the engine computes a network."""
+
+    fastest = "fastest"
+    smallest = "smallest"
+    balanced = "balanced"
+
+
+ScheduleOption = Annotated[
+    Schedule,
+    typer.Option(
+        metavar="STYLE",
+        help="What kernels and memory plan are chosen for: fastest, smallest or balanced.",
+    ),
+]
+MODEL_HELP = (
+    "Built-in name, .tflite, .keras or .h5 file, SavedModel folder, or package.module:function."
+)
+SeedOption = Annotated[
+    int, typer.Option(min=0, metavar="N", help="Of initial weights and calibration noise.")
+]
+LoweringOption = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="How a network that is no .tflite yet is lowered."),
+]

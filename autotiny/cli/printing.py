@@ -1,0 +1,51 @@
+"""What a command writes: tables or JSON on stdout, and files of JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from autotiny.errors import UserError
+
+if TYPE_CHECKING:
+    from autotiny.api import Compiled, Measurement
+
+
+def print_json(value: object) -> None:
+    """The only thing that a command with `--json` writes to stdout."""
+    import json
+
+    typer.echo(json.dumps(value, indent=2))
+
+
+def write_json(value: object, path: Path) -> None:
+    """A file of data that the user asked for."""
+    import json
+
+    try:
+        path.write_text(json.dumps(value) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write {str(path)!r}: {error.strerror}") from error
+
+
+def print_tables(*tables: object) -> None:
+    """Tables and lines on stdout, in the width of the terminal."""
+    from autotiny.report import console
+
+    out = console()
+    for item in tables:
+        out.print(item)
+
+
+def print_cost(found: Measurement | Compiled) -> None:
+    """What a network takes of a target, whether it fits, and its layers."""
+    from autotiny import report
+
+    print_tables(f"{found.model} on {found.target.title}, schedule {found.schedule}", "")
+    print_tables(report.cost_table(found.cost, found.target), "")
+    if found.misses:
+        misses = " and ".join(found.misses)
+        print_tables(f"does not fit {found.target.name}: misses by {misses}", "")
+    print_tables(report.layer_table(found.cost))

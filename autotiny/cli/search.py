@@ -1,0 +1,160 @@
+"""`autotiny search`: the study and the files it leaves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from autotiny.cli.failing import INTERRUPTED, OTHER_ERROR, complain, disk_is_full
+from autotiny.cli.options import (
+    DataOption,
+    EpochsOption,
+    Json,
+    ModelOption,
+    TargetOption,
+    complete_objective,
+    complete_space,
+)
+from autotiny.cli.printing import print_json, print_tables
+from autotiny.errors import UserError
+
+EXAMPLES = (
+    "autotiny search --target stm32f746 --objective latency",
+    "autotiny search -t rp2040 -o size -o latency --trials 100 --jobs 2",
+    "autotiny search -t nrf52840 -m my_model.keras -d my_images/ --timeout 3600",
+    "autotiny search -t my_board.toml -m package.module:build -d samples.npz",
+)
+
+
+ObjectiveOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--objective",
+        "-o",
+        metavar="NAME",
+        help="latency, size, sram, energy, accuracy or balanced; may be repeated. Accuracy "
+        "always takes part.  [default: latency]",
+        autocompletion=complete_objective,
+    ),
+]
+SpaceOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Search space: a name that 'autotiny spaces' lists, or a .toml file.",
+        autocompletion=complete_space,
+    ),
+]
+TrialsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Sequences to try, those of an earlier run included.  [default: 40]",
+    ),
+]
+TimeoutOption = Annotated[
+    float | None,
+    typer.Option(min=0, metavar="SECONDS", help="Begin no sequence after so long."),
+]
+SeedOption = Annotated[int, typer.Option(min=0, metavar="N", help="Decides everything random.")]
+DropOption = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        max=100,
+        metavar="PERCENT",
+        help="Validation accuracy that the best sequence may lose against the original, in "
+        "percentage points.",
+    ),
+]
+StorageOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Optuna storage, or a journal file ending in .log.  [default: study.db in --out]",
+    ),
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Where results go.  [default: results/<study name>]"),
+]
+JobsOption = Annotated[
+    int, typer.Option(min=1, metavar="N", help="Processes that work on the study.")
+]
+
+
+def run(
+    target: TargetOption,
+    model: ModelOption = "cnn1",
+    data: DataOption = "digits",
+    objective: ObjectiveOption = None,
+    space: SpaceOption = "default",
+    trials: TrialsOption = None,
+    timeout: TimeoutOption = None,
+    seed: SeedOption = 0,
+    accuracy_drop: DropOption = 1.0,
+    epochs: EpochsOption = None,
+    storage: StorageOption = None,
+    out: OutOption = None,
+    jobs: JobsOption = 1,
+    as_json: Json = False,
+) -> None:
+    """Find the best sequences of optimizations.
+
+    Each is linked for the microcontroller and executed; what is better than the rest in accuracy or
+    in what it takes makes the front.
+
+    The same command again continues a study that was interrupted.
+    """
+    from autotiny.target import load_target
+
+    board = load_target(target)  # a misspelt name is told before anything heavy is loaded
+    from autotiny import api
+    from autotiny.report import console
+    from autotiny.report.facts import best_point, study_facts
+    from autotiny.report.live import SearchView
+    from autotiny.report.summary import front_table, legend, search_summary, why_nothing
+    from autotiny.study import EPOCHS, TRIALS
+
+    objectives = objective or ["latency"]
+    folder = out or api.study_folder(model, data, board, objectives)
+    kept = f"finished trials are kept in {storage or folder}; the same command continues"
+    try:
+        with SearchView(console(stderr=True)) as view:
+            result = api.search(
+                model, data, board,
+                out=folder, objectives=objectives, space=space, trials=trials or TRIALS,
+                timeout=timeout, seed=seed, accuracy_drop=accuracy_drop / 100,
+                epochs=epochs or EPOCHS, storage=storage, jobs=jobs,
+                on_stage=view.stage, on_trial=view, on_notice=view.notice,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        began = storage or (folder / "study.db").exists()
+        complain(f"interrupted; {kept if began else 'no trial has finished'}")
+        raise typer.Exit(INTERRUPTED) from None
+    except Exception as error:
+        if not disk_is_full(error):
+            raise
+        complain(f"the disk is full; free some space: {kept}")
+        raise typer.Exit(OTHER_ERROR) from None
+    if as_json:
+        print_json(study_facts(result))
+    elif result.front:
+        best = best_point(result)
+        width = console().width
+        print_tables(front_table(result.front, result.baseline, width=width))
+        print_tables(*filter(None, [legend(result)]), "")
+        print_tables(search_summary(result))
+        if best:
+            print_tables(f"best for {objectives[0]}: trial {best.trial}, {best.recipe}")
+        print_tables(f"written to {folder}: {', '.join(path.name for path in result.files)}")
+    if result.interrupted:
+        complain(f"interrupted; {kept}")
+        raise typer.Exit(INTERRUPTED)
+    if not result.front:
+        raise UserError(
+            f"{why_nothing(result)}; choose a larger target, another model or another --space"
+        )

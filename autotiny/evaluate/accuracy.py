@@ -1,0 +1,92 @@
+"""How accurate a lowered model is: the same generated C, compiled for the host."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from autotiny.cache import Cache, key_of, remembered
+from autotiny.codeversion import code_version
+from autotiny.emulator import build_host
+from autotiny.engine import Port
+from autotiny.errors import InvalidData
+from autotiny.evaluate.program import program_key, sources_of
+from autotiny.graph import Array
+from autotiny.model import Model
+
+if TYPE_CHECKING:
+    # Its samples stand in the key by their fingerprint; how they were read changes no accuracy.
+    from autotiny.dataset import Dataset
+
+
+def accuracy_on(model: Model, data: Dataset, split: str, cache: Cache) -> float:
+    """How well the generated C does, compiled for the host, on "validation" or "test"; 0 to 1.
+
+    The share of samples whose class it finds; where a network gives its input back, the share of
+    the input's variance that it explains.
+    """
+    x, y = getattr(data, f"x_{split}"), getattr(data, f"y_{split}")
+    key = accuracy_key(model, data, split)
+    measure_it = partial(_found, model, x, y) if data.classes else partial(_explained, model, x)
+    return float(remembered(cache, key, measure_it))
+
+
+def accuracy_key(model: Model, data: Dataset, split: str) -> str:
+    """A digest of all that an accuracy depends on: the program, the samples, and the code here."""
+    return key_of("accuracy", program_key(model), data.fingerprint, split, code_version(__name__))
+
+
+def _found(model: Model, x: Array, y: Array) -> float:
+    sources = sources_of(model)
+    outputs = build_host(sources).predict(stored(x, sources.inputs[0]))
+    scores = outputs.reshape(len(x), -1)
+    return float(np.mean(np.argmax(scores, axis=1) == y))
+
+
+def _explained(model: Model, x: Array) -> float:
+    sources = sources_of(model)
+    outputs = build_host(sources).predict(stored(x, sources.inputs[0]))
+    error = real(outputs, sources.outputs[0]).reshape(len(x), -1) - x.reshape(len(x), -1)
+    variance = float(np.square(x - x.mean()).sum())
+    return max(0.0, 1.0 - float(np.square(error).sum()) / variance) if variance else 0.0
+
+
+def at_chance(accuracy: float, data: Dataset) -> bool:
+    """Whether an accuracy on validation is no better than knowing nothing.
+
+    That is always guessing the most frequent class, up to one standard error above it. Where a
+    network gives its input back, guessing the mean explains nothing of the variance.
+    """
+    if not data.classes:
+        return accuracy <= 0
+    samples = max(len(data.y_validation), 1)
+    guessed = float(np.bincount(data.y_validation, minlength=1).max()) / samples
+    return accuracy <= guessed + math.sqrt(guessed * (1 - guessed) / samples)
+
+
+def real(stored_values: Array, port: Port) -> Array:
+    """What the stored values of a port stand for, float32."""
+    values = stored_values.astype(np.float32)
+    if port.quantization is None or port.dtype == "float32":
+        return values
+    centred = values - np.float32(port.quantization.zero_point)
+    meant: Array = centred * np.float32(port.quantization.scale)
+    return meant
+
+
+def stored(x: Array, port: Port) -> Array:
+    """Real inputs (N, …) as the port stores them, (N, *port.shape without its batch)."""
+    shape = port.shape[1:] if port.shape[:1] == (1,) else port.shape
+    if int(np.prod(x.shape[1:])) != int(np.prod(shape)):
+        raise InvalidData(f"samples of shape {x.shape[1:]} do not fit the input {shape}")
+    x = x.reshape(len(x), *shape)
+    if port.quantization is None or port.dtype == "float32":
+        return x.astype(port.dtype)
+    limits = np.iinfo(port.dtype)
+    real = x / np.float32(port.quantization.scale)
+    levels = np.rint(real) + port.quantization.zero_point
+    levels_stored: Array = np.clip(levels, limits.min, limits.max).astype(port.dtype)
+    return levels_stored

@@ -1,0 +1,44 @@
+"""The files of a lowered model: C, ELF and `.tflite`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from autotiny.emulator import Firmware, link
+from autotiny.engine import Sources
+from autotiny.evaluate.program import program_of, sources_of
+from autotiny.model import Model
+from autotiny.target import Target
+from autotiny.tflite import write_tflite
+
+
+@dataclass(frozen=True)
+class Build:
+    """The files of a lowered model, the same bytes every time.
+
+    Attributes:
+        sources: the C.
+        firmware: the linked ELF.
+        tflite: the FlatBuffer.
+    """
+
+    sources: Sources
+    firmware: Firmware
+    tflite: bytes
+
+
+def build(model: Model, target: Target, *, comment: str = "") -> Build:
+    """C, ELF and `.tflite` of a lowered model."""
+    sources = sources_of(model, comment=comment)
+    return Build(sources, link(sources, target), write_tflite(program_of(model).graph))
+
+
+def write_build(built: Build, folder: Path) -> None:
+    """Write `model.tflite`, `firmware.elf` and the C sources into `c/`."""
+    code = folder / "c"
+    code.mkdir(parents=True, exist_ok=True)
+    for name, text in built.sources.files.items():
+        (code / name).write_text(text, encoding="utf-8")
+    (folder / "firmware.elf").write_bytes(built.firmware.elf)
+    (folder / "model.tflite").write_bytes(built.tflite)

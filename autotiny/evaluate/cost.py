@@ -1,0 +1,34 @@
+"""What a lowered model costs on a target: linked, executed, and read off."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autotiny.cache import Cache, key_of, remembered
+from autotiny.codeversion import code_version
+from autotiny.emulator import measure
+from autotiny.evaluate.program import program_key, sources_of
+from autotiny.metrics import Cost, LayerCost
+from autotiny.model import Model
+from autotiny.target import Target, target_key
+
+
+def cost(model: Model, target: Target, cache: Cache) -> Cost:
+    """Flash, SRAM, cycles and latency of the linked and executed firmware."""
+    key = cost_key(model, target)
+    facts = remembered(cache, key, lambda: measure(sources_of(model), target).to_dict())
+    return cost_from(facts)
+
+
+def cost_key(model: Model, target: Target) -> str:
+    """A digest of all that a cost depends on: the program, the target, and the code from here on.
+
+    This module imports what generates, links and measures, and nothing that knows the data.
+    """
+    return key_of("cost", program_key(model), target_key(target), code_version(__name__))
+
+
+def cost_from(facts: dict[str, Any]) -> Cost:
+    """The cost that `Cost.to_dict` wrote."""
+    layers = tuple(LayerCost(**layer) for layer in facts["layers"])
+    return Cost(**{**facts, "layers": layers})

@@ -1,0 +1,28 @@
+"""A lowered model as a graph with its schedule, and as C."""
+
+from __future__ import annotations
+
+from autotiny.cache import key_of
+from autotiny.engine import Sources, generate, plain_schedule
+from autotiny.model import Level, Model, Program
+
+
+def program_of(model: Model) -> Program:
+    """A lowered model with its schedule; without one, each op is a step computed the plain way."""
+    if model.level is Level.PROGRAM:
+        return model.program
+    if model.level is not Level.TFLITE:
+        raise ValueError(f"a model of level {model.level} has to be lowered first")
+    return Program(model.graph, plain_schedule(model.graph))
+
+
+def sources_of(model: Model, *, comment: str = "") -> Sources:
+    """The C of a lowered model."""
+    program = program_of(model)
+    return generate(program.graph, program.schedule, comment=comment)
+
+
+def program_key(model: Model) -> str:
+    """A digest of graph and schedule: all that the generated C depends on."""
+    program = program_of(model)
+    return key_of(program.graph.fingerprint(), program.schedule)

@@ -1,0 +1,183 @@
+"""`report.md`: what was searched, what was found, what was not, and how to do it again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from autotiny.report.facts import asked, best_point, points_of, recipe_path
+from autotiny.report.summary import legend, validation
+from autotiny.report.tables import milliseconds, percent
+from autotiny.study import OUTCOMES, Point, Result, ended
+
+RUNTIMES = {
+    "autotiny": "C that autotiny generates",
+    "tflm": "TensorFlow Lite Micro (which runs neither float16 nor hybrid, dynamic-range models)",
+    "litert": "LiteRT on a larger machine",
+}
+
+
+def report_text(result: Result) -> str:
+    """`report.md`: what was searched, what was found, what was not, and how to do it again."""
+    parts = [
+        f"# {result.study.study_name}",
+        _searched(result),
+        _noticed(result),
+        _found(result),
+        _refused(result),
+        _idle(result),
+        _again(result),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _searched(result: Result) -> str:
+    job = result.job
+    asked_cache = result.cache_hits + result.cache_misses
+    rows = [
+        ("model", f"{job.model.source} (fingerprint {job.model.fingerprint})"),
+        ("data", f"{job.data.source} (fingerprint {job.data.fingerprint})"),
+        ("target", f"{job.target.title}: {job.target.flash_bytes:,} bytes of flash, "
+                   f"{job.target.sram_bytes:,} bytes of SRAM"),
+        ("objectives", ", ".join(("accuracy", *job.objectives))),
+        ("search space", f"{job.space.name}: {job.space.title}"),
+        ("seed", str(job.seed)),
+        ("accuracy budget", f"{100 * job.accuracy_drop:g} % below the original, on validation"),
+        ("trials", f"{sum(result.counts.values())}"
+                   + (", interrupted by the user" if result.interrupted else "")),
+        ("time of the last run", f"{result.seconds:.0f} s"),
+        ("cache", f"{result.cache_hits} of {asked_cache} questions answered"),
+    ]  # fmt: skip
+    return "## What was searched\n\n" + markdown_table(("", ""), rows)
+
+
+def _noticed(result: Result) -> str:
+    """What was found out before the first trial."""
+    return "\n".join(f"- {notice}" for notice in result.findings.notices)
+
+
+def _found(result: Result) -> str:
+    heading = "## The front"
+    if not result.front:
+        why = f" {result.shortfall}." if result.shortfall else ""
+        return f"{heading}\n\nNo firmware that fits the target was measured.{why}"
+    best = best_point(result)
+    rows = []
+    for point in points_of(result):
+        cost = point.metrics.cost
+        original = result.baseline is not None and point.trial == result.baseline.trial
+        rows.append(
+            (
+                str(point.trial),
+                f"{point.recipe}{' (the original)' if original else ''}"
+                f"{' **best**' if best and point.trial == best.trial else ''}",
+                validation(point),
+                percent(point.metrics.accuracy_test),
+                f"{cost.flash_bytes:,}",
+                f"{cost.sram_bytes:,}",
+                f"{cost.cycles:,}",
+                milliseconds(cost.latency_ms),
+                f"{cost.energy_estimated_mj:.4g}",
+                ", ".join(point.runtimes),
+                f"[{point.trial}]({recipe_path(point)})",
+            )
+        )
+    head = ("trial", "sequence", "valid %", "test %", "flash B", "SRAM B", "cycles", "ms",
+            "mJ (estimated)", "runs in", "recipe")  # fmt: skip
+    parts = [
+        heading,
+        "![accuracy over latency](pareto.svg)",
+        markdown_table(head, rows),
+        legend(result),
+        _verdict(result, best),
+        "Runs in: "
+        + "; ".join(f"`{name}` is {text}" for name, text in RUNTIMES.items())
+        + ". Flash, SRAM and cycles are those of autotiny's C. Energy is estimated: active current "
+        "from the data sheet × voltage × latency.",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _verdict(result: Result, best: Point | None) -> str:
+    if best is None:
+        return ""
+    text = f"Best for {asked(result)}: trial {best.trial}, {best.recipe}."
+    if not best.within_budget:
+        text += (
+            f" No point keeps within {100 * result.job.accuracy_drop:g} % of the original's "
+            "accuracy; this is the most accurate one."
+        )
+    if result.baseline and result.baseline.trial != best.trial:
+        ours, theirs = best.metrics, result.baseline.metrics
+        text += (
+            f" Against the original float32 firmware it takes "
+            f"{times(theirs.cost.flash_bytes, ours.cost.flash_bytes)} the flash, "
+            f"{times(theirs.cost.sram_bytes, ours.cost.sram_bytes)} the SRAM and "
+            f"{times(theirs.cost.latency_ms, ours.cost.latency_ms)} the time"
+        )
+        if ours.accuracy_test is not None and theirs.accuracy_test is not None:
+            change = 100 * (ours.accuracy_test - theirs.accuracy_test)
+            text += f", at {change:+.2f} % test accuracy"
+        text += "."
+    return text
+
+
+def times(before: float, after: float) -> str:
+    """A part of the original, e.g. "1/3.1 of"."""
+    if after <= 0 or before <= 0:
+        return "none of"
+    return f"1/{before / after:.3g} of" if before >= after else f"{after / before:.3g} times"
+
+
+def _refused(result: Result) -> str:
+    rows = [
+        (outcome, str(result.counts.get(outcome, 0)), meaning)
+        for outcome, meaning in OUTCOMES.items()
+    ]
+    parts = ["## How the trials ended", markdown_table(("outcome", "trials", "meaning"), rows)]
+    reasons: dict[tuple[str, str], list[int]] = {}
+    for record in ended(result.study):
+        if record.outcome in ("infeasible", "invalid", "failed"):
+            key = (record.outcome, record.reason or "–")
+            reasons.setdefault(key, []).append(record.number)
+    if reasons:
+        listed = [
+            (outcome, ", ".join(map(str, numbers)), reason)
+            for (outcome, reason), numbers in sorted(reasons.items())
+        ]
+        parts.append(markdown_table(("outcome", "trials", "reason"), listed))
+    return "\n\n".join(parts)
+
+
+def _idle(result: Result) -> str:
+    if not result.dropped:
+        return ""
+    rows = [
+        (dropped.component, str(count), dropped.reason)
+        for dropped, count in sorted(
+            result.dropped.items(), key=lambda item: (-item[1], item[0].component)
+        )
+    ]
+    return (
+        "## Components that had nothing to do\n\nThey dropped out of the sequences they were drawn "
+        "in.\n\n" + markdown_table(("component", "times", "reason"), rows)
+    )
+
+
+def _again(result: Result) -> str:
+    if not result.front:
+        return ""
+    return (
+        "## Do it again\n\n`autotiny apply best.json` rebuilds the best point byte for byte and "
+        "measures it; any file of `recipes/` works the same way. `best/` holds its `.tflite`, its "
+        "C sources and its ELF."
+    )
+
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown; a cell's own bars and line breaks are taken out."""
+
+    def line(cells: Sequence[str]) -> str:
+        cleaned = (" ".join(cell.split()).replace("|", "\\|") for cell in cells)
+        return "| " + " | ".join(cleaned) + " |"
+
+    return "\n".join([line(head), "|" + " --- |" * len(head), *map(line, rows)])

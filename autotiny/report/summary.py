@@ -1,0 +1,92 @@
+"""A finished study on the terminal: the front, and how the search went."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from autotiny.report.facts import points_of
+from autotiny.report.tables import (
+    AT_CHANCE,
+    CHANCE_TEXT,
+    WIDE,
+    clock,
+    milliseconds,
+    percent,
+    table,
+)
+from autotiny.study import Point, Result, ended
+
+OVER_BUDGET = "†"
+"""Stands behind the accuracy of a point that loses more of it than the user allows."""
+
+
+def front_table(points: Sequence[Point], baseline: Point | None, *, width: int) -> Table:
+    """The front for the terminal, the fastest first; the wider, the more columns."""
+    wide = width >= WIDE
+    columns = ["trial", "valid %", "test %", "flash B", "SRAM B", "ms"]
+    columns += ["cycles", "est. mJ", "runs in"] if wide else []
+    made = table(*columns, "sequence", left=("runs in",), wraps=("sequence",))
+    rows = list(points)
+    if baseline and all(point.trial != baseline.trial for point in rows):
+        rows.append(baseline)
+    for point in rows:
+        cost = point.metrics.cost
+        cells = [
+            str(point.trial),
+            validation(point),
+            percent(point.metrics.accuracy_test),
+            f"{cost.flash_bytes:,}",
+            f"{cost.sram_bytes:,}",
+            milliseconds(cost.latency_ms),
+        ]
+        if wide:
+            cells += [f"{cost.cycles:,}", f"{cost.energy_estimated_mj:.4g}"]
+            cells.append(", ".join(point.runtimes))
+        original = baseline is not None and point.trial == baseline.trial
+        note = " (the original)" if original else ""
+        made.add_row(*cells, f"{point.recipe}{note}", style="dim" if original else None)
+    return made
+
+
+def search_summary(result: Result) -> str:
+    """How a search went, in a line."""
+    ended_how = ", ".join(f"{count} {outcome}" for outcome, count in result.counts.items() if count)
+    questions = result.cache_hits + result.cache_misses
+    return (
+        f"{sum(result.counts.values())} trials in {clock(result.seconds)}: {ended_how}; "
+        f"the cache answered {result.cache_hits} of {questions} questions"
+    )
+
+
+def why_nothing(result: Result) -> str:
+    """Why a search found no firmware that fits, in words for the user."""
+    if result.shortfall:
+        return f"nothing fits {result.job.target.name}: {result.shortfall}"
+    reasons = Counter(
+        record.reason for record in ended(result.study) if record.outcome in ("invalid", "failed")
+    )
+    most = reasons.most_common(1)
+    return f"nothing could be measured: {most[0][0]}" if most else "no trial has ended"
+
+
+def validation(point: Point) -> str:
+    """The accuracy on validation, marked if it lies below the budget or at chance level."""
+    mark = "" if point.within_budget else OVER_BUDGET
+    mark += AT_CHANCE if point.metrics.at_chance else ""
+    return f"{percent(point.metrics.accuracy_validation)}{mark}"
+
+
+def legend(result: Result) -> str:
+    """What the marks mean that any point has."""
+    meanings = []
+    if not all(point.within_budget for point in result.front):
+        meanings.append(
+            f"{OVER_BUDGET} loses more than {100 * result.job.accuracy_drop:g} % of the original's "
+            "accuracy on validation"
+        )
+    if any(point.metrics.at_chance for point in points_of(result)):
+        meanings.append(f"{AT_CHANCE} {CHANCE_TEXT}")
+    return "; ".join(meanings)
