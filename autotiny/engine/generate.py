@@ -440,7 +440,7 @@ def _integer(value: int, dtype: str) -> str:
         return "INT64_MIN" if value == -(1 << 63) else f"INT64_C({value})"
     if dtype == "uint32":
         return f"0x{value:08x}"
-    return str(value)
+    return str(int(value))  # a bool is 0 or 1: its names need a header
 
 
 def _float(value: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -514,7 +515,7 @@ def blocks(rng: Rng, kind: str, dtype: DType) -> Case:
     h, w, c, block = whole(rng, 1, 4), whole(rng, 1, 4), whole(rng, 1, 4), whole(rng, 1, 3)
     wide, deep = (1, h * block, w * block, c), (1, h, w, c * block * block)
     shapes = (wide, deep) if kind == "SPACE_TO_DEPTH" else (deep, wide)
-    x = image(rng, dtype, shapes[0])
+    x = image(rng, dtype, shapes[0]) if dtype in RANGE else tensor(shapes[0], dtype)
     graph = single(kind, [x], like(x, shapes[1]), block_size=block)
     return case(rng, f"{kind} {dtype} {shapes[0]} {block}", graph)
 
@@ -762,7 +763,54 @@ def family(function: Callable[..., Case], *arguments: Any) -> Family:
     return lambda rng: function(rng, *arguments)
 
 
+def by_litert(make: Family) -> Family:
+    """The same cases, compared with LiteRT: TensorFlow Lite Micro has no such kernel."""
+    return lambda rng: replace(make(rng), reference="litert")
+
+
+def moved(make: Family) -> Family:
+    """The same cases of a type that no reference moves, compared by where elements go."""
+    return lambda rng: replace(make(rng), reference="moved")
+
+
+def clipped_int16(rng: Rng) -> Case:
+    """RELU_N1_TO_1, which no reference computes in int16."""
+    made = unary(rng, "RELU_N1_TO_1", "int16")
+    end = round(1 / quantized(made.graph.tensors[0])[0])
+    return replace(made, wanted=(np.clip(made.samples[0], -end, end),))
+
+
+RARE: tuple[DType, ...] = ("uint8", "int64", "bool")
+"""Types that are moved and never computed with."""
+
 FAMILIES: dict[str, Family] = {
+    **{
+        f"{function.__name__.rstrip('_')}_{dtype}": by_litert(family(function, dtype))
+        for function in (slice_, strided_slice, transpose, concatenation, pad, mirror_pad, gather)
+        for dtype in RARE
+    },
+    **{
+        f"{function.__name__}_{dtype}": moved(family(function, dtype))
+        for function in (split, pack)
+        for dtype in RARE
+    },
+    **{
+        f"{kind.lower()}_{dtype}": moved(family(blocks, kind, dtype))
+        for kind in ("SPACE_TO_DEPTH", "DEPTH_TO_SPACE")
+        for dtype in (*RARE, "int16", "int32")
+    },
+    **{
+        f"{kind.lower()}_{dtype}": by_litert(family(reshape, kind, dtype))
+        for kind in ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
+        for dtype in RARE
+    },
+    "cast_bool_float32": family(cast_, "bool", "float32"),
+    "exp_int8": by_litert(family(unary, "EXP", "int8")),
+    "relu_n1_to_1_int16": clipped_int16,
+    "resize_nearest_neighbor_uint8": by_litert(family(resize, "RESIZE_NEAREST_NEIGHBOR", "uint8")),
+    "quantize_uint8_int8": by_litert(family(quantize, "uint8", "int8")),
+    "quantize_uint8_float32": by_litert(family(quantize, "uint8", "float32")),
+    "quantize_int32_int8": by_litert(family(quantize, "int32", "int8")),
     **{
         f"{function.__name__}_{arithmetic}": family(function, arithmetic)
         for function in (conv, depthwise, dense)

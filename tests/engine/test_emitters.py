@@ -1,10 +1,13 @@
 import inspect
 
+import numpy as np
 import pytest
 from build import single, tensor
+from cases import FAMILIES
 
-from autotiny.engine import check_supported, shapes
-from autotiny.engine.kernel import Emitter
+from autotiny.engine import check_supported, plain_schedule, shapes
+from autotiny.engine.folding import fold
+from autotiny.engine.kernel import Emitter, Site
 from autotiny.engine.ops import EMITTERS
 from autotiny.errors import UnsupportedOp
 
@@ -38,3 +41,14 @@ def test_what_names_no_check_refuses_shapes_by_itself() -> None:
     graph = single("ADD", [four, four], tensor((1, 5), "float32"))
     with pytest.raises(UnsupportedOp, match="do not broadcast"):
         check_supported(graph)
+
+
+def test_every_entry_has_cases() -> None:
+    """What no generated case reaches, nobody compares with anything."""
+    reached = set()
+    for name, make in FAMILIES.items():
+        for k in range(8):
+            graph = fold(make(np.random.default_rng([0, k, *name.encode()])).graph)
+            sites = [Site(graph, step) for step in plain_schedule(graph).steps]
+            reached |= {(site.op.kind, site.arithmetic) for site in sites}
+    assert set(EMITTERS) - reached == set()
