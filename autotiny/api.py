@@ -30,6 +30,9 @@ from autotiny.study import Applied, Comparison, Originals, Progress, Result
 from autotiny.target import Target, load_target
 
 STYLES: tuple[Style, ...] = get_args(Style)
+OWN = "of the recipe"
+"""In place of a style, where a recipe schedules the network."""
+
 RESULTS = Path("results")
 """Where a search writes unless told otherwise, a folder a study."""
 
@@ -45,14 +48,14 @@ class Measurement:
     Attributes:
         model: how it was asked for.
         target: the microcontroller.
-        schedule: what kernels and memory plan were chosen for.
+        schedule: what kernels and memory plan were chosen for; `OWN` where a recipe decided them.
         cost: flash, SRAM, cycles, latency, and what each layer takes of them.
         profile: where the cycles went, if that was asked for.
     """
 
     model: str
     target: Target
-    schedule: Style
+    schedule: str
     cost: Cost
     profile: Profile | None = None
 
@@ -74,7 +77,7 @@ class Compiled:
     Attributes:
         model: how it was asked for.
         target: the microcontroller.
-        schedule: what kernels and memory plan were chosen for.
+        schedule: what kernels and memory plan were chosen for; `OWN` where a recipe decided them.
         cost: flash, SRAM, cycles, latency, and what each layer takes of them.
         folder: where the files lie.
         files: their paths inside the folder, sorted.
@@ -82,7 +85,7 @@ class Compiled:
 
     model: str
     target: Target
-    schedule: Style
+    schedule: str
     cost: Cost
     folder: Path
     files: tuple[str, ...]
@@ -281,12 +284,12 @@ def measure(
     if is_firmware(model):
         raise UserError(f"{str(model)!r} is a firmware; autotiny.measure_elf measures it")
     board, cache = _target(target), cache or Cache()
-    network = _lowered(model, lowering, schedule, board, seed, cache)
+    network, style = _lowered(model, lowering, schedule, board, seed, cache)
     taken = cost(network, board, cache)
     found = None
     if profile:
         found = emulator.profile(link(sources_of(network), board), board)
-    return Measurement(studies.model_name(model), board, schedule, taken, found)
+    return Measurement(studies.model_name(model), board, style, taken, found)
 
 
 def is_firmware(model: object) -> bool:
@@ -348,7 +351,7 @@ def compile(  # noqa: A001 - the command's name
     """
     board, folder, cache = _target(target), Path(out), cache or Cache()
     check_writable(folder)
-    network = _lowered(model, lowering, schedule, board, seed, cache)
+    network, style = _lowered(model, lowering, schedule, board, seed, cache)
     sources = sources_of(network)
     folder.mkdir(parents=True, exist_ok=True)
     taken = cost(network, board, cache)
@@ -360,13 +363,13 @@ def compile(  # noqa: A001 - the command's name
         for name, text in sources.files.items():
             (folder / name).write_text(text, encoding="utf-8")
     asked = studies.model_name(model)
-    return Compiled(asked, board, schedule, taken, folder, tuple(files))
+    return Compiled(asked, board, style, taken, folder, tuple(files))
 
 
 def _lowered(
     model: object, lowering: str, schedule: Style, target: Target, seed: int, cache: Cache
-) -> Model:
-    """A network with its schedule; lowered on seeded noise if need be."""
+) -> tuple[Model, str]:
+    """A network with its schedule, lowered on seeded noise if need be, and the schedule's name."""
     if schedule not in STYLES:
         raise unknown("schedule", schedule, STYLES, "autotiny measure --help")
     kind = component_named(lowering)  # a misspelt name is told before TensorFlow is loaded
@@ -378,14 +381,14 @@ def _lowered(
     else:
         network = load_model(model, seed=seed)
     if network.level is Level.PROGRAM:
-        return network  # it holds a schedule of its own
+        return network, OWN
     if network.level in (Level.KERAS, Level.GRAPH):
         work = Work(data=synthetic(network, seed), seed=seed)
         network = apply_steps(Recipe((kind(),)), network, work, cache).model
     graph = network.graph
     check_supported(graph)
     program = Program(graph, schedule_for(graph, schedule, dsp=target.dsp))
-    return replace(network, level=Level.PROGRAM, network=program)
+    return replace(network, level=Level.PROGRAM, network=program), schedule
 
 
 def _target(given: TargetSource) -> Target:

@@ -138,6 +138,7 @@ def test_apply_rebuilds_the_same_bytes(found: Path, tmp_path: Path) -> None:
 def test_measure_takes_a_recipe_and_an_elf(found: Path, tmp_path: Path) -> None:
     recipe = json.loads((found / "best.json").read_text())
     measured = facts("measure", found / "best.json", "-t", "stm32f746")
+    assert measured["schedule"] == "of the recipe"
     assert measured["weights_bytes"] > 0
     assert recipe["figures"]["weights_bytes"] > 0
     elf = found / "best" / "firmware.elf"

@@ -319,6 +319,17 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
     assert len(lines) == 3
 
 
+@pytest.mark.parametrize(
+    ("notes", "name"), [({"number_format": "float32"}, " (float32)"), ({}, "")]
+)
+def test_the_original_is_called_what_it_is(
+    result: Result, notes: dict[str, str], name: str
+) -> None:
+    assert result.baseline is not None
+    text = report_text(replace(result, baseline=replace(result.baseline, notes=notes)))
+    assert f"Against the original{name} it takes 1/" in text
+
+
 def test_a_refused_trial_gives_its_reason() -> None:
     last = TrialRecord(4, recipe=FLOAT32, outcome="infeasible", reason="too big")
     assert "4 float32: infeasible: too big" in plain_line(progress(5, last=last))

@@ -108,8 +108,9 @@ def _verdict(result: Result, best: Point | None) -> str:
         )
     if result.baseline and result.baseline.trial != best.trial:
         ours, theirs = best.metrics, result.baseline.metrics
+        formats = result.baseline.notes.get("number_format", "")
         text += (
-            f" Against the original float32 firmware it takes "
+            f" Against the original{f' ({formats})' if formats else ''} it takes "
             f"{times(theirs.cost.flash_bytes, ours.cost.flash_bytes)} the flash, "
             f"{times(theirs.cost.sram_bytes, ours.cost.sram_bytes)} the SRAM and "
             f"{times(theirs.cost.latency_ms, ours.cost.latency_ms)} the time"
