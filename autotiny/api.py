@@ -42,7 +42,7 @@ Steps: TypeAlias = str | Sequence[Component]
 
 
 @dataclass(frozen=True)
-class Measurement:
+class Taken:
     """What a network takes of a target.
 
     Attributes:
@@ -50,14 +50,12 @@ class Measurement:
         target: the microcontroller.
         schedule: what kernels and memory plan were chosen for; `OWN` where a recipe decided them.
         cost: flash, SRAM, cycles, latency, and what each layer takes of them.
-        profile: where the cycles went, if that was asked for.
     """
 
     model: str
     target: Target
     schedule: str
     cost: Cost
-    profile: Profile | None = None
 
     @property
     def misses(self) -> tuple[str, ...]:
@@ -66,43 +64,41 @@ class Measurement:
 
     def to_dict(self) -> dict[str, object]:
         """The same as plain data, for JSON."""
-        profile = {"profile": self.profile.to_dict()} if self.profile else {}
-        return {**_facts(self), **profile, **self.cost.to_dict()}
+        asked = {"model": self.model, "target": self.target.name, "schedule": self.schedule}
+        return {**asked, **self._more(), **self.cost.to_dict()}
+
+    def _more(self) -> dict[str, object]:
+        return {}
 
 
 @dataclass(frozen=True)
-class Compiled:
+class Measurement(Taken):
+    """What a network takes of a target, measured.
+
+    Attributes:
+        profile: where the cycles went, if that was asked for.
+    """
+
+    profile: Profile | None = None
+
+    def _more(self) -> dict[str, object]:
+        return {"profile": self.profile.to_dict()} if self.profile else {}
+
+
+@dataclass(frozen=True)
+class Compiled(Taken):
     """The C of a network, and what it takes of a target.
 
     Attributes:
-        model: how it was asked for.
-        target: the microcontroller.
-        schedule: what kernels and memory plan were chosen for; `OWN` where a recipe decided them.
-        cost: flash, SRAM, cycles, latency, and what each layer takes of them.
         folder: where the files lie.
         files: their paths inside the folder, sorted.
     """
 
-    model: str
-    target: Target
-    schedule: str
-    cost: Cost
     folder: Path
     files: tuple[str, ...]
 
-    @property
-    def misses(self) -> tuple[str, ...]:
-        """What the target lacks, in words; empty where the firmware fits."""
-        return tuple(missing(overshoot(self.cost, self.target)))
-
-    def to_dict(self) -> dict[str, object]:
-        """The same as plain data, for JSON."""
-        written = {"out": str(self.folder), "files": list(self.files)}
-        return {**_facts(self), **written, **self.cost.to_dict()}
-
-
-def _facts(found: Measurement | Compiled) -> dict[str, object]:
-    return {"model": found.model, "target": found.target.name, "schedule": found.schedule}
+    def _more(self) -> dict[str, object]:
+        return {"out": str(self.folder), "files": list(self.files)}
 
 
 def search(

@@ -10,13 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from autotiny.errors import UserError
+from autotiny.errors import UserError, nearest
 
 Within = msgspec.Meta
 """The bounds of a number, on its field: `sparsity: Annotated[float, Within(ge=0, lt=1)] = 0.5`."""
@@ -180,8 +179,8 @@ def shown(value: Any) -> str:
 
 def near_to(value: Any, known: Iterable[Any]) -> str:
     """The question whether the nearest of some names was meant, or nothing if none is near."""
-    near = get_close_matches(str(value), [str(name) for name in known], n=1)
-    return f"did you mean {near[0]!r}? " if near else ""
+    near = nearest(str(value), map(str, known))
+    return f"did you mean {near!r}? " if near else ""
 
 
 @lru_cache

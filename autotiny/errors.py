@@ -51,6 +51,11 @@ class LinkError(AutotinyError):
     """The cross compiler or linker refused the generated sources: a bug, with its output."""
 
 
+def nearest(value: str, known: Iterable[str]) -> str | None:
+    """The known name that was probably meant; None if none is near."""
+    return next(iter(get_close_matches(value, list(known), n=1)), None)
+
+
 def unknown(kind: str, value: str, known: Iterable[str], listing: str) -> UserError:
     """The error for a name that is not in a list: the value, the nearest name, and how to list all.
 
@@ -61,6 +66,6 @@ def unknown(kind: str, value: str, known: Iterable[str], listing: str) -> UserEr
         listing: the command that lists them, e.g. "autotiny targets".
     """
     names = list(known)
-    near = get_close_matches(value, names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ";"
+    near = nearest(value, names)
+    hint = f"; did you mean {near!r}?" if near else ";"
     return UserError(f"unknown {kind} {value!r}{hint} {listing!r} lists all {len(names)}")

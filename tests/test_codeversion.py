@@ -16,6 +16,7 @@ from autotiny.components import COMPONENTS, Component
 from autotiny.components.keras.prune_magnitude import PruneMagnitude
 from autotiny.components.program.block_gemm import BlockGemm
 from autotiny.components.tflite.int8 import Int8
+from autotiny.datafile import data_folder
 from autotiny.dataset import Dataset
 from autotiny.evaluate import accuracy_key, cost_key
 from autotiny.graph import Graph, Op, Tensor
@@ -174,15 +175,18 @@ def test_every_component_hangs_on_its_own_file_and_on_no_other_component(copy: P
 
 
 def test_checkout_and_installed_package_have_the_same_version(copy: Path) -> None:
+    names = ("targets", "search_spaces")  # only an installed package holds them
+    for name in names:
+        shutil.rmtree(copy / name, ignore_errors=True)
     before = keys()
-    for name in ("targets", "search_spaces"):
-        shutil.copytree(ROOT.parent / name, copy / name, dirs_exist_ok=True)
+    for name in names:
+        shutil.copytree(data_folder(name), copy / name)
     (copy / "engine" / "__pycache__").mkdir(exist_ok=True)
     (copy / "engine" / "__pycache__" / "kernel.pyc").write_bytes(b"")
     try:
         assert not changed(before)
     finally:
-        for name in ("targets", "search_spaces"):
+        for name in names:
             shutil.rmtree(copy / name)
 
 

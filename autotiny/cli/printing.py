@@ -10,7 +10,7 @@ import typer
 from autotiny.errors import UserError
 
 if TYPE_CHECKING:
-    from autotiny.api import Compiled, Measurement
+    from autotiny.api import Taken
 
 
 def print_json(value: object) -> None:
@@ -39,7 +39,7 @@ def print_tables(*tables: object) -> None:
         out.print(item)
 
 
-def print_cost(found: Measurement | Compiled) -> None:
+def print_cost(found: Taken) -> None:
     """What a network takes of a target, whether it fits, and its layers."""
     from autotiny import report
 
