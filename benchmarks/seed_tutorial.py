@@ -20,11 +20,11 @@ from writing import row, step
 from autotiny.cache import Cache
 from autotiny.components import Component, Work
 from autotiny.dataset import Dataset
-from autotiny.evaluate import evaluate, program_of
+from autotiny.evaluate import program_of
 from autotiny.metrics import Metrics
 from autotiny.model import Model
 from autotiny.recipe import Recipe, apply
-from autotiny.study.replay import load_pair
+from autotiny.study import Evaluator, load_pair
 from autotiny.target import Target, load_target
 from autotiny.tflite import write_tflite
 
@@ -208,7 +208,7 @@ def on_board(
     candidate = apply(recipe, model, work, cache)
     return Measured(
         recipe=recipe,
-        metrics=evaluate(candidate.model, target, data, cache, test=test),
+        metrics=Evaluator().metrics(candidate.model, target, data, cache, test=test),
         tflite_bytes=len(write_tflite(program_of(candidate.model).graph)),
         dropped=tuple(dropped.component for dropped in candidate.dropped),
     )

@@ -16,13 +16,13 @@ from autotiny.evaluate import (
     at_chance,
     build,
     cost,
-    evaluate,
     runtimes,
     stored,
     write_build,
 )
 from autotiny.graph import DType, Graph, Op, Quantization, Schedule, Step, Tensor
 from autotiny.model import Level, Model, Program
+from autotiny.study import Evaluator
 from autotiny.target import load_target
 
 COST = import_module("autotiny.evaluate.cost")
@@ -79,14 +79,14 @@ def test_accuracy_comes_from_the_c_and_cost_from_the_elf(
 ) -> None:
     target = load_target("stm32f746")
     cache = Cache(tmp_path)
-    metrics = evaluate(dense(form, form), target, data, cache, test=True)
+    metrics = Evaluator().metrics(dense(form, form), target, data, cache, test=True)
     assert metrics.accuracy_validation == 0.75
     assert metrics.accuracy_test == 1.0
     assert metrics.cost.flash_bytes > metrics.cost.weights_bytes > 0
     assert metrics.cost.cycles > 0
     assert metrics.cost.layers
     with mock.patch.object(COST, "measure"), mock.patch.object(ACCURACY, "build_host"):
-        again = evaluate(dense(form, form), target, data, Cache(tmp_path), test=True)
+        again = Evaluator().metrics(dense(form, form), target, data, Cache(tmp_path), test=True)
     assert again == metrics
 
 

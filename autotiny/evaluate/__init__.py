@@ -6,7 +6,6 @@ Each figure is kept in the cache under a digest of everything it depends on.
 from autotiny.evaluate.accuracy import accuracy_key, accuracy_on, at_chance, real, stored
 from autotiny.evaluate.build import Build, build, write_build
 from autotiny.evaluate.cost import cost, cost_from, cost_key
-from autotiny.evaluate.figures import evaluate
 from autotiny.evaluate.program import program_key, program_of, sources_of
 from autotiny.evaluate.runtimes import has_float16, has_hybrid, runtimes
 
@@ -19,7 +18,6 @@ __all__ = [
     "cost",
     "cost_from",
     "cost_key",
-    "evaluate",
     "has_float16",
     "has_hybrid",
     "program_key",
