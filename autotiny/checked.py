@@ -18,7 +18,8 @@ import msgspec
 from autotiny.errors import UserError, nearest
 
 Within = msgspec.Meta
-"""The bounds of a number, on its field: `sparsity: Annotated[float, Within(ge=0, lt=1)] = 0.5`."""
+"""The bounds of a number, on its field: `sparsity: Annotated[float, Within(ge=0, lt=1)] = 0.5`.
+A `description` says in errors what else than the type it must be."""
 
 _Record = TypeVar("_Record")
 _WORDS = {
@@ -218,7 +219,10 @@ def bounds_text(hint: Any) -> str:
 
 
 def _rule(hint: Any) -> str:
-    """What a value of a type must be, in words."""
+    """What a value of a type must be, in words; its own, if it has some."""
+    stated = range_of(hint)
+    if stated is not None and stated.description:
+        return stated.description
     if hint == int | float:
         return "a number"
     if is_dataclass(hint):

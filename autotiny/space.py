@@ -147,7 +147,9 @@ class _File:
     components: Mapping[str, Any] = field(default_factory=dict)
     title: str = ""
     first: tuple[tuple[Any, ...], ...] = ()
-    trains_at_most: Annotated[int, Within(ge=0)] | None = None
+    trains_at_most: (
+        Annotated[int, Within(ge=0, description="a whole number of components")] | None
+    ) = None
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ MemoryKind = Literal["flash", "sram", "tcm"]
 Amount = Annotated[int, Within(ge=0)]
 Count = Annotated[int, Within(ge=1)]
 AboveZero = Within(gt=0)
+Document = Annotated[str, Within(description="text that names a document")]
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ class Target:
     active_current_ma: Annotated[float, AboveZero]
     supply_voltage_v: Annotated[float, AboveZero]
     flash_tool: str
-    sources: Mapping[str, str]
+    sources: Mapping[str, Document]
     boot_note: str = ""
     core_fifo: Annotated[int, AboveZero] = 0
     file: str = field(default="", compare=False, repr=False)

@@ -153,7 +153,10 @@ def test_parameters_read_well_in_a_dashboard(space: Space) -> None:
         ("[components.prune]\nsparsity = 0.5", "no component lowers the model"),
         ("[component.int8]", "did you mean 'components'"),
         ("title = 'nothing'", "names no component"),
-        ("trains_at_most = 1.5\n[components.int8]", "trains_at_most is 1.5"),
+        (
+            "trains_at_most = 1.5\n[components.int8]",
+            "trains_at_most is 1.5; it must be a whole number of components",
+        ),
         ("[components", "is not TOML"),
         ('first = [[{ component = "int9" }]]\n[components.int8]', "did you mean 'int8'"),
     ],

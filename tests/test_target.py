@@ -137,6 +137,7 @@ def test_a_folder_or_binary_in_place_of_a_file(tmp_path: Path) -> None:
         ("size_bytes = 0x4000", "size_byte = 0x4000", "did you mean 'size_bytes'"),
         ("size_bytes = 0x4000", "size_bytes = -4", "size_bytes = -4; it must be at least 1"),
         ("size_bytes = 0x4000", 'size_bytes = "16K"', "must be a whole number"),
+        ("[sources]", "[sources]\nx = 3", "sources.x = 3; it must be text that names a document"),
         ("size_bytes = 0x4000", "", "size_bytes is missing"),
         ("size_bytes = 0x4000", "size_bytes = 0xF000_0000", "past the 32-bit address space"),
         ("0x2000_0000", "0x0800_8000", "overlaps"),
