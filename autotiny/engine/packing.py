@@ -226,13 +226,13 @@ def dense_parts(made: Layer) -> int:
 def dense_stream(made: Layer) -> tuple[Words, int]:
     """The stream of `at_dense_gemm`, and how many blocks of 8 outputs it begins with.
 
-    The rest stands by 2; an odd number of outputs is filled up, so that 7 make a block of 8. For
-    every block S and T at the start, two a pair; for every part of the inputs (pairs, outputs / 2)
-    words of weights; (multiplier, rounding, shift) of each output.
+    The rest stands by 2, filled up with one where it is odd. For every block S and T at the start,
+    two a pair; for every part of the inputs (pairs, outputs / 2) words of weights; (multiplier,
+    rounding, shift) of each output.
     """
+    eights = len(made.bias) // 8
     made = padded(made, 2)
     pairs = in_pairs(made.weights)
-    eights = len(made.bias) // 8
     starts = [(first, 8) for first in range(0, 8 * eights, 8)]
     starts += [(first, 2) for first in range(8 * eights, len(made.bias), 2)]
     stream: list[np.int64] = []

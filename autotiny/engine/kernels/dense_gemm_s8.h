@@ -103,36 +103,34 @@ AT_INLINE const uint32_t *at_dense_block(const int8_t *x, const uint32_t *w, int
 
 // x is (part · parts) int8, y is (out). For every block the stream w holds S and T at the start for
 // each pair of outputs, the weights and (multiplier, rounding, shift) of each output. `eights` blocks
-// of eight outputs come first, the last of them may be filled up with one; then blocks of two.
+// of eight outputs come first, then the rest in blocks of two.
 AT_INLINE void at_dense_gemm(const int8_t *x, const uint32_t *w, int8_t *y, int32_t part,
-                             int32_t parts, int32_t out, int32_t eights, at_finish f) {
-  for (; eights > 0; eights--, out -= 8, y += 8) {
-    w = at_dense_block(x, w, y, part, parts, 8, out, f);
-  }
-  for (; out > 0; out -= 2, y += 2) w = at_dense_block(x, w, y, part, parts, 2, out, f);
+                             int32_t parts, int32_t eights, int32_t rest, at_finish f) {
+  for (; eights > 0; eights--, y += 8) w = at_dense_block(x, w, y, part, parts, 8, 8, f);
+  for (; rest > 0; rest -= 2, y += 2) w = at_dense_block(x, w, y, part, parts, 2, rest, f);
 }
 
 // One function for all layers of one finish; `cut` is the case of several parts.
 AT_SHARED void at_dense_relu_s8(const int8_t *x, const uint32_t *w, int8_t *y, int32_t depth,
-                                int32_t out, int32_t eights) {
+                                int32_t eights, int32_t rest) {
   const at_finish f = {AT_RELU, 0, 0};
-  at_dense_gemm(x, w, y, depth, 1, out, eights, f);
+  at_dense_gemm(x, w, y, depth, 1, eights, rest, f);
 }
 AT_SHARED void at_dense_signed_s8(const int8_t *x, const uint32_t *w, int8_t *y, int32_t depth,
-                                  int32_t out, int32_t eights) {
+                                  int32_t eights, int32_t rest) {
   const at_finish f = {AT_SIGNED, 0, 0};
-  at_dense_gemm(x, w, y, depth, 1, out, eights, f);
+  at_dense_gemm(x, w, y, depth, 1, eights, rest, f);
 }
 AT_SHARED void at_dense_clamp_s8(const int8_t *x, const uint32_t *w, int8_t *y, int32_t depth,
-                                 int32_t out, int32_t eights, int32_t low, int32_t high) {
+                                 int32_t eights, int32_t rest, int32_t low, int32_t high) {
   const at_finish f = {AT_CLAMP, low, high};
-  at_dense_gemm(x, w, y, depth, 1, out, eights, f);
+  at_dense_gemm(x, w, y, depth, 1, eights, rest, f);
 }
 AT_SHARED void at_dense_cut_s8(const int8_t *x, const uint32_t *w, int8_t *y, int32_t depth,
-                               int32_t out, int32_t eights, int32_t low, int32_t high,
+                               int32_t eights, int32_t rest, int32_t low, int32_t high,
                                int32_t parts) {
   const at_finish f = {AT_CLAMP, low, high};
-  at_dense_gemm(x, w, y, depth / parts, parts, out, eights, f);
+  at_dense_gemm(x, w, y, depth / parts, parts, eights, rest, f);
 }
 
 #endif

@@ -251,10 +251,10 @@ def dense(site: Site) -> Kernel:
     words, eights = packing.dense_stream(made)
     bounds = f", {made.low}, {made.high}"
     if parts > 1:
-        body = f"at_dense_cut_s8(x, w, y, {depth}, {out}, {eights}{bounds}, {parts});"
+        body = f"at_dense_cut_s8(x, w, y, {depth}, {eights}, {out - 8 * eights}{bounds}, {parts});"
     else:
         bounds = bounds if made.finish == "clamp" else ""
-        body = f"at_dense_{made.finish}_s8(x, w, y, {depth}, {out}, {eights}{bounds});"
+        body = f"at_dense_{made.finish}_s8(x, w, y, {depth}, {eights}, {out - 8 * eights}{bounds});"
     stream = table("w", words, site.step.weights_in)
     return Kernel(("dense_gemm_s8.h",), body, (site.reads("x"), stream, site.writes()))
 
