@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import cast
 
-from autotiny.graph import Graph, Op, Tensor
+from autotiny.graph import Graph, Op
 
 
 def redirected(graph: Graph, instead: Mapping[int, int]) -> Graph:
@@ -92,10 +92,3 @@ def readers(graph: Graph) -> dict[int, list[Op]]:
         for index in op.inputs:
             found.setdefault(index, []).append(op)
     return found
-
-
-def with_tensor(graph: Graph, index: int, tensor: Tensor) -> Graph:
-    """The graph with one tensor replaced."""
-    tensors = list(graph.tensors)
-    tensors[index] = tensor
-    return replace(graph, tensors=tuple(tensors))
