@@ -15,7 +15,7 @@ from autotiny import study as studies
 from autotiny.cache import Cache
 from autotiny.components import COMPONENTS, Component, Work, is_lowering
 from autotiny.dataset import DataSource, synthetic
-from autotiny.emulator import Profile, link
+from autotiny.emulator import Profile
 from autotiny.engine import Style, check_supported, schedule_for
 from autotiny.errors import UserError, unknown
 from autotiny.evaluate import cost, sources_of
@@ -284,7 +284,8 @@ def measure(
     taken = cost(network, board, cache)
     found = None
     if profile:
-        found = emulator.profile(link(sources_of(network), board), board)
+        firmware = emulator.measured_firmware(sources_of(network), board, taken)
+        found = emulator.profile(firmware, board)
     return Measurement(studies.model_name(model), board, style, taken, found)
 
 
@@ -353,7 +354,8 @@ def compile(  # noqa: A001 - the command's name
     taken = cost(network, board, cache)
     files = sorted(sources.files)
     if project:
-        written = export_project(sources, link(sources, board), board, folder, cost=taken)
+        firmware = emulator.measured_firmware(sources, board, taken)
+        written = export_project(sources, firmware, board, folder, cost=taken)
         files = sorted(str(path.relative_to(folder)) for path in written)
     else:
         for name, text in sources.files.items():

@@ -7,7 +7,12 @@ same arithmetic at the speed of this machine.
 from autotiny.emulator.cycles import CycleCounter
 from autotiny.emulator.host import HostModel, build_host
 from autotiny.emulator.machine import Run, run
-from autotiny.emulator.measure import Measurement, measure, measure_firmware
+from autotiny.emulator.measure import (
+    Measurement,
+    measure,
+    measure_firmware,
+    measured_firmware,
+)
 from autotiny.emulator.profile import Profile, measure_elf, profile
 from autotiny.emulator.toolchain import Firmware, link
 
@@ -23,6 +28,7 @@ __all__ = [
     "measure",
     "measure_elf",
     "measure_firmware",
+    "measured_firmware",
     "profile",
     "run",
 ]

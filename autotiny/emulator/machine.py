@@ -201,7 +201,7 @@ class Bench:
     def stack(self) -> tuple[int, bool]:
         """How many bytes of the stack were used, and whether that is all there was room for."""
         firmware = self.firmware
-        room = self.processor.read(firmware.stack_limit, firmware.stack_top - firmware.stack_limit)
+        room = self.processor.read(firmware.stack_limit, firmware.stack_room_bytes)
         untouched = _painted_bytes(room)
         return len(room) - untouched, untouched == 0
 

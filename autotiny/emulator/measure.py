@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from autotiny.emulator.layout import place
+from autotiny.emulator.layout import unplaced_bytes
 from autotiny.emulator.machine import Run, run
-from autotiny.emulator.toolchain import Firmware, link
+from autotiny.emulator.toolchain import USUAL_STACK_BYTES, Firmware, link
 from autotiny.engine.sources import Sources
-from autotiny.metrics import Cost, LayerCost
+from autotiny.metrics import STACK_MARGIN_BYTES, Cost, LayerCost
 from autotiny.target import Target
 
 
@@ -39,17 +39,24 @@ def measure_firmware(
     ran = run(firmware, target, simulate_memory=simulate_memory)
     if ran.stack_overflowed:
         # what lay below the stack was overwritten: find out in wide memory how much it takes
-        firmware = link(sources, target, optimize=optimize, stack_bytes=1 << 24)
-        ran = run(firmware, target, simulate_memory=simulate_memory)
-        snug = link(sources, target, optimize=optimize, stack_bytes=ran.stack_bytes)
-        if snug.fits:
-            firmware, ran = snug, run(snug, target, simulate_memory=simulate_memory)
+        wide = link(sources, target, optimize=optimize, stack_bytes=1 << 24)
+        ran = run(wide, target, simulate_memory=simulate_memory)
+    needed = ran.stack_bytes + STACK_MARGIN_BYTES
+    if not firmware.fits or firmware.stack_room_bytes < max(needed, USUAL_STACK_BYTES):
+        final = link(sources, target, optimize=optimize, stack_bytes=needed)
+        if final.elf != firmware.elf:
+            firmware, ran = final, run(final, target, simulate_memory=simulate_memory)
     return Measurement(firmware, ran, _cost(sources, target, firmware, ran))
+
+
+def measured_firmware(sources: Sources, target: Target, cost: Cost) -> Firmware:
+    """The very firmware that a cost was measured on."""
+    return link(sources, target, stack_bytes=cost.stack_bytes + STACK_MARGIN_BYTES)
 
 
 def _cost(sources: Sources, target: Target, firmware: Firmware, ran: Run) -> Cost:
     sram_bytes = firmware.arena_bytes + firmware.static_bytes + ran.stack_bytes
-    placed = place(target, firmware.arena_bytes, firmware.static_bytes, ran.stack_bytes)
+    needed = ran.stack_bytes + STACK_MARGIN_BYTES
     latency_ms = _milliseconds(ran.cycles, target)
     return Cost(
         flash_bytes=firmware.flash_bytes,
@@ -75,7 +82,7 @@ def _cost(sources: Sources, target: Target, firmware: Firmware, ran: Run) -> Cos
                 sources.steps, ran.layers, sources.step_weights_bytes, strict=bool(ran.layers)
             )
         ),
-        unplaced_bytes=0 if placed else max(1, sram_bytes - target.largest_sram_span[1]),
+        unplaced_bytes=unplaced_bytes(target, firmware.arena_bytes, firmware.static_bytes, needed),
         cold_cycles=ran.cold_cycles,
         cores=sources.cores,
     )
