@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -13,7 +13,7 @@ from elftools.elf.elffile import ELFFile
 
 from autotiny.emulator.cycles import CycleCounter, Report, Share
 from autotiny.emulator.ports import port_bytes, port_rows, sample_shape, some_rows
-from autotiny.emulator.processor import INSTRUCTION_LIMIT, Processor, call_ends
+from autotiny.emulator.processor import Processor, call_ends
 from autotiny.emulator.second_core import Moment, SecondCore, second_core
 from autotiny.emulator.toolchain import Firmware
 from autotiny.graph import Array
@@ -75,8 +75,9 @@ def run(
     inputs: Array | Sequence[Array] | None = None,
     *,
     repeats: int | None = None,
-    limit: int = INSTRUCTION_LIMIT,
+    limit: int | None = None,
     simulate_memory: bool = True,
+    on_step: Callable[[int], None] | None = None,
 ) -> Run:
     """Execute a firmware from reset, then one inference after the other, each independent.
 
@@ -87,8 +88,9 @@ def run(
             seeded row.
         repeats: inferences at least; rows are taken in turn and the last one repeats. By default
             two, the second with warm caches, or one where it is so long that this hardly counts.
-        limit: instructions an inference may take.
+        limit: instructions an inference may take, by default what its work bounds.
         simulate_memory: False counts the cycles of the pipeline alone, in a fraction of the time.
+        on_step: called now and then with the step that is executed.
 
     Raises:
         FirmwareFault: the firmware faults or does not end.
@@ -100,6 +102,8 @@ def run(
         boundaries = step_ends(firmware)
         for step, address in enumerate(boundaries[:-1], start=1):
             at.counter.switch_at(address, step)
+        if on_step is not None:
+            at.processor.watch = lambda: on_step(at.counter.bucket)
         outputs: list[list[bytes]] = []
         cold_cycles = 0
         number = 0
@@ -155,14 +159,15 @@ class Bench:
     second: SecondCore | None
     begin: int
 
-    def infer(self, sample: Sequence[bytes], limit: int, bucket: int = 0) -> None:
+    def infer(self, sample: Sequence[bytes], limit: int | None, bucket: int = 0) -> None:
         """Run one inference, counted from zero.
 
         Args:
             sample: the bytes of each input port.
-            limit: instructions it may take.
+            limit: instructions it may take, by default what its work bounds.
             bucket: that is counted into at first.
         """
+        limit = self.firmware.instruction_limit if limit is None else limit
         arena = self._arena
         # as after reset: what a model keeps between inferences starts as zeros
         self.processor.write(arena, bytes(self.firmware.arena_bytes))

@@ -140,7 +140,7 @@ def profile(
     target: Target,
     inputs: Array | None = None,
     *,
-    limit: int = INSTRUCTION_LIMIT,
+    limit: int | None = None,
 ) -> Profile:
     """Profile one inference of a linked model, caches warm.
 
@@ -148,7 +148,7 @@ def profile(
         firmware: what `link` returned.
         target: whose timing counts.
         inputs: one row for the input port; by default a seeded one.
-        limit: instructions the inference may take.
+        limit: instructions the inference may take, by default what its work bounds.
 
     Raises:
         FirmwareFault: the firmware faults or does not end.

@@ -115,7 +115,7 @@ class SecondCore:
             self._begin()
         else:
             uc.context_restore(self._state)
-        processor.run(processor.register("lr"), until=self._idle)
+        processor.run(processor.register("lr"), processor.limit, self._idle)
         self._state = uc.context_save()
         self._core = 0
         uc.context_restore(core0)

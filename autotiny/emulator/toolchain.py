@@ -32,6 +32,10 @@ LIKELY_STACK_BYTES = 256
 
 _USUAL_STATIC_BYTES = 64
 
+_LEAST_LIMIT = 100_000_000
+_INSTRUCTIONS_A_WORK = 2000
+"""More than the dearest there is: an exponential in software floating point."""
+
 _TRIPLES: Mapping[str, tuple[str, str]] = {
     "cortex-m0plus": ("thumb-freestanding-eabi", "cortex_m0plus"),
     "cortex-m3": ("thumb-freestanding-eabi", "cortex_m3"),
@@ -97,6 +101,7 @@ class Firmware:
         files: the C files and the linker script it was linked from, by name.
         flags: what the compiler was called with.
         link_flags: and what the linker was called with, besides the script.
+        work: of an inference; see `work_of`.
     """
 
     name: str
@@ -116,6 +121,12 @@ class Firmware:
     files: Mapping[str, str]
     flags: tuple[str, ...]
     link_flags: tuple[str, ...] = _LINK_FLAGS
+    work: int = 0
+
+    @property
+    def instruction_limit(self) -> int:
+        """What an inference may execute before it counts as a loop without end."""
+        return _LEAST_LIMIT + _INSTRUCTIONS_A_WORK * self.work
 
     @property
     def static_bytes(self) -> int:
@@ -326,6 +337,7 @@ def _firmware(
         symbols=symbols,
         files=files,
         flags=flags,
+        work=sources.work,
     )
 
 

@@ -1,9 +1,13 @@
 from dataclasses import replace
+from unittest import mock
 
 import pytest
+from small_network import generated, int8_network
 from tiny_model import PROGRAM, tiny_sources
 
-from autotiny.emulator import measure, measure_firmware, measured_firmware
+from autotiny.emulator import Tell, link, measure, measure_firmware, measured_firmware
+from autotiny.emulator.processor import INSTRUCTION_LIMIT
+from autotiny.engine.work import work_of
 from autotiny.metrics import STACK_MARGIN_BYTES, missing, overshoot
 from autotiny.target import Target, load_target
 
@@ -57,6 +61,43 @@ def test_a_stack_that_outgrows_its_room_is_placed_elsewhere() -> None:
     memory = target.memory_at(measured.firmware.stack_limit)
     assert memory is not None
     assert memory.name == "sram1"
+
+
+def test_what_is_missing_is_said_before_anything_is_executed() -> None:
+    said: list[str] = []
+    tell = Tell(lambda lacking: said.extend(lacking), said.append)
+    sources, target = generated(int8_network()), load_target("samd21")
+    with (
+        mock.patch(
+            "autotiny.emulator.measure.run", side_effect=lambda *_, **__: said.append("ran")
+        ),
+        pytest.raises(AttributeError),
+    ):
+        measure(sources, sized(target, 4000, 1000), tell=tell)
+    assert said[-1] == "ran"
+    assert [text.split(" ", 1)[1] for text in said[:-1]] == ["bytes of flash", "bytes of sram"]
+
+
+def test_a_long_run_tells_its_steps() -> None:
+    slow = PROGRAM.replace(
+        "int32_t sum = 0;", "int32_t sum = 0; for (volatile int i = 0; i < 200000; i++) {}"
+    )
+    said: list[str] = []
+    measure(tiny_sources(slow), load_target("samd21"), tell=Tell(stage=said.append))
+    assert "executing step 1 of 2, dense" in said
+
+
+def test_the_limit_of_an_inference_grows_with_its_work() -> None:
+    graph = int8_network()
+    multiplications = 10 * 10 * 8 * 27 + 10 * 200
+    assert multiplications < work_of(graph) < 5 * multiplications
+    sources = generated(graph)
+    firmware = link(replace(sources, work=1000 * sources.work), load_target("samd21"))
+    assert (
+        firmware.instruction_limit
+        > INSTRUCTION_LIMIT
+        > link(sources, firmware.target).instruction_limit
+    )
 
 
 def sized(target: Target, flash_bytes: int, sram_bytes: int, reserved: int = 0) -> Target:
