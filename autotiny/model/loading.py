@@ -14,6 +14,7 @@ from autotiny.cache import Cache, key_of
 from autotiny.codeversion import code_version
 from autotiny.errors import InvalidModel, UserError, unknown
 from autotiny.model.doors import keras, tensorflow
+from autotiny.model.endings import check_ending
 from autotiny.model.freezing import concrete_function, freeze_function, graph_model, keras_model
 from autotiny.model.graphtypes import ConcreteFunction, GraphTensor
 from autotiny.model.keras3 import (
@@ -64,6 +65,7 @@ def load_model(
     if not isinstance(source, (str, Path)):
         return _as_model(_twin(source), "the object")
     name = str(source)
+    check_ending(name)
     return replace(_found(name, data, epochs, seed, cache), source=name)
 
 
@@ -201,12 +203,7 @@ def _read_file(path: Path) -> Model:
         return Model(Level.TFLITE, graph, graph.fingerprint())
     if ending == ".keras":
         return _as_model(read_keras3(path), str(path))
-    if ending in (".h5", ".hdf5"):
-        return _as_model(read_h5(path), str(path))
-    raise UserError(
-        f"{path} ends in {ending or 'nothing'!r}; a model is a .keras, .h5 or .tflite file or a "
-        "SavedModel folder"
-    )
+    return _as_model(read_h5(path), str(path))
 
 
 def _read_saved_model(folder: Path) -> Model:
