@@ -110,7 +110,9 @@ def result(monkeypatch: pytest.MonkeyPatch) -> Result:
         objectives=("latency",),
         value_names=("accuracy_validation", "latency_ms"),
         model=SimpleNamespace(fingerprint="f" * 16, source="cnn1"),
-        data=SimpleNamespace(fingerprint="d" * 16, source="digits"),
+        data=SimpleNamespace(
+            fingerprint="d" * 16, source="digits", described=lambda: ("digits", "classes: 0 (9)")
+        ),
         target=TARGET,
         space=load_space("default"),
         seed=7,
