@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from autotiny.components import COMPONENTS
+from autotiny.dataset import AS_STORED
 from autotiny.errors import UserError
 from autotiny.metrics import Cost, LayerCost, Metrics
 from autotiny.recipe import Dropped, Recipe, read_recipe, step_data
@@ -111,8 +112,11 @@ def result(monkeypatch: pytest.MonkeyPatch) -> Result:
         value_names=("accuracy_validation", "latency_ms"),
         model=SimpleNamespace(fingerprint="f" * 16, source="cnn1"),
         data=SimpleNamespace(
-            fingerprint="d" * 16, source="digits", described=lambda: ("digits", "classes: 0 (9)")
-        ),
+            fingerprint="d" * 16,
+            source="digits",
+            reading=AS_STORED,
+            described=lambda: ("digits", "classes: 0 (9)"),
+        ),  # fmt: skip
         target=TARGET,
         space=load_space("default"),
         seed=7,
