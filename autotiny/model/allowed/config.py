@@ -30,8 +30,12 @@ MOST_VALUES = 1 << 20
 MOST_PARTS = 20_000
 """Layers, initializers and other objects in one configuration."""
 
-_MODULE = re.compile(r"(tf_)?keras(\.[a-z_0-9]+){0,6}")
-_TFMOT = re.compile(r"tensorflow_model_optimization(\.[a-z_0-9]+){1,9}")
+_HOME = r"(tf_)?keras(\.src)?"
+_MODULES = {
+    "": re.compile(r"tensorflow_model_optimization(\.[a-z_0-9]+){1,9}"),
+    "keras": re.compile(rf"{_HOME}(\.(models|engine|dtype_policies)(\.[a-z_0-9]+)*)?"),
+}
+"""Modules that may be named for a class, by the one that it is public in: see `_head`."""
 _ENTRY = frozenset(
     ("class_name", "config", "module", "registered_name", "name", "inbound_nodes",
      "build_config", "compile_config", "shared_object_id")
@@ -168,8 +172,11 @@ def _head(entry: dict[str, Json], place: _Place, name: str, package: str) -> dic
     """
     head: dict[str, Json] = {"class_name": name}
     module, registered = entry.get("module"), entry.get("registered_name")
-    pattern = _MODULE if package else _TFMOT
-    if module is not None and not (isinstance(module, str) and pattern.fullmatch(module)):
+    kind = "keras" if ".src." in package or package == "keras" else package
+    near = rf"{_HOME}\.({kind.removeprefix('keras.')}|engine)(\.[a-z_0-9]+)*"
+    pattern = _MODULES.get(kind) or re.compile(near)
+    known = module in (None, package) or (isinstance(module, str) and pattern.fullmatch(module))
+    if not known:
         place.refuse(
             f"is a {name} of module {shown(module)}, which autotiny does not execute from a "
             f"file; {_WAY_OUT}"
@@ -204,7 +211,9 @@ def _layer(entry: Json, place: _Place) -> dict[str, Json]:
     module = entry.get("module")
     tensors = False
     if name in ("TFOpLambda", "SlicingOpLambda") and not place.keras3:
-        head = _head(entry, place, name, "tf_keras.src.layers.core.tf_op_layer")
+        head = _head(entry, place, name, "keras.layers")
+        if head.get("module"):
+            head |= {"module": "tf_keras.src.layers.core.tf_op_layer", "registered_name": name}
         function = config.get("function")
         plain = function.removeprefix("compat.v1.") if isinstance(function, str) else None
         if plain not in names.FUNCTIONS:
@@ -350,14 +359,13 @@ def _part(value: Json, place: _Place, what: str) -> Json:
 def _dtype(value: Json, place: _Place) -> Json:
     if isinstance(value, dict):
         name, config = _object(value, place, "a type")
-        listed = config.get("name") in names.DTYPES and set(config) <= {"name", "source_name"}
-        if name in names.POLICIES and listed and config.get("source_name") is None:
-            package = "keras.mixed_precision" if name == "Policy" else "keras"
-            head = _head(value, place, name, package)
-            return head | {"config": {"name": config["name"]}}
-        value = config.get("name", name)
+        if name not in names.POLICIES or config.get("source_name") is not None:
+            place.refuse(f"has the type {name!r:.80}, which autotiny does not read from a file")
+        package = "keras.mixed_precision" if name == "Policy" else "keras"
+        head = _head(value, place, name, package)
+        return head | {"config": {"name": _dtype(config.get("name"), place)}}
     if not isinstance(value, str) or value not in names.DTYPES:
-        place.refuse(f"has the type {shown(value)}, which is none that autotiny reads from a file")
+        place.refuse(f"has the type {shown(value)}, which autotiny does not read from a file")
     return value
 
 
