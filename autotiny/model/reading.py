@@ -68,7 +68,7 @@ def read_saved_model(folder: Path) -> Any:
 
 def _of_checkpoint(config: Any, clean: Path, folder: Path) -> Any:
     """The tf_keras model that a SavedModel was made of; None if it is no list of layers."""
-    if not isinstance(config, dict) or config.get("class_name") not in MODELS:
+    if not isinstance(config, dict) or str(config.get("class_name")) not in MODELS:
         return None
     checked = checked_config(json.dumps(config), str(folder), keras3=False)
     network = _scoped(lambda: keras().models.model_from_config(checked))

@@ -128,8 +128,8 @@ def checked_config(written: object, where: str, keras3: bool) -> dict[str, Json]
     """
     config = read_json(written, where)
     place = _Place(where, keras3)
-    if not isinstance(config, dict) or config.get("class_name") not in names.MODELS:
-        kind = config.get("class_name") if isinstance(config, dict) else config
+    kind = config.get("class_name") if isinstance(config, dict) else config
+    if not isinstance(config, dict) or not isinstance(kind, str) or kind not in names.MODELS:
         if kind == "Lambda":
             _lambda(place)
         place.refuse(
@@ -301,13 +301,18 @@ def _argument(value: Json, place: _Place, key: str) -> Json:
         return _layer(value, place)
     if key in ("cells", "layers", "cell") and isinstance(value, list):
         return [_layer(entry, place) for entry in value]
-    if key in ("weight_attrs", "activation_attrs") and not set(value) <= _QUANTIZED:
+    quantized = key in ("weight_attrs", "activation_attrs")
+    if quantized and not (isinstance(value, list) and set(_texts(value)) <= _QUANTIZED):
         place.refuse(f"quantizes {shown(value)}; known are {', '.join(sorted(_QUANTIZED))}")
     if key in ("pruning_schedule", "quantizer", "quantize_config"):
         return _part(value, place, key)
     if key == "rnn_config" or (key == "quantization_config" and value):
         place.refuse(f"has the argument {key!r}, which autotiny does not read from a file")
     return data(value, place, key)
+
+
+def _texts(values: list[Json]) -> list[str]:
+    return [one if isinstance(one, str) else "" for one in values]
 
 
 def _described(value: Json) -> bool:
