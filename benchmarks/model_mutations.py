@@ -81,7 +81,7 @@ def networks3() -> Iterator[Any]:
 
 def seeds(folder: Path) -> list[Seed]:
     """The valid files."""
-    import h5py
+    import h5py  # type: ignore[import-untyped]
 
     keras().utils.set_random_seed(0)
     found = []

@@ -219,6 +219,8 @@ WRITTEN: dict[str, tuple[object, str]] = {
     "embedding": (json.dumps(sequential(entry("Embedding", {"input_dim": 10**12}))), "input_dim"),
     "input": (json.dumps({"class_name": "Sequential", "config": {"name": "s", "layers": [
         start(100_000, 100_000, 3), dense()]}}), "batch_input_shape"),
+    "many layers": (json.dumps(sequential(*[dense()] * 2001)), "2,003 layers"),
+    "many calls": (json.dumps(sequential(dense() | {"inbound_nodes": [0] * 5000})), "5,002 lay"),
     "kernel": (json.dumps(sequential(entry("Conv2D", {"kernel_size": [10**5, 10**5]}))),
                "kernel_size"),
 }  # fmt: skip
@@ -347,6 +349,12 @@ def test_an_archive_that_holds_a_name_twice_or_too_much_is_refused(tmp_path: Pat
         archive.writestr("config.json", " " * (17 << 20))
     with pytest.raises(InvalidModel, match="too large"):
         load_model(bomb)
+
+
+def test_a_file_does_not_decide_whether_a_loop_is_unrolled() -> None:
+    long = sequential(entry("LSTM", {"units": 2, "unroll": True}))
+    clean = checked_config(json.dumps(long), "net", keras3=False)
+    assert clean["config"]["layers"][1]["config"]["unroll"] is False
 
 
 def test_what_is_checked_is_what_is_built(tmp_path: Path) -> None:
@@ -500,6 +508,32 @@ def test_a_saved_model_that_reads_assets_is_refused(tmp_path: Path) -> None:
     tf.saved_model.save(holder, str(tmp_path / "saved"), signatures=called.get_concrete_function())
     with pytest.raises(InvalidModel, match="assets"):
         load_model(tmp_path / "saved")
+
+
+def test_functions_that_call_each_other_without_end_are_refused(tmp_path: Path) -> None:
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    tf = tensorflow()
+
+    def twice(inner: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        return tf.function(lambda x: inner(x) + inner(x * 2.0))  # type: ignore[no-any-return]
+
+    body: Callable[[Any], Any] = tf.function(lambda x: x + 1.0)
+    for _ in range(20):
+        body = twice(body)
+    with pytest.raises(InvalidModel, match="nodes with all that it calls"):
+        load_model(exported(tmp_path / "wide", lambda y, _: body(y), tmp_path))
+    once = tf.function(lambda x: x + 1.0)
+    folder = exported(tmp_path / "round", lambda y, _: once(y), tmp_path)
+    saved = saved_model_pb2.SavedModel()
+    saved.ParseFromString((folder / "saved_model.pb").read_bytes())
+    for function in saved.meta_graphs[0].graph_def.library.function:
+        for node in function.node_def:
+            if node.attr["f"].func.name:
+                node.attr["f"].func.name = function.signature.name
+    (folder / "saved_model.pb").write_bytes(saved.SerializeToString())
+    with pytest.raises(InvalidModel, match="calls itself"):
+        load_model(folder)
 
 
 def test_a_constant_that_claims_much_is_refused(tmp_path: Path) -> None:

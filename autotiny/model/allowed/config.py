@@ -22,13 +22,13 @@ from autotiny.model.allowed.sizes import LARGEST_TENSOR
 Json = Any
 """A value as JSON has it."""
 
-LARGEST_CONFIG = 16 << 20
+LARGEST_CONFIG = 4 << 20
 DEEPEST = 64
 """Levels of lists and tables; a model in a model in a model has about twelve."""
 LONGEST_TEXT = 1000
 MOST_VALUES = 1 << 20
-MOST_PARTS = 20_000
-"""Layers, initializers and other objects in one configuration."""
+MOST_LAYERS = 2000
+"""Layers in one configuration, each as often as it is called."""
 
 _HOME = r"(tf_)?keras(\.src)?"
 _MODULES = {
@@ -46,6 +46,7 @@ _COUNTS = frozenset(
      "num_tokens", "num_clusters", "number_of_clusters", "num_bits", "maxlen", "input_length",
      "sampling_rate", "sequence_stride", "num_classes")
 )  # fmt: skip
+_HOLDERS = ("layers", "layer", "backward_layer", "forward_layer", "cell", "cells")
 _QUANTIZED = frozenset(
     ("kernel", "depthwise_kernel", "pointwise_kernel", "recurrent_kernel", "embeddings",
      "activation", "recurrent_activation")
@@ -135,9 +136,22 @@ def checked_config(written: object, where: str, keras3: bool) -> dict[str, Json]
         place.refuse(
             f"is a {shown(kind)}, neither a Sequential nor a Functional model of Keras; {_WAY_OUT}"
         )
-    if sum(1 for _ in re.finditer(r'"class_name"', json.dumps(config))) > MOST_PARTS:
-        place.refuse(f"has more than {MOST_PARTS:,} parts")
+    layers = _count_layers(config)
+    if layers > MOST_LAYERS:
+        place.refuse(f"has {layers:,} layers; at most {MOST_LAYERS:,} are built")
     return _layer(config, place)
+
+
+def _count_layers(config: Json) -> int:
+    """How many layers a configuration has, each as often as it is called."""
+    if isinstance(config, list):
+        return sum(map(_count_layers, config))
+    if not isinstance(config, dict):
+        return 0
+    calls = config.get("inbound_nodes")
+    once = 1 if "class_name" in config and isinstance(config.get("config"), dict) else 0
+    here = max(once, len(calls) if isinstance(calls, list) else 0)
+    return here + sum(_count_layers(config.get(key)) for key in ("config", *_HOLDERS))
 
 
 def _lambda(place: _Place) -> NoReturn:
@@ -297,6 +311,9 @@ def _argument(value: Json, place: _Place, key: str) -> Json:
         return None
     if key == "dtype":
         return _dtype(value, place)
+    if key == "unroll":
+        # It changes how the layer is computed and not what; a small file could unroll without end.
+        return False
     if key in ("layer", "backward_layer", "forward_layer") or (key == "cell" and _described(value)):
         return _layer(value, place)
     if key in ("cells", "layers", "cell") and isinstance(value, list):

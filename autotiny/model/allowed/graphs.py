@@ -19,6 +19,8 @@ from autotiny.model.allowed.sizes import LARGEST_TENSOR, LARGEST_WEIGHTS
 from autotiny.model.doors import tensorflow
 
 LARGEST_GRAPH = 256 << 20
+MOST_NODES = 1 << 20
+"""Nodes of a graph when each function stands in it as often as it is called."""
 OBJECTS = ("user_object", "function", "variable", "bare_concrete_function", "constant",
            "captured_tensor")  # fmt: skip
 _SHARD = re.compile(r"variables\.(index|data-\d{5}-of-\d{5})")
@@ -56,6 +58,7 @@ def clean_saved_model(folder: Path, target: Path) -> int:
     called = _reached(graph, functions)
     for name in sorted(called):
         _check_ops(functions[name].node_def, f"function {name}", folder)
+    _check_calls(called, functions, folder)
     constants = [node for node in graph.graph_def.node if node.op == "Const"]
     _check_ops(constants, "the graph", folder)
 
@@ -122,20 +125,38 @@ def _reached(graph: Any, functions: dict[str, Any]) -> set[str]:
         if name in reached:
             continue
         reached.add(name)
-        for node in functions[name].node_def:
-            if node.op in functions:
-                waiting.append(node.op)
-            waiting.extend(one for one in _named(node) if one in functions)
+        waiting.extend(_calls(functions[name], functions))
     return reached
 
 
-def _named(node: Any) -> Iterator[str]:
-    """Functions that the attributes of a node name."""
-    for value in node.attr.values():
-        if value.func.name:
-            yield value.func.name
-        for function in value.list.func:
-            yield function.name
+def _calls(function: Any, functions: dict[str, Any]) -> Iterator[str]:
+    """Functions of a library that the nodes of one of them call, as often as they do."""
+    for node in function.node_def:
+        named = [node.op]
+        for value in node.attr.values():
+            named += [value.func.name, *(one.name for one in value.list.func)]
+        yield from (name for name in named if name in functions)
+
+
+def _check_calls(called: set[str], functions: dict[str, Any], folder: Path) -> None:
+    """Refuses functions that call themselves, or each other so often that no graph holds them."""
+    sizes: dict[str, int] = {}
+    left = set(called)
+    while left:
+        for name in sorted(left):
+            calls = list(_calls(functions[name], functions))
+            if all(one in sizes for one in calls):
+                sizes[name] = len(functions[name].node_def) + sum(sizes[one] for one in calls)
+                if sizes[name] > MOST_NODES:
+                    raise InvalidModel(
+                        f"{folder}: function {name!r:.80} has {sizes[name]:,} nodes with all that "
+                        f"it calls; at most {MOST_NODES:,} are built"
+                    )
+        if not left - set(sizes):
+            break
+        if left - set(sizes) == left:
+            raise InvalidModel(f"{folder}: function {min(left)!r:.80} calls itself; {_WAY_OUT}")
+        left -= set(sizes)
 
 
 def _check_ops(nodes: Any, inside: str, folder: Path) -> None:
