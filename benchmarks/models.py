@@ -1,31 +1,35 @@
 """Runs models that other people trained, and says which equal the reference and why others do not.
 
-    python benchmarks/models.py FOLDER...
+    python benchmarks/models.py FOLDER... --rows rows.jsonl
 
 Every `.tflite` below a folder (a clone of a repository, for instance mlcommons/tiny,
-tensorflow/tflite-micro or tum-ei-eda/mlonmcu-models) is read, compiled for this machine and run on
-random inputs next to TensorFlow Lite Micro, or LiteRT's reference kernels where that refuses.
-Integer outputs must be equal; real ones may differ by 1e-5 of the largest. Where floats meet int8
-weights they may differ by 1/128: there inputs are rounded to 255 steps when they are known, and the
-last bit decides which way a half is rounded. The table goes to `results/models.md`; nothing of the
-models is kept.
+tensorflow/tflite-micro or tum-ei-eda/mlonmcu-models) is read and scheduled plainly and in every
+style, for cores with and without the DSP extension. Each program that comes of it is compiled for
+this machine and run on random inputs next to TensorFlow Lite Micro, or LiteRT's reference kernels
+where that refuses. Integer outputs must be equal; real ones may differ by 1e-5 of the largest.
+Where floats meet int8 weights they may differ by 1/128: there inputs are rounded to 255 steps when
+they are known, and the last bit decides which way a half is rounded. Equal files count once, and
+equal programs run once. The table goes to `results/models.md`; nothing of the models is kept. With
+`--rows` each row is also appended to a file, and a model that has one there is not run again.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import multiprocessing
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from tflite_micro.python.tflite_micro import runtime
 
 from autotiny.emulator.host import build_host
-from autotiny.engine import generate, plain_schedule
+from autotiny.engine import Sources, Style, check_supported, generate, plain_schedule, schedule_for
 from autotiny.errors import UserError
 from autotiny.graph import Array, Graph, Tensor
 from autotiny.tflite import read_tflite
@@ -47,16 +51,34 @@ def main() -> None:
     """Run all models, each in a process of its own, since a reference may crash."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--rows", type=Path, help="file of rows, one a line, to continue")
     arguments = parser.parse_args()
-    rows = []
+    known = read_rows(arguments.rows)
+    rows: dict[str, dict[str, Any]] = {}
+    files = 0
     for folder in arguments.folders:
         for path in sorted(folder.rglob("*.tflite")):
+            files += 1
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            if digest in rows:
+                continue
             name = f"{folder.resolve().name.replace('+', '/')}: {path.relative_to(folder)}"
-            row = isolated(path)
-            rows.append({"model": name, **row})
+            row = known.get(digest) or isolated(path)
+            rows[digest] = {**row, "model": name}
             print(f"{name}: {row['result']} {row['why']}", flush=True)
+            if arguments.rows and digest not in known:
+                with arguments.rows.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps({"digest": digest, **rows[digest]}) + "\n")
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(table(rows), encoding="utf-8")
+    RESULTS.write_text(table(list(rows.values()), files), encoding="utf-8")
+
+
+def read_rows(path: Path | None) -> Mapping[str, dict[str, Any]]:
+    """The rows of an earlier run by the digest of their models."""
+    if path is None or not path.exists():
+        return {}
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return {row.pop("digest"): row for row in rows}
 
 
 def isolated(path: Path) -> dict[str, Any]:
@@ -70,7 +92,7 @@ def isolated(path: Path) -> dict[str, Any]:
         while receiver.poll(SECONDS):
             row = receiver.recv()
         process.kill()
-        return failed(f"took more than {SECONDS} s")
+        return failed(f"took more than {SECONDS} s while {row['why']}")
     except EOFError:
         process.join()
     if row["result"] == "running":
@@ -80,7 +102,10 @@ def isolated(path: Path) -> dict[str, Any]:
 
 def failed(why: str) -> dict[str, Any]:
     """The row of a model that came to no result."""
-    return {"result": "failed", "why": why, "types": "", "ops": 0, "weights": 0, "arena": 0}
+    return {
+        "result": "failed", "why": why, "types": "", "ops": 0, "programs": 0,
+        "weights": 0, "arena": 0,
+    }  # fmt: skip
 
 
 def one(path: Path, show: Callable[[dict[str, Any]], None]) -> None:
@@ -91,35 +116,75 @@ def one(path: Path, show: Callable[[dict[str, Any]], None]) -> None:
     except UserError as error:
         show({**failed(str(error).removeprefix(f"{path.name}: ")), "result": "refused"})
         return
-    inputs = [graph.tensors[index] for index in graph.inputs]
     kinds = Counter(graph.tensors[index].dtype for op in graph.ops for index in op.outputs)
-    row: dict[str, Any] = {
-        "types": ", ".join(sorted(kinds)), "ops": len(graph.ops), "weights": 0, "arena": 0,
-    }  # fmt: skip
+    row = failed("") | {"types": ", ".join(sorted(kinds)), "ops": len(graph.ops)}
     try:
+        check_supported(graph)
         sources = generate(graph, plain_schedule(graph))
     except UserError as error:
         show({**row, "result": "refused", "why": str(error)})
         return
     row |= {"weights": sources.weights_bytes, "arena": sources.arena_bytes}
+
+    def running(why: str) -> None:
+        show({**row, "result": "running", "why": why})
+
     rng = np.random.default_rng(0)
+    inputs = [graph.tensors[index] for index in graph.inputs]
     samples = [[drawn(rng, tensor) for tensor in inputs] for _ in range(SAMPLES)]
-    show({**row, "result": "running", "why": "running the compiled model"})
+    wanted, reference = referred(data, samples, graph, running)
     arrays = [np.stack([sample[i] for sample in samples]) for i in range(len(inputs))]
-    found = build_host(sources).predict_all(arrays, keep_state=True)
+    tolerance = HYBRID_TOLERANCE if hybrid(graph) else TOLERANCE
+    gaps = []
+    for name, program in programs(graph):
+        row["programs"] += 1
+        running(f"running it {name}")
+        found = build_host(program, optimize="-O1").predict_all(arrays, keep_state=True)
+        if wanted is not None and (gap := difference(found, wanted, tolerance)):
+            gaps.append(f"{name} {gap}")
+    if wanted is None:
+        show({**row, "result": "unchecked", "why": f"no reference runs it: {reference}"})
+    elif gaps:
+        show({**row, "result": "different", "why": f"from {reference}: {'; '.join(gaps)}"})
+    else:
+        show({**row, "result": "equal", "why": f"to {reference}"})
+
+
+def programs(graph: Graph) -> Iterator[tuple[str, Sources]]:
+    """Each program that some schedule makes of a network, with the names of its schedules."""
+    schedules = {"plain": plain_schedule(graph)} | {
+        f"{style} {core} DSP": schedule_for(graph, style, dsp=core == "with")
+        for style in get_args(Style)
+        for core in ("with", "without")
+    }
+    found: dict[str, tuple[list[str], Sources]] = {}
+    for name, schedule in schedules.items():
+        sources = generate(graph, schedule)
+        text = json.dumps(sources.files, sort_keys=True)
+        found.setdefault(hashlib.sha256(text.encode()).hexdigest(), ([], sources))[0].append(name)
+    for names, sources in found.values():
+        yield ", ".join(names), sources
+
+
+def referred(
+    data: bytes,
+    samples: Sequence[Sequence[Array]],
+    graph: Graph,
+    running: Callable[[str], None],
+) -> tuple[list[list[Array]] | None, str]:
+    """The outputs of the first reference that runs a model and its name, or why none does."""
     reasons = []
-    for name, runner in (("TensorFlow Lite Micro", run_tflm), ("LiteRT", run_litert)):
-        show({**row, "result": "running", "why": f"{name} ran"})
+    runners: tuple[tuple[str, Runner], ...] = (
+        ("TensorFlow Lite Micro", run_tflm),
+        ("LiteRT", run_litert),
+    )
+    for name, runner in runners:
+        running(f"{name} ran")
         try:
-            wanted = runner(data, samples, graph)
+            return runner(data, samples, graph), name
         except (RuntimeError, ValueError) as error:
             reasons.append(f"{name}: {str(error).splitlines()[0][:120]}")
-            continue
-        gap = difference(found, wanted, HYBRID_TOLERANCE if hybrid(graph) else TOLERANCE)
-        result = "different" if gap else "equal"
-        show({**row, "result": result, "why": f"{gap or 'to'} {name}".strip()})
-        return
-    show({**row, "result": "unchecked", "why": "no reference runs it: " + "; ".join(reasons)})
+    return None, "; ".join(reasons)
 
 
 def drawn(rng: np.random.Generator, tensor: Tensor) -> Array:
@@ -191,7 +256,7 @@ def difference(found: Sequence[Array], wanted: Sequence[Sequence[Array]], tolera
     return ""
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
+def table(rows: Sequence[dict[str, Any]], files: int) -> str:
     """The results as Markdown: counts first, then every model."""
     counts = Counter(row["result"] for row in rows)
     total = ", ".join(f"{count} {result}" for result, count in sorted(counts.items()))
@@ -200,16 +265,20 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         "",
         "Written by `python benchmarks/models.py FOLDER...`, the folders being clones of the",
         "repositories that the rows begin with (a folder `owner+name` stands for owner/name).",
-        f"{len(rows)} models: {total}.",
+        f"{len(rows)} models in {files} files: {total}. A model stands where it was met first.",
         "",
-        "| model | result | | tensors | ops | weights, bytes | arena, bytes |",
-        "|---|---|---|---|---:|---:|---:|",
+        "Each was scheduled plainly, and for speed, balance and size on cores with and without",
+        f"DSP, which gave {sum(row['programs'] for row in rows)} different programs. Weights and",
+        "arena are those of the plain one.",
+        "",
+        "| model | result | | tensors | ops | programs | weights, bytes | arena, bytes |",
+        "|---|---|---|---|---:|---:|---:|---:|",
     ]
     for row in rows:
         why = str(row["why"]).replace("|", "/").replace("\n", " ")
         lines.append(
             f"| {row['model']} | {row['result']} | {why} | {row['types']} | {row['ops']} | "
-            f"{row['weights']} | {row['arena']} |"
+            f"{row['programs']} | {row['weights']} | {row['arena']} |"
         )
     return "\n".join(lines) + "\n"
 

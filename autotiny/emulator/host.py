@@ -23,7 +23,7 @@ from autotiny.engine.sources import Port, Sources
 from autotiny.errors import FirmwareFault, LinkError
 from autotiny.graph import Array
 
-_FLAGS = ("-std=gnu11", "-O2", "-g0", "-fno-math-errno", "-fno-sanitize=undefined")
+_FLAGS = ("-std=gnu11", "-g0", "-fno-math-errno", "-fno-sanitize=undefined")
 
 _SHORT_READ, _SHORT_WRITE = 1, 2
 """Exit codes of `host.c`."""
@@ -94,8 +94,12 @@ class HostModel:
         )
 
 
-def build_host(sources: Sources) -> HostModel:
+def build_host(sources: Sources, *, optimize: str = "-O2") -> HostModel:
     """Compile a model for this machine; nothing stays on disk when the result is gone.
+
+    Args:
+        sources: the model as C.
+        optimize: the level of the compiler; a lower one is sooner done with a model that runs once.
 
     Raises:
         LinkError: the compiler refused the sources.
@@ -116,7 +120,7 @@ def build_host(sources: Sources) -> HostModel:
             (Path(folder.name) / name).write_text(text, encoding="utf-8", newline="\n")
         units = sorted(name for name in files if name.endswith(".c"))
         program = "host.exe" if os.name == "nt" else "host"
-        complaint = zig_cc([*_FLAGS, *units, "-o", program], Path(folder.name))
+        complaint = zig_cc([*_FLAGS, optimize, *units, "-o", program], Path(folder.name))
         if complaint:
             raise LinkError(f"the compiler refused the sources of {sources.name}:\n{complaint}")
     except BaseException:

@@ -15,8 +15,8 @@ How to add an op
    the body (a call), the operands (`site.reads("x")`, `site.writes()`, `table("w", array)`,
    `scratch("buffer", bytes)`) and, if the output may lie over an input that dies there, `overlaps`;
    a kernel that does nothing but rename memory gives `aliases` and no body.
-3. Add one line per arithmetic to `EMITTERS` in `ops/__init__.py`: (kind, arithmetic) → emitter and
-   the check of its shapes from `shapes.py`; `no_check` where the emitter refuses what does not fit.
+3. Add one entry per arithmetic to the table of its file, see `EMITTERS` in `ops/__init__.py`:
+   (kind, arithmetic) → emitter and what it relies on, `Declared` of `declared.py`.
 4. Add a test in `tests/engine/`: generated cases against TensorFlow Lite Micro.
 
 Offsets, deduplication of functions and constants, and the text are the business of `generate.py`

@@ -19,14 +19,29 @@ INT_RANGE: dict[DType, tuple[int, int]] = {
     "int32": (-(1 << 31), (1 << 31) - 1),
 }
 
+_MOST = float(1 << 30)
+
 
 def round_half_away(value: float) -> int:
     """The nearest integer; halves go away from zero."""
     return int(math.copysign(math.floor(abs(value) + 0.5), value))
 
 
+class UnscalableError(ValueError):
+    """Numbers are to be multiplied by more than their arithmetic can."""
+
+
 def quantized_multiplier(real: float) -> tuple[int, int]:
-    """`(m, shift)` with real ≈ m · 2^(shift − 31), 2^30 ≤ m < 2^31; (0, 0) if real < 2^-32."""
+    """`(m, shift)` with real ≈ m · 2^(shift − 31), 2^30 ≤ m < 2^31; (0, 0) if real < 2^-32.
+
+    Raises:
+        UnscalableError: the number is 2^30 or more, negative, or none.
+    """
+    if not 0.0 <= real < _MOST:
+        raise UnscalableError(
+            f"its scales make a factor of {real:g} between stored numbers; it must be from 0 to "
+            f"{_MOST:g}"
+        )
     if real == 0.0:
         return 0, 0
     fraction, shift = math.frexp(real)
@@ -54,7 +69,8 @@ def activation_range(activation: str, quantization: Quantization, dtype: DType) 
     scale = np.float32(quantization.scale)
 
     def stored(real: float) -> int:
-        return quantization.zero_point + round_half_away(float(np.float32(real) / scale))
+        steps = min(max(real / float(scale), -_MOST), _MOST)  # of a tiny scale, beyond all numbers
+        return quantization.zero_point + round_half_away(float(np.float32(steps)))
 
     if activation in ("RELU", "RELU6", "RELU_N1_TO_1"):
         low = max(low, stored(-1.0 if activation == "RELU_N1_TO_1" else 0.0))

@@ -46,7 +46,7 @@ def fold(graph: Graph) -> Graph:
             stored = [
                 _stored(v, tensors[i]) for i, v in zip(op.outputs, values or [], strict=False)
             ]
-        except (IndexError, ValueError) as error:
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             place = f"op {number} {op.kind} ({tensors[op.outputs[0]].name!r})"
             raise UnsupportedOp(f"{place}: its constants contradict each other: {error}") from error
         for index, value in zip(op.outputs, stored, strict=False):

@@ -16,10 +16,11 @@ from importlib import resources
 import numpy as np
 
 from autotiny.engine.arena import beside, lay_out, state
+from autotiny.engine.declared import Emitter, check, check_sizes
+from autotiny.engine.fixed_point import UnscalableError
 from autotiny.engine.folding import fold
 from autotiny.engine.kernel import (
     C_TYPE,
-    Emitter,
     Kept,
     Kernel,
     Site,
@@ -28,14 +29,15 @@ from autotiny.engine.kernel import (
 )
 from autotiny.engine.ops import EMITTERS, FUSING
 from autotiny.engine.schedules import plain_schedule
-from autotiny.engine.shapes import check_results
 from autotiny.engine.sources import Port, Sources
+from autotiny.engine.work import work_of
 from autotiny.errors import UnsupportedOp, UserError
-from autotiny.graph import ITEM_BYTES, Array, Graph, Schedule
+from autotiny.graph import ITEM_BYTES, Array, Graph, Schedule, Step
 
 
 def check_supported(graph: Graph) -> None:
     """Raise `UnsupportedOp`, naming the op and where it stands, unless every op has a kernel."""
+    check_sizes(graph)
     folded = fold(graph)
     _check_results(folded)
     for step in plain_schedule(folded).steps:
@@ -63,6 +65,7 @@ def generate(
     """
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise UserError(f"the name {name!r} must be a C identifier, e.g. 'model'")
+    check_sizes(graph)
     graph = fold(graph)
     _check_results(graph)
     sites = [Site(graph, step) for step in schedule.steps]
@@ -120,6 +123,7 @@ def generate(
         steps=tuple(labels),
         step_weights_bytes=tuple(step_weights),
         cores=2 if partners else 1,
+        work=work_of(graph),
     )
 
 
@@ -150,12 +154,19 @@ def _kernel(site: Site) -> Kernel:
     if all(site.graph.tensors[index].data is not None for index in site.op.outputs):
         return Kernel()  # folded away
     emitter = _emitter(site)
-    check_results(site)
-    emitter.check(site)
-    return emitter.emit(site)
+    for index in site.step.ops:
+        alone = Site(site.graph, Step((index,)))
+        check(alone, _emitter(alone).declared)
+    try:
+        with np.errstate(all="ignore"):  # what leaves float32 is infinite, and refused then
+            return emitter.emit(site)
+    except UnscalableError as error:
+        site.refuse(str(error))
 
 
 def _emitter(site: Site) -> Emitter:
+    if not site.has_input(0):
+        site.refuse("its first input is missing")
     key = (site.op.kind, site.arithmetic)
     if key in EMITTERS:
         if site.fused and key not in FUSING:

@@ -219,28 +219,6 @@ def _padded(op: Op, graph: Graph, pad: Op) -> Op:
 
 
 Emit = Callable[[Site], Kernel]
-Check = Callable[[Site], None]
-
-
-@dataclass(frozen=True)
-class Emitter:
-    """How the engine computes an op in one arithmetic.
-
-    Attributes:
-        emit: writes the kernel of a step.
-        check: refuses, before that, shapes that contradict each other: a file may say anything, and
-            the kernels believe it. `shapes.no_check` says that `emit` refuses them itself.
-    """
-
-    emit: Emit
-    check: Check
-
-
-def checked(
-    check: Check, emits: Mapping[tuple[str, str], Emit]
-) -> Mapping[tuple[str, str], Emitter]:
-    """Emitters of which the same is checked."""
-    return {key: Emitter(emit, check) for key, emit in emits.items()}
 
 
 def c_type(dtype: DType | str) -> str:

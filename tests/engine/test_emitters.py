@@ -1,54 +1,219 @@
-import inspect
+"""What every entry of `EMITTERS` declares, and that nothing passes that it did not declare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from build import single, tensor
 from cases import FAMILIES
 
-from autotiny.engine import check_supported, plain_schedule, shapes
+from autotiny.engine import check_supported, generate, plain_schedule, schedule_for
+from autotiny.engine.declared import Declared, Emitter, OneOf, Values
 from autotiny.engine.folding import fold
-from autotiny.engine.kernel import Emitter, Site
+from autotiny.engine.kernel import Site
 from autotiny.engine.ops import EMITTERS
-from autotiny.errors import UnsupportedOp
+from autotiny.errors import InvalidModel, UnsupportedOp
+from autotiny.graph import Graph, Option, Quantization
+from autotiny.tflite.schema import BY_KIND
 
-CHECKS = {
-    function
-    for _, function in inspect.getmembers(shapes, inspect.isfunction)
-    if function.__module__ == shapes.__name__ and not function.__name__.startswith("_")
-}
-
-
-@pytest.mark.parametrize("key", EMITTERS)
-def test_every_op_says_what_is_checked_of_it(key: tuple[str, str]) -> None:
-    emitter = EMITTERS[key]
-    assert isinstance(emitter, Emitter)
-    assert emitter.check in CHECKS - {shapes.check_results}
+Key = tuple[str, str]
+Rng = np.random.Generator
 
 
-def test_an_op_is_checked_alike_in_every_arithmetic() -> None:
-    checks: dict[str, set[object]] = {}
-    for (kind, _), emitter in EMITTERS.items():
-        checks.setdefault(kind, set()).add(emitter.check)
-    assert {kind for kind, found in checks.items() if len(found) > 1} == set()
+def reached(graph: Graph) -> set[Key]:
+    folded = fold(graph)
+    sites = [Site(folded, step) for step in plain_schedule(folded).steps]
+    return {(site.op.kind, site.arithmetic) for site in sites}
 
 
-def test_what_names_no_check_refuses_shapes_by_itself() -> None:
-    """An op that an emitter takes with a result of any size would write past its buffer."""
-    unchecked = {kind for (kind, _), each in EMITTERS.items() if each.check is shapes.no_check}
-    assert "ADD" in unchecked
-    assert not unchecked & {"CONV_2D", "RELU", "SOFTMAX", "RESHAPE"}
-    four = tensor((1, 4), "float32")
-    graph = single("ADD", [four, four], tensor((1, 5), "float32"))
-    with pytest.raises(UnsupportedOp, match="do not broadcast"):
-        check_supported(graph)
+def graphs() -> dict[Key, list[Graph]]:
+    """Of each entry a few generated graphs of one op."""
+    found: dict[Key, list[Graph]] = {key: [] for key in EMITTERS}
+    for name, make in FAMILIES.items():
+        for k in range(8):
+            graph = make(np.random.default_rng([0, k, *name.encode()])).graph
+            for key in reached(graph) & set(EMITTERS):
+                found[key].append(graph)
+    return found
+
+
+GRAPHS = graphs()
 
 
 def test_every_entry_has_cases() -> None:
     """What no generated case reaches, nobody compares with anything."""
-    reached = set()
-    for name, make in FAMILIES.items():
-        for k in range(8):
-            graph = fold(make(np.random.default_rng([0, k, *name.encode()])).graph)
-            sites = [Site(graph, step) for step in plain_schedule(graph).steps]
-            reached |= {(site.op.kind, site.arithmetic) for site in sites}
-    assert set(EMITTERS) - reached == set()
+    assert [key for key, found in GRAPHS.items() if not found] == []
+
+
+@pytest.mark.parametrize("key", EMITTERS)
+def test_every_entry_declares_what_the_schema_allows(key: Key) -> None:
+    emitter, facts = EMITTERS[key], BY_KIND[key[0]]
+    assert isinstance(emitter, Emitter)
+    declared = emitter.declared
+    assert isinstance(declared, Declared)
+    known = {field.name for field in facts.options.fields}
+    if key[0] == "UNIDIRECTIONAL_SEQUENCE_LSTM":
+        known.add("intermediates")
+    assert set(declared.options) == known
+    for takes, (low, high) in ((declared.inputs, facts.inputs), (declared.outputs, facts.outputs)):
+        assert takes
+        needed = [one for one in takes if one.dtypes and not one.optional]
+        assert len(needed) <= low
+        assert takes[-1].many or high <= len(takes)
+        assert not any(one.many for one in takes[:-1])
+
+
+@pytest.mark.parametrize("key", EMITTERS)
+def test_a_result_of_another_size_is_refused(key: Key) -> None:
+    """An op that an emitter takes with a result of any size would write past its buffer."""
+    for graph in GRAPHS[key]:
+        check_supported(graph)
+        index = graph.ops[-1].outputs[0]
+        shape = graph.tensors[index].shape
+        for at in range(len(shape)):
+            wrong = with_tensor(graph, index, shape=(*shape[:at], shape[at] + 1, *shape[at + 1 :]))
+            with pytest.raises(UnsupportedOp):
+                check_supported(wrong)
+
+
+@pytest.mark.parametrize("key", EMITTERS)
+def test_mutated_ops_are_refused_or_compiled(key: Key) -> None:
+    check_mutants(key, GRAPHS[key][:1], share=3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", EMITTERS)
+def test_many_mutated_ops_are_refused_or_compiled(key: Key) -> None:
+    check_mutants(key, GRAPHS[key][1:])
+
+
+def check_mutants(key: Key, whole: list[Graph], share: int = 1) -> None:
+    rng = np.random.default_rng([*"".join(key).encode()])
+    taken = [
+        compiles(wrong)
+        for graph in whole
+        for wrong in mutants(rng, graph, EMITTERS[key].declared)
+        if rng.integers(share) == 0
+    ]
+    assert taken.count(False) > 10 * len(whole)
+
+
+def compiles(graph: Graph) -> bool:
+    """Whether a graph becomes C; any other error than a refusal is a failure."""
+    try:
+        check_supported(graph)
+        generate(graph, plain_schedule(graph))
+        for dsp in (True, False):
+            generate(graph, schedule_for(graph, "fastest", dsp=dsp))
+    except (InvalidModel, UnsupportedOp) as error:
+        assert "\n" not in str(error)
+        return False
+    return True
+
+
+def with_tensor(graph: Graph, index: int, **fields: Any) -> Graph:
+    tensors = list(graph.tensors)
+    tensors[index] = replace(tensors[index], **fields)
+    return replace(graph, tensors=tuple(tensors))
+
+
+def with_op(graph: Graph, **fields: Any) -> Graph:
+    return graph.with_ops((*graph.ops[:-1], replace(graph.ops[-1], **fields)))
+
+
+def mutants(rng: Rng, graph: Graph, declared: Declared) -> Iterator[Graph]:
+    """A graph with one thing of its last op changed, each in turn."""
+    op = graph.ops[-1]
+    for i in range(len(op.inputs)):
+        yield with_op(graph, inputs=(*op.inputs[:i], -1, *op.inputs[i + 1 :]))
+        yield with_op(graph, inputs=op.inputs[:i])
+        yield with_op(graph, inputs=(*op.inputs[:i], op.inputs[0], *op.inputs[i + 1 :]))
+    yield with_op(graph, inputs=op.inputs * 2)
+    for name, values in declared.options.items():
+        for value in beside(values):
+            yield with_op(graph, options={**op.options, name: value})
+    yield with_op(graph, options={**op.options, "new": 1})
+    for index in {*op.inputs, *op.outputs} - {-1}:
+        yield from changed(rng, graph, index)
+
+
+def beside(values: Values) -> Iterator[Option]:
+    """Values in the range of an option and outside of it."""
+    yield from ("nonsense", -(1 << 31), -1, 0, 1, 2, (1 << 31) - 1, 0.5, -2.5, 1e30, True, (1, 2))
+    if isinstance(values, OneOf):
+        yield from values.values
+
+
+def changed(rng: Rng, graph: Graph, index: int) -> Iterator[Graph]:
+    """A graph with one thing of a tensor changed, each in turn."""
+    one = graph.tensors[index]
+    shape = one.shape
+    for dtype in ("int8", "uint8", "int16", "int32", "int64", "float32", "float16", "bool", "int4"):
+        data = None if one.data is None else one.data.astype("int8" if dtype == "int4" else dtype)
+        yield with_tensor(graph, index, dtype=dtype, data=data)
+    shapes = [(), (0,), (1, *shape), (*shape, 1), shape[1:], shape[:-1], (1,) * 8, shape[::-1]]
+    for at in range(len(shape)):
+        shapes += [(*shape[:at], n, *shape[at + 1 :]) for n in (0, 1, 2, 7, -1, 30_000, 1 << 40)]
+    for other in shapes:
+        yield with_tensor(graph, index, shape=other)
+        if one.data is not None and min(other, default=1) >= 0 and np.prod(other) < 1 << 20:
+            yield with_tensor(graph, index, shape=other, data=np.resize(one.data, other))
+    if one.data is None:
+        zeros = np.zeros(shape, one.dtype)
+        yield with_tensor(graph, index, data=zeros)
+    else:
+        yield with_tensor(graph, index, data=None)
+        yield with_tensor(graph, index, data=np.zeros_like(one.data))
+        ends = one.data.copy().reshape(-1)
+        for value in (-(1 << 31), -1, 1 << 31, 127):
+            ends[int(rng.integers(ends.size))] = np.array(value).astype(ends.dtype)
+            yield with_tensor(graph, index, data=ends.reshape(shape).copy())
+    yield with_tensor(graph, index, quantization=None)
+    axis = next((at for at, n in enumerate(shape) if n > 1), 0)
+    counts = [1, shape[axis]] if shape else [1]
+    for scale in (1e-45, 1e-30, 1.0, 1e30, 3e38):
+        for count in counts:
+            for zero in (0, 3):
+                found = Quantization((scale,) * count, (zero,) * count, axis if count > 1 else 0)
+                yield with_tensor(graph, index, quantization=found)
+
+
+def layer(**fields: Any) -> Graph:
+    return single(
+        "FULLY_CONNECTED",
+        [
+            tensor((1, 8), "int8", 0.1, 3),
+            tensor((5, 8), "int8", 0.01, data=np.ones((5, 8)), **fields),
+            tensor((5,), "int32", 0.001, data=np.ones(5)),
+        ],
+        tensor((1, 5), "int8", 0.1, 3),
+        fused_activation_function="NONE",
+    )
+
+
+def test_messages_name_op_and_operand() -> None:
+    graph = layer()
+    check_supported(graph)
+    for wrong, text in (
+        (with_tensor(graph, 3, dtype="int16"), "the type of its result is int16; int8 is computed"),
+        (with_tensor(graph, 1, shape=(40,)), r"the shape of its weights is \(40,\); 2 dimensions"),
+        (with_tensor(graph, 2, data=None), "its bias must be constant"),
+        (with_op(graph, inputs=(0,)), "it has no weights"),
+        (with_op(graph, inputs=(0, 1, 2, 2)), "it has 4 inputs; 3 are computed"),
+        (layer(zero_point=2), "the zero-point of its weights is not 0"),
+        (with_op(graph, options={"weights_format": "SHUFFLED4x16INT8"}), "it must be 'DEFAULT'"),
+        (with_op(graph, options={"fused_activation_function": "TANH"}), "is 'TANH'; it must be"),
+        (with_tensor(graph, 3, quantization=Quantization((1e-30,), (0,))), "between stored"),
+    ):
+        with pytest.raises(UnsupportedOp, match="op 0 FULLY_CONNECTED \\('out0'\\): .*" + text):
+            check_supported(wrong)
+
+
+def test_a_tensor_that_no_memory_holds_is_refused() -> None:
+    for shape in ((1, 1 << 40), (1, -8)):
+        with pytest.raises(UnsupportedOp, match="tensor 'in0' of fully_connected has the shape"):
+            check_supported(with_tensor(layer(), 0, shape=shape))

@@ -14,6 +14,7 @@ from autotiny.engine.ops.shape import MAKES_ANEW, window
 from autotiny.engine.packing import Layer
 
 _FAR = 1 << 40  # behind all
+_MOST_PIXELS = 1 << 20  # of an output that is looked at pixel by pixel
 
 
 def matrix(site: Site) -> Layer:
@@ -133,8 +134,10 @@ def product_overlap(count: int, depth: int, out: int, block: int) -> int:
 
     A block of pixels is read, then written. While more remain, they must not be overwritten.
     """
-    done = np.arange(block, count, block)
-    return int((done * (depth - out)).min()) if len(done) else count * depth
+    if count <= block:
+        return count * depth
+    first, last = block, (count - 1) // block * block
+    return min(first * (depth - out), last * (depth - out))
 
 
 def _stream(site: Site, made: Layer) -> Operand:
@@ -204,8 +207,8 @@ def _span(shape: dict[str, int], side: str) -> int:
     return (shape[f"out_{side}"] - 1) * shape[f"stride_{side}"] + shape[f"k_{side}"]
 
 
-def overlap_until(site: Site, shape: dict[str, int], *, ring: bool, pixels: int) -> int:
-    """How many bytes behind the start of the input the output may start.
+def overlap_until(site: Site, shape: dict[str, int], *, ring: bool, pixels: int) -> int | None:
+    """How many bytes behind the start of the input the output may start; None if nowhere.
 
     After each block, the first input byte that is still to be read must lie behind the last output
     byte written. A ring has read whole rows; without one each patch is read when its turn comes.
@@ -213,6 +216,8 @@ def overlap_until(site: Site, shape: dict[str, int], *, ring: bool, pixels: int)
     at_once = 2 if site.fused else 1  # rows and columns of the convolution under one output
     row_bytes = shape["in_w"] * shape["in_c"]
     _, out_h, out_w, channels = site.output.shape
+    if out_h * out_w > _MOST_PIXELS:
+        return None
     r, c = np.divmod(np.arange(out_h * out_w), out_w)
     top = r * at_once * shape["stride_h"] - shape["pad_top"]
     if ring:

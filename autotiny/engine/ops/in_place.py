@@ -14,6 +14,9 @@ WINDOWED = ("CONV_2D", "DEPTHWISE_CONV_2D", "MAX_POOL_2D", "AVERAGE_POOL_2D")
 ARITHMETIC = ("int8", "int16", "float32", "float16")
 """And in which arithmetic."""
 
+MOST_ROWS = 1 << 16
+"""Of an image that is looked at row by row."""
+
 
 def why_not(site: Site) -> str | None:
     """Why a step cannot be computed row by row in place; None if it can."""
@@ -25,6 +28,8 @@ def why_not(site: Site) -> str | None:
     if step.method != "direct" or step.rows * step.columns > 1 or step.coding != "plain":
         return "it is not computed the plain way"
     shape = window(site, *_filter(site))
+    if shape["in_h"] > MOST_ROWS:
+        return f"it has more than {MOST_ROWS} rows"
     if _reach(shape) >= shape["in_h"]:
         return "its window reaches over all rows"
     return None

@@ -8,10 +8,12 @@ from typing import Final
 
 import numpy as np
 
+from autotiny.engine import shapes
+from autotiny.engine.declared import FLAG, NO_ACTIVATION, Declared, Emitter, Takes, alike
 from autotiny.engine.fixed_point import quantized_multiplier
-from autotiny.engine.kernel import Emitter, Kernel, Overlap, Site
+from autotiny.engine.kernel import Kernel, Overlap, Site
 from autotiny.engine.ops.convolution import quantization_of
-from autotiny.engine.shapes import no_check, rows
+from autotiny.graph import DType
 
 BATCHES: Final = 3
 
@@ -19,16 +21,9 @@ BATCHES: Final = 3
 def _shape(site: Site) -> str:
     """The C value of an `at_product_shape`."""
     a, b, y = site.input(0).shape, site.input(1).shape, site.output.shape
-    if min(len(a), len(b), len(y)) < 2 or max(len(a), len(b), len(y)) > BATCHES + 2:
-        site.refuse(f"{a} times {b} is not computed")
     rows, depth = a[-2:] if not site.option("adj_x", False) else a[:-3:-1]
-    inner, cols = b[-2:] if not site.option("adj_y", False) else b[:-3:-1]
-    try:
-        batches = np.broadcast_shapes(a[:-2], b[:-2])
-    except ValueError:
-        site.refuse(f"{a} and {b} do not broadcast")
-    if depth != inner or y[-2:] != (rows, cols) or math.prod(y[:-2]) != math.prod(batches):
-        site.refuse(f"{a} times {b} is not {y}")
+    cols = y[-1]
+    batches = np.broadcast_shapes(a[:-2], b[:-2])
     counts = [1] * (BATCHES - len(batches)) + list(batches)
 
     def steps(shape: tuple[int, ...]) -> list[int]:
@@ -44,20 +39,15 @@ def _shape(site: Site) -> str:
 
 def matmul(site: Site) -> Kernel:
     """BATCH_MATMUL on int8, int16 and float32."""
-    types = {site.input(0).dtype, site.input(1).dtype, site.output.dtype}
-    if len(types) > 1:
-        site.refuse(f"its tensors have different types: {', '.join(sorted(types))}")
     shape = _shape(site)
     operands = (site.reads("a", 0), site.reads("b", 1), site.writes())
-    if types == {"float32"}:
+    if site.output.dtype == "float32":
         return Kernel(("matmul.h",), f"at_matmul_f32(a, b, y,\n    {shape});", operands)
     a, b, y = (quantization_of(site, which) for which in (0, 1, None))
-    if len(b.scales) > 1:
-        site.refuse("a scale for each column is not computed")
     # The reference multiplies the two input scales in float32, as for dense layers.
     product = float(np.float32(a.scale) * np.float32(b.scale))
     multiplier, shift = quantized_multiplier(product / y.scale)
-    if types == {"int8"}:
+    if site.output.dtype == "int8":
         body = (
             f"at_matmul_s8(a, b, y,\n    {shape}, {-a.zero_point}, {-b.zero_point}, {multiplier}, "
             f"{shift}, {y.zero_point});"
@@ -73,15 +63,13 @@ def matmul(site: Site) -> Kernel:
 def l2_norm(site: Site) -> Kernel:
     """L2_NORMALIZATION along the last dimension, on int8 and float32."""
     depth = site.input(0).shape[-1]
-    rows = site.input(0).size // max(depth, 1)
-    if site.option("fused_activation_function", "NONE") != "NONE":
-        site.refuse("an activation after it is not computed")
+    rows = site.input(0).size // depth
     operands = (site.reads("x"), site.writes())
     overlaps = {("x", "y"): Overlap()}
     if site.output.dtype == "float32":
         return Kernel(("matmul.h",), f"at_l2_norm_f32(x, y, {rows}, {depth});", operands, overlaps)
     x, y = quantization_of(site, 0), quantization_of(site, None)
-    if site.output.dtype != "int8" or y.zero_point or abs(y.scale * 128 - 1) > 1e-3:
+    if y.zero_point or abs(y.scale * 128 - 1) > 1e-3:
         site.refuse("its output must be int8 of scale 1/128 and zero-point 0")
     if depth * 255 * 255 >= 1 << 31:
         site.refuse(f"the squares of {depth} elements leave int32")
@@ -89,10 +77,39 @@ def l2_norm(site: Site) -> Kernel:
     return Kernel(("matmul.h",), body, operands, overlaps)
 
 
+def declared_product(dtype: DType) -> Declared:
+    """What a BATCH_MATMUL must be."""
+    ranks = (2, BATCHES + 2)
+    return Declared(
+        inputs=(
+            Takes("input", (dtype,), ranks, scales="one"),
+            Takes("other", (dtype,), ranks, scales="one"),
+        ),
+        outputs=(Takes("result", (dtype,), ranks, scales="one"),),
+        shapes=shapes.product,
+        options={"adj_x": FLAG, "adj_y": FLAG, "asymmetric_quantize_inputs": FLAG},
+    )
+
+
+def declared_norm(dtype: DType) -> Declared:
+    """What an L2_NORMALIZATION must be."""
+    return Declared(
+        inputs=(Takes("input", (dtype,), (1, 8), scales="one"),),
+        outputs=(Takes("result", (dtype,), scales="one"),),
+        shapes=shapes.same_shape,
+        options=NO_ACTIVATION,
+    )
+
+
 MATMUL: Final[Mapping[tuple[str, str], Emitter]] = {
-    **{
-        ("BATCH_MATMUL", dtype): Emitter(matmul, no_check) for dtype in ("int8", "int16", "float32")
-    },
-    **{("L2_NORMALIZATION", dtype): Emitter(l2_norm, rows) for dtype in ("int8", "float32")},
-}
+    **alike(
+        declared_product,
+        {("BATCH_MATMUL", "int8"): matmul, ("BATCH_MATMUL", "int16"): matmul,
+         ("BATCH_MATMUL", "float32"): matmul},
+    ),
+    **alike(
+        declared_norm,
+        {("L2_NORMALIZATION", "int8"): l2_norm, ("L2_NORMALIZATION", "float32"): l2_norm},
+    ),
+}  # fmt: skip
 """(kind, arithmetic) → emitter."""

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
+from autotiny.engine import shapes
+from autotiny.engine.declared import ACTIVATION, SIZE, STRIDES, Declared, Emitter, Takes, alike
 from autotiny.engine.fixed_point import activation_range
 from autotiny.engine.kernel import Kernel, Overlap, Site
 from autotiny.engine.ops.convolution import bounds_float32, quantization_of
 from autotiny.engine.ops.in_place import windowed
 from autotiny.engine.ops.shape import window
+from autotiny.graph import DType
 
-_NAMES = {"int8": "s8", "int16": "s16", "float32": "f32"}
+_NAMES: Final[Mapping[DType, str]] = {"int8": "s8", "int16": "s16", "float32": "f32"}
 
 
 def maximum(site: Site) -> Kernel:
@@ -23,7 +29,7 @@ def average(site: Site) -> Kernel:
 
 def _pool(site: Site, function: str) -> Kernel:
     shape = window(site, site.option("filter_height", 1), site.option("filter_width", 1))
-    name, bounds = f"{function}_{_NAMES[site.arithmetic]}", _bounds(site)
+    name, bounds = f"{function}_{_NAMES[site.output.dtype]}", _bounds(site)
 
     def call(x: str, window: str) -> str:
         return f"{name}({x}, y, {window}, {bounds});"
@@ -46,3 +52,24 @@ def _bounds(site: Site) -> str:
     activation = site.option("fused_activation_function", "NONE")
     low, high = activation_range(activation, quantization_of(site, None), site.output.dtype)
     return f"{low}, {high}"
+
+
+def declared(dtype: DType) -> Declared:
+    """What a pooling must be."""
+    return Declared(
+        inputs=(Takes("input", (dtype,), (4, 4)),),
+        outputs=(Takes("result", (dtype,), scales="one"),),
+        shapes=shapes.pool,
+        options={**STRIDES, **ACTIVATION, "filter_height": SIZE, "filter_width": SIZE},
+    )
+
+
+POOLING: Final[Mapping[tuple[str, str], Emitter]] = alike(
+    declared,
+    {
+        (kind, dtype): emit
+        for kind, emit in (("MAX_POOL_2D", maximum), ("AVERAGE_POOL_2D", average))
+        for dtype in _NAMES
+    },
+)
+"""(kind, arithmetic) → emitter."""

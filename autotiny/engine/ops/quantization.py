@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 import numpy as np
 
+from autotiny.engine import shapes
+from autotiny.engine.declared import STORED, Declared, Emitter, Takes
 from autotiny.engine.fixed_point import INT_RANGE, quantized_multiplier
-from autotiny.engine.kernel import Kernel, Overlap, Site, c_type
+from autotiny.engine.kernel import Emit, Kernel, Overlap, Site, c_type
 from autotiny.engine.ops.convolution import quantization_of
+from autotiny.graph import DType
 
-SUFFIX = {"int8": "s8", "int16": "s16", "uint8": "u8"}
+SUFFIX: Final[Mapping[DType, str]] = {"int8": "s8", "int16": "s16", "uint8": "u8"}
 
 
 def c_float(value: float) -> str:
@@ -18,8 +24,6 @@ def c_float(value: float) -> str:
 
 def quantize(site: Site) -> Kernel:
     """QUANTIZE float32 to int8, int16 or uint8."""
-    if site.output.dtype not in SUFFIX:
-        site.refuse(f"float32 to {site.output.dtype} is not computed")
     y = quantization_of(site, None)
     body = (
         f"at_quantize_{SUFFIX[site.output.dtype]}(x, y, {site.output.size}, {c_float(y.scale)}, "
@@ -41,8 +45,6 @@ def dequantize(site: Site) -> Kernel:
 
 def requantize(site: Site) -> Kernel:
     """QUANTIZE from one integer type or scale to another."""
-    if site.output.dtype not in INT_RANGE:
-        site.refuse(f"{site.input(0).dtype} to {site.output.dtype} is not computed")
     x, y = quantization_of(site, 0), quantization_of(site, None)
     multiplier, shift = quantized_multiplier(x.scale / y.scale)
     low, high = INT_RANGE[site.output.dtype]
@@ -54,3 +56,22 @@ def requantize(site: Site) -> Kernel:
     narrower = site.output.bytes <= site.input(0).bytes
     overlaps = {("x", "y"): Overlap()} if narrower else {}
     return Kernel(("quantize.h",), body, (site.reads("x"), site.writes()), overlaps)
+
+
+def _entry(emit: Emit, source: DType, results: tuple[DType, ...]) -> Emitter:
+    return Emitter(
+        emit,
+        Declared(
+            inputs=(Takes("input", (source,), scales="one"),),
+            outputs=(Takes("result", results, scales="one"),),
+            shapes=shapes.same_size,
+        ),
+    )
+
+
+QUANTIZATION: Final[Mapping[tuple[str, str], Emitter]] = {
+    ("QUANTIZE", "float32"): _entry(quantize, "float32", tuple(SUFFIX)),
+    **{("QUANTIZE", dtype): _entry(requantize, dtype, STORED) for dtype in STORED},
+    **{("DEQUANTIZE", dtype): _entry(dequantize, dtype, ("float32",)) for dtype in SUFFIX},
+}
+"""(kind, arithmetic) → emitter."""

@@ -8,14 +8,25 @@ from typing import Final
 
 import numpy as np
 
+from autotiny.engine import shapes
+from autotiny.engine.declared import (
+    ACTIVATION,
+    FLAG,
+    SIZE,
+    Declared,
+    Emitter,
+    Ignored,
+    OneOf,
+    Real,
+    Takes,
+    alike,
+)
 from autotiny.engine.fixed_point import quantized_multiplier
 from autotiny.engine.kernel import (
-    Emitter,
     Kernel,
     Operand,
     Site,
     c_type,
-    checked,
     initializer,
     scratch,
     table,
@@ -23,8 +34,7 @@ from autotiny.engine.kernel import (
 from autotiny.engine.ops.convolution import bounds_float32
 from autotiny.engine.ops.quantization import c_float
 from autotiny.engine.ops.unary import logistic_samples
-from autotiny.engine.shapes import no_check
-from autotiny.graph import Array, Quantization
+from autotiny.graph import Array, DType, Quantization
 
 f32 = np.float32
 
@@ -43,10 +53,7 @@ def _state(site: Site, name: str, position: int) -> Operand:
 
 def _scale(site: Site, position: int | None) -> Quantization:
     tensor = site.output if position is None else site.input(position)
-    found = tensor.quantization or site.refuse(f"tensor {tensor.name!r} has no quantization")
-    if len(found.scales) > 1:
-        site.refuse(f"tensor {tensor.name!r} has a scale for each channel")
-    return found
+    return tensor.quantization or site.refuse(f"tensor {tensor.name!r} has no quantization")
 
 
 # SVDF: inputs x, feature weights, time weights, bias, state
@@ -57,12 +64,6 @@ def svdf(site: Site) -> Kernel:
     filters, depth = site.constant(1).shape
     memory, rank = site.constant(2).shape[1], site.option("rank", 1)
     units = site.output.size
-    if (
-        filters != rank * units
-        or site.input(0).size != depth
-        or site.input(4).size != (filters * memory)
-    ):
-        site.refuse(f"{filters} filters of rank {rank} do not give {units} units")
     place = site.step.weights_in
     real = site.input(0).dtype == "float32"
     bias = site.constant(3).reshape(-1) if site.has_input(3) else np.zeros(units)
@@ -81,7 +82,7 @@ def svdf(site: Site) -> Kernel:
         )
         return Kernel(("recurrent.h",), body, operands)
     state = site.input(4).dtype
-    if state not in ("int8", "int16") or site.input(2).dtype != state:
+    if site.input(2).dtype != state:
         site.refuse(f"{state} state with {site.input(2).dtype} time weights is not computed")
     x, feature, time, past, y = (_scale(site, position) for position in (0, 1, 2, 4, None))
     first = f32(x.scale) * f32(feature.scale) / f32(past.scale)
@@ -100,33 +101,19 @@ def svdf(site: Site) -> Kernel:
 # LSTM: inputs x, 4 weights, 4 recurrent weights, 3 peepholes, 4 biases, 2 of a projection, hidden
 # state, cell state, 4 of a normalization; gates in the order input, forget, cell, output
 
-WEIGHTS, RECURRENT, PEEPHOLES, BIASES, PROJECTION = 1, 5, 9, 12, 16
-HIDDEN, CELL, NORMALIZATION = 18, 19, 20
+WEIGHTS, RECURRENT, BIASES, HIDDEN, CELL = 1, 5, 12, 18, 19
 
 
 def lstm(site: Site) -> Kernel:
     """UNIDIRECTIONAL_SEQUENCE_LSTM on int8, int16 and float32, in its plain form."""
-    for first, count, what in (
-        (PEEPHOLES, 3, "peepholes"), (PROJECTION, 2, "a projection"), (NORMALIZATION, 4, "norms"),
-    ):  # fmt: skip
-        if any(site.has_input(first + i) for i in range(count)):
-            site.refuse(f"an LSTM with {what} is not computed")
-    if not all(site.has_input(i) for i in (*range(1, 9), *range(12, 16), HIDDEN, CELL)):
-        site.refuse("an LSTM without an input gate, a bias or state is not computed")
     x = site.input(0)
-    if len(x.shape) != 3 or site.option("fused_activation_function", "TANH") != "TANH":
-        site.refuse("only sequences (1, steps, depth) through tanh are computed")
-    batch, steps = (x.shape[1], x.shape[0]) if site.option("time_major", False) else x.shape[:2]
+    steps = x.shape[0] if site.option("time_major", False) else x.shape[1]
     units, depth = site.input(WEIGHTS).shape
-    if batch != 1 or x.shape[2] != depth or site.output.size != steps * units:
-        site.refuse(f"{x.shape} does not become {site.output.shape} with {units} units")
     w = np.concatenate([site.constant(WEIGHTS + g).reshape(units, depth) for g in range(4)])
     r = np.concatenate([site.constant(RECURRENT + g).reshape(units, units) for g in range(4)])
     bias = np.concatenate([site.constant(BIASES + g).reshape(units) for g in range(4)])
     place = site.step.weights_in
     if x.dtype == "float32":
-        if w.dtype != np.float32 or r.dtype != np.float32:
-            site.refuse("float32 with smaller weights is not computed")
         operands = (
             site.reads("x"), table("w", w, place), table("r", r, place), table("bias", bias, place),
             _state(site, "hidden", HIDDEN), _state(site, "cell", CELL),
@@ -140,8 +127,6 @@ def lstm(site: Site) -> Kernel:
 
 
 def _lstm_stored(site: Site, steps: int, w: Array, r: Array, bias: Array) -> Kernel:
-    if w.dtype != np.int8 or r.dtype != np.int8 or site.input(CELL).dtype != "int16":
-        site.refuse("only int8 weights and an int16 cell are computed")
     units, depth = len(w) // 4, w.shape[1]
     narrow = site.input(0).dtype == "int8"
     x, hidden, cell = (_scale(site, position) for position in (0, HIDDEN, CELL))
@@ -201,12 +186,67 @@ def _list(values: Iterable[int]) -> str:
     return "{" + ", ".join(map(str, values)) + "}"
 
 
-RECURRENT_OPS: Final[Mapping[tuple[str, str], Emitter]] = checked(
-    no_check,
-    {
-        ("SVDF", "int8"): svdf,
-        ("SVDF", "float32"): svdf,
-        **{("UNIDIRECTIONAL_SEQUENCE_LSTM", dtype): lstm for dtype in ("int8", "int16", "float32")},
-    },
-)
+def declared_svdf(dtype: DType) -> Declared:
+    """What an SVDF must be."""
+    real = dtype == "float32"
+    past: tuple[DType, ...] = ("float32",) if real else ("int8", "int16")
+    return Declared(
+        inputs=(
+            Takes("input", (dtype,), scales="one"),
+            Takes("weights", (dtype,), (2, 2), constant=True, scales="one", symmetric=True),
+            Takes("time weights", past, (2, 2), constant=True, scales="one", symmetric=True),
+            Takes("bias", ("float32" if real else "int32",), constant=True, optional=True),
+            Takes("state", past, scales="one"),
+        ),
+        outputs=(Takes("result", (dtype,), scales="one"),),
+        shapes=shapes.svdf,
+        options={**ACTIVATION, "rank": SIZE, "asymmetric_quantize_inputs": FLAG},
+    )
+
+
+def declared_lstm(dtype: DType) -> Declared:
+    """What an LSTM must be: four full gates, without peepholes, projection or normalization."""
+    real = dtype == "float32"
+    weights = Takes(
+        "weights", ("float32" if real else "int8",), (2, 2), constant=True, scales="one",
+        symmetric=True,
+    )  # fmt: skip
+    biases: Mapping[DType, DType] = {"float32": "float32", "int8": "int32", "int16": "int64"}
+    bias = Takes("bias", (biases[dtype],), constant=True)
+    return Declared(
+        inputs=(
+            Takes("input", (dtype,), (3, 3), scales="one"),
+            *[weights] * 8,
+            *[Takes("a peephole", ())] * 3,
+            *[bias] * 4,
+            *[Takes("a projection", ())] * 2,
+            Takes("hidden state", (dtype,), scales="one"),
+            Takes("cell", ("float32" if real else "int16",), scales="one"),
+            *[Takes("a normalization", ())] * 4,
+        ),
+        outputs=(Takes("result", (dtype,), scales="one"),),
+        shapes=shapes.lstm,
+        options={
+            "fused_activation_function": OneOf(("TANH",)),
+            "cell_clip": Real(0.0),
+            "proj_clip": Real(),
+            "time_major": FLAG,
+            "asymmetric_quantize_inputs": FLAG,
+            "diagonal_recurrent_tensors": OneOf((False,)),
+            "intermediates": Ignored(tuple),
+        },
+    )
+
+
+RECURRENT_OPS: Final[Mapping[tuple[str, str], Emitter]] = {
+    **alike(declared_svdf, {("SVDF", "int8"): svdf, ("SVDF", "float32"): svdf}),
+    **alike(
+        declared_lstm,
+        {
+            ("UNIDIRECTIONAL_SEQUENCE_LSTM", "int8"): lstm,
+            ("UNIDIRECTIONAL_SEQUENCE_LSTM", "int16"): lstm,
+            ("UNIDIRECTIONAL_SEQUENCE_LSTM", "float32"): lstm,
+        },
+    ),
+}
 """(kind, arithmetic) → emitter."""

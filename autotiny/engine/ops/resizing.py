@@ -8,27 +8,17 @@ from typing import Final
 
 import numpy as np
 
+from autotiny.engine import shapes
+from autotiny.engine.declared import FLAG, Declared, Emitter, Takes, alike
 from autotiny.engine.fixed_point import round_half_away
-from autotiny.engine.kernel import Emitter, Kernel, Site, checked, table
-from autotiny.engine.shapes import no_check
-from autotiny.graph import ITEM_BYTES
+from autotiny.engine.kernel import Kernel, Site, table
+from autotiny.graph import ITEM_BYTES, DType
 
 f32 = np.float32
 
 
-def _check(site: Site) -> None:
-    x, y = site.input(0), site.output
-    if len(x.shape) != 4 or x.shape[0] != 1 or len(y.shape) != 4 or x.shape[3] != y.shape[3]:
-        site.refuse(f"{x.shape} does not become {y.shape}")
-    if x.dtype != y.dtype or x.quantization != y.quantization:
-        site.refuse("its output has another type or scale")
-    if max(*x.shape, *y.shape) > 32767:
-        site.refuse("it has more than 32767 rows or columns")
-
-
 def nearest(site: Site) -> Kernel:
     """RESIZE_NEAREST_NEIGHBOR of any type."""
-    _check(site)
     _, in_h, in_w, depth = site.input(0).shape
     _, out_h, out_w, _ = site.output.shape
     rows = [_nearest(site, i, in_h, out_h) for i in range(out_h)]
@@ -55,7 +45,6 @@ def _nearest(site: Site, index: int, size: int, out: int) -> int:
 
 def bilinear_stored(site: Site) -> Kernel:
     """RESIZE_BILINEAR on int8 and int16, with distances of 10 bits."""
-    _check(site)
     _, in_h, in_w, depth = site.input(0).shape
     _, out_h, out_w, _ = site.output.shape
     name = "s8" if site.output.dtype == "int8" else "s16"
@@ -88,7 +77,6 @@ def _between(site: Site, index: int, size: int, out: int) -> tuple[int, int, int
 
 def bilinear_float32(site: Site) -> Kernel:
     """RESIZE_BILINEAR on float32."""
-    _check(site)
     _, in_h, in_w, depth = site.input(0).shape
     _, out_h, out_w, _ = site.output.shape
     rows = [_real_between(site, i, in_h, out_h) for i in range(out_h)]
@@ -119,13 +107,23 @@ def _real_between(site: Site, index: int, size: int, out: int) -> tuple[tuple[in
     return (before, min(math.ceil(at), size - 1)), float(at - f32(before))
 
 
-RESIZING: Final[Mapping[tuple[str, str], Emitter]] = checked(
-    no_check,
+def declared(dtype: DType) -> Declared:
+    """What a resizing must be."""
+    return Declared(
+        inputs=(Takes("input", (dtype,), (4, 4)), Takes("size", ("int32",), (1, 1))),
+        outputs=(Takes("result", (dtype,), (4, 4), scales="same"),),
+        shapes=shapes.resized,
+        options={"align_corners": FLAG, "half_pixel_centers": FLAG},
+    )
+
+
+RESIZING: Final[Mapping[tuple[str, str], Emitter]] = alike(
+    declared,
     {
-        **{
-            ("RESIZE_NEAREST_NEIGHBOR", dtype): nearest
-            for dtype in ("int8", "uint8", "int16", "float32")
-        },
+        ("RESIZE_NEAREST_NEIGHBOR", "int8"): nearest,
+        ("RESIZE_NEAREST_NEIGHBOR", "uint8"): nearest,
+        ("RESIZE_NEAREST_NEIGHBOR", "int16"): nearest,
+        ("RESIZE_NEAREST_NEIGHBOR", "float32"): nearest,
         ("RESIZE_BILINEAR", "int8"): bilinear_stored,
         ("RESIZE_BILINEAR", "int16"): bilinear_stored,
         ("RESIZE_BILINEAR", "float32"): bilinear_float32,

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
+from autotiny.engine import shapes
+from autotiny.engine.declared import Declared, Emitter, Ignored, Takes, Values
 from autotiny.engine.kernel import Kernel, Site, initializer
-from autotiny.graph import Op, Tensor
+from autotiny.graph import DType, Op, Tensor
 
 MAKES_ANEW = (
     "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "MAX_POOL_2D", "AVERAGE_POOL_2D", "ADD",
@@ -11,12 +16,15 @@ MAKES_ANEW = (
 )  # fmt: skip
 """Kinds whose output is memory of its own, never a view of another tensor."""
 
+DTYPES: Final[tuple[DType, ...]] = (
+    "int8", "uint8", "int16", "int32", "int64", "float32", "bool",
+)  # fmt: skip
+"""Types that can be moved and renamed, whatever they mean."""
+
 
 def alias(site: Site) -> Kernel:
     """RESHAPE, SQUEEZE, EXPAND_DIMS: the same bytes under another shape."""
     source, result = site.input(0), site.output
-    if source.size != result.size or source.dtype != result.dtype:
-        site.refuse(f"{source.shape} does not become {result.shape}")
     feeds_out = site.output_index in site.graph.outputs
     if source.data is not None or (feeds_out and site.op.inputs[0] in site.graph.inputs):
         body = f"at_copy(y, x, {result.bytes}u);"
@@ -83,8 +91,6 @@ def window(site: Site, k_h: int, k_w: int) -> dict[str, int]:
 def window_of(site: Site, op: Op, k_h: int, k_w: int) -> dict[str, int]:
     """The same for any op of the step."""
     x, y = site.graph.tensors[op.inputs[0]], site.graph.tensors[op.outputs[0]]
-    if len(x.shape) != 4 or x.shape[0] != 1:
-        site.refuse(f"its input is {x.shape}; only (1, height, width, channels) is computed")
     stride_h, stride_w, step_h, step_w = (
         int(op.options.get(name, 1))  # type: ignore[arg-type]
         for name in ("stride_h", "stride_w", "dilation_h_factor", "dilation_w_factor")
@@ -118,3 +124,28 @@ def window_of(site: Site, op: Op, k_h: int, k_w: int) -> dict[str, int]:
 def window_struct(fields: dict[str, int]) -> str:
     """The C value of an `at_window`."""
     return f"(at_window){initializer(**fields)}"
+
+
+_SHAPE_OPTIONS: Final[Mapping[str, Mapping[str, Values]]] = {
+    "RESHAPE": {"new_shape": Ignored(tuple)},
+    "SQUEEZE": {"squeeze_dims": Ignored(tuple)},
+    "EXPAND_DIMS": {},
+}
+
+RENAMING: Final[Mapping[tuple[str, str], Emitter]] = {
+    (kind, dtype): Emitter(
+        alias,
+        Declared(
+            inputs=(
+                Takes("input", (dtype,)),
+                Takes("shape", ("int32", "int64"), optional=True, empty=True),
+            ),
+            outputs=(Takes("result", (dtype,)),),
+            shapes=shapes.same_size,
+            options=options,
+        ),
+    )
+    for kind, options in _SHAPE_OPTIONS.items()
+    for dtype in DTYPES
+}
+"""(kind, arithmetic) → emitter."""

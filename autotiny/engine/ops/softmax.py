@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Final
 
+from autotiny.engine import shapes
+from autotiny.engine.declared import Declared, Emitter, Real, Takes
 from autotiny.engine.fixed_point import quantized_multiplier
-from autotiny.engine.kernel import Kernel, Overlap, Site
+from autotiny.engine.kernel import Emit, Kernel, Overlap, Site
+from autotiny.engine.ops import int16
 from autotiny.engine.ops.convolution import quantization_of
+from autotiny.graph import DType
 
 _IN_PLACE = {("x", "y"): Overlap()}
 
 
 def softmax_int8(site: Site) -> Kernel:
     """SOFTMAX from int8 to int8 or int16, whose range is that from 0 to 1."""
-    if site.output.dtype not in ("int8", "int16"):
-        site.refuse(f"its output is {site.output.dtype}; only int8 and int16 are computed")
     bits = 8 if site.output.dtype == "int8" else 16
     x, y = quantization_of(site, 0), quantization_of(site, None)
     if y.zero_point != -(1 << (bits - 1)) or abs(y.scale * (1 << bits) - 1) > 1e-3:
@@ -37,3 +41,24 @@ def softmax_float32(site: Site) -> Kernel:
     rows = site.input(0).size // depth
     body = f"at_softmax_f32(x, y, {rows}, {depth}, {float(site.option('beta', 1.0))}f);"
     return Kernel(("softmax.h",), body, (site.reads("x"), site.writes()), _IN_PLACE)
+
+
+_RESULTS: Final[Mapping[DType, tuple[Emit, tuple[DType, ...]]]] = {
+    "int8": (softmax_int8, ("int8", "int16")),
+    "int16": (int16.softmax, ("int16",)),
+    "float32": (softmax_float32, ("float32",)),
+}
+
+SOFTMAX: Final[Mapping[tuple[str, str], Emitter]] = {
+    ("SOFTMAX", dtype): Emitter(
+        emit,
+        Declared(
+            inputs=(Takes("input", (dtype,), (1, 8), scales="one"),),
+            outputs=(Takes("result", results, scales="one"),),
+            shapes=shapes.same_shape,
+            options={"beta": Real(0.0)},
+        ),
+    )
+    for dtype, (emit, results) in _RESULTS.items()
+}
+"""(kind, arithmetic) → emitter."""

@@ -7,9 +7,10 @@ from typing import Final
 
 import numpy as np
 
+from autotiny.engine import shapes
+from autotiny.engine.declared import ACTIVATION, STRIDES, TYPE, Declared, Emitter, Takes
 from autotiny.engine.fixed_point import activation_range, quantized_multiplier
 from autotiny.engine.kernel import (
-    Emitter,
     Kernel,
     Operand,
     Site,
@@ -18,7 +19,6 @@ from autotiny.engine.kernel import (
     table,
 )
 from autotiny.engine.ops.convolution import bounds_float32
-from autotiny.engine.shapes import no_check
 from autotiny.graph import Array
 
 WEIGHTS, INPUT, BIAS = 1, 2, 3
@@ -28,11 +28,7 @@ def emit(site: Site) -> Kernel:
     """TRANSPOSE_CONV on int8, int16 with int8 weights, and float32 with any weights."""
     x, w, y = site.input(INPUT), site.input(WEIGHTS), site.output
     if (x.dtype, w.dtype, y.dtype) not in KERNELS:
-        site.refuse(f"{x.dtype} with {w.dtype} weights is not computed")
-    if len(x.shape) != 4 or x.shape[0] != 1 or len(w.shape) != 4 or w.shape[3] != x.shape[3]:
-        site.refuse(f"{x.shape} does not fit weights {w.shape}")
-    if y.shape[0] != 1 or y.shape[3] != w.shape[0]:
-        site.refuse(f"weights {w.shape} do not give {y.shape}")
+        site.refuse(f"{x.dtype} with {w.dtype} weights to {y.dtype} is not computed")
     window, function = _window(site), KERNELS[x.dtype, w.dtype, y.dtype]
     place = site.step.weights_in
     reads = (site.reads("x", INPUT), site.reads("w", WEIGHTS))
@@ -50,8 +46,7 @@ def emit(site: Site) -> Kernel:
 def _hybrid(site: Site, window: str, bias: Operand) -> Kernel:
     """Int8 weights: the input is quantized by one scale when it is known."""
     found = site.input(WEIGHTS).quantization
-    if found is None or any(found.zero_points):
-        site.refuse("its int8 weights have no scales, or a zero-point that is not 0")
+    assert found is not None
     scales = np.array(found.scales, np.float32)
     if len(scales) == 1:
         scales = np.repeat(scales, site.output.shape[3])
@@ -138,6 +133,27 @@ KERNELS: Final[Mapping[tuple[str, str, str], str]] = {
 
 # The first input is the shape of the output, so its type says nothing of the arithmetic.
 TRANSPOSED: Final[Mapping[tuple[str, str], Emitter]] = {
-    ("TRANSPOSE_CONV", "int32"): Emitter(emit, no_check)
+    ("TRANSPOSE_CONV", "int32"): Emitter(
+        emit,
+        Declared(
+            inputs=(
+                Takes("shape", ("int32",), (1, 1)),
+                Takes(
+                    "weights",
+                    ("int8", "float16", "float32"),
+                    (4, 4),
+                    scales="channel",
+                    symmetric=True,
+                ),
+                Takes("input", ("int8", "int16", "float32"), (4, 4), scales="one"),
+                Takes(
+                    "bias", ("int32", "int64", "float32", "float16"), constant=True, optional=True
+                ),
+            ),
+            outputs=(Takes("result", ("int8", "int16", "float32"), (4, 4), scales="one"),),
+            shapes=shapes.transposed_conv,
+            options={**STRIDES, **ACTIVATION, "quantized_bias_type": TYPE},
+        ),
+    )
 }
 """(kind, arithmetic) → emitter."""

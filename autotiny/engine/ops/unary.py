@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
-from autotiny.engine import fixed_math
+from autotiny.engine import fixed_math, shapes
+from autotiny.engine.declared import TYPE, Declared, Emitter, Real, Takes, Values
 from autotiny.engine.fixed_point import (
     FLOAT_RANGE,
     activation_range,
@@ -16,11 +17,10 @@ from autotiny.engine.fixed_point import (
     quantized_multiplier,
     round_half_away,
 )
-from autotiny.engine.kernel import Emit, Emitter, Kernel, Overlap, Site, checked, table
+from autotiny.engine.kernel import Emit, Kernel, Overlap, Site, table
 from autotiny.engine.ops.convolution import quantization_of
 from autotiny.engine.ops.quantization import c_float
-from autotiny.engine.shapes import rows, same_size
-from autotiny.graph import Array
+from autotiny.graph import Array, DType
 
 ACTIVATIONS: Final[Mapping[str, str]] = {
     "RELU": "RELU",
@@ -38,9 +38,6 @@ def lookup(function: Callable[[Site], Callable[[int], int]]) -> Emit:
     """An emitter that tabulates a function of int8."""
 
     def emit(site: Site) -> Kernel:
-        if site.output.dtype != "int8":
-            site.refuse(f"int8 to {site.output.dtype} is not computed")
-        quantization_of(site, 0), quantization_of(site, None)
         one = function(site)
         values = [min(max(one(x), -128), 127) for x in (*range(128), *range(-128, 0))]
         results = table("table", np.array(values, np.int8), site.step.weights_in)
@@ -165,11 +162,13 @@ def _sampled(function: Callable[[float], float]) -> Callable[[Site], Callable[[i
     def of(site: Site) -> Callable[[int], int]:
         x, y = quantization_of(site, 0), quantization_of(site, None)
         inverse = f32(1) / f32(y.scale)
+        if not np.isfinite(inverse):
+            site.refuse(f"its output scale {y.scale:g} has no inverse in float32")
 
         def one(value: int) -> int:
             real = f32(function(float(f32(x.scale) * f32(value - x.zero_point))))
-            stored = f32(round_half_away(float(real * inverse))) + f32(y.zero_point)
-            return int(min(max(float(stored), -1e6), 1e6))
+            steps = min(max(float(real * inverse), -1e6), 1e6)
+            return int(f32(round_half_away(steps)) + f32(y.zero_point))
 
         return one
 
@@ -178,6 +177,10 @@ def _sampled(function: Callable[[float], float]) -> Callable[[Site], Callable[[i
 
 def _elu(x: float) -> float:
     return float(f32(f32(math.exp(x)) - f32(1))) if x < 0 else x
+
+
+def _exp(x: float) -> float:
+    return math.exp(min(x, 700.0))  # no float32 is as large
 
 
 # int16
@@ -272,54 +275,66 @@ def log_softmax(site: Site) -> Kernel:
 
 def cast(site: Site) -> Kernel:
     """CAST between reals and integers; reals outside an int32 become its ends."""
-    pair = f"{site.input(0).dtype}_{site.output.dtype}"
-    if pair not in CASTS:
-        site.refuse(f"{site.input(0).dtype} to {site.output.dtype} is not computed")
-    body = f"at_cast_{pair}(x, y, {site.output.size});"
+    body = f"at_cast_{site.input(0).dtype}_{site.output.dtype}(x, y, {site.output.size});"
     narrower = site.output.bytes <= site.input(0).bytes
     return Kernel(
         ("unary.h",), body, (site.reads("x"), site.writes()), IN_PLACE if narrower else {}
     )
 
 
-CASTS: Final = frozenset(
-    f"{source}_{target}"
-    for source, targets in {
-        "float32": ("int8", "int16", "int32"),
-        "int8": ("float32", "int16", "int32"),
-        "int16": ("float32", "int32"),
-        "int32": ("float32", "int8", "int16"),
-        "bool": ("float32",),
-    }.items()
-    for target in targets
-)
+CASTS: Final[Mapping[DType, tuple[DType, ...]]] = {
+    "float32": ("int8", "int16", "int32"),
+    "int8": ("float32", "int16", "int32"),
+    "int16": ("float32", "int32"),
+    "int32": ("float32", "int8", "int16"),
+    "bool": ("float32",),
+}
+"""Which types become which."""
 
 FLOAT_MAPS: Final = (
     "LOGISTIC", "TANH", "EXP", "ELU", "HARD_SWISH", "ABS", "NEG", "SQUARE", "SQRT", "RSQRT",
     "LOG",
 )  # fmt: skip
 
+
+def declared(kind: str, dtype: DType) -> Declared:
+    """What an op of one element must be."""
+    options: dict[str, Values] = {}
+    if kind == "LEAKY_RELU":
+        options = {"alpha": Real()}
+    if kind == "CAST":
+        options = {"in_data_type": TYPE, "out_data_type": TYPE}
+    results = CASTS[dtype] if kind == "CAST" else (dtype,)
+    scales: Literal["any", "one"] = "any" if kind == "CAST" else "one"
+    rows = kind == "LOG_SOFTMAX"
+    return Declared(
+        inputs=(Takes("input", (dtype,), (int(rows), 8), scales=scales),),
+        outputs=(Takes("result", results, scales=scales),),
+        shapes=shapes.same_shape if rows else shapes.same_size,
+        options=options,
+    )
+
+
+_EMITS: Final[Mapping[tuple[str, DType], Emit]] = {
+    **{(kind, "int8"): lookup(_relu) for kind in ACTIVATIONS},
+    ("LEAKY_RELU", "int8"): lookup(_leaky_relu),
+    ("LOGISTIC", "int8"): lookup(_logistic),
+    ("TANH", "int8"): lookup(_tanh),
+    ("HARD_SWISH", "int8"): lookup(_hard_swish),
+    ("ELU", "int8"): lookup(_sampled(_elu)),
+    ("EXP", "int8"): lookup(_sampled(_exp)),
+    **{(kind, "int16"): relu_int16 for kind in ACTIVATIONS},
+    ("LEAKY_RELU", "int16"): leaky_relu_int16,
+    ("LOGISTIC", "int16"): sigmoidal_int16,
+    ("TANH", "int16"): sigmoidal_int16,
+    **{(kind, "float32"): relu_float32 for kind in ACTIVATIONS},
+    ("LEAKY_RELU", "float32"): leaky_relu_float32,
+    **{(kind, "float32"): mapped for kind in FLOAT_MAPS},
+    ("LOG_SOFTMAX", "float32"): log_softmax,
+    **{("CAST", dtype): cast for dtype in CASTS},
+}
+
 UNARY: Final[Mapping[tuple[str, str], Emitter]] = {
-    **checked(
-        same_size,
-        {
-            **{(kind, "int8"): lookup(_relu) for kind in ACTIVATIONS},
-            ("LEAKY_RELU", "int8"): lookup(_leaky_relu),
-            ("LOGISTIC", "int8"): lookup(_logistic),
-            ("TANH", "int8"): lookup(_tanh),
-            ("HARD_SWISH", "int8"): lookup(_hard_swish),
-            ("ELU", "int8"): lookup(_sampled(_elu)),
-            ("EXP", "int8"): lookup(_sampled(math.exp)),
-            **{(kind, "int16"): relu_int16 for kind in ACTIVATIONS},
-            ("LEAKY_RELU", "int16"): leaky_relu_int16,
-            ("LOGISTIC", "int16"): sigmoidal_int16,
-            ("TANH", "int16"): sigmoidal_int16,
-            **{(kind, "float32"): relu_float32 for kind in ACTIVATIONS},
-            ("LEAKY_RELU", "float32"): leaky_relu_float32,
-            **{(kind, "float32"): mapped for kind in FLOAT_MAPS},
-            **{("CAST", dtype): cast for dtype in ("float32", "int8", "int16", "int32", "bool")},
-        },
-    ),
-    ("LOG_SOFTMAX", "float32"): Emitter(log_softmax, rows),
+    (kind, dtype): Emitter(emit, declared(kind, dtype)) for (kind, dtype), emit in _EMITS.items()
 }
 """(kind, arithmetic) → emitter."""
