@@ -1,26 +1,21 @@
 """Keras 3 model → tf_keras model, layer by layer, from configuration and weights.
 
 tf_keras cannot read Keras 3 files, and the components that train need tf_keras. Only layers of
-Keras itself are taken over; code stored inside a file (Lambda layers, custom objects) is never
-executed.
+Keras itself are taken over.
 """
 
 from __future__ import annotations
 
 import inspect
 import io
-import json
-import zipfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from autotiny.errors import InvalidModel
-from autotiny.model.doors import keras, silent_stderr, tensorflow
+from autotiny.model.doors import keras, tensorflow
 from autotiny.model.kerastypes import Config, KerasLayer, KerasModel, KerasTensor
 
 BASE_ARGUMENTS = ("name", "trainable")
-LARGEST_CONFIG_BYTES = 16 << 20
 KEPT_BY_WEIGHTS = ("initializer", "regularizer", "constraint")
 """Arguments that only a training from the start would need; weights are copied instead."""
 
@@ -32,110 +27,8 @@ Port = tuple[str, int, int]
 """A result: of which layer, of which of its calls, at which place there."""
 
 
-def read_keras3(path: Path) -> KerasModel:
-    """A tf_keras model with the layers and weights of a Keras 3 `.keras` file."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.getinfo("config.json").file_size > LARGEST_CONFIG_BYTES:
-                raise InvalidModel(f"{path}: its config.json is too large to be a model's")
-            config = json.loads(archive.read("config.json"))
-            metadata = json.loads(archive.read("metadata.json"))
-            archive.getinfo("model.weights.h5")
-            damaged = archive.testzip()
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError) as damage:
-        raise InvalidModel(
-            f"{path} is not a Keras file ({damage}); model.save('name.keras') writes one"
-        ) from damage
-    if damaged:
-        raise InvalidModel(f"{path}: {damaged} inside it is damaged; save the model again")
-    refuse_code(config, str(path))
-    if not str(metadata.get("keras_version", "")).startswith("3"):
-        return _read_tf_keras(path)
-    return convert_keras3(_keras3_model(path))
-
-
-def read_h5(path: Path) -> KerasModel:
-    """A tf_keras model from an HDF5 file that Keras 2 or Keras 3 wrote."""
-    keras()
-    import h5py  # type: ignore[import-untyped]
-
-    try:
-        with h5py.File(path, "r") as file:
-            written = file.attrs.get("model_config")
-            version = str(file.attrs.get("keras_version", ""))
-    except OSError as damage:
-        raise InvalidModel(
-            f"{path} is not an HDF5 file, or is truncated; model.save('name.h5') writes one"
-        ) from damage
-    if written is None:
-        raise InvalidModel(
-            f"{path} holds weights but no architecture; use model.save, not model.save_weights"
-        )
-    try:
-        refuse_code(json.loads(written), str(path))
-    except ValueError as damage:
-        raise InvalidModel(
-            f"{path}: its configuration is damaged; save the model again"
-        ) from damage
-    if version.startswith("3"):
-        return convert_keras3(_keras3_model(path))
-    return _read_tf_keras(path)
-
-
-def refuse_code(config: object, where: str) -> None:
-    """Refuses a configuration that names code: Lambda layers, or classes not of Keras itself."""
-    if isinstance(config, list):
-        for item in config:
-            refuse_code(item, where)
-    if not isinstance(config, dict):
-        return
-    name, module = config.get("class_name"), config.get("module")
-    own = module is None or str(module).split(".")[0] in ("keras", "tf_keras", "builtins")
-    inside = isinstance(config.get("config"), dict)
-    # TFMOT's wrappers carry a registered name of their own and no code.
-    known = str(config.get("registered_name") or "").startswith("TensorFlowModelOptimization")
-    if (name in ("Lambda", "__lambda__", "function") and inside) or not (own or known):
-        raise InvalidModel(
-            f"{where} holds the custom object {name!r}, which autotiny does not execute from a "
-            "file; "
-            "give the function that builds the network as package.module:function"
-        )
-    for item in config.values():
-        refuse_code(item, where)
-
-
-def _keras3_model(path: Path) -> Any:
-    tensorflow()
-    with silent_stderr():
-        import keras as keras3
-    try:
-        return keras3.saving.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, TypeError, KeyError, OSError, AttributeError) as damage:
-        raise InvalidModel(
-            f"{path} does not load as a Keras 3 model: {_first_line(damage)}"
-        ) from damage
-
-
-def _read_tf_keras(path: Path) -> KerasModel:
-    tensorflow()
-    import tensorflow_model_optimization as tfmot
-
-    k = keras()
-    try:
-        with (
-            tfmot.quantization.keras.quantize_scope(),
-            tfmot.sparsity.keras.prune_scope(),
-            tfmot.clustering.keras.cluster_scope(),
-        ):
-            network: KerasModel = k.models.load_model(path, compile=False)
-    except (ValueError, TypeError, KeyError, OSError, AttributeError) as damage:
-        raise InvalidModel(
-            f"{path} does not load as a Keras model: {_first_line(damage)}"
-        ) from damage
-    return network
-
-
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The first line of an error's text, cut where it is long."""
     text = io.StringIO(str(error)).readline().strip()
     return text[:200] or type(error).__name__
 
@@ -183,7 +76,7 @@ def traced(network: Any, module: Any, shape: Sequence[int | None] | None) -> Ker
         result: KerasModel = module.Model(inputs, network.call(inputs), name=network.name)
     except (TypeError, ValueError, AttributeError, NotImplementedError) as refusal:
         raise InvalidModel(
-            f"{what} that cannot be traced ({_first_line(refusal)}); "
+            f"{what} that cannot be traced ({first_line(refusal)}); "
             "export it with model.export('folder') and give that folder"
         ) from refusal
     return result

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,17 +16,11 @@ from autotiny.model.doors import keras, tensorflow
 from autotiny.model.endings import check_ending
 from autotiny.model.freezing import concrete_function, freeze_function, graph_model, keras_model
 from autotiny.model.graphtypes import ConcreteFunction, GraphTensor
-from autotiny.model.keras3 import (
-    convert_keras3,
-    is_keras3,
-    read_h5,
-    read_keras3,
-    refuse_code,
-    traced,
-)
+from autotiny.model.keras3 import convert_keras3, is_keras3, traced
 from autotiny.model.kerastypes import KerasModel
 from autotiny.model.levels import Level, Model, Traits
 from autotiny.model.networks import BUILTIN
+from autotiny.model.reading import read_h5, read_keras3, read_saved_model
 from autotiny.model.storing import restore, save
 from autotiny.model.training import Samples, copy_network, train
 
@@ -213,20 +206,9 @@ def _read_saved_model(folder: Path) -> Model:
             f"{folder} is not a SavedModel: it has no saved_model.pb; model.export('folder') "
             "writes one"
         )
-    tf = tensorflow()
-    k = keras()
-    metadata = folder / "keras_metadata.pb"
-    try:
-        if metadata.is_file():
-            _refuse_code_in_metadata(metadata)
-            network = k.models.load_model(folder, compile=False)
-            if _listable(network):
-                return _as_model(network, str(folder))
-        loaded = tf.saved_model.load(str(folder))
-    except (ValueError, KeyError, OSError, AttributeError, tf.errors.OpError) as damage:
-        if isinstance(damage, InvalidModel):
-            raise
-        raise InvalidModel(f"{folder} does not load as a SavedModel: {damage}"[:300]) from damage
+    loaded = read_saved_model(folder)
+    if isinstance(loaded, keras().Model):
+        return _as_model(loaded, str(folder))
     signatures = loaded.signatures
     if "serving_default" not in signatures:
         raise InvalidModel(
@@ -252,14 +234,3 @@ def _batch_of_one(signature: ConcreteFunction, origin: str) -> ConcreteFunction:
 
     function: ConcreteFunction = tf.function(infer).get_concrete_function(*specs)
     return function
-
-
-def _refuse_code_in_metadata(metadata: Path) -> None:
-    tensorflow()
-    from tf_keras.protobuf import saved_metadata_pb2
-
-    facts = saved_metadata_pb2.SavedMetadata()
-    facts.ParseFromString(metadata.read_bytes())
-    for node in facts.nodes:
-        if node.metadata:
-            refuse_code(json.loads(node.metadata), str(metadata.parent))

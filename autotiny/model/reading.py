@@ -1,0 +1,128 @@
+"""Reading model files of Keras and TensorFlow: checked, copied clean, built from the copy.
+
+Nothing that a file brings is executed: see `allowed`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from autotiny.errors import AutotinyError, InvalidModel
+from autotiny.model.allowed import (
+    as_many_weights_as,
+    check_activations,
+    checked_config,
+    clean_h5,
+    clean_keras,
+    clean_saved_model,
+    metadata_config,
+)
+from autotiny.model.allowed.names import MODELS
+from autotiny.model.doors import keras, silent_stderr, tensorflow
+from autotiny.model.keras3 import convert_keras3, first_line
+from autotiny.model.kerastypes import KerasModel
+
+
+def read_keras3(path: Path) -> KerasModel:
+    """A tf_keras model with the layers and weights of a `.keras` file."""
+    keras()
+    import h5py  # type: ignore[import-untyped]
+
+    if h5py.is_hdf5(path):
+        # Before it had a format of its own, Keras wrote HDF5 under this ending.
+        return read_h5(path)
+    with _folder() as folder:
+        copy, keras3, values = clean_keras(path, folder)
+        return _built(copy, keras3, values, path)
+
+
+def read_h5(path: Path) -> KerasModel:
+    """A tf_keras model from an HDF5 file that Keras 2 or Keras 3 wrote."""
+    keras()
+    with _folder() as folder:
+        copy, keras3, values = clean_h5(path, folder)
+        return _built(copy, keras3, values, path)
+
+
+def read_saved_model(folder: Path) -> Any:
+    """What is in a SavedModel folder: a tf_keras model if tf_keras saved one, else its functions.
+
+    Raises:
+        InvalidModel: it does not load, or a function of it does more than compute.
+    """
+    tf = tensorflow()
+    with _folder() as clean:
+        values = clean_saved_model(folder, clean)
+        config = metadata_config(folder)
+        with _building(folder, "a SavedModel"), as_many_weights_as(values, str(folder)):
+            network = _of_checkpoint(config, clean, folder)
+            if network is not None:
+                return network
+            return tf.saved_model.load(str(clean))
+
+
+def _of_checkpoint(config: Any, clean: Path, folder: Path) -> Any:
+    """The tf_keras model that a SavedModel was made of; None if it is no list of layers."""
+    if not isinstance(config, dict) or str(config.get("class_name")) not in MODELS:
+        return None
+    checked = checked_config(json.dumps(config), str(folder), keras3=False)
+    network = _scoped(lambda: keras().models.model_from_config(checked))
+    if not network.built:
+        return None
+    check_activations(network, str(folder))
+    found = network.load_weights(str(clean / "variables" / "variables"))
+    found.assert_existing_objects_matched().expect_partial()
+    return network
+
+
+def _built(copy: Path, keras3: bool, values: int, path: Path) -> KerasModel:
+    """The tf_keras model of a clean copy."""
+    what = "a Keras 3 model" if keras3 else "a Keras model"
+    with _building(path, what), as_many_weights_as(values, str(path)):
+        network = _keras3_model(copy) if keras3 else _tf_keras_model(copy)
+    check_activations(network, str(path))
+    return convert_keras3(network) if keras3 else network
+
+
+def _keras3_model(copy: Path) -> Any:
+    with silent_stderr():
+        import keras as keras3
+    return keras3.saving.load_model(copy, compile=False, safe_mode=True)
+
+
+def _tf_keras_model(copy: Path) -> KerasModel:
+    network: KerasModel = _scoped(lambda: keras().models.load_model(copy, compile=False))
+    return network
+
+
+def _scoped(build: Any) -> Any:
+    import tensorflow_model_optimization as tfmot
+
+    with (
+        tfmot.quantization.keras.quantize_scope(),
+        tfmot.sparsity.keras.prune_scope(),
+        tfmot.clustering.keras.cluster_scope(),
+    ):
+        return build()
+
+
+@contextmanager
+def _building(path: Path, what: str) -> Iterator[None]:
+    """Names the file if a framework cannot build what is in it, whatever it raises over that."""
+    try:
+        yield
+    except AutotinyError:
+        raise
+    except Exception as damage:
+        raise InvalidModel(f"{path} does not load as {what}: {first_line(damage)}") from damage
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    with TemporaryDirectory(prefix="autotiny-") as folder:
+        yield Path(folder)
