@@ -1,4 +1,4 @@
-"""Runs a function on many seeded inputs, in processes that may crash, and tells what became of them.
+"""Runs a function on many seeded inputs, in processes that may crash, and tells how they ended.
 
 An input ends well if the function returns, or raises one of the errors that say what is wrong with
 it. Any other exception, the end of the process, more than 30 s, or a process larger than 1.5 GB is
