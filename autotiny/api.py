@@ -15,7 +15,7 @@ from autotiny import study as studies
 from autotiny.cache import Cache
 from autotiny.components import COMPONENTS, Component, Work, is_lowering
 from autotiny.dataset import DataSource, synthetic
-from autotiny.emulator import Profile, link
+from autotiny.emulator import SILENT, Profile, Tell
 from autotiny.engine import Style, check_supported, schedule_for
 from autotiny.errors import UserError, unknown
 from autotiny.evaluate import cost, sources_of
@@ -258,6 +258,8 @@ def measure(
     seed: int = 0,
     profile: bool = False,
     cache: Cache | None = None,
+    on_stage: Callable[[str], None] | None = None,
+    on_notice: Callable[[str], None] | None = None,
 ) -> Measurement:
     """Link a network, execute it, and tell what it takes.
 
@@ -272,6 +274,8 @@ def measure(
         seed: of initial weights and calibration noise.
         profile: also tell where the cycles went.
         cache: where results are kept; by default the user's cache folder.
+        on_stage: called now and then with what is executed, in words.
+        on_notice: called with what the user should read before the firmware is executed.
 
     Raises:
         UserError: there is no such model or target, or an op that the engine lacks.
@@ -281,10 +285,11 @@ def measure(
         raise UserError(f"{str(model)!r} is a firmware; autotiny.measure_elf measures it")
     board, cache = _target(target), cache or Cache()
     network, style = _lowered(model, lowering, schedule, board, seed, cache)
-    taken = cost(network, board, cache)
+    taken = cost(network, board, cache, _tell(board, on_stage, on_notice))
     found = None
     if profile:
-        found = emulator.profile(link(sources_of(network), board), board)
+        firmware = emulator.measured_firmware(sources_of(network), board, taken)
+        found = emulator.profile(firmware, board)
     return Measurement(studies.model_name(model), board, style, taken, found)
 
 
@@ -327,6 +332,8 @@ def compile(  # noqa: A001 - the command's name
     seed: int = 0,
     project: bool = False,
     cache: Cache | None = None,
+    on_stage: Callable[[str], None] | None = None,
+    on_notice: Callable[[str], None] | None = None,
 ) -> Compiled:
     """Write a network as C, and measure it.
 
@@ -339,6 +346,8 @@ def compile(  # noqa: A001 - the command's name
         seed: of initial weights and calibration noise.
         project: also write start-up code, linker script, Makefile and ELF: ready to flash.
         cache: where results are kept; by default the user's cache folder.
+        on_stage: called now and then with what is executed, in words.
+        on_notice: called with what the user should read before the firmware is executed.
 
     Raises:
         UserError: there is no such model or target, an op that the engine lacks, or a folder that
@@ -349,11 +358,22 @@ def compile(  # noqa: A001 - the command's name
     check_writable(folder)
     network, style = _lowered(model, lowering, schedule, board, seed, cache)
     sources = sources_of(network)
+
+    def refuse(misses: Sequence[str]) -> None:
+        if misses and project:
+            raise UserError(
+                f"the firmware does not fit {board.name}: misses by {' and '.join(misses)}; "
+                "choose a smaller network or sequence, or leave --project out for the C alone"
+            )
+
+    tell = _tell(board, on_stage, on_notice)
+    taken = cost(network, board, cache, replace(tell, misfit=refuse) if project else tell)
+    refuse(missing(overshoot(taken, board)))
     folder.mkdir(parents=True, exist_ok=True)
-    taken = cost(network, board, cache)
     files = sorted(sources.files)
     if project:
-        written = export_project(sources, link(sources, board), board, folder, cost=taken)
+        firmware = emulator.measured_firmware(sources, board, taken)
+        written = export_project(sources, firmware, board, folder, cost=taken)
         files = sorted(str(path.relative_to(folder)) for path in written)
     else:
         for name, text in sources.files.items():
@@ -385,6 +405,23 @@ def _lowered(
     check_supported(graph)
     program = Program(graph, schedule_for(graph, schedule, dsp=target.dsp))
     return replace(network, level=Level.PROGRAM, network=program), schedule
+
+
+def _tell(
+    target: Target,
+    on_stage: Callable[[str], None] | None,
+    on_notice: Callable[[str], None] | None,
+) -> Tell:
+    """How a measurement speaks to the user."""
+
+    def misfit(misses: Sequence[str]) -> None:
+        if on_notice:
+            on_notice(
+                f"does not fit {target.name}: misses by at least {' and '.join(misses)}; it is "
+                "executed on larger memories, for its latency alone"
+            )
+
+    return Tell(misfit, on_stage or SILENT.stage)
 
 
 def _target(given: TargetSource) -> Target:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
-from autotiny.errors import UserError, nearest
+from autotiny.errors import LONGEST, UserError, nearest, shown
 
 Within = msgspec.Meta
 """The bounds of a number, on its field: `sparsity: Annotated[float, Within(ge=0, lt=1)] = 0.5`.
@@ -26,7 +26,6 @@ _WORDS = {
     str: "text", int: "a whole number", float: "a number", bool: "true or false",
     dict: "a table", list: "a list",
 }  # fmt: skip
-_LONGEST = 100
 _MISFITS = (msgspec.ValidationError, UnicodeError)  # the latter for lone surrogates
 
 
@@ -90,7 +89,9 @@ def filled(
     for key in table:
         if key not in keys:
             near = near_to(key, keys) or f"known {wording.keys}: {', '.join(keys) or 'none'}"
-            raise UserError(wording.unknown.format(place=place, key=key, near=near.rstrip()))
+            raise UserError(
+                wording.unknown.format(place=place, key=key[:LONGEST], near=near.rstrip())
+            )
     values = dict(given)
     for key, entry in keys.items():
         hint = hints[entry.name]
@@ -167,15 +168,6 @@ def _fits(value: Any, hint: Any) -> bool:
     except _MISFITS:
         return False
     return True
-
-
-def shown(value: Any) -> str:
-    """A value as a message shows it, cut where it is long."""
-    try:
-        text = repr(value)
-    except ValueError:  # Python refuses to write whole numbers of more than 4300 digits
-        return "a number of thousands of digits"
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def near_to(value: Any, known: Iterable[Any]) -> str:

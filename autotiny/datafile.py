@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autotiny.checked import shown
-from autotiny.errors import UserError, unknown
+from autotiny.errors import UserError, shown, unknown
 from autotiny.version import __version__
 
 if sys.version_info >= (3, 11):

@@ -9,6 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
+
+LONGEST = 100
+"""Characters of a value that a message shows."""
 
 
 class AutotinyError(Exception):
@@ -51,6 +55,15 @@ class LinkError(AutotinyError):
     """The cross compiler or linker refused the generated sources: a bug, with its output."""
 
 
+def shown(value: Any) -> str:
+    """A value as a message shows it, cut where it is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python refuses to write whole numbers of more than 4300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
 def nearest(value: str, known: Iterable[str]) -> str | None:
     """The known name that was probably meant; None if none is near."""
     return next(iter(get_close_matches(value, list(known), n=1)), None)
@@ -68,4 +81,4 @@ def unknown(kind: str, value: str, known: Iterable[str], listing: str) -> UserEr
     names = list(known)
     near = nearest(value, names)
     hint = f"; did you mean {near!r}?" if near else ";"
-    return UserError(f"unknown {kind} {value!r}{hint} {listing!r} lists all {len(names)}")
+    return UserError(f"unknown {kind} {shown(value)}{hint} {listing!r} lists all {len(names)}")

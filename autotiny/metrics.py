@@ -8,6 +8,10 @@ from typing import Any
 
 from autotiny.target import Target
 
+STACK_MARGIN_BYTES = 128
+"""What stays free below the deepest stack that was measured: an interrupt's frame with the FPU's
+registers takes 108 bytes on Cortex-M."""
+
 
 @dataclass(frozen=True)
 class LayerCost:
@@ -37,8 +41,9 @@ class Cost:
         latency_ms: cycles ÷ clock.
         energy_estimated_mj: active current × supply voltage × latency, an estimate.
         layers: one entry a step of the program.
-        unplaced_bytes: bytes of SRAM without a place; memories with gaps between them can lack room
-            for one array even where they hold enough in total.
+        unplaced_bytes: bytes of SRAM without a place, the margin below the stack among them;
+            memories with gaps between them can lack room for one array even where they hold enough
+            in total.
         cold_cycles: of the first inference after reset, with empty caches.
         cores: how many cores compute at the same time.
     """
@@ -93,9 +98,10 @@ class Metrics:
 def overshoot(cost: Cost, target: Target) -> dict[str, int]:
     """By how much a cost exceeds the target, per resource; zero or negative where it fits.
 
-    In bytes, but for the cores of a program that uses several.
+    A firmware fits where its flash, its SRAM with `STACK_MARGIN_BYTES` below the measured stack,
+    and its cores are there. In bytes, but for the cores of a program that uses several.
     """
-    sram = cost.sram_bytes - target.sram_bytes
+    sram = cost.sram_bytes + STACK_MARGIN_BYTES - target.sram_bytes
     excess = {
         "flash": cost.flash_bytes - target.flash_bytes,
         "sram": max(sram, cost.unplaced_bytes) if cost.unplaced_bytes else sram,
@@ -108,7 +114,9 @@ def overshoot(cost: Cost, target: Target) -> dict[str, int]:
 def missing(excess: Mapping[str, int]) -> list[str]:
     """What a target lacks, in words: "12 bytes of sram", "1 core"."""
     return [
-        f"{size} core" + "s" * (size > 1) if name == "cores" else f"{size:,} bytes of {name}"
+        f"{size} core{'s' * (size > 1)}"
+        if name == "cores"
+        else f"{size:,} byte{'s' * (size > 1)} of {name}"
         for name, size in excess.items()
         if size > 0
     ]

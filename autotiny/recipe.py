@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from autotiny.cache import Cache, key_of
-from autotiny.checked import Wording, filled, hints_of, shown
+from autotiny.checked import Wording, filled, hints_of
 from autotiny.codeversion import code_version
 from autotiny.components import COMPONENTS, PARAMETERS, Component, Work, commute, is_lowering
-from autotiny.errors import InvalidModel, NotApplicable, UserError, unknown
+from autotiny.errors import InvalidModel, NotApplicable, UserError, shown, unknown
 from autotiny.model import Model, restore, save, storing
 from autotiny.version import __version__
 

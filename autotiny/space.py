@@ -18,7 +18,7 @@ from functools import lru_cache
 from random import Random
 from typing import Annotated, Any, Protocol
 
-from autotiny.checked import Within, Wording, bare, filled, hints_of, shown
+from autotiny.checked import Within, Wording, bare, filled, hints_of
 from autotiny.components import (
     COMPONENTS,
     LEVELS,
@@ -28,7 +28,7 @@ from autotiny.components import (
     objection,
 )
 from autotiny.datafile import DataFiles
-from autotiny.errors import UserError
+from autotiny.errors import UserError, shown
 from autotiny.model import Level
 from autotiny.recipe import (
     Recipe,

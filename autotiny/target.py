@@ -178,8 +178,17 @@ class Target:
 
     @property
     def flash_bytes(self) -> int:
-        """All bytes of flash."""
-        return sum(memory.size_bytes for memory in self.memories if memory.kind == "flash")
+        """The flash that a firmware can lie in."""
+        return self.whole_flash.size_bytes
+
+    @property
+    def whole_flash(self) -> Memory:
+        """The first flash memory together with those that follow it without a gap."""
+        flash = self.flash
+        for memory in sorted(self.memories, key=lambda memory: memory.origin):
+            if memory.kind == "flash" and memory.origin == flash.end:
+                flash = replace(flash, size_bytes=flash.size_bytes + memory.size_bytes)
+        return flash
 
     @property
     def sram_bytes(self) -> int:

@@ -6,8 +6,10 @@ import pkgutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ import pytest
 import autotiny
 from autotiny.dataset import digits
 from autotiny.model import keras
+from autotiny.target import load_target
 
 INIT = Path(autotiny.__file__)
 
@@ -239,6 +242,32 @@ def test_compile_takes_a_folder_seen_from_here(
     assert elf.cycles == pytest.approx(compiled.cost.cycles, rel=0.01)
     with pytest.raises(autotiny.UserError, match=r"is a firmware; autotiny\.measure_elf"):
         autotiny.measure("p/firmware.elf", "rp2040")
+
+
+def test_a_project_may_lie_behind_a_link(network: Any, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real", target_is_directory=True)
+    autotiny.compile(network, "rp2040", tmp_path / "link", project=True)
+    autotiny.compile(network, "rp2040", tmp_path / "link" / "deeper", project=True)
+    assert (tmp_path / "real" / "firmware.elf").is_file()
+    assert (tmp_path / "real" / "deeper" / "src" / "model.c").is_file()
+
+
+def test_a_project_that_does_not_fit_is_refused_before_it_is_executed(
+    network: Any, tmp_path: Path
+) -> None:
+    board = load_target("rp2040")
+    flash, *others = board.memories
+    small = replace(board, memories=(replace(flash, size_bytes=1000), *others))
+    refused = pytest.raises(autotiny.UserError, match=r"not fit rp2040: misses by .* of flash")
+    with mock.patch("autotiny.emulator.measure.run", side_effect=AssertionError), refused:
+        autotiny.compile(network, small, tmp_path / "p", project=True)
+    assert not (tmp_path / "p").exists()
+    notices: list[str] = []
+    found = autotiny.measure(network, small, on_notice=notices.append)
+    assert len(notices) == 1
+    assert notices[0].startswith("does not fit rp2040: misses by at least ")
+    assert found.misses
 
 
 def test_what_measure_and_compile_refuse(tmp_path: Path) -> None:

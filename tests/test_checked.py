@@ -198,3 +198,22 @@ def test_parameters_stay_as_they_were_given() -> None:
     for kind in COMPONENTS.values():
         made = kind()
         assert made == kind(**{entry.name: getattr(made, entry.name) for entry in fields(kind)})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("ending", "text"),
+    [
+        (".toml", '[components]\n"{}" = 1\n'),
+        (".toml", '[components."{}"]\n'),
+        (".json", '{{"component": "{}"}}'),
+    ],
+)
+def test_a_message_cuts_a_long_name(ending: str, text: str, tmp_path: Path) -> None:
+    path = tmp_path / f"long{ending}"
+    path.write_text(text.format("y" * 100_000))
+    with pytest.raises(UserError) as refused:
+        if ending == ".toml":
+            load_space(str(path))
+        else:
+            steps_from_text(path.read_text())
+    assert len(str(refused.value)) < 600

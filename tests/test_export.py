@@ -6,11 +6,14 @@ from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from elftools.elf.elffile import ELFFile
+from images import Network
 
-from autotiny.emulator import link, measure, measure_elf
-from autotiny.engine import Port, Sources
+from autotiny.emulator import link, measure, measure_elf, run
+from autotiny.emulator.toolchain import symbols_of
+from autotiny.engine import Port, Sources, generate, schedule_for
 from autotiny.errors import UserError
 from autotiny.export import export_project, intel_hex
 from autotiny.graph import Quantization
@@ -188,3 +191,30 @@ def test_gcc_builds_a_firmware_that_runs(name: str, tmp_path: Path) -> None:
     assert (folder / "build" / "firmware.hex").stat().st_size > 2 * len(binary)
     with BytesIO((folder / "build" / "firmware.elf").read_bytes()) as file:
         assert ELFFile(file)["e_machine"] == "EM_ARM"
+
+
+@pytest.mark.skipif(
+    not (shutil.which("make") and shutil.which("arm-none-eabi-gcc")),
+    reason="make or arm-none-eabi-gcc is not installed",
+)
+@pytest.mark.parametrize("level", ["-O0", "-O1", "-Og", "-Os", "-O3"])
+def test_gcc_computes_the_same_at_every_level(level: str, tmp_path: Path) -> None:
+    net = Network(9, 9, 1)
+    x = net.conv(0, 8, 3, 1)
+    x = net.conv(net.conv(x, 0, 3, 1), 8, 1, 1)
+    graph, target = net.graph(net.conv(x, 0, 3, 2)), load_target("stm32l4r5")
+    made = generate(graph, schedule_for(graph, "fastest", dsp=True))
+    assert "at_depthwise_3x3_s8(" in made.files["model.c"]
+    assert "at_conv_plane_3x3_s8(" in made.files["model.c"]
+    firmware = link(made, target)
+    export_project(made, firmware, target, tmp_path)
+    makefile = (tmp_path / "Makefile").read_text()
+    (tmp_path / "Makefile").write_text(makefile.replace(" -O3 ", f" {level} "))
+    done = subprocess.run(["make"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    elf = (tmp_path / "build" / "firmware.elf").read_bytes()
+    with BytesIO(elf) as file:
+        symbols = symbols_of(ELFFile(file), thumb=True)
+    limit, top = (symbols[name].address for name in ("_stack_limit", "_stack_top"))
+    by_gcc = replace(firmware, elf=elf, symbols=symbols, stack_limit=limit, stack_top=top)
+    np.testing.assert_array_equal(run(by_gcc, target).outputs, run(firmware, target).outputs)

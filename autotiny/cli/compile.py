@@ -17,7 +17,7 @@ from autotiny.cli.options import (
     TargetOption,
     complete_model,
 )
-from autotiny.cli.printing import print_cost, print_json, print_tables
+from autotiny.cli.printing import noticed, print_cost, print_json, print_tables, staged
 
 EXAMPLES = (
     "autotiny compile my_model.tflite --target stm32f746 --out firmware/",
@@ -58,10 +58,11 @@ def run(
     board = load_target(target)  # a misspelt name is told before anything heavy is loaded
     from autotiny import api, report
 
-    with report.console(stderr=True).status(f"compiling {model} for {board.name}"):
+    with report.console(stderr=True).status(f"compiling {model} for {board.name}") as status:
         compiled = api.compile(
             model, board, out,
             schedule=schedule.value, lowering=lowering, seed=seed, project=project,
+            on_stage=staged(status), on_notice=noticed(status),
         )  # fmt: skip
     if as_json:
         print_json(compiled.to_dict())

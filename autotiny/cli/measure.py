@@ -18,7 +18,14 @@ from autotiny.cli.options import (
     TargetOption,
     complete_model,
 )
-from autotiny.cli.printing import print_cost, print_json, print_tables, write_json
+from autotiny.cli.printing import (
+    noticed,
+    print_cost,
+    print_json,
+    print_tables,
+    staged,
+    write_json,
+)
 from autotiny.errors import UserError
 
 if TYPE_CHECKING:
@@ -88,6 +95,7 @@ def run(
             model, board,
             schedule=schedule.value, lowering=lowering, seed=seed,
             profile=profile or speedscope is not None,
+            on_stage=staged(status), on_notice=noticed(status),
         )  # fmt: skip
     if found.profile and speedscope:
         write_json(found.profile.speedscope(), speedscope)

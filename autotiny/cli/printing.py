@@ -10,6 +10,10 @@ import typer
 from autotiny.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.status import Status
+
     from autotiny.api import Taken
 
 
@@ -37,6 +41,17 @@ def print_tables(*tables: object) -> None:
     out = console()
     for item in tables:
         out.print(item)
+
+
+def noticed(status: Status) -> Callable[[str], None]:
+    """What prints a line above a status, to be read while the work goes on."""
+    return lambda text: status.console.print(text, highlight=False, markup=False)
+
+
+def staged(status: Status) -> Callable[[str], None]:
+    """What shows a stage of the work behind the words that a status began with."""
+    begun = status.status
+    return lambda text: status.update(f"{begun}: {text}")
 
 
 def print_cost(found: Taken) -> None:

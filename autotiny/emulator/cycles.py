@@ -165,6 +165,11 @@ class CycleCounter:
         memory.settle(self._state)
         self._state[memory.BUCKET] = number
 
+    def cycles_by_bucket(self) -> dict[int, int]:
+        """Cycles since the last reset, for the buckets that ran."""
+        memory.settle(self._state)
+        return {number: int(row[0]) // SCALE for number, row in self._rows()}
+
     def switch_at(self, address: int, bucket: int) -> None:
         """Counts into a bucket from every time on that the block at an address begins."""
         _check_bucket(bucket)
@@ -220,20 +225,21 @@ class CycleCounter:
                 totals.items(), key=lambda item: self._blocks[item[0]][0].address
             )
         )
-        buckets = state[memory.BUCKETS : memory.CACHES].reshape(-1, memory.BUCKET_FIELDS)
         return Report(
             cycles=int(state[memory.CYCLES]) // SCALE,
             instructions=int(state[memory.INSTRUCTIONS]),
             stalls=_stalls(state[memory.STALLS : memory.STALLS + len(CAUSES)]),
             buckets={
-                int(number): Share(
-                    int(row[0]) // SCALE, int(row[1]), _stalls(row[2 : 2 + len(CAUSES)])
-                )
-                for number, row in enumerate(buckets)
-                if row[1]
+                number: Share(int(row[0]) // SCALE, int(row[1]), _stalls(row[2 : 2 + len(CAUSES)]))
+                for number, row in self._rows()
             },
             blocks=blocks,
         )
+
+    def _rows(self) -> list[tuple[int, State]]:
+        """The state of each bucket that ran."""
+        rows = self._state[memory.BUCKETS : memory.CACHES].reshape(-1, memory.BUCKET_FIELDS)
+        return [(int(number), rows[number]) for number in np.flatnonzero(rows[:, 1])]
 
     def _hook(self, kind: int, function: memory.Native, begin: int, end: int) -> None:
         """Adds a native hook by its address, which the Python binding has no call for."""

@@ -77,20 +77,28 @@ def place(target: Target, arena_bytes: int, static_bytes: int, stack_bytes: int)
     )
     for arena, static in product(_by_speed(target), repeat=2):
         if arena == static:
-            fits = arena_bytes + static_bytes <= arena.size_bytes
+            fits = arena_bytes + static_bytes <= _room(arena)
         else:
             apart = arena.end <= static.origin or static.end <= arena.origin
-            fits = apart and arena_bytes <= arena.size_bytes and static_bytes <= static.size_bytes
+            fits = apart and arena_bytes <= _room(arena) and static_bytes <= _room(static)
         if fits:
-            return Layout(_whole_flash(target), arena, static)
+            return Layout(target.whole_flash, arena, static)
     return None
+
+
+def unplaced_bytes(target: Target, arena_bytes: int, static_bytes: int, stack_bytes: int) -> int:
+    """By how many bytes the longest run of data memories is too short; 0 where all has a place."""
+    if place(target, arena_bytes, static_bytes, stack_bytes):
+        return 0
+    needed = sum(map(_aligned, (arena_bytes, static_bytes, stack_bytes)))
+    return max(1, needed - target.largest_sram_span[1])
 
 
 def enlarge(target: Target, needed_bytes: int) -> Layout:
     """A layout on more memory than the target has, in its largest data memory and its flash."""
     origin, _ = target.largest_sram_span
     ram = next(memory for memory in target.data_memories if memory.origin == origin)
-    flash = _whole_flash(target)
+    flash = target.whole_flash
     wide = _enlarged(ram, flash, needed_bytes + _ENLARGED_BYTES)
     return Layout(_enlarged(flash, ram, _ENLARGED_BYTES), wide, wide, fits=False)
 
@@ -101,15 +109,6 @@ def _enlarged(memory: Memory, other: Memory, size_bytes: int) -> Memory:
     if memory.origin < other.origin < memory.origin + size:
         return replace(memory, origin=_FREE_ORIGIN, size_bytes=size)
     return replace(memory, size_bytes=size)
-
-
-def _whole_flash(target: Target) -> Memory:
-    """The first flash memory together with those that follow it without a gap."""
-    flash = target.flash
-    for memory in sorted(target.memories, key=lambda memory: memory.origin):
-        if memory.kind == "flash" and memory.origin == flash.end:
-            flash = replace(flash, size_bytes=flash.size_bytes + memory.size_bytes)
-    return flash
 
 
 def _by_speed(target: Target) -> list[Memory]:
@@ -146,6 +145,11 @@ def _size(run: tuple[Memory, ...]) -> int:
 
 def _region(memory: Memory) -> str:
     return memory.name.upper()
+
+
+def _room(memory: Memory) -> int:
+    """Bytes between the first and the last border of 16 bytes."""
+    return max(0, (memory.end & ~15) - _aligned(memory.origin))
 
 
 def _aligned(size: int) -> int:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
 
 import numpy as np
 from elftools.elf.elffile import ELFFile
 
-from autotiny.emulator.cycles import CycleCounter, Share
+from autotiny.emulator.cycles import CycleCounter, Report, Share
 from autotiny.emulator.ports import port_bytes, port_rows, sample_shape, some_rows
-from autotiny.emulator.processor import INSTRUCTION_LIMIT, Processor, call_ends
-from autotiny.emulator.second_core import Moment, second_core
+from autotiny.emulator.processor import Processor, call_ends
+from autotiny.emulator.second_core import Moment, SecondCore, second_core
 from autotiny.emulator.toolchain import Firmware
 from autotiny.graph import Array
 from autotiny.target import Target
@@ -21,6 +23,13 @@ _LONG_RUN = 50_000_000
 """Instructions of an inference beside which the filling of caches is nothing."""
 
 NOTHING = Share(0, 0, {})
+
+MOST_BUCKETS = 4000
+"""What the counter tells apart besides bucket 0."""
+
+BEYOND = MOST_BUCKETS + 1
+"""The bucket of the block that a run stops at: the emulator counts it, but it was not executed."""
+
 _PAINT = b"\xa5\x5a\xc3\x3c"
 
 
@@ -66,8 +75,9 @@ def run(
     inputs: Array | Sequence[Array] | None = None,
     *,
     repeats: int | None = None,
-    limit: int = INSTRUCTION_LIMIT,
+    limit: int | None = None,
     simulate_memory: bool = True,
+    on_step: Callable[[int], None] | None = None,
 ) -> Run:
     """Execute a firmware from reset, then one inference after the other, each independent.
 
@@ -78,65 +88,36 @@ def run(
             seeded row.
         repeats: inferences at least; rows are taken in turn and the last one repeats. By default
             two, the second with warm caches, or one where it is so long that this hardly counts.
-        limit: instructions an inference may take.
+        limit: instructions an inference may take, by default what its work bounds.
         simulate_memory: False counts the cycles of the pipeline alone, in a fraction of the time.
+        on_step: called now and then with the step that is executed.
 
     Raises:
         FirmwareFault: the firmware faults or does not end.
     """
-    target = target if firmware.fits else firmware.target
     ports = firmware.inputs
     columns = some_rows(ports) if inputs is None else port_rows(ports, inputs)
     rows = [[row.tobytes() for row in sample] for sample in zip(*columns, strict=True)]
-    with power_up(firmware, target) as processor:
-        second = second_core(processor, firmware)
-        # only now, so that the start is not simulated
-        counter = CycleCounter(target, simulate_memory=simulate_memory).attach(processor.uc)
-        if second is not None:
-            second.clock = lambda: Moment(counter.bucket, counter.cycles, counter.waited)
+    with bench(firmware, target, simulate_memory=simulate_memory) as at:
         boundaries = step_ends(firmware)
         for step, address in enumerate(boundaries[:-1], start=1):
-            counter.switch_at(address, step)
-        # the emulator counts a block when it begins: the one it stops at goes beside the others
-        beyond = len(boundaries) + 1
-        counter.switch_at(firmware.symbols["autotiny_done"].address, beyond)
-
-        inference = processor.register("lr")  # where autotiny_ready() returns to
-        arena = firmware.symbols[f"{firmware.name}_arena"].address
+            at.counter.switch_at(address, step)
+        if on_step is not None:
+            at.processor.watch = lambda: on_step(at.counter.bucket)
         outputs: list[list[bytes]] = []
         cold_cycles = 0
         number = 0
         while number < max(repeats or 2, len(rows)):
-            # as after reset: what a model keeps between inferences starts as zeros
-            processor.write(arena, bytes(firmware.arena_bytes))
-            for port, data in zip(ports, rows[min(number, len(rows) - 1)], strict=True):
-                processor.write(arena + port.offset, data)
-            counter.bucket = 0
-            counter.reset()
-            together = second.overlaps if second else []
-            together.clear()
-            processor.run(inference, limit)
-            report = counter.report()
-            total = difference(
-                Share(report.cycles, report.instructions, report.stalls), report.buckets[beyond]
-            )
-            total = replace(total, cycles=total.cycles - sum(cycles for _, cycles in together))
-            cold_cycles = cold_cycles or total.cycles
-            if repeats is None and total.instructions > _LONG_RUN:
+            at.infer(rows[min(number, len(rows) - 1)], limit)
+            report = at.report()
+            cold_cycles = cold_cycles or report.cycles
+            if repeats is None and report.instructions > _LONG_RUN:
                 repeats = 1
             if number < len(rows):
-                outputs.append(
-                    [
-                        processor.read(arena + port.offset, port_bytes(port))
-                        for port in firmware.outputs
-                    ]
-                )
+                outputs.append(at.outputs())
             number += 1
-
-        if second is not None:
-            second.check_stack()
-        room = processor.read(firmware.stack_limit, firmware.stack_top - firmware.stack_limit)
-        untouched = _painted_bytes(room)
+        at.check_stacks()
+        stack_bytes, stack_overflowed = at.stack()
     arrays = [
         np.frombuffer(b"".join(row[k] for row in outputs), port.dtype).reshape(
             len(outputs), *sample_shape(port)
@@ -146,22 +127,125 @@ def run(
     return Run(
         outputs=arrays[0],
         further_outputs=tuple(arrays[1:]),
-        instructions=total.instructions,
-        cycles=total.cycles,
+        instructions=report.instructions,
+        cycles=report.cycles,
         cold_cycles=cold_cycles,
-        stack_bytes=len(room) - untouched,
-        stack_overflowed=untouched == 0,
+        stack_bytes=stack_bytes,
+        stack_overflowed=stack_overflowed,
         layers=tuple(
-            Step(
-                share.instructions,
-                share.cycles - sum(cycles for bucket, cycles in together if bucket == step),
-                share.stalls,
-            )
+            Step(share.instructions, share.cycles, share.stalls)
             for step in range(len(boundaries))
             for share in (report.buckets.get(step, NOTHING),)
         ),
-        stalls=total.stalls,
+        stalls=report.stalls,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """A firmware that waits for its input, with what counts an inference.
+
+    Attributes:
+        firmware: that was started.
+        processor: core 0, and the memories.
+        counter: counts into bucket 0 until it is told to switch.
+        second: core 1, where the firmware uses it.
+        begin: the address from which an inference runs to `autotiny_done`.
+    """
+
+    firmware: Firmware
+    processor: Processor
+    counter: CycleCounter
+    second: SecondCore | None
+    begin: int
+
+    def infer(self, sample: Sequence[bytes], limit: int | None, bucket: int = 0) -> None:
+        """Run one inference, counted from zero.
+
+        Args:
+            sample: the bytes of each input port.
+            limit: instructions it may take, by default what its work bounds.
+            bucket: that is counted into at first.
+        """
+        limit = self.firmware.instruction_limit if limit is None else limit
+        arena = self._arena
+        # as after reset: what a model keeps between inferences starts as zeros
+        self.processor.write(arena, bytes(self.firmware.arena_bytes))
+        for port, data in zip(self.firmware.inputs, sample, strict=True):
+            self.processor.write(arena + port.offset, data)
+        self.counter.bucket = bucket
+        self.counter.reset()
+        if self.second is not None:
+            self.second.overlaps.clear()
+        done = self.firmware.symbols["autotiny_done"].address
+        self.counter.switch_at(done, BEYOND)
+        self.processor.run(self.begin, limit, done)
+
+    def outputs(self) -> list[bytes]:
+        """The bytes of each output port after an inference."""
+        return [
+            self.processor.read(self._arena + port.offset, port_bytes(port))
+            for port in self.firmware.outputs
+        ]
+
+    def report(self) -> Report:
+        """What the inference took so far; what two cores did at once counts once."""
+        overlaps = self.second.overlaps if self.second is not None else Counter[int]()
+        report = without(self.counter.report(), BEYOND)
+        buckets = {
+            bucket: replace(share, cycles=share.cycles - overlaps[bucket])
+            for bucket, share in report.buckets.items()
+        }
+        return replace(report, cycles=report.cycles - overlaps.total(), buckets=buckets)
+
+    def check_stacks(self) -> None:
+        """Refuse a run in which core 1 used all of its stack."""
+        if self.second is not None:
+            self.second.check_stack()
+
+    def stack(self) -> tuple[int, bool]:
+        """How many bytes of the stack were used, and whether that is all there was room for."""
+        firmware = self.firmware
+        room = self.processor.read(firmware.stack_limit, firmware.stack_room_bytes)
+        untouched = _painted_bytes(room)
+        return len(room) - untouched, untouched == 0
+
+    @property
+    def _arena(self) -> int:
+        return self.firmware.symbols[f"{self.firmware.name}_arena"].address
+
+
+@contextmanager
+def bench(firmware: Firmware, target: Target, *, simulate_memory: bool = True) -> Iterator[Bench]:
+    """A firmware, started on a target and waiting for its input.
+
+    Args:
+        firmware: what `link` returned.
+        target: whose timing counts; the firmware's own memories where it does not fit.
+        simulate_memory: False counts the cycles of the pipeline alone.
+    """
+    target = target if firmware.fits else firmware.target
+    with power_up(firmware, target) as processor:
+        begin = processor.register("lr")  # where autotiny_ready() returns to
+        second = second_core(processor, firmware)
+        # only now, so that the start is not simulated
+        counter = CycleCounter(target, simulate_memory=simulate_memory).attach(processor.uc)
+        if second is not None:
+            second.clock = lambda: Moment(
+                counter.cycles, counter.waited, counter.cycles_by_bucket()
+            )
+        yield Bench(firmware, processor, counter, second, begin)
+
+
+def without(report: Report, bucket: int) -> Report:
+    """A count without one of its buckets."""
+    part = report.buckets.get(bucket, NOTHING)
+    rest = difference(Share(report.cycles, report.instructions, report.stalls), part)
+    buckets = {number: share for number, share in report.buckets.items() if number != bucket}
+    return replace(
+        report, cycles=rest.cycles, instructions=rest.instructions, stalls=rest.stalls,
+        buckets=buckets,
+    )  # fmt: skip
 
 
 def difference(whole: Share, part: Share) -> Share:

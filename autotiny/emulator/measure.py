@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from autotiny.emulator.layout import place
+from autotiny.emulator.layout import unplaced_bytes
 from autotiny.emulator.machine import Run, run
-from autotiny.emulator.toolchain import Firmware, link
+from autotiny.emulator.toolchain import USUAL_STACK_BYTES, Firmware, link
 from autotiny.engine.sources import Sources
-from autotiny.metrics import Cost, LayerCost
+from autotiny.metrics import STACK_MARGIN_BYTES, Cost, LayerCost, missing
 from autotiny.target import Target
+
+
+@dataclass(frozen=True)
+class Tell:
+    """What a measurement says while it lasts.
+
+    Attributes:
+        misfit: called before anything is executed with what the target lacks at least, if it does.
+        stage: called now and then with what is executed, in words.
+    """
+
+    misfit: Callable[[tuple[str, ...]], None] = lambda lacking: None
+    stage: Callable[[str], None] = lambda text: None
+
+
+SILENT = Tell()
 
 
 @dataclass(frozen=True)
@@ -21,35 +38,69 @@ class Measurement:
     cost: Cost
 
 
-def measure(sources: Sources, target: Target, *, optimize: str = "-O2") -> Cost:
+def measure(
+    sources: Sources, target: Target, *, optimize: str = "-O2", tell: Tell = SILENT
+) -> Cost:
     """Link a model for a target, execute it twice, and fill in its cost.
 
     Raises:
         LinkError: the sources do not compile.
         FirmwareFault: the firmware faults or does not end.
     """
-    return measure_firmware(sources, target, optimize=optimize).cost
+    return measure_firmware(sources, target, optimize=optimize, tell=tell).cost
 
 
 def measure_firmware(
-    sources: Sources, target: Target, *, optimize: str = "-O2", simulate_memory: bool = True
+    sources: Sources,
+    target: Target,
+    *,
+    optimize: str = "-O2",
+    simulate_memory: bool = True,
+    tell: Tell = SILENT,
 ) -> Measurement:
     """`measure`, with the firmware and its run kept."""
+
+    def executed(firmware: Firmware) -> Run:
+        return run(firmware, target, simulate_memory=simulate_memory, on_step=on_step)
+
+    def on_step(step: int) -> None:
+        if step < len(sources.steps):
+            name = f"{step + 1} of {len(sources.steps)}, {sources.steps[step]}"
+            tell.stage(f"executing step {name}")
+
     firmware = link(sources, target, optimize=optimize)
-    ran = run(firmware, target, simulate_memory=simulate_memory)
+    lacking = missing(shortage(firmware, target))
+    if lacking:
+        tell.misfit(tuple(lacking))
+    ran = executed(firmware)
     if ran.stack_overflowed:
         # what lay below the stack was overwritten: find out in wide memory how much it takes
-        firmware = link(sources, target, optimize=optimize, stack_bytes=1 << 24)
-        ran = run(firmware, target, simulate_memory=simulate_memory)
-        snug = link(sources, target, optimize=optimize, stack_bytes=ran.stack_bytes)
-        if snug.fits:
-            firmware, ran = snug, run(snug, target, simulate_memory=simulate_memory)
+        ran = executed(link(sources, target, optimize=optimize, stack_bytes=1 << 24))
+    needed = ran.stack_bytes + STACK_MARGIN_BYTES
+    if not firmware.fits or firmware.stack_room_bytes < max(needed, USUAL_STACK_BYTES):
+        final = link(sources, target, optimize=optimize, stack_bytes=needed)
+        if final.elf != firmware.elf:
+            firmware, ran = final, executed(final)
     return Measurement(firmware, ran, _cost(sources, target, firmware, ran))
+
+
+def shortage(firmware: Firmware, target: Target) -> dict[str, int]:
+    """By how much a target is too small at least, before it is known what stack is needed."""
+    sizes = (firmware.arena_bytes, firmware.static_bytes, STACK_MARGIN_BYTES)
+    return {
+        "flash": firmware.flash_bytes - target.flash_bytes,
+        "sram": unplaced_bytes(target, *sizes),
+    }
+
+
+def measured_firmware(sources: Sources, target: Target, cost: Cost) -> Firmware:
+    """The very firmware that a cost was measured on."""
+    return link(sources, target, stack_bytes=cost.stack_bytes + STACK_MARGIN_BYTES)
 
 
 def _cost(sources: Sources, target: Target, firmware: Firmware, ran: Run) -> Cost:
     sram_bytes = firmware.arena_bytes + firmware.static_bytes + ran.stack_bytes
-    placed = place(target, firmware.arena_bytes, firmware.static_bytes, ran.stack_bytes)
+    needed = ran.stack_bytes + STACK_MARGIN_BYTES
     latency_ms = _milliseconds(ran.cycles, target)
     return Cost(
         flash_bytes=firmware.flash_bytes,
@@ -75,7 +126,7 @@ def _cost(sources: Sources, target: Target, firmware: Firmware, ran: Run) -> Cos
                 sources.steps, ran.layers, sources.step_weights_bytes, strict=bool(ran.layers)
             )
         ),
-        unplaced_bytes=0 if placed else max(1, sram_bytes - target.largest_sram_span[1]),
+        unplaced_bytes=unplaced_bytes(target, firmware.arena_bytes, firmware.static_bytes, needed),
         cold_cycles=ran.cold_cycles,
         cores=sources.cores,
     )

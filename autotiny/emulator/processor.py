@@ -45,7 +45,12 @@ from autotiny.errors import FirmwareFault
 from autotiny.target import Target
 
 INSTRUCTION_LIMIT = 2_000_000_000
-"""What one run may execute before it counts as a loop without end: many seconds on any target."""
+"""What one run may execute before it counts as a loop without end: many seconds on any target.
+
+A network's inference has a limit of its own: `Firmware.instruction_limit`.
+"""
+
+_WATCH_SECONDS = 0.2
 
 _PAGE = 0x1000
 _LARGEST_FLASH = 1 << 24
@@ -103,6 +108,9 @@ class Processor:
         self._access: tuple[int, int, int] | None = None
         self._exception: int | None = None
         self._fuse = np.zeros(2, np.int64)
+        self.limit = INSTRUCTION_LIMIT
+        self.watch: Callable[[], None] = lambda: None
+        """Called now and then while an emulation lasts."""
         self.uc = self._power_on()
 
     def _power_on(self) -> Uc:
@@ -182,6 +190,7 @@ class Processor:
         Raises:
             FirmwareFault: the code faults, or executes more instructions than `limit`.
         """
+        self.limit = limit
         while (stopped := self._run(start, limit, until)) in self._turns:
             start = self._turns[stopped]()
         return stopped
@@ -215,7 +224,9 @@ class Processor:
         Both are hints: no interrupt comes here, and an event may have come before.
         """
         try:
-            _interruptible(self.uc, lambda: self.uc.emu_start(start | self.is_arm, 0xFFFFFFFF))
+            _interruptible(
+                self.uc, lambda: self.uc.emu_start(start | self.is_arm, 0xFFFFFFFF), self.watch
+            )
         except UcError as error:
             # the binding drops what a Python hook raised when the emulator itself fails as well
             raised = getattr(self.uc, "_hook_exception", None)
@@ -395,8 +406,8 @@ def _memory_map(target: Target) -> str:
     )
 
 
-def _interruptible(uc: Uc, emulate: Callable[[], None]) -> None:
-    """Emulate so that Ctrl-C is heard at once.
+def _interruptible(uc: Uc, emulate: Callable[[], None], watch: Callable[[], None]) -> None:
+    """Emulate so that Ctrl-C is heard at once, and `watch` is called meanwhile.
 
     Python handles signals in its main thread alone, and there not before native code returns,
     which may take a minute; so the main thread waits while another one emulates.
@@ -417,7 +428,8 @@ def _interruptible(uc: Uc, emulate: Callable[[], None]) -> None:
 
     threading.Thread(target=work, name="emulator").start()
     try:
-        ended.wait()
+        while not ended.wait(_WATCH_SECONDS):
+            watch()
     except BaseException:
         while not ended.is_set():  # a stop is lost if it comes before the start
             uc.emu_stop()

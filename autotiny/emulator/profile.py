@@ -18,21 +18,24 @@ from elftools.elf.elffile import ELFFile
 from unicorn import UC_HOOK_CODE
 
 from autotiny.emulator.cycles import CycleCounter, Report, Share
-from autotiny.emulator.machine import NOTHING, difference, power_up, step_ends
+from autotiny.emulator.machine import (
+    BEYOND,
+    MOST_BUCKETS,
+    NOTHING,
+    bench,
+    difference,
+    step_ends,
+    without,
+)
 from autotiny.emulator.ports import some_rows
 from autotiny.emulator.processor import INSTRUCTION_LIMIT, Processor, call_ends
-from autotiny.emulator.second_core import second_core
 from autotiny.emulator.toolchain import Firmware, Symbol, symbols_of
 from autotiny.errors import FirmwareFault, UserError, unknown
 from autotiny.graph import Array
 from autotiny.target import Target
 
-_MOST_FUNCTIONS = 4000
-"""What the cycle counter tells apart; the rest of a larger firmware is counted as one."""
-
 _ELSEWHERE = "(other code)"
-_BEYOND = _MOST_FUNCTIONS + 1
-"""The bucket of the block that a run stops at: the emulator counts it, but it was not executed."""
+"""What lies in no function, and what is beyond `MOST_BUCKETS` functions."""
 
 _PERIPHERALS = (0x40000000, 0x20000000)
 """Where a Cortex-M has peripherals; for an ELF, registers there read back what was written."""
@@ -137,7 +140,7 @@ def profile(
     target: Target,
     inputs: Array | None = None,
     *,
-    limit: int = INSTRUCTION_LIMIT,
+    limit: int | None = None,
 ) -> Profile:
     """Profile one inference of a linked model, caches warm.
 
@@ -145,43 +148,34 @@ def profile(
         firmware: what `link` returned.
         target: whose timing counts.
         inputs: one row for the input port; by default a seeded one.
-        limit: instructions the inference may take.
+        limit: instructions the inference may take, by default what its work bounds.
 
     Raises:
         FirmwareFault: the firmware faults or does not end.
     """
     target = target if firmware.fits else firmware.target
     rows = some_rows(firmware.inputs) if inputs is None else [inputs]
-    arena = firmware.symbols[f"{firmware.name}_arena"].address
-    with power_up(firmware, target) as processor:
-        inference = processor.register("lr")
-        second_core(processor, firmware)
-        counter = CycleCounter(target).attach(processor.uc)
+    sample = [row.tobytes() for row in rows]
+    with bench(firmware, target) as at:
         with BytesIO(firmware.elf) as file:
             functions = _functions(ELFFile(file), target.core)
-        buckets = _count_by_function(counter, functions)
-        done = firmware.symbols["autotiny_done"].address
-        counter.switch_at(done, _BEYOND)
+        buckets = _count_by_function(at.counter, functions)
         reports: list[Report] = []
         ends = step_ends(firmware)
         for end in ends[:-1]:
-            processor.uc.hook_add(
-                UC_HOOK_CODE, lambda *_: reports.append(counter.report()), begin=end, end=end
+            at.processor.uc.hook_add(
+                UC_HOOK_CODE, lambda *_: reports.append(at.report()), begin=end, end=end
             )
         for _ in range(2):
-            processor.write(arena, bytes(firmware.arena_bytes))
-            for port, row in zip(firmware.inputs, rows, strict=True):
-                processor.write(arena + port.offset, row.tobytes())
             reports.clear()
-            counter.bucket = buckets["main"]
-            counter.reset()
-            processor.run(inference, limit, done)
+            at.infer(sample, limit, buckets["main"])
+        reports.append(at.report())
     names = firmware.steps if ends else (firmware.name,)
     return _profile(
         firmware.name,
         target,
         (firmware.flash_bytes, firmware.static_bytes + firmware.arena_bytes),
-        list(zip(names, [*reports, counter.report()], strict=True)),
+        list(zip(names, reports, strict=True)),
         buckets,
     )
 
@@ -242,7 +236,7 @@ def measure_elf(
                 processor.stop_at([last])
             counter = CycleCounter(target).attach(processor.uc)
             buckets = _count_by_function(counter, functions)
-            counter.switch_at(last, _BEYOND)
+            counter.switch_at(last, BEYOND)
             here = _function_at(functions, first)
             for count in range(repeat or 1):
                 if count:
@@ -251,7 +245,7 @@ def measure_elf(
                 counter.reset()
                 processor.run(first, limit, last)
     name = function or f"{start} to {stop}"
-    return _profile(path.name, target, sizes, [(name, counter.report())], buckets)
+    return _profile(path.name, target, sizes, [(name, without(counter.report(), BEYOND))], buckets)
 
 
 def _profile(
@@ -282,21 +276,17 @@ def _profile(
         )
         before = report.buckets
     assert report is not None
-    total = difference(
-        Share(report.cycles, report.instructions, report.stalls),
-        report.buckets.get(_BEYOND, NOTHING),
-    )
-    latency_ms = 1000.0 * total.cycles / target.clock_hz
+    latency_ms = 1000.0 * report.cycles / target.clock_hz
     return Profile(
         name=name,
         target=target.name,
-        instructions=total.instructions,
-        cycles=total.cycles,
+        instructions=report.instructions,
+        cycles=report.cycles,
         latency_ms=latency_ms,
         energy_estimated_mj=target.energy_mj(latency_ms),
         flash_bytes=sizes[0],
         static_bytes=sizes[1],
-        stalls=total.stalls,
+        stalls=report.stalls,
         steps=tuple(steps),
         functions=_by_cycles(
             {
@@ -366,7 +356,7 @@ def _function_at(functions: Sequence[_Function], address: int) -> str:
 def _count_by_function(counter: CycleCounter, functions: Sequence[_Function]) -> dict[str, int]:
     """Have a counter count each function into a bucket of its own; name to bucket."""
     buckets = {}
-    for bucket, function in enumerate(functions[:_MOST_FUNCTIONS], start=1):
+    for bucket, function in enumerate(functions[:MOST_BUCKETS], start=1):
         buckets[function.name] = bucket
     for function in functions:
         bucket = buckets.get(function.name, 0)

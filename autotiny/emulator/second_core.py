@@ -9,8 +9,8 @@ the flash serves one core at a time. Other conflicts on the bus are not modelled
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from unicorn import Uc
@@ -32,17 +32,17 @@ class Moment:
     """A moment of an inference.
 
     Attributes:
-        bucket: that is counted into.
         cycles: counted so far.
         waited: those of them that were spent waiting for memories.
+        buckets: the cycles by the bucket that they were counted into.
     """
 
-    bucket: int
     cycles: int
     waited: int
+    buckets: Mapping[int, int]
 
 
-_START = Moment(0, 0, 0)
+_START = Moment(0, 0, {})
 
 
 class SecondCore:
@@ -62,8 +62,8 @@ class SecondCore:
         self._launch: list[int] = []
         self._state: UcContext | None = None  # its registers, once it runs
         self._sent = _START
-        self.overlaps: list[tuple[int, int]] = []
-        """(bucket, cycles) that do not count, as both cores worked, in the order of the tasks."""
+        self.overlaps: Counter[int] = Counter()
+        """Cycles by bucket that do not count, as core 0 worked while core 1 spent them there."""
         self.clock: Callable[[], Moment] = lambda: _START
         """Tells the moment."""
         base = firmware.target.core_fifo
@@ -115,14 +115,18 @@ class SecondCore:
             self._begin()
         else:
             uc.context_restore(self._state)
-        processor.run(processor.register("lr"), until=self._idle)
+        processor.run(processor.register("lr"), processor.limit, self._idle)
         self._state = uc.context_save()
         self._core = 0
         uc.context_restore(core0)
         done = self.clock()
         sides = waiting.cycles - sent.cycles, done.cycles - waiting.cycles
         longest = max(*sides, done.waited - sent.waited)
-        self.overlaps.append((waiting.bucket, sum(sides) - longest))
+        spent = {
+            bucket: cycles - waiting.buckets.get(bucket, 0)
+            for bucket, cycles in done.buckets.items()
+        }
+        self.overlaps.update(spread(sum(sides) - longest, spent))
         return processor.register("lr")
 
     def _begin(self) -> None:
@@ -132,6 +136,17 @@ class SecondCore:
         self._processor.write(self._stack.address, _PAINT * (size // len(_PAINT)))
         self._processor.set_register("sp", stack)
         self._processor.run(entry & ~1, until=self._idle)
+
+
+def spread(total: int, weights: Mapping[int, int]) -> dict[int, int]:
+    """Shares of a total, whole and in proportion to the weights."""
+    shares, given, weighed = {}, 0, 0
+    whole = sum(weights.values())
+    for key, weight in weights.items():
+        weighed += weight
+        shares[key] = total * weighed // whole - given
+        given += shares[key]
+    return shares
 
 
 def second_core(processor: Processor, firmware: Firmware) -> SecondCore | None:

@@ -27,9 +27,15 @@ from autotiny.engine.sources import Port, Sources
 from autotiny.errors import LinkError
 from autotiny.target import Fpu, Target
 
-_USUAL_STACK_BYTES = 2048
-_LEAST_STACK_BYTES = 256
+USUAL_STACK_BYTES = 2048
+LIKELY_STACK_BYTES = 256
+"""Room for a stack that was not measured yet."""
+
 _USUAL_STATIC_BYTES = 64
+
+_LEAST_LIMIT = 100_000_000
+_INSTRUCTIONS_A_WORK = 2000
+"""More than the dearest there is: an exponential in software floating point."""
 
 _TRIPLES: Mapping[str, tuple[str, str]] = {
     "cortex-m0plus": ("thumb-freestanding-eabi", "cortex_m0plus"),
@@ -84,7 +90,7 @@ class Firmware:
         steps: one label a step, in the order in which the model runs them.
         elf: the linked file.
         target: what it was linked for; with enlarged memories where it does not fit.
-        fits: whether the real target holds it, its least stack included.
+        fits: whether the real target holds it, the stack that it was linked for included.
         flash_bytes: from the first to the last byte stored in flash: vectors, code, constants,
             initial data.
         data_bytes: .data.
@@ -96,6 +102,7 @@ class Firmware:
         files: the C files and the linker script it was linked from, by name.
         flags: what the compiler was called with.
         link_flags: and what the linker was called with, besides the script.
+        work: of an inference; see `work_of`.
     """
 
     name: str
@@ -115,11 +122,22 @@ class Firmware:
     files: Mapping[str, str]
     flags: tuple[str, ...]
     link_flags: tuple[str, ...] = _LINK_FLAGS
+    work: int = 0
+
+    @property
+    def instruction_limit(self) -> int:
+        """What an inference may execute before it counts as a loop without end."""
+        return _LEAST_LIMIT + _INSTRUCTIONS_A_WORK * self.work
 
     @property
     def static_bytes(self) -> int:
         """Variables without the arena."""
         return self.data_bytes + self.bss_bytes
+
+    @property
+    def stack_room_bytes(self) -> int:
+        """What the stack may take."""
+        return self.stack_top - self.stack_limit
 
     @property
     def image(self) -> bytes:
@@ -134,7 +152,11 @@ class Firmware:
 
 
 def link(
-    sources: Sources, target: Target, *, optimize: str = "-O2", stack_bytes: int | None = None
+    sources: Sources,
+    target: Target,
+    *,
+    optimize: str = "-O2",
+    stack_bytes: int = LIKELY_STACK_BYTES,
 ) -> Firmware:
     """Compile and link a model with startup code and a loop that runs it.
 
@@ -145,7 +167,7 @@ def link(
         sources: the model as C; a main.c or startup.c among its files replaces the usual one.
         target: decides core, memory map and flags.
         optimize: "-O2" or "-Os"; zig knows no levels between the two.
-        stack_bytes: room the stack needs; by default 2 KiB, or what is left of it.
+        stack_bytes: room that the stack needs at least; it gets 2 KiB where there are.
 
     Raises:
         LinkError: the compiler or linker refused the sources.
@@ -262,14 +284,9 @@ def _zig() -> tuple[str, ...]:
     return (str(executable),) if executable.is_file() else (sys.executable, "-m", "ziglang")
 
 
-def _layout(
-    target: Target, arena_bytes: int, static_bytes: int, stack_bytes: int | None
-) -> Layout | None:
-    for room in (_USUAL_STACK_BYTES, _LEAST_STACK_BYTES) if stack_bytes is None else (stack_bytes,):
-        layout = place(target, arena_bytes, static_bytes, room)
-        if layout:
-            return layout
-    return None
+def _layout(target: Target, arena_bytes: int, static_bytes: int, stack_bytes: int) -> Layout | None:
+    roomy = place(target, arena_bytes, static_bytes, max(USUAL_STACK_BYTES, stack_bytes))
+    return roomy or place(target, arena_bytes, static_bytes, stack_bytes)
 
 
 def _link(
@@ -321,6 +338,7 @@ def _firmware(
         symbols=symbols,
         files=files,
         flags=flags,
+        work=sources.work,
     )
 
 

@@ -30,6 +30,7 @@ from autotiny.engine.kernel import (
 from autotiny.engine.ops import EMITTERS, FUSING
 from autotiny.engine.schedules import plain_schedule
 from autotiny.engine.sources import Port, Sources
+from autotiny.engine.work import work_of
 from autotiny.errors import UnsupportedOp, UserError
 from autotiny.graph import ITEM_BYTES, Array, Graph, Schedule, Step
 
@@ -122,6 +123,7 @@ def generate(
         steps=tuple(labels),
         step_weights_bytes=tuple(step_weights),
         cores=2 if partners else 1,
+        work=work_of(graph),
     )
 
 

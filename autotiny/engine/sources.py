@@ -33,6 +33,7 @@ class Sources:
         steps: one label a step, in the order in which `model_run` calls them.
         step_weights_bytes: constants each step reads; a shared array counts at its first reader.
         cores: how many cores compute at the same time.
+        work: of an inference; see `work_of`.
     """
 
     name: str
@@ -44,3 +45,4 @@ class Sources:
     steps: tuple[str, ...]
     step_weights_bytes: tuple[int, ...]
     cores: int = 1
+    work: int = 0

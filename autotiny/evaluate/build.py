@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from autotiny.emulator import Firmware, link
+from autotiny.emulator import Firmware, measured_firmware
 from autotiny.engine import Sources
 from autotiny.evaluate.program import program_of, sources_of
+from autotiny.metrics import Cost
 from autotiny.model import Model
 from autotiny.target import Target
 from autotiny.tflite import write_tflite
@@ -28,10 +29,11 @@ class Build:
     tflite: bytes
 
 
-def build(model: Model, target: Target, *, comment: str = "") -> Build:
-    """C, ELF and `.tflite` of a lowered model."""
+def build(model: Model, target: Target, cost: Cost, *, comment: str = "") -> Build:
+    """C, ELF and `.tflite` of a lowered model whose cost was measured."""
     sources = sources_of(model, comment=comment)
-    return Build(sources, link(sources, target), write_tflite(program_of(model).graph))
+    firmware = measured_firmware(sources, target, cost)
+    return Build(sources, firmware, write_tflite(program_of(model).graph))
 
 
 def write_build(built: Build, folder: Path) -> None:

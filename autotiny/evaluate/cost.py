@@ -6,17 +6,17 @@ from typing import Any
 
 from autotiny.cache import Cache, key_of, remembered
 from autotiny.codeversion import code_version
-from autotiny.emulator import measure
+from autotiny.emulator import SILENT, Tell, measure
 from autotiny.evaluate.program import program_key, sources_of
 from autotiny.metrics import Cost, LayerCost
 from autotiny.model import Model
 from autotiny.target import Target, target_key
 
 
-def cost(model: Model, target: Target, cache: Cache) -> Cost:
+def cost(model: Model, target: Target, cache: Cache, tell: Tell = SILENT) -> Cost:
     """Flash, SRAM, cycles and latency of the linked and executed firmware."""
     key = cost_key(model, target)
-    facts = remembered(cache, key, lambda: measure(sources_of(model), target).to_dict())
+    facts = remembered(cache, key, lambda: measure(sources_of(model), target, tell=tell).to_dict())
     return cost_from(facts)
 
 

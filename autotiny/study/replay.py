@@ -157,8 +157,8 @@ def apply_recipe(
     cache = cache or Cache()
     result, samples = rebuilt(saved, cache, model=model, data=data)
     target = load_target(saved.target)
-    write_build(build(result, target, comment=comment_of(saved)), Path(out))
     metrics = Evaluator().metrics(result, target, samples, cache, test=True)
+    write_build(build(result, target, metrics.cost, comment=comment_of(saved)), Path(out))
     now = json.loads(json.dumps(metrics.to_dict()))
     differences = {
         name: (recorded, now.get(name))

@@ -138,7 +138,8 @@ class Result:
         """Write C, ELF and `.tflite` of a point; see `evaluate.write_build`."""
         candidate = self.job.candidate(point.recipe)
         comment = comment_of(self.saved_recipe(point))
-        write_build(build(candidate.model, self.job.target, comment=comment), folder)
+        built = build(candidate.model, self.job.target, point.metrics.cost, comment=comment)
+        write_build(built, folder)
 
 
 def result_of(

@@ -60,12 +60,18 @@ def test_two_cores_compute_the_same_sooner(core: str) -> None:
     assert missing(overshoot(after, target)) == []
 
 
-@pytest.mark.slow
-def test_a_profile_shows_what_the_second_core_does() -> None:
-    graph, target = network(), load_target("rp2350")
+@pytest.mark.parametrize("core", ["rp2040", "rp2350"])
+def test_a_profile_counts_what_both_cores_do_at_once_once(core: str) -> None:
+    graph, target = network(), load_target(core)
     firmware = link(generate(*with_two_cores(graph, plain_schedule(graph))), target)
-    names = {function.name for function in profile(firmware, target).functions}
-    assert {"autotiny_second_core", "at_start_task"} <= names
+    profiled, ran = profile(firmware, target), run(firmware, target)
+    assert {"autotiny_second_core", "at_start_task"} <= {one.name for one in profiled.functions}
+    assert profiled.cycles == ran.cycles
+    assert profiled.instructions == ran.instructions
+    assert all(one.cycles >= 0 for one in profiled.functions)
+    assert sum(one.cycles for one in profiled.functions) == pytest.approx(ran.cycles, abs=40)
+    for step, layer in zip(profiled.steps, ran.layers, strict=True):
+        assert step.cycles == pytest.approx(layer.cycles, abs=80)
 
 
 @pytest.mark.slow

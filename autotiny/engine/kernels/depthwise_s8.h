@@ -26,26 +26,28 @@ AT_INLINE void at_take_channel(const int8_t *x, int16_t *plane, at_planes g) {
   AT_ROLLED
   for (int32_t r = 0; r < g.x_lines; r++, x += g.x_line, plane += g.pitch) {
 #if AT_DSP && defined(__OPTIMIZE__)
-    const int8_t *from = x;
-    int16_t *to = plane;
-    const int32_t unroll = g.x_length % 6 == 0   ? 6
-                           : g.x_length % 5 == 0 ? 5
-                           : g.x_length % 4 == 0 ? 4
-                           : g.x_length % 3 == 0 ? 3
-                                                 : 1;
-    int32_t left = g.x_length / unroll, element;
-    __asm__ volatile(
-        "1:\n.rept %c[unroll]\n"
-        ".if %c[next] < 256\nldrsb %[e], [%[from]], #%c[next]\n"
-        ".else\nldrsb %[e], [%[from]]\nadd %[from], %[from], #%c[next]\n.endif\n"
-        "strh %[e], [%[to]], #2\n.endr\n"
-        "subs %[left], %[left], #1\nbne 1b\n"
-        : [from] "+r"(from), [to] "+r"(to), [left] "+r"(left), [e] "=&r"(element)
-        : [next] "i"(g.x_next), [unroll] "i"(unroll)
-        : "cc", "memory");
-#else
-    for (int32_t c = 0; c < g.x_length; c++) plane[c] = x[c * g.x_next];
+    if (AT_KNOWN(g.x_length + g.x_next)) {
+      const int8_t *from = x;
+      int16_t *to = plane;
+      const int32_t unroll = g.x_length % 6 == 0   ? 6
+                             : g.x_length % 5 == 0 ? 5
+                             : g.x_length % 4 == 0 ? 4
+                             : g.x_length % 3 == 0 ? 3
+                                                   : 1;
+      int32_t left = g.x_length / unroll, element;
+      __asm__ volatile(
+          "1:\n.rept %c[unroll]\n"
+          ".if %c[next] < 256\nldrsb %[e], [%[from]], #%c[next]\n"
+          ".else\nldrsb %[e], [%[from]]\nadd %[from], %[from], #%c[next]\n.endif\n"
+          "strh %[e], [%[to]], #2\n.endr\n"
+          "subs %[left], %[left], #1\nbne 1b\n"
+          : [from] "+r"(from), [to] "+r"(to), [left] "+r"(left), [e] "=&r"(element)
+          : [next] "i"(g.x_next), [unroll] "i"(unroll)
+          : "cc", "memory");
+      continue;
+    }
 #endif
+    for (int32_t c = 0; c < g.x_length; c++) plane[c] = x[c * g.x_next];
   }
 }
 
@@ -122,23 +124,26 @@ AT_INLINE void at_convolve_plane(const int16_t *plane, const uint32_t *w, int8_t
   AT_LINE_ONE("ldrd r2, r3, [r0, #%c[tail2]]\n", "r8", "r9")                              \
   "ldr r2, [sp, #4]\n" finish("r12") "strb r12, [r1]\n.endif\n"
 #define AT_STEP_ONE(finish) AT_ONE("ldrd r2, r3, [r0], #4\n", finish) "add r1, r1, #%c[next]\n"
-  register const int16_t *from __asm__("r0") = plane;
-  register int8_t *to __asm__("r1") = y;
-  register const uint32_t *stream __asm__("r2") = w;
-  const int32_t steps = g.stride == 1 ? g.length / 2 : g.length;
-  const int32_t odd = g.stride == 1 && g.length % 2;
-  if (g.stride == 1 && f.kind == AT_RELU)
-    AT_PLANE(AT_TWO(AT_RELU_ONE), AT_TAIL(AT_RELU_ONE));
-  else if (g.stride == 1 && f.kind == AT_SIGNED)
-    AT_PLANE(AT_TWO(AT_SIGNED_ONE), AT_TAIL(AT_SIGNED_ONE));
-  else if (g.stride == 1)
-    AT_PLANE(AT_TWO(AT_CLAMP_ONE), AT_TAIL(AT_CLAMP_ONE));
-  else if (f.kind == AT_RELU)
-    AT_PLANE(AT_STEP_ONE(AT_RELU_ONE), "");
-  else if (f.kind == AT_SIGNED)
-    AT_PLANE(AT_STEP_ONE(AT_SIGNED_ONE), "");
-  else
-    AT_PLANE(AT_STEP_ONE(AT_CLAMP_ONE), "");
+  if (AT_KNOWN(g.length + g.stride + (int32_t)f.kind)) {
+    register const int16_t *from __asm__("r0") = plane;
+    register int8_t *to __asm__("r1") = y;
+    register const uint32_t *stream __asm__("r2") = w;
+    const int32_t steps = g.stride == 1 ? g.length / 2 : g.length;
+    const int32_t odd = g.stride == 1 && g.length % 2;
+    if (g.stride == 1 && f.kind == AT_RELU)
+      AT_PLANE(AT_TWO(AT_RELU_ONE), AT_TAIL(AT_RELU_ONE));
+    else if (g.stride == 1 && f.kind == AT_SIGNED)
+      AT_PLANE(AT_TWO(AT_SIGNED_ONE), AT_TAIL(AT_SIGNED_ONE));
+    else if (g.stride == 1)
+      AT_PLANE(AT_TWO(AT_CLAMP_ONE), AT_TAIL(AT_CLAMP_ONE));
+    else if (f.kind == AT_RELU)
+      AT_PLANE(AT_STEP_ONE(AT_RELU_ONE), "");
+    else if (f.kind == AT_SIGNED)
+      AT_PLANE(AT_STEP_ONE(AT_SIGNED_ONE), "");
+    else
+      AT_PLANE(AT_STEP_ONE(AT_CLAMP_ONE), "");
+    return;
+  }
 #undef AT_STEP_ONE
 #undef AT_TAIL
 #undef AT_PLANE
@@ -146,7 +151,7 @@ AT_INLINE void at_convolve_plane(const int16_t *plane, const uint32_t *w, int8_t
 #undef AT_ONE
 #undef AT_LINE_ONE
 #undef AT_LINE_TWO
-#else
+#endif
   AT_ROLLED
   for (int32_t r = 0; r < g.lines; r++, plane += g.pitch * g.apart, y += g.y_line) {
     AT_ROLLED
@@ -154,7 +159,6 @@ AT_INLINE void at_convolve_plane(const int16_t *plane, const uint32_t *w, int8_t
       y[c * g.y_next] = at_finished(at_plane_sum(plane + c * g.stride, w, g.pitch), w + 7, f);
     }
   }
-#endif
 }
 
 // The same with 2×2 max-pooling behind; g's lines, length and distances in y are those of the pooled
@@ -205,15 +209,18 @@ AT_INLINE void at_convolve_plane_max(const int16_t *plane, const uint32_t *w, in
         [line3] "i"(6 * g.pitch - 4), [plane_line] "i"(4 * g.pitch - 4 * g.length),         \
         [y_line] "i"(g.y_line - g.length * g.y_next), [low] "i"(f.low), [high] "i"(f.high)  \
       : "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory")
-  register const int16_t *from __asm__("r0") = plane;
-  register int8_t *to __asm__("r1") = y;
-  register const uint32_t *stream __asm__("r2") = w;
-  if (f.kind == AT_RELU)
-    AT_PLANE_MAX(AT_POOLED_RELU);
-  else if (f.kind == AT_SIGNED)
-    AT_PLANE_MAX(AT_POOLED_SIGNED);
-  else
-    AT_PLANE_MAX(AT_POOLED_CLAMP);
+  if (AT_KNOWN(g.length + (int32_t)f.kind)) {
+    register const int16_t *from __asm__("r0") = plane;
+    register int8_t *to __asm__("r1") = y;
+    register const uint32_t *stream __asm__("r2") = w;
+    if (f.kind == AT_RELU)
+      AT_PLANE_MAX(AT_POOLED_RELU);
+    else if (f.kind == AT_SIGNED)
+      AT_PLANE_MAX(AT_POOLED_SIGNED);
+    else
+      AT_PLANE_MAX(AT_POOLED_CLAMP);
+    return;
+  }
 #undef AT_PLANE_MAX
 #undef AT_POOLED_CLAMP
 #undef AT_POOLED_SIGNED
@@ -221,7 +228,7 @@ AT_INLINE void at_convolve_plane_max(const int16_t *plane, const uint32_t *w, in
 #undef AT_MAX
 #undef AT_LOWER
 #undef AT_UPPER
-#else
+#endif
   AT_ROLLED
   for (int32_t r = 0; r < g.lines; r++, plane += 2 * g.pitch, y += g.y_line) {
     AT_ROLLED
@@ -232,7 +239,6 @@ AT_INLINE void at_convolve_plane_max(const int16_t *plane, const uint32_t *w, in
       y[c * g.y_next] = at_finished(best, w + 7, f);
     }
   }
-#endif
 }
 
 // x is (in_h, in_w, channels), y is (out_h, out_w, channels).

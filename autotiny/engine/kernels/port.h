@@ -20,11 +20,14 @@
 #define at_sqrt __builtin_sqrtf
 #define at_round __builtin_roundf
 #define AT_RARE(condition) __builtin_expect(condition, 0)
+// Whether the compiler has found a value that assembly needs as a constant; GCC at -Og has not.
 #if defined(__clang__)
+#define AT_KNOWN(value) 1
 #define AT_PRAGMA(text) _Pragma(#text)
 #define AT_ROLLED AT_PRAGMA(clang loop unroll(disable))
 #define AT_UNROLL(n) AT_PRAGMA(clang loop unroll_count(n))
 #else
+#define AT_KNOWN(value) __builtin_constant_p(value)
 #define AT_PRAGMA(text) _Pragma(#text)
 #define AT_ROLLED
 #define AT_UNROLL(n) AT_PRAGMA(GCC unroll n)

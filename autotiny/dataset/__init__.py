@@ -1,0 +1,25 @@
+"""Data sets: where they come from, what was understood of them, and their fixed splits."""
+
+from autotiny.dataset.builtin import DATASETS, DEBIAN, digits, fashion_mnist, mnist
+from autotiny.dataset.idx import read_idx
+from autotiny.dataset.loading import IN_MEMORY, DataSource, check_fits, load_dataset, synthetic
+from autotiny.dataset.reading import AS_STORED, Inputs, Reading
+from autotiny.dataset.samples import Dataset
+
+__all__ = [
+    "AS_STORED",
+    "DATASETS",
+    "DEBIAN",
+    "IN_MEMORY",
+    "DataSource",
+    "Dataset",
+    "Inputs",
+    "Reading",
+    "check_fits",
+    "digits",
+    "fashion_mnist",
+    "load_dataset",
+    "mnist",
+    "read_idx",
+    "synthetic",
+]

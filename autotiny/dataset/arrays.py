@@ -1,0 +1,131 @@
+"""Arrays: in memory, or in an `.npz` file whose headers are read before anything is made of it."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import ArrayLike
+
+from autotiny.dataset.reading import AS_STORED, Reading, check_room, labels_of, scaled
+from autotiny.dataset.samples import Dataset, dataset_of, split_all, split_train
+from autotiny.errors import InvalidData, shown
+from autotiny.graph import Array
+
+SHORT_NAMES = {"x_val": "x_validation", "y_val": "y_validation"}
+TRAINED = ("x_train", "y_train", "x_test", "y_test")
+PILES = ("x", "y", *TRAINED, "x_validation", "y_validation", *SHORT_NAMES)
+MOST_MEMBERS = 1000
+
+
+def npz(path: Path, seed: int, reading: Reading = AS_STORED) -> Dataset:
+    """An archive with x and y, or with x_train, y_train, x_test, y_test (and …_validation)."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            arrays = _read(archive, path)
+    except (ValueError, OSError, zipfile.BadZipFile, EOFError, KeyError, zlib.error,
+            NotImplementedError, RuntimeError) as damage:  # fmt: skip
+        if isinstance(damage, InvalidData):
+            raise
+        reason = str(damage).splitlines()[0][:200] if str(damage) else type(damage).__name__
+        raise InvalidData(
+            f"{path} is not an .npz file of plain arrays ({reason}); numpy.savez(path, x=…, y=…) "
+            "writes one"
+        ) from damage
+    return from_arrays(arrays, path.stem, str(path), seed, reading)
+
+
+def _read(archive: zipfile.ZipFile, path: Path) -> dict[str, Array]:
+    """The arrays with a known name; of the others, the name alone."""
+    members = archive.infolist()
+    if len(members) > MOST_MEMBERS:
+        raise InvalidData(f"{path} holds {len(members):,} files; {MOST_MEMBERS:,} are the most")
+    arrays: dict[str, Array] = {}
+    values = 0
+    for member in members:
+        name = member.filename.removesuffix(".npy")
+        if name in arrays:
+            raise InvalidData(f"{path} holds {shown(name)} twice")
+        if name not in PILES:
+            arrays[name] = np.empty(0)
+            continue
+        with archive.open(member) as file:
+            values += _header(file, member, path)
+        check_room(4 * values, str(path))
+        with archive.open(member) as file:
+            arrays[name] = npy.read_array(file, allow_pickle=False)
+    return arrays
+
+
+def _header(file: IO[bytes], member: zipfile.ZipInfo, path: Path) -> int:
+    """How many values a member has: by its header, which its real size must agree with."""
+    version = npy.read_magic(file)
+    read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
+    if read is None:
+        raise InvalidData(
+            f"{path}: {member.filename} is of npy version {version}; 1 and 2 are read"
+        )
+    shape, _, dtype = read(file)
+    if dtype.hasobject or dtype.fields is not None or dtype.kind not in "iufbUS":
+        raise InvalidData(
+            f"{path}: {member.filename} is of type {shown(dtype)}; plain arrays of numbers or text "
+            "are read"
+        )
+    wanted, held = math.prod(shape) * dtype.itemsize, member.file_size - file.tell()
+    if any(type(size) is not int or size < 0 for size in shape) or wanted != held:
+        raise InvalidData(
+            f"{path}: {member.filename} has the shape {shown(shape)}, {wanted:,} bytes, but holds "
+            f"{held:,}; it is damaged"
+        )
+    return math.prod(shape) * max(1, dtype.itemsize // 4)
+
+
+def named_arrays(given: object) -> dict[str, Array]:
+    """Arrays by the names that they have in an `.npz` file."""
+    if isinstance(given, tuple) and len(given) == 2:
+        given = {"x": given[0], "y": given[1]}
+    if not isinstance(given, Mapping):
+        raise InvalidData(
+            f"data is of type {type(given).__name__}; give a name, a path, a pair of arrays "
+            "(x, y), or a mapping of arrays named x and y, or x_train, y_train, x_test and y_test"
+        )
+    return {str(name): _array(name, values) for name, values in given.items()}
+
+
+def _array(name: object, values: ArrayLike) -> Array:
+    try:
+        return np.asarray(values)
+    except ValueError as ragged:
+        raise InvalidData(f"{name} of the data is no array: {ragged}") from ragged
+
+
+def from_arrays(
+    arrays: dict[str, Array], name: str, where: str, seed: int, reading: Reading = AS_STORED
+) -> Dataset:
+    """The data set of arrays named as in an `.npz` file, split by seed where they are not split."""
+    names = sorted(arrays)
+    arrays = {SHORT_NAMES.get(short, short): values for short, values in arrays.items()}
+    if {"x", "y"} <= set(arrays):
+        parts, inputs = scaled({"x": arrays["x"]}, name, reading)
+        return split_all(name, parts["x"], labels_of(arrays["y"], name), seed, inputs=inputs)
+    if not set(TRAINED) <= set(arrays):
+        raise InvalidData(
+            f"{where} holds {', '.join(map(shown, names)) or 'nothing'}; it needs x and y, or "
+            f"{', '.join(TRAINED)}"
+        )
+    pairs = [part for part in ("train", "validation", "test") if f"x_{part}" in arrays]
+    if ("x_validation" in arrays) != ("y_validation" in arrays):
+        raise InvalidData(f"{where} holds only one of x_validation and y_validation; give both")
+    xs, inputs = scaled({f"x_{part}": arrays[f"x_{part}"] for part in pairs}, name, reading)
+    y = labels_of(arrays["y_train"], name)
+    ys = {part: labels_of(arrays[f"y_{part}"], name, y.names or None) for part in pairs[1:]}
+    if "validation" in ys:
+        truths = (y.classes, ys["validation"].classes, ys["test"].classes)
+        return dataset_of(name, tuple(xs.values()), truths, y.names, inputs=inputs)
+    return split_train(name, xs["x_train"], y, xs["x_test"], ys["test"], seed, inputs)

@@ -1,0 +1,79 @@
+"""The data sets with a name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from autotiny.dataset.idx import idx_folder, is_idx
+from autotiny.dataset.reading import AS_STORED, Labels, labels_of, scaled
+from autotiny.dataset.samples import Dataset, split_all, split_train
+from autotiny.errors import InvalidData
+from autotiny.graph import Array
+from autotiny.model import keras
+
+DEBIAN = Path("/usr/share/datasets")
+
+
+def digits(seed: int = 0) -> Dataset:
+    """scikit-learn's 1,797 handwritten digits, 8×8 enlarged to 28×28, 10 classes.
+
+    Enlarged by linear interpolation between pixel centres, edges held: the usual "bilinear" with
+    half-pixel
+    centres. Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", UCI, 1998.
+    """
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    small = found.images.astype(np.float32) / 16
+    weights = _interpolation(8, 28)
+    x = np.clip(np.einsum("ij,njk,lk->nil", weights, small, weights), 0, 1)
+    return split_all("digits", x, Labels(found.target, tuple("0123456789")), seed)
+
+
+def _interpolation(source: int, target: int) -> Array:
+    """The (target, source) matrix of linear interpolation between pixel centres."""
+    centres = np.clip((np.arange(target) + 0.5) * source / target - 0.5, 0, source - 1)
+    left = np.minimum(centres.astype(int), source - 2)
+    share = (centres - left).astype(np.float32)
+    weights = np.zeros((target, source), np.float32)
+    weights[np.arange(target), left] = 1 - share
+    weights[np.arange(target), left + 1] = share
+    return weights
+
+
+def fashion_mnist(seed: int = 0) -> Dataset:
+    """Fashion-MNIST, 60,000 + 10,000 images of 28×28, 10 classes (Xiao et al., 2017)."""
+    return _mnist_like("fashion_mnist", "fashion-mnist", "dataset-fashion-mnist", seed)
+
+
+def mnist(seed: int = 0) -> Dataset:
+    """MNIST, 60,000 + 10,000 images of 28×28, 10 classes (LeCun et al., 1998)."""
+    return _mnist_like("mnist", "mnist", None, seed)
+
+
+DATASETS: Mapping[str, Callable[[int], Dataset]] = {
+    "digits": digits,
+    "fashion_mnist": fashion_mnist,
+    "mnist": mnist,
+}
+
+
+def _mnist_like(name: str, folder: str, package: str | None, seed: int) -> Dataset:
+    """A set from Debian's folder of data sets, else through tf.keras, which downloads it."""
+    installed = DEBIAN / folder
+    if is_idx(installed):
+        return idx_folder(installed, name, seed)
+    try:
+        (x_train, y_train), (x_test, y_test) = getattr(keras().datasets, name).load_data()
+    except Exception as failure:  # urllib and the archive readers raise many kinds
+        apt = f"'apt install {package}', " if package else ""
+        raise InvalidData(
+            f"{name} is not in {installed} and cannot be downloaded ({failure}); {apt}"
+            "or give a folder with its four IDX files"
+        ) from failure
+    parts, inputs = scaled({"x_train": x_train, "x_test": x_test}, name, AS_STORED)
+    labels = [labels_of(y, name) for y in (y_train, y_test)]
+    return split_train(name, parts["x_train"], labels[0], parts["x_test"], labels[1], seed, inputs)

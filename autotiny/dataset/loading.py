@@ -1,0 +1,190 @@
+"""Loading a data set by name, path, or as arrays; and whether it fits a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from autotiny.dataset.arrays import from_arrays, named_arrays, npz
+from autotiny.dataset.builtin import DATASETS
+from autotiny.dataset.idx import idx_folder, is_idx
+from autotiny.dataset.images import class_folders
+from autotiny.dataset.reading import AS_STORED, Labels, Reading
+from autotiny.dataset.samples import Dataset, by, split_all
+from autotiny.errors import InvalidData, unknown
+from autotiny.model import Level, Model, ports
+
+IN_MEMORY = "data"
+"""Name of samples that came as arrays."""
+
+DataSource: TypeAlias = str | Path | Dataset | tuple[ArrayLike, ArrayLike] | Mapping[str, ArrayLike]
+"""What a data set is loaded from."""
+
+
+def load_dataset(source: DataSource, seed: int = 0, reading: Reading = AS_STORED) -> Dataset:
+    """A data set by name, path, or as arrays.
+
+    Args:
+        source: one of `DATASETS`; the path of an `.npz` file, of a folder of IDX files or of a
+            folder of class folders; a pair (x, y) of arrays, or a mapping of the arrays that an
+            `.npz` file would hold. A data set that was loaded is given back.
+        seed: decides which samples are train and which validation (and test, if the source has
+            none).
+        reading: how its inputs are scaled, and images resized; by default as their type says.
+
+    Raises:
+        UserError: there is no such data set.
+        InvalidData: a file is missing, truncated or not what it should be.
+    """
+    if isinstance(source, Dataset):
+        return source
+    if isinstance(source, (str, Path)):
+        return replace(_found(str(source), seed, reading), source=str(source), reading=reading)
+    if reading.resize:
+        raise InvalidData("resize is for a folder of images; arrays keep their shape")
+    found = from_arrays(named_arrays(source), IN_MEMORY, "data", seed, reading)
+    return replace(found, reading=reading)
+
+
+def _found(name: str, seed: int, reading: Reading) -> Dataset:
+    path = Path(name)
+    images = path.is_dir() and not is_idx(path)
+    if reading.resize and not images:
+        raise InvalidData(f"--resize is for a folder of images; {name} is none")
+    if name in DATASETS:
+        if reading != AS_STORED:
+            raise InvalidData(f"--scale is for data of your own; {name} is in [0, 1] already")
+        return DATASETS[name](seed)
+    if images:
+        return class_folders(path, seed, reading)
+    if path.is_dir():
+        return idx_folder(path, path.name, seed, reading)
+    if path.is_file():
+        if path.suffix.lower() != ".npz":
+            raise InvalidData(
+                f"{path} ends in {path.suffix or 'nothing'!r}; data is an .npz file, "
+                "a folder of IDX files or a folder of class folders with images"
+            )
+        return npz(path, seed, reading)
+    if path.suffix or "/" in name:
+        raise InvalidData(
+            f"data {name!r} is neither a file nor a folder; give a path or one of "
+            f"{', '.join(DATASETS)}"
+        )
+    raise unknown("data set", name, DATASETS, "autotiny search --help")
+
+
+def synthetic(model: Model, seed: int = 0, samples: int = 256) -> Dataset:
+    """Seeded noise in the shape a model takes: to measure it without data, not its accuracy.
+
+    Uniform in [0, 1]; a quarter of the samples each for validation and test.
+    """
+    inputs, outputs = ports(model)
+    if len(inputs) != 1:
+        raise InvalidData(f"synthetic data needs a model of one input; this one has {len(inputs)}")
+    shape = inputs[0][0][1:]
+    width = outputs[0][0][-1]
+    gives_back = outputs[0][0][1:] == shape
+    draw = np.random.default_rng(seed)
+    x = draw.random((samples, *shape), dtype=np.float32)
+    y = np.zeros(samples, int) if gives_back else draw.integers(0, width, samples)
+    data = split_all("synthetic", x, Labels(y), seed, classes=0 if gives_back else width)
+    return replace(data, synthetic=True)
+
+
+def check_fits(model: Model, data: Dataset) -> Dataset:
+    """The data in the shape a model takes; a last axis of one channel is added or dropped.
+
+    Raises:
+        InvalidData: shape, number of classes or scaling differ, or a task is not supported yet.
+    """
+    inputs, outputs = ports(model)
+    if len(inputs) != 1:
+        raise InvalidData(
+            f"the model has {len(inputs)} inputs; data sets feed one. Join them inside the model"
+        )
+    if len(outputs) != 1:
+        raise InvalidData(
+            f"the model has {len(outputs)} outputs; networks of one output are supported so far. "
+            "Give a model of the one that counts"
+        )
+    wanted = inputs[0][0][1:]
+    if data.shape != wanted:
+        if _bare(data.shape) != _bare(wanted):
+            raise InvalidData(
+                f"{data.name} has samples of {by(data.shape)}, the model takes {by(wanted)}; "
+                "give data of that shape, or put a Resizing or Reshape layer first in the model"
+            )
+        data = replace(
+            data,
+            x_train=data.x_train.reshape(-1, *wanted),
+            x_validation=data.x_validation.reshape(-1, *wanted),
+            x_test=data.x_test.reshape(-1, *wanted),
+        )
+    _check_scaling(model, data)
+    shape = outputs[0][0][1:]
+    if data.classes == 0 or (shape == wanted and len(wanted) == 1 and data.synthetic):
+        return data
+    if model.level is Level.KERAS and shape == wanted and shape[-1] != data.classes:
+        # An autoencoder learns its input; the classes of the data play no part.
+        return replace(data, classes=0)
+    outputs_count = int(np.prod(shape))
+    if outputs_count == 1:
+        raise InvalidData(
+            f"the model gives one value and {data.name} has {data.classes} classes; a single "
+            "sigmoid or a predicted value is not supported yet: give the model one output a class"
+        )
+    counts = np.bincount(data.y_train, minlength=data.classes)
+    if data.classes == outputs_count + 1 and counts[0] == 0:
+        raise InvalidData(
+            f"{data.name} has labels from 1 to {outputs_count}, and the model's outputs are "
+            f"counted from 0 to {outputs_count - 1}; subtract 1 from the labels"
+        )
+    if outputs_count != data.classes:
+        highest = f" (the highest label is {data.classes - 1})" if not data.labels else ""
+        raise InvalidData(
+            f"{data.name} has {data.classes} classes{highest}, the model's output has {by(shape)}; "
+            "the last layer needs one value a class"
+        )
+    return data
+
+
+_SCALING_LAYERS = ("Rescaling", "Normalization", "BatchNormalization")
+_BYTES_SPAN = 16.0
+"""Of a quantized input that covers so much, numbers in [0, 1] would use a sixteenth at most."""
+
+
+def _check_scaling(model: Model, data: Dataset) -> None:
+    """Refuses bytes that were divided without being asked where the model may divide them too."""
+    stored = data.inputs
+    if stored is None or stored.asked or stored.factor == 1:
+        return
+    scales = _own_scaling(model)
+    if scales:
+        raise InvalidData(
+            f"{data.name} holds {stored.type} up to {stored.high:.0f}, and {scales}; "
+            "--scale none gives the model the stored numbers, --scale 1/255 gives it [0, 1]"
+        )
+
+
+def _own_scaling(model: Model) -> str:
+    """What a model does to its input that one may take for a scaling, in words."""
+    if model.level is Level.KERAS:
+        layers = [one for one in model.keras.layers if type(one).__name__ != "InputLayer"]
+        first = type(layers[0]).__name__ if layers else ""
+        return f"the model begins with {first}" if first in _SCALING_LAYERS else ""
+    if model.level is Level.TFLITE:
+        quantization = model.graph.tensors[model.graph.inputs[0]].quantization
+        if quantization is not None and 255 * quantization.scale > _BYTES_SPAN:
+            span = 255 * quantization.scale
+            return f"the model's input is quantized for numbers that span {span:.4g}"
+    return ""
+
+
+def _bare(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return shape[:-1] if shape and shape[-1] == 1 else shape

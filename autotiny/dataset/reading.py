@@ -1,0 +1,272 @@
+"""What is made of stored inputs and labels, and what is refused because it could mean two things.
+
+Nothing is guessed: bytes become [0, 1] and that is said; what else a type leaves open is decided by
+`Reading`, or refused with the readings there are.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from autotiny.errors import InvalidData, shown
+from autotiny.graph import Array
+
+MOST_CLASSES = 1 << 16
+LARGEST_INPUT = 1e18
+"""Beyond it the square of a number is none in float32."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a user asks of inputs.
+
+    Attributes:
+        scale: what stored numbers are multiplied by: "none", a number, or a fraction such as
+            "1/255"; None leaves it to the type where that is plain.
+        resize: height and width that images are brought to.
+    """
+
+    scale: str | None = None
+    resize: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses what is no factor and no size."""
+        _ = self.factor
+        if self.resize is not None and not all(0 < size <= 4096 for size in self.resize):
+            raise InvalidData(f"resize = {self.resize}; height and width must be from 1 to 4096")
+
+    @property
+    def factor(self) -> float | None:
+        """What stored numbers are multiplied by; None if it was not said."""
+        if self.scale is None:
+            return None
+        if self.scale == "none":
+            return 1.0
+        found = re.fullmatch(r"([0-9.eE+-]+)(?:/([0-9.eE+-]+))?", self.scale.strip())
+        try:
+            factor = float(found[1]) / float(found[2] or 1) if found else 0.0
+        except (ValueError, ZeroDivisionError):
+            factor = 0.0
+        if not 0 < factor < LARGEST_INPUT:
+            raise InvalidData(
+                f"scale = {shown(self.scale)}; it must be 'none', a positive number, or a fraction "
+                "such as 1/255"
+            )
+        return factor
+
+    @classmethod
+    def of(
+        cls, scale: str | float | None = None, resize: str | tuple[int, int] | None = None
+    ) -> Reading:
+        """From what a user gives: a factor as text or number, a size as "32x32" or a pair."""
+        if isinstance(resize, str):
+            found = re.fullmatch(r"([0-9]{1,4})[x×]([0-9]{1,4})", resize.strip())
+            if not found:
+                raise InvalidData(f"resize = {shown(resize)}; it must be HEIGHTxWIDTH, e.g. 96x96")
+            resize = int(found[1]), int(found[2])
+        return cls(None if scale is None else str(scale), resize)
+
+
+AS_STORED = Reading()
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """How inputs were stored, and what was made of them.
+
+    Attributes:
+        type: as it was stored, e.g. "uint8".
+        low: the least stored number.
+        high: the greatest.
+        factor: what they were multiplied by.
+        asked: whether the user said so.
+    """
+
+    type: str
+    low: float
+    high: float
+    factor: float
+    asked: bool
+
+    def __str__(self) -> str:
+        made = "as they are" if self.factor == 1 else f"times {self.factor:.6g}"
+        if not self.asked and self.factor != 1:
+            made = f"divided by {1 / self.factor:.6g}, as is usual for {self.type}"
+        return f"{self.type} from {self.low:.6g} to {self.high:.6g}, {made}"
+
+
+def scaled(parts: dict[str, Array], name: str, reading: Reading) -> tuple[dict[str, Array], Inputs]:
+    """Arrays of inputs, (N, …) each, as float32, and how they were understood.
+
+    Raises:
+        InvalidData: they are no numbers, or it is open what they mean.
+    """
+    for part, x in parts.items():
+        if x.ndim < 2:
+            raise InvalidData(
+                f"{name}: {part} needs a sample axis and at least one more; it has shape {x.shape}"
+            )
+        if x.dtype.kind not in "iubf":
+            raise InvalidData(f"{name}: inputs are of type {x.dtype}; numbers are needed")
+        if x.size == 0:
+            raise InvalidData(f"{name}: {part} is empty, its shape is {x.shape}")
+        if x.dtype.kind == "f" and not np.isfinite(x).all():
+            raise InvalidData(f"{name} holds NaN or infinity; remove those samples")
+    types = {x.dtype.name for x in parts.values()}
+    low = min(float(x.min()) for x in parts.values())
+    high = max(float(x.max()) for x in parts.values())
+    factor = reading.factor
+    if factor is None:
+        if len(types) > 1:
+            raise InvalidData(
+                f"{name}: inputs are of several types, {', '.join(sorted(types))}; give all in one"
+            )
+        factor = _usual(next(iter(parts.values())).dtype, low, high, name)
+    if max(abs(low), abs(high)) * factor > LARGEST_INPUT:
+        raise InvalidData(
+            f"{name}: inputs reach {max(abs(low), abs(high)):.3g}, which float32 cannot compute "
+            f"with (at most {LARGEST_INPUT:g}); remove those samples, or give --scale"
+        )
+    made = {part: _times(x, factor) for part, x in parts.items()}
+    return made, Inputs(", ".join(sorted(types)), low, high, factor, reading.factor is not None)
+
+
+def _times(x: Array, factor: float) -> Array:
+    """Stored numbers times a factor, in float32."""
+    if factor == 1:
+        return x.astype(np.float32)
+    exact = x.astype(np.float32 if x.dtype.itemsize <= 2 else np.float64)
+    made: Array = (exact / (1 / factor)).astype(np.float32)
+    return made
+
+
+def _usual(dtype: np.dtype[np.generic], low: float, high: float, name: str) -> float:
+    """The factor that a type has everywhere."""
+    if dtype.kind in "fb":
+        return 1.0
+    if dtype == np.uint8:
+        return 1 / 255
+    bits = 8 * dtype.itemsize
+    wide = "1/255" if low >= 0 and high <= 255 else f"1/{1 << (bits - (dtype.kind == 'i'))}"
+    raise InvalidData(
+        f"{name}: inputs are {dtype.name} from {low:.0f} to {high:.0f}, which could mean two "
+        f"things; give --scale none to take them as they are, or e.g. --scale {wide} to divide them"
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """Class numbers (N,), from 0, and the names of the classes, where there are some."""
+
+    classes: Array
+    names: tuple[str, ...] = ()
+
+
+def labels_of(y: Array, name: str, known: tuple[str, ...] | None = None) -> Labels:
+    """Classes from class numbers, names, or one-hot rows.
+
+    Args:
+        y: (N,), (N, 1), or one row a sample.
+        name: of the data, for messages.
+        known: names of the classes, where another split has given them already.
+
+    Raises:
+        InvalidData: they are something else: real numbers, several classes a sample.
+    """
+    if y.dtype.kind not in "iufbUS":
+        raise InvalidData(
+            f"{name}: labels are of type {y.dtype}; class numbers or names are needed"
+        )
+    if y.ndim == 0 or y.size == 0:
+        raise InvalidData(f"{name}: labels have shape {y.shape}; one a sample is needed")
+    if y.ndim == 2 and y.shape[1] > 1:
+        return Labels(_from_rows(y, name))
+    if y.ndim > 2 or (y.ndim == 2 and y.shape[1] != 1):
+        raise InvalidData(f"{name}: labels have shape {y.shape}; one class a sample is needed")
+    y = y.reshape(-1)
+    if y.dtype.kind in "US":
+        return _from_names(y, name, known)
+    if y.dtype.kind == "f":
+        whole = bool(np.isfinite(y).all() and np.array_equal(y, np.round(y)))
+        if whole:
+            raise InvalidData(
+                f"{name}: labels are {y.dtype}, which could be class numbers or values to predict; "
+                "store class numbers as integers: y.astype(int). Regression is not supported yet"
+            )
+        raise InvalidData(
+            f"{name}: labels are fractions, {y.dtype} such as {_first_fraction(y):.6g}: values to "
+            "predict; regression is not supported yet, class numbers from 0 are needed"
+        )
+    return Labels(_class_numbers(y, name))
+
+
+def _first_fraction(y: Array) -> float:
+    return float(y[np.flatnonzero(y != np.round(y))[0]])
+
+
+def _class_numbers(y: Array, name: str) -> Array:
+    low, high = int(y.min()), int(y.max())
+    if low < 0:
+        raise InvalidData(f"{name} has the label {low}; classes are counted from 0")
+    if high >= MOST_CLASSES:
+        raise InvalidData(f"{name} has the label {high}; class numbers are below {MOST_CLASSES:,}")
+    numbers: Array = y.astype(np.int32)
+    return numbers
+
+
+def _from_rows(y: Array, name: str) -> Array:
+    """The place of the only 1 in each row."""
+    if y.dtype.kind in "US":
+        raise InvalidData(f"{name}: labels have shape {y.shape}; one name a sample is needed")
+    ones = (y == 1).sum(axis=1)
+    exact = (ones == 1) & ((y != 0).sum(axis=1) == 1)
+    if not exact.all():
+        row = int(np.flatnonzero(~exact)[0])
+        several = bool(((y == 0) | (y == 1)).all())
+        what = f"has {int(ones[row])} ones" if several else f"begins {y[row][:4].tolist()}"
+        kind = "several classes a sample are" if several else "values to predict are"
+        raise InvalidData(
+            f"{name}: labels are rows of {y.shape[1]}, of which row {row} {what}; only rows with "
+            f"a single 1 are classes, {kind} not supported yet"
+        )
+    numbers: Array = np.argmax(y, axis=1).astype(np.int32)
+    return numbers
+
+
+def _from_names(y: Array, name: str, known: tuple[str, ...] | None) -> Labels:
+    """Numbers of class names in the order of the alphabet."""
+    texts = np.char.decode(y, "utf-8", "replace") if y.dtype.kind == "S" else y
+    names = known or tuple(str(text) for text in np.unique(texts))
+    unknown = sorted(set(texts.tolist()) - set(names))
+    if unknown:
+        raise InvalidData(
+            f"{name}: the class {shown(unknown[0])} has no sample in train, which has "
+            f"{', '.join(map(shown, names[:8]))}"
+        )
+    if len(names) > MOST_CLASSES:
+        raise InvalidData(f"{name} has {len(names):,} classes; {MOST_CLASSES:,} are the most")
+    order = {text: number for number, text in enumerate(names)}
+    return Labels(np.array([order[str(text)] for text in texts], np.int32), names)
+
+
+def memory_bytes() -> int:
+    """The memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def check_room(bytes_: int, name: str) -> None:
+    """Refuses data that this machine should not try to hold.
+
+    Raises:
+        InvalidData: it takes more than a quarter of the memory.
+    """
+    most = memory_bytes() // 4
+    if bytes_ > most:
+        raise InvalidData(
+            f"{name} takes {bytes_:,} bytes as float32; at most {most:,}, a quarter of this "
+            "machine's memory, are taken: use fewer samples, or --resize for images"
+        )
