@@ -116,7 +116,7 @@ def result(monkeypatch: pytest.MonkeyPatch) -> Result:
             source="digits",
             reading=AS_STORED,
             described=lambda: ("digits", "classes: 0 (9)"),
-        ),  # fmt: skip
+        ),
         target=TARGET,
         space=load_space("default"),
         seed=7,

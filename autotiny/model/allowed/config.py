@@ -14,8 +14,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
-from autotiny.checked import shown
-from autotiny.errors import InvalidModel
+from autotiny.errors import InvalidModel, shown
 from autotiny.model.allowed import names
 from autotiny.model.allowed.sizes import LARGEST_TENSOR
 
