@@ -14,14 +14,22 @@ from typing import Any
 from autotiny.errors import InvalidModel
 from autotiny.model.doors import keras, tensorflow
 from autotiny.model.kerastypes import Config, KerasLayer, KerasModel, KerasTensor
+from autotiny.model.own_layers import PACKAGE, activation_named
+from autotiny.model.twins import check_twins
 
 BASE_ARGUMENTS = ("name", "trainable")
 KEPT_BY_WEIGHTS = ("initializer", "regularizer", "constraint")
 """Arguments that only a training from the start would need; weights are copied instead."""
 
 MERGES = ("Add", "Subtract", "Multiply", "Maximum", "Minimum")
-ACTIVATIONS = ("Relu", "Relu6", "Sigmoid", "Tanh", "Softmax")
+ACTIVATIONS = ("Relu", "Sigmoid", "Tanh")
 """Operators and functions of Keras 3 for which there are layers."""
+
+RENAMED = {("LeakyReLU", "negative_slope"): "alpha"}
+"""Arguments that Keras 2 calls by another name."""
+
+UNWRAPPED = ("SpectralNormalization",)
+"""Wrappers that do nothing in inference: what training made is in the weights of their layer."""
 
 Port = tuple[str, int, int]
 """A result: of which layer, of which of its calls, at which place there."""
@@ -52,6 +60,7 @@ def convert_keras3(network: Any) -> KerasModel:
     config = network.get_config()
     twin = _build(network, config)
     _copy_weights(network, twin)
+    check_twins(network, twin)
     return twin
 
 
@@ -142,13 +151,11 @@ def _call(layer: KerasLayer, entry: Config, index: int, results: dict[Port, Kera
         return False
     keywords = {key: value for key, value in keywords.items() if value is not None}
     keywords.pop("mask", None)
-    if _is_operator(entry) and len(arguments) > 1:
-        if any(isinstance(value, (int, float)) for value in arguments):
-            raise InvalidModel(
-                f"operator {name!r} takes a number, which no Keras 2 layer of that kind does; "
-                "use a Rescaling layer"
-            )
-        arguments = [arguments]
+    # Whether a network trains is said when it is called; what was recorded then counts for nothing.
+    keywords.pop("training", None)
+    if _is_operator(entry):
+        tensors = [one for one in tensorflow().nest.flatten(arguments) if hasattr(one, "shape")]
+        keywords, arguments = {}, [tensors if len(tensors) > 1 else tensors[0]]
     outputs = layer(*arguments, **keywords)
     for place, output in enumerate(outputs if isinstance(outputs, (list, tuple)) else [outputs]):
         results[name, index, place] = output
@@ -161,11 +168,14 @@ def _layer(network: Any, entry: Config) -> KerasLayer:
     name, config = entry["class_name"], entry["config"]
     if name in ("Functional", "Sequential"):
         return _build(network.get_layer(config["name"]), config)
-    if _is_operator(entry) and name in ACTIVATIONS:
-        activation: KerasLayer = k.layers.Activation(name.lower(), name=config["name"])
-        return activation
+    if _is_operator(entry):
+        return _operator(entry)
+    if name in UNWRAPPED:
+        inner = config["layer"]
+        named = {**inner, "config": {**inner["config"], "name": config["name"]}}
+        return _layer(network, {**named, "name": config["name"]})
     cls = getattr(k.layers, name, None)
-    if cls is None or (_is_operator(entry) and name not in MERGES):
+    if cls is None:
         called = config.get("name") or entry.get("name")
         inner = next((layer for layer in network.layers if layer.name == called), None)
         if hasattr(inner, "layers"):
@@ -178,16 +188,22 @@ def _layer(network: Any, entry: Config) -> KerasLayer:
             name=config["name"],
         )
         return start
-    known = {
-        parameter
-        for parent in cls.__mro__
-        if parent.__module__.startswith("tf_keras")
-        for parameter in inspect.signature(parent.__init__).parameters
-    }
+    known = {*_parameters(cls, "tf_keras"), *BASE_ARGUMENTS, *UNLISTED}
+    usual = _parameters(getattr(_keras3().layers, name), "keras.src")
     arguments = {}
     for key, value in config.items():
-        if any(word in key for word in KEPT_BY_WEIGHTS) or key not in {*known, *BASE_ARGUMENTS}:
+        if any(word in key for word in KEPT_BY_WEIGHTS) or key == "dtype":
             continue
+        key = RENAMED.get((name, key), key)
+        if key not in known:
+            if value in (None, False) or value == usual.get(key) or (key, value) in HARMLESS:
+                continue
+            raise InvalidModel(
+                f"{name} {config.get('name')!r}: its argument {key} = {value!r} does not exist in "
+                "Keras 2, which the components that train need"
+            )
+        if key.endswith("activation") and isinstance(value, str):
+            value = activation_named(k, value, f"{name} {config.get('name')!r}")
         if isinstance(value, dict) and key in ("layer", "backward_layer"):
             value = _layer(network, {**value, "name": value["config"]["name"]})
         elif isinstance(value, dict) and key != "dtype" and "class_name" in value:
@@ -199,6 +215,69 @@ def _layer(network: Any, entry: Config) -> KerasLayer:
     arguments["dtype"] = _type_name(config.get("dtype"))
     layer: KerasLayer = cls(**arguments)
     return layer
+
+
+UNLISTED = ("zero_output_for_mask",)
+"""What recurrent layers of Keras 2 take without a parameter of that name."""
+
+HARMLESS = (("data_format", "channels_last"),)
+"""What Keras 2 has no argument for, since it knows nothing else."""
+
+
+def _parameters(cls: Any, package: str) -> dict[str, object]:
+    """What the constructors of a class and its parents take, with the defaults."""
+    return {
+        parameter.name: parameter.default
+        for parent in reversed(cls.__mro__)
+        if parent.__module__.startswith(package)
+        for parameter in inspect.signature(parent.__init__).parameters.values()
+    }
+
+
+def _keras3() -> Any:
+    import keras as keras3
+
+    return keras3
+
+
+def _operator(entry: Config) -> KerasLayer:
+    """The layer of an operator or function: one of Keras 2 where there is one, else our own."""
+    k = keras()
+    name, config = entry["class_name"], entry["config"]
+    nodes = entry["inbound_nodes"]
+    if name in ACTIVATIONS:
+        activation: KerasLayer = k.layers.Activation(name.lower(), name=config["name"])
+        return activation
+    plain = all(_is_tensor(one) for node in nodes for one in node["args"]) and len(nodes) == 1
+    if name in MERGES and plain:
+        merge: KerasLayer = getattr(k.layers, name)(name=config["name"])
+        return merge
+    if name == "Concatenate":
+        joined: KerasLayer = k.layers.Concatenate(axis=config["axis"], name=config["name"])
+        return joined
+    if len(nodes) != 1 or nodes[0]["kwargs"]:
+        raise InvalidModel(
+            f"operator {config['name']!r}, a {name}, is called with named arguments or more than "
+            "once; give the network as a SavedModel: model.export('folder')"
+        )
+    count = iter(range(1 << 20))
+
+    def placed(value: Any) -> Any:
+        if _is_tensor(value):
+            return {"tensor": next(count)}
+        return [placed(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+    layer: KerasLayer = k.utils.get_custom_objects()[f"{PACKAGE}>Operation"](
+        operation=f"{str(entry['module']).rsplit('.', 1)[1]}.{name}",
+        options={key: value for key, value in config.items() if key not in ("name", "dtype")},
+        call_arguments=[placed(value) for value in nodes[0]["args"]],
+        name=config["name"],
+    )
+    return layer
+
+
+def _is_tensor(value: object) -> bool:
+    return isinstance(value, dict) and value.get("class_name") == "__keras_tensor__"
 
 
 def _is_operator(entry: Config) -> bool:
@@ -221,4 +300,7 @@ def _copy_weights(source: Any, twin: Any) -> None:
         if hasattr(layer, "layers"):
             _copy_weights(theirs[layer.name], layer)
         elif layer.weights:
-            layer.set_weights(theirs[layer.name].get_weights())
+            original = theirs[layer.name]
+            if type(original).__name__ in UNWRAPPED:
+                original = original.layer
+            layer.set_weights(original.get_weights())

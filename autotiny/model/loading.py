@@ -123,7 +123,24 @@ def _as_model(network: Any, origin: str) -> Model:
         # What TFMOT has quantized trains no further: it enters as an inference graph.
         frozen = freeze_function(concrete_function(network))
         return graph_model(frozen, Traits(quantization_aware=True))
-    return keras_model(network)
+    return _stripped(network)
+
+
+def _stripped(network: KerasModel) -> Model:
+    """A network without what TFMOT wrapped its layers in to prune or cluster them."""
+    kinds = {type(layer).__name__ for layer in network.layers}
+    if not kinds & {"PruneLowMagnitude", "ClusterWeights"}:
+        return keras_model(network)
+    import tensorflow_model_optimization as tfmot
+
+    if "ClusterWeights" in kinds:
+        network = tfmot.clustering.keras.strip_clustering(network)
+    if "PruneLowMagnitude" not in kinds:
+        return keras_model(network)
+    network = tfmot.sparsity.keras.strip_pruning(network)
+    weights = [values for values in network.get_weights() if values.ndim > 1]
+    zeros = sum(int((values == 0).sum()) for values in weights)
+    return keras_model(network, Traits(sparsity=zeros / sum(values.size for values in weights)))
 
 
 def _listable(network: KerasModel) -> bool:
