@@ -23,7 +23,7 @@ def entry(kind: str, config: Config, **more: object) -> Config:
     return {"class_name": kind, "config": {"name": kind.lower(), **config}, **more}
 
 
-def dense(units: int = 2, **more: object) -> Config:
+def dense(units: object = 2, **more: object) -> Config:
     return entry("Dense", {"units": units, "activation": "linear", **more})
 
 
@@ -176,6 +176,7 @@ HOSTILE_LAYERS: dict[str, Config] = {
     "operation": entry("Map", {}, module="keras.src.ops.core", registered_name="Map"),
     "operation elsewhere": entry("Add", {}, module="keras.src.ops.core.evil"),
     "pipeline": entry("Pipeline", {"layers": [entry("Lambda", {"function": ["YQ=="]})]}),
+    "name": {"class_name": "Dense", "config": {"units": 2, "name": 1}},
     "no class": {"config": {}},
     "no config": {"class_name": "Dense"},
     "config is text": {"class_name": "Dense", "config": "units"},
@@ -216,6 +217,8 @@ WRITTEN: dict[str, tuple[object, str]] = {
                     "damaged"),
     "broken": ('{"class_name"', "damaged"),
     "units": (json.dumps(sequential(dense(10**9))), "units 1000000000"),
+    "units as text": (json.dumps(sequential(dense("1000000000"))), "units '1000000000'"),
+    "units as a float": (json.dumps(sequential(dense(1e9))), "units 1000000000.0"),
     "embedding": (json.dumps(sequential(entry("Embedding", {"input_dim": 10**12}))), "input_dim"),
     "input": (json.dumps({"class_name": "Sequential", "config": {"name": "s", "layers": [
         start(100_000, 100_000, 3), dense()]}}), "batch_input_shape"),

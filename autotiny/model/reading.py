@@ -59,7 +59,7 @@ def read_saved_model(folder: Path) -> Any:
     with _folder() as clean:
         values = clean_saved_model(folder, clean)
         config = metadata_config(folder)
-        with _building(folder, "a SavedModel"), as_many_weights_as(values, str(folder)):
+        with building(folder, "a SavedModel"), as_many_weights_as(values, str(folder)):
             network = _of_checkpoint(config, clean, folder)
             if network is not None:
                 return network
@@ -83,7 +83,7 @@ def _of_checkpoint(config: Any, clean: Path, folder: Path) -> Any:
 def _built(copy: Path, keras3: bool, values: int, path: Path) -> KerasModel:
     """The tf_keras model of a clean copy."""
     what = "a Keras 3 model" if keras3 else "a Keras model"
-    with _building(path, what), as_many_weights_as(values, str(path)):
+    with building(path, what), as_many_weights_as(values, str(path)):
         network = _keras3_model(copy) if keras3 else _tf_keras_model(copy)
     check_activations(network, str(path))
     return convert_keras3(network) if keras3 else network
@@ -112,8 +112,13 @@ def _scoped(build: Any) -> Any:
 
 
 @contextmanager
-def _building(path: Path, what: str) -> Iterator[None]:
-    """Names the file if a framework cannot build what is in it, whatever it raises over that."""
+def building(path: Path, what: str) -> Iterator[None]:
+    """Names the file if a framework cannot build what is in it, whatever it raises over that.
+
+    Args:
+        path: the file.
+        what: what it should be, e.g. "a Keras model".
+    """
     try:
         yield
     except AutotinyError:

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from autotiny.errors import InvalidModel
-from autotiny.model.allowed.config import Json, checked_config, read_json
+from autotiny.model.allowed.config import checked_config
 from autotiny.model.allowed.sizes import LARGEST_WEIGHTS
+from autotiny.model.allowed.values import Json, read_json
 
 LARGEST_TEXT = 16 << 20
 LARGEST_CHUNK = 64 << 20
