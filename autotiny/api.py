@@ -13,8 +13,8 @@ from typing import TypeAlias, get_args
 from autotiny import emulator
 from autotiny import study as studies
 from autotiny.cache import Cache
-from autotiny.components import COMPONENTS, Component, Work, is_lowering
-from autotiny.dataset import DataSource, synthetic
+from autotiny.components import COMPONENTS, Component, Work, is_calibrated, is_lowering
+from autotiny.dataset import DataSource, Reading, synthetic
 from autotiny.emulator import SILENT, Profile, Tell
 from autotiny.engine import Style, check_supported, schedule_for
 from autotiny.errors import UserError, unknown
@@ -33,6 +33,13 @@ STYLES: tuple[Style, ...] = get_args(Style)
 OWN = "of the recipe"
 """In place of a style, where a recipe schedules the network."""
 
+NOISE = "noise"
+"""What a network is calibrated with where there are no samples."""
+
+REFUSED = "refused"
+
+NOISE_COMMENT = "Calibrated with noise: sizes and cycles hold, accuracy does not."
+
 RESULTS = Path("results")
 """Where a search writes unless told otherwise, a folder a study."""
 
@@ -50,12 +57,15 @@ class Taken:
         target: the microcontroller.
         schedule: what kernels and memory plan were chosen for; `OWN` where a recipe decided them.
         cost: flash, SRAM, cycles, latency, and what each layer takes of them.
+        calibration: what the ranges of an integer network were found with: the name of the data,
+            or `NOISE`; None where nothing was calibrated.
     """
 
     model: str
     target: Target
     schedule: str
     cost: Cost
+    calibration: str | None
 
     @property
     def misses(self) -> tuple[str, ...]:
@@ -64,7 +74,10 @@ class Taken:
 
     def to_dict(self) -> dict[str, object]:
         """The same as plain data, for JSON."""
-        asked = {"model": self.model, "target": self.target.name, "schedule": self.schedule}
+        asked = {
+            "model": self.model, "target": self.target.name, "schedule": self.schedule,
+            "calibration": self.calibration,
+        }  # fmt: skip
         return {**asked, **self._more(), **self.cost.to_dict()}
 
     def _more(self) -> dict[str, object]:
@@ -116,6 +129,8 @@ def search(
     epochs: int = studies.EPOCHS,
     storage: str | None = None,
     jobs: int = 1,
+    scale: str | float | None = None,
+    resize: str | tuple[int, int] | None = None,
     cache: Cache | None = None,
     on_stage: Callable[[str], None] | None = None,
     on_trial: Callable[[Progress], None] | None = None,
@@ -141,6 +156,10 @@ def search(
         epochs: upper limit of each fine-tune.
         storage: an Optuna storage URL, or the path of a journal file ending in `.log`.
         jobs: processes that work on the study.
+        scale: what stored inputs are multiplied by: "none", a number, a fraction as "1/255"; by
+            default bytes are divided by 255, floats are taken as they are, and what else could
+            mean two things is refused.
+        resize: height and width that a folder of images is brought to, as (96, 96) or "96x96".
         cache: where results are kept; by default the user's cache folder.
         on_stage: called with what is done next, in words.
         on_trial: called after each trial.
@@ -159,7 +178,9 @@ def search(
     tell = on_stage or (lambda text: None)
     names = f"{studies.model_name(model)} and {studies.data_name(data)}"
     tell(f"loading {names}; an untrained network is trained first")
-    network, samples = studies.load_pair(model, data, seed=seed, cache=cache)
+    reading = Reading.of(scale, resize)
+    network, samples = studies.load_pair(model, data, seed=seed, cache=cache, reading=reading)
+    _tell_all(samples.described(), on_notice)
     tell("searching")
     result = studies.search(
         network, samples, board,
@@ -215,6 +236,8 @@ def order(
     behind: Steps | None = None,
     seeds: int = studies.SEEDS,
     epochs: int = studies.EPOCHS,
+    scale: str | float | None = None,
+    resize: str | tuple[int, int] | None = None,
     cache: Cache | None = None,
     on_stage: Callable[[int, int, str], None] | None = None,
 ) -> Comparison:
@@ -230,6 +253,10 @@ def order(
         behind: what stands behind the pair; by default the usual lowering and schedule.
         seeds: how many repetitions; their seeds are 0, 1, …
         epochs: upper limit of each fine-tune.
+        scale: what stored inputs are multiplied by: "none", a number, a fraction as "1/255"; by
+            default bytes are divided by 255, floats are taken as they are, and what else could
+            mean two things is refused.
+        resize: height and width that a folder of images is brought to, as (96, 96) or "96x96".
         cache: where results are kept; by default the user's cache folder.
         on_stage: called before each piece of work with the runs that are done, how many there
             will be, and what comes next in words.
@@ -243,7 +270,7 @@ def order(
         raise UserError(f"A is {first!r} and B is {second!r}; each must be one component")
     around = [given if given is None else _steps(given) for given in (before, behind)]
     return studies.compare_orders(
-        pair[0][0], pair[1][0], board, Originals.named(model, data),
+        pair[0][0], pair[1][0], board, Originals.named(model, data, Reading.of(scale, resize)),
         before=around[0], behind=around[1],
         seeds=seeds, epochs=epochs, cache=cache, on_stage=on_stage,
     )  # fmt: skip
@@ -256,6 +283,10 @@ def measure(
     schedule: Style = "fastest",
     lowering: str = "int8",
     seed: int = 0,
+    data: DataSource | None = None,
+    scale: str | float | None = None,
+    resize: str | tuple[int, int] | None = None,
+    calibration: str | None = None,
     profile: bool = False,
     cache: Cache | None = None,
     on_stage: Callable[[str], None] | None = None,
@@ -263,8 +294,8 @@ def measure(
 ) -> Measurement:
     """Link a network, execute it, and tell what it takes.
 
-    A network that is no `.tflite` yet is lowered with seeded noise for calibration: good for its
-    flash, SRAM and cycles, which hardly depend on the weights.
+    Without data, a network that is no `.tflite` yet is lowered with seeded noise for calibration:
+    good for its flash, SRAM and cycles, which hardly depend on the weights.
 
     Args:
         model: as `load_model` takes it, or the path of a recipe (`.json`).
@@ -272,6 +303,13 @@ def measure(
         schedule: what kernels and memory plan are chosen for: "fastest", "smallest", "balanced".
         lowering: the component that lowers a network that is no `.tflite` yet.
         seed: of initial weights and calibration noise.
+        data: samples that an integer lowering calibrates with, as `load_dataset` takes them; an
+            untrained network is trained on them.
+        scale: what stored inputs are multiplied by: "none", a number, a fraction as "1/255"; by
+            default bytes are divided by 255, floats are taken as they are, and what else could
+            mean two things is refused.
+        resize: height and width that a folder of images is brought to, as (96, 96) or "96x96".
+        calibration: "noise" calibrates with seeded noise: sizes and cycles hold, accuracy does not.
         profile: also tell where the cycles went.
         cache: where results are kept; by default the user's cache folder.
         on_stage: called now and then with what is executed, in words.
@@ -284,13 +322,14 @@ def measure(
     if is_firmware(model):
         raise UserError(f"{str(model)!r} is a firmware; autotiny.measure_elf measures it")
     board, cache = _target(target), cache or Cache()
-    network, style = _lowered(model, lowering, schedule, board, seed, cache)
+    samples = _Samples(data, Reading.of(scale, resize), calibration, on_notice)
+    network, style, calibrated = _lowered(model, lowering, schedule, board, seed, samples, cache)
     taken = cost(network, board, cache, _tell(board, on_stage, on_notice))
     found = None
     if profile:
         firmware = emulator.measured_firmware(sources_of(network), board, taken)
         found = emulator.profile(firmware, board)
-    return Measurement(studies.model_name(model), board, style, taken, found)
+    return Measurement(studies.model_name(model), board, style, taken, calibrated, found)
 
 
 def is_firmware(model: object) -> bool:
@@ -330,6 +369,10 @@ def compile(  # noqa: A001 - the command's name
     schedule: Style = "fastest",
     lowering: str = "int8",
     seed: int = 0,
+    data: DataSource | None = None,
+    scale: str | float | None = None,
+    resize: str | tuple[int, int] | None = None,
+    calibration: str | None = None,
     project: bool = False,
     cache: Cache | None = None,
     on_stage: Callable[[str], None] | None = None,
@@ -344,20 +387,29 @@ def compile(  # noqa: A001 - the command's name
         schedule: what kernels and memory plan are chosen for: "fastest", "smallest", "balanced".
         lowering: the component that lowers a network that is no `.tflite` yet.
         seed: of initial weights and calibration noise.
+        data: samples that an integer lowering calibrates with, as `load_dataset` takes them; an
+            untrained network is trained on them.
+        scale: what stored inputs are multiplied by: "none", a number, a fraction as "1/255"; by
+            default bytes are divided by 255, floats are taken as they are, and what else could
+            mean two things is refused.
+        resize: height and width that a folder of images is brought to, as (96, 96) or "96x96".
+        calibration: "noise" calibrates with seeded noise: sizes and cycles hold, accuracy does not.
         project: also write start-up code, linker script, Makefile and ELF: ready to flash.
         cache: where results are kept; by default the user's cache folder.
         on_stage: called now and then with what is executed, in words.
         on_notice: called with what the user should read before the firmware is executed.
 
     Raises:
-        UserError: there is no such model or target, an op that the engine lacks, or a folder that
-            cannot be written.
+        UserError: there is no such model or target, an op that the engine lacks, a folder that
+            cannot be written, or nothing to calibrate with.
         FirmwareFault: the firmware faults or does not end.
     """
     board, folder, cache = _target(target), Path(out), cache or Cache()
     check_writable(folder)
-    network, style = _lowered(model, lowering, schedule, board, seed, cache)
-    sources = sources_of(network)
+    samples = _Samples(data, Reading.of(scale, resize), calibration or REFUSED, on_notice)
+    network, style, calibrated = _lowered(model, lowering, schedule, board, seed, samples, cache)
+    comment = NOISE_COMMENT if calibrated == NOISE else ""
+    sources = sources_of(network, comment=comment)
 
     def refuse(misses: Sequence[str]) -> None:
         if misses and project:
@@ -379,32 +431,107 @@ def compile(  # noqa: A001 - the command's name
         for name, text in sources.files.items():
             (folder / name).write_text(text, encoding="utf-8")
     asked = studies.model_name(model)
-    return Compiled(asked, board, style, taken, folder, tuple(files))
+    return Compiled(asked, board, style, taken, calibrated, folder, tuple(files))
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """What a lowering may calibrate with.
+
+    Attributes:
+        data: what was given.
+        reading: how its inputs are read.
+        calibration: `NOISE` where the user accepts it, `REFUSED` where noise must not pass unsaid.
+        on_notice: called with lines that the user should read.
+    """
+
+    data: DataSource | None
+    reading: Reading
+    calibration: str | None
+    on_notice: Callable[[str], None] | None
+
+    def __post_init__(self) -> None:
+        if self.calibration not in (None, NOISE, REFUSED):
+            raise UserError(
+                f"calibration = {self.calibration!r}; it must be {NOISE!r}, or be left out"
+            )
+        if self.calibration == NOISE and self.data is not None:
+            raise UserError("data and calibration='noise' exclude each other; give one of them")
 
 
 def _lowered(
-    model: object, lowering: str, schedule: Style, target: Target, seed: int, cache: Cache
-) -> tuple[Model, str]:
-    """A network with its schedule, lowered on seeded noise if need be, and the schedule's name."""
+    model: object,
+    lowering: str,
+    schedule: Style,
+    target: Target,
+    seed: int,
+    samples: _Samples,
+    cache: Cache,
+) -> tuple[Model, str, str | None]:
+    """A network with its schedule, the schedule's name, and what its ranges were found with."""
     if schedule not in STYLES:
         raise unknown("schedule", schedule, STYLES, "autotiny measure --help")
     kind = component_named(lowering)  # a misspelt name is told before TensorFlow is loaded
     if not is_lowering(kind):
         known = ", ".join(name for name, other in COMPONENTS.items() if is_lowering(other))
         raise UserError(f"{lowering!r} is no lowering; choose one of {known}")
+    calibrated: str | None = None
     if isinstance(model, (str, Path)) and str(model).endswith(".json"):
-        network, _ = studies.rebuilt(read_recipe(model), cache)
+        if samples.data is not None or samples.calibration == NOISE:
+            raise UserError(
+                f"{model} is a recipe, which calibrates with its own data; leave --data out"
+            )
+        saved = read_recipe(model)
+        network, _ = studies.rebuilt(saved, cache)
+        calibrated = saved.data if any(is_calibrated(step) for step in saved.recipe.steps) else None
     else:
-        network = load_model(model, seed=seed)
+        network, calibrated = _read(model, kind(), seed, samples, cache)
     if network.level is Level.PROGRAM:
-        return network, OWN
-    if network.level in (Level.KERAS, Level.GRAPH):
-        work = Work(data=synthetic(network, seed), seed=seed)
-        network = apply_steps(Recipe((kind(),)), network, work, cache).model
+        return network, OWN, calibrated
     graph = network.graph
     check_supported(graph)
     program = Program(graph, schedule_for(graph, schedule, dsp=target.dsp))
-    return replace(network, level=Level.PROGRAM, network=program), schedule
+    return replace(network, level=Level.PROGRAM, network=program), schedule, calibrated
+
+
+def _read(
+    model: object, lowering: Component, seed: int, samples: _Samples, cache: Cache
+) -> tuple[Model, str | None]:
+    """A network, lowered if need be, and what it was calibrated with."""
+    if samples.data is not None:
+        network, data = studies.load_pair(
+            model, samples.data, seed=seed, cache=cache, reading=samples.reading
+        )
+        _tell_all(data.described(), samples.on_notice)
+        name: str | None = data.source
+    else:
+        network = load_model(model, seed=seed)
+        if network.level not in (Level.KERAS, Level.GRAPH):
+            return network, None
+        data, name = synthetic(network, seed), NOISE
+    if network.level not in (Level.KERAS, Level.GRAPH):
+        return network, None
+    if network.traits.quantization_aware or not is_calibrated(lowering):
+        name = None
+    if name == NOISE and samples.calibration == REFUSED and not _untrained(model):
+        raise UserError(
+            f"{lowering.name} needs samples to find the ranges of {studies.model_name(model)}; "
+            "give --data, or --lowering float32, or accept --calibration noise: sizes and cycles "
+            "hold then, accuracy does not"
+        )
+    work = Work(data=data, seed=seed)
+    return apply_steps(Recipe((lowering,)), network, work, cache).model, name
+
+
+def _untrained(model: object) -> bool:
+    """Whether a network comes with seeded weights, so that it has no accuracy to lose."""
+    return isinstance(model, (str, Path)) and not Path(model).exists()
+
+
+def _tell_all(lines: Sequence[str], on_notice: Callable[[str], None] | None) -> None:
+    if on_notice:
+        for line in lines:
+            on_notice(line)
 
 
 def _tell(

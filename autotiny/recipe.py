@@ -18,6 +18,7 @@ from autotiny.cache import Cache, key_of
 from autotiny.checked import Wording, filled, hints_of
 from autotiny.codeversion import code_version
 from autotiny.components import COMPONENTS, PARAMETERS, Component, Work, commute, is_lowering
+from autotiny.dataset import AS_STORED, Reading
 from autotiny.errors import InvalidModel, NotApplicable, UserError, shown, unknown
 from autotiny.model import Model, restore, save, storing
 from autotiny.version import __version__
@@ -237,6 +238,7 @@ class SavedRecipe:
         epochs: upper limit of each fine-tune.
         figures: what was measured, as `Metrics.to_dict` gives it.
         runtimes: what else can run the result.
+        reading: how the inputs of the data are scaled, and images resized.
     """
 
     recipe: Recipe
@@ -249,6 +251,7 @@ class SavedRecipe:
     epochs: int
     figures: Mapping[str, Any] = field(default_factory=dict)
     runtimes: tuple[str, ...] = ()
+    reading: Reading = AS_STORED
 
     def to_json(self) -> str:
         """The file: the same recipe gives the same bytes."""
@@ -257,7 +260,11 @@ class SavedRecipe:
             "autotiny": __version__,
             "target": self.target,
             "model": {"name": self.model, "fingerprint": self.model_fingerprint},
-            "data": {"name": self.data, "fingerprint": self.data_fingerprint},
+            "data": {
+                "name": self.data,
+                "fingerprint": self.data_fingerprint,
+                **self.reading.to_dict(),
+            },
             "seed": self.seed,
             "epochs": self.epochs,
             "steps": [step_data(step) for step in self.recipe.steps],
@@ -297,10 +304,20 @@ def read_recipe(path: Path | str) -> SavedRecipe:
 
 @dataclass(frozen=True)
 class _Named:
-    """A model or a data set, as it stands in a recipe file."""
+    """A model, as it stands in a recipe file."""
 
     name: str
     fingerprint: str
+
+
+@dataclass(frozen=True)
+class _Data:
+    """A data set, as it stands in a recipe file."""
+
+    name: str
+    fingerprint: str
+    scale: str | None = None
+    resize: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -311,7 +328,7 @@ class _File:
     autotiny: str
     target: str
     model: _Named
-    data: _Named
+    data: _Data
     seed: int
     epochs: int
     steps: tuple[Any, ...]
@@ -353,6 +370,7 @@ def _saved_recipe(content: object) -> SavedRecipe:
         epochs=file.epochs,
         figures=file.figures,
         runtimes=file.runtimes,
+        reading=Reading.of(file.data.scale, file.data.resize),
     )
 
 

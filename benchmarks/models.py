@@ -3,7 +3,8 @@
     python benchmarks/models.py FOLDER... --rows rows.jsonl
 
 Every `.tflite` below a folder (a clone of a repository, for instance mlcommons/tiny,
-tensorflow/tflite-micro or tum-ei-eda/mlonmcu-models) is read and scheduled plainly and in every
+tensorflow/tflite-micro or tum-ei-eda/mlonmcu-models), and every one that stands in C as an array,
+is read and scheduled plainly and in every
 style, for cores with and without the DSP extension. Each program that comes of it is compiled for
 this machine and run on random inputs next to TensorFlow Lite Micro, or LiteRT's reference kernels
 where that refuses. Integer outputs must be equal; real ones may differ by 1e-5 of the largest.
@@ -19,8 +20,10 @@ import argparse
 import hashlib
 import json
 import multiprocessing
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
 
@@ -33,6 +36,7 @@ from autotiny.engine import Sources, Style, check_supported, generate, plain_sch
 from autotiny.errors import UserError
 from autotiny.graph import Array, Graph, Tensor
 from autotiny.tflite import read_tflite
+from autotiny.tflite.schema import FILE_IDENTIFIER
 
 RESULTS = Path(__file__).parent.parent / "results" / "models.md"
 SAMPLES = 3
@@ -40,6 +44,8 @@ TOLERANCE = 1e-5
 HYBRID_TOLERANCE = 1 / 128
 ARENA_BYTES = 16 << 20
 SECONDS = 300
+C_FILES = (".c", ".cc", ".cpp", ".h", ".hpp", ".ino")
+C_ARRAY = re.compile(r"\{([0-9a-fA-FxX,\s]{20,})\}")
 
 # Processes are copies of this one, which has imported everything already.
 PROCESSES = multiprocessing.get_context("fork")
@@ -57,13 +63,13 @@ def main() -> None:
     rows: dict[str, dict[str, Any]] = {}
     files = 0
     for folder in arguments.folders:
-        for path in sorted(folder.rglob("*.tflite")):
+        for path, data in models_below(folder):
             files += 1
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            digest = hashlib.sha256(data).hexdigest()
             if digest in rows:
                 continue
             name = f"{folder.resolve().name.replace('+', '/')}: {path.relative_to(folder)}"
-            row = known.get(digest) or isolated(path)
+            row = known.get(digest) or isolated(path.name, data)
             rows[digest] = {**row, "model": name}
             print(f"{name}: {row['result']} {row['why']}", flush=True)
             if arguments.rows and digest not in known:
@@ -81,10 +87,30 @@ def read_rows(path: Path | None) -> Mapping[str, dict[str, Any]]:
     return {row.pop("digest"): row for row in rows}
 
 
-def isolated(path: Path) -> dict[str, Any]:
+def models_below(folder: Path) -> Iterator[tuple[Path, bytes]]:
+    """The models of a folder, with the file that each lies in."""
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        if path.suffix == ".tflite":
+            yield path, path.read_bytes()
+        elif path.suffix in C_FILES:
+            for data in in_arrays(path.read_text(encoding="utf-8", errors="replace")):
+                yield path, data
+
+
+def in_arrays(text: str) -> Iterator[bytes]:
+    """The models that stand in C as arrays of bytes."""
+    for found in C_ARRAY.finditer(re.sub(r"//.*|/\*.*?\*/", "", text)):
+        words = found[1].replace(",", " ").split()
+        with suppress(ValueError):  # no numbers, or larger ones than bytes
+            data = bytes(int(word, 0) for word in words)
+            if data[4:8] == FILE_IDENTIFIER:
+                yield data
+
+
+def isolated(name: str, data: bytes) -> dict[str, Any]:
     """What `one` says of a model, or how its process ended."""
     receiver, sender = PROCESSES.Pipe(duplex=False)
-    process = PROCESSES.Process(target=one, args=(path, sender.send))
+    process = PROCESSES.Process(target=one, args=(name, data, sender.send))
     process.start()
     sender.close()
     row = {**failed(""), "result": "running", "why": "reading it"}
@@ -108,13 +134,12 @@ def failed(why: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def one(path: Path, show: Callable[[dict[str, Any]], None]) -> None:
+def one(name: str, data: bytes, show: Callable[[dict[str, Any]], None]) -> None:
     """Show the row of a model; the last one counts."""
-    data = path.read_bytes()
     try:
-        graph = read_tflite(data, path.name)
+        graph = read_tflite(data, name)
     except UserError as error:
-        show({**failed(str(error).removeprefix(f"{path.name}: ")), "result": "refused"})
+        show({**failed(str(error).removeprefix(f"{name}: ")), "result": "refused"})
         return
     kinds = Counter(graph.tensors[index].dtype for op in graph.ops for index in op.outputs)
     row = failed("") | {"types": ", ".join(sorted(kinds)), "ops": len(graph.ops)}
@@ -136,12 +161,12 @@ def one(path: Path, show: Callable[[dict[str, Any]], None]) -> None:
     arrays = [np.stack([sample[i] for sample in samples]) for i in range(len(inputs))]
     tolerance = HYBRID_TOLERANCE if hybrid(graph) else TOLERANCE
     gaps = []
-    for name, program in programs(graph):
+    for schedules, program in programs(graph):
         row["programs"] += 1
-        running(f"running it {name}")
+        running(f"running it {schedules}")
         found = build_host(program, optimize="-O1").predict_all(arrays, keep_state=True)
         if wanted is not None and (gap := difference(found, wanted, tolerance)):
-            gaps.append(f"{name} {gap}")
+            gaps.append(f"{schedules} {gap}")
     if wanted is None:
         show({**row, "result": "unchecked", "why": f"no reference runs it: {reference}"})
     elif gaps:

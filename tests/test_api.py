@@ -16,6 +16,9 @@ import pytest
 
 import autotiny
 from autotiny.dataset import digits
+from autotiny.emulator import build_host
+from autotiny.evaluate import sources_of
+from autotiny.evaluate.accuracy import stored
 from autotiny.model import keras
 from autotiny.target import load_target
 
@@ -185,10 +188,10 @@ def test_arrays_are_split_as_the_same_npz_is(arrays: tuple[Any, Any], tmp_path: 
     ("given", "message"),
     [
         (3, "data is of type int; give a name, a path, a pair of arrays"),
-        ((np.zeros((9, 2)), np.zeros(8)), "data has 9 inputs but 8 labels"),
+        ((np.zeros((9, 2)), np.zeros(8, int)), "data has 9 inputs but 8 labels"),
         ({"x": np.zeros((9, 2))}, "data holds x; it needs x and y, or x_train"),
         (([[1.0], [1.0, 2.0]], [0, 1]), "x of the data is no array"),
-        ((np.array(["a", "b"]), [0, 1]), "inputs need a sample axis"),
+        ((np.array(["a", "b"]), [0, 1]), "data: x needs a sample axis"),
     ],
 )
 def test_data_that_is_none(given: Any, message: str) -> None:
@@ -225,7 +228,10 @@ def test_measure_and_compile_give_what_the_commands_print(network: Any, tmp_path
     assert facts["schedule"] == "smallest"
     assert facts["cycles"] == measured.cost.cycles
     assert facts["profile"]["functions"]
-    compiled = autotiny.compile(network, measured.target, tmp_path / "c", schedule="smallest")
+    assert measured.calibration == "noise"
+    compiled = autotiny.compile(
+        network, measured.target, tmp_path / "c", schedule="smallest", calibration="noise"
+    )
     assert compiled.cost == measured.cost
     assert {path.name for path in (tmp_path / "c").iterdir()} == set(compiled.files)
     assert compiled.to_dict()["out"] == str(tmp_path / "c")
@@ -233,10 +239,10 @@ def test_measure_and_compile_give_what_the_commands_print(network: Any, tmp_path
 
 
 def test_compile_takes_a_folder_seen_from_here(
-    network: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    network: Any, arrays: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    compiled = autotiny.compile(network, "rp2040", "p", project=True)
+    compiled = autotiny.compile(network, "rp2040", "p", data=arrays, project=True)
     assert set(compiled.files) >= {"Makefile", "src/model.c", "firmware.elf"}
     elf = autotiny.measure_elf("p/firmware.elf", "rp2040")
     assert elf.cycles == pytest.approx(compiled.cost.cycles, rel=0.01)
@@ -247,27 +253,150 @@ def test_compile_takes_a_folder_seen_from_here(
 def test_a_project_may_lie_behind_a_link(network: Any, tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real", target_is_directory=True)
-    autotiny.compile(network, "rp2040", tmp_path / "link", project=True)
-    autotiny.compile(network, "rp2040", tmp_path / "link" / "deeper", project=True)
+    noise: Any = {"calibration": "noise", "project": True}
+    autotiny.compile(network, "rp2040", tmp_path / "link", **noise)
+    autotiny.compile(network, "rp2040", tmp_path / "link" / "deeper", **noise)
     assert (tmp_path / "real" / "firmware.elf").is_file()
     assert (tmp_path / "real" / "deeper" / "src" / "model.c").is_file()
 
 
 def test_a_project_that_does_not_fit_is_refused_before_it_is_executed(
-    network: Any, tmp_path: Path
+    network: Any, arrays: Any, tmp_path: Path
 ) -> None:
     board = load_target("rp2040")
     flash, *others = board.memories
     small = replace(board, memories=(replace(flash, size_bytes=1000), *others))
     refused = pytest.raises(autotiny.UserError, match=r"not fit rp2040: misses by .* of flash")
     with mock.patch("autotiny.emulator.measure.run", side_effect=AssertionError), refused:
-        autotiny.compile(network, small, tmp_path / "p", project=True)
+        autotiny.compile(network, small, tmp_path / "p", data=arrays, project=True)
     assert not (tmp_path / "p").exists()
     notices: list[str] = []
     found = autotiny.measure(network, small, on_notice=notices.append)
     assert len(notices) == 1
     assert notices[0].startswith("does not fit rp2040: misses by at least ")
     assert found.misses
+
+
+@pytest.fixture(scope="module")
+def windows() -> tuple[Any, Any]:
+    """Sensor windows far outside [0, 1], and what moved."""
+    dice = np.random.default_rng(0)
+    y = np.arange(400) % 4
+    levels = np.array([[-150.0, 20.0], [80.0, -60.0], [10.0, 120.0], [-40.0, -140.0]])
+    return (levels[y][:, None, :] + dice.normal(0, 25, (400, 32, 2))).astype(np.float32), y
+
+
+@pytest.fixture(scope="module")
+def trained(windows: tuple[Any, Any], tmp_path_factory: Any) -> Path:
+    """A network of such windows, saved."""
+    k = keras()
+    k.utils.set_random_seed(0)
+    layers = k.layers
+    model = k.Sequential(
+        [
+            k.Input((32, 2)),
+            layers.Conv1D(8, 5, activation="relu"),
+            layers.GlobalAveragePooling1D(),
+            layers.Dense(4, activation="softmax"),
+        ]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(*windows, epochs=30, verbose=0)
+    path: Path = tmp_path_factory.mktemp("windows") / "net.keras"
+    model.save(path)
+    return path
+
+
+def share_found(model: Path, windows: tuple[Any, Any], folder: Path, **options: Any) -> float:
+    """The share of windows that the C which `compile` writes finds, run on this machine."""
+    written: list[Any] = []
+
+    def noted(lowered: Any, **kinds: Any) -> Any:
+        written.append(sources_of(lowered, **kinds))
+        return written[-1]
+
+    with mock.patch("autotiny.api.sources_of", noted):
+        compiled = autotiny.compile(model, "rp2040", folder, **options)
+    assert set(written[0].files) == set(compiled.files)
+    x, y = windows
+    outputs = build_host(written[0]).predict(stored(x, written[0].inputs[0]))
+    return float((outputs.reshape(len(x), -1).argmax(axis=1) == y).mean())
+
+
+def test_what_is_compiled_keeps_its_accuracy_or_is_refused(
+    trained: Path, windows: tuple[Any, Any], tmp_path: Path
+) -> None:
+    said: list[str] = []
+    options: dict[str, Any] = {"data": windows, "on_notice": said.append}
+    assert share_found(trained, windows, tmp_path / "data", **options) > 0.97
+    assert said[0] == "data: samples of 32×2: 240 train, 80 validation, 80 test"
+    with pytest.raises(autotiny.UserError, match=r"give --data, or --lowering float32, or accept"):
+        autotiny.compile(trained, "rp2040", tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+    assert share_found(trained, windows, tmp_path / "float", lowering="float32") > 0.97
+    noise = share_found(trained, windows, tmp_path / "noise", calibration="noise")
+    assert noise < 0.8
+    assert "Calibrated with noise" in (tmp_path / "noise" / "model.c").read_text()
+
+
+def test_what_ranges_were_found_with_is_a_figure(
+    trained: Path, windows: tuple[Any, Any], tmp_path: Path
+) -> None:
+    def told(**options: Any) -> object:
+        return autotiny.measure(trained, "rp2040", **options).to_dict()["calibration"]
+
+    assert told() == "noise"
+    assert told(data=windows) == "data"
+    assert told(lowering="float32") is None
+    assert told(lowering="float32", data=windows) is None
+    with pytest.raises(autotiny.UserError, match="exclude each other"):
+        told(data=windows, calibration="noise")
+    with pytest.raises(autotiny.UserError, match="must be 'noise', or be left out"):
+        told(calibration="nose")
+    built_in = autotiny.compile("cnn1", "rp2040", tmp_path / "c")
+    assert built_in.calibration == "noise"
+
+
+def test_a_recipe_remembers_how_its_data_was_read(
+    trained: Path, windows: tuple[Any, Any], tmp_path: Path
+) -> None:
+    x, y = windows
+    np.savez(tmp_path / "counts.npz", x=np.round(x * 64).astype(np.int16), y=y)
+    asked: dict[str, Any] = {
+        "out": tmp_path / "out", "space": "post_training", "trials": 2, "epochs": 1,
+    }  # fmt: skip
+    data = tmp_path / "counts.npz"
+    with pytest.raises(autotiny.InvalidData, match=r"int16 .* two things; give --scale none"):
+        autotiny.search(trained, data, "rp2040", **asked)
+    found = autotiny.search(trained, data, "rp2040", scale="1/64", **asked)
+    assert found.baseline is not None
+    assert found.baseline.metrics.accuracy_validation > 0.9
+    applied = autotiny.apply(tmp_path / "out" / "best.json", tmp_path / "again")
+    assert not applied.differences
+    report = (tmp_path / "out" / "report.md").read_text()
+    assert "times 0.015625" in report
+    assert (
+        "int16 from" in json.loads((tmp_path / "out" / "pareto.json").read_text())["data_read"][1]
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("net.onnx", "onnx2tf"),
+        ("net.pt", "torch.onnx.export"),
+        ("net.pkl", "runs code when it is read"),
+        ("net.txt", "ends in '.txt'; a model is"),
+        ("net", "ends in 'nothing'; a model is"),
+    ],
+)
+def test_the_ending_of_a_model_is_looked_at_before_data(
+    name: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autotiny.study.replay.load_dataset", mock.Mock(side_effect=AssertionError))
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(autotiny.UserError, match=text):
+        autotiny.search(tmp_path / name, "data.npz", "rp2040", out=tmp_path / "out")
 
 
 def test_what_measure_and_compile_refuse(tmp_path: Path) -> None:

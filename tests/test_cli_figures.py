@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from autotiny.cli import app
 from autotiny.dataset import digits
+from autotiny.model import keras, tensorflow
 
 PROMISED = {
     "flash_bytes", "weights_bytes", "code_bytes", "sram_bytes", "arena_bytes", "static_bytes",
@@ -102,6 +103,29 @@ def test_compile_writes_a_project_ready_to_flash(tmp_path: Path) -> None:
     assert written == set(printed["files"])
     assert written > {"Makefile", "README.md"}
     assert printed["flash_bytes"] > printed["weights_bytes"]
+
+
+def test_measure_calibrates_with_a_folder_of_images(tmp_path: Path) -> None:
+    for label in ("down", "up"):
+        (tmp_path / "images" / label).mkdir(parents=True)
+        for number in range(6):
+            pixels = np.full((30, 31, 1), 20 * number, np.uint8)
+            content = tensorflow().io.encode_png(pixels).numpy()
+            (tmp_path / "images" / label / f"{number}.png").write_bytes(content)
+    layers = keras().layers
+    network = keras().Sequential(
+        [layers.Conv2D(4, 3, 2, input_shape=(16, 16, 1)), layers.Flatten(), layers.Dense(2)]
+    )
+    network.save(tmp_path / "net.keras")
+    asked = ("measure", tmp_path / "net.keras", "-t", "rp2040", "-d", tmp_path / "images")
+    assert facts(*asked, "--resize", "16x16")["calibration"] == str(tmp_path / "images")
+    told = CliRunner().invoke(app, [*map(str, asked), "--resize", "16x16", "--scale", "none"])
+    assert told.exit_code == 0
+    assert "classes: 0 = down (6), 1 = up (6)" in told.stderr
+    assert "inputs: uint8 from 0 to 100, as they are" in told.stderr
+    assert f"ranges found with {tmp_path / 'images'}" in " ".join(told.stdout.split())
+    refused = CliRunner().invoke(app, [*map(str, asked)])
+    assert "has samples of 30×31×1, the model takes 16×16×1" in " ".join(refused.stderr.split())
 
 
 def test_a_search_leaves_everything_behind(found: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from autotiny.components import COMPONENTS
+from autotiny.dataset import AS_STORED
 from autotiny.errors import UserError
 from autotiny.metrics import Cost, LayerCost, Metrics
 from autotiny.recipe import Dropped, Recipe, read_recipe, step_data
@@ -110,7 +111,12 @@ def result(monkeypatch: pytest.MonkeyPatch) -> Result:
         objectives=("latency",),
         value_names=("accuracy_validation", "latency_ms"),
         model=SimpleNamespace(fingerprint="f" * 16, source="cnn1"),
-        data=SimpleNamespace(fingerprint="d" * 16, source="digits"),
+        data=SimpleNamespace(
+            fingerprint="d" * 16,
+            source="digits",
+            reading=AS_STORED,
+            described=lambda: ("digits", "classes: 0 (9)"),
+        ),
         target=TARGET,
         space=load_space("default"),
         seed=7,

@@ -9,8 +9,12 @@ import typer
 
 from autotiny.cli.options import (
     MODEL_HELP,
+    CalibrationOption,
     Json,
     LoweringOption,
+    OwnDataOption,
+    ResizeOption,
+    ScaleOption,
     Schedule,
     ScheduleOption,
     SeedOption,
@@ -21,6 +25,7 @@ from autotiny.cli.printing import noticed, print_cost, print_json, print_tables,
 
 EXAMPLES = (
     "autotiny compile my_model.tflite --target stm32f746 --out firmware/",
+    "autotiny compile my_model.keras -t stm32f746 --data samples.npz --out firmware/",
     "autotiny compile best.json -t stm32f746 --out project/ --project",
     "autotiny compile cnn1 -t rp2040 --schedule smallest --out cnn1_c/ --json",
 )
@@ -40,6 +45,10 @@ def run(
     schedule: ScheduleOption = Schedule.fastest,
     lowering: LoweringOption = "int8",
     seed: SeedOption = 0,
+    data: OwnDataOption = None,
+    scale: ScaleOption = None,
+    resize: ResizeOption = None,
+    calibration: CalibrationOption = None,
     project: Annotated[
         bool,
         typer.Option(
@@ -49,6 +58,8 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Write a network as C, and measure it.
+
+    An integer lowering of a network that is no .tflite yet finds its ranges with --data.
 
     The folder holds model.h, model.c, weights.c and the kernel headers they use, nothing else
     without --project.
@@ -62,6 +73,7 @@ def run(
         compiled = api.compile(
             model, board, out,
             schedule=schedule.value, lowering=lowering, seed=seed, project=project,
+            data=data, scale=scale, resize=resize, calibration=calibration,
             on_stage=staged(status), on_notice=noticed(status),
         )  # fmt: skip
     if as_json:

@@ -10,8 +10,12 @@ import typer
 
 from autotiny.cli.options import (
     MODEL_HELP,
+    CalibrationOption,
     Json,
     LoweringOption,
+    OwnDataOption,
+    ResizeOption,
+    ScaleOption,
     Schedule,
     ScheduleOption,
     SeedOption,
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "autotiny measure cnn1 --target stm32f746",
     "autotiny measure ds_cnn -t rp2040 --schedule smallest",
+    "autotiny measure my_model.keras -t stm32f746 --data samples.npz",
     "autotiny measure my_model.tflite -t my_board.toml --json",
     "autotiny measure my_model.keras -t nrf52840 --lowering int16x8 --profile",
     "autotiny measure firmware.elf -t stm32l4r5 --function infer",
@@ -54,6 +59,10 @@ def run(
     schedule: ScheduleOption = Schedule.fastest,
     lowering: LoweringOption = "int8",
     seed: SeedOption = 0,
+    data: OwnDataOption = None,
+    scale: ScaleOption = None,
+    resize: ResizeOption = None,
+    calibration: CalibrationOption = None,
     profile: Annotated[
         bool,
         typer.Option("--profile", help="Also by function, with what the core waited for."),
@@ -73,8 +82,8 @@ def run(
 ) -> None:
     """Link a network, execute it, print what it takes.
 
-    A network that is no .tflite yet is lowered with seeded noise for calibration: good for its
-    flash, SRAM and cycles, which hardly depend on the weights.
+    Without --data, a network that is no .tflite yet is lowered with seeded noise for calibration:
+    good for its flash, SRAM and cycles, which hardly depend on the weights.
     """
     from autotiny.target import load_target
 
@@ -95,6 +104,7 @@ def run(
             model, board,
             schedule=schedule.value, lowering=lowering, seed=seed,
             profile=profile or speedscope is not None,
+            data=data, scale=scale, resize=resize, calibration=calibration,
             on_stage=staged(status), on_notice=noticed(status),
         )  # fmt: skip
     if found.profile and speedscope:

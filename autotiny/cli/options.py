@@ -81,6 +81,34 @@ DataOption = Annotated[
         autocompletion=complete_data,
     ),
 ]  # fmt: skip
+OwnDataOption = Annotated[
+    str | None,
+    typer.Option(
+        "--data", "-d", metavar="DATA",
+        help="Samples to calibrate with, as for 'autotiny search'; an untrained network is "
+        "trained on them.",
+        autocompletion=complete_data,
+    ),
+]  # fmt: skip
+ScaleOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FACTOR",
+        help="What stored inputs are multiplied by: none, a number, or 1/255.  [default: bytes "
+        "1/255, floats none; what else is refused]",
+    ),
+]
+ResizeOption = Annotated[
+    str | None,
+    typer.Option(metavar="HxW", help="Bring a folder of images to one size, e.g. 96x96."),
+]
+CalibrationOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="noise",
+        help="Calibrate with seeded noise: sizes and cycles hold, accuracy does not.",
+    ),
+]
 EpochsOption = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="Upper limit of each fine-tuning.  [default: 5]"),

@@ -12,6 +12,8 @@ from autotiny.cli.options import (
     DataOption,
     EpochsOption,
     ModelOption,
+    ResizeOption,
+    ScaleOption,
     TargetOption,
     complete_component,
 )
@@ -40,6 +42,8 @@ def run(
     target: TargetOption,
     model: ModelOption = "cnn1",
     data: DataOption = "digits",
+    scale: ScaleOption = None,
+    resize: ResizeOption = None,
     seeds: Annotated[
         int | None,
         typer.Option(
@@ -82,7 +86,8 @@ def run(
         with counting(console(stderr=True)) as tell:
             found = api.order(
                 first, second, board, model=model, data=data, before=before, behind=behind,
-                seeds=seeds or SEEDS, epochs=epochs or EPOCHS, on_stage=tell,
+                seeds=seeds or SEEDS, epochs=epochs or EPOCHS, scale=scale, resize=resize,
+                on_stage=tell,
             )  # fmt: skip
     except KeyboardInterrupt:
         complain("interrupted; what was measured is in the cache: the same command continues")

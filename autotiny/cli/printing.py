@@ -57,9 +57,18 @@ def staged(status: Status) -> Callable[[str], None]:
 def print_cost(found: Taken) -> None:
     """What a network takes of a target, whether it fits, and its layers."""
     from autotiny import report
+    from autotiny.api import NOISE
 
     print_tables(f"{found.model} on {found.target.title}, schedule {found.schedule}", "")
     print_tables(report.cost_table(found.cost, found.target), "")
+    if found.calibration is not None:
+        told = (
+            "ranges found with seeded noise: sizes and cycles hold, accuracy does not; --data "
+            "gives it samples"
+            if found.calibration == NOISE
+            else f"ranges found with {found.calibration}"
+        )
+        print_tables(told, "")
     if found.misses:
         misses = " and ".join(found.misses)
         print_tables(f"does not fit {found.target.name}: misses by {misses}", "")

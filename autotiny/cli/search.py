@@ -13,6 +13,8 @@ from autotiny.cli.options import (
     EpochsOption,
     Json,
     ModelOption,
+    ResizeOption,
+    ScaleOption,
     TargetOption,
     complete_objective,
     complete_space,
@@ -90,6 +92,8 @@ def run(
     target: TargetOption,
     model: ModelOption = "cnn1",
     data: DataOption = "digits",
+    scale: ScaleOption = None,
+    resize: ResizeOption = None,
     objective: ObjectiveOption = None,
     space: SpaceOption = "default",
     trials: TrialsOption = None,
@@ -128,7 +132,7 @@ def run(
                 model, data, board,
                 out=folder, objectives=objectives, space=space, trials=trials or TRIALS,
                 timeout=timeout, seed=seed, accuracy_drop=accuracy_drop / 100,
-                epochs=epochs or EPOCHS, storage=storage, jobs=jobs,
+                epochs=epochs or EPOCHS, storage=storage, jobs=jobs, scale=scale, resize=resize,
                 on_stage=view.stage, on_trial=view, on_notice=view.notice,
             )  # fmt: skip
     except KeyboardInterrupt:

@@ -19,6 +19,11 @@ def is_lowering(component: type[Component] | Component) -> bool:
     return component.level in (Level.KERAS, Level.GRAPH) and component.leaves is Level.TFLITE
 
 
+def is_calibrated(component: Component) -> bool:
+    """Whether a component finds ranges with samples."""
+    return is_lowering(component) and getattr(component, "calibration", 0) > 0
+
+
 def commute(first: type[Component] | Component, second: type[Component] | Component) -> bool:
     """Whether two components may change places without changing the result, byte for byte."""
     return second.name in first.commutes_with or first.name in second.commutes_with

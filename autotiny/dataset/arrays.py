@@ -116,8 +116,8 @@ def from_arrays(
         return split_all(name, parts["x"], labels_of(arrays["y"], name), seed, inputs=inputs)
     if not set(TRAINED) <= set(arrays):
         raise InvalidData(
-            f"{where} holds {', '.join(map(shown, names)) or 'nothing'}; it needs x and y, or "
-            f"{', '.join(TRAINED)}"
+            f"{where} holds {', '.join(name[:40] for name in names[:8]) or 'nothing'}; "
+            f"it needs x and y, or {', '.join(TRAINED)}"
         )
     pairs = [part for part in ("train", "validation", "test") if f"x_{part}" in arrays]
     if ("x_validation" in arrays) != ("y_validation" in arrays):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,15 +61,20 @@ class Reading:
 
     @classmethod
     def of(
-        cls, scale: str | float | None = None, resize: str | tuple[int, int] | None = None
+        cls, scale: str | float | None = None, resize: str | Sequence[int] | None = None
     ) -> Reading:
         """From what a user gives: a factor as text or number, a size as "32x32" or a pair."""
-        if isinstance(resize, str):
-            found = re.fullmatch(r"([0-9]{1,4})[x×]([0-9]{1,4})", resize.strip())
-            if not found:
-                raise InvalidData(f"resize = {shown(resize)}; it must be HEIGHTxWIDTH, e.g. 96x96")
-            resize = int(found[1]), int(found[2])
-        return cls(None if scale is None else str(scale), resize)
+        text = "x".join(map(str, resize)) if isinstance(resize, (list, tuple)) else resize
+        found = re.fullmatch(r"([0-9]{1,4})[x×]([0-9]{1,4})", str(text).strip())
+        if resize is not None and not found:
+            raise InvalidData(f"resize = {shown(resize)}; it must be HEIGHTxWIDTH, e.g. 96x96")
+        size = (int(found[1]), int(found[2])) if found else None
+        return cls(None if scale is None else str(scale), size)
+
+    def to_dict(self) -> dict[str, object]:
+        """What was asked, as plain data; `of` takes it."""
+        asked = {"scale": self.scale, "resize": list(self.resize) if self.resize else None}
+        return {name: value for name, value in asked.items() if value is not None}
 
 
 AS_STORED = Reading()

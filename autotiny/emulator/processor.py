@@ -68,6 +68,13 @@ _ARM_MODELS: Mapping[str, int] = {
     "cortex-m33": arm_const.UC_CPU_ARM_CORTEX_M33,
 }
 
+_WAITS = (b"\x10\xbf", b"\x20\xbf")
+_WIDE_WAITS = (b"\xaf\xf3\x01\x80", b"\xaf\xf3\x02\x80")
+"""YIELD and WFE, as the emulator leaves off at them."""
+
+_MOST_WAITS = 100_000
+"""Of one run; a core that waits more often waits for ever."""
+
 _DEEDS: Mapping[int, str] = {
     UC_MEM_READ_UNMAPPED: "reads",
     UC_MEM_READ_PROT: "reads",
@@ -193,14 +200,13 @@ class Processor:
         self._stopped_at = self._access = self._exception = None
         self._until = until
         self._fuse[:] = 0, limit * (2 if self.is_arm else 4)
-        try:
-            _interruptible(
-                self.uc, lambda: self.uc.emu_start(start | self.is_arm, 0xFFFFFFFF), self.watch
-            )
-        except UcError as error:
-            # the binding drops what a Python hook raised when the emulator itself fails as well
-            raised = getattr(self.uc, "_hook_exception", None)
-            raise raised or self._fault(error) from error
+        waits = 0
+        while self._waits(start):
+            start, waits = self.register("pc") & ~1, waits + 1
+            if waits == _MOST_WAITS:
+                raise FirmwareFault(
+                    f"the firmware waits in {self.place()}: {waits:,} times, and nothing happens"
+                )
         if self._stopped_at is not None:
             return self._stopped_at
         if self._exception is not None:
@@ -211,6 +217,33 @@ class Processor:
                 "instructions"
             )
         raise FirmwareFault(f"the firmware sleeps in {self.place()}, and nothing wakes it")
+
+    def _waits(self, start: int) -> bool:
+        """Execute from an address; whether that ended at a WFE or YIELD, behind which it goes on.
+
+        Both are hints: no interrupt comes here, and an event may have come before.
+        """
+        try:
+            _interruptible(
+                self.uc, lambda: self.uc.emu_start(start | self.is_arm, 0xFFFFFFFF), self.watch
+            )
+        except UcError as error:
+            # the binding drops what a Python hook raised when the emulator itself fails as well
+            raised = getattr(self.uc, "_hook_exception", None)
+            if raised or not self._is_behind_wait(error):
+                raise raised or self._fault(error) from error
+            return True
+        return False
+
+    def _is_behind_wait(self, error: UcError) -> bool:
+        seen = self._access is not None or self._exception is not None
+        if not self.is_arm or seen or error.errno != UC_ERR_INSN_INVALID:
+            return False
+        try:
+            before = self.read((self.register("pc") & ~1) - 4, 4)
+        except UcError:
+            return False
+        return before[2:] in _WAITS or before in _WIDE_WAITS
 
     def place(self, address: int | None = None) -> str:
         """An address, the program counter by default, with the function it lies in."""

@@ -382,9 +382,31 @@ def _opened(path: Path, target: Target) -> Iterator[ELFFile]:
                     f"{path} is for {elf.get_machine_arch()}, {elf.elfclass} bit; "
                     f"{target.name} is a {target.core}"
                 )
+            _check_tables(elf, len(data))
             yield elf
     except (ELFError, ConstructError) as error:
         raise UserError(f"{path} is no ELF file, or a damaged one: {error}") from error
+
+
+def _check_tables(elf: ELFFile, size: int) -> None:
+    """Refuse tables that say more than the file holds, before anybody follows them."""
+
+    def check(what: str, offset: int, count: int) -> None:
+        if offset + count > size:
+            raise ELFError(f"{what} is {count} bytes at {offset} of {size}")
+
+    for what, name, count, item in (
+        ("its table of segments", "ph", elf.num_segments(), _SEGMENT_BYTES),
+        ("its table of sections", "sh", elf.num_sections(), _SECTION_BYTES),
+    ):
+        if count and elf[f"e_{name}entsize"] != item:
+            raise ELFError(f"{what} has entries of {elf[f'e_{name}entsize']} bytes")
+        check(what, elf[f"e_{name}off"], count * item)
+    for segment in elf.iter_segments():
+        check("a segment", segment["p_offset"], segment["p_filesz"])
+    for section in elf.iter_sections():
+        if section["sh_type"] not in ("SHT_NOBITS", "SHT_NULL"):
+            check(f"section {section.name!r}", section["sh_offset"], section["sh_size"])
 
 
 def _find(symbols: Mapping[str, Symbol], name: str, path: Path) -> int:
@@ -439,3 +461,4 @@ def _static_bytes(elf: ELFFile, target: Target) -> int:
 
 
 _ALLOCATED = 2
+_SEGMENT_BYTES, _SECTION_BYTES = 32, 40

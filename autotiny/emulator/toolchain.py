@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 
 import platformdirs
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 from elftools.elf.segments import Segment
 
 from autotiny.emulator.layout import FIRMWARE, Layout, enlarge, place
@@ -261,7 +262,7 @@ def zig_cc(arguments: Sequence[str], folder: Path) -> str:
 def symbols_of(elf: ELFFile, *, thumb: bool) -> dict[str, Symbol]:
     """Functions, objects and labels by name."""
     table = elf.get_section_by_name(".symtab")
-    if table is None:
+    if not isinstance(table, SymbolTableSection):
         return {}
     symbols = {}
     for entry in table.iter_symbols():

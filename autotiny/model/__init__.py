@@ -1,6 +1,7 @@
 """Models: their levels, loading, training, freezing, and storing."""
 
 from autotiny.model.doors import keras, silent_stderr, tensorflow
+from autotiny.model.endings import check_ending
 from autotiny.model.freezing import (
     concrete_function,
     freeze,
@@ -77,6 +78,7 @@ __all__ = [
     "Sizes",
     "Traits",
     "batch_size",
+    "check_ending",
     "concrete_function",
     "copy_network",
     "fit",

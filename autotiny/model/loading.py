@@ -13,6 +13,7 @@ from autotiny.cache import Cache, key_of
 from autotiny.codeversion import code_version
 from autotiny.errors import InvalidModel, UserError, unknown
 from autotiny.model.doors import keras, tensorflow
+from autotiny.model.endings import check_ending
 from autotiny.model.freezing import concrete_function, freeze_function, graph_model, keras_model
 from autotiny.model.graphtypes import ConcreteFunction, GraphTensor
 from autotiny.model.keras3 import convert_keras3, is_keras3, traced
@@ -57,6 +58,7 @@ def load_model(
     if not isinstance(source, (str, Path)):
         return _as_model(_twin(source), "the object")
     name = str(source)
+    check_ending(name)
     return replace(_found(name, data, epochs, seed, cache), source=name)
 
 
@@ -192,14 +194,9 @@ def _read_file(path: Path) -> Model:
 
         graph = read_tflite(path.read_bytes(), path.stem)
         return Model(Level.TFLITE, graph, graph.fingerprint())
-    if ending in (".keras", ".h5", ".hdf5"):
-        network = read_keras3(path) if ending == ".keras" else read_h5(path)
-        with building(path, "a model that computes"):
-            return _as_model(network, str(path))
-    raise UserError(
-        f"{path} ends in {ending or 'nothing'!r}; a model is a .keras, .h5 or .tflite file or a "
-        "SavedModel folder"
-    )
+    network = read_keras3(path) if ending == ".keras" else read_h5(path)
+    with building(path, "a model that computes"):
+        return _as_model(network, str(path))
 
 
 def _read_saved_model(folder: Path) -> Model:

@@ -58,6 +58,7 @@ class StudyFacts(TypedDict):
     study: str
     model: str
     data: str
+    data_read: list[str]
     target: str
     objectives: list[str]
     space: str
@@ -138,6 +139,7 @@ def study_facts(result: Result) -> StudyFacts:
         "study": result.study.study_name,
         "model": job.model.source,
         "data": job.data.source,
+        "data_read": list(job.data.described()),
         "target": job.target.source,
         "objectives": list(job.objectives),
         "space": job.space.name,

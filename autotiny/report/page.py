@@ -36,6 +36,7 @@ def _searched(result: Result) -> str:
     rows = [
         ("model", f"{job.model.source} (fingerprint {job.model.fingerprint})"),
         ("data", f"{job.data.source} (fingerprint {job.data.fingerprint})"),
+        *(tuple(line.split(": ", 1)) for line in job.data.described()[1:]),
         ("target", f"{job.target.title}: {job.target.flash_bytes:,} bytes of flash, "
                    f"{job.target.sram_bytes:,} bytes of SRAM"),
         ("objectives", ", ".join(("accuracy", *job.objectives))),

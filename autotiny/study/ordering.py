@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from autotiny.cache import Cache
 from autotiny.components import Component, commute, is_lowering, objection
-from autotiny.dataset import Dataset, DataSource
+from autotiny.dataset import AS_STORED, Dataset, DataSource, Reading
 from autotiny.errors import UserError
 from autotiny.metrics import Metrics
 from autotiny.model import Level, Model, load_model
@@ -184,7 +184,7 @@ class Originals:
     load: Callable[[int, Cache], tuple[Model, Dataset]]
 
     @classmethod
-    def named(cls, model: object, data: DataSource) -> Originals:
+    def named(cls, model: object, data: DataSource, reading: Reading = AS_STORED) -> Originals:
         """As `load_pair` takes them; what comes untrained is trained anew for each seed.
 
         Raises:
@@ -192,7 +192,7 @@ class Originals:
         """
 
         def load(seed: int, cache: Cache) -> tuple[Model, Dataset]:
-            return load_pair(model, data, seed=seed, cache=cache)
+            return load_pair(model, data, seed=seed, cache=cache, reading=reading)
 
         return cls(model_name(model), data_name(data), load_model(model).level, load)
 

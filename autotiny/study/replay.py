@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from autotiny.cache import Cache
+from autotiny.dataset import AS_STORED, Dataset, DataSource, Reading, check_fits, load_dataset
 from autotiny.dataset import IN_MEMORY as DATA_IN_MEMORY
-from autotiny.dataset import Dataset, DataSource, check_fits, load_dataset
 from autotiny.engine import check_supported
 from autotiny.errors import UserError
 from autotiny.evaluate import build, runtimes, write_build
 from autotiny.metrics import Metrics
 from autotiny.model import IN_MEMORY as MODEL_IN_MEMORY
-from autotiny.model import Level, Model, load_model
+from autotiny.model import Level, Model, check_ending, load_model
 from autotiny.recipe import SavedRecipe, read_recipe
 from autotiny.study.evaluator import Evaluator
 from autotiny.study.job import candidate_of
@@ -76,7 +76,9 @@ def data_name(data: DataSource) -> str:
     return data.source if isinstance(data, Dataset) else DATA_IN_MEMORY
 
 
-def load_pair(model: object, data: DataSource, *, seed: int, cache: Cache) -> tuple[Model, Dataset]:
+def load_pair(
+    model: object, data: DataSource, *, seed: int, cache: Cache, reading: Reading = AS_STORED
+) -> tuple[Model, Dataset]:
     """A model and data that fit each other, as `load_model` and `load_dataset` take them.
 
     Raises:
@@ -84,7 +86,8 @@ def load_pair(model: object, data: DataSource, *, seed: int, cache: Cache) -> tu
         InvalidData: shape or number of classes differ.
         UnsupportedOp: the engine lacks an op of a model that is lowered already.
     """
-    samples = load_dataset(data, seed)
+    check_ending(model)
+    samples = load_dataset(data, seed, reading)
     # Whether they fit is found out before an untrained network is trained.
     found = load_model(model, seed=seed)
     if found.level is Level.TFLITE:
@@ -114,7 +117,7 @@ def rebuilt(
         model = _named("a model", saved.model, MODEL_IN_MEMORY)
     if data is None:
         data = _named("data", saved.data, DATA_IN_MEMORY)
-    original, samples = load_pair(model, data, seed=saved.seed, cache=cache)
+    original, samples = load_pair(model, data, seed=saved.seed, cache=cache, reading=saved.reading)
     _check_fingerprint("data", saved.data, saved.data_fingerprint, samples.fingerprint)
     _check_fingerprint("model", saved.model, saved.model_fingerprint, original.fingerprint)
     candidate = candidate_of(

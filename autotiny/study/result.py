@@ -128,6 +128,7 @@ class Result:
             model_fingerprint=job.model.fingerprint,
             data=job.data.source,
             data_fingerprint=job.data.fingerprint,
+            reading=job.data.reading,
             seed=job.seed,
             epochs=job.epochs,
             figures=point.metrics.to_dict(),

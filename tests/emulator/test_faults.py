@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from assembly import assemble
 from tiny_model import PROGRAM, expected, tiny_sources
 from unicorn import UC_HOOK_BLOCK
 
 from autotiny.emulator import Run, link, run
+from autotiny.emulator.cores.instruction import decode, thumb_decoder
 from autotiny.emulator.processor import Processor
 from autotiny.errors import FirmwareFault
 from autotiny.target import load_target
@@ -43,6 +45,29 @@ def test_memory_that_the_target_lacks() -> None:
         misbehave("x[0] = (int8_t)*(volatile int32_t *)0x60000000;")
     with pytest.raises(FirmwareFault, match=r"writes 1 bytes at 0x40000001, which is no memory"):
         misbehave("*(volatile int8_t *)0x40000001 = 1;", "esp32c3")
+
+
+HINTS = "nop; yield; sev; wfe; sev; wfe; wfe; dsb sy; dmb sy; isb sy; cpsid i; cpsie i"
+WIDE = "; yield.w; sev.w; wfe.w; dbg #0; pld [r0]; pli [r0]; clrex; mrs r1, basepri"
+
+
+@pytest.mark.parametrize("name", ["rp2040", "stm32f103", "stm32f407", "stm32f746", "stm32u575"])
+def test_hints_of_a_core_are_executed_and_counted(name: str) -> None:
+    target = load_target(name)
+    hints = HINTS if target.core == "cortex-m0plus" else HINTS + WIDE
+    deed = f'__asm volatile("mov r0, sp; {hints}" ::: "r0", "r1");'
+    ran = misbehave(deed, name)
+    np.testing.assert_array_equal(ran.outputs[0], misbehave("", name).outputs[0])
+    (code,) = assemble(target.core, [hints])
+    kinds = {one.mnemonic: one.kind for one in decode(thumb_decoder(), code, 0)}
+    assert {kinds[hint] for hint in ("nop", "yield", "sev", "wfe")} == {"nop"}
+
+
+def test_waiting_for_what_never_comes() -> None:
+    with pytest.raises(FirmwareFault, match=r"waits in relu \(0x[0-9a-f]{8}\): 100,000 times"):
+        misbehave('for (;;) __asm volatile("wfe");')
+    with pytest.raises(FirmwareFault, match=r"sleeps in relu \(0x[0-9a-f]{8}\), and nothing wakes"):
+        misbehave('__asm volatile("wfi");')
 
 
 def test_writing_to_flash() -> None:

@@ -2,10 +2,12 @@ import json
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from elftools.elf.elffile import ELFFile
 from small_network import float_network, generated, int8_network
 from tiny_model import PROGRAM, tiny_sources
 
@@ -151,6 +153,36 @@ def test_no_symbols_at_all(firmware: Firmware, m7: Target, tmp_path: Path) -> No
     stripped = replace(firmware, elf=firmware.elf.replace(b".symtab", b".nosyms"))
     with pytest.raises(UserError, match="unknown symbol 'autotiny_ready'"):
         measure_elf(written(stripped, tmp_path), m7)
+
+
+def test_tables_that_say_more_than_the_file_holds(
+    firmware: Firmware, m7: Target, tmp_path: Path
+) -> None:
+    def planted(values: dict[int, int]) -> Path:
+        data = bytearray(firmware.elf)
+        for at, value in values.items():
+            data[at : at + 4] = value.to_bytes(4, "little")
+        path = tmp_path / "planted.elf"
+        path.write_bytes(data)
+        return path
+
+    with BytesIO(firmware.elf) as file:
+        elf = ELFFile(file)
+        first = elf["e_shoff"]
+        symbols = first + 40 * elf.get_section_index(".symtab")
+        segment = elf["e_phoff"]
+    kind, size = 4, 20
+    with pytest.raises(UserError, match="unknown symbol 'autotiny_ready'"):
+        measure_elf(planted({symbols + kind: 1}), m7)
+    for values, text in (
+        ({symbols + size: 1 << 31}, r"section '.symtab' is 2147483648 bytes at \d+ of \d+"),
+        ({segment + 16: 1 << 31}, "a segment is 2147483648 bytes"),
+        # no number of sections: the size of the first one says how many there are
+        ({48: 0, first + size: (1 << 32) - 1}, "its table of sections is 171798691800 bytes"),
+        ({40: 52, 44: 40 << 16 | 1}, "its table of segments has entries of 0 bytes"),
+    ):
+        with pytest.raises(UserError, match=f"no ELF file, or a damaged one: .*{text}"):
+            measure_elf(planted(values), m7)
 
 
 @pytest.mark.parametrize("seed", range(40))

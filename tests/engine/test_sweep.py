@@ -6,15 +6,17 @@ Tails are where packer and kernel may disagree: a size that fills its blocks say
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from grid import Case, Library, build, difference, expected
-from test_variants import CONV, DENSE, DEPTHWISE, Layer, samples
+from test_variants import CONV, DENSE, DEPTHWISE, Layer, on_core, samples
 
+from autotiny.emulator import build_host
 from autotiny.engine import generate, plain_schedule
 from autotiny.errors import UnsupportedOp
 from autotiny.graph import Graph, Schedule
@@ -135,6 +137,51 @@ def test_sizes_through_every_variant(tmp_path: Path) -> None:
 @pytest.mark.parametrize("share", range(1, SHARES))
 def test_all_sizes_through_every_variant(share: int, tmp_path: Path) -> None:
     check(drawn(share, SHARES), tmp_path)
+
+
+CORES = ("stm32h7a3", "rp2040")
+"""A core with the DSP extension, and one without."""
+
+PER_VARIANT = 12
+
+
+def emulated(core: str, found: list[Computed]) -> None:
+    """What a core computes is what this machine computes."""
+    wrong = []
+    for one in found:
+        rows = samples(one.graph)[2:4]
+        sources = generate(one.graph, one.schedule)
+        host = build_host(sources, optimize="-O1").predict(rows)
+        if not np.array_equal(on_core(sources, core, rows), host.reshape(len(rows), -1)):
+            wrong.append(f"{one.variant}: {one.layer} rows {one.layer.rows}")
+    assert not wrong, f"{len(wrong)} of {len(found)}:\n" + "\n".join(wrong)
+
+
+def some(seed: int, count: int, names: Sequence[str]) -> list[Computed]:
+    """So many layers of each variant, drawn from all."""
+    dice = np.random.default_rng(seed)
+    every = list(layers())
+    found: list[Computed] = []
+    for name in names:
+        mine: list[Computed] = []
+        while len(mine) < count:
+            layer = every[int(dice.integers(len(every)))]
+            mine += [one for one in computed(layer) if one.variant == name]
+        found += mine
+    return found
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_some_sizes_are_the_same_on_a_core(core: str) -> None:
+    names = ("blocks 4x2", "pairs", "winograd", "sparse", "huffman by row")
+    emulated(core, some(0, 1, names))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("core", CORES)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_many_sizes_are_the_same_on_a_core(variant: str, core: str) -> None:
+    emulated(core, some(1, PER_VARIANT, [variant]))
 
 
 def test_every_variant_has_cases() -> None:

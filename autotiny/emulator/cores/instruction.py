@@ -128,6 +128,8 @@ _FPU_KINDS: dict[str, Kind] = {
     "vselvs": "fpu_move",
 }  # fmt: skip
 _NARROW = ("b", "h", "sb", "sh")
+_HINTS = {"nop", "hint", "yield", "wfe", "wfi", "sev", "sevl", "dbg", "csdb", "esb"}
+_PRELOADS = {"pld", "pldw", "pli"}
 _BRANCH_NAMES = {"b", "bl", "blx", "bx", "bxns", "blxns", "cbz", "cbnz", "tbb", "tbh"}
 
 
@@ -197,7 +199,7 @@ def _thumb(decoded: capstone.CsInsn, predicated: bool) -> Instruction:
     memory = _thumb_memory(decoded, base_name, registers, common, condition)
     if memory is not None:
         return memory
-    if base_name in ("nop", "hint", "yield", "wfe", "wfi", "sev"):
+    if base_name in _HINTS:
         return Instruction(kind="nop", **common)
     kind = _thumb_kind(decoded, base_name, operands)
     if kind == "system":
@@ -402,16 +404,16 @@ def _thumb_memory(
             transfers=words, base=base, offset=0, loads_pc=loads and "pc" in moved, **common,
         )  # fmt: skip
     floating = name in ("vldr", "vstr")
-    if not floating and not (name.startswith(("ldr", "str")) or name == "pld"):
+    if not floating and not (name.startswith(("ldr", "str", "lda", "stl")) or name in _PRELOADS):
         return None
     memory = next((o for o in decoded.operands if o.type == arm_const.ARM_OP_MEM), None)
     if memory is None:
         return None
     base = decoded.reg_name(memory.mem.base)
     index = decoded.reg_name(memory.mem.index) if memory.mem.index else ""
-    if name == "pld":
+    if name in _PRELOADS:
         return Instruction(kind="nop", reads=((base, "address"),), **common)
-    loads = name.startswith(("ldr", "vldr"))
+    loads = name.startswith(("ldr", "lda", "vldr"))
     suffix = name[4:] if floating else name[3:]
     if floating:
         double = registers[0].startswith("d")
