@@ -354,6 +354,29 @@ def test_an_archive_that_holds_a_name_twice_or_too_much_is_refused(tmp_path: Pat
         load_model(bomb)
 
 
+@pytest.mark.parametrize(
+    "port",
+    [["tfoplambda", 7, 0], ["inputlayer", 0, 7], ["tfoplambda", 0, 0], ["nothing", 0, 0]],
+    ids=["call", "result", "itself", "nothing"],
+)
+def test_layers_that_wait_for_each_other_are_not_waited_for(
+    port: list[object], tmp_path: Path
+) -> None:
+    config = calling("math.multiply", {"y": 2.0})
+    config["config"]["layers"][1]["inbound_nodes"] = [[*port, {"y": 2.0}]]
+    config["config"] |= {"trainable": True}
+    for layer in config["config"]["layers"]:
+        layer |= {"module": "keras.layers", "registered_name": None}
+    whole = config | {"module": "keras", "registered_name": None}
+    files = [
+        write_h5(tmp_path / "net.h5", config),
+        write_keras(tmp_path / "n.keras", whole, "2.15"),
+    ]
+    for file in files:
+        with pytest.raises(InvalidModel):
+            load_model(file)
+
+
 def test_a_file_does_not_decide_whether_a_loop_is_unrolled() -> None:
     long = sequential(entry("LSTM", {"units": 2, "unroll": True}))
     clean = checked_config(json.dumps(long), "net", keras3=False)
