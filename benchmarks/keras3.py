@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
@@ -170,7 +171,7 @@ FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
     "cumsum": lambda ops, x: ops.cumsum(x, axis=1),
 }
 
-PAIRED = (
+PAIRED: tuple[tuple[str, dict[str, Any]], ...] = (
     ("Conv2D", {"filters": 4, "kernel_size": 3, "padding": "same"}),
     ("DepthwiseConv2D", {"kernel_size": 3}),
     ("BatchNormalization", {}),
@@ -223,23 +224,27 @@ def cases(keras3: Any) -> Iterator[tuple[str, str, Callable[[], Any]]]:
         "RNN(LSTMCell)": lambda: layers.RNN(layers.LSTMCell(3)),
     }
     for name, make in wrapped.items():
-        yield "layer", name, functional(SEQUENCE, lambda x, make=make: make()(x))
+        yield "layer", name, functional(SEQUENCE, partial(called, make))
     for name in ACTIVATIONS:
-        given = {"units": 4, "activation": name}
-        yield "activation", name, sequential(VECTOR, ("Dense", given))
+        yield "activation", name, sequential(VECTOR, ("Dense", {"units": 4, "activation": name}))
     for name in MERGES:
         options = {"axes": 1} if name == "Dot" else {}
-        yield "merge", name, functional(
-            VECTOR,
-            lambda x, name=name, options=options: getattr(layers, name)(**options)(
-                [layers.Dense(4)(x), layers.Dense(4)(x)]
-            ),
-        )  # fmt: skip
+        yield "merge", name, functional(VECTOR, partial(merged, layers, name, options))
     for name, function in FUNCTIONS.items():
-        yield "function", name, functional(SEQUENCE, lambda x, f=function: f(ops, x))
+        yield "function", name, functional(SEQUENCE, partial(function, ops))
     for (one, given), (other, more) in product(PAIRED, repeat=2):
         if one != other:
             yield "pair", f"{one} → {other}", sequential(IMAGE, (one, given), (other, more))
+
+
+def called(make: Callable[[], Any], x: Any) -> Any:
+    """A layer on a tensor."""
+    return make()(x)
+
+
+def merged(layers: Any, name: str, options: dict[str, Any], x: Any) -> Any:
+    """Two layers on a tensor, and a layer that joins them."""
+    return getattr(layers, name)(**options)([layers.Dense(4)(x), layers.Dense(4)(x)])
 
 
 def checked(build: Callable[[], Any]) -> tuple[str, str]:
@@ -252,8 +257,8 @@ def checked(build: Callable[[], Any]) -> tuple[str, str]:
             variable.assign(spread)
     embeds = any(hasattr(layer, "input_dim") for layer in network.layers)
     shape = (SAMPLES, *network.input_shape[1:])
-    x = dice.integers(0, 9, shape) if embeds else dice.normal(0, 2, shape)
-    x = x.astype(np.float32)
+    drawn = dice.integers(0, 9, shape) if embeds else dice.normal(0, 2, shape)
+    x = drawn.astype(np.float32)
     try:
         model = load_model(network)
         lowering = component_named("float32")()

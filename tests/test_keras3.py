@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from autotiny.errors import InvalidModel
-from autotiny.model import copy_network, keras, load_model, restore, save, tensorflow
+from autotiny.model import copy_network, freeze, keras, load_model, restore, save, tensorflow
 
 
 @pytest.fixture(scope="module")
@@ -172,3 +172,9 @@ def test_pruned_and_clustered_networks_lose_their_wrappers(tmp_path: Path) -> No
     np.testing.assert_allclose(
         model.network.predict(x, verbose=0), clustered.predict(x, verbose=0), rtol=1e-5
     )
+
+
+def test_a_loop_that_cannot_be_written_out_is_refused_by_name(k3: Any) -> None:
+    network = k3.Sequential([k3.Input((4, 8, 3)), k3.layers.ConvLSTM1D(2, 3)])
+    with pytest.raises(InvalidModel, match="is a ConvLSTM1D, whose loop cannot be written out"):
+        freeze(load_model(network))
