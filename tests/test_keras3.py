@@ -176,5 +176,5 @@ def test_pruned_and_clustered_networks_lose_their_wrappers(tmp_path: Path) -> No
 
 def test_a_loop_that_cannot_be_written_out_is_refused_by_name(k3: Any) -> None:
     network = k3.Sequential([k3.Input((4, 8, 3)), k3.layers.ConvLSTM1D(2, 3)])
-    with pytest.raises(InvalidModel, match="is a ConvLSTM1D, whose loop cannot be written out"):
+    with pytest.raises(InvalidModel, match="is a ConvLSTM1D, whose loop cannot be written"):
         freeze(load_model(network))

@@ -189,8 +189,8 @@ def unrolled(network: KerasModel, *, keep_lstm: bool) -> KerasModel:
     for layer in network.layers:
         if type(layer).__name__.startswith("ConvLSTM"):
             raise InvalidModel(
-                f"layer {layer.name!r} is a {type(layer).__name__}, whose loop cannot be written out "
-                "step by step, and firmware has none; use Conv layers and an LSTM"
+                f"layer {layer.name!r} is a {type(layer).__name__}, whose loop cannot be written "
+                "out step by step, and firmware has none; use Conv layers and an LSTM"
             )
 
     def loops(layer: KerasLayer) -> bool:
