@@ -63,7 +63,8 @@ def archive(folder: Path, dice: random.Random) -> Path:
     labels = io.BytesIO()
     values = (
         np.arange(9) % 3, np.arange(9.0), np.full(9, 2**40), np.arange(9) - 3,
-        np.eye(3)[np.arange(9) % 3], np.array(list("abcabcabc")), np.zeros((9, 2)), np.zeros(3, int),
+        np.eye(3)[np.arange(9) % 3], np.array(list("abcabcabc")), np.zeros((9, 2)),
+        np.zeros(3, int),
     )  # fmt: skip
     np.save(labels, dice.choice(values))
     header = (

@@ -111,7 +111,6 @@ ALONE: tuple[tuple[str, tuple[int, ...], dict[str, Any]], ...] = (
     ("PReLU", VECTOR, {}),
     ("ELU", VECTOR, {"alpha": 0.5}),
     ("Softmax", SEQUENCE, {"axis": 1}),
-    ("Attention", SEQUENCE, {}),
     ("STFTSpectrogram", (400,), {}),
     ("MelSpectrogram", (4000,), {}),
     ("CategoryEncoding", VECTOR, {"num_tokens": 9, "output_mode": "multi_hot"}),
@@ -225,6 +224,13 @@ def cases(keras3: Any) -> Iterator[tuple[str, str, Callable[[], Any]]]:
     }
     for name, make in wrapped.items():
         yield "layer", name, functional(SEQUENCE, partial(called, make))
+    attention: dict[str, Callable[[Any], Any]] = {
+        "Attention": lambda x: layers.Attention()([x, x]),
+        "AdditiveAttention": lambda x: layers.AdditiveAttention()([x, x]),
+        "MultiHeadAttention": lambda x: layers.MultiHeadAttention(2, 3)(x, x),
+    }
+    for name, attend in attention.items():
+        yield "layer", name, functional(SEQUENCE, attend)
     for name in ACTIVATIONS:
         yield "activation", name, sequential(VECTOR, ("Dense", {"units": 4, "activation": name}))
     for name in MERGES:
