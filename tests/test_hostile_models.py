@@ -123,6 +123,13 @@ def test_functions_that_do_more_than_compute_are_refused(function: Any, tmp_path
     assert not marker.exists()
 
 
+def test_a_function_of_constants_alone_is_not_computed_while_loading(tmp_path: Path) -> None:
+    config = calling("tile", {"multiples": [2]})
+    config["config"]["layers"][1]["inbound_nodes"] = [["_CONSTANT_VALUE", -1, [1.0], {"y": 2.0}]]
+    with pytest.raises(InvalidModel, match="without a tensor"):
+        load_model(write_h5(tmp_path / "net.h5", config))
+
+
 def test_a_pure_function_computes(tmp_path: Path) -> None:
     network = load_model(write_h5(tmp_path / "net.h5", calling("math.multiply", {"y": 2.0})))
     x = np.ones((1, 3), np.float32)
