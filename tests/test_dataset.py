@@ -1,6 +1,5 @@
 import gzip
 import io
-import shutil
 import struct
 import tracemalloc
 import zipfile
@@ -275,75 +274,6 @@ def test_a_bomb_is_refused_before_it_is_unpacked(
         assert peak < 10 << 20
 
 
-def png(height: int, width: int, channels: int = 3, value: int = 7) -> bytes:
-    tf = tensorflow()
-    pixels = np.full((height, width, channels), value, np.uint8)
-    written: bytes = tf.io.encode_png(pixels).numpy()
-    return written
-
-
-def image_folder(folder: Path, **images: bytes) -> Path:
-    for label in ("cat", "dog"):
-        (folder / label).mkdir(parents=True)
-        for index in range(6):
-            (folder / label / f"{index}.png").write_bytes(png(4, 5))
-    for name, content in images.items():
-        (folder / "dog" / name.replace("_", ".")).write_bytes(content)
-    return folder
-
-
-def test_hidden_folders_and_files_are_no_classes(tmp_path: Path) -> None:
-    folder = image_folder(tmp_path / "d")
-    for name in (".ipynb_checkpoints", "__MACOSX", ".git"):
-        (folder / name).mkdir()
-        (folder / name / "0.png").write_bytes(png(4, 5))
-    (folder / "cat" / "._0.png").write_bytes(b"resource fork")
-    data = load_dataset(folder)
-    assert data.labels == ("cat", "dog")
-    assert len(data.x_train) + len(data.x_validation) + len(data.x_test) == 12
-    (folder / "notes").mkdir()
-    with pytest.raises(InvalidData, match="notes holds no image"):
-        load_dataset(folder)
-
-
-@pytest.mark.parametrize("name", ["val", "valid", "validation"])
-def test_a_validation_folder_is_validation(name: str, tmp_path: Path) -> None:
-    for part in ("train", "test", name):
-        image_folder(tmp_path / part)
-    (tmp_path / name / "cat" / "0.png").unlink()
-    data = load_dataset(tmp_path)
-    assert [len(y) for y in (data.y_train, data.y_validation, data.y_test)] == [12, 11, 12]
-    shutil.rmtree(tmp_path / "test")
-    with pytest.raises(InvalidData, match="has train/ and no test/"):
-        load_dataset(tmp_path)
-
-
-def test_images_of_several_sizes_are_brought_to_one_as_asked(tmp_path: Path) -> None:
-    folder = image_folder(tmp_path / "d", large_png=png(8, 10))
-    with pytest.raises(InvalidData, match="--resize 4x5 brings them to one"):
-        load_dataset(folder)
-    assert load_dataset(folder, 0, Reading.of(None, "6x7")).shape == (6, 7, 3)
-    with pytest.raises(InvalidData, match="is none"):
-        load_dataset("digits", 0, Reading.of(None, "6x7"))
-
-
-def test_images_that_would_lose_something_are_refused(tmp_path: Path) -> None:
-    tf = tensorflow()
-    deep: bytes = tf.io.encode_png(np.zeros((4, 5, 1), np.uint16)).numpy()
-    clear = png(4, 5, 4)
-    huge = bytearray(png(4, 5))
-    huge[16:24] = struct.pack(">II", 20_000, 20_000)
-    for number, (content, text) in enumerate(
-        [(deep, "16 bits a colour"), (clear, "transparent"), (bytes(huge), "are the most"),
-         (b"GIF89a\xff\xff\xff\xff" + bytes(9), "are the most"), (b"\xff\xd8\xff", "damaged")]
-    ):  # fmt: skip
-        folder = image_folder(tmp_path / str(number), odd_png=content)
-        with pytest.raises(InvalidData, match=text):
-            load_dataset(folder)
-    opaque = image_folder(tmp_path / "opaque", odd_png=png(4, 5, 4, 255))
-    assert load_dataset(opaque).shape == (4, 5, 3)
-
-
 def network_of(*layers: Any) -> Any:
     from autotiny.model import keras_model
 
@@ -378,22 +308,6 @@ def test_tasks_that_are_not_supported_are_refused_by_name() -> None:
     two = keras().Model(start, [layers.Dense(2)(start), layers.Dense(2)(start)])
     with pytest.raises(InvalidData, match="has 2 outputs"):
         check_fits(keras_model(two), load_dataset((x, np.arange(30) % 2)))
-
-
-def test_class_folders_with_images(tmp_path: Path) -> None:
-    tf = tensorflow()
-    for label, value in (("cat", 10), ("dog", 200)):
-        (tmp_path / label).mkdir()
-        for index in range(6):
-            image = tf.fill((4, 5, 3), tf.constant(value + index, tf.uint8))
-            (tmp_path / label / f"{index}.png").write_bytes(tf.io.encode_png(image).numpy())
-    data = load_dataset(tmp_path)
-    check_parts(data)
-    assert (data.shape, data.classes, data.labels) == ((4, 5, 3), 2, ("cat", "dog"))
-    assert all((x.mean() > 0.5) == y for x, y in zip(data.x_train, data.y_train, strict=True))
-    (tmp_path / "dog" / "0.png").write_bytes(b"no image")
-    with pytest.raises(InvalidData, match="damaged or no image"):
-        load_dataset(tmp_path)
 
 
 def test_unknown_and_missing_data_name_the_way_out(tmp_path: Path) -> None:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 
 import numpy as np
 
+from autotiny.dataset.headers import image_size
 from autotiny.dataset.reading import AS_STORED, Inputs, Labels, Reading, check_room
 from autotiny.dataset.samples import Dataset, by, dataset_of, split_all, split_train
-from autotiny.errors import InvalidData
+from autotiny.errors import InvalidData, shown
 from autotiny.graph import Array
 from autotiny.model import tensorflow
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
-VALIDATION_NAMES = ("validation", "val", "valid")
-MOST_PIXELS = 1 << 24
-_HEAD_BYTES = 1 << 16
+OTHER_ENDINGS = (
+    ".webp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jfif", ".jpe", ".jp2", ".jxl", ".tga",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".svg", ".ico",
+)  # fmt: skip
+SPLIT_NAMES = {
+    "train": ("train", "training"),
+    "validation": ("validation", "val", "valid", "dev"),
+    "test": ("test", "testing"),
+}
 
 
 def class_folders(folder: Path, seed: int, reading: Reading = AS_STORED) -> Dataset:
@@ -50,50 +56,84 @@ def class_folders(folder: Path, seed: int, reading: Reading = AS_STORED) -> Data
 
 
 def _parts(folder: Path) -> dict[str, Path]:
-    """The folders of the splits, where there are some."""
-    names = {"train": ("train",), "validation": VALIDATION_NAMES, "test": ("test",)}
-    found = {
-        part: folder / name
-        for part, given in names.items()
-        for name in given
-        if (folder / name).is_dir()
+    """The folders of the splits, where there are some; a class may have the name of one."""
+    inside = _folders(folder)
+    parts = {
+        part: [one for one in inside if one.name.lower() in SPLIT_NAMES[part]]
+        for part in SPLIT_NAMES
     }
-    if "train" in found and "test" not in found:
+    if not any(_folders(one) for found in parts.values() for one in found):
+        return {}
+    for found in parts.values():
+        if len(found) > 1:
+            raise InvalidData(
+                f"{folder} has {found[0].name}/ and {found[1].name}/, which mean the same split; "
+                "join or remove one"
+            )
+    lacking = [part for part in ("train", "test") if not parts[part]]
+    if lacking:
+        present = " and ".join(f"{found[0].name}/" for found in parts.values() if found)
         raise InvalidData(
-            f"{folder} has train/ and no test/; put images of each class, which training never "
-            "sees, into test/, or all class folders directly into one folder"
+            f"{folder} has {present} and no {lacking[0]}/; put class folders with images there, or "
+            "all class folders directly into one folder"
         )
-    return found if "train" in found else {}
+    others = [one.name for one in inside if [one] not in parts.values()]
+    if others:
+        raise InvalidData(
+            f"{folder} has {others[0]}/ beside train/ and test/; splits are called train, "
+            "validation and test: rename or move it"
+        )
+    return {part: found[0] for part, found in parts.items() if found}
 
 
 File = tuple[Path, int]
 """An image and its class."""
 
 
+def _folders(folder: Path) -> list[Path]:
+    return sorted(one for one in folder.iterdir() if one.is_dir() and _visible(one))
+
+
 def _listed(folder: Path, labels: tuple[str, ...] | None) -> tuple[list[File], tuple[str, ...]]:
-    """All images of the class folders, in the order of their names; hidden ones are none."""
-    names = tuple(sorted(one.name for one in folder.iterdir() if one.is_dir() and _visible(one)))
-    if labels is not None and names != labels:
-        odd = ", ".join(sorted(set(names) ^ set(labels)))
-        raise InvalidData(f"{folder}: its class folders are not those of train/: {odd}")
-    files = [
-        (path, index)
-        for index, name in enumerate(names)
-        for path in sorted((folder / name).iterdir())
-        if path.suffix.lower() in IMAGE_ENDINGS and _visible(path)
-    ]
+    """All images of the class folders, in the order of their names; hidden ones are none.
+
+    Args:
+        folder: that the class folders lie in.
+        labels: the classes, where train has given them already; this split may lack some.
+    """
+    inside = _folders(folder)
+    names = labels or tuple(one.name for one in inside)
+    odd = [one.name for one in inside if one.name not in names]
+    if odd:
+        raise InvalidData(f"{folder} has the class {shown(odd[0])}, which train/ lacks")
+    files = [(path, names.index(one.name)) for one in inside for path in _images(one)]
     if len(names) < 2 or not files:
         raise InvalidData(
             f"{folder} holds neither IDX files nor at least two class folders with images "
             f"({', '.join(IMAGE_ENDINGS)})"
         )
     empty = sorted(set(range(len(names))) - {index for _, index in files})
-    if empty:
+    if empty and labels is None:
         raise InvalidData(
             f"{folder / names[empty[0]]} holds no image ({', '.join(IMAGE_ENDINGS)}); remove it if "
             "it is no class"
         )
     return files, names
+
+
+def _images(folder: Path) -> list[Path]:
+    """The images of a class; what may be one and cannot be read is not left out silently."""
+    visible = [path for path in sorted(folder.iterdir()) if _visible(path)]
+    for path in visible:
+        if path.suffix.lower() in OTHER_ENDINGS:
+            raise InvalidData(
+                f"{path} is of a kind that is not read; save it as PNG or JPEG, or remove it"
+            )
+        if path.is_dir():
+            raise InvalidData(
+                f"{path} is a folder in a class folder; move its images up, or remove it"
+            )
+    return [path for path in visible if path.suffix.lower() in IMAGE_ENDINGS]
 
 
 def _visible(path: Path) -> bool:
@@ -149,49 +189,3 @@ def _opaque(image: Array, path: Path) -> Array:
     if (image[..., -1] != 255).any():
         raise InvalidData(f"{path} has transparent pixels; save it without an alpha channel")
     return image[..., :-1]
-
-
-def image_size(path: Path) -> tuple[int, int]:
-    """Height and width, read from an image's header; nothing is decoded.
-
-    Raises:
-        InvalidData: it is no image, too large, or of a kind that would lose information.
-    """
-    with path.open("rb") as file:
-        head = file.read(_HEAD_BYTES)
-    size = None
-    if head[:8] == b"\x89PNG\r\n\x1a\n" and len(head) > 25:
-        size = struct.unpack(">II", head[16:24])[::-1]
-        if head[24] == 16:
-            raise InvalidData(f"{path} has 16 bits a colour; save it with 8, or give arrays (.npz)")
-    elif head[:6] in (b"GIF87a", b"GIF89a") and len(head) > 10:
-        size = struct.unpack("<HH", head[6:10])[::-1]
-    elif head[:2] == b"BM" and len(head) > 26:
-        width, height = struct.unpack("<ii", head[18:26])
-        size = abs(height), abs(width)
-    elif head[:2] == b"\xff\xd8":
-        size = _jpeg_size(path)
-    if size is None or min(size) < 1:
-        raise InvalidData(f"{path} is damaged or no image; remove it or save it again")
-    if size[0] * size[1] > MOST_PIXELS:
-        raise InvalidData(
-            f"{path} has {size[0]}×{size[1]} pixels; {MOST_PIXELS:,} are the most: save it smaller"
-        )
-    return int(size[0]), int(size[1])
-
-
-def _jpeg_size(path: Path) -> tuple[int, int] | None:
-    """The size that the frame header of a JPEG says."""
-    data, at = path.read_bytes(), 2
-    while at + 9 < len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width, components = struct.unpack(">HHB", data[at + 5 : at + 10])
-            if components == 4:
-                raise InvalidData(f"{path} is a CMYK image; save it as RGB")
-            return height, width
-        length = 0 if marker == 0xFF else int.from_bytes(data[at + 2 : at + 4], "big")
-        at += 1 if marker == 0xFF else 2 + length
-        if marker != 0xFF and length < 2:
-            return None
-    return None

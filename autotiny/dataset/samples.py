@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from autotiny.dataset.reading import AS_STORED, Inputs, Labels, Reading
-from autotiny.errors import InvalidData
+from autotiny.errors import InvalidData, shown
 from autotiny.graph import Array
 
 VALIDATION_SHARE = 0.1
@@ -104,13 +104,14 @@ class Dataset:
         for split, count in zip(SPLITS, counts, strict=True):
             missing = [name for name, n in zip(names, count, strict=True) if n == 0]
             if missing:
-                shown = ", ".join(missing[:MOST_NAMED]) + (", …" * (len(missing) > MOST_NAMED))
-                lines.append(f"no sample in {split} of class {shown}")
+                first = ", ".join(missing[:MOST_NAMED]) + (", …" * (len(missing) > MOST_NAMED))
+                lines.append(f"no sample in {split} of class {first}")
         return tuple(lines)
 
     def class_name(self, number: int) -> str:
         """A class as users know it: its number, with its name where the source has one."""
         name = self.labels[number] if self.labels else str(number)
+        name = name if name.isprintable() else shown(name)
         return name if name == str(number) else f"{number} = {name}"
 
     def shrunk(self, train: int, validation: int, test: int) -> Dataset:
