@@ -291,6 +291,145 @@ def test_bytes_and_a_network_that_scales_them_itself_are_refused() -> None:
     check_fits(network_of(layers.Dense(2, input_shape=(2,))), load_dataset((x, y)))
 
 
+def layers_before(*first: Any) -> Any:
+    """A small network of images of 8×8 with such layers before its first convolution."""
+    layers = keras().layers
+    rest = (layers.Conv2D(4, 3), layers.GlobalAveragePooling2D(), layers.Dense(3))
+    return keras().Sequential([layers.InputLayer((8, 8, 3)), *first, *rest])
+
+
+def functional(scale: Any) -> Any:
+    """The same with operators on its input."""
+    start = keras().Input((8, 8, 3))
+    found = scale(start)
+    for layer in layers_before().layers:
+        found = layer(found)
+    return keras().Model(start, found)
+
+
+@pytest.mark.parametrize(
+    ("build", "text"),
+    [
+        (lambda layers, k: layers_before(k.Sequential([layers.RandomFlip()])), ""),
+        (lambda layers, k: layers_before(layers.ZeroPadding2D()), ""),
+        (lambda layers, k: layers_before(layers.RandomFlip(), layers.Rescaling(0.1)), "Rescaling"),
+        (lambda layers, k: layers_before(layers.Resizing(6, 6), layers.Rescaling(1)), "Rescaling"),
+        (
+            lambda layers, k: layers_before(
+                k.Sequential([layers.RandomFlip()]), k.Sequential([layers.Rescaling(1 / 127.5)])
+            ),
+            "Rescaling",
+        ),
+        (
+            lambda layers, k: layers_before(layers.Reshape((8, 8, 3)), layers.Normalization()),
+            "Normalization",
+        ),
+        (lambda layers, k: functional(lambda x: x / 255), "truediv"),
+        (lambda layers, k: functional(lambda x: x - 128), "subtract"),
+    ],
+)
+def test_a_scaling_is_seen_wherever_it_stands_before_the_weights(build: Any, text: str) -> None:
+    from autotiny.model import freeze, keras_model
+
+    network = build(keras().layers, keras())
+    x = np.random.default_rng(0).integers(0, 256, (30, 8, 8, 3), np.uint8)
+    data = load_dataset((x, np.arange(30) % 3))
+    model = keras_model(network)
+    for found, said in ((model, text), (freeze(model), "begins with")):
+        if not text:
+            check_fits(found, data)
+            continue
+        with pytest.raises(InvalidData, match=rf"{said}.*--scale none .*--scale 1/255"):
+            check_fits(found, data)
+
+
+def test_a_scaling_is_seen_in_a_lowered_model(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (30, 8, 8, 3), np.uint8)
+    data = load_dataset((x, np.arange(30) % 3))
+    converter = tensorflow().lite.TFLiteConverter
+    layers = keras().layers
+    # Padding behind it keeps the converter from folding it into the weights.
+    network = layers_before(layers.Rescaling(1 / 127.5, -1), layers.ZeroPadding2D())
+    (tmp_path / "net.tflite").write_bytes(converter.from_keras_model(network).convert())
+    with pytest.raises(InvalidData, match=r"begins with (MUL|ADD|SUB); --scale none"):
+        check_fits(load_model(tmp_path / "net.tflite"), data)
+    (tmp_path / "plain.tflite").write_bytes(converter.from_keras_model(layers_before()).convert())
+    check_fits(load_model(tmp_path / "plain.tflite"), data)
+
+
+def test_sets_of_bytes_with_a_name_are_scaled_as_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fashion-mnist").mkdir()
+    idx_folder(tmp_path / "fashion-mnist", zipped=True)
+    monkeypatch.setattr("autotiny.dataset.builtin.DEBIAN", tmp_path)
+    assert load_dataset("fashion_mnist").x_train.max() == 1
+    assert load_dataset("fashion_mnist", 0, Reading.of("none")).x_train.max() == 255
+    with pytest.raises(InvalidData, match="--scale is for stored numbers"):
+        load_dataset("digits", 0, Reading.of("none"))
+
+
+X, Y = np.linspace(0, 1, 60, dtype=np.float32).reshape(30, 2), np.arange(30) % 3
+SPLIT: dict[str, Any] = {"x_train": X, "y_train": Y, "x_test": X, "y_test": Y}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "text"),
+    [
+        ({"x": X, "y": Y, "x_test": X, "y_test": Y}, "data holds x and x_test"),
+        ({**SPLIT, "y": Y}, "data holds y and x_test"),
+        (
+            {**SPLIT, "x_val": X, "y_val": Y, "x_validation": X, "y_validation": Y},
+            "x_val and x_validation, which mean the same",
+        ),
+        ({**SPLIT, "y_train": Y + 1}, "test has the class 0, .* train counts its classes from 1"),
+        ({**SPLIT, "y_test": Y * 2}, "test has the class 4, of which train has no sample"),
+        ({**SPLIT, "y_test": np.eye(4)[Y]}, "of train are numbers, those of test rows of 4"),
+        ({**SPLIT, "y_train": np.array(list("abc"))[Y]}, "names, those of test numbers"),
+        ({"x": np.ma.masked_less(X, 0.5), "y": Y}, "masked values"),
+    ],
+)
+def test_arrays_that_contradict_each_other_are_refused(arrays: Any, text: str) -> None:
+    with pytest.raises(InvalidData, match=text):
+        load_dataset(arrays)
+
+
+def test_one_factor_is_not_applied_to_two_types() -> None:
+    mixed = {**SPLIT, "x_train": np.zeros((30, 2), np.uint8)}
+    for scale in (None, "1/255"):
+        with pytest.raises(InvalidData, match="several types, float32, uint8"):
+            load_dataset(mixed, 0, Reading.of(scale))
+    assert load_dataset(mixed, 0, Reading.of("none")).x_test.max() == 1
+
+
+def test_rows_say_how_many_classes_there_are() -> None:
+    data = load_dataset((X, np.eye(5)[Y]))
+    assert data.classes == 5
+    assert "no sample in train of class 3, 4" in data.described()
+    check_fits(network_of(keras().layers.Dense(5, input_shape=(2,))), data)
+
+
+def test_a_classifier_is_not_taken_for_a_network_that_gives_its_input_back() -> None:
+    layers = keras().layers
+    x = np.zeros((30, 4))
+    classifier = network_of(layers.Dense(4, activation="softmax", input_shape=(4,)))
+    with pytest.raises(InvalidData, match="has 3 classes"):
+        check_fits(classifier, load_dataset((x, Y)))
+    assert (
+        check_fits(network_of(layers.Dense(4, input_shape=(4,))), load_dataset((x, Y))).classes == 0
+    )
+    grid = network_of(layers.Dense(6, input_shape=(4,)), layers.Reshape((2, 3)))
+    with pytest.raises(InvalidData, match="output is 2×3: a value at each place"):
+        check_fits(grid, load_dataset((x, np.arange(30) % 6)))
+
+
+def test_a_missing_axis_is_said() -> None:
+    layers = keras().layers
+    model = network_of(layers.Reshape((2,), input_shape=(2, 1)), layers.Dense(3))
+    data = check_fits(model, load_dataset((X, Y)))
+    assert data.described()[0].startswith("data: samples of 2, given to the model as 2×1: ")
+
+
 def test_tasks_that_are_not_supported_are_refused_by_name() -> None:
     layers = keras().layers
     x = np.zeros((30, 2))

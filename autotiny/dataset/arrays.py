@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import ArrayLike
 
-from autotiny.dataset.reading import AS_STORED, Reading, check_room, labels_of, scaled
+from autotiny.dataset.reading import AS_STORED, Reading, check_known, check_room, labels_of, scaled
 from autotiny.dataset.samples import Dataset, dataset_of, split_all, split_train
 from autotiny.errors import InvalidData, shown
 from autotiny.graph import Array
@@ -102,6 +102,8 @@ def named_arrays(given: object) -> dict[str, Array]:
 
 
 def _array(name: object, values: ArrayLike) -> Array:
+    if np.ma.is_masked(values):
+        raise InvalidData(f"{name} of the data has masked values; fill or remove them")
     try:
         return np.asarray(values)
     except ValueError as ragged:
@@ -113,6 +115,7 @@ def from_arrays(
 ) -> Dataset:
     """The data set of arrays named as in an `.npz` file, split by seed where they are not split."""
     names = sorted(arrays)
+    _check_once(names, where)
     arrays = {SHORT_NAMES.get(short, short): values for short, values in arrays.items()}
     if {"x", "y"} <= set(arrays):
         parts, inputs = scaled({"x": arrays["x"]}, name, reading)
@@ -128,7 +131,24 @@ def from_arrays(
     xs, inputs = scaled({f"x_{part}": arrays[f"x_{part}"] for part in pairs}, name, reading)
     y = labels_of(arrays["y_train"], name)
     ys = {part: labels_of(arrays[f"y_{part}"], name, y.names or None) for part in pairs[1:]}
+    for part, labels in ys.items():
+        check_known(labels, y, part, name)
     if "validation" in ys:
         truths = (y.classes, ys["validation"].classes, ys["test"].classes)
-        return dataset_of(name, tuple(xs.values()), truths, y.names, inputs=inputs)
+        return dataset_of(name, tuple(xs.values()), truths, y.names, y.count, inputs)
     return split_train(name, xs["x_train"], y, xs["x_test"], ys["test"], seed, inputs)
+
+
+def _check_once(names: list[str], where: str) -> None:
+    """Refuses two namings side by side, of which only one would be used."""
+    short = [name for name in SHORT_NAMES if name in names and SHORT_NAMES[name] in names]
+    split = [name for name in names if name in PILES and name not in ("x", "y")]
+    if {"x", "y"} & set(names) and split:
+        raise InvalidData(
+            f"{where} holds {'x' if 'x' in names else 'y'} and {split[0]}; give x and y, which are "
+            f"split by seed, or {', '.join(TRAINED)}"
+        )
+    if short:
+        raise InvalidData(
+            f"{where} holds {short[0]} and {SHORT_NAMES[short[0]]}, which mean the same; give one"
+        )

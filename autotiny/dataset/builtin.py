@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from autotiny.dataset.idx import idx_folder, is_idx
-from autotiny.dataset.reading import AS_STORED, Labels, labels_of, scaled
+from autotiny.dataset.reading import AS_STORED, Labels, Reading, labels_of, scaled
 from autotiny.dataset.samples import Dataset, split_all, split_train
 from autotiny.errors import InvalidData
 from autotiny.graph import Array
@@ -17,7 +17,7 @@ from autotiny.model import keras
 DEBIAN = Path("/usr/share/datasets")
 
 
-def digits(seed: int = 0) -> Dataset:
+def digits(seed: int = 0, reading: Reading = AS_STORED) -> Dataset:
     """scikit-learn's 1,797 handwritten digits, 8×8 enlarged to 28×28, 10 classes.
 
     Enlarged by linear interpolation between pixel centres, edges held: the usual "bilinear" with
@@ -26,6 +26,8 @@ def digits(seed: int = 0) -> Dataset:
     """
     from sklearn.datasets import load_digits
 
+    if reading != AS_STORED:
+        raise InvalidData("--scale is for stored numbers; digits is made of fractions in [0, 1]")
     found = load_digits()
     small = found.images.astype(np.float32) / 16
     weights = _interpolation(8, 28)
@@ -44,28 +46,30 @@ def _interpolation(source: int, target: int) -> Array:
     return weights
 
 
-def fashion_mnist(seed: int = 0) -> Dataset:
+def fashion_mnist(seed: int = 0, reading: Reading = AS_STORED) -> Dataset:
     """Fashion-MNIST, 60,000 + 10,000 images of 28×28, 10 classes (Xiao et al., 2017)."""
-    return _mnist_like("fashion_mnist", "fashion-mnist", "dataset-fashion-mnist", seed)
+    return _mnist_like("fashion_mnist", "fashion-mnist", "dataset-fashion-mnist", seed, reading)
 
 
-def mnist(seed: int = 0) -> Dataset:
+def mnist(seed: int = 0, reading: Reading = AS_STORED) -> Dataset:
     """MNIST, 60,000 + 10,000 images of 28×28, 10 classes (LeCun et al., 1998)."""
-    return _mnist_like("mnist", "mnist", None, seed)
+    return _mnist_like("mnist", "mnist", None, seed, reading)
 
 
-DATASETS: Mapping[str, Callable[[int], Dataset]] = {
+DATASETS: Mapping[str, Callable[[int, Reading], Dataset]] = {
     "digits": digits,
     "fashion_mnist": fashion_mnist,
     "mnist": mnist,
 }
 
 
-def _mnist_like(name: str, folder: str, package: str | None, seed: int) -> Dataset:
+def _mnist_like(
+    name: str, folder: str, package: str | None, seed: int, reading: Reading
+) -> Dataset:
     """A set from Debian's folder of data sets, else through tf.keras, which downloads it."""
     installed = DEBIAN / folder
     if is_idx(installed):
-        return idx_folder(installed, name, seed)
+        return idx_folder(installed, name, seed, reading)
     try:
         (x_train, y_train), (x_test, y_test) = getattr(keras().datasets, name).load_data()
     except Exception as failure:  # urllib and the archive readers raise many kinds
@@ -74,6 +78,6 @@ def _mnist_like(name: str, folder: str, package: str | None, seed: int) -> Datas
             f"{name} is not in {installed} and cannot be downloaded ({failure}); {apt}"
             "or give a folder with its four IDX files"
         ) from failure
-    parts, inputs = scaled({"x_train": x_train, "x_test": x_test}, name, AS_STORED)
+    parts, inputs = scaled({"x_train": x_train, "x_test": x_test}, name, reading)
     labels = [labels_of(y, name) for y in (y_train, y_test)]
     return split_train(name, parts["x_train"], labels[0], parts["x_test"], labels[1], seed, inputs)

@@ -16,8 +16,9 @@ from autotiny.dataset.idx import idx_folder, is_idx
 from autotiny.dataset.images import class_folders
 from autotiny.dataset.reading import AS_STORED, Labels, Reading
 from autotiny.dataset.samples import Dataset, by, split_all
+from autotiny.dataset.scaling import check_scaling
 from autotiny.errors import InvalidData, unknown
-from autotiny.model import Level, Model, ports
+from autotiny.model import Level, Model, gives_probabilities, ports
 
 IN_MEMORY = "data"
 """Name of samples that came as arrays."""
@@ -57,9 +58,7 @@ def _found(name: str, seed: int, reading: Reading) -> Dataset:
     if reading.resize and not images:
         raise InvalidData(f"--resize is for a folder of images; {name} is none")
     if name in DATASETS:
-        if reading != AS_STORED:
-            raise InvalidData(f"--scale is for data of your own; {name} is in [0, 1] already")
-        return DATASETS[name](seed)
+        return DATASETS[name](seed, reading)
     if images:
         return class_folders(path, seed, reading)
     if path.is_dir():
@@ -93,7 +92,7 @@ def synthetic(model: Model, seed: int = 0, samples: int = 256) -> Dataset:
     draw = np.random.default_rng(seed)
     x = draw.random((samples, *shape), dtype=np.float32)
     y = np.zeros(samples, int) if gives_back else draw.integers(0, width, samples)
-    data = split_all("synthetic", x, Labels(y), seed, classes=0 if gives_back else width)
+    data = split_all("synthetic", x, Labels(y, count=0 if gives_back else width), seed)
     return replace(data, synthetic=True)
 
 
@@ -122,18 +121,25 @@ def check_fits(model: Model, data: Dataset) -> Dataset:
             )
         data = replace(
             data,
+            stored_shape=data.shape,
             x_train=data.x_train.reshape(-1, *wanted),
             x_validation=data.x_validation.reshape(-1, *wanted),
             x_test=data.x_test.reshape(-1, *wanted),
         )
-    _check_scaling(model, data)
+    check_scaling(model, data)
     shape = outputs[0][0][1:]
     if data.classes == 0 or (shape == wanted and len(wanted) == 1 and data.synthetic):
         return data
-    if model.level is Level.KERAS and shape == wanted and shape[-1] != data.classes:
+    gives_back = shape == wanted and shape[-1] != data.classes
+    if model.level is Level.KERAS and gives_back and not gives_probabilities(model.keras):
         # An autoencoder learns its input; the classes of the data play no part.
         return replace(data, classes=0)
     outputs_count = int(np.prod(shape))
+    if sum(size > 1 for size in shape) > 1:
+        raise InvalidData(
+            f"the model's output is {by(shape)}: a value at each place is not supported yet; give "
+            "the model one output a class"
+        )
     if outputs_count == 1:
         raise InvalidData(
             f"the model gives one value and {data.name} has {data.classes} classes; a single "
@@ -152,38 +158,6 @@ def check_fits(model: Model, data: Dataset) -> Dataset:
             "the last layer needs one value a class"
         )
     return data
-
-
-_SCALING_LAYERS = ("Rescaling", "Normalization", "BatchNormalization")
-_BYTES_SPAN = 16.0
-"""Of a quantized input that covers so much, numbers in [0, 1] would use a sixteenth at most."""
-
-
-def _check_scaling(model: Model, data: Dataset) -> None:
-    """Refuses bytes that were divided without being asked where the model may divide them too."""
-    stored = data.inputs
-    if stored is None or stored.asked or stored.factor == 1:
-        return
-    scales = _own_scaling(model)
-    if scales:
-        raise InvalidData(
-            f"{data.name} holds {stored.type} up to {stored.high:.0f}, and {scales}; "
-            "--scale none gives the model the stored numbers, --scale 1/255 gives it [0, 1]"
-        )
-
-
-def _own_scaling(model: Model) -> str:
-    """What a model does to its input that one may take for a scaling, in words."""
-    if model.level is Level.KERAS:
-        layers = [one for one in model.keras.layers if type(one).__name__ != "InputLayer"]
-        first = type(layers[0]).__name__ if layers else ""
-        return f"the model begins with {first}" if first in _SCALING_LAYERS else ""
-    if model.level is Level.TFLITE:
-        quantization = model.graph.tensors[model.graph.inputs[0]].quantization
-        if quantization is not None and 255 * quantization.scale > _BYTES_SPAN:
-            span = 255 * quantization.scale
-            return f"the model's input is quantized for numbers that span {span:.4g}"
-    return ""
 
 
 def _bare(shape: tuple[int, ...]) -> tuple[int, ...]:

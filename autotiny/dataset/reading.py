@@ -126,11 +126,11 @@ def scaled(parts: dict[str, Array], name: str, reading: Reading) -> tuple[dict[s
     low = min(float(x.min()) for x in parts.values())
     high = max(float(x.max()) for x in parts.values())
     factor = reading.factor
+    if len(types) > 1 and factor != 1:
+        raise InvalidData(
+            f"{name}: inputs are of several types, {', '.join(sorted(types))}; give all in one"
+        )
     if factor is None:
-        if len(types) > 1:
-            raise InvalidData(
-                f"{name}: inputs are of several types, {', '.join(sorted(types))}; give all in one"
-            )
         factor = _usual(next(iter(parts.values())).dtype, low, high, name)
     if max(abs(low), abs(high)) * factor > LARGEST_INPUT:
         raise InvalidData(
@@ -166,10 +166,17 @@ def _usual(dtype: np.dtype[np.generic], low: float, high: float, name: str) -> f
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """Class numbers (N,), from 0, and the names of the classes, where there are some."""
+    """Class numbers of samples.
+
+    Attributes:
+        classes: (N,), from 0.
+        names: of the classes, where there are some.
+        count: how many classes there are, where the labels say it: by names or width of rows.
+    """
 
     classes: Array
     names: tuple[str, ...] = ()
+    count: int | None = None
 
 
 def labels_of(y: Array, name: str, known: tuple[str, ...] | None = None) -> Labels:
@@ -190,7 +197,7 @@ def labels_of(y: Array, name: str, known: tuple[str, ...] | None = None) -> Labe
     if y.ndim == 0 or y.size == 0:
         raise InvalidData(f"{name}: labels have shape {y.shape}; one a sample is needed")
     if y.ndim == 2 and y.shape[1] > 1:
-        return Labels(_from_rows(y, name))
+        return Labels(_from_rows(y, name), count=y.shape[1])
     if y.ndim > 2 or (y.ndim == 2 and y.shape[1] != 1):
         raise InvalidData(f"{name}: labels have shape {y.shape}; one class a sample is needed")
     y = y.reshape(-1)
@@ -256,7 +263,31 @@ def _from_names(y: Array, name: str, known: tuple[str, ...] | None) -> Labels:
     if len(names) > MOST_CLASSES:
         raise InvalidData(f"{name} has {len(names):,} classes; {MOST_CLASSES:,} are the most")
     order = {text: number for number, text in enumerate(names)}
-    return Labels(np.array([order[str(text)] for text in texts], np.int32), names)
+    return Labels(np.array([order[str(text)] for text in texts], np.int32), names, len(names))
+
+
+def check_known(given: Labels, train: Labels, part: str, name: str) -> None:
+    """Refuses a split whose classes are not those that training sees.
+
+    Raises:
+        InvalidData: it has a class, or rows of a width, that train lacks.
+    """
+    if given.count != train.count:
+        kinds = [
+            "names" if one.names else f"rows of {one.count}" if one.count else "numbers"
+            for one in (train, given)
+        ]
+        raise InvalidData(
+            f"{name}: labels of train are {kinds[0]}, those of {part} {kinds[1]}; give one kind"
+        )
+    odd = np.setdiff1d(given.classes, train.classes)
+    if odd.size:
+        first = int(train.classes.min())
+        hint = f"; train counts its classes from {first}" if first else ""
+        raise InvalidData(
+            f"{name}: {part} has the class {int(odd[0])}, of which train has no sample{hint}; "
+            "remove it, or split anew"
+        )
 
 
 def memory_bytes() -> int:

@@ -41,6 +41,7 @@ class Dataset:
         source: how it was asked for: a name or a path; else the name.
         reading: what was asked of its inputs.
         inputs: how they were stored, and what was made of them.
+        stored_shape: of one sample, where the model takes another.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Dataset:
     source: str = ""
     reading: Reading = AS_STORED
     inputs: Inputs | None = None
+    stored_shape: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         """Samples that came as arrays were asked for by their name."""
@@ -89,7 +91,10 @@ class Dataset:
         """What was understood of the data, in lines for the user: samples, inputs, classes."""
         parts = [getattr(self, f"y_{split}") for split in SPLITS]
         sizes = ", ".join(f"{len(y):,} {split}" for y, split in zip(parts, SPLITS, strict=True))
-        lines = [f"{self.name}: samples of {by(self.shape)}: {sizes}"]
+        shape = by(self.shape)
+        if self.stored_shape is not None:
+            shape = f"{by(self.stored_shape)}, given to the model as {shape}"
+        lines = [f"{self.name}: samples of {shape}: {sizes}"]
         if self.inputs is not None:
             lines.append(f"inputs: {self.inputs}")
         if not self.classes:
@@ -145,7 +150,7 @@ def split_train(
     cut = len(x) - max(1, round(VALIDATION_SHARE * len(x)))
     train, validation = order[:cut], order[cut:]
     ys = (y.classes[train], y.classes[validation], y_test.classes)
-    return dataset_of(name, (x[train], x[validation], x_test), ys, y.names, inputs=inputs)
+    return dataset_of(name, (x[train], x[validation], x_test), ys, y.names, y.count, inputs)
 
 
 def split_all(
@@ -153,7 +158,6 @@ def split_all(
     x: Array,
     y: Labels,
     seed: int,
-    classes: int | None = None,
     inputs: Inputs | None = None,
 ) -> Dataset:
     """Splits one pile by seed into train, validation and test."""
@@ -165,7 +169,7 @@ def split_all(
     second = first + max(1, round(SPLIT_SHARES[1] * len(x)))
     parts = (order[:first], order[first:second], order[second:])
     xs, ys = (tuple(values[part] for part in parts) for values in (x, y.classes))
-    return dataset_of(name, xs, ys, y.names, classes, inputs)
+    return dataset_of(name, xs, ys, y.names, y.count, inputs)
 
 
 def _same_length(name: str, x: Array, y: Array) -> None:
