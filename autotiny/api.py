@@ -21,7 +21,7 @@ from autotiny.errors import UserError, unknown
 from autotiny.evaluate import cost, sources_of
 from autotiny.export import export_project
 from autotiny.metrics import Cost, missing, overshoot
-from autotiny.model import Level, Model, Program, load_model
+from autotiny.model import BUILTIN, Level, Model, Program, load_model
 from autotiny.recipe import Recipe, component_named, read_recipe, steps_from_text
 from autotiny.recipe import apply as apply_steps
 from autotiny.report.files import check_writable, write_study
@@ -524,8 +524,8 @@ def _read(
 
 
 def _untrained(model: object) -> bool:
-    """Whether a network comes with seeded weights, so that it has no accuracy to lose."""
-    return isinstance(model, (str, Path)) and not Path(model).exists()
+    """Whether a network surely has no accuracy to lose; a user's function may load weights."""
+    return str(model) in BUILTIN
 
 
 def _tell_all(lines: Sequence[str], on_notice: Callable[[str], None] | None) -> None:

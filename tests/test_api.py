@@ -357,6 +357,18 @@ def test_what_ranges_were_found_with_is_a_figure(
     assert built_in.calibration == "noise"
 
 
+def test_a_function_that_may_load_weights_is_not_compiled_on_noise(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "restored.py").write_text(
+        "from tf_keras.models import load_model\n"
+        f"def build():\n    return load_model({str(trained)!r})\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(autotiny.UserError, match="ranges of restored:build; give --data"):
+        autotiny.compile("restored:build", "rp2040", tmp_path / "c")
+
+
 def test_a_recipe_remembers_how_its_data_was_read(
     trained: Path, windows: tuple[Any, Any], tmp_path: Path
 ) -> None:
