@@ -415,9 +415,10 @@ def test_a_classifier_is_not_taken_for_a_network_that_gives_its_input_back() -> 
     classifier = network_of(layers.Dense(4, activation="softmax", input_shape=(4,)))
     with pytest.raises(InvalidData, match="has 3 classes"):
         check_fits(classifier, load_dataset((x, Y)))
-    assert (
-        check_fits(network_of(layers.Dense(4, input_shape=(4,))), load_dataset((x, Y))).classes == 0
-    )
+    mirror = network_of(layers.Dense(4, input_shape=(4,)))
+    assert check_fits(mirror, load_dataset((x, Y))).classes == 0
+    with pytest.raises(InvalidData, match=r"labels from 1 to 4, .* subtract 1"):
+        check_fits(mirror, load_dataset((x, np.arange(30) % 4 + 1)))
     grid = network_of(layers.Dense(6, input_shape=(4,)), layers.Reshape((2, 3)))
     with pytest.raises(InvalidData, match="output is 2×3: a value at each place"):
         check_fits(grid, load_dataset((x, np.arange(30) % 6)))

@@ -130,11 +130,17 @@ def check_fits(model: Model, data: Dataset) -> Dataset:
     shape = outputs[0][0][1:]
     if data.classes == 0 or (shape == wanted and len(wanted) == 1 and data.synthetic):
         return data
+    outputs_count = int(np.prod(shape))
+    counts = np.bincount(data.y_train, minlength=data.classes)
+    if data.classes == outputs_count + 1 and counts[0] == 0:
+        raise InvalidData(
+            f"{data.name} has labels from 1 to {outputs_count}, and the model's outputs are "
+            f"counted from 0 to {outputs_count - 1}; subtract 1 from the labels"
+        )
     gives_back = shape == wanted and shape[-1] != data.classes
     if model.level is Level.KERAS and gives_back and not gives_probabilities(model.keras):
         # An autoencoder learns its input; the classes of the data play no part.
         return replace(data, classes=0)
-    outputs_count = int(np.prod(shape))
     if sum(size > 1 for size in shape) > 1:
         raise InvalidData(
             f"the model's output is {by(shape)}: a value at each place is not supported yet; give "
@@ -144,12 +150,6 @@ def check_fits(model: Model, data: Dataset) -> Dataset:
         raise InvalidData(
             f"the model gives one value and {data.name} has {data.classes} classes; a single "
             "sigmoid or a predicted value is not supported yet: give the model one output a class"
-        )
-    counts = np.bincount(data.y_train, minlength=data.classes)
-    if data.classes == outputs_count + 1 and counts[0] == 0:
-        raise InvalidData(
-            f"{data.name} has labels from 1 to {outputs_count}, and the model's outputs are "
-            f"counted from 0 to {outputs_count - 1}; subtract 1 from the labels"
         )
     if outputs_count != data.classes:
         highest = f" (the highest label is {data.classes - 1})" if not data.labels else ""
