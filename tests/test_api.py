@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import autotiny
+from autotiny.cache import Cache
 from autotiny.dataset import digits
 from autotiny.emulator import build_host
 from autotiny.evaluate import sources_of
@@ -271,7 +272,9 @@ def test_a_project_that_does_not_fit_is_refused_before_it_is_executed(
         autotiny.compile(network, small, tmp_path / "p", data=arrays, project=True)
     assert not (tmp_path / "p").exists()
     notices: list[str] = []
-    found = autotiny.measure(network, small, on_notice=notices.append)
+    # A cost that is known already is not executed again, and nothing is said before it.
+    fresh = Cache(tmp_path / "cache")
+    found = autotiny.measure(network, small, on_notice=notices.append, cache=fresh)
     assert len(notices) == 1
     assert notices[0].startswith("does not fit rp2040: misses by at least ")
     assert found.misses
