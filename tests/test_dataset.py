@@ -243,6 +243,8 @@ def archive(path: Path, header: bytes, data: bytes = b"", *, store: bool = True)
         ("(16,)", "<f4", "sample axis"),
         ("(True, 16)", "<f4", "but holds|not an .npz|9 labels|inputs"),
         ("(4, 4)", "|O", "plain arrays"),
+        ("((((", "<f4", "not an .npz"),
+        ("(4, 'a')", "<f4", "not an .npz"),
         ("(4, 4)", "<U4", "damaged|numbers are needed"),
     ],
 )

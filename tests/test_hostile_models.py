@@ -23,7 +23,7 @@ def entry(kind: str, config: Config, **more: object) -> Config:
     return {"class_name": kind, "config": {"name": kind.lower(), **config}, **more}
 
 
-def dense(units: int = 2, **more: object) -> Config:
+def dense(units: object = 2, **more: object) -> Config:
     return entry("Dense", {"units": units, "activation": "linear", **more})
 
 
@@ -176,6 +176,7 @@ HOSTILE_LAYERS: dict[str, Config] = {
     "operation": entry("Map", {}, module="keras.src.ops.core", registered_name="Map"),
     "operation elsewhere": entry("Add", {}, module="keras.src.ops.core.evil"),
     "pipeline": entry("Pipeline", {"layers": [entry("Lambda", {"function": ["YQ=="]})]}),
+    "name": {"class_name": "Dense", "config": {"units": 2, "name": 1}},
     "no class": {"config": {}},
     "no config": {"class_name": "Dense"},
     "config is text": {"class_name": "Dense", "config": "units"},
@@ -216,6 +217,8 @@ WRITTEN: dict[str, tuple[object, str]] = {
                     "damaged"),
     "broken": ('{"class_name"', "damaged"),
     "units": (json.dumps(sequential(dense(10**9))), "units 1000000000"),
+    "units as text": (json.dumps(sequential(dense("1000000000"))), "units '1000000000'"),
+    "units as a float": (json.dumps(sequential(dense(1e9))), "units 1000000000.0"),
     "embedding": (json.dumps(sequential(entry("Embedding", {"input_dim": 10**12}))), "input_dim"),
     "input": (json.dumps({"class_name": "Sequential", "config": {"name": "s", "layers": [
         start(100_000, 100_000, 3), dense()]}}), "batch_input_shape"),
@@ -349,6 +352,29 @@ def test_an_archive_that_holds_a_name_twice_or_too_much_is_refused(tmp_path: Pat
         archive.writestr("config.json", " " * (17 << 20))
     with pytest.raises(InvalidModel, match="too large"):
         load_model(bomb)
+
+
+@pytest.mark.parametrize(
+    "port",
+    [["tfoplambda", 7, 0], ["inputlayer", 0, 7], ["tfoplambda", 0, 0], ["nothing", 0, 0]],
+    ids=["call", "result", "itself", "nothing"],
+)
+def test_layers_that_wait_for_each_other_are_not_waited_for(
+    port: list[object], tmp_path: Path
+) -> None:
+    config = calling("math.multiply", {"y": 2.0})
+    config["config"]["layers"][1]["inbound_nodes"] = [[*port, {"y": 2.0}]]
+    config["config"] |= {"trainable": True}
+    for layer in config["config"]["layers"]:
+        layer |= {"module": "keras.layers", "registered_name": None}
+    whole = config | {"module": "keras", "registered_name": None}
+    files = [
+        write_h5(tmp_path / "net.h5", config),
+        write_keras(tmp_path / "n.keras", whole, "2.15"),
+    ]
+    for file in files:
+        with pytest.raises(InvalidModel):
+            load_model(file)
 
 
 def test_a_file_does_not_decide_whether_a_loop_is_unrolled() -> None:

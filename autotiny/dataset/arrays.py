@@ -7,6 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO
 
 import numpy as np
@@ -22,6 +23,11 @@ SHORT_NAMES = {"x_val": "x_validation", "y_val": "y_validation"}
 TRAINED = ("x_train", "y_train", "x_test", "y_test")
 PILES = ("x", "y", *TRAINED, "x_validation", "y_validation", *SHORT_NAMES)
 MOST_MEMBERS = 1000
+DAMAGES = (
+    ValueError, OSError, zipfile.BadZipFile, EOFError, KeyError, zlib.error, NotImplementedError,
+    RuntimeError, SyntaxError, TypeError, TokenError,
+)  # fmt: skip
+"""What zipfile, and NumPy's reading of a header, raise over damaged bytes."""
 
 
 def npz(path: Path, seed: int, reading: Reading = AS_STORED) -> Dataset:
@@ -29,10 +35,7 @@ def npz(path: Path, seed: int, reading: Reading = AS_STORED) -> Dataset:
     try:
         with zipfile.ZipFile(path) as archive:
             arrays = _read(archive, path)
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError, KeyError, zlib.error,
-            NotImplementedError, RuntimeError) as damage:  # fmt: skip
-        if isinstance(damage, InvalidData):
-            raise
+    except DAMAGES as damage:
         reason = str(damage).splitlines()[0][:200] if str(damage) else type(damage).__name__
         raise InvalidData(
             f"{path} is not an .npz file of plain arrays ({reason}); numpy.savez(path, x=…, y=…) "

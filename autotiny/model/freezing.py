@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from autotiny.errors import InvalidModel
 from autotiny.graph import Array, Graph
 from autotiny.model.doors import keras, tensorflow
 from autotiny.model.graphtypes import (
@@ -185,6 +186,12 @@ def unrolled(network: KerasModel, *, keep_lstm: bool) -> KerasModel:
         keep_lstm: leave LSTM layers, for the converter makes one op of each.
     """
     layers = keras().layers
+    for layer in network.layers:
+        if type(layer).__name__.startswith("ConvLSTM"):
+            raise InvalidModel(
+                f"layer {layer.name!r} is a {type(layer).__name__}, whose loop cannot be written "
+                "out step by step, and firmware has none; use Conv layers and an LSTM"
+            )
 
     def loops(layer: KerasLayer) -> bool:
         recurrent = isinstance(layer, (layers.RNN, layers.Bidirectional))

@@ -20,7 +20,7 @@ from autotiny.model.keras3 import convert_keras3, is_keras3, traced
 from autotiny.model.kerastypes import KerasModel
 from autotiny.model.levels import Level, Model, Traits
 from autotiny.model.networks import BUILTIN
-from autotiny.model.reading import read_h5, read_keras3, read_saved_model
+from autotiny.model.reading import building, read_h5, read_keras3, read_saved_model
 from autotiny.model.storing import restore, save
 from autotiny.model.training import Samples, copy_network, train
 from autotiny.model.wrappers import holds_quantizers, holds_training_wrappers, stripped
@@ -194,9 +194,9 @@ def _read_file(path: Path) -> Model:
 
         graph = read_tflite(path.read_bytes(), path.stem)
         return Model(Level.TFLITE, graph, graph.fingerprint())
-    if ending == ".keras":
-        return _as_model(read_keras3(path), str(path))
-    return _as_model(read_h5(path), str(path))
+    network = read_keras3(path) if ending == ".keras" else read_h5(path)
+    with building(path, "a model that computes"):
+        return _as_model(network, str(path))
 
 
 def _read_saved_model(folder: Path) -> Model:
@@ -207,8 +207,14 @@ def _read_saved_model(folder: Path) -> Model:
             "writes one"
         )
     loaded = read_saved_model(folder)
-    if isinstance(loaded, keras().Model):
-        return _as_model(loaded, str(folder))
+    with building(folder, "a model that computes"):
+        if isinstance(loaded, keras().Model):
+            return _as_model(loaded, str(folder))
+        return _serving(loaded, folder)
+
+
+def _serving(loaded: Any, folder: Path) -> Model:
+    """The serving function of a SavedModel, frozen."""
     signatures = loaded.signatures
     if "serving_default" not in signatures:
         raise InvalidModel(

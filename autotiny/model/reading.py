@@ -14,6 +14,7 @@ from typing import Any
 
 from autotiny.errors import AutotinyError, InvalidModel
 from autotiny.model.allowed import (
+    CleanCopy,
     as_many_weights_as,
     check_activations,
     checked_config,
@@ -25,7 +26,7 @@ from autotiny.model.allowed import (
 from autotiny.model.allowed.names import MODELS
 from autotiny.model.doors import keras, silent_stderr, tensorflow
 from autotiny.model.keras3 import convert_keras3, first_line
-from autotiny.model.kerastypes import KerasModel
+from autotiny.model.kerastypes import Config, KerasModel
 
 
 def read_keras3(path: Path) -> KerasModel:
@@ -37,16 +38,14 @@ def read_keras3(path: Path) -> KerasModel:
         # Before it had a format of its own, Keras wrote HDF5 under this ending.
         return read_h5(path)
     with _folder() as folder:
-        copy, keras3, values = clean_keras(path, folder)
-        return _built(copy, keras3, values, path)
+        return _built(clean_keras(path, folder), path)
 
 
 def read_h5(path: Path) -> KerasModel:
     """A tf_keras model from an HDF5 file that Keras 2 or Keras 3 wrote."""
     keras()
     with _folder() as folder:
-        copy, keras3, values = clean_h5(path, folder)
-        return _built(copy, keras3, values, path)
+        return _built(clean_h5(path, folder), path)
 
 
 def read_saved_model(folder: Path) -> Any:
@@ -59,7 +58,7 @@ def read_saved_model(folder: Path) -> Any:
     with _folder() as clean:
         values = clean_saved_model(folder, clean)
         config = metadata_config(folder)
-        with _building(folder, "a SavedModel"), as_many_weights_as(values, str(folder)):
+        with building(folder, "a SavedModel"), as_many_weights_as(values, str(folder)):
             network = _of_checkpoint(config, clean, folder)
             if network is not None:
                 return network
@@ -71,7 +70,7 @@ def _of_checkpoint(config: Any, clean: Path, folder: Path) -> Any:
     if not isinstance(config, dict) or str(config.get("class_name")) not in MODELS:
         return None
     checked = checked_config(json.dumps(config), str(folder), keras3=False)
-    network = _scoped(lambda: keras().models.model_from_config(checked))
+    network = _tf_keras_model(checked, public=False)
     if not network.built:
         return None
     check_activations(network, str(folder))
@@ -80,42 +79,87 @@ def _of_checkpoint(config: Any, clean: Path, folder: Path) -> Any:
     return network
 
 
-def _built(copy: Path, keras3: bool, values: int, path: Path) -> KerasModel:
+def _built(copy: CleanCopy, path: Path) -> KerasModel:
     """The tf_keras model of a clean copy."""
-    what = "a Keras 3 model" if keras3 else "a Keras model"
-    with _building(path, what), as_many_weights_as(values, str(path)):
-        network = _keras3_model(copy) if keras3 else _tf_keras_model(copy)
+    what = "a Keras 3 model" if copy.keras3 else "a Keras model"
+    with building(path, what), as_many_weights_as(copy.values, str(path)):
+        if copy.keras3:
+            network = _keras3_model(copy.file)
+        else:
+            network = _tf_keras_model(copy.config, public=copy.weights != copy.file)
+            network.load_weights(copy.weights)
     check_activations(network, str(path))
-    return convert_keras3(network) if keras3 else network
+    return convert_keras3(network) if copy.keras3 else network
 
 
-def _keras3_model(copy: Path) -> Any:
+def _keras3_model(file: Path) -> Any:
     with silent_stderr():
         import keras as keras3
-    return keras3.saving.load_model(copy, compile=False, safe_mode=True)
+    return keras3.saving.load_model(file, compile=False, safe_mode=True)
 
 
-def _tf_keras_model(copy: Path) -> KerasModel:
-    network: KerasModel = _scoped(lambda: keras().models.load_model(copy, compile=False))
-    return network
+def _tf_keras_model(config: Config, public: bool) -> Any:
+    """The model of a checked configuration, without the weights of its file.
 
-
-def _scoped(build: Any) -> Any:
+    Args:
+        config: as `checked_config` gives it.
+        public: whether its classes are named with their modules, as in `.keras` files.
+    """
     import tensorflow_model_optimization as tfmot
 
+    patient = _patient(config)
     with (
         tfmot.quantization.keras.quantize_scope(),
         tfmot.sparsity.keras.prune_scope(),
         tfmot.clustering.keras.cluster_scope(),
     ):
-        return build()
+        if public:
+            return keras().saving.deserialize_keras_object(patient, safe_mode=True)
+        return keras().models.model_from_config(patient)
+
+
+class _Waiting(Exception):
+    """Layers wait for each other."""
+
+
+class _Layers(list[Any]):
+    """The layers of a model, which tf_keras goes through until each has its inputs.
+
+    If one never gets them it would go on for ever: each time at least one call must be done.
+    """
+
+    def __iter__(self) -> Iterator[Any]:
+        self.passes = getattr(self, "passes", 0) + 1
+        calls = sum(1 + len(one.get("inbound_nodes", ())) for one in super().__iter__())
+        if self.passes > calls + 2:
+            raise _Waiting
+        return super().__iter__()
+
+
+def _patient(config: Any) -> Any:
+    """A configuration whose lists of layers are `_Layers`."""
+    if isinstance(config, list):
+        return [_patient(one) for one in config]
+    if not isinstance(config, dict):
+        return config
+    found = {key: _patient(value) for key, value in config.items()}
+    if isinstance(found.get("layers"), list):
+        found["layers"] = _Layers(found["layers"])
+    return found
 
 
 @contextmanager
-def _building(path: Path, what: str) -> Iterator[None]:
-    """Names the file if a framework cannot build what is in it, whatever it raises over that."""
+def building(path: Path, what: str) -> Iterator[None]:
+    """Names the file if a framework cannot build what is in it, whatever it raises over that.
+
+    Args:
+        path: the file.
+        what: what it should be, e.g. "a Keras model".
+    """
     try:
         yield
+    except _Waiting as damage:
+        raise InvalidModel(f"{path}: its layers wait for each other; save it again") from damage
     except AutotinyError:
         raise
     except Exception as damage:

@@ -1,12 +1,13 @@
 """What a model file may hold, and how large it may be: checked before a framework reads it."""
 
-from autotiny.model.allowed.config import checked_config, read_json
-from autotiny.model.allowed.files import clean_h5, clean_keras
+from autotiny.model.allowed.config import checked_config
+from autotiny.model.allowed.files import CleanCopy, clean_h5, clean_keras
 from autotiny.model.allowed.graphs import clean_saved_model, metadata_config
 from autotiny.model.allowed.sizes import LARGEST_WEIGHTS, as_many_weights_as, check_activations
 
 __all__ = [
     "LARGEST_WEIGHTS",
+    "CleanCopy",
     "as_many_weights_as",
     "check_activations",
     "checked_config",
@@ -14,5 +15,4 @@ __all__ = [
     "clean_keras",
     "clean_saved_model",
     "metadata_config",
-    "read_json",
 ]

@@ -10,14 +10,16 @@ import json
 import math
 import zipfile
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from autotiny.errors import InvalidModel
-from autotiny.model.allowed.config import Json, checked_config, read_json
+from autotiny.model.allowed.config import checked_config
 from autotiny.model.allowed.sizes import LARGEST_WEIGHTS
+from autotiny.model.allowed.values import Json, read_json
 
 LARGEST_TEXT = 16 << 20
 LARGEST_CHUNK = 64 << 20
@@ -27,8 +29,27 @@ NAMES = ("layer_names", "weight_names", "name")
 """Attributes that loading goes by; long lists are split into `layer_names0`, `layer_names1`, …"""
 
 
-def clean_keras(path: Path, folder: Path) -> tuple[Path, bool, int]:
-    """A copy of a `.keras` file in a folder; whether Keras 3 wrote it; how many weights it has.
+@dataclass(frozen=True)
+class CleanCopy:
+    """What was taken over from a model file.
+
+    Attributes:
+        config: the checked configuration.
+        file: a file of the same kind that holds it, with the weights.
+        weights: a file that holds the weights; the same one, if it is HDF5.
+        keras3: whether Keras 3 wrote the file.
+        values: how many weights it has.
+    """
+
+    config: dict[str, Json]
+    file: Path
+    weights: Path
+    keras3: bool
+    values: int
+
+
+def clean_keras(path: Path, folder: Path) -> CleanCopy:
+    """A clean copy of a `.keras` file in a folder.
 
     Raises:
         InvalidModel: it is damaged, too large, or holds what autotiny does not read from a file.
@@ -57,8 +78,7 @@ def clean_keras(path: Path, folder: Path) -> tuple[Path, bool, int]:
         archive.writestr("config.json", json.dumps(checked))
         archive.writestr("metadata.json", json.dumps({"keras_version": version[:40]}))
         archive.write(copied, "model.weights.h5")
-    copied.unlink()
-    return target, version.startswith("3"), values
+    return CleanCopy(checked, target, copied, version.startswith("3"), values)
 
 
 def _member(archive: zipfile.ZipFile, name: str, limit: int, path: Path) -> bytes:
@@ -76,8 +96,8 @@ def _member(archive: zipfile.ZipFile, name: str, limit: int, path: Path) -> byte
     return archive.read(found[0])
 
 
-def clean_h5(path: Path, folder: Path) -> tuple[Path, bool, int]:
-    """A copy of an HDF5 file in a folder; whether Keras 3 wrote it; how many weights it has.
+def clean_h5(path: Path, folder: Path) -> CleanCopy:
+    """A clean copy of an HDF5 file in a folder.
 
     Raises:
         InvalidModel: it is damaged, too large, or holds what autotiny does not read from a file.
@@ -101,7 +121,8 @@ def clean_h5(path: Path, folder: Path) -> tuple[Path, bool, int]:
     target = folder / "model.h5"
     attributes = {"model_config": json.dumps(config), "keras_version": version[:40],
                   "backend": backend[:40]}  # fmt: skip
-    return target, version.startswith("3"), _copy_h5(path, target, str(path), attributes)
+    values = _copy_h5(path, target, str(path), attributes)
+    return CleanCopy(config, target, target, version.startswith("3"), values)
 
 
 def _attribute(owner: Any, name: str, where: str) -> Json:

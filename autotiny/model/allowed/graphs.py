@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from autotiny.errors import InvalidModel
-from autotiny.model.allowed.config import Json, read_json
 from autotiny.model.allowed.names import GRAPH_OPS
 from autotiny.model.allowed.sizes import LARGEST_TENSOR, LARGEST_WEIGHTS
+from autotiny.model.allowed.values import Json, read_json
 from autotiny.model.doors import tensorflow
 
 LARGEST_GRAPH = 256 << 20
