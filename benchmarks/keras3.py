@@ -111,7 +111,7 @@ ALONE: tuple[tuple[str, tuple[int, ...], dict[str, Any]], ...] = (
     ("PReLU", VECTOR, {}),
     ("ELU", VECTOR, {"alpha": 0.5}),
     ("Softmax", SEQUENCE, {"axis": 1}),
-    ("STFTSpectrogram", (400,), {}),
+    ("STFTSpectrogram", (400, 1), {}),
     ("MelSpectrogram", (4000,), {}),
     ("CategoryEncoding", VECTOR, {"num_tokens": 9, "output_mode": "multi_hot"}),
     ("Discretization", VECTOR, {"bin_boundaries": [0.0, 1.0]}),
@@ -191,7 +191,13 @@ def main() -> None:
     keras3.utils.set_random_seed(0)
     rows = []
     for kind, name, build in cases(keras3):
-        result, why = checked(build)
+        try:
+            result, why = checked(build)
+        except Exception as failure:
+            result, why = (
+                "failed",
+                f"{type(failure).__name__}: {str(failure).splitlines()[0][:200]}",
+            )
         rows.append((kind, name, result, why))
         print(kind, name, result, why, flush=True)
     RESULTS.write_text(table(rows), encoding="utf-8")

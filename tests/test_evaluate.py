@@ -28,7 +28,7 @@ from autotiny.target import load_target
 COST = import_module("autotiny.evaluate.cost")
 ACCURACY = import_module("autotiny.evaluate.accuracy")
 
-OPTIONS = {"activation": "NONE"}
+OPTIONS = {"fused_activation_function": "NONE"}
 
 
 def dense(weights: DType = "float32", activations: DType = "float32") -> Model:

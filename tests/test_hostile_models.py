@@ -46,11 +46,14 @@ def calling(function: str, call: object, layer: str = "TFOpLambda") -> Config:
     return {"class_name": "Functional", "config": {"name": "m", "layers": layers, **ports}}
 
 
-def shell(marker: Path) -> list[object]:
-    """A function that touches a file, as Keras 2 keeps a Lambda in JSON."""
+def shell(marker: Path) -> Config:
+    """A Lambda that touches a file, as Keras 2 keeps it."""
     code = compile(f"lambda x: __import__('os').system('touch {marker}') and x or x", "f", "eval")
     inner = next(one for one in code.co_consts if hasattr(one, "co_code"))
-    return [base64.b64encode(marshal.dumps(inner)).decode(), None, None]
+    dumped = base64.b64encode(marshal.dumps(inner)).decode()
+    kinds = {"function_type": "lambda", "module": "m", "output_shape_type": "raw"}
+    shape: Config = {"output_shape": None, "output_shape_module": None, "arguments": {}}
+    return entry("Lambda", {"function": [dumped, None, None], **kinds, **shape})
 
 
 def write_h5(path: Path, config: object, version: str = "2.15.0") -> Path:
@@ -90,7 +93,7 @@ def write_all(folder: Path, config: object) -> list[Path]:
 
 def test_a_lambda_that_a_function_of_keras_would_unpack_does_not_run(tmp_path: Path) -> None:
     marker = tmp_path / "ran"
-    inner = sequential(entry("Lambda", {"function": shell(marker), "function_type": "lambda"}))
+    inner = sequential(shell(marker))
     text = json.dumps(inner)
     for function in (
         "keras.models.model_from_json",
@@ -121,6 +124,13 @@ def test_functions_that_do_more_than_compute_are_refused(function: Any, tmp_path
             with pytest.raises(InvalidModel, match="does not execute"):
                 load_model(write_h5(tmp_path / "net.h5", calling(function, call, layer)))
     assert not marker.exists()
+
+
+def test_a_function_of_constants_alone_is_not_computed_while_loading(tmp_path: Path) -> None:
+    config = calling("tile", {"multiples": [2]})
+    config["config"]["layers"][1]["inbound_nodes"] = [["_CONSTANT_VALUE", -1, [1.0], {"y": 2.0}]]
+    with pytest.raises(InvalidModel, match="without a tensor"):
+        load_model(write_h5(tmp_path / "net.h5", config))
 
 
 def test_a_pure_function_computes(tmp_path: Path) -> None:
@@ -266,8 +276,9 @@ def test_weights_for_which_the_file_has_no_values_are_not_allocated(tmp_path: Pa
         write_keras(tmp_path / "two.keras", wide(keras3=False), "2.15.0"),
         write_keras(tmp_path / "three.keras", wide(keras3=True), "3.5.0"),
     ):
-        with pytest.raises(InvalidModel, match="4,294,967,296 values, and the file holds 0"):
+        with pytest.raises(InvalidModel, match="4,294,967,296 values, and the file holds 0") as no:
             load_model(file)
+        assert "\n" not in str(no.value)
 
 
 @pytest.mark.parametrize("keras3", [False, True])

@@ -33,20 +33,28 @@ def as_many_weights_as(saved: int, where: str) -> Iterator[None]:
     """
     tf = tensorflow()
     left = 2 * saved + UNSAVED
+    refusals = []
 
     def create(following: Callable[..., Any], **options: Any) -> Any:
         nonlocal left
         size = _size(options.get("shape"), options.get("initial_value"))
         left -= size
         if left < 0:
-            raise InvalidModel(
-                f"{where}: weight {options.get('name')!r} would have {size:,} values, and the file "
-                f"holds {saved:,} in all; it is damaged, save the model again"
+            refusals.append(
+                f"{where}: weight {options.get('name')!r:.80} would have {size:,} values, and the "
+                f"file holds {saved:,} in all; it is damaged, save the model again"
             )
+            raise InvalidModel(refusals[0])
         return following(**options)
 
-    with tf.variable_creator_scope(create):
-        yield
+    try:
+        with tf.variable_creator_scope(create):
+            yield
+    except Exception as damage:
+        if refusals:
+            # Keras writes pages around what is raised inside a layer.
+            raise InvalidModel(refusals[0]) from damage
+        raise
 
 
 def _size(shape: Any, value: Any) -> int:
