@@ -289,6 +289,14 @@ def test_a_twin_that_differs_is_refused_with_the_first_layer(
         load_model(network)
 
 
+def test_what_a_softmax_hides_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    tail = (K.Rescaling(1e-6), K.Dense(3, activation="softmax"))
+    network = net((6,), K.Dense(4, activation="hard_sigmoid", name="a"), *tail)
+    monkeypatch.setattr(layers, "activation", lambda name: name)
+    with pytest.raises(InvalidModel, match="layer 'a' is a Dense, which computes something else"):
+        load_model(network)
+
+
 def test_a_conversion_leaves_the_figures_of_batch_normalization_alone() -> None:
     network = net((6,), K.BatchNormalization(), K.Dropout(0.5))
     before = network.get_weights()

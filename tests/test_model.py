@@ -17,6 +17,7 @@ from autotiny.model import (
     Traits,
     freeze,
     keras,
+    keras_model,
     load_model,
     ports,
     predict,
@@ -81,6 +82,18 @@ def test_fingerprint_is_the_same_in_another_process() -> None:
 def test_fingerprint_depends_on_weights_and_architecture() -> None:
     prints = {load_model("cnn1", seed=seed).fingerprint for seed in (0, 1)}
     prints |= {load_model(name).fingerprint for name in ("ds_cnn", "cnn1")}
+    assert len(prints) == 3
+
+
+def test_fingerprint_tells_layers_apart_that_are_named_as_what_they_do() -> None:
+    k = keras()
+
+    def named(name: str, dtype: str = "float32") -> str:
+        layer = k.layers.Activation(name, name=name, dtype=k.mixed_precision.Policy(dtype))
+        start = k.Input((3,), name="start")
+        return keras_model(k.Model(start, layer(start), name="net")).fingerprint
+
+    prints = {named("relu"), named("sigmoid"), named("relu", "mixed_bfloat16")}
     assert len(prints) == 3
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,12 @@ SAMPLES = 7
 """A number that is rarely a size: Keras 3 confuses a batch with channels of the same number."""
 TOLERANCE = 1e-4
 """Difference, as a share of the largest output, up to which two models compute the same."""
+
+CANCELLED = 0.01
+"""Share of the largest value before a layer below which its own results may be rounding."""
+
+MOST_VALUES = 1 << 26
+"""Results of all layers together, of all samples; with more only one sample is compared."""
 
 ROUGH_TOLERANCE = 0.05
 """The same where the original computes in 16 bits, and its twin in 32."""
@@ -58,11 +65,10 @@ def check_twin(
     if any(size is None for tensor in network.inputs for size in tensor.shape[1:]):
         # Such a model is refused by its shape soon.
         return
-    inputs = random_inputs(network)
-    tolerance = ROUGH_TOLERANCE if any(map(_rough, _flat(network))) else TOLERANCE
-    outputs = [*network.outputs]
-    if _gap(_theirs(network, outputs, inputs), _mine(twin, twin.outputs, inputs), tolerance):
-        _refuse_first(network, twin, pairs, inputs, tolerance, convert)
+    each = [one for pair in pairs for one in pair.theirs]
+    values = sum(math.prod(int(size or 1) for size in one.shape[1:]) for one in each)
+    inputs = random_inputs(network, SAMPLES if values * SAMPLES <= MOST_VALUES else 1)
+    _compare(network, twin, pairs, inputs, convert)
     if any(_random(layer) for layer in _flat(network)):
         _check_training(network.name, twin, inputs)
 
@@ -85,8 +91,8 @@ def _check_training(name: str, twin: KerasModel, inputs: Sequence[Array]) -> Non
         twin.set_weights(weights)
 
 
-def random_inputs(network: Any) -> list[Array]:
-    """Seeded inputs of a Keras 3 model, each (SAMPLES, …), of its type and a range it may see."""
+def random_inputs(network: Any, samples: int = SAMPLES) -> list[Array]:
+    """Seeded inputs of a Keras 3 model, each (samples, …), of its type and a range it may see."""
     rng = np.random.default_rng(0)
     flat = list(_flat(network))
     kinds = {type(layer).__name__ for layer in flat}
@@ -98,7 +104,7 @@ def random_inputs(network: Any) -> list[Array]:
     ]
     found = []
     for tensor in network.inputs:
-        count = tensor.shape[0] or SAMPLES
+        count = tensor.shape[0] or samples
         shape = (count, *tensor.shape[1:])
         dtype = str(tensor.dtype)
         if dtype == "bool":
@@ -175,46 +181,47 @@ def _mine(twin: KerasModel, tensors: Sequence[Any], inputs: Sequence[Array]) -> 
     return [np.asarray(one) for one in results]
 
 
-def _gap(theirs: Sequence[Array], mine: Sequence[Array], tolerance: float) -> str:
-    """How two lists of results differ, empty if they do not."""
-    for a, b in zip(theirs, mine, strict=True):
-        if a.shape != b.shape:
-            return f"its shape is {b.shape[1:]} instead of {a.shape[1:]}"
-        a, b = a.astype(np.float64), b.astype(np.float64)
-        known = np.isfinite(a)
-        if not np.array_equal(a[~known], b[~known], equal_nan=True):
-            return "it is finite where the original is not, or the other way round"
-        largest = float(np.abs(a[known]).max(initial=0.0))
-        gap = float(np.abs(a - b, where=known, out=np.zeros_like(a)).max(initial=0.0))
-        if not gap <= tolerance * largest:
-            return f"by up to {gap:.3g}, where the largest value is {largest:.3g}"
-    return ""
+def _gap(theirs: Array, mine: Array, allowed: float) -> str:
+    """How two results differ, empty if they do not."""
+    if theirs.shape != mine.shape:
+        return f"its shape is {mine.shape[1:]} instead of {theirs.shape[1:]}"
+    a, b = theirs.astype(np.float64), mine.astype(np.float64)
+    known = np.isfinite(a)
+    if not np.array_equal(a[~known], b[~known], equal_nan=True):
+        return "it is finite where the original is not, or the other way round"
+    gap = float(np.abs(a[known] - b[known]).max(initial=0.0))
+    return "" if gap <= allowed else f"by up to {gap:.3g}, where the largest is {_largest(a):.3g}"
 
 
-def _refuse_first(
+def _largest(values: Array) -> float:
+    known = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    return float(np.abs(known.astype(np.float64)).max(initial=0.0))
+
+
+def _compare(
     network: Any,
     twin: KerasModel,
     pairs: Sequence[Pair],
     inputs: Sequence[Array],
-    tolerance: float,
     convert: Callable[[Any], KerasModel],
 ) -> None:
     """Raises with the first layer whose result differs."""
+    tolerance = ROUGH_TOLERANCE if any(map(_rough, _flat(network))) else TOLERANCE
     theirs = iter(_theirs(network, [one for pair in pairs for one in pair.theirs], inputs))
     mine = iter(_mine(twin, [one for pair in pairs for one in pair.mine], inputs))
-    gaps: Mapping[int, str] = {
-        place: _gap([next(theirs) for _ in pair.theirs], [next(mine) for _ in pair.mine], tolerance)
-        for place, pair in enumerate(pairs)
-    }
-    place = next((place for place, gap in gaps.items() if gap), None)
-    if place is None:
-        # Layer by layer they agree: what differs is rounding that grows.
-        return
-    operation = pairs[place].operation
-    if hasattr(operation, "layers"):
-        convert(operation)
-    raise InvalidModel(
-        f"layer {operation.name!r} is a {type(operation).__name__}, which computes something else "
-        f"in Keras 2: it differs {gaps[place]}; "
-        "export the model with model.export('folder') and give that folder"
-    )
+    # What is left of large values that cancel out is their rounding.
+    seen = max(map(_largest, inputs))
+    for pair in pairs:
+        for _ in pair.theirs:
+            a, b = next(theirs), next(mine)
+            allowed = tolerance * max(_largest(a), CANCELLED * seen)
+            gap = _gap(a, b, allowed)
+            seen = max(seen, _largest(a))
+            if gap and hasattr(pair.operation, "layers"):
+                convert(pair.operation)
+            if gap:
+                raise InvalidModel(
+                    f"layer {pair.operation.name!r} is a {type(pair.operation).__name__}, which "
+                    f"computes something else in Keras 2: it differs {gap}; "
+                    "export the model with model.export('folder') and give that folder"
+                )
