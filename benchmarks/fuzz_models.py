@@ -177,7 +177,7 @@ def page(counts: Counts, command: str) -> str:
         f"`{command}`",
         "",
         row("file", "spoiled", "passed the allow-list"),
-        row(*["---"] * 3),
+        "|---|---|---|",
         *(
             row(kind, f"{counts.checked[kind]:,}", f"{counts.passed[kind]:,}")
             for kind in sorted(counts.checked)

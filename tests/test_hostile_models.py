@@ -406,6 +406,30 @@ def test_what_is_checked_is_what_is_built(tmp_path: Path) -> None:
     assert "compile_config" not in clean
 
 
+def test_weights_of_another_shape_are_refused_on_one_line(tmp_path: Path) -> None:
+    import h5py
+    import keras as keras3
+
+    network = keras3.Sequential([keras3.layers.Input((3,)), keras3.layers.Dense(2, name="d")])
+    network.save(tmp_path / "net.keras")
+    for kind in ("shape", "missing"):
+        with zipfile.ZipFile(tmp_path / "net.keras") as archive:
+            config = json.loads(archive.read("config.json"))
+            (tmp_path / "w.h5").write_bytes(archive.read("model.weights.h5"))
+        if kind == "shape":
+            config["config"]["layers"][1]["config"]["units"] = 5
+        else:
+            with h5py.File(tmp_path / "w.h5", "a") as file:
+                del file["layers/dense/vars/1"]
+        with zipfile.ZipFile(tmp_path / "bad.keras", "w") as archive:
+            archive.writestr("config.json", json.dumps(config))
+            archive.writestr("metadata.json", '{"keras_version": "3.5.0"}')
+            archive.write(tmp_path / "w.h5", "model.weights.h5")
+        with pytest.raises(InvalidModel) as refusal:
+            load_model(tmp_path / "bad.keras")
+        assert "\n" not in str(refusal.value)
+
+
 def test_an_hdf5_file_under_the_ending_of_keras_is_checked_as_well(tmp_path: Path) -> None:
     real = real_h5(tmp_path / "net.h5").rename(tmp_path / "net.keras")
     assert load_model(real).level is Level.KERAS
@@ -547,29 +571,29 @@ def test_a_saved_model_that_reads_assets_is_refused(tmp_path: Path) -> None:
         load_model(tmp_path / "saved")
 
 
-def test_functions_that_call_each_other_without_end_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["calls itself", "nodes with all that it calls"])
+def test_functions_that_call_each_other_without_end_are_refused(kind: str, tmp_path: Path) -> None:
     from tensorflow.core.protobuf import saved_model_pb2
 
-    tf = tensorflow()
-
-    def twice(inner: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        return tf.function(lambda x: inner(x) + inner(x * 2.0))  # type: ignore[no-any-return]
-
-    body: Callable[[Any], Any] = tf.function(lambda x: x + 1.0)
-    for _ in range(20):
-        body = twice(body)
-    with pytest.raises(InvalidModel, match="nodes with all that it calls"):
-        load_model(exported(tmp_path / "wide", lambda y, _: body(y), tmp_path))
-    once = tf.function(lambda x: x + 1.0)
-    folder = exported(tmp_path / "round", lambda y, _: once(y), tmp_path)
+    once = tensorflow().function(lambda x: x + 1.0)
+    folder = exported(tmp_path / "saved", lambda y, _: once(y), tmp_path)
     saved = saved_model_pb2.SavedModel()
     saved.ParseFromString((folder / "saved_model.pb").read_bytes())
-    for function in saved.meta_graphs[0].graph_def.library.function:
+    library = saved.meta_graphs[0].graph_def.library
+    for function in list(library.function):
         for node in function.node_def:
             if node.attr["f"].func.name:
-                node.attr["f"].func.name = function.signature.name
+                itself = kind == "calls itself"
+                node.attr["f"].func.name = function.signature.name if itself else "level30"
+    for level in range(31):
+        function = library.function.add()
+        function.signature.name = f"level{level}"
+        for place in range(2):
+            node = function.node_def.add(name=f"n{place}", op="PartitionedCall")
+            if level:
+                node.attr["f"].func.name = f"level{level - 1}"
     (folder / "saved_model.pb").write_bytes(saved.SerializeToString())
-    with pytest.raises(InvalidModel, match="calls itself"):
+    with pytest.raises(InvalidModel, match=kind):
         load_model(folder)
 
 

@@ -6,6 +6,7 @@ Nothing that a file brings is executed: see `allowed`.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,7 +90,11 @@ def _built(copy: CleanCopy, path: Path) -> KerasModel:
             network = _tf_keras_model(copy.config, public=copy.weights != copy.file)
             network.load_weights(copy.weights)
     check_activations(network, str(path))
-    return convert_keras3(network) if copy.keras3 else network
+    if copy.keras3:
+        with building(path, "a model that Keras 2 has layers for"):
+            network = convert_keras3(network)
+    built: KerasModel = network
+    return built
 
 
 def _keras3_model(file: Path) -> Any:
@@ -160,10 +165,17 @@ def building(path: Path, what: str) -> Iterator[None]:
         yield
     except _Waiting as damage:
         raise InvalidModel(f"{path}: its layers wait for each other; save it again") from damage
-    except AutotinyError:
-        raise
     except Exception as damage:
-        raise InvalidModel(f"{path} does not load as {what}: {first_line(damage)}") from damage
+        # Keras writes paragraphs around a refusal that comes from inside a layer.
+        if isinstance(damage, AutotinyError) and "\n" not in str(damage):
+            raise
+        raise InvalidModel(f"{path} does not load as {what}: {_reason(damage)}") from damage
+
+
+def _reason(damage: Exception) -> str:
+    """One line of what was raised: the innermost error, if others are written around it."""
+    inner = re.findall(r"^ *\w*(?:Error|InvalidModel): (.+)$", str(damage), re.MULTILINE)
+    return inner[-1][:200] if inner else first_line(damage)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -140,23 +141,20 @@ def _calls(function: Any, functions: dict[str, Any]) -> Iterator[str]:
 
 def _check_calls(called: set[str], functions: dict[str, Any], folder: Path) -> None:
     """Refuses functions that call themselves, or each other so often that no graph holds them."""
+    calls = {name: tuple(_calls(functions[name], functions)) for name in sorted(called)}
     sizes: dict[str, int] = {}
-    left = set(called)
-    while left:
-        for name in sorted(left):
-            calls = list(_calls(functions[name], functions))
-            if all(one in sizes for one in calls):
-                sizes[name] = len(functions[name].node_def) + sum(sizes[one] for one in calls)
-                if sizes[name] > MOST_NODES:
-                    raise InvalidModel(
-                        f"{folder}: function {name!r:.80} has {sizes[name]:,} nodes with all that "
-                        f"it calls; at most {MOST_NODES:,} are built"
-                    )
-        if not left - set(sizes):
-            break
-        if left - set(sizes) == left:
-            raise InvalidModel(f"{folder}: function {min(left)!r:.80} calls itself; {_WAY_OUT}")
-        left -= set(sizes)
+    try:
+        for name in TopologicalSorter(calls).static_order():
+            sizes[name] = len(functions[name].node_def) + sum(sizes[one] for one in calls[name])
+            if sizes[name] > MOST_NODES:
+                raise InvalidModel(
+                    f"{folder}: function {name!r:.80} has {sizes[name]:,} nodes with all that it "
+                    f"calls; at most {MOST_NODES:,} are built"
+                )
+    except CycleError as damage:
+        raise InvalidModel(
+            f"{folder}: function {damage.args[1][0]!r:.80} calls itself; {_WAY_OUT}"
+        ) from damage
 
 
 def _check_ops(nodes: Any, inside: str, folder: Path) -> None:
