@@ -110,7 +110,7 @@ LAYERS: dict[str, Callable[[], Any]] = {
     "noise": lambda: net((6,), K.GaussianNoise(1), K.AlphaDropout(0.3), K.GaussianDropout(0.3)),
     "augmented": lambda: net(
         (8, 8, 3), K.RandomFlip(), K.RandomContrast(0.3, value_range=(0, 1)), K.RandomHue(0.2),
-        K.RandomCrop(6, 6),
+        K.MixUp(), K.RandomCrop(6, 6),
     ),
 }  # fmt: skip
 

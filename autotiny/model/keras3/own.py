@@ -205,7 +205,8 @@ def _register() -> dict[str, Any]:
             self.supports_masking = layer.supports_masking
             takes = layer._call_has_training_arg
             # Most random layers draw in inference too, and then leave the image alone.
-            idle = kind.startswith("Random") and kind != "RandomCrop"
+            seeded = any("seed_generator" in one.path for one in layer.variables)
+            idle = seeded and kind not in ("RandomCrop", "Pipeline")
 
             def apply_it(inputs: Any, training: bool) -> Any:
                 if idle and not training:
