@@ -181,12 +181,15 @@ def _digest(file: Path) -> str:
 def _package_version(package: str) -> str:
     """The version of what is imported under a name; "" if it is not installed."""
     try:
-        return metadata.version(package)
+        found = metadata.version(package)
+        # setuptools puts copies of its own on the path of a process that happens to import it.
+        where = Path(str(metadata.distribution(package).locate_file("")))
+        return "" if "_vendor" in where.parts else found
     except metadata.PackageNotFoundError:
         # Few are distributed under another name than they are imported by.
         starts = (f"{package}/__init__.py,", f"{package}.py,")
-        found = [d for d in metadata.distributions() if _holds(d.read_text("RECORD"), starts)]
-        return " ".join(sorted({f"{each.name} {each.version}" for each in found}))
+        holders = [d for d in metadata.distributions() if _holds(d.read_text("RECORD"), starts)]
+        return " ".join(sorted({f"{each.name} {each.version}" for each in holders}))
 
 
 def _holds(record: str | None, starts: tuple[str, ...]) -> bool:

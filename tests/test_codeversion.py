@@ -255,3 +255,13 @@ def test_a_version_is_the_same_in_every_process() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert run.stdout.strip() == code_version("autotiny.space")
+
+
+def test_a_copy_that_setuptools_brings_along_is_no_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "_vendor" / "carried-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: carried\nVersion: 1.0\n")
+    monkeypatch.syspath_prepend(tmp_path / "_vendor")
+    assert codeversion._package_version("carried") == ""

@@ -42,9 +42,6 @@ def keras() -> Any:
     tensorflow()
     import tf_keras
 
-    from autotiny.model.own_layers import register
-
-    register(tf_keras)
     return tf_keras
 
 

@@ -19,7 +19,7 @@ from autotiny.model.graphtypes import (
     GraphTensor,
     NodeDef,
 )
-from autotiny.model.kerastypes import Config, KerasLayer, KerasModel, KerasTensor, KerasType
+from autotiny.model.kerastypes import KerasLayer, KerasModel, KerasTensor, KerasType
 from autotiny.model.levels import FrozenGraph, Level, Model, Network, Program, Traits, level_of
 
 PREDICT_BATCH = 256
@@ -57,10 +57,7 @@ def fingerprint(network: Network) -> str:
 
 def keras_fingerprint(network: KerasModel) -> str:
     """A digest of layers and weights; the names that Keras counts up do not enter."""
-    facts = network.get_config()
-    config = json.dumps(facts, sort_keys=True, default=str)
-    for index, name in enumerate(_names(facts)):
-        config = config.replace(json.dumps(name), f'"#{index}"')
+    config = json.dumps(_unnamed(network.get_config(), {}), sort_keys=True, default=str)
     digest = hashlib.sha256(config.encode())
     for weight in network.get_weights():
         digest.update(repr((weight.shape, str(weight.dtype))).encode())
@@ -68,22 +65,26 @@ def keras_fingerprint(network: KerasModel) -> str:
     return digest.hexdigest()[:16]
 
 
-def _names(config: Config) -> list[str]:
-    """Names of the network and of every layer in its configuration, in order, once each."""
-    found: dict[str, None] = {}
+def _unnamed(value: object, names: dict[str, str], key: str = "") -> object:
+    """A configuration with its layers numbered in the place of their names.
 
-    def walk(value: object) -> None:
-        if isinstance(value, dict):
-            if isinstance(value.get("name"), str):
-                found[value["name"]] = None
-            for item in value.values():
-                walk(item)
-        elif isinstance(value, (list, tuple)):
-            for item in value:
-                walk(item)
+    Only names are replaced: a layer may be named as the activation that it has.
 
-    walk(config)
-    return list(found)
+    Args:
+        value: the configuration, or a part of it.
+        names: the numbers given so far, by name.
+        key: under which the part stands.
+    """
+    if isinstance(value, dict):
+        # A type's name is no layer's.
+        return value if key == "dtype" else {k: _unnamed(v, names, k) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        items = [_unnamed(item, names) for item in value]
+        refers = len(value) > 1 and isinstance(value[0], str) and type(value[1]) is int
+        return [_unnamed(value[0], names, "name"), *items[1:]] if refers else items
+    if key == "name" and isinstance(value, str):
+        return names.setdefault(value, f"#{len(names)}")
+    return value
 
 
 def graph_fingerprint(frozen: FrozenGraph) -> str:

@@ -72,6 +72,7 @@ class KerasLayer(Protocol):
     """What every layer has."""
 
     name: str
+    _name: str
     weights: Sequence[KerasVariable]
     input_shape: Sizes
     output_shape: Sizes

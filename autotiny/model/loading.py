@@ -23,6 +23,7 @@ from autotiny.model.networks import BUILTIN
 from autotiny.model.reading import building, read_h5, read_keras3, read_saved_model
 from autotiny.model.storing import restore, save
 from autotiny.model.training import Samples, copy_network, train
+from autotiny.model.wrappers import holds_quantizers, holds_training_wrappers, stripped
 
 EPOCHS = 10
 """Epochs of a first training, as in the tutorial."""
@@ -96,7 +97,8 @@ def _twin(network: Any) -> object:
             f"the model is of type {type(network).__name__}; give a name, a path, or a tf_keras or "
             "Keras 3 model"
         )
-    plain = ours and network.inputs and _listable(network) and not _holds_wrappers(network)
+    wrapped = ours and (holds_quantizers(network) or holds_training_wrappers(network))
+    plain = ours and network.inputs and _listable(network) and not wrapped
     return copy_network(network) if plain else network
 
 
@@ -117,30 +119,15 @@ def _as_model(network: Any, origin: str) -> Model:
         raise InvalidModel(
             f"{origin} has an input of unknown size {shapes}; firmware needs fixed shapes"
         )
+    if holds_training_wrappers(network):
+        return keras_model(*stripped(network))
     if not _listable(network):
         return graph_model(freeze_function(concrete_function(network)))
-    if _holds_wrappers(network):
+    if holds_quantizers(network):
         # What TFMOT has quantized trains no further: it enters as an inference graph.
         frozen = freeze_function(concrete_function(network))
         return graph_model(frozen, Traits(quantization_aware=True))
-    return _stripped(network)
-
-
-def _stripped(network: KerasModel) -> Model:
-    """A network without what TFMOT wrapped its layers in to prune or cluster them."""
-    kinds = {type(layer).__name__ for layer in network.layers}
-    if not kinds & {"PruneLowMagnitude", "ClusterWeights"}:
-        return keras_model(network)
-    import tensorflow_model_optimization as tfmot
-
-    if "ClusterWeights" in kinds:
-        network = tfmot.clustering.keras.strip_clustering(network)
-    if "PruneLowMagnitude" not in kinds:
-        return keras_model(network)
-    network = tfmot.sparsity.keras.strip_pruning(network)
-    weights = [values for values in network.get_weights() if values.ndim > 1]
-    zeros = sum(int((values == 0).sum()) for values in weights)
-    return keras_model(network, Traits(sparsity=zeros / sum(values.size for values in weights)))
+    return keras_model(network)
 
 
 def _listable(network: KerasModel) -> bool:
@@ -149,10 +136,6 @@ def _listable(network: KerasModel) -> bool:
     if not isinstance(network, (k.Sequential, k.models.Model)) or not network._is_graph_network:
         return False
     return all(_listable(layer) if isinstance(layer, k.Model) else True for layer in network.layers)
-
-
-def _holds_wrappers(network: KerasModel) -> bool:
-    return any(type(layer).__name__.startswith("Quantize") for layer in network.layers)
 
 
 def _trained(

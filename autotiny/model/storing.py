@@ -13,6 +13,7 @@ import numpy as np
 from autotiny.errors import InvalidModel
 from autotiny.graph import Graph, Op, Option, Quantization, Schedule, Step, Tensor
 from autotiny.model.doors import keras
+from autotiny.model.keras3.own import own_classes
 from autotiny.model.kerastypes import KerasModel
 from autotiny.model.levels import FrozenGraph, Level, Model, Network, Program, Traits
 
@@ -63,7 +64,9 @@ def restore(folder: Path) -> Model:
 
 def _network(level: Level, facts: Facts, folder: Path) -> Network:
     if level is Level.KERAS:
-        network: KerasModel = keras().models.load_model(folder / "model.h5", compile=False)
+        network: KerasModel = keras().models.load_model(
+            folder / "model.h5", custom_objects=own_classes(), compile=False
+        )
         return network
     if level is Level.GRAPH:
         return FrozenGraph(

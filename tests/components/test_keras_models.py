@@ -55,6 +55,20 @@ def recurrent(keras3: Any) -> Any:
     return keras3.Model(steps, layers.Dense(5)(x))
 
 
+def operated(keras3: Any) -> Any:
+    layers, ops = keras3.layers, keras3.ops
+    image = keras3.Input((8, 8, 3))
+    x = layers.RandomFlip()(layers.Rescaling(0.5)(image))
+    x = layers.Conv2D(8, 3, activation="hard_silu")(x * 2 - 1)
+    x = layers.LeakyReLU(negative_slope=0.2)(layers.Conv2D(8, 3, padding="same")(x)) + x
+    x = ops.mean(layers.Conv2D(8, 3)(x[:, 1:, 1:]), axis=(1, 2))
+    x = layers.Dropout(0.2)(layers.Dense(16, activation="celu")(x))
+    return keras3.Model(image, layers.Dense(5)(ops.concatenate([x, x / 2])))
+
+
+BUILDS = (functional, subclassed, recurrent, operated)
+
+
 def check(kind: str, build: Callable[[Any], Any], *, rehearse: bool) -> None:
     tensorflow()
     import keras as keras3
@@ -75,14 +89,18 @@ def check(kind: str, build: Callable[[Any], Any], *, rehearse: bool) -> None:
         COMPONENTS["int8"]().apply(result, Work(data, rehearse=True))
 
 
-@pytest.mark.parametrize("build", [functional, subclassed, recurrent], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "build", [functional, subclassed, recurrent, operated], ids=lambda f: f.__name__
+)
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_rehearses_or_says_why_not(kind: str, build: Callable[[Any], Any]) -> None:
     check(kind, build, rehearse=True)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("build", [functional, subclassed, recurrent], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "build", [functional, subclassed, recurrent, operated], ids=lambda f: f.__name__
+)
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_trains_or_says_why_not(kind: str, build: Callable[[Any], Any]) -> None:
     check(kind, build, rehearse=False)
