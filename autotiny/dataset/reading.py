@@ -6,7 +6,6 @@ Nothing is guessed: bytes become [0, 1] and that is said; what else a type leave
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy as np
 
 from autotiny.errors import InvalidData, shown
 from autotiny.graph import Array
+from autotiny.machine import memory_bytes
 
 MOST_CLASSES = 1 << 16
 LARGEST_INPUT = 1e18
@@ -257,11 +257,6 @@ def _from_names(y: Array, name: str, known: tuple[str, ...] | None) -> Labels:
         raise InvalidData(f"{name} has {len(names):,} classes; {MOST_CLASSES:,} are the most")
     order = {text: number for number, text in enumerate(names)}
     return Labels(np.array([order[str(text)] for text in texts], np.int32), names)
-
-
-def memory_bytes() -> int:
-    """The memory of this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def check_room(bytes_: int, name: str) -> None:
