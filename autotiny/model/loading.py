@@ -7,8 +7,10 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from autotiny import worker
 from autotiny.cache import Cache, key_of
 from autotiny.codeversion import code_version
 from autotiny.errors import InvalidModel, UserError, unknown
@@ -21,11 +23,18 @@ from autotiny.model.kerastypes import KerasModel
 from autotiny.model.levels import Level, Model, Traits
 from autotiny.model.networks import BUILTIN
 from autotiny.model.reading import building, read_h5, read_keras3, read_saved_model
+from autotiny.model.received import received
 from autotiny.model.storing import restore, save
 from autotiny.model.training import Samples, copy_network, train
+from autotiny.worker import Limits
 
 EPOCHS = 10
 """Epochs of a first training, as in the tutorial."""
+
+LOADING_SECONDS = 120.0
+"""A file may take so long, and a second more for each megabyte."""
+
+WAY_OUT = "save the model again, or give the function that builds it as package.module:function"
 
 
 def load_model(
@@ -59,6 +68,8 @@ def load_model(
         return _as_model(_twin(source), "the object")
     name = str(source)
     check_ending(name)
+    if not name.lower().endswith(".tflite"):
+        worker.start(warm_up)
     return replace(_found(name, data, epochs, seed, cache), source=name)
 
 
@@ -66,10 +77,8 @@ def _found(name: str, data: Samples | None, epochs: int, seed: int, cache: Cache
     path = Path(name)
     if name in BUILTIN:
         return _trained(_built(BUILTIN[name], seed), data, epochs, seed, cache)
-    if path.is_dir():
-        return _read_saved_model(path)
-    if path.is_file():
-        return _read_file(path)
+    if path.is_dir() or path.is_file():
+        return _read(path)
     if ":" in name and path.suffix.removeprefix(".") not in ("keras", "h5", "tflite"):
         return _trained(_built(_function(name), seed), data, epochs, seed, cache)
     if path.suffix or "/" in name:
@@ -202,32 +211,50 @@ def _function(name: str) -> Callable[[], object]:
     return function
 
 
-def _read_file(path: Path) -> Model:
-    ending = path.suffix.lower()
-    if path.stat().st_size == 0:
+def _read(path: Path) -> Model:
+    """The model of a file or folder; what frameworks read is read in the worker."""
+    if path.is_dir():
+        if not (path / "saved_model.pb").is_file():
+            raise InvalidModel(
+                f"{path} is not a SavedModel: it has no saved_model.pb; model.export('folder') "
+                "writes one"
+            )
+    elif path.stat().st_size == 0:
         raise InvalidModel(f"{path} is empty; save the model again")
-    if ending == ".tflite":
+    elif path.suffix.lower() == ".tflite":
         from autotiny.tflite import read_tflite
 
         graph = read_tflite(path.read_bytes(), path.stem)
         return Model(Level.TFLITE, graph, graph.fingerprint())
-    network = read_keras3(path) if ending == ".keras" else read_h5(path)
-    with building(path, "a model that computes"):
-        return _as_model(network, str(path))
-
-
-def _read_saved_model(folder: Path) -> Model:
-    """A SavedModel: trainable if tf_keras saved it, else its serving function, frozen."""
-    if not (folder / "saved_model.pb").is_file():
-        raise InvalidModel(
-            f"{folder} is not a SavedModel: it has no saved_model.pb; model.export('folder') "
-            "writes one"
+    files = path.rglob("*") if path.is_dir() else [path]
+    megabytes = sum(file.stat().st_size for file in files if file.is_file()) >> 20
+    limits = Limits(seconds=LOADING_SECONDS + megabytes)
+    with TemporaryDirectory(prefix="autotiny-") as folder:
+        worker.ask(
+            read_into, str(path), folder, what=f"loading {path}", limits=limits, way_out=WAY_OUT
         )
-    loaded = read_saved_model(folder)
-    with building(folder, "a model that computes"):
-        if isinstance(loaded, keras().Model):
-            return _as_model(loaded, str(folder))
-        return _serving(loaded, folder)
+        return received(Path(folder), str(path))
+
+
+def read_into(source: str, folder: str) -> None:
+    """In the worker: stores the model of a Keras file or a SavedModel."""
+    path = Path(source)
+    what = "a model that computes"
+    if path.is_dir():
+        loaded = read_saved_model(path)
+        with building(path, what):
+            ours = isinstance(loaded, keras().Model)
+            model = _as_model(loaded, source) if ours else _serving(loaded, path)
+    else:
+        network = read_keras3(path) if path.suffix.lower() == ".keras" else read_h5(path)
+        with building(path, what):
+            model = _as_model(network, source)
+    save(model, Path(folder))
+
+
+def warm_up() -> None:
+    """In the worker: imports TensorFlow, so that the first request need not wait for it."""
+    keras()
 
 
 def _serving(loaded: Any, folder: Path) -> Model:
