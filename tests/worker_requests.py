@@ -120,3 +120,7 @@ def say_and_let_no_thread_run(path: str) -> None:
     until = time.monotonic() + 60
     while time.monotonic() < until:
         pass
+
+
+def crash_on_anything(*_: object) -> None:
+    crash()

@@ -14,6 +14,8 @@ from autotiny import worker
 from autotiny.cache import Cache, key_of
 from autotiny.codeversion import code_version
 from autotiny.errors import InvalidModel, UserError, unknown
+from autotiny.model.crossing import TRAINING, Arrived, arrived_model, crossed_model, crossed_samples
+from autotiny.model.crossing import WAY_OUT as TRAINING_WAY_OUT
 from autotiny.model.doors import keras, tensorflow
 from autotiny.model.endings import check_ending
 from autotiny.model.freezing import concrete_function, freeze_function, graph_model, keras_model
@@ -176,11 +178,39 @@ def _trained(
     found = cache.get(key) if cache and fingerprint else None
     if found:
         return restore(found)
-    # A first training runs to its end: on few samples validation stands still early.
-    result = train(model, data, epochs=epochs, seed=seed, patience=epochs)
+    result = _trained_apart(model, data, fingerprint, epochs, seed)
     if cache and fingerprint:
         cache.put(key, lambda folder: save(result, folder))
     return result
+
+
+def _trained_apart(model: Model, data: Samples, fingerprint: str, epochs: int, seed: int) -> Model:
+    """A first training in the worker; here if its layers or its samples cannot cross."""
+    with TemporaryDirectory(prefix="autotiny-") as folder:
+        try:
+            source = crossed_model(model)
+        except Exception:  # of whatever layers it has that no file can hold
+            return _first_training(model, data, epochs, seed)
+        if fingerprint and worker.ask(
+            train_into, source, crossed_samples(data, fingerprint), folder, epochs, seed,
+            what="the first training", limits=TRAINING, way_out=TRAINING_WAY_OUT,
+        ):  # fmt: skip
+            return restore(Path(folder))
+    return _first_training(model, data, epochs, seed)
+
+
+def train_into(source: str, samples: str, folder: str, epochs: int, seed: int) -> bool:
+    """In the worker: stores a network after its first training; False if its code is not here."""
+    model = arrived_model(source)
+    if model is None:
+        return False
+    save(_first_training(model, Arrived.read(samples), epochs, seed), Path(folder))
+    return True
+
+
+def _first_training(model: Model, data: Samples, epochs: int, seed: int) -> Model:
+    # It runs to its end: on few samples validation stands still early.
+    return train(model, data, epochs=epochs, seed=seed, patience=epochs)
 
 
 def trained_key(model: Model, data_fingerprint: str, epochs: int, seed: int) -> str:
