@@ -1,5 +1,6 @@
 """Model files are read in the worker, and what it stores is checked before it is built here."""
 
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +34,20 @@ def test_this_process_reads_no_file(file: Path, monkeypatch: pytest.MonkeyPatch)
     model = load_model(file)
     assert model.level is Level.KERAS
     assert [values.tolist() for values in model.keras.get_weights()] == [[[1, 1]] * 3, [0, 0]]
+
+
+def test_tensorflow_comes_in_through_its_door_here_too(file: Path) -> None:
+    code = (
+        "import sys; from autotiny.model import load_model; load_model(sys.argv[1])\n"
+        "import os, tensorflow as tf\n"
+        "assert os.environ['TF_USE_LEGACY_KERAS'] == '1'\n"
+        "assert tf.config.threading."
+        "get_intra_op_parallelism_threads() == 2"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=False
+    )
+    assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
 
 
 def test_a_crash_names_the_file_and_the_way_out(

@@ -256,6 +256,7 @@ def _read(path: Path) -> Model:
 
         graph = read_tflite(path.read_bytes(), path.stem)
         return Model(Level.TFLITE, graph, graph.fingerprint())
+    keras()  # while the worker imports it too
     files = path.rglob("*") if path.is_dir() else [path]
     megabytes = sum(file.stat().st_size for file in files if file.is_file()) >> 20
     limits = Limits(seconds=LOADING_SECONDS + megabytes)

@@ -13,6 +13,7 @@ from typing import Any
 from autotiny.errors import InvalidModel
 from autotiny.model.allowed import checked_config, checked_graph
 from autotiny.model.allowed.names import OPERATIONS
+from autotiny.model.doors import keras
 from autotiny.model.levels import Model
 from autotiny.model.own_layers import PACKAGE, activations
 from autotiny.model.storing import restore
@@ -30,6 +31,7 @@ def received(folder: Path, where: str) -> Model:
     Raises:
         InvalidModel: it holds what no model of a file can hold.
     """
+    keras()  # before anything here imports TensorFlow
     network, graph = folder / "model.h5", folder / "graph.pb"
     if network.exists():
         import h5py  # type: ignore[import-untyped]
