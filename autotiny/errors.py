@@ -35,6 +35,10 @@ class InvalidData(UserError):
     """A data set cannot be read, or does not fit the model."""
 
 
+class WorkerEnded(UserError):
+    """A model crashed the process that works with it, or took more time or memory than it may."""
+
+
 class NotApplicable(AutotinyError):
     """A component has nothing to do on this model and drops out of the sequence."""
 

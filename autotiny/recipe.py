@@ -9,18 +9,22 @@ from __future__ import annotations
 import ast
 import json
 import re
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from autotiny.cache import Cache, key_of
 from autotiny.checked import Wording, filled, hints_of
 from autotiny.codeversion import code_version
 from autotiny.components import COMPONENTS, PARAMETERS, Component, Work, commute, is_lowering
+from autotiny.components.applying import apply_apart, trains_apart
 from autotiny.dataset import AS_STORED, Reading
 from autotiny.errors import InvalidModel, NotApplicable, UserError, shown, unknown
 from autotiny.model import Model, restore, save, storing
+from autotiny.model.crossing import crossed_model
 from autotiny.version import __version__
 
 SCHEMA = 1
@@ -162,10 +166,18 @@ class Candidate:
 
 @dataclass(frozen=True)
 class _Prefix:
-    """The first steps of a recipe, applied; the model is restored only where it is needed."""
+    """The first steps of a recipe, applied; the model is restored only where it is needed.
+
+    Attributes:
+        key: of the result.
+        load: gives it.
+        folder: gives the folder of files that hold it; None if none can.
+        dropped: the components that were not applicable.
+    """
 
     key: str
     load: Callable[[], Model]
+    folder: Callable[[], str | None]
     dropped: tuple[Dropped, ...] = ()
 
 
@@ -177,7 +189,7 @@ def apply(recipe: Recipe, model: Model, work: Work, cache: Cache) -> Candidate:
         TrainingDiverged: a fine-tune produced NaN or infinity.
     """
     work = replace(work, cache=cache)
-    prefix = _Prefix(starting_key(model, work), lambda: model)
+    prefix = _Prefix(starting_key(model, work), lambda: model, lambda: _folder_of(model))
     for step in recipe.canonical().steps:
         prefix = _extended(prefix, step, work, cache)
     return Candidate(prefix.load(), prefix.key, prefix.dropped)
@@ -202,21 +214,47 @@ def _extended(prefix: _Prefix, step: Component, work: Work, cache: Cache) -> _Pr
     entry = cache.get(key)
     if entry is None:
         try:
-            model = step.apply(prefix.load(), work)
+            return _made(prefix, step, key, work, cache)
         except NotApplicable as refusal:
             reason = str(refusal)
             entry = cache.put(key, lambda folder: _write_refusal(folder, reason))
-        else:
-            cache.put(key, lambda folder: save(model, folder))
-            return _Prefix(key, lambda: model, prefix.dropped)
     refusal_file = entry / "not_applicable.txt"
     if refusal_file.exists():
         dropped = Dropped(step.name, refusal_file.read_text(encoding="utf-8"))
         if is_lowering(step):
             # Without it nothing behind it has a level to stand on.
             raise InvalidModel(dropped.reason)
-        return _Prefix(prefix.key, prefix.load, (*prefix.dropped, dropped))
-    return _Prefix(key, lambda: restore(entry), prefix.dropped)
+        return replace(prefix, dropped=(*prefix.dropped, dropped))
+    return _stored(key, entry, prefix)
+
+
+def _made(prefix: _Prefix, step: Component, key: str, work: Work, cache: Cache) -> _Prefix:
+    """One step more, for the first time: in the worker if it trains."""
+    if trains_apart(step, work):
+        with TemporaryDirectory(prefix="autotiny-") as made:
+            source = prefix.folder()
+            if source is not None and apply_apart(step, source, made, work):
+                entry = cache.put(key, lambda folder: _copy(Path(made), folder))
+                return _stored(key, entry, prefix)
+    model = step.apply(prefix.load(), work)
+    entry = cache.put(key, lambda folder: save(model, folder))
+    return replace(_stored(key, entry, prefix), load=lambda: model)
+
+
+def _stored(key: str, entry: Path, before: _Prefix) -> _Prefix:
+    """A prefix that lies in the cache."""
+    return replace(before, key=key, load=lambda: restore(entry), folder=lambda: str(entry))
+
+
+def _copy(made: Path, folder: Path) -> None:
+    shutil.copytree(made, folder, dirs_exist_ok=True)
+
+
+def _folder_of(model: Model) -> str | None:
+    try:
+        return crossed_model(model)
+    except Exception:  # of whatever layers it has that no file can hold
+        return None
 
 
 def _write_refusal(folder: Path, reason: str) -> None:

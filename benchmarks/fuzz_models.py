@@ -5,7 +5,8 @@
 Makes .h5, .keras and SavedModels of Keras 2 and Keras 3, spoils each of COUNT copies (names of
 classes, functions, modules and ops; arguments; sizes; bytes), and passes it through the allow-list.
 Those that pass, at most `--build`, are loaded in a child process that watches what Python opens and
-starts, and whose time and memory are read. Writes results/fuzz_models.md.
+starts, and whose time and memory are read: what autotiny does in its worker, and then what it does
+with the result. Writes results/fuzz_models.md.
 """
 
 from __future__ import annotations
@@ -60,9 +61,11 @@ def watch(event, arguments):
             opened.append(str(arguments[0]))
     if event in ("os.system", "subprocess.Popen", "os.exec", "os.posix_spawn", "socket.connect"):
         opened.append(f"{event} {arguments}"[:200])
-from autotiny import load_model
+from pathlib import Path
 from autotiny.errors import UserError
 from autotiny.model import keras
+from autotiny.model.loading import read_into
+from autotiny.model.received import received
 keras(); import keras as k3, tensorflow_model_optimization, h5py
 sys.addaudithook(watch)
 print("ready", flush=True)
@@ -71,7 +74,9 @@ for line in sys.stdin:
     opened.clear()
     said = "loaded"
     try:
-        load_model(line.strip())
+        with tempfile.TemporaryDirectory() as folder:
+            read_into(line.strip(), folder)
+            received(Path(folder), line.strip())
     except UserError as refusal:
         said = "two lines" if chr(10) in str(refusal) else "refused"
     except BaseException as fault:

@@ -86,6 +86,7 @@ EDITS = {
     "study/search.py": set(),
     "graph.py": ALL,
     "cache.py": ALL - {"training"},
+    "worker.py": {"int8"},
 }
 
 PACKAGES = {

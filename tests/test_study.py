@@ -25,7 +25,7 @@ from toys import (
 from autotiny.cache import Cache
 from autotiny.components import Component, Work
 from autotiny.dataset import Dataset
-from autotiny.errors import FirmwareFault, TrainingDiverged, UnsupportedOp, UserError
+from autotiny.errors import FirmwareFault, TrainingDiverged, UnsupportedOp, UserError, WorkerEnded
 from autotiny.metrics import Cost
 from autotiny.model import Model
 from autotiny.recipe import read_recipe, write_recipe
@@ -222,6 +222,7 @@ def test_a_repeated_sequence_is_answered_without_work(run: Any, tmp_path: Path) 
         (UnsupportedOp("no kernel for CUMSUM"), "invalid"),
         (TrainingDiverged("loss is nan"), "failed"),
         (FirmwareFault("ran off"), "failed"),
+        (WorkerEnded("int8: the converter crashed"), "failed"),
     ],
 )
 def test_a_trial_that_fails_keeps_its_reason(run: Any, error: Exception, outcome: str) -> None:

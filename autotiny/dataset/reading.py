@@ -6,7 +6,6 @@ Nothing is guessed: bytes become [0, 1] and that is said; what else a type leave
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy as np
 
 from autotiny.errors import InvalidData, shown
 from autotiny.graph import Array
+from autotiny.machine import memory_bytes
 
 MOST_CLASSES = 1 << 16
 LARGEST_INPUT = 1e18
@@ -288,11 +288,6 @@ def check_known(given: Labels, train: Labels, part: str, name: str) -> None:
             f"{name}: {part} has the class {int(odd[0])}, of which train has no sample{hint}; "
             "remove it, or split anew"
         )
-
-
-def memory_bytes() -> int:
-    """The memory of this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def check_room(bytes_: int, name: str) -> None:

@@ -7,11 +7,15 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from autotiny import worker
 from autotiny.cache import Cache, key_of
 from autotiny.codeversion import code_version
 from autotiny.errors import InvalidModel, UserError, unknown
+from autotiny.model.crossing import TRAINING, Arrived, arrived_model, crossed_model, crossed_samples
+from autotiny.model.crossing import WAY_OUT as TRAINING_WAY_OUT
 from autotiny.model.doors import keras, tensorflow
 from autotiny.model.endings import check_ending
 from autotiny.model.freezing import concrete_function, freeze_function, graph_model, keras_model
@@ -21,12 +25,19 @@ from autotiny.model.kerastypes import KerasModel
 from autotiny.model.levels import Level, Model, Traits
 from autotiny.model.networks import BUILTIN
 from autotiny.model.reading import building, read_h5, read_keras3, read_saved_model
+from autotiny.model.received import received
 from autotiny.model.storing import restore, save
 from autotiny.model.training import Samples, copy_network, train
 from autotiny.model.wrappers import holds_quantizers, holds_training_wrappers, stripped
+from autotiny.worker import Limits
 
 EPOCHS = 10
 """Epochs of a first training, as in the tutorial."""
+
+LOADING_SECONDS = 120.0
+"""A file may take so long, and a second more for each megabyte."""
+
+WAY_OUT = "save the model again, or give the function that builds it as package.module:function"
 
 
 def load_model(
@@ -60,6 +71,8 @@ def load_model(
         return _as_model(_twin(source), "the object")
     name = str(source)
     check_ending(name)
+    if not name.lower().endswith(".tflite"):
+        worker.start(warm_up)
     return replace(_found(name, data, epochs, seed, cache), source=name)
 
 
@@ -67,10 +80,8 @@ def _found(name: str, data: Samples | None, epochs: int, seed: int, cache: Cache
     path = Path(name)
     if name in BUILTIN:
         return _trained(_built(BUILTIN[name], seed), data, epochs, seed, cache)
-    if path.is_dir():
-        return _read_saved_model(path)
-    if path.is_file():
-        return _read_file(path)
+    if path.is_dir() or path.is_file():
+        return _read(path)
     if ":" in name and path.suffix.removeprefix(".") not in ("keras", "h5", "tflite"):
         return _trained(_built(_function(name), seed), data, epochs, seed, cache)
     if path.suffix or "/" in name:
@@ -150,11 +161,39 @@ def _trained(
     found = cache.get(key) if cache and fingerprint else None
     if found:
         return restore(found)
-    # A first training runs to its end: on few samples validation stands still early.
-    result = train(model, data, epochs=epochs, seed=seed, patience=epochs)
+    result = _trained_apart(model, data, fingerprint, epochs, seed)
     if cache and fingerprint:
         cache.put(key, lambda folder: save(result, folder))
     return result
+
+
+def _trained_apart(model: Model, data: Samples, fingerprint: str, epochs: int, seed: int) -> Model:
+    """A first training in the worker; here if its layers or its samples cannot cross."""
+    with TemporaryDirectory(prefix="autotiny-") as folder:
+        try:
+            source = crossed_model(model)
+        except Exception:  # of whatever layers it has that no file can hold
+            return _first_training(model, data, epochs, seed)
+        if fingerprint and worker.ask(
+            train_into, source, crossed_samples(data, fingerprint), folder, epochs, seed,
+            what="the first training", limits=TRAINING, way_out=TRAINING_WAY_OUT,
+        ):  # fmt: skip
+            return restore(Path(folder))
+    return _first_training(model, data, epochs, seed)
+
+
+def train_into(source: str, samples: str, folder: str, epochs: int, seed: int) -> bool:
+    """In the worker: stores a network after its first training; False if its code is not here."""
+    model = arrived_model(source)
+    if model is None:
+        return False
+    save(_first_training(model, Arrived.read(samples), epochs, seed), Path(folder))
+    return True
+
+
+def _first_training(model: Model, data: Samples, epochs: int, seed: int) -> Model:
+    # It runs to its end: on few samples validation stands still early.
+    return train(model, data, epochs=epochs, seed=seed, patience=epochs)
 
 
 def trained_key(model: Model, data_fingerprint: str, epochs: int, seed: int) -> str:
@@ -185,32 +224,51 @@ def _function(name: str) -> Callable[[], object]:
     return function
 
 
-def _read_file(path: Path) -> Model:
-    ending = path.suffix.lower()
-    if path.stat().st_size == 0:
+def _read(path: Path) -> Model:
+    """The model of a file or folder; what frameworks read is read in the worker."""
+    if path.is_dir():
+        if not (path / "saved_model.pb").is_file():
+            raise InvalidModel(
+                f"{path} is not a SavedModel: it has no saved_model.pb; model.export('folder') "
+                "writes one"
+            )
+    elif path.stat().st_size == 0:
         raise InvalidModel(f"{path} is empty; save the model again")
-    if ending == ".tflite":
+    elif path.suffix.lower() == ".tflite":
         from autotiny.tflite import read_tflite
 
         graph = read_tflite(path.read_bytes(), path.stem)
         return Model(Level.TFLITE, graph, graph.fingerprint())
-    network = read_keras3(path) if ending == ".keras" else read_h5(path)
-    with building(path, "a model that computes"):
-        return _as_model(network, str(path))
-
-
-def _read_saved_model(folder: Path) -> Model:
-    """A SavedModel: trainable if tf_keras saved it, else its serving function, frozen."""
-    if not (folder / "saved_model.pb").is_file():
-        raise InvalidModel(
-            f"{folder} is not a SavedModel: it has no saved_model.pb; model.export('folder') "
-            "writes one"
+    keras()  # while the worker imports it too
+    files = path.rglob("*") if path.is_dir() else [path]
+    megabytes = sum(file.stat().st_size for file in files if file.is_file()) >> 20
+    limits = Limits(seconds=LOADING_SECONDS + megabytes)
+    with TemporaryDirectory(prefix="autotiny-") as folder:
+        worker.ask(
+            read_into, str(path), folder, what=f"loading {path}", limits=limits, way_out=WAY_OUT
         )
-    loaded = read_saved_model(folder)
-    with building(folder, "a model that computes"):
-        if isinstance(loaded, keras().Model):
-            return _as_model(loaded, str(folder))
-        return _serving(loaded, folder)
+        return received(Path(folder), str(path))
+
+
+def read_into(source: str, folder: str) -> None:
+    """In the worker: stores the model of a Keras file or a SavedModel."""
+    path = Path(source)
+    what = "a model that computes"
+    if path.is_dir():
+        loaded = read_saved_model(path)
+        with building(path, what):
+            ours = isinstance(loaded, keras().Model)
+            model = _as_model(loaded, source) if ours else _serving(loaded, path)
+    else:
+        network = read_keras3(path) if path.suffix.lower() == ".keras" else read_h5(path)
+        with building(path, what):
+            model = _as_model(network, source)
+    save(model, Path(folder))
+
+
+def warm_up() -> None:
+    """In the worker: imports TensorFlow, so that the first request need not wait for it."""
+    keras()
 
 
 def _serving(loaded: Any, folder: Path) -> Model:

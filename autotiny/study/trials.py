@@ -22,6 +22,7 @@ from autotiny.errors import (
     LinkError,
     TrainingDiverged,
     UnsupportedOp,
+    WorkerEnded,
 )
 from autotiny.evaluate import at_chance
 from autotiny.metrics import Cost, Metrics, missing, overshoot
@@ -37,6 +38,7 @@ REFUSALS = {
     BrokenPromise: "failed",
     FirmwareFault: "failed",
     LinkError: "failed",
+    WorkerEnded: "failed",
 }
 """What ends one trial and not the search; everything else is a bug or the user's to mend."""
 

@@ -10,11 +10,15 @@ import logging
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import ClassVar, Protocol
+from dataclasses import fields, replace
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from autotiny import worker
 from autotiny.components.base import Component, Work
 from autotiny.components.frozen._loops import unrolled_loops
 from autotiny.components.tflite._calibrating import Kept, Method, quantized
@@ -29,14 +33,24 @@ from autotiny.model import (
     graph_function,
     keras,
     ports,
+    restore,
+    save,
     silent_stderr,
     successor,
     tensorflow,
     unrolled,
 )
 from autotiny.tflite import read_tflite
+from autotiny.worker import Limits
 
 REHEARSAL_SAMPLES = 2
+
+LIMITS = Limits(seconds=600)
+WAY_OUT = (
+    "try another lowering, or leave out of the network what the converter cannot take, such as a "
+    "loop whose end depends on the input"
+)
+SAMPLES, LOWERED = "samples.npy", "lowered.tflite"
 
 
 class TargetSpec(Protocol):
@@ -75,20 +89,39 @@ class Lowering(Component):
 
     def apply(self, model: Model, work: Work) -> Model:
         """The model as the converter lowers it, batch 1, tensors named by place."""
-        converter = _converter(model, fuses_lstm=self.fuses_lstm)
-        self.configure(converter)
         samples: Array | None = None
         if self.samples:
             count = REHEARSAL_SAMPLES if work.rehearse else self.samples
             shape = ports(model)[0][0][0][1:]
             samples = work.data.calibration(count, work.seed).reshape(-1, *shape)
-            converter.representative_dataset = _representative(samples)
-        graph = read_tflite(self.converted(converter, model, samples))
+        graph = read_tflite(self.lowered(model, samples))
         if samples is not None:
             graph = self.refined(graph, samples)
         graph = tidy(graph)
         notes = {**model.notes, "number_format": self.name}
         return replace(successor(model, graph), notes=notes)
+
+    def lowered(self, model: Model, samples: Array | None) -> bytes:
+        """The `.tflite`, made in the worker: what crashes the converter is an error here."""
+        keeps_layers = self.fuses_lstm and model.level is Level.KERAS and _has_lstm(model.keras)
+        with TemporaryDirectory(prefix="autotiny-") as folder:
+            save(model if keeps_layers else freeze(model), Path(folder))
+            if samples is not None:
+                np.save(Path(folder, SAMPLES), samples)
+            values = {entry.name: getattr(self, entry.name) for entry in fields(self)}  # type: ignore[arg-type]
+            what = f"{self.name}: TensorFlow's converter"
+            step = (type(self).__module__, type(self).__name__, values)
+            if worker.ask(convert_into, folder, *step, what=what, limits=LIMITS, way_out=WAY_OUT):
+                return Path(folder, LOWERED).read_bytes()
+        return self.convert(model, samples)
+
+    def convert(self, model: Model, samples: Array | None) -> bytes:
+        """The `.tflite`, made in this process."""
+        converter = _converter(model, fuses_lstm=self.fuses_lstm)
+        self.configure(converter)
+        if samples is not None:
+            converter.representative_dataset = _representative(samples)
+        return self.converted(converter, model, samples)
 
     def converted(self, converter: Converter, model: Model, samples: Array | None) -> bytes:
         """The converter's `.tflite`."""
@@ -133,6 +166,22 @@ class Int8Lowering(Lowering):
         converter._experimental_calibrate_only = True
         calibrated = _converted(converter, self.name)
         return quantized(calibrated, samples, self.method, self.kept_float, self.port_type)
+
+
+def convert_into(folder: str, module: str, name: str, values: dict[str, Any]) -> bool:
+    """In the worker: stores what a lowering makes of a stored model; False if it stays stored.
+
+    That is one with layers of the user's own, whose code is in the other process alone.
+    """
+    try:
+        step: Lowering = getattr(import_module(module), name)(**values)
+        model = restore(Path(folder))
+    except Exception:  # of whatever that code is
+        return False
+    file = Path(folder, SAMPLES)
+    samples = np.load(file, allow_pickle=False) if file.exists() else None
+    Path(folder, LOWERED).write_bytes(step.convert(model, samples))
+    return True
 
 
 def _converter(model: Model, *, fuses_lstm: bool) -> Converter:

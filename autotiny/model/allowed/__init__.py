@@ -2,7 +2,7 @@
 
 from autotiny.model.allowed.config import checked_config
 from autotiny.model.allowed.files import CleanCopy, clean_h5, clean_keras
-from autotiny.model.allowed.graphs import clean_saved_model, metadata_config
+from autotiny.model.allowed.graphs import checked_graph, clean_saved_model, metadata_config
 from autotiny.model.allowed.sizes import LARGEST_WEIGHTS, as_many_weights_as, check_activations
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "as_many_weights_as",
     "check_activations",
     "checked_config",
+    "checked_graph",
     "clean_h5",
     "clean_keras",
     "clean_saved_model",

@@ -73,6 +73,18 @@ def clean_saved_model(folder: Path, target: Path) -> int:
     return _copy_variables(folder, target)
 
 
+def checked_graph(written: bytes, where: str) -> None:
+    """Refuses a GraphDef with an op that is not among those that files may hold."""
+    from tensorflow.core.framework import graph_pb2
+
+    graph = graph_pb2.GraphDef()
+    _parse(graph, written, Path(where))
+    named = {function.signature.name for function in graph.library.function}
+    bodies = (graph.node, *(function.node_def for function in graph.library.function))
+    for nodes in bodies:
+        _check_ops([node for node in nodes if node.op not in named], "the graph", Path(where))
+
+
 def metadata_config(folder: Path) -> Json:
     """The configuration that tf_keras saved with a SavedModel; None if it saved none."""
     if not (folder / "keras_metadata.pb").is_file():

@@ -134,6 +134,11 @@ def _pack(value: Any, tensors: list[Any]) -> object:
     return {"constant": constant.tolist(), "dtype": str(constant.dtype)}
 
 
+def unpacked(text: str, tensors: Sequence[Any] = ()) -> Any:
+    """Arguments of a call from text that `packed` wrote, with tensors in their places."""
+    return _unpack(json.loads(text), tensors)
+
+
 def _unpack(value: Any, tensors: Sequence[Any]) -> Any:
     if isinstance(value, list):
         return [_unpack(part, tensors) for part in value]
@@ -173,7 +178,7 @@ def _register() -> dict[str, Any]:
                 "kind": kind, "module": module, "operation": operation, "arguments": arguments,
             }  # fmt: skip
             keras3_module()
-            config = _unpack(json.loads(operation), [])
+            config = unpacked(operation)
             applied: Any = getattr(importlib.import_module(module), kind)(**config)
             # A function, since tf_keras would track an object with weights.
             self.apply_it: Callable[[Any, Any], Any] = lambda arguments, options: applied.call(
@@ -181,8 +186,7 @@ def _register() -> dict[str, Any]:
             )
 
         def call(self, inputs: Any) -> Any:
-            arguments = json.loads(self.facts["arguments"])
-            positional, named = _unpack(arguments, tf.nest.flatten(inputs))
+            positional, named = unpacked(self.facts["arguments"], tf.nest.flatten(inputs))
             return self.apply_it(positional, named)
 
         def compute_mask(self, inputs: Any, mask: Any = None) -> None:
@@ -200,7 +204,7 @@ def _register() -> dict[str, Any]:
                 raise ValueError(f"{kind} is no layer that autotiny applies")
             super().__init__(**options, autocast=False)
             self.facts = {"kind": kind, "arguments": arguments}
-            config = _unpack(json.loads(arguments), [])
+            config = unpacked(arguments)
             layer = getattr(keras3_module().layers, kind)(**config)
             self.supports_masking = layer.supports_masking
             takes = layer._call_has_training_arg
