@@ -9,6 +9,7 @@ from toys import toy_model
 
 from autotiny.cache import Cache
 from autotiny.dataset import Dataset
+from autotiny.emulator import Tell
 from autotiny.engine import Port
 from autotiny.errors import InvalidData
 from autotiny.evaluate import (
@@ -148,3 +149,17 @@ def test_a_build_is_the_same_bytes_every_time(tmp_path: Path) -> None:
 def test_a_model_has_to_be_lowered_first(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="lowered first"):
         cost(toy_model(), load_target("stm32f746"), Cache(tmp_path))
+
+
+def test_what_does_not_fit_is_told_also_where_its_figures_come_from_the_cache(
+    tmp_path: Path,
+) -> None:
+    target = load_target("samd21")
+    flash, sram = target.memories
+    small = replace(target, memories=(replace(flash, size_bytes=1024), sram))
+    told: list[tuple[str, ...]] = []
+    cache, tell = Cache(tmp_path), Tell(misfit=told.append)
+    for _ in range(2):
+        assert cost(dense(), small, cache, tell).flash_bytes > 1024
+    assert cache.hits == 1
+    assert len(told) == 2

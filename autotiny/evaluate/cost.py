@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from autotiny.cache import Cache, key_of, remembered
 from autotiny.codeversion import code_version
 from autotiny.emulator import SILENT, Tell, measure
 from autotiny.evaluate.program import program_key, sources_of
-from autotiny.metrics import Cost, LayerCost
+from autotiny.metrics import Cost, LayerCost, missing, overshoot
 from autotiny.model import Model
 from autotiny.target import Target, target_key
 
 
 def cost(model: Model, target: Target, cache: Cache, tell: Tell = SILENT) -> Cost:
-    """Flash, SRAM, cycles and latency of the linked and executed firmware."""
-    key = cost_key(model, target)
-    facts = remembered(cache, key, lambda: measure(sources_of(model), target, tell=tell).to_dict())
-    return cost_from(facts)
+    """Flash, SRAM, cycles and latency of the linked and executed firmware.
+
+    What does not fit is told, before it is executed or where the figures come from the cache.
+    """
+    told: list[tuple[str, ...]] = []
+
+    def misfit(misses: tuple[str, ...]) -> None:
+        told.append(misses)
+        tell.misfit(misses)
+
+    def measured() -> dict[str, Any]:
+        return measure(sources_of(model), target, tell=replace(tell, misfit=misfit)).to_dict()
+
+    found = cost_from(remembered(cache, cost_key(model, target), measured))
+    lacking = missing(overshoot(found, target))
+    if lacking and not told:
+        tell.misfit(tuple(lacking))
+    return found
 
 
 def cost_key(model: Model, target: Target) -> str:
