@@ -20,7 +20,7 @@ from typing import TypeVar
 
 import platformdirs
 
-from autotiny.errors import UserError
+from autotiny.errors import MachineFault
 
 try:
     import fcntl
@@ -76,7 +76,7 @@ class Cache:
         """Store what `write` puts into the folder it is given.
 
         Raises:
-            UserError: the disk is full or the folder cannot be written.
+            MachineFault: the disk is full or the folder cannot be written.
         """
         entry = self._entry(key)
         draft: Path | None = None
@@ -97,7 +97,7 @@ class Cache:
                     self.drop(key)
                     draft.rename(entry)
         except OSError as error:
-            raise UserError(
+            raise MachineFault(
                 f"cannot write to the cache {str(self.folder)!r}: {error.strerror or error}; "
                 "free some space or choose another folder"
             ) from error

@@ -21,6 +21,7 @@ from autotiny.checked import Wording, filled, hints_of
 from autotiny.codeversion import code_version
 from autotiny.components import COMPONENTS, PARAMETERS, Component, Work, commute, is_lowering
 from autotiny.components.applying import apply_apart, trains_apart
+from autotiny.datafile import write_whole
 from autotiny.dataset import AS_STORED, Reading
 from autotiny.errors import InvalidModel, NotApplicable, UserError, shown, unknown
 from autotiny.model import Model, restore, save, storing
@@ -319,7 +320,7 @@ def step_data(step: Component) -> dict[str, Any]:
 
 def write_recipe(saved: SavedRecipe, path: Path) -> None:
     """Write a recipe file."""
-    path.write_text(saved.to_json(), encoding="utf-8")
+    write_whole(path, saved.to_json())
 
 
 def read_recipe(path: Path | str) -> SavedRecipe:

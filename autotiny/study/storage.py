@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage
@@ -13,8 +16,10 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 
 from autotiny.errors import UserError
+from autotiny.study.holding import JOURNAL, alone, locks_of
 from autotiny.study.job import Job
 from autotiny.study.record import SCHEMA
+from autotiny.study.sampling import StudySampler
 
 
 def default_study_name(model: str, data: str, target: str, objectives: Sequence[str]) -> str:
@@ -31,6 +36,24 @@ def default_storage(out: Path | str) -> str:
     except OSError as error:
         raise UserError(f"cannot write to {str(folder)!r}: {error.strerror}") from error
     return f"sqlite:///{(folder / 'study.db').resolve()}"
+
+
+def own_folder(folder: Path, name: str) -> Path:
+    """Where a study lies: the folder asked for, or one in it if another study lies there."""
+    there = set(_studies_in(folder))
+    return folder / name if there and name not in there else folder
+
+
+def _studies_in(folder: Path) -> list[str]:
+    """The names of studies that keep their trials or have left their results in a folder."""
+    names = []
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        written = json.loads((folder / "pareto.json").read_text(encoding="utf-8"))
+        names.append(str(written["study"]))
+    if (folder / "study.db").is_file():
+        storage = open_storage(default_storage(folder))
+        names += [one.study_name for one in optuna.get_all_study_summaries(storage=storage)]
+    return names
 
 
 @contextmanager
@@ -52,8 +75,7 @@ def open_storage(url: str) -> BaseStorage:
     """
     try:
         if url.endswith(".log"):
-            backend = JournalFileBackend(url)
-            return optuna.storages.JournalStorage(backend)
+            return optuna.storages.JournalStorage(_Journal(url))
         if url.startswith("sqlite"):
             # Two processes that write at once wait for each other rather than fail.
             arguments = {"connect_args": {"timeout": 120}}
@@ -78,43 +100,84 @@ def open_study(job: Job, name: str, place: str | BaseStorage, jobs: int = 1) -> 
     known = {summary.study_name for summary in optuna.get_all_study_summaries(storage=storage)}
     if name in known:
         study = optuna.load_study(study_name=name, storage=storage)
-        check_same_job(study, job)
     else:
         study = optuna.create_study(study_name=name, storage=storage, directions=directions)
-        with warnings.catch_warnings():
-            # Experimental since Optuna 3.2, and all that tells the dashboard what a value is.
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names(list(job.value_names))
-        study.set_user_attr("schema", SCHEMA)
-        for key, value in job.facts().items():
-            study.set_user_attr(key, value)
-    # A sampler that begins again must not draw again what it drew before.
-    study.sampler = sampler(job.seed + len(study.get_trials(deepcopy=False)), parallel=jobs > 1)
+    if study.get_trials(deepcopy=False):
+        check_same_job(study, job)
+    else:  # it is new, or whoever made it died before it was complete
+        check_same_values(study, job)
+        _describe(study, job)
+    study.sampler = StudySampler(job.seed, parallel=jobs > 1)
     return study
 
 
-def sampler(seed: int, *, parallel: bool = False) -> optuna.samplers.BaseSampler:
-    """Tree-structured Parzen estimators; `results/order_encoding.md` has random draws beside it."""
-    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=10, constant_liar=parallel)
+def _describe(study: optuna.Study, job: Job) -> None:
+    with warnings.catch_warnings():
+        # Experimental since Optuna 3.2, and all that tells the dashboard what a value is.
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.set_metric_names(list(job.value_names))
+    for key, value in {"schema": SCHEMA, **job.facts()}.items():
+        study.set_user_attr(key, value)
+
+
+def check_same_values(study: optuna.Study, job: Job) -> None:
+    """Refuse a study that optimizes another number of values."""
+    if len(study.directions) != len(job.value_names):
+        raise UserError(
+            f"the study {study.study_name!r} has other objectives; choose another --out"
+        )
 
 
 def check_same_job(study: optuna.Study, job: Job) -> None:
     """Refuse to continue a study that another autotiny wrote, or that is for something else."""
     schema = study.user_attrs.get("schema", 1)
     if schema != SCHEMA:
-        writer = "an early autotiny 0.1.0" if schema == 1 else "a later autotiny"
+        earlier = isinstance(schema, int) and schema < SCHEMA
+        writer = "an early autotiny 0.1.0" if earlier else "a later autotiny"
         raise UserError(
             f"the study {study.study_name!r} has schema {schema}, not {SCHEMA}: {writer} wrote it; "
             "choose another --out or --storage"
         )
-    for key, value in job.facts().items():
-        earlier = study.user_attrs.get(key)
-        if earlier != value:
-            raise UserError(
-                f"the study {study.study_name!r} was made with {key} = {earlier}, not {value}; "
-                "choose another --out or --storage"
-            )
-    if len(study.directions) != len(job.value_names):
+    check_same_values(study, job)
+    differing = [
+        f"{key} = {study.user_attrs.get(key)}, not {value}"
+        for key, value in job.facts().items()
+        if study.user_attrs.get(key) != value
+    ]
+    if differing:
         raise UserError(
-            f"the study {study.study_name!r} has other objectives; choose another --out"
+            f"the study {study.study_name!r} was made with {'; with '.join(differing)}; "
+            "give the same again to continue it, or choose another --out or --storage"
         )
+
+
+class _Journal(JournalFileBackend):
+    """A journal file of which a process that died while it wrote leaves no half a line."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self._path = Path(path)
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append lines, behind the last whole one."""
+        with alone(locks_of(str(self._path), ""), JOURNAL):
+            whole = self._cut()
+            try:
+                super().append_logs(logs)
+            except OSError:
+                with suppress(OSError), self._path.open("r+b") as file:
+                    file.truncate(whole)
+                raise
+
+    def _cut(self) -> int:
+        """Drop what stands behind the last whole line; the bytes that are left."""
+        with self._path.open("r+b") as file:
+            size = whole = file.seek(0, os.SEEK_END)
+            while whole:
+                file.seek(whole - 1)
+                if file.read(1) == b"\n":
+                    break
+                whole -= 1
+            if whole < size:
+                file.truncate(whole)
+            return whole
