@@ -18,6 +18,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from autotiny.cache import Cache, key_of
+from autotiny.checked import arguments
 from autotiny.codeversion import code_version
 from autotiny.dataset import Dataset
 from autotiny.errors import UserError
@@ -129,7 +130,7 @@ def search(
         objectives: names from `OBJECTIVES`; accuracy always takes part.
         space: name or path of a search space, or one that was loaded.
         trials: how many different sequences to end with.
-        timeout: seconds after which no trial is begun.
+        timeout: seconds after which no trial is begun; the original is measured whatever it is.
         seed: decides everything random.
         accuracy_drop: the accuracy that a best point may lose on validation.
         epochs: upper limit of each fine-tune.
@@ -148,12 +149,11 @@ def search(
         UserError: an unknown objective, a space without anything for this model, or a study that
             was made for something else.
     """
-    if trials < 1 or jobs < 1:
-        raise UserError(f"trials = {trials}, jobs = {jobs}; both must be at least 1")
-    if not 0 <= accuracy_drop <= 1:
-        raise UserError(
-            f"accuracy_drop is {accuracy_drop}; it must lie in 0 … 1, e.g. 0.01 for 1 %"
-        )
+    asked = arguments(
+        trials=trials, jobs=jobs, timeout=timeout, seed=seed, epochs=epochs,
+        accuracy_drop=accuracy_drop,
+    )  # fmt: skip
+    trials, jobs, timeout = asked["trials"], asked["jobs"], asked["timeout"]
     space = space if isinstance(space, Space) else load_space(space)
     job = Job(
         model=model,
@@ -161,9 +161,9 @@ def search(
         target=target,
         objectives=wanted_objectives(objectives),
         space=space.for_cores(target.usable_cores),
-        seed=seed,
-        accuracy_drop=accuracy_drop,
-        epochs=epochs,
+        seed=asked["seed"],
+        accuracy_drop=asked["accuracy_drop"],
+        epochs=asked["epochs"],
         cache=cache or Cache(),
         evaluator=evaluator or Evaluator(),
     )
@@ -245,7 +245,15 @@ def _run(
 def _optimize(
     study: optuna.Study, job: Job, trials: int, timeout: float | None, watch: _Watch | None
 ) -> None:
-    """Run trials until there are enough of them."""
+    """Run trials until there are enough of them, or the time is over.
+
+    The first of a study, which is the original, is begun whatever the time: all else is judged
+    against it.
+    """
+    began = time.monotonic()
+
+    def late() -> bool:
+        return timeout is not None and time.monotonic() - began >= timeout
 
     def objective(trial: Trial) -> tuple[float, ...]:
         return try_sequence(trial, job)
@@ -253,14 +261,14 @@ def _optimize(
     def after(study: optuna.Study, trial: FrozenTrial) -> None:
         if watch:
             watch.report(TrialRecord.load(trial))
-        if enough(study, trials):
+        if enough(study, trials) or late():
             study.stop()
         elif stuck(study, TrialRecord.load(trial)):
             enqueue_by_chance(study, job, trial.number)
 
-    if enough(study, trials):
+    if enough(study, trials) or (late() and ended(study)):
         return
-    study.optimize(objective, None, timeout, catch=tuple(REFUSALS), callbacks=[after])
+    study.optimize(objective, None, catch=tuple(REFUSALS), callbacks=[after])
 
 
 def stuck(study: optuna.Study, last: TrialRecord) -> bool:
