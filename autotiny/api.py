@@ -177,7 +177,7 @@ def search(
     wanted = (objectives,) if isinstance(objectives, str) else tuple(objectives)
     studies.wanted_objectives(wanted)
     drawn = space if isinstance(space, Space) else load_space(str(space))
-    folder = study_folder(model, data, board, wanted) if out is None else Path(out)
+    folder = study_folder(model, data, board, wanted) if out is None else Path(out).expanduser()
     check_writable(folder)
     cache = cache or Cache()
     tell = on_stage or (lambda text: None)
@@ -227,7 +227,7 @@ def apply(
         UserError: the file is no recipe, or its model or data are not those it was found with.
     """
     path = Path(recipe)
-    folder = path.with_suffix("") if out is None else Path(out)
+    folder = path.with_suffix("") if out is None else Path(out).expanduser()
     return studies.apply_recipe(path, folder, model=model, data=data, cache=cache)
 
 
@@ -413,7 +413,7 @@ def compile(  # noqa: A001 - the command's name
         FirmwareFault: the firmware faults or does not end.
     """
     seed = arguments(seed=seed)["seed"]
-    board, folder, cache = _target(target), Path(out), cache or Cache()
+    board, folder, cache = _target(target), Path(out).expanduser(), cache or Cache()
     check_writable(folder)
     samples = _Samples(data, Reading.of(scale, resize), calibration or REFUSED, on_notice)
     network, style, calibrated = _lowered(model, lowering, schedule, board, seed, samples, cache)

@@ -128,7 +128,7 @@ def run(
     from autotiny.study import EPOCHS, TRIALS
 
     objectives = objective or ["latency"]
-    folder = out or api.study_folder(model, data, board, objectives)
+    folder = (out or api.study_folder(model, data, board, objectives)).expanduser()
     kept = f"finished trials are kept in {storage or folder}; the same command continues"
     try:
         with SearchView(console(stderr=True)) as view:

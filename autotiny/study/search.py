@@ -46,6 +46,7 @@ from autotiny.study.storage import (
     open_study,
     quiet_optuna,
     sampler,
+    searched_alone,
 )
 from autotiny.study.trials import REFUSALS, try_sequence
 from autotiny.target import Target
@@ -178,7 +179,7 @@ def search(
     place = storage or default_storage(out)
     if jobs > 1 and not isinstance(place, str):
         raise UserError(f"jobs = {jobs} on a storage object; give its URL, which processes share")
-    with quiet_optuna():
+    with quiet_optuna(), searched_alone(place, study_name):
         study = open_study(job, study_name, place, jobs)
         plan(study, job, tutorial_recipes() if known_good is None else known_good)
         watch = _Watch(study, job, trials, timeout, on_trial)

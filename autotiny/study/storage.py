@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 import optuna
 from optuna.storages import BaseStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
 
+from autotiny.cache import key_of
 from autotiny.errors import UserError
 from autotiny.study.job import Job
 from autotiny.study.record import SCHEMA
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 
 def default_study_name(model: str, data: str, target: str, objectives: Sequence[str]) -> str:
@@ -30,7 +40,85 @@ def default_storage(out: Path | str) -> str:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write to {str(folder)!r}: {error.strerror}") from error
-    return f"sqlite:///{(folder / 'study.db').resolve()}"
+    return sqlite_url(folder / "study.db")
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of a database file, whatever characters its path has.
+
+    Raises:
+        UserError: the installed SQLAlchemy cannot name that path.
+    """
+    file = str(path.resolve())
+    url = URL.create("sqlite", database=file).render_as_string(hide_password=False)
+    if make_url(url).database != file:
+        raise UserError(
+            f"a study cannot lie at {file!r}: SQLAlchemy's URLs do not take all its characters; "
+            "choose another --out, or update SQLAlchemy"
+        )
+    return url
+
+
+@contextmanager
+def searched_alone(place: str | BaseStorage, name: str) -> Iterator[None]:
+    """Keeps a second process from the same study; where the first dies, the system lets go.
+
+    Two that plan one study would queue its first sequences twice, and each would take what the
+    other is working on for left behind.
+
+    Raises:
+        UserError: another process searches already.
+    """
+    file = lock_file(place, name)
+    held = None if file is None or fcntl is None else _held(file, name)
+    try:
+        yield
+    finally:
+        if held is not None:
+            with suppress(OSError):
+                Path(held.name).unlink()
+            held.close()
+
+
+def lock_file(place: str | BaseStorage, name: str) -> Path | None:
+    """The file that stands for a study while a process searches; None for a database server."""
+    if not isinstance(place, str):
+        return None
+    if place.endswith(".log"):
+        path = Path(place)
+    else:
+        try:
+            url = make_url(place)
+        except ArgumentError:  # `open_storage` tells what is wrong with it
+            return None
+        if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+            return None
+        path = Path(str(url.database))
+    return path.with_name(f".{path.name}-{key_of(name)[:8]}.lock")
+
+
+def _held(file: Path, name: str) -> IO[str] | None:
+    """A lock file, locked; None where the folder takes none, which the storage tells better."""
+    while True:
+        try:
+            opened = file.open("w")
+        except OSError:
+            return None
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            opened.close()
+            raise UserError(
+                f"another process searches for the study {name!r} in {str(file.parent)!r}; wait "
+                "for its end, or choose another --out; with --jobs several work on one study"
+            ) from None
+        except OSError:  # a file system without locks
+            return opened
+        # Its last holder may have removed it between the opening and the locking.
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(opened.fileno()), file.stat()):
+                return opened
+        opened.close()
 
 
 @contextmanager
