@@ -372,8 +372,8 @@ def test_several_objectives_and_balanced(run: Any) -> None:
     ("changes", "message"),
     [
         ({"objectives": ("latancy",)}, "did you mean 'latency'"),
-        ({"trials": 0}, "at least 1"),
-        ({"accuracy_drop": 1.5}, "accuracy_drop is 1.5"),
+        ({"trials": 0}, "trials = 0; it must be from 1"),
+        ({"accuracy_drop": 1.5}, "accuracy_drop = 1.5; it must be from 0 to 1"),
         ({"storage": "nosql://x"}, "cannot open the storage 'nosql://x'"),
     ],
 )
@@ -414,6 +414,15 @@ def test_progress_is_told_after_each_trial(run: Any) -> None:
     assert told[-1].front
     assert told[-1].seconds_left == pytest.approx(0, abs=1)
     assert told[-1].last is not None
+
+
+def test_without_time_the_original_alone_is_measured(run: Any) -> None:
+    for _ in range(2):
+        result = run(timeout=0)
+        assert [point.trial for point in result.front] == [0]
+        assert result.baseline is not None
+        assert outcomes(result) == ["measured"]
+    assert len(outcomes(run(trials=3, timeout=1e9))) == 3
 
 
 def test_a_timeout_ends_the_search(run: Any) -> None:

@@ -61,7 +61,11 @@ TrialsOption = Annotated[
 ]
 TimeoutOption = Annotated[
     float | None,
-    typer.Option(min=0, metavar="SECONDS", help="Begin no sequence after so long."),
+    typer.Option(
+        min=0,
+        metavar="SECONDS",
+        help="Begin no sequence after so long; the original is measured whatever it is.",
+    ),
 ]
 SeedOption = Annotated[int, typer.Option(min=0, metavar="N", help="Decides everything random.")]
 DropOption = Annotated[

@@ -11,10 +11,10 @@ from autotiny.cache import Cache, key_of
 from autotiny.codeversion import code_version
 from autotiny.components import Work
 from autotiny.dataset import Dataset
-from autotiny.errors import unknown
+from autotiny.errors import UserError, unknown
 from autotiny.metrics import Cost
 from autotiny.model import Level, Model
-from autotiny.recipe import Candidate, Recipe, apply
+from autotiny.recipe import Candidate, Recipe, apply, check_legal
 from autotiny.space import Space
 from autotiny.study.evaluator import Evaluator
 from autotiny.target import Target, target_key
@@ -62,6 +62,8 @@ OBJECTIVES = {
 
 def wanted_objectives(names: Sequence[str]) -> tuple[str, ...]:
     """The objectives asked for, each once and without "accuracy", which always takes part."""
+    if not names:
+        raise UserError(f"no objective is named; name one or several of {', '.join(OBJECTIVES)}")
     for name in names:
         if name not in OBJECTIVES:
             raise unknown("objective", name, OBJECTIVES, "autotiny search --help")
@@ -150,7 +152,12 @@ def candidate_of(
     recipe: Recipe, model: Model, data: Dataset, *, seed: int, epochs: int, cache: Cache,
     rehearse: bool = False,
 ) -> Candidate:  # fmt: skip
-    """What a recipe makes of a model, which is also the teacher of its fine-tunes."""
+    """What a recipe makes of a model, which is also the teacher of its fine-tunes.
+
+    Raises:
+        UserError: the recipe is illegal on a model of this level.
+    """
+    check_legal(recipe, model.level)
     work = Work(
         data=data,
         seed=seed,

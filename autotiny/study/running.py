@@ -20,6 +20,7 @@ from autotiny.study.record import (
     BASELINE,
     FINISHED,
     TrialRecord,
+    ended,
     hold,
     holder_of,
     put_back,
@@ -48,6 +49,9 @@ def run_trials(
 ) -> None:  # fmt: skip
     """Run trials until there are enough of them, or no time is left to begin one.
 
+    The first of a study, which is the original, is begun whatever the time: all else is judged
+    against it.
+
     Args:
         study: with all that is planned queued.
         job: what is searched for.
@@ -61,7 +65,7 @@ def run_trials(
     """
     began = time.monotonic()
     while not enough(study, trials):
-        if timeout is not None and time.monotonic() - began >= timeout:
+        if timeout is not None and time.monotonic() - began >= timeout and ended(study):
             return
         trial = _taken(study, job, mark)
         try:

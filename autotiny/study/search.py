@@ -19,6 +19,7 @@ import optuna
 from optuna.storages import BaseStorage
 
 from autotiny.cache import Cache, key_of
+from autotiny.checked import arguments
 from autotiny.codeversion import code_version
 from autotiny.dataset import Dataset
 from autotiny.errors import MachineFault, UserError
@@ -26,7 +27,7 @@ from autotiny.model import Model, restore, save
 from autotiny.recipe import Recipe
 from autotiny.space import Space, load_space
 from autotiny.study.evaluator import Evaluator
-from autotiny.study.holding import Hold, alone, holding, locks_of
+from autotiny.study.holding import Hold, alone, holding, locks_of, searched_alone
 from autotiny.study.job import EPOCHS, Job, wanted_objectives
 from autotiny.study.planning import enough, plan, plan_again, tutorial_recipes
 from autotiny.study.preflight import checked
@@ -115,7 +116,7 @@ def search(
         objectives: names from `OBJECTIVES`; accuracy always takes part.
         space: name or path of a search space, or one that was loaded.
         trials: how many different sequences to end with.
-        timeout: seconds after which no trial is begun.
+        timeout: seconds after which no trial is begun; the original is measured whatever it is.
         seed: decides everything random.
         accuracy_drop: the accuracy that a best point may lose on validation.
         epochs: upper limit of each fine-tune.
@@ -135,12 +136,11 @@ def search(
             was made for something else.
         MachineFault: the disk is full, memory ran out, or a tool was killed, again and again.
     """
-    if trials < 1 or jobs < 1:
-        raise UserError(f"trials = {trials}, jobs = {jobs}; both must be at least 1")
-    if not 0 <= accuracy_drop <= 1:
-        raise UserError(
-            f"accuracy_drop is {accuracy_drop}; it must lie in 0 … 1, e.g. 0.01 for 1 %"
-        )
+    asked = arguments(
+        trials=trials, jobs=jobs, timeout=timeout, seed=seed, epochs=epochs,
+        accuracy_drop=accuracy_drop,
+    )  # fmt: skip
+    trials, jobs, timeout = asked["trials"], asked["jobs"], asked["timeout"]
     space = space if isinstance(space, Space) else load_space(space)
     job = Job(
         model=model,
@@ -148,9 +148,9 @@ def search(
         target=target,
         objectives=wanted_objectives(objectives),
         space=space.for_cores(target.usable_cores),
-        seed=seed,
-        accuracy_drop=accuracy_drop,
-        epochs=epochs,
+        seed=asked["seed"],
+        accuracy_drop=asked["accuracy_drop"],
+        epochs=asked["epochs"],
         cache=cache or Cache(),
         evaluator=evaluator or Evaluator(),
     )
@@ -166,7 +166,7 @@ def search(
     if jobs > 1 and not isinstance(place, str):
         raise UserError(f"jobs = {jobs} on a storage object; give its URL, which processes share")
     locks = locks_of(place, study_name)
-    with quiet_optuna(), holding(locks) as mark:
+    with quiet_optuna(), searched_alone(locks, study_name), holding(locks) as mark:
         with alone(locks):
             study = open_study(job, study_name, place, jobs)
             plan(study, job, tutorial_recipes() if known_good is None else known_good)

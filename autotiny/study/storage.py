@@ -8,15 +8,16 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import optuna
 from optuna.storages import BaseStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
+from sqlalchemy.engine import URL, make_url
 
 from autotiny.errors import UserError
-from autotiny.study.holding import JOURNAL, alone, locks_of
+from autotiny.study.holding import lock
 from autotiny.study.job import Job
 from autotiny.study.record import SCHEMA
 from autotiny.study.sampling import StudySampler
@@ -35,7 +36,23 @@ def default_storage(out: Path | str) -> str:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write to {str(folder)!r}: {error.strerror}") from error
-    return f"sqlite:///{(folder / 'study.db').resolve()}"
+    return sqlite_url(folder / "study.db")
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of a database file, whatever characters its path has.
+
+    Raises:
+        UserError: the installed SQLAlchemy cannot name that path.
+    """
+    file = str(path.resolve())
+    url = URL.create("sqlite", database=file).render_as_string(hide_password=False)
+    if make_url(url).database != file:
+        raise UserError(
+            f"a study cannot lie at {file!r}: SQLAlchemy's URLs do not take all its characters; "
+            "choose another --out, or update SQLAlchemy"
+        )
+    return url
 
 
 def own_folder(folder: Path, name: str) -> Path:
@@ -160,24 +177,23 @@ class _Journal(JournalFileBackend):
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append lines, behind the last whole one."""
-        with alone(locks_of(str(self._path), ""), JOURNAL):
-            whole = self._cut()
+        with self._path.open("r+b") as file:
+            lock(file)
+            whole = _end_of_lines(file)
+            file.truncate(whole)
             try:
                 super().append_logs(logs)
             except OSError:
-                with suppress(OSError), self._path.open("r+b") as file:
-                    file.truncate(whole)
+                file.truncate(whole)
                 raise
 
-    def _cut(self) -> int:
-        """Drop what stands behind the last whole line; the bytes that are left."""
-        with self._path.open("r+b") as file:
-            size = whole = file.seek(0, os.SEEK_END)
-            while whole:
-                file.seek(whole - 1)
-                if file.read(1) == b"\n":
-                    break
-                whole -= 1
-            if whole < size:
-                file.truncate(whole)
-            return whole
+
+def _end_of_lines(file: IO[bytes]) -> int:
+    """The bytes of a file up to the end of its last whole line."""
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        file.seek(end - 1)
+        if file.read(1) == b"\n":
+            break
+        end -= 1
+    return end
