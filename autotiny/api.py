@@ -180,6 +180,7 @@ def search(
     folder = study_folder(model, data, board, wanted) if out is None else Path(out).expanduser()
     check_writable(folder)
     cache = cache or Cache()
+    cache.check_writable()
     tell = on_stage or (lambda text: None)
     names = f"{studies.model_name(model)} and {studies.data_name(data)}"
     tell(f"loading {names}; an untrained network is trained first")

@@ -317,3 +317,14 @@ def test_a_folder_that_cannot_be_written(here: Path) -> None:
         message = refused(*command.split(), "--out", "file/out")
         assert "cannot write to file/out" in message
         assert "file is no folder; choose another --out" in message
+
+
+def test_a_cache_that_cannot_be_written_is_told_before_anything_is_trained(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(here / "file"))
+    message = refused("search", "-t", "rp2040", "--out", "out")
+    assert f"cannot write to the cache {str(here / 'file' / 'autotiny')!r}" in message
+    assert "set XDG_CACHE_HOME to a folder that can be written" in message
+    assert not (here / "out").exists()

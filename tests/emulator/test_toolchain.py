@@ -109,3 +109,13 @@ def test_a_full_disk_is_an_os_error(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("autotiny.emulator.toolchain._zig", lambda: (str(tool),))
     with pytest.raises(OSError, match=os.strerror(28)):
         link(tiny_sources(), load_target("stm32f746"))
+
+
+def test_it_links_where_the_users_cache_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = load_target("stm32f746")
+    first = link(tiny_sources(), target)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert link(tiny_sources(), target).elf == first.elf
