@@ -183,6 +183,7 @@ def search(
     if out not in (None, folder):
         _tell_all([f"{out} holds another study; this one goes to {folder}"], on_notice)
     cache = cache or Cache()
+    cache.check_writable()
     tell = on_stage or (lambda text: None)
     names = f"{studies.model_name(model)} and {studies.data_name(data)}"
     tell(f"loading {names}; an untrained network is trained first")

@@ -111,7 +111,7 @@ def trials_of(out: Path) -> list[tuple[object, ...]]:
     if not (out / "study.db").is_file():
         return []
     storage = optuna.storages.RDBStorage(sqlite_url(out / "study.db"))
-    found = []
+    found: list[tuple[object, ...]] = []
     for name in optuna.get_all_study_names(storage):
         for trial in optuna.load_study(study_name=name, storage=storage).trials:
             record = TrialRecord.load(trial)
@@ -177,12 +177,35 @@ def ended(process: subprocess.Popen[str], found: Found, what: str, *codes: int) 
 
 def phase_of(said: str) -> str:
     """How far a search came, by its last line."""
-    last = (said.strip().splitlines() or ["start"])[-1]
-    if last.startswith("["):
+    words = [line.split(" ")[0] for line in said.splitlines()]
+    if "writing" in words:
+        return "writing"
+    if any(word.startswith("[") for word in words):
         return "trials"
-    return (
-        last.split(" ")[0] if last.split(" ")[0] in ("loading", "searching", "writing") else "start"
-    )
+    return "searching" if "searching" in words else "loading" if "loading" in words else "start"
+
+
+def left_processes(folder: Path) -> list[str]:
+    """What still works in a folder after the time that a compiler may take to end."""
+    left = []
+    for _ in range(20):
+        left = [
+            path.read_bytes().replace(b"\0", b" ").decode(errors="replace")[:200]
+            for path in Path("/proc").glob("[0-9]*/cmdline")
+            if works_in(path.parent, folder)
+        ]
+        if not left:
+            break
+        time.sleep(0.5)
+    return left
+
+
+def works_in(process: Path, folder: Path) -> bool:
+    """Whether a process has a folder, or one in it, as its own."""
+    try:
+        return (process / "cwd").readlink().is_relative_to(folder)
+    except OSError:  # it has ended, or is another user's
+        return False
 
 
 def compare(found: Found, what: str, kind: str, wrong: list[str]) -> None:
@@ -202,10 +225,9 @@ def kill(made: Path, whole: dict[str, Any], number: int, rng: random.Random, fou
     process.send_signal(signal.Signals[name])
     what = f"{name} after {moment:.1f} s"
     said = ended(process, found, what, 0, 130, -signal.Signals[name])
-    time.sleep(0.5)
-    left = subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, text=True, check=False)
-    if left.stdout:
-        found.faults.append(f"{what}: left processes {left.stdout.split()}")
+    left = left_processes(folder)
+    if left:
+        found.faults.append(f"{what}: left processes {left}")
     before = trials_of(folder / "disk" / "out")
     phase = phase_of(said)
     found.phases[phase] += 1

@@ -8,16 +8,19 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+from toys import toy_data, toy_model
 
 import autotiny
 from autotiny import api
+from autotiny.cache import Cache
 from autotiny.checked import NUMBERS, arguments, bare, hints_of, range_of
 from autotiny.components import COMPONENTS, Component, is_lowering
 from autotiny.errors import UserError
 from autotiny.model import Level
 from autotiny.ranges import Choice, Fixed, Span
-from autotiny.recipe import component_from, read_recipe, steps_from_text
+from autotiny.recipe import Recipe, component_from, read_recipe, steps_from_text
 from autotiny.space import Space, load_space
+from autotiny.study.job import candidate_of
 
 PARAMETERS = [(kind, name) for kind in COMPONENTS.values() for name in hints_of(kind)]
 NUMERIC = [(kind, name) for kind, name in PARAMETERS if bare(hints_of(kind)[name]) in (int, float)]
@@ -187,6 +190,22 @@ def test_a_recipe_is_legal_for_some_model(tmp_path: Path) -> None:
         path = tmp_path / "recipe.json"
         path.write_text(recipe_text(*({"component": name} for name in names)))
         assert list(read_recipe(path).recipe.names) == names
+
+
+@pytest.mark.parametrize(
+    ("text", "level", "message"),
+    [
+        ("fuse_operators", Level.KERAS, "takes a model of level tflite or program"),
+        ("int8", Level.TFLITE, "int8 takes a model of level keras or graph"),
+        ("prune_magnitude, int8", Level.GRAPH, "prune_magnitude takes a model of level keras"),
+    ],
+)
+def test_a_sequence_that_is_legal_for_another_level_is_refused_for_this(
+    tmp_path: Path, text: str, level: Level, message: str
+) -> None:
+    recipe = Recipe(steps_from_text(text))
+    with pytest.raises(UserError, match=message):
+        candidate_of(recipe, toy_model(level), toy_data(), seed=0, epochs=1, cache=Cache(tmp_path))
 
 
 FIRSTS = {

@@ -417,8 +417,10 @@ def test_progress_is_told_after_each_trial(run: Any) -> None:
 
 
 def test_without_time_the_original_alone_is_measured(run: Any) -> None:
+    told: list[str] = []
     for _ in range(2):
-        result = run(timeout=0)
+        result = run(timeout=0, on_notice=told.append)
+        assert "timeout = 0: no sequence is begun" in told[-1]
         assert [point.trial for point in result.front] == [0]
         assert result.baseline is not None
         assert outcomes(result) == ["measured"]

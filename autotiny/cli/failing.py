@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import signal
 import sys
@@ -13,10 +14,13 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from autotiny.errors import AutotinyError, UserError
+from autotiny.errors import AutotinyError, UserError, shown
 from autotiny.machine import disk_is_full
 
 USER_ERROR, OTHER_ERROR, INTERRUPTED = 2, 1, 130
+
+OF_A_PATH = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EROFS, errno.ENOTDIR)
+"""What the system says of a path that a user gave."""
 
 
 class Commands(TyperGroup):
@@ -37,6 +41,9 @@ class Commands(TyperGroup):
             complain(str(error))
             raise typer.Exit(OTHER_ERROR) from None
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in OF_A_PATH and error.filename:
+                complain(f"cannot use {shown(str(error.filename))}: {error.strerror}")
+                raise typer.Exit(USER_ERROR) from None
             if not disk_is_full(error):
                 raise
             complain("the disk is full; free some space and start the same command again")

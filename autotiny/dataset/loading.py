@@ -55,6 +55,8 @@ def load_dataset(source: DataSource, seed: int = 0, reading: Reading = AS_STORED
 
 
 def _found(name: str, seed: int, reading: Reading) -> Dataset:
+    if not name:  # the path "" would be the current folder
+        raise unknown("data set", name, DATASETS, "autotiny search --help")
     path = Path(name)
     images = path.is_dir() and not is_idx(path)
     if reading.resize and not images:

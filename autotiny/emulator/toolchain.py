@@ -237,11 +237,12 @@ def zig_cc(arguments: Sequence[str], folder: Path) -> str:
     """Run the compiler in a folder that is deleted afterwards; its complaint, "" if it has none.
 
     Objects stay in that folder; what every program needs (compiler-rt) is built once a user, in the
-    user's cache. zig locks it, so processes may compile at once.
+    user's cache, or each time anew where that cannot be written. zig locks it, so processes may
+    compile at once.
     """
     environment = {
         **os.environ,
-        "ZIG_GLOBAL_CACHE_DIR": str(Path(platformdirs.user_cache_dir("autotiny")) / "zig"),
+        "ZIG_GLOBAL_CACHE_DIR": str(_shared_cache() or folder / "zig-shared"),
         "ZIG_LOCAL_CACHE_DIR": str(folder / "zig-cache"),
     }
     done = subprocess.run(
@@ -273,6 +274,16 @@ def check_killed(what: str, code: int) -> None:
     if code < 0 and signal.Signals(-code).name in KILLED:
         name = signal.Signals(-code).name
         raise MachineFault(f"{what} was killed ({name}){WHY_KILLED}; {MORE_MEMORY}")
+
+
+def _shared_cache() -> Path | None:
+    """The folder of what all programs share; None where the user's cache cannot be written."""
+    shared = Path(platformdirs.user_cache_dir("autotiny")) / "zig"
+    try:
+        shared.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return shared if os.access(shared, os.W_OK | os.X_OK) else None
 
 
 def symbols_of(elf: ELFFile, *, thumb: bool) -> dict[str, Symbol]:

@@ -73,6 +73,8 @@ def load_model(
     if not isinstance(source, (str, Path)):
         return _as_model(_twin(source), "the object")
     name = str(source)
+    if not name:  # the path "" would be the current folder
+        raise unknown("model", name, BUILTIN, "autotiny measure --help")
     check_ending(name)
     if not name.lower().endswith(".tflite"):
         worker.start(warm_up)

@@ -159,6 +159,8 @@ def search(
     if on_notice:
         for notice in findings.notices:
             on_notice(notice)
+        if timeout == 0:
+            on_notice("timeout = 0: no sequence is begun, the original alone is measured")
     study_name = study_name or default_study_name(
         model.source, data.source, target.source, objectives
     )

@@ -123,3 +123,13 @@ def test_a_compiler_that_was_killed_is_no_fault_of_the_sources(
         monkeypatch.setattr(toolchain, "_zig", lambda name=name: (str(tmp_path / name),))
         with pytest.raises(MachineFault, match=rf"^the compiler (was )?{told}.*fewer --jobs"):
             link(tiny_sources(), target)
+
+
+def test_it_links_where_the_users_cache_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = load_target("stm32f746")
+    first = link(tiny_sources(), target)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert link(tiny_sources(), target).elf == first.elf
