@@ -178,7 +178,7 @@ def ended(process: subprocess.Popen[str], found: Found, what: str, *codes: int) 
 def phase_of(said: str) -> str:
     """How far a search came, by its last line."""
     words = [line.split(" ")[0] for line in said.splitlines()]
-    if "writing" in words:
+    if "writing" in words and "interrupted" not in said:
         return "writing"
     if any(word.startswith("[") for word in words):
         return "trials"
