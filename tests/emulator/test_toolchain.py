@@ -111,11 +111,13 @@ def test_a_full_disk_is_an_os_error(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         link(tiny_sources(), load_target("stm32f746"))
 
 
-def test_it_links_where_the_users_cache_cannot_be_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["file", "50%20", "two\nlines"])
+def test_it_links_where_the_users_cache_is_of_no_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     target = load_target("stm32f746")
     first = link(tiny_sources(), target)
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    if name == "file":
+        (tmp_path / name).write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
     assert link(tiny_sources(), target).elf == first.elf
