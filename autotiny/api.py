@@ -177,8 +177,11 @@ def search(
     wanted = (objectives,) if isinstance(objectives, str) else tuple(objectives)
     studies.wanted_objectives(wanted)
     drawn = space if isinstance(space, Space) else load_space(str(space))
-    folder = study_folder(model, data, board, wanted) if out is None else Path(out).expanduser()
+    out = None if out is None else Path(out).expanduser()
+    folder = study_folder(model, data, board, wanted, out)
     check_writable(folder)
+    if out not in (None, folder):
+        _tell_all([f"{out} holds another study; this one goes to {folder}"], on_notice)
     cache = cache or Cache()
     cache.check_writable()
     tell = on_stage or (lambda text: None)
@@ -200,11 +203,20 @@ def search(
 
 
 def study_folder(
-    model: object, data: DataSource, target: TargetSource, objectives: Sequence[str] = ("latency",)
+    model: object,
+    data: DataSource,
+    target: TargetSource,
+    objectives: Sequence[str] = ("latency",),
+    out: Path | str | None = None,
 ) -> Path:
-    """Where a search writes unless told otherwise, e.g. `results/cnn1-digits-stm32f746-latency`."""
+    """Where a search writes.
+
+    By default that is e.g. `results/cnn1-digits-stm32f746-latency`; a folder that is asked for and
+    holds another study already gets one of that name in it.
+    """
     names = (studies.model_name(model), studies.data_name(data), _target(target).source)
-    return RESULTS / studies.default_study_name(*names, objectives)
+    study = studies.default_study_name(*names, objectives)
+    return RESULTS / study if out is None else studies.own_folder(Path(out).expanduser(), study)
 
 
 def apply(

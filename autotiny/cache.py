@@ -21,7 +21,7 @@ from typing import TypeVar
 
 import platformdirs
 
-from autotiny.errors import UserError
+from autotiny.errors import MachineFault
 
 try:
     import fcntl
@@ -82,7 +82,7 @@ class Cache:
         """Store what `write` puts into the folder it is given.
 
         Raises:
-            UserError: the disk is full or the folder cannot be written.
+            MachineFault: the disk is full or the folder cannot be written.
         """
         entry = self._entry(key)
         draft: Path | None = None
@@ -114,7 +114,7 @@ class Cache:
         """Refuse a folder that takes nothing, before hours of work are lost for it.
 
         Raises:
-            UserError: the disk is full or the folder cannot be written.
+            MachineFault: the disk is full or the folder cannot be written.
         """
         try:
             drafts = self.folder / "drafts"
@@ -124,9 +124,9 @@ class Cache:
         except OSError as error:
             raise self._unwritable(error) from error
 
-    def _unwritable(self, error: OSError) -> UserError:
+    def _unwritable(self, error: OSError) -> MachineFault:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        return UserError(
+        return MachineFault(
             f"cannot write to the cache {str(self.folder)!r}: {error.strerror or error}; "
             f"{'free some space, or ' * full}{MOVE}"
         )

@@ -30,6 +30,7 @@ from autotiny.components import (
     objection,
 )
 from autotiny.components.applying import apply_apart, trains_apart
+from autotiny.datafile import write_whole
 from autotiny.dataset import AS_STORED, Reading
 from autotiny.errors import LONGEST, InvalidModel, NotApplicable, UserError, shown, unknown
 from autotiny.model import Level, Model, restore, save, storing
@@ -344,7 +345,7 @@ def step_data(step: Component) -> dict[str, Any]:
 
 def write_recipe(saved: SavedRecipe, path: Path) -> None:
     """Write a recipe file."""
-    path.write_text(saved.to_json(), encoding="utf-8")
+    write_whole(path, saved.to_json())
 
 
 def read_recipe(path: Path | str) -> SavedRecipe:

@@ -3,18 +3,21 @@
 import os
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from pathlib import Path
 
 import optuna
 import pytest
+from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
 from test_study import searching
 from toys import toy_components
 
 from autotiny.errors import UserError
 from autotiny.report.dashboard import storage_url
 from autotiny.study import TrialRecord, open_storage
-from autotiny.study.storage import lock_file, searched_alone, sqlite_url
+from autotiny.study.holding import locks_of, searched_alone
+from autotiny.study.storage import sqlite_url
 
 HERE = Path(__file__).parent
 
@@ -113,19 +116,23 @@ def test_a_killed_search_holds_nobody_up(tmp_path: Path) -> None:
 def test_studies_that_share_a_database_do_not_hold_each_other_up(tmp_path: Path) -> None:
     place = sqlite_url(tmp_path / "study.db")
     with (
-        searched_alone(place, "one"),
-        searched_alone(place, "other"),
+        searched_alone(locks_of(place, "one"), "one"),
+        searched_alone(locks_of(place, "other"), "other"),
         pytest.raises(UserError, match="for the study 'one'"),
-        searched_alone(place, "one"),
+        searched_alone(locks_of(place, "one"), "one"),
     ):
         pytest.fail("it was held")
-    with searched_alone(place, "one"):
+    with searched_alone(locks_of(place, "one"), "one"):
         pass
-    assert lock_file("mysql://host/base", "one") is None
-    assert lock_file("sqlite://", "one") is None
-    assert lock_file("no url", "one") is None
-    journal = lock_file(str(tmp_path / "study.log"), "one")
-    assert journal is not None and journal.parent == tmp_path
+    assert not list(tmp_path.iterdir())
+
+
+def test_locks_lie_beside_the_study_or_on_this_machine(tmp_path: Path) -> None:
+    place = sqlite_url(tmp_path / "study.db")
+    beside: list[str | BaseStorage] = [place, str(tmp_path / "study.log"), RDBStorage(place)]
+    assert {locks_of(one, "a").parent for one in beside} == {tmp_path}
+    here: list[str | BaseStorage] = ["mysql://host/base", "sqlite://", "no url", InMemoryStorage()]
+    assert {locks_of(one, "a").parent for one in here} == {Path(tempfile.gettempdir())}
 
 
 ODD = ["a?b=c", "50%", "a%20b", "a#b", "two words", "c:d", "größe", "it's", "a&b;c", "$(x)", "*[0]"]

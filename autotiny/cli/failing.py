@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import errno
 import logging
+import signal
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
 from autotiny.errors import AutotinyError, UserError, shown
+from autotiny.machine import disk_is_full
 
 USER_ERROR, OTHER_ERROR, INTERRUPTED = 2, 1, 130
 
@@ -49,15 +53,14 @@ class Commands(TyperGroup):
             raise typer.Exit(INTERRUPTED) from None
 
 
-def disk_is_full(error: BaseException | None) -> bool:
-    """Whether an error comes from a full disk, however deep a library has wrapped it."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        if "disk is full" in str(error):  # SQLite's words; its errors carry no number
-            return True
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return False
+@contextmanager
+def ended_by(number: signal.Signals) -> Iterator[None]:
+    """Let another signal end what is done here as Ctrl-C does: nothing is lost."""
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
 
 
 def complain(message: str) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+from autotiny.datafile import write_whole
 from autotiny.errors import UserError, shown
 from autotiny.recipe import write_recipe
 from autotiny.report.facts import best_point, csv_text, points_of, recipe_path, study_facts
@@ -61,7 +62,7 @@ def _write(result: Result, folder: Path) -> list[Path]:
         "pareto.svg": pareto_svg(dots(result), plot_title(result)),
     }
     for name, text in written.items():
-        (folder / name).write_text(text, encoding="utf-8")
+        write_whole(folder / name, text)
     paths = [folder / name for name in written]
     best = best_point(result)
     if best is not None:

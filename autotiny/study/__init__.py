@@ -7,7 +7,13 @@ from autotiny.study.record import OUTCOMES, TrialRecord, ended, measured
 from autotiny.study.replay import Applied, apply_recipe, data_name, load_pair, model_name, rebuilt
 from autotiny.study.result import Point, Result, Shortfall
 from autotiny.study.search import TRIALS, Progress, search
-from autotiny.study.storage import default_study_name, open_storage, quiet_optuna, sqlite_url
+from autotiny.study.storage import (
+    default_study_name,
+    open_storage,
+    own_folder,
+    quiet_optuna,
+    sqlite_url,
+)
 
 __all__ = [
     "EPOCHS",
@@ -35,6 +41,7 @@ __all__ = [
     "measured",
     "model_name",
     "open_storage",
+    "own_folder",
     "quiet_optuna",
     "rebuilt",
     "search",

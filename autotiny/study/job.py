@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 
 from autotiny.cache import Cache, key_of
+from autotiny.codeversion import code_version
 from autotiny.components import Work
 from autotiny.dataset import Dataset
 from autotiny.errors import UserError, unknown
@@ -16,7 +18,12 @@ from autotiny.recipe import Candidate, Recipe, apply, check_legal
 from autotiny.space import Space
 from autotiny.study.evaluator import Evaluator
 from autotiny.target import Target, target_key
+from autotiny.version import __version__
 
+PACKAGES = (
+    "keras", "numpy", "optuna", "scikit-learn", "tensorflow", "tensorflow-model-optimization",
+    "tf-keras", "unicorn", "ziglang",
+)  # fmt: skip
 EPOCHS = 5
 """Upper limit of a fine-tune unless asked otherwise."""
 
@@ -125,7 +132,20 @@ class Job:
             "objectives": ", ".join(self.value_names),
             "space": f"{self.space.name} {key_of(self.space)[:8]}",
             "epochs": str(self.epochs),
+            "seed": str(self.seed),
+            "accuracy_drop": f"{self.accuracy_drop:g}",
+            "autotiny": f"{__version__} {code_version('autotiny.study')[:8]}",
+            "packages": ", ".join(f"{name} {version}" for name, version in packages().items()),
         }
+
+
+def packages() -> dict[str, str]:
+    """The versions of the packages that what a search finds hangs on."""
+    found = {}
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def candidate_of(
@@ -145,8 +165,4 @@ def candidate_of(
         original=model if model.level is Level.KERAS else None,
         rehearse=rehearse,
     )
-    candidate = apply(recipe, model, work, cache)
-    if not rehearse and any(step.trains for step in recipe.steps):
-        # A fit leaves cycles of objects that hold a copy of the training set.
-        gc.collect()
-    return candidate
+    return apply(recipe, model, work, cache)

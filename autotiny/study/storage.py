@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import optuna
 from optuna.storages import BaseStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
 
-from autotiny.cache import key_of
 from autotiny.errors import UserError
+from autotiny.study.holding import lock
 from autotiny.study.job import Job
 from autotiny.study.record import SCHEMA
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from autotiny.study.sampling import StudySampler
 
 
 def default_study_name(model: str, data: str, target: str, objectives: Sequence[str]) -> str:
@@ -59,66 +55,22 @@ def sqlite_url(path: Path) -> str:
     return url
 
 
-@contextmanager
-def searched_alone(place: str | BaseStorage, name: str) -> Iterator[None]:
-    """Keeps a second process from the same study; where the first dies, the system lets go.
-
-    Two that plan one study would queue its first sequences twice, and each would take what the
-    other is working on for left behind.
-
-    Raises:
-        UserError: another process searches already.
-    """
-    file = lock_file(place, name)
-    held = None if file is None or fcntl is None else _held(file, name)
-    try:
-        yield
-    finally:
-        if held is not None:
-            with suppress(OSError):
-                Path(held.name).unlink()
-            held.close()
+def own_folder(folder: Path, name: str) -> Path:
+    """Where a study lies: the folder asked for, or one in it if another study lies there."""
+    there = set(_studies_in(folder))
+    return folder / name if there and name not in there else folder
 
 
-def lock_file(place: str | BaseStorage, name: str) -> Path | None:
-    """The file that stands for a study while a process searches; None for a database server."""
-    if not isinstance(place, str):
-        return None
-    if place.endswith(".log"):
-        path = Path(place)
-    else:
-        try:
-            url = make_url(place)
-        except ArgumentError:  # `open_storage` tells what is wrong with it
-            return None
-        if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
-            return None
-        path = Path(str(url.database))
-    return path.with_name(f".{path.name}-{key_of(name)[:8]}.lock")
-
-
-def _held(file: Path, name: str) -> IO[str] | None:
-    """A lock file, locked; None where the folder takes none, which the storage tells better."""
-    while True:
-        try:
-            opened = file.open("w")
-        except OSError:
-            return None
-        try:
-            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            opened.close()
-            raise UserError(
-                f"another process searches for the study {name!r} in {str(file.parent)!r}; wait "
-                "for its end, or choose another --out; with --jobs several work on one study"
-            ) from None
-        except OSError:  # a file system without locks
-            return opened
-        # Its last holder may have removed it between the opening and the locking.
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(opened.fileno()), file.stat()):
-                return opened
-        opened.close()
+def _studies_in(folder: Path) -> list[str]:
+    """The names of studies that keep their trials or have left their results in a folder."""
+    names = []
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        written = json.loads((folder / "pareto.json").read_text(encoding="utf-8"))
+        names.append(str(written["study"]))
+    if (folder / "study.db").is_file():
+        storage = open_storage(default_storage(folder))
+        names += [one.study_name for one in optuna.get_all_study_summaries(storage=storage)]
+    return names
 
 
 @contextmanager
@@ -140,8 +92,7 @@ def open_storage(url: str) -> BaseStorage:
     """
     try:
         if url.endswith(".log"):
-            backend = JournalFileBackend(url)
-            return optuna.storages.JournalStorage(backend)
+            return optuna.storages.JournalStorage(_Journal(url))
         if url.startswith("sqlite"):
             # Two processes that write at once wait for each other rather than fail.
             arguments = {"connect_args": {"timeout": 120}}
@@ -166,43 +117,83 @@ def open_study(job: Job, name: str, place: str | BaseStorage, jobs: int = 1) -> 
     known = {summary.study_name for summary in optuna.get_all_study_summaries(storage=storage)}
     if name in known:
         study = optuna.load_study(study_name=name, storage=storage)
-        check_same_job(study, job)
     else:
         study = optuna.create_study(study_name=name, storage=storage, directions=directions)
-        with warnings.catch_warnings():
-            # Experimental since Optuna 3.2, and all that tells the dashboard what a value is.
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names(list(job.value_names))
-        study.set_user_attr("schema", SCHEMA)
-        for key, value in job.facts().items():
-            study.set_user_attr(key, value)
-    # A sampler that begins again must not draw again what it drew before.
-    study.sampler = sampler(job.seed + len(study.get_trials(deepcopy=False)), parallel=jobs > 1)
+    if study.get_trials(deepcopy=False):
+        check_same_job(study, job)
+    else:  # it is new, or whoever made it died before it was complete
+        check_same_values(study, job)
+        _describe(study, job)
+    study.sampler = StudySampler(job.seed, parallel=jobs > 1)
     return study
 
 
-def sampler(seed: int, *, parallel: bool = False) -> optuna.samplers.BaseSampler:
-    """Tree-structured Parzen estimators; `results/order_encoding.md` has random draws beside it."""
-    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=10, constant_liar=parallel)
+def _describe(study: optuna.Study, job: Job) -> None:
+    with warnings.catch_warnings():
+        # Experimental since Optuna 3.2, and all that tells the dashboard what a value is.
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.set_metric_names(list(job.value_names))
+    for key, value in {"schema": SCHEMA, **job.facts()}.items():
+        study.set_user_attr(key, value)
+
+
+def check_same_values(study: optuna.Study, job: Job) -> None:
+    """Refuse a study that optimizes another number of values."""
+    if len(study.directions) != len(job.value_names):
+        raise UserError(
+            f"the study {study.study_name!r} has other objectives; choose another --out"
+        )
 
 
 def check_same_job(study: optuna.Study, job: Job) -> None:
     """Refuse to continue a study that another autotiny wrote, or that is for something else."""
     schema = study.user_attrs.get("schema", 1)
     if schema != SCHEMA:
-        writer = "an early autotiny 0.1.0" if schema == 1 else "a later autotiny"
+        earlier = isinstance(schema, int) and schema < SCHEMA
+        writer = "an early autotiny 0.1.0" if earlier else "a later autotiny"
         raise UserError(
             f"the study {study.study_name!r} has schema {schema}, not {SCHEMA}: {writer} wrote it; "
             "choose another --out or --storage"
         )
-    for key, value in job.facts().items():
-        earlier = study.user_attrs.get(key)
-        if earlier != value:
-            raise UserError(
-                f"the study {study.study_name!r} was made with {key} = {earlier}, not {value}; "
-                "choose another --out or --storage"
-            )
-    if len(study.directions) != len(job.value_names):
+    check_same_values(study, job)
+    differing = [
+        f"{key} = {study.user_attrs.get(key)}, not {value}"
+        for key, value in job.facts().items()
+        if study.user_attrs.get(key) != value
+    ]
+    if differing:
         raise UserError(
-            f"the study {study.study_name!r} has other objectives; choose another --out"
+            f"the study {study.study_name!r} was made with {'; with '.join(differing)}; "
+            "give the same again to continue it, or choose another --out or --storage"
         )
+
+
+class _Journal(JournalFileBackend):
+    """A journal file of which a process that died while it wrote leaves no half a line."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self._path = Path(path)
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append lines, behind the last whole one."""
+        with self._path.open("r+b") as file:
+            lock(file)
+            whole = _end_of_lines(file)
+            file.truncate(whole)
+            try:
+                super().append_logs(logs)
+            except OSError:
+                file.truncate(whole)
+                raise
+
+
+def _end_of_lines(file: IO[bytes]) -> int:
+    """The bytes of a file up to the end of its last whole line."""
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        file.seek(end - 1)
+        if file.read(1) == b"\n":
+            break
+        end -= 1
+    return end
