@@ -253,30 +253,30 @@ class Named:
 NAMED: tuple[Named, ...] = (
     Named(
         "balanced ratio = latency alone", "study/trials.py",
-        "math.prod(ratios) ** (1 / len(ratios))", "ratios[0]", ("test_study.py",),
+        "math.prod(ratios) ** (1 / len(ratios))", "ratios[0]", ("test_judging.py",),
     ),
     Named(
         "the second misfit check removed", "study/trials.py",
         "    if planned is None and _misfits(draft, job, taken):\n        return None\n", "",
-        ("test_study.py",),
+        ("test_judging.py",),
     ),
     Named(
         "ten chance trials → one", "study/planning.py", "BY_CHANCE = 10", "BY_CHANCE = 1",
-        ("test_study.py", "test_resuming.py"),
+        ("test_judging.py",),
     ),
     Named(
         "accuracy budget × 3", "study/result.py",
         "accuracy - job.accuracy_drop - 1e-9", "accuracy - 3 * job.accuracy_drop - 1e-9",
-        ("test_study.py", "test_resuming.py"),
+        ("test_judging.py",),
     ),
     Named(
         "accuracy budget ignored", "study/result.py",
-        "accuracy - job.accuracy_drop - 1e-9", "0.0", ("test_study.py", "test_resuming.py"),
+        "accuracy - job.accuracy_drop - 1e-9", "0.0", ("test_judging.py",),
     ),
     Named(
         "standard error ÷ n", "study/trials.py",
         "math.sqrt(accuracy * (1 - accuracy) / samples)",
-        "math.sqrt(accuracy * (1 - accuracy)) / samples", ("test_study.py",),
+        "math.sqrt(accuracy * (1 - accuracy)) / samples", ("test_judging.py",),
     ),
     Named(
         "standard error of the mean difference ÷ n", "study/ordering.py",
@@ -285,7 +285,7 @@ NAMED: tuple[Named, ...] = (
     Named(
         "a resumed sampler with the old seed", "study/sampling.py",
         "key_of(self._seed, trial.number, what)", "key_of(self._seed, what)",
-        ("test_study.py", "test_resuming.py"),
+        ("test_judging.py",),
     ),
     Named(
         "inputs floored", "evaluate/accuracy.py", "np.rint(real)", "np.floor(real)",
@@ -298,7 +298,7 @@ NAMED: tuple[Named, ...] = (
     Named(
         "no lowering for frozen graphs", "study/preflight.py",
         "in (Level.KERAS, Level.GRAPH):", "is Level.KERAS:",
-        ("test_preflight.py", "test_study.py"),
+        ("test_judging.py",),
     ),
     Named(
         "memory lower bound", "engine/memory.py",
