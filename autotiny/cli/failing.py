@@ -14,6 +14,8 @@ from typer.core import TyperGroup
 from autotiny.errors import AutotinyError, UserError
 
 USER_ERROR, OTHER_ERROR, INTERRUPTED = 2, 1, 130
+DIFFERS = 3
+"""A recipe was applied, and gave other figures or other bytes than it records."""
 
 
 class Commands(TyperGroup):

@@ -99,6 +99,10 @@ class Job:
         """The names of the study's values."""
         return ("accuracy_validation", *self.figures)
 
+    def work(self) -> Work:
+        """What the components of a candidate may use besides the model."""
+        return work_with(self.model, self.data, seed=self.seed, epochs=self.epochs)
+
     def candidate(self, recipe: Recipe, *, rehearse: bool = False) -> Candidate:
         """What a recipe makes of the original."""
         return candidate_of(
@@ -131,15 +135,22 @@ def candidate_of(
     rehearse: bool = False,
 ) -> Candidate:  # fmt: skip
     """What a recipe makes of a model, which is also the teacher of its fine-tunes."""
-    work = Work(
+    work = work_with(model, data, seed=seed, epochs=epochs, rehearse=rehearse)
+    candidate = apply(recipe, model, work, cache)
+    if not rehearse and any(step.trains for step in recipe.steps):
+        # A fit leaves cycles of objects that hold a copy of the training set.
+        gc.collect()
+    return candidate
+
+
+def work_with(
+    model: Model, data: Dataset, *, seed: int, epochs: int, rehearse: bool = False
+) -> Work:
+    """What components may use for a model: it is also the teacher of its fine-tunes."""
+    return Work(
         data=data,
         seed=seed,
         epochs=epochs,
         original=model if model.level is Level.KERAS else None,
         rehearse=rehearse,
     )
-    candidate = apply(recipe, model, work, cache)
-    if not rehearse and any(step.trains for step in recipe.steps):
-        # A fit leaves cycles of objects that hold a copy of the training set.
-        gc.collect()
-    return candidate
