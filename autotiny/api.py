@@ -5,7 +5,7 @@ Models and data are taken as names, paths, or objects: see `load_model` and `loa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias, get_args
@@ -13,11 +13,12 @@ from typing import TypeAlias, get_args
 from autotiny import emulator
 from autotiny import study as studies
 from autotiny.cache import Cache
+from autotiny.checked import arguments
 from autotiny.components import COMPONENTS, Component, Work, is_calibrated, is_lowering
 from autotiny.dataset import DataSource, Reading, synthetic
 from autotiny.emulator import SILENT, Profile, Tell
 from autotiny.engine import Style, check_supported, schedule_for
-from autotiny.errors import UserError, unknown
+from autotiny.errors import UserError, shown, unknown
 from autotiny.evaluate import cost, sources_of
 from autotiny.export import export_project
 from autotiny.metrics import Cost, missing, overshoot
@@ -150,7 +151,7 @@ def search(
             always takes part.
         space: name or path of a search space, or one that was loaded.
         trials: how many different sequences to end with.
-        timeout: seconds after which no trial is begun.
+        timeout: seconds after which no trial is begun; the original is measured whatever it is.
         seed: decides everything random, the split of the data too.
         accuracy_drop: the accuracy that a best point may lose on validation.
         epochs: upper limit of each fine-tune.
@@ -168,36 +169,54 @@ def search(
     Raises:
         UserError: something that was given does not exist, is damaged, or does not fit the rest.
     """
+    numbers = arguments(
+        trials=trials, timeout=timeout, seed=seed, accuracy_drop=accuracy_drop, epochs=epochs,
+        jobs=jobs,
+    )  # fmt: skip
     board = _target(target)
     wanted = (objectives,) if isinstance(objectives, str) else tuple(objectives)
     studies.wanted_objectives(wanted)
     drawn = space if isinstance(space, Space) else load_space(str(space))
-    folder = study_folder(model, data, board, wanted) if out is None else Path(out)
+    out = None if out is None else Path(out).expanduser()
+    folder = study_folder(model, data, board, wanted, out)
     check_writable(folder)
+    if out not in (None, folder):
+        _tell_all([f"{out} holds another study; this one goes to {folder}"], on_notice)
     cache = cache or Cache()
+    cache.check_writable()
     tell = on_stage or (lambda text: None)
     names = f"{studies.model_name(model)} and {studies.data_name(data)}"
     tell(f"loading {names}; an untrained network is trained first")
     reading = Reading.of(scale, resize)
-    network, samples = studies.load_pair(model, data, seed=seed, cache=cache, reading=reading)
+    network, samples = studies.load_pair(
+        model, data, seed=numbers["seed"], cache=cache, reading=reading
+    )
     _tell_all(samples.described(), on_notice)
     tell("searching")
     result = studies.search(
         network, samples, board,
-        out=folder, objectives=wanted, space=drawn, trials=trials, timeout=timeout, seed=seed,
-        accuracy_drop=accuracy_drop, epochs=epochs, storage=storage, jobs=jobs, cache=cache,
-        on_trial=on_trial, on_notice=on_notice,
+        out=folder, objectives=wanted, space=drawn, storage=storage, cache=cache,
+        on_trial=on_trial, on_notice=on_notice, **numbers,
     )  # fmt: skip
     tell("writing results")
     return replace(result, folder=folder, files=tuple(write_study(result, folder)))
 
 
 def study_folder(
-    model: object, data: DataSource, target: TargetSource, objectives: Sequence[str] = ("latency",)
+    model: object,
+    data: DataSource,
+    target: TargetSource,
+    objectives: Sequence[str] = ("latency",),
+    out: Path | str | None = None,
 ) -> Path:
-    """Where a search writes unless told otherwise, e.g. `results/cnn1-digits-stm32f746-latency`."""
+    """Where a search writes.
+
+    By default that is e.g. `results/cnn1-digits-stm32f746-latency`; a folder that is asked for and
+    holds another study already gets one of that name in it.
+    """
     names = (studies.model_name(model), studies.data_name(data), _target(target).source)
-    return RESULTS / studies.default_study_name(*names, objectives)
+    study = studies.default_study_name(*names, objectives)
+    return RESULTS / study if out is None else studies.own_folder(Path(out).expanduser(), study)
 
 
 def apply(
@@ -228,7 +247,7 @@ def apply(
             part of its bundle is missing or is not what the recipe names.
     """
     path = Path(recipe)
-    folder = path.with_suffix("") if out is None else Path(out)
+    folder = path.with_suffix("") if out is None else Path(out).expanduser()
     return studies.apply_recipe(path, folder, model=model, data=data, retrain=retrain, cache=cache)
 
 
@@ -271,6 +290,7 @@ def order(
     Raises:
         UserError: neither order is legal, or something that was given does not exist.
     """
+    arguments(seeds=seeds, epochs=epochs)
     board = _target(target)
     pair = [_steps(given) for given in (first, second)]
     if any(len(steps) != 1 for steps in pair):
@@ -328,6 +348,7 @@ def measure(
     """
     if is_firmware(model):
         raise UserError(f"{str(model)!r} is a firmware; autotiny.measure_elf measures it")
+    seed = arguments(seed=seed)["seed"]
     board, cache = _target(target), cache or Cache()
     samples = _Samples(data, Reading.of(scale, resize), calibration, on_notice)
     network, style, calibrated = _lowered(model, lowering, schedule, board, seed, samples, cache)
@@ -411,7 +432,8 @@ def compile(  # noqa: A001 - the command's name
             cannot be written, or nothing to calibrate with.
         FirmwareFault: the firmware faults or does not end.
     """
-    board, folder, cache = _target(target), Path(out), cache or Cache()
+    seed = arguments(seed=seed)["seed"]
+    board, folder, cache = _target(target), Path(out).expanduser(), cache or Cache()
     check_writable(folder)
     samples = _Samples(data, Reading.of(scale, resize), calibration or REFUSED, on_notice)
     network, style, calibrated = _lowered(model, lowering, schedule, board, seed, samples, cache)
@@ -565,4 +587,10 @@ def _target(given: TargetSource) -> Target:
 def _steps(given: str | Component | Sequence[Component]) -> tuple[Component, ...]:
     if isinstance(given, Component):
         return (given,)
-    return steps_from_text(given) if isinstance(given, str) else tuple(given)
+    if isinstance(given, str):
+        return steps_from_text(given)
+    steps = tuple(given) if isinstance(given, Iterable) else (given,)
+    for step in steps:
+        if not isinstance(step, Component):
+            raise UserError(f"{shown(step)} is no component; give text, or autotiny.Component's")
+    return steps

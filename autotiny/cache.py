@@ -7,6 +7,7 @@ holds the digest of each file: what does not match it is dropped and made again.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -20,7 +21,7 @@ from typing import TypeVar
 
 import platformdirs
 
-from autotiny.errors import UserError
+from autotiny.errors import MachineFault
 
 try:
     import fcntl
@@ -31,6 +32,11 @@ T = TypeVar("T")
 
 MANIFEST = "manifest.json"
 LIMIT_BYTES = 4 << 30
+MOVE = (
+    "set XDG_CACHE_HOME to a folder that can be written, or in Python give cache=autotiny.Cache(…)"
+)
+"""How a user moves the cache."""
+
 STALE_SECONDS = 24 * 3600
 """A half-written entry older than this was left behind by a killed process."""
 
@@ -60,7 +66,7 @@ class Cache:
     def get(self, key: str) -> Path | None:
         """The folder stored under a key, or None; a damaged one is dropped."""
         entry = self._entry(key)
-        if not entry.is_dir():
+        if not os.path.isdir(entry):  # noqa: PTH112 - a folder that cannot be looked into is none
             self.misses += 1
             return None
         if not intact(entry):
@@ -76,7 +82,7 @@ class Cache:
         """Store what `write` puts into the folder it is given.
 
         Raises:
-            UserError: the disk is full or the folder cannot be written.
+            MachineFault: the disk is full or the folder cannot be written.
         """
         entry = self._entry(key)
         draft: Path | None = None
@@ -97,15 +103,33 @@ class Cache:
                     self.drop(key)
                     draft.rename(entry)
         except OSError as error:
-            raise UserError(
-                f"cannot write to the cache {str(self.folder)!r}: {error.strerror or error}; "
-                "free some space or choose another folder"
-            ) from error
+            raise self._unwritable(error) from error
         finally:
             if draft is not None:
                 shutil.rmtree(draft, ignore_errors=True)
         self._grow(size)
         return entry
+
+    def check_writable(self) -> None:
+        """Refuse a folder that takes nothing, before hours of work are lost for it.
+
+        Raises:
+            MachineFault: the disk is full or the folder cannot be written.
+        """
+        try:
+            drafts = self.folder / "drafts"
+            drafts.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=drafts) as probe:
+                probe.write(b"1")
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> MachineFault:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return MachineFault(
+            f"cannot write to the cache {str(self.folder)!r}: {error.strerror or error}; "
+            f"{'free some space, or ' * full}{MOVE}"
+        )
 
     def through(
         self,

@@ -11,7 +11,17 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from functools import lru_cache
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    TypeAlias,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import msgspec
 
@@ -20,6 +30,23 @@ from autotiny.errors import LONGEST, UserError, nearest, shown
 Within = msgspec.Meta
 """The bounds of a number, on its field: `sparsity: Annotated[float, Within(ge=0, lt=1)] = 0.5`.
 A `description` says in errors what else than the type it must be."""
+
+Seed: TypeAlias = Annotated[int, Within(ge=0, le=2**31 - 1)]
+"""What decides everything random; libraries take 32 bits, and studies count up from it."""
+
+Epochs: TypeAlias = Annotated[int, Within(ge=1, le=1_000_000)]
+"""Upper limit of a fine-tune."""
+
+NUMBERS: Mapping[str, Any] = {
+    "seed": Seed,
+    "epochs": Epochs,
+    "trials": Annotated[int, Within(ge=1, le=1_000_000)],
+    "seeds": Annotated[int, Within(ge=1, le=10_000)],
+    "jobs": Annotated[int, Within(ge=1, le=256)],
+    "timeout": Annotated[float, Within(ge=0, le=1e9)] | None,
+    "accuracy_drop": Annotated[float, Within(ge=0, le=1)],
+}
+"""The numbers that functions take, by their name there and in commands."""
 
 _Record = TypeVar("_Record")
 _WORDS = {
@@ -64,6 +91,34 @@ TABLE = Wording(
     unknown="{place}: unknown key {key!r}; {near}",
 )
 """A table of a TOML file."""
+
+_ARGUMENTS = Wording(
+    keys="arguments",
+    wrong="{key} = {value}; it must be {rule}",
+    outside="{key} = {value}; it must be {rule}",
+    choice="{key} = {value}; {near}it must be one of {choices}",
+    missing="{key} is missing; it must be {rule}",
+    unknown="unknown argument {key!r}; {near}",
+)
+
+
+def arguments(**given: Any) -> dict[str, Any]:
+    """Numbers that were given to a function, each of the type and range that `NUMBERS` states.
+
+    NumPy's numbers stand for Python's.
+
+    Raises:
+        UserError: one is not of that type, or out of its range.
+    """
+    return {
+        name: fitted(_plain(value), NUMBERS[name], name, "", _ARGUMENTS)
+        for name, value in given.items()
+    }
+
+
+def _plain(value: Any) -> Any:
+    numpys = type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0
+    return value.item() if numpys else value
 
 
 def filled(

@@ -1,7 +1,8 @@
-"""TOML files that come with autotiny by name, or are a user's own by path."""
+"""TOML files that come with autotiny by name or are a user's own by path, and whole writing."""
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,3 +77,17 @@ def data_folder(name: str) -> Path:
     package = Path(__file__).resolve().parent
     installed = package / name
     return installed if installed.is_dir() else package.parent / name
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file in one act: whoever is interrupted, or finds the disk full, leaves the old one.
+
+    Raises:
+        OSError: as the system does.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_bytes(content if isinstance(content, bytes) else content.encode())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -35,8 +35,12 @@ class InvalidData(UserError):
     """A data set cannot be read, or does not fit the model."""
 
 
+class MachineFault(UserError):
+    """The machine failed and not the model: the same work may succeed the next time."""
+
+
 class WorkerEnded(UserError):
-    """A model crashed the process that works with it, or took more time or memory than it may."""
+    """A model crashed the process that works with it, or took longer than it may."""
 
 
 class NotApplicable(AutotinyError):

@@ -10,10 +10,10 @@ from importlib import metadata
 from pathlib import Path
 
 PACKAGES = (
-    "tensorflow", "tf-keras", "tensorflow-model-optimization", "ai-edge-litert", "numpy",
-    "scikit-learn", "ziglang", "unicorn",
+    "ai-edge-litert", "keras", "numpy", "optuna", "scikit-learn", "tensorflow",
+    "tensorflow-model-optimization", "tf-keras", "unicorn", "ziglang",
 )  # fmt: skip
-"""Those whose version a figure or a byte may hang on."""
+"""Those whose version what a search finds hangs on."""
 
 TELLING = (
     "sse4_1", "avx", "avx2", "fma", "avx_vnni", "avx512f", "avx512bw", "avx512_vnni",
@@ -27,14 +27,20 @@ SWITCHES = ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "NPY_DISABLE_CPU_FEAT
 
 def made_with() -> dict[str, str]:
     """Versions and the processor, by name: what to compare when figures differ."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        with suppress(metadata.PackageNotFoundError):
-            found[package] = metadata.version(package)
+    found = {"python": platform.python_version(), **packages()}
     name, features = processor()
     found |= {"system": f"{platform.system()} {platform.machine()}", "CPU": name}
     found["CPU features"] = " ".join(features)
     return found | {name: os.environ[name] for name in SWITCHES if name in os.environ}
+
+
+def packages() -> dict[str, str]:
+    """The versions of `PACKAGES`, of those that are installed."""
+    found = {}
+    for package in PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
 
 
 def processor() -> tuple[str, tuple[str, ...]]:

@@ -18,13 +18,23 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from autotiny.cache import Cache, key_of
-from autotiny.checked import Wording, filled, hints_of
+from autotiny.checked import Epochs, Seed, Wording, filled, hints_of
 from autotiny.codeversion import code_version
-from autotiny.components import COMPONENTS, PARAMETERS, Component, Work, commute, is_lowering
+from autotiny.components import (
+    COMPONENTS,
+    PARAMETERS,
+    Component,
+    Work,
+    commute,
+    is_lowering,
+    misplaced,
+    objection,
+)
 from autotiny.components.applying import apply_apart, trains_apart
+from autotiny.datafile import write_whole
 from autotiny.dataset import AS_STORED, DATASETS, Reading
-from autotiny.errors import InvalidModel, NotApplicable, UserError, shown, unknown
-from autotiny.model import BUILTIN, Model, restore, save, storing
+from autotiny.errors import LONGEST, InvalidModel, NotApplicable, UserError, shown, unknown
+from autotiny.model import BUILTIN, Level, Model, restore, save, storing
 from autotiny.model.crossing import crossed_model
 from autotiny.target import target_names
 from autotiny.version import __version__
@@ -71,6 +81,22 @@ class Recipe:
             ]
             ordered.append(left.pop(min(free, key=lambda index: step_key(left[index]))))
         return Recipe(tuple(ordered))
+
+
+def check_legal(recipe: Recipe, level: Level | None = None) -> None:
+    """Refuse a sequence whose order is illegal on a model of a level, or on any model.
+
+    Raises:
+        UserError: a step stands where it cannot, none lowers the model, or two do.
+    """
+    kinds = [type(step) for step in recipe.steps]
+    why = misplaced(kinds) if level is None else objection(kinds, level)
+    if why:
+        names = " → ".join(recipe.names)[: 2 * LONGEST] or "(nothing)"
+        raise UserError(
+            f"illegal sequence {names}: {why}; one lowering stands behind what trains and before "
+            "what schedules: 'autotiny components' shows the levels"
+        )
 
 
 def parameters(step: Component) -> dict[str, Any]:
@@ -391,7 +417,7 @@ def step_data(step: Component) -> dict[str, Any]:
 
 def write_recipe(saved: SavedRecipe, path: Path) -> None:
     """Write a recipe file; the paths in it are as seen from its folder."""
-    path.write_text(saved.seen_from(path.parent).to_json(), encoding="utf-8")
+    write_whole(path, saved.seen_from(path.parent).to_json())
 
 
 def read_recipe(path: Path | str) -> SavedRecipe:
@@ -439,8 +465,8 @@ class _File:
     target: str
     model: _Named
     data: _Data
-    seed: int
-    epochs: int
+    seed: Seed
+    epochs: Epochs
     steps: tuple[Any, ...]
     figures: Mapping[str, Any]
     runtimes: tuple[str, ...]
@@ -471,8 +497,10 @@ def _saved_recipe(content: object) -> SavedRecipe:
             f"this is {__version__}; search again or install that version"
         )
     file = filled(_File, content, "the recipe", _FIELDS)
+    recipe = Recipe(tuple(component_from(step) for step in file.steps))
+    check_legal(recipe)
     return SavedRecipe(
-        recipe=Recipe(tuple(component_from(step) for step in file.steps)),
+        recipe=recipe,
         target=file.target,
         model=file.model.name,
         model_fingerprint=file.model.fingerprint,

@@ -18,7 +18,7 @@ from functools import lru_cache
 from random import Random
 from typing import Annotated, Any, Protocol
 
-from autotiny.checked import Within, Wording, bare, filled, hints_of
+from autotiny.checked import Within, bare, filled, hints_of
 from autotiny.components import (
     COMPONENTS,
     LEVELS,
@@ -30,8 +30,10 @@ from autotiny.components import (
 from autotiny.datafile import DataFiles
 from autotiny.errors import UserError, shown
 from autotiny.model import Level
+from autotiny.ranges import KEYS, Choice, Fixed, Range, range_from
 from autotiny.recipe import (
     Recipe,
+    check_legal,
     component_from,
     component_named,
     component_with,
@@ -63,34 +65,6 @@ class Draws(Protocol):
 
 
 @dataclass(frozen=True)
-class Fixed:
-    """A parameter that is not drawn."""
-
-    value: Any
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A parameter drawn from a list."""
-
-    values: tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class Span:
-    """A number drawn between two bounds, both included."""
-
-    low: float
-    high: float
-    step: float | None = None
-    log: bool = False
-    whole: bool = False
-
-
-Range = Fixed | Choice | Span
-
-
-@dataclass(frozen=True)
 class Space:
     """Which components may be drawn, and the ranges of their parameters.
 
@@ -108,6 +82,17 @@ class Space:
     components: Mapping[str, Mapping[str, Range]]
     first: tuple[Recipe, ...] = ()
     trains_at_most: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses ranges of which a component could not be made: they are never drawn from."""
+        for name, ranges in self.components.items():
+            kind = component_named(name)
+            corners = {parameter: entry.corners for parameter, entry in ranges.items()}
+            usual = {parameter: values[0] for parameter, values in corners.items()}
+            component_with(kind, usual)
+            for parameter, values in corners.items():
+                for value in values:
+                    component_with(kind, usual | {parameter: value})
 
     def for_cores(self, cores: int) -> Space:
         """The space without the components that a target with so few cores cannot use."""
@@ -152,35 +137,8 @@ class _File:
     ) = None
 
 
-@dataclass(frozen=True)
-class _Bounds:
-    """A table that a parameter is drawn from."""
-
-    low: int | float
-    high: int | float
-    step: int | float | None = None
-    log: bool = False
-
-
-_KEYS = Wording(
-    keys="keys",
-    wrong="{key} is {value}; it must be {rule}",
-    outside="{key} is {value}; it must be {rule}",
-    choice="{key} is {value}; {near}it must be one of {choices}",
-    missing="{key} is missing; it must be {rule}",
-    unknown="unknown key {key!r}; {near}",
-)
-_BOUNDS = replace(
-    _KEYS,
-    wrong="{place}: {key} is {value}; it must be {rule}",
-    outside="{place}: {key} is {value}; it must be {rule}",
-    missing="{place} needs the numbers low and high; {key} is missing",
-    unknown="unknown key of {place} {key!r}; {near}",
-)
-
-
 def _space(name: str, table: Mapping[str, Any]) -> Space:
-    file = filled(_File, table, "", _KEYS)
+    file = filled(_File, table, "", KEYS)
     if not file.components:
         raise UserError("names no component; give each one a table, e.g. [components.int8]")
     components = {}
@@ -194,60 +152,50 @@ def _space(name: str, table: Mapping[str, Any]) -> Space:
     if not any(is_lowering(COMPONENTS[component]) for component in components):
         lowerings = ", ".join(sorted(key for key, kind in COMPONENTS.items() if is_lowering(kind)))
         raise UserError(f"no component lowers the model to the target; add one of {lowerings}")
-    return Space(
+    space = Space(
         name=name,
         title=file.title,
         components=components,
         first=tuple(Recipe(tuple(component_from(step) for step in steps)) for steps in file.first),
         trains_at_most=file.trains_at_most,
     )
+    for number, recipe in enumerate(space.first):
+        why = _objection(recipe, space)
+        if why:
+            raise UserError(f"first[{number}]: {why}")
+    return space
 
 
 def _ranges(kind: type[Component], entries: Mapping[str, Any]) -> dict[str, Range]:
     hints = hints_of(kind)
-    ranges = {
-        name: _range(f"{kind.name}.{name}", entry, bare(hints.get(name)))
+    return {
+        name: range_from(f"{kind.name}.{name}", entry, bare(hints.get(name)))
         for name, entry in entries.items()
     }
-    # Every bound and every choice must make a component: a bad range is refused, never drawn from.
-    corners = {name: _corners(entry) for name, entry in ranges.items()}
-    component_with(kind, {name: values[0] for name, values in corners.items()})
-    for name, values in corners.items():
-        for value in values:
-            component_with(kind, {other: corners[other][0] for other in corners} | {name: value})
-    return ranges
 
 
-def _corners(entry: Range) -> tuple[Any, ...]:
-    if isinstance(entry, Fixed):
-        return (entry.value,)
-    if isinstance(entry, Choice):
-        return entry.values
-    if not entry.whole:
-        return (entry.low, entry.high)
-    second = min(entry.low + (entry.step or 1), entry.high)
-    return tuple(int(bound) for bound in (entry.low, entry.high, second))
+def _objection(recipe: Recipe, space: Space) -> str:
+    """Why a sequence cannot be what a search begins with: illegal, or not drawn; "" if it can."""
+    try:
+        check_legal(recipe)
+    except UserError as error:
+        return str(error)
+    if any(answers_for(recipe, space, level) is not None for level in LEVELS):
+        return ""
+    return f"the space cannot draw {recipe}: {_left_out(recipe, space)}; change one of the two"
 
 
-def _range(place: str, entry: Any, hint: Any) -> Range:
-    if isinstance(entry, list):
-        if not entry:
-            raise UserError(f"{place} is an empty list; name at least one value")
-        return Choice(tuple(entry))
-    if not isinstance(entry, dict) or hint is None:
-        return Fixed(entry)
-    bounds = filled(_Bounds, entry, place, _BOUNDS)
-    low, high, step, log = bounds.low, bounds.high, bounds.step, bounds.log
-    if low > high:
-        raise UserError(f"{place}: low {low} lies above high {high}")
-    if step is not None and step <= 0:
-        raise UserError(f"{place}: step is {step!r}; it must be a number above 0")
-    if log and (step is not None or low <= 0):
-        raise UserError(f"{place}: a logarithmic range starts above 0 and has no step")
-    whole = hint is int
-    if whole and any(isinstance(value, float) for value in (low, high, step)):
-        raise UserError(f"{place} = {entry!r} must be whole numbers")
-    return Span(low, high, step, log, whole)
+def _left_out(recipe: Recipe, space: Space) -> str:
+    """What of a recipe a space does not draw."""
+    for step in recipe.steps:
+        if step.name not in space.components:
+            return f"it holds no {step.name}"
+        ranges = space.components[step.name]
+        usual = component_with(type(step), {name: one.corners[0] for name, one in ranges.items()})
+        for name, value in parameters(step).items():
+            if not ranges.get(name, Fixed(getattr(usual, name))).holds(value):
+                return f"{step.name}.{name} = {shown(value)} lies outside of it"
+    return f"at most {space.trains_at_most} components train in it"
 
 
 def suggest(trial: Draws, space: Space, start: Level = Level.KERAS) -> Recipe:
@@ -291,8 +239,7 @@ def _draw(trial: Draws, name: str, entry: Range) -> Any:
         step = int(entry.step or 1)
         return trial.suggest_int(name, int(entry.low), int(entry.high), step=step, log=entry.log)
     value = trial.suggest_float(name, entry.low, entry.high, step=entry.step, log=entry.log)
-    # 0.1 + 2 × 0.1 would otherwise be 0.30000000000000004 in every table.
-    return round(value, 10)
+    return entry.rounded(value)
 
 
 def _label(value: Any) -> Any:

@@ -31,8 +31,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from autotiny import errors
-from autotiny.errors import AutotinyError, WorkerEnded
-from autotiny.machine import memory_bytes
+from autotiny.errors import AutotinyError, MachineFault, WorkerEnded
+from autotiny.machine import KILLED, MORE_MEMORY, WHY_KILLED, memory_bytes
 
 try:
     import fcntl
@@ -102,7 +102,8 @@ def ask(
         way_out: what errors advise if it ends without an answer.
 
     Raises:
-        WorkerEnded: the process crashed, or a limit was passed.
+        WorkerEnded: the process crashed, or took too long.
+        MachineFault: it was killed, or took too much memory.
         AutotinyError: as the function raised it.
     """
     with _lock:
@@ -110,9 +111,9 @@ def ask(
         try:
             _send(running, function, arguments, awaited=True)
             answer = _answer(running, limits)
-        except WorkerEnded as end:
+        except (WorkerEnded, MachineFault) as end:
             stop()
-            raise WorkerEnded(f"{what} {end}; {way_out}") from None
+            raise type(end)(f"{what} {end}; {way_out}") from None
         except BaseException:
             stop()  # Ctrl-C too: what it works on is of no use any more
             raise
@@ -199,12 +200,12 @@ def _answer(running: _Process, limits: Limits) -> dict[str, Any]:
                 raise WorkerEnded(f"took longer than {limits.seconds:.0f} s") from None
             if _memory(running) > limits.memory:
                 held = limits.memory / (1 << 30)
-                raise WorkerEnded(f"took more than {held:.1f} GB of memory") from None
+                raise MachineFault(f"took more than {held:.1f} GB of memory") from None
             continue
         try:
             answer = json.loads(line)
         except (ValueError, RecursionError):
-            raise WorkerEnded(_how_it_ended(running)) from None
+            raise _end_of(running) from None
         if not isinstance(answer, dict):
             raise WorkerEnded("gave an answer that is none")
         if answer.get("network"):
@@ -223,22 +224,25 @@ def _memory(running: _Process) -> int:
     return held
 
 
-def _how_it_ended(running: _Process) -> str:
+def _end_of(running: _Process) -> WorkerEnded | MachineFault:
+    """How it ended, when it gave no answer."""
     with suppress(subprocess.TimeoutExpired):
         running.popen.wait(5)
     code = running.popen.returncode
     if code is None or code >= 0:
         running.stderr.seek(0)
         said = running.stderr.read(LONGEST_ANSWER).decode(errors="replace").strip().splitlines()
-        return f"ended with code {code}" + (f" ({said[-1][:200]})" if said else "")
-    if -code == getattr(signal, "SIGKILL", 0):
-        return "was killed (SIGKILL), as systems do when memory runs out"
-    return f"crashed ({signal.Signals(-code).name})"
+        return WorkerEnded(f"ended with code {code}" + (f" ({said[-1][:200]})" if said else ""))
+    if signal.Signals(-code).name in KILLED:
+        return MachineFault(f"was killed ({signal.Signals(-code).name}){WHY_KILLED}")
+    return WorkerEnded(f"crashed ({signal.Signals(-code).name})")
 
 
 def _error(answer: dict[str, Any]) -> Exception:
     """The error that an answer tells of; what is none of ours has the other traceback as cause."""
     name, message, number = (answer.get(part) for part in ("error", "message", "number"))
+    if name in ("MemoryError", "_ArrayMemoryError", "ResourceExhaustedError"):
+        return MachineFault(f"memory ran out ({str(message)[:200]}); {MORE_MEMORY}")
     kind = getattr(errors, str(name), None)
     if isinstance(kind, type) and issubclass(kind, AutotinyError):
         return kind(message)

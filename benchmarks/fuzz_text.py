@@ -4,8 +4,8 @@
 
 Each file is one of autotiny's own with seeded damage: bytes, lines, and values that have another
 type, size or depth. It must be taken, or refused with an error on one line; anything else is
-printed with the file. The last line says how many were taken and refused, the longest reading in
-seconds, and the most memory that the process had.
+printed with the file. What is taken is used: a recipe is written again and read, a space is drawn
+from, a target is laid out. Writes results/fuzz_text.md.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from autotiny.components import COMPONENTS
+from writing import row
+
 from autotiny.datafile import data_folder
 from autotiny.emulator.layout import place
 from autotiny.errors import UserError
 from autotiny.model import Level
-from autotiny.recipe import Recipe, SavedRecipe, read_recipe
+from autotiny.recipe import SavedRecipe, read_recipe
 from autotiny.space import draw, load_space
 from autotiny.target import load_target, target_key
 
@@ -40,6 +41,27 @@ VALUES = (
     '"' + "y" * 100_000 + '"',
     "1979-05-27", "07:32:00", "'", "#", "\x00",
 )  # fmt: skip
+RESULT = Path(__file__).parent.parent / "results" / "fuzz_text.md"
+
+SPACE = """
+title = "every kind of range"
+trains_at_most = 2
+first = [[{ component = "int8", calibration = 10 }]]
+[components.int8]
+calibration = [10, 100]
+[components.prune_magnitude]
+sparsity = { low = 0.1, high = 0.9, step = 0.2 }
+pattern = ["element", "2:4"]
+[components.cluster_weights]
+clusters = { low = 4, high = 64, log = true }
+[components.prune_channels]
+ratio = 0.5
+[components.strassen]
+pixels = { low = 8, high = 64, step = 8 }
+[components.quantize_aware]
+learning_rate = { low = 1e-5, high = 1e-3, log = true }
+"""
+
 TOKEN = re.compile(
     r'"[^"\n]*"|-?\b[0-9][0-9a-fA-Fx_.]*\b|\btrue\b|\bfalse\b|\{[^{}\n]*\}|\[[^\[\]\n]*\]'
 )
@@ -52,48 +74,59 @@ def main() -> None:
     count = parser.parse_args().count
     seeds = samples()
     dice = random.Random(0)
-    outcomes: Counter[str] = Counter()
+    outcomes: Counter[tuple[str, str]] = Counter()
     longest = 0.0
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(count):
-            ending, read, text = dice.choice(seeds)
+            kind, read, text = dice.choice(seeds)
             mutant = mutated(text, dice)
-            path = Path(folder) / f"mutant{ending}"
+            path = Path(folder) / f"mutant{'.json' if kind == 'recipe' else '.toml'}"
             path.write_bytes(mutant)
             begun = time.monotonic()
             outcome = tried(read, path)
             longest = max(longest, time.monotonic() - begun)
-            outcomes[outcome.splitlines()[0]] += 1
+            outcomes[kind, outcome.splitlines()[0]] += 1
             if outcome not in ("taken", "refused"):
                 print(f"{outcome}\n{mutant[:2000]!r}\n", flush=True)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-    print(f"{count} files: {dict(outcomes)}; at most {longest:.2f} s and {peak} MB")
+    RESULT.write_text(page(count, outcomes, longest, peak), encoding="utf-8")
+
+
+def page(count: int, outcomes: Counter[tuple[str, str]], longest: float, peak: int) -> str:
+    """What came of all mutants, as Markdown."""
+    good = ("taken", "refused")
+    rows = [
+        row(f"{kind}s", *(f"{outcomes[kind, outcome]:,}" for outcome in good))
+        for kind in ("recipe", "space", "target")
+    ]
+    bad = sum(number for (_, outcome), number in outcomes.items() if outcome not in good)
+    lines = [
+        "# Recipes, search spaces and target files that were spoiled", "",
+        f"`python benchmarks/fuzz_text.py {count}`", "",
+        row("files", "taken", "refused"), row("---", "---", "---"), *rows, "",
+        "What was taken was used: a recipe written and read again, a space drawn from, a target",
+        "laid out.",
+        f"Longest: {longest:.2f} s. Most memory: {peak:,} MB.", "",
+        f"Tracebacks, and errors of more than a line: {bad}.",
+    ]  # fmt: skip
+    return "\n".join(lines) + "\n"
 
 
 def samples() -> list[tuple[str, Callable[[str], object], str]]:
-    """Files to begin with: their ending, what reads them, their text."""
+    """Files to begin with: their kind, what reads them, their text."""
+    targets = [path.read_text(encoding="utf-8") for path in data_folder("targets").glob("*.toml")]
+    spaces = sorted(data_folder("search_spaces").glob("*.toml"))
     found: list[tuple[str, Callable[[str], object], str]] = []
-    for folder, read in (("targets", read_target), ("search_spaces", read_space)):
-        paths = sorted(data_folder(folder).glob("*.toml"))
-        found += [(".toml", read, path.read_text(encoding="utf-8")) for path in paths]
+    found += [("target", read_target, text) for text in sorted(targets)]
+    for path in spaces * 3:  # there are fewer of them
+        found.append(("space", read_space, path.read_text(encoding="utf-8")))
+    found += [("space", read_space, SPACE)] * 3
     space = load_space("default")
     for seed in range(len(found)):
         recipe = draw(space, Level.KERAS, seed)
         saved = SavedRecipe(recipe, "stm32f746", "cnn1", "0" * 16, "digits", "0" * 16, seed, 5)
-        found.append((".json", read_steps, saved.to_json()))
-    every = Recipe(tuple(kind() for kind in COMPONENTS.values() if defaults(kind)))
-    saved = SavedRecipe(every, "rp2040", "cnn1", "0" * 16, "digits", "0" * 16, 0, 5)
-    found.append((".json", read_steps, saved.to_json()))
+        found.append(("recipe", read_steps, saved.to_json()))
     return found
-
-
-def defaults(kind: Callable[[], object]) -> bool:
-    """Whether a component needs no parameter."""
-    try:
-        kind()
-    except TypeError:
-        return False
-    return True
 
 
 def read_target(path: str) -> object:
@@ -103,22 +136,30 @@ def read_target(path: str) -> object:
 
 
 def read_space(path: str) -> object:
-    """A space, and a draw from it."""
-    return draw(load_space(path), Level.KERAS, 0)
+    """A space, and draws from it."""
+    space = load_space(path)
+    return [draw(space, Level.KERAS, seed) for seed in range(5)]
 
 
 def read_steps(path: str) -> object:
-    """A recipe, and its identity."""
-    return read_recipe(path).recipe.key
+    """A recipe, its identity, and itself once more."""
+    saved = read_recipe(path)
+    Path(path).write_text(saved.to_json(), encoding="utf-8")
+    return saved.recipe.key, read_recipe(path)
 
 
 def mutated(text: str, dice: random.Random) -> bytes:
     """A file with one to three kinds of damage."""
-    for _ in range(dice.randint(1, 3)):
-        tokens = list(TOKEN.finditer(text))
+    for _ in range(dice.choice((1, 1, 1, 2, 3))):
+        # keys apart: without its fields a file says no more
+        tokens = [one for one in TOKEN.finditer(text) if text[one.end() : one.end() + 1] != ":"]
         lines = text.split("\n")
-        kind = dice.randrange(6)
-        if kind < 3 and tokens:
+        kind = dice.randrange(10)
+        if kind > 5 and tokens:
+            token = dice.choice(tokens)
+            near = (near_to(token[0], dice), dice.choice(tokens)[0])
+            text = text[: token.start()] + dice.choice(near) + text[token.end() :]
+        elif kind < 3 and tokens:
             token = dice.choice(tokens)
             text = text[: token.start()] + dice.choice(VALUES) + text[token.end() :]
         elif kind == 3:
@@ -134,6 +175,16 @@ def mutated(text: str, dice: random.Random) -> bytes:
     if data and dice.random() < 0.1:
         data[dice.randrange(len(data))] = dice.randrange(256)
     return bytes(data)
+
+
+def near_to(token: str, dice: random.Random) -> str:
+    """A number a little off, or another word in its place."""
+    try:
+        number = float(token)
+    except ValueError:
+        return dice.choice(('"int8"', '"mse"', '"float32"', "[0.25, 0.5]", "true", "4096"))
+    changed = dice.choice((2 * number, number / 2, number + 1, number - 1, -number, number * 1000))
+    return f"{changed:.0f}" if "." not in token else str(changed)
 
 
 def tried(read: Callable[[str], object], path: Path) -> str:

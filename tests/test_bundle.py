@@ -28,7 +28,8 @@ schema = 1
 title = "One sequence that trains, one that does not"
 trains_at_most = 1
 first = [
-  [{ component = "prune_magnitude" }, { component = "int8" }, { component = "fuse_operators" }],
+  [{ component = "prune_magnitude" }, { component = "int8", calibration = 12 },
+   { component = "block_gemm" }],
   [{ component = "dynamic_range" }],
 ]
 [components.int8]
@@ -37,7 +38,7 @@ calibration = 12
 [components.float32]
 [components.prune_magnitude]
 sparsity = 0.5
-[components.fuse_operators]
+[components.block_gemm]
 """
 
 

@@ -155,3 +155,28 @@ def test_locks_and_drafts_left_behind_are_swept(tmp_path: Path) -> None:
             os.utime(path, (1000, 1000))
     Cache(tmp_path).trim()
     assert [path.name for path in tmp_path.glob("*/*")] == ["new"]
+
+
+def test_a_folder_that_takes_nothing_is_told_with_how_to_move_it(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    cache = Cache(tmp_path / "file" / "autotiny")
+    assert cache.get(KEY) is None
+    with pytest.raises(UserError) as refusal:
+        cache.put(KEY, store("one"))
+    assert "cannot write to the cache" in str(refusal.value)
+    assert "XDG_CACHE_HOME" in str(refusal.value)
+    assert "autotiny.Cache(" in str(refusal.value)
+    assert "free some space" not in str(refusal.value)
+    with pytest.raises(UserError, match="XDG_CACHE_HOME"):
+        cache.check_writable()
+    good = Cache(tmp_path / "new" / "cache")
+    good.check_writable()
+    assert not [path for path in good.folder.rglob("*") if path.is_file()]
+
+
+def test_a_full_disk_is_told_as_such(tmp_path: Path) -> None:
+    def full(folder: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(UserError, match=r"No space left.*free some space, or set XDG_CACHE_HOME"):
+        Cache(tmp_path).put(KEY, full)

@@ -113,16 +113,6 @@ def test_errors_on_purpose_are_one_line(
     assert result.stdout == ""
 
 
-def test_an_interrupt_is_known_however_it_comes() -> None:
-    from autotiny.study.search import by_ctrl_c
-
-    swallowed = UnboundLocalError("updated_state")
-    swallowed.__context__ = KeyboardInterrupt()
-    assert by_ctrl_c(KeyboardInterrupt())
-    assert by_ctrl_c(swallowed)
-    assert not by_ctrl_c(UnboundLocalError("a bug"))
-
-
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> list[str]:
         raise ZeroDivisionError

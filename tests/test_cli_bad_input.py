@@ -317,3 +317,37 @@ def test_a_folder_that_cannot_be_written(here: Path) -> None:
         message = refused(*command.split(), "--out", "file/out")
         assert "cannot write to file/out" in message
         assert "file is no folder; choose another --out" in message
+
+
+def test_a_cache_that_cannot_be_written_is_told_before_anything_is_trained(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(here / "file"))
+    message = refused("search", "-t", "rp2040", "--out", "out")
+    assert f"cannot write to the cache {str(here / 'file' / 'autotiny')!r}" in message
+    assert "set XDG_CACHE_HOME to a folder that can be written" in message
+    assert not (here / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "search -t {}.toml", "search -t rp2040 -m {}", "search -t rp2040 -m {}.keras",
+        "search -t rp2040 -d {}.npz", "search -t rp2040 -d {}", "search -t rp2040 --space {}.toml",
+        "search -t rp2040 --out {}", "compile cnn1 -t rp2040 --out {}", "dashboard {}",
+        "apply {}.json", "measure {}.elf -t rp2040",
+    ],
+)  # fmt: skip
+def test_a_name_that_is_too_long_is_told(here: Path, arguments: str) -> None:
+    assert "File name too long" in refused(*arguments.format("x" * 300).split())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["search -t|", "search -t rp2040 -m|", "search -t rp2040 -d|", "search -t rp2040 --space|",
+     "measure -t rp2040|", "apply|", "spaces|", "targets|"],
+)  # fmt: skip
+def test_an_empty_name_is_not_the_current_folder(here: Path, arguments: str) -> None:
+    command, _ = arguments.split("|")
+    assert refused(*command.split(), "")

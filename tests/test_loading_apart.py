@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from autotiny import worker
 from autotiny.cli import app
-from autotiny.errors import InvalidModel, WorkerEnded
+from autotiny.errors import InvalidModel, MachineFault, WorkerEnded
 from autotiny.model import Level, load_model, loading
 from autotiny.worker import Limits
 
@@ -73,7 +73,7 @@ def test_the_limits_of_loading_hold(file: Path, monkeypatch: pytest.MonkeyPatch)
 def test_the_memory_of_loading_is_limited(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "Limits", lambda seconds: Limits(seconds, memory=64 << 20))
     worker.stop()
-    with pytest.raises(WorkerEnded, match=r"took more than 0\.1 GB of memory"):
+    with pytest.raises(MachineFault, match=r"took more than 0\.1 GB of memory"):
         load_model(file)
 
 

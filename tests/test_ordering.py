@@ -178,7 +178,7 @@ def test_the_usual_rest_stands_where_the_pair_can_take_it() -> None:
 
 
 def test_seeds_must_be_some(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="at least 1"):
+    with pytest.raises(UserError, match="seeds = 0; it must be from 1"):
         compare(Prune(0.5), Cluster(), tmp_path, seeds=0)
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ from autotiny.cache import Cache
 from autotiny.components import COMPONENTS, Component, Work
 from autotiny.dataset import Dataset
 from autotiny.errors import NotApplicable, UserError
+from autotiny.evaluate import standard_error
 from autotiny.model import Level, Model, keras, keras_model
 from autotiny.space import Space, load_space
 from autotiny.study.job import Job
-from autotiny.study.preflight import checked
+from autotiny.study.preflight import checked, doubts_of
 from autotiny.target import load_target
 
 PICKY = [
@@ -93,6 +95,63 @@ def test_an_original_at_chance_level_is_told(dense: Model, blobs: Dataset, tmp_p
     _, wrong = checked(job(dense, shifted, space, tmp_path))
     assert wrong.accuracy_at_chance == pytest.approx(0.5, abs=0.05)
     assert "at chance level: check that the data is scaled" in wrong.notices[-1]
+
+
+def parts(validation: list[int], test: int = 1000, **more: Any) -> Dataset:
+    """Samples of which only the labels matter."""
+    y = np.repeat(np.arange(len(validation)), validation).astype(np.int32)
+    x, truth = np.zeros((1, 2), np.float32), np.zeros(test, np.int32)
+    classes = len(validation)
+    return Dataset("parts", x, truth[:1], x, y, x, truth, **({"classes": classes} | more))
+
+
+def test_what_always_guessing_scores_is_told_for_uneven_classes() -> None:
+    (told,) = doubts_of(parts([100, 900]), 0.95, 0.01)
+    assert told.startswith("the classes are uneven: always answering class 1 finds 90.0 % of the")
+    (named,) = doubts_of(parts([990, 10], labels=("still", "fall")), 0.99, 0.01)
+    assert "always answering class 0 = still finds 99.0 %" in named
+    assert [*doubts_of(parts([500, 500]), 0.9, 0.01)] == []
+    assert [*doubts_of(parts([550, 450]), 0.9, 0.02)] == []
+    assert [*doubts_of(parts([250, 150, 100]), 0.9, 0.02)] != []
+    assert [*doubts_of(parts([1000]), 0.9, 0.01)] == []
+    assert [*doubts_of(parts([2], classes=0), 0.9, 0.01)] == []
+
+
+def test_few_samples_decide_nothing() -> None:
+    validation, test = doubts_of(parts([1, 1], test=2), 0.5, 0.01)
+    assert validation == (
+        "2 validation samples decide nothing: each is worth 50.0 % of accuracy, and the standard "
+        "error of an accuracy of 50.0 % is 35.4 %; give more samples"
+    )
+    assert test.startswith("2 test samples decide nothing: each is worth 50.0 %")
+    (one,) = doubts_of(parts([1], classes=1), 1.0, 0.01)
+    assert one.startswith("one validation sample decides nothing: it is worth 100.0 %")
+    (few,) = doubts_of(parts([40, 40]), 0.9, 0.01)
+    assert "80 validation samples decide little: the standard error of an accuracy of 90.0 %" in few
+    assert "is 3.4 %, more than the 1 % that a best point may lose" in few
+    assert [*doubts_of(parts([40, 40]), 0.9, 0.05)] == []
+    assert len([*doubts_of(parts([40, 40]), 0.9, 0.0)]) == 1
+    assert [*doubts_of(parts([5000, 5000]), 0.9, 0.0)] == []
+
+
+def test_doubts_are_told_before_the_search(dense: Model, blobs: Dataset, tmp_path: Path) -> None:
+    few = blobs.shrunk(200, 10, 200)
+    _, findings = checked(job(dense, few, load_space("post_training"), tmp_path))
+    assert any("10 validation samples decide nothing" in line for line in findings.notices)
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "samples", "error"),
+    [
+        (0.5, 2, 0.3536),
+        (0.9, 100, 0.03),
+        (1.0, 10, 0.0874),
+        (0.0, 10, 0.0874),
+        (0.9, 10_000, 0.003),
+    ],
+)
+def test_the_standard_error_of_an_accuracy(accuracy: float, samples: int, error: float) -> None:
+    assert standard_error(accuracy, samples) == pytest.approx(error, abs=1e-4)
 
 
 @pytest.mark.parametrize("kind", PICKY, ids=lambda kind: kind.name)

@@ -116,7 +116,7 @@ def test_the_canonical_form_is_one_for_all_equivalent_orders() -> None:
     ("steps", "reason"),
     [
         ((Int8, Prune), "prune takes a model of level keras, and stands where it is tflite"),
-        ((Int8, Int8), "int8 takes a model of level keras or graph"),
+        ((Int8, Int8), "int8 is a second lowering, behind int8; one is enough"),
         ((Fuse, Int8), "fuse takes a model of level tflite or program"),
         ((Aware, Prune, Int8), "prune takes a model of level keras, and stands where it is graph"),
         ((Aware, Int16), "int16 after aware: does not convert"),

@@ -36,6 +36,8 @@ TOY_EVALUATOR = Evaluator(
 FULL = TrialRecord(
     number=0,
     queued=BASELINE,
+    planned="c",
+    again=2,
     recipe=Recipe((Prune(0.3), Int8(), Block(rows=4))),
     drawn=Recipe((Prune(0.3), Int8(), Fuse(), Block(rows=4))),
     outcome="measured",
@@ -111,8 +113,8 @@ def test_nothing_else_knows_the_attributes_of_a_trial() -> None:
         for path in PACKAGE.rglob("*.py")
         if "user_attr" in path.read_text()
     }
-    # A study's own attributes are the facts of its job; what is queued begins with a record.
-    assert knowing == {"study/record.py", "study/storage.py", "study/search.py"}
+    # A study's own attributes are the facts of its job.
+    assert knowing == {"study/record.py", "study/storage.py"}
 
 
 def test_a_study_of_0_1_0_is_refused_by_name(tmp_path: Path) -> None:
@@ -125,6 +127,6 @@ def test_a_study_of_0_1_0_is_refused_by_name(tmp_path: Path) -> None:
             space=str(space), known_good=(), evaluator=TOY_EVALUATOR,
             study_name="cnn1-digits-stm32f746-latency", cache=Cache(tmp_path / "cache"),
         )  # fmt: skip
-    assert "has schema 1, not 2: an early autotiny 0.1.0" in str(refusal.value)
+    assert "has schema 1, not 3: an early autotiny 0.1.0" in str(refusal.value)
     assert "--storage" in str(refusal.value)
     assert journal.read_bytes() == (OLD / "study.log").read_bytes()

@@ -308,13 +308,13 @@ def test_an_interrupted_search_keeps_what_it_has_and_goes_on(run: Any) -> None:
     part = run(trials=40, evaluator=replace(TOY_EVALUATOR, cost=stop_after_ten))
     assert part.interrupted
     assert part.front
-    kept = [trial.number for trial in part.study.trials if trial.state is TrialState.COMPLETE]
-    assert part.counts["interrupted"] == 1
+    kept = {t.number: t.values for t in part.study.trials if t.state is TrialState.COMPLETE}
+    assert not [t for t in part.study.trials if t.state is TrialState.RUNNING]
 
     whole = run(trials=40)
     assert not whole.interrupted
-    assert [t.number for t in whole.study.trials[: len(kept)] if t.number in kept]
-    assert sum(whole.counts.values()) - whole.counts["interrupted"] - whole.counts["repeated"] == 40
+    assert kept.items() <= {t.number: t.values for t in whole.study.trials}.items()
+    assert sum(whole.counts.values()) - whole.counts["repeated"] == 40
     # Once it is complete, the same command answers at once.
     assert len(run(trials=40).study.trials) == len(whole.study.trials)
 
@@ -324,7 +324,12 @@ def test_an_interrupted_search_keeps_what_it_has_and_goes_on(run: Any) -> None:
     [
         ({"objectives": ("size",)}, "made with objectives"),
         ({"target": "rp2040"}, "made with target"),
-        ({"epochs": 1}, "made with epochs"),
+        ({"epochs": 1}, "made with epochs = 5, not 1"),
+        ({"seed": 1}, "made with seed = 0, not 1; give the same again"),
+        ({"accuracy_drop": 0.02}, "made with accuracy_drop = 0.01, not 0.02"),
+        ({"data": toy_data("others")}, "made with data"),
+        ({"model": replace(toy_model(), fingerprint="other")}, "made with model"),
+        ({"objectives": ("size",), "seed": 1}, "made with objectives = .*; with seed"),
     ],
 )
 def test_a_study_is_not_continued_for_something_else(
@@ -367,8 +372,8 @@ def test_several_objectives_and_balanced(run: Any) -> None:
     ("changes", "message"),
     [
         ({"objectives": ("latancy",)}, "did you mean 'latency'"),
-        ({"trials": 0}, "at least 1"),
-        ({"accuracy_drop": 1.5}, "accuracy_drop is 1.5"),
+        ({"trials": 0}, "trials = 0; it must be from 1"),
+        ({"accuracy_drop": 1.5}, "accuracy_drop = 1.5; it must be from 0 to 1"),
         ({"storage": "nosql://x"}, "cannot open the storage 'nosql://x'"),
     ],
 )
@@ -409,6 +414,17 @@ def test_progress_is_told_after_each_trial(run: Any) -> None:
     assert told[-1].front
     assert told[-1].seconds_left == pytest.approx(0, abs=1)
     assert told[-1].last is not None
+
+
+def test_without_time_the_original_alone_is_measured(run: Any) -> None:
+    told: list[str] = []
+    for _ in range(2):
+        result = run(timeout=0, on_notice=told.append)
+        assert "timeout = 0: no sequence is begun" in told[-1]
+        assert [point.trial for point in result.front] == [0]
+        assert result.baseline is not None
+        assert outcomes(result) == ["measured"]
+    assert len(outcomes(run(trials=3, timeout=1e9))) == 3
 
 
 def test_a_timeout_ends_the_search(run: Any) -> None:

@@ -13,7 +13,7 @@ import pytest
 import worker_requests as requests
 
 from autotiny import worker
-from autotiny.errors import NotApplicable, WorkerEnded
+from autotiny.errors import MachineFault, NotApplicable, WorkerEnded
 from autotiny.worker import Limits, confine
 
 MEGABYTE = 1 << 20
@@ -127,6 +127,18 @@ def test_a_crash_is_an_error_and_the_next_request_finds_another(
     assert ask(requests.process) != first
 
 
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM"])
+def test_one_that_others_killed_is_no_fault_of_the_request(name: str) -> None:
+    killed = rf"^the request was killed \({name}\), as systems do when memory runs out; do less$"
+    with pytest.raises(MachineFault, match=killed):
+        ask(requests.die, int(signal.Signals[name]))
+
+
+def test_memory_that_ran_out_is_no_fault_of_the_request() -> None:
+    with pytest.raises(MachineFault, match=r"memory ran out \(Unable to .*fewer --jobs"):
+        ask(requests.find_no_memory)
+
+
 def test_one_that_died_between_requests_is_replaced() -> None:
     process = ask(requests.process)
     assert isinstance(process, int)
@@ -145,7 +157,7 @@ def test_what_hangs_is_ended() -> None:
 
 @LINUX
 def test_what_eats_memory_is_ended() -> None:
-    with pytest.raises(WorkerEnded, match=r"^the request took more than 0\.2 GB of memory; "):
+    with pytest.raises(MachineFault, match=r"^the request took more than 0\.2 GB of memory; "):
         ask(requests.eat, 1000, memory=200 * MEGABYTE)
 
 

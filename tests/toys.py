@@ -230,7 +230,7 @@ def toy_model(level: Level = Level.KERAS) -> Model:
     return Model(level, toy_network(level, ["original"]), "original")
 
 
-def toy_data() -> Dataset:
+def toy_data(name: str = "toy") -> Dataset:
     x = np.zeros((10_000, 2), np.float32)
     y = np.arange(10_000, dtype=np.int32) % 2
-    return Dataset("toy", x, y, x, y, x, y, classes=2)
+    return Dataset(name, x, y, x, y, x, y, classes=2)

@@ -48,6 +48,15 @@ def crash() -> None:
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
+def die(number: int) -> None:
+    os.kill(os.getpid(), number)
+    time.sleep(60)
+
+
+def find_no_memory() -> None:
+    raise MemoryError("Unable to allocate 1. TiB")
+
+
 def leave() -> None:
     sys.stderr.write("something\nno more ink\n")
     sys.stderr.flush()

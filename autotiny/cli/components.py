@@ -32,7 +32,7 @@ def run(
     from autotiny.recipe import component_named
     from autotiny.report import catalogue, console
 
-    kinds = [component_named(name)] if name else COMPONENTS.values()
+    kinds = [component_named(name)] if name is not None else COMPONENTS.values()
     found = [catalogue.component_facts(kind) for kind in kinds]
     if as_json:
         print_json(found)

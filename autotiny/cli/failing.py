@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import errno
 import logging
+import signal
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from autotiny.errors import AutotinyError, UserError
+from autotiny.errors import AutotinyError, UserError, shown
+from autotiny.machine import disk_is_full
 
 USER_ERROR, OTHER_ERROR, INTERRUPTED = 2, 1, 130
 DIFFERS = 3
 """A recipe was applied, and gave other figures or other bytes than it records."""
+
+OF_A_PATH = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EROFS, errno.ENOTDIR)
+"""What the system says of a path that a user gave."""
 
 
 class Commands(TyperGroup):
@@ -36,6 +43,9 @@ class Commands(TyperGroup):
             complain(str(error))
             raise typer.Exit(OTHER_ERROR) from None
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in OF_A_PATH and error.filename:
+                complain(f"cannot use {shown(str(error.filename))}: {error.strerror}")
+                raise typer.Exit(USER_ERROR) from None
             if not disk_is_full(error):
                 raise
             complain("the disk is full; free some space and start the same command again")
@@ -45,15 +55,14 @@ class Commands(TyperGroup):
             raise typer.Exit(INTERRUPTED) from None
 
 
-def disk_is_full(error: BaseException | None) -> bool:
-    """Whether an error comes from a full disk, however deep a library has wrapped it."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        if "disk is full" in str(error):  # SQLite's words; its errors carry no number
-            return True
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return False
+@contextmanager
+def ended_by(number: signal.Signals) -> Iterator[None]:
+    """Let another signal end what is done here as Ctrl-C does: nothing is lost."""
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
 
 
 def complain(message: str) -> None:

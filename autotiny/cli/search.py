@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from autotiny.cli.failing import INTERRUPTED, OTHER_ERROR, complain, disk_is_full
+from autotiny.cli.failing import INTERRUPTED, OTHER_ERROR, complain, ended_by
 from autotiny.cli.options import (
     DataOption,
     EpochsOption,
@@ -21,6 +22,7 @@ from autotiny.cli.options import (
 )
 from autotiny.cli.printing import print_json, print_tables
 from autotiny.errors import UserError
+from autotiny.machine import disk_is_full
 
 EXAMPLES = (
     "autotiny search --target stm32f746 --objective latency",
@@ -59,7 +61,11 @@ TrialsOption = Annotated[
 ]
 TimeoutOption = Annotated[
     float | None,
-    typer.Option(min=0, metavar="SECONDS", help="Begin no sequence after so long."),
+    typer.Option(
+        min=0,
+        metavar="SECONDS",
+        help="Begin no sequence after so long; the original is measured whatever it is.",
+    ),
 ]
 SeedOption = Annotated[int, typer.Option(min=0, metavar="N", help="Decides everything random.")]
 DropOption = Annotated[
@@ -124,13 +130,13 @@ def run(
     from autotiny.study import EPOCHS, TRIALS
 
     objectives = objective or ["latency"]
-    folder = out or api.study_folder(model, data, board, objectives)
+    folder = api.study_folder(model, data, board, objectives, out)
     kept = f"finished trials are kept in {storage or folder}; the same command continues"
     try:
-        with SearchView(console(stderr=True)) as view:
+        with ended_by(signal.SIGTERM), SearchView(console(stderr=True)) as view:
             result = api.search(
                 model, data, board,
-                out=folder, objectives=objectives, space=space, trials=trials or TRIALS,
+                out=out, objectives=objectives, space=space, trials=trials or TRIALS,
                 timeout=timeout, seed=seed, accuracy_drop=accuracy_drop / 100,
                 epochs=epochs or EPOCHS, storage=storage, jobs=jobs, scale=scale, resize=resize,
                 on_stage=view.stage, on_trial=view, on_notice=view.notice,

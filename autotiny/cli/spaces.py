@@ -31,7 +31,7 @@ def run(
     from autotiny.report import catalogue
     from autotiny.space import load_space, space_names
 
-    found = [load_space(entry) for entry in ([name] if name else space_names())]
+    found = [load_space(entry) for entry in ([name] if name is not None else space_names())]
     if as_json:
         print_json([catalogue.space_facts(space) for space in found])
         return

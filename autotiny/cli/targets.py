@@ -30,7 +30,7 @@ def run(
     """List the microcontrollers, or one in full."""
     from autotiny.target import load_target, target_names
 
-    found = [load_target(entry) for entry in ([name] if name else target_names())]
+    found = [load_target(entry) for entry in ([name] if name is not None else target_names())]
     from autotiny import report
 
     if as_json:

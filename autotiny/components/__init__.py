@@ -14,7 +14,14 @@ from autotiny.components.keras.quantize_aware import QuantizeAware
 from autotiny.components.keras.reduce_input import ReduceInput
 from autotiny.components.keras.select_subnetwork import SelectSubnetwork
 from autotiny.components.keras.separate_convolutions import SeparateConvolutions
-from autotiny.components.order import LEVELS, commute, is_calibrated, is_lowering, objection
+from autotiny.components.order import (
+    LEVELS,
+    commute,
+    is_calibrated,
+    is_lowering,
+    misplaced,
+    objection,
+)
 from autotiny.components.program.block_gemm import BlockGemm
 from autotiny.components.program.execute_in_place import ExecuteInPlace
 from autotiny.components.program.execute_patchwise import ExecutePatchwise
@@ -95,5 +102,6 @@ __all__ = [
     "commute",
     "is_calibrated",
     "is_lowering",
+    "misplaced",
     "objection",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
@@ -80,7 +79,6 @@ def apply_into(
         cache=cache,
     )
     save(step.apply(model, work), Path(folder))
-    gc.collect()  # a fit leaves cycles of objects that hold a copy of the training set
     return (cache.hits, cache.misses) if cache else (0, 0)
 
 

@@ -34,6 +34,9 @@ def objection(steps: Iterable[type[Component]], start: Level = Level.KERAS) -> s
     level = start
     seen: list[type[Component]] = []
     for step in steps:
+        lowering = next((other for other in seen if is_lowering(other)), None)
+        if lowering is not None and is_lowering(step):
+            return f"{step.name} is a second lowering, behind {lowering.name}; one is enough"
         if level not in step.levels:
             takes = " or ".join(step.levels)
             return f"{step.name} takes a model of level {takes}, and stands where it is {level}"
@@ -47,3 +50,12 @@ def objection(steps: Iterable[type[Component]], start: Level = Level.KERAS) -> s
     if level not in (Level.TFLITE, Level.PROGRAM):
         return f"nothing lowers the model: it is left at level {level}"
     return None
+
+
+def misplaced(steps: Iterable[type[Component]]) -> str | None:
+    """Why a sequence is illegal on every model, whatever its level; None if some model takes it."""
+    kinds = list(steps)
+    if any(objection(kinds, level) is None for level in LEVELS):
+        return None
+    start = next((level for level in LEVELS if level in kinds[0].levels), Level.KERAS)
+    return objection(kinds, start)

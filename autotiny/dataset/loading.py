@@ -10,6 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
+from autotiny.checked import arguments
 from autotiny.dataset.arrays import from_arrays, named_arrays, npz
 from autotiny.dataset.builtin import DATASETS
 from autotiny.dataset.idx import idx_folder, is_idx
@@ -44,6 +45,7 @@ def load_dataset(source: DataSource, seed: int = 0, reading: Reading = AS_STORED
     """
     if isinstance(source, Dataset):
         return source
+    seed = arguments(seed=seed)["seed"]
     if isinstance(source, (str, Path)):
         return replace(_found(str(source), seed, reading), source=str(source), reading=reading)
     if reading.resize:
@@ -53,6 +55,8 @@ def load_dataset(source: DataSource, seed: int = 0, reading: Reading = AS_STORED
 
 
 def _found(name: str, seed: int, reading: Reading) -> Dataset:
+    if not name:  # the path "" would be the current folder
+        raise unknown("data set", name, DATASETS, "autotiny search --help")
     path = Path(name)
     images = path.is_dir() and not is_idx(path)
     if reading.resize and not images:

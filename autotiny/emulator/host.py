@@ -18,7 +18,7 @@ import numpy as np
 
 from autotiny.emulator.layout import FIRMWARE
 from autotiny.emulator.ports import port_bytes, port_rows, sample_shape
-from autotiny.emulator.toolchain import zig_cc
+from autotiny.emulator.toolchain import check_killed, zig_cc
 from autotiny.engine.sources import Port, Sources
 from autotiny.errors import FirmwareFault, LinkError
 from autotiny.graph import Array
@@ -85,6 +85,7 @@ class HostModel:
         """Raise what the end of the program means."""
         if code == -signal.SIGINT:
             raise KeyboardInterrupt
+        check_killed(f"the program of {self._name!r} on this machine", code)
         if code == _SHORT_WRITE:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"

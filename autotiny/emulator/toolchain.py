@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -24,7 +25,8 @@ from elftools.elf.segments import Segment
 
 from autotiny.emulator.layout import FIRMWARE, Layout, enlarge, place
 from autotiny.engine.sources import Port, Sources
-from autotiny.errors import LinkError
+from autotiny.errors import LinkError, MachineFault
+from autotiny.machine import KILLED, MORE_MEMORY, WHY_KILLED
 from autotiny.target import Fpu, Target
 
 USUAL_STACK_BYTES = 2048
@@ -235,11 +237,12 @@ def zig_cc(arguments: Sequence[str], folder: Path) -> str:
     """Run the compiler in a folder that is deleted afterwards; its complaint, "" if it has none.
 
     Objects stay in that folder; what every program needs (compiler-rt) is built once a user, in the
-    user's cache. zig locks it, so processes may compile at once.
+    user's cache, or each time anew where that cannot be written. zig locks it, so processes may
+    compile at once.
     """
     environment = {
         **os.environ,
-        "ZIG_GLOBAL_CACHE_DIR": str(Path(platformdirs.user_cache_dir("autotiny")) / "zig"),
+        "ZIG_GLOBAL_CACHE_DIR": str(_shared_cache() or folder / "zig-shared"),
         "ZIG_LOCAL_CACHE_DIR": str(folder / "zig-cache"),
     }
     done = subprocess.run(
@@ -256,7 +259,31 @@ def zig_cc(arguments: Sequence[str], folder: Path) -> str:
         return ""
     if "NoSpaceLeft" in done.stderr or "No space left" in done.stderr:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+    check_killed("the compiler", done.returncode)
+    if "OutOfMemory" in done.stderr or "SystemResources" in done.stderr:
+        raise MachineFault(f"the compiler found no memory; {MORE_MEMORY}")
     return done.stderr or f"exit code {done.returncode}"
+
+
+def check_killed(what: str, code: int) -> None:
+    """Refuses the end of a process that was not its own doing.
+
+    Raises:
+        MachineFault: it was killed.
+    """
+    if code < 0 and signal.Signals(-code).name in KILLED:
+        name = signal.Signals(-code).name
+        raise MachineFault(f"{what} was killed ({name}){WHY_KILLED}; {MORE_MEMORY}")
+
+
+def _shared_cache() -> Path | None:
+    """The folder of what all programs share; None where the user's cache cannot be written."""
+    shared = Path(platformdirs.user_cache_dir("autotiny")) / "zig"
+    try:
+        shared.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return shared if os.access(shared, os.W_OK | os.X_OK) else None
 
 
 def symbols_of(elf: ELFFile, *, thumb: bool) -> dict[str, Symbol]:

@@ -3,7 +3,15 @@
 Each figure is kept in the cache under a digest of everything it depends on.
 """
 
-from autotiny.evaluate.accuracy import accuracy_key, accuracy_on, at_chance, real, stored
+from autotiny.evaluate.accuracy import (
+    accuracy_key,
+    accuracy_on,
+    at_chance,
+    best_guess,
+    real,
+    standard_error,
+    stored,
+)
 from autotiny.evaluate.build import Build, build, write_build
 from autotiny.evaluate.cost import cost, cost_from, cost_key
 from autotiny.evaluate.program import program_key, program_of, sources_of
@@ -14,6 +22,7 @@ __all__ = [
     "accuracy_key",
     "accuracy_on",
     "at_chance",
+    "best_guess",
     "build",
     "cost",
     "cost_from",
@@ -25,6 +34,7 @@ __all__ = [
     "real",
     "runtimes",
     "sources_of",
+    "standard_error",
     "stored",
     "write_build",
 ]

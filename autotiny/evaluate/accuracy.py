@@ -62,9 +62,23 @@ def at_chance(accuracy: float, data: Dataset) -> bool:
     """
     if not data.classes:
         return accuracy <= 0
-    samples = max(len(data.y_validation), 1)
-    guessed = float(np.bincount(data.y_validation, minlength=1).max()) / samples
-    return accuracy <= guessed + math.sqrt(guessed * (1 - guessed) / samples)
+    _, guessed = best_guess(data)
+    return accuracy <= guessed + math.sqrt(guessed * (1 - guessed) / len(data.y_validation))
+
+
+def best_guess(data: Dataset) -> tuple[int, float]:
+    """The class that always answering finds most with on validation, and the share it finds."""
+    counts = np.bincount(data.y_validation, minlength=1)
+    return int(counts.argmax()), float(counts.max()) / len(data.y_validation)
+
+
+def standard_error(accuracy: float, samples: int) -> float:
+    """Of an accuracy that was measured on so many samples.
+
+    Where all or none were found, two more, one right and one wrong, keep it above zero.
+    """
+    likely = accuracy if 0 < accuracy < 1 else (accuracy * samples + 1) / (samples + 2)
+    return math.sqrt(likely * (1 - likely) / samples)
 
 
 def real(stored_values: Array, port: Port) -> Array:

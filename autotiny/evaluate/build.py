@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from autotiny.datafile import write_whole
 from autotiny.emulator import Firmware, measured_firmware
 from autotiny.engine import Sources
 from autotiny.evaluate.program import program_of, sources_of
@@ -41,6 +42,6 @@ def write_build(built: Build, folder: Path) -> None:
     code = folder / "c"
     code.mkdir(parents=True, exist_ok=True)
     for name, text in built.sources.files.items():
-        (code / name).write_text(text, encoding="utf-8")
-    (folder / "firmware.elf").write_bytes(built.firmware.elf)
-    (folder / "model.tflite").write_bytes(built.tflite)
+        write_whole(code / name, text)
+    write_whole(folder / "firmware.elf", built.firmware.elf)
+    write_whole(folder / "model.tflite", built.tflite)

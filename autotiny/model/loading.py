@@ -12,6 +12,7 @@ from typing import Any
 
 from autotiny import worker
 from autotiny.cache import Cache, key_of
+from autotiny.checked import arguments
 from autotiny.codeversion import code_version
 from autotiny.errors import InvalidModel, UserError, unknown
 from autotiny.model.crossing import TRAINING, Arrived, arrived_model, crossed_model, crossed_samples
@@ -67,9 +68,13 @@ def load_model(
     """
     if isinstance(source, Model):
         return source
+    asked = arguments(epochs=epochs, seed=seed)
+    epochs, seed = asked["epochs"], asked["seed"]
     if not isinstance(source, (str, Path)):
         return _as_model(_twin(source), "the object")
     name = str(source)
+    if not name:  # the path "" would be the current folder
+        raise unknown("model", name, BUILTIN, "autotiny measure --help")
     check_ending(name)
     if not name.lower().endswith(".tflite"):
         worker.start(warm_up)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Protocol
@@ -138,6 +139,7 @@ def fit(
     network.set_weights(best.weights)
     # The optimizer's slots would stay alive with the model, twice the size of its weights.
     network.optimizer = None
+    gc.collect()  # a fit leaves cycles of objects that hold a copy of the training set
 
 
 def batch_size(samples: int, batch: int = BATCH) -> int:

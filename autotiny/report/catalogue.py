@@ -12,8 +12,9 @@ from rich.table import Table
 
 from autotiny.checked import bare, bounds_text, hints_of, range_of
 from autotiny.components import Component
+from autotiny.ranges import Choice, Fixed, Range
 from autotiny.report.tables import WIDE, table
-from autotiny.space import Choice, Fixed, Range, Space
+from autotiny.space import Space
 
 
 class _Values(TypedDict, total=False):

@@ -14,7 +14,7 @@ import optuna
 
 from autotiny.errors import UserError
 from autotiny.report.tables import accuracy_text, milliseconds
-from autotiny.study import TrialRecord, ended, open_storage, quiet_optuna
+from autotiny.study import TrialRecord, ended, open_storage, quiet_optuna, sqlite_url
 
 HOST = "127.0.0.1"
 
@@ -68,7 +68,7 @@ def storage_url(study: str) -> str:
             f"there is no study at {str(path)!r}; give the folder of a search, e.g. "
             "results/cnn1-digits-stm32f746-latency, or a storage URL"
         )
-    return str(path) if path.suffix == ".log" else f"sqlite:///{path.resolve()}"
+    return str(path) if path.suffix == ".log" else sqlite_url(path)
 
 
 def write_notes(storage: optuna.storages.BaseStorage) -> None:

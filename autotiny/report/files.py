@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from autotiny.errors import UserError
+from autotiny.datafile import write_whole
+from autotiny.errors import UserError, shown
 from autotiny.recipe import Bundle, SavedRecipe, read_recipe, write_recipe
 from autotiny.report.facts import best_point, csv_text, points_of, recipe_path, study_facts
 from autotiny.report.page import report_text
@@ -43,7 +44,12 @@ def check_writable(folder: Path) -> None:
     Raises:
         UserError: it lies below a file, or below a folder that is not ours to write.
     """
-    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    except OSError as error:  # a name too long, or a folder that may not be looked into
+        raise UserError(
+            f"cannot write to {shown(str(folder))}: {error.strerror}; choose another --out"
+        ) from error
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         why = "no folder" if not nearest.is_dir() else "not writable"
         raise UserError(f"cannot write to {folder}: {nearest} is {why}; choose another --out")
@@ -68,7 +74,7 @@ def _write(result: Result, folder: Path) -> list[Path]:
         "pareto.svg": pareto_svg(dots(result), plot_title(result)),
     }
     for name, text in written.items():
-        (folder / name).write_text(text, encoding="utf-8")
+        write_whole(folder / name, text)
     paths = [folder / name for name in written]
     return paths + ([folder / "best.json", folder / "best"] if best else [])
 

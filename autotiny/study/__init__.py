@@ -16,7 +16,13 @@ from autotiny.study.replay import (
 )
 from autotiny.study.result import Point, Result, Shortfall
 from autotiny.study.search import TRIALS, Progress, search
-from autotiny.study.storage import default_study_name, open_storage, quiet_optuna
+from autotiny.study.storage import (
+    default_study_name,
+    open_storage,
+    own_folder,
+    quiet_optuna,
+    sqlite_url,
+)
 
 __all__ = [
     "EPOCHS",
@@ -48,8 +54,10 @@ __all__ = [
     "measured",
     "model_name",
     "open_storage",
+    "own_folder",
     "quiet_optuna",
     "rebuilt",
     "search",
+    "sqlite_url",
     "wanted_objectives",
 ]

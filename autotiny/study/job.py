@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from autotiny.cache import Cache, key_of
+from autotiny.codeversion import code_version
 from autotiny.components import Work
 from autotiny.dataset import Dataset
-from autotiny.errors import unknown
+from autotiny.errors import UserError, unknown
 from autotiny.metrics import Cost
 from autotiny.model import Level, Model
-from autotiny.recipe import Candidate, Recipe, apply
+from autotiny.provenance import packages
+from autotiny.recipe import Candidate, Recipe, apply, check_legal
 from autotiny.space import Space
 from autotiny.study.evaluator import Evaluator
 from autotiny.target import Target, target_key
+from autotiny.version import __version__
 
 EPOCHS = 5
 """Upper limit of a fine-tune unless asked otherwise."""
@@ -55,6 +57,8 @@ OBJECTIVES = {
 
 def wanted_objectives(names: Sequence[str]) -> tuple[str, ...]:
     """The objectives asked for, each once and without "accuracy", which always takes part."""
+    if not names:
+        raise UserError(f"no objective is named; name one or several of {', '.join(OBJECTIVES)}")
     for name in names:
         if name not in OBJECTIVES:
             raise unknown("objective", name, OBJECTIVES, "autotiny search --help")
@@ -127,6 +131,10 @@ class Job:
             "objectives": ", ".join(self.value_names),
             "space": f"{self.space.name} {key_of(self.space)[:8]}",
             "epochs": str(self.epochs),
+            "seed": str(self.seed),
+            "accuracy_drop": f"{self.accuracy_drop:g}",
+            "autotiny": f"{__version__} {code_version('autotiny.study')[:8]}",
+            "packages": ", ".join(f"{name} {version}" for name, version in packages().items()),
         }
 
 
@@ -134,13 +142,14 @@ def candidate_of(
     recipe: Recipe, model: Model, data: Dataset, *, seed: int, epochs: int, cache: Cache,
     rehearse: bool = False,
 ) -> Candidate:  # fmt: skip
-    """What a recipe makes of a model, which is also the teacher of its fine-tunes."""
+    """What a recipe makes of a model, which is also the teacher of its fine-tunes.
+
+    Raises:
+        UserError: the recipe is illegal on a model of this level.
+    """
+    check_legal(recipe, model.level)
     work = work_with(model, data, seed=seed, epochs=epochs, rehearse=rehearse)
-    candidate = apply(recipe, model, work, cache)
-    if not rehearse and any(step.trains for step in recipe.steps):
-        # A fit leaves cycles of objects that hold a copy of the training set.
-        gc.collect()
-    return candidate
+    return apply(recipe, model, work, cache)
 
 
 def work_with(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from autotiny.cache import Cache
+from autotiny.checked import arguments
 from autotiny.components import Component, commute, is_lowering, objection
 from autotiny.dataset import AS_STORED, Dataset, DataSource, Reading
 from autotiny.errors import UserError
@@ -234,8 +235,8 @@ def compare_orders(
         UserError: neither order is legal, or there is no such model or data.
         InvalidData: model and data do not fit each other.
     """
-    if seeds < 1:
-        raise UserError(f"seeds = {seeds}; there must be at least 1")
+    asked = arguments(seeds=seeds, epochs=epochs)
+    seeds, epochs = asked["seeds"], asked["epochs"]
     cache = cache or Cache()
     evaluator = evaluator or Evaluator()
     level = originals.level

@@ -6,13 +6,23 @@ from collections.abc import Iterable, Set
 from dataclasses import dataclass, replace
 
 from autotiny.components import COMPONENTS, Component, is_lowering, objection
+from autotiny.dataset import Dataset
 from autotiny.errors import UserError
-from autotiny.evaluate import at_chance
+from autotiny.evaluate import at_chance, best_guess, standard_error
 from autotiny.model import Level
 from autotiny.recipe import Dropped, Recipe
 from autotiny.space import Space
 from autotiny.study.job import Job
 from autotiny.study.trials import REFUSALS
+
+UNEVEN = 0.1
+"""So much more than its even share a class has before it is told."""
+
+FEW = 30
+"""Fewer samples than this decide nothing, whatever the accuracy."""
+
+FINEST = 0.01
+"""The standard error that is borne where no loss of accuracy is allowed."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +32,12 @@ class Findings:
     Attributes:
         left_out: components of the space that can do nothing on this model, with the reason.
         accuracy_at_chance: of the original on validation, if guessing does as well.
+        doubts: why accuracies on these samples say little, in lines.
     """
 
     left_out: tuple[Dropped, ...] = ()
     accuracy_at_chance: float | None = None
+    doubts: tuple[str, ...] = ()
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -34,6 +46,7 @@ class Findings:
         for dropped in self.left_out:
             reasons.setdefault(dropped.reason, []).append(dropped.component)
         lines = [f"not drawn: {', '.join(names)}: {reason}" for reason, names in reasons.items()]
+        lines += self.doubts
         if self.accuracy_at_chance is not None:
             lines.append(
                 f"the original finds {100 * self.accuracy_at_chance:.1f} % of the validation "
@@ -66,8 +79,44 @@ def checked(job: Job) -> tuple[Job, Findings]:
     kinds = job.evaluator.op_kinds(original)
     left_out = tuple(idle_components(job.space, job.model.level, kinds))
     guessing = at_chance(accuracy, job.data)
-    findings = Findings(left_out, accuracy if guessing else None)
+    doubts = tuple(doubts_of(job.data, accuracy, job.accuracy_drop))
+    findings = Findings(left_out, accuracy if guessing else None, doubts)
     return replace(job, space=without(job.space, left_out)), findings
+
+
+def doubts_of(data: Dataset, accuracy: float, drop: float) -> Iterable[str]:
+    """Why accuracies on these samples say little: too few of them, or one class has most of them.
+
+    Args:
+        data: the samples.
+        accuracy: of the original on validation.
+        drop: the accuracy that a best point may lose.
+    """
+    if not data.classes:
+        return
+    answer, guessed = best_guess(data)
+    if data.classes > 1 and guessed > 1 / data.classes + UNEVEN:
+        yield (
+            f"the classes are uneven: always answering class {data.class_name(answer)} finds "
+            f"{100 * guessed:.1f} % of the validation samples; read every accuracy against that"
+        )
+    for split in ("validation", "test"):
+        samples = len(getattr(data, f"y_{split}"))
+        error = standard_error(accuracy, samples)
+        size = f"{samples} {split} samples" if samples > 1 else f"one {split} sample"
+        if samples < FEW:
+            yield (
+                f"{size} decide{'s' * (samples == 1)} nothing: {'each' if samples > 1 else 'it'} "
+                f"is worth {100 / samples:.1f} % of accuracy, and the "
+                f"standard error of an accuracy of {100 * accuracy:.1f} % is {100 * error:.1f} %; "
+                "give more samples"
+            )
+        elif split == "validation" and error > (drop or FINEST):
+            yield (
+                f"{size} decide little: the standard error of an accuracy of "
+                f"{100 * accuracy:.1f} % is {100 * error:.1f} %, more than the {100 * drop:g} % "
+                "that a best point may lose; give more samples or a larger accuracy drop"
+            )
 
 
 def idle_components(space: Space, start: Level, kinds: Set[str]) -> Iterable[Dropped]:

@@ -7,6 +7,7 @@ of a trial or nothing of it. Optuna's own state and values follow from it.
 from __future__ import annotations
 
 import json
+import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -20,14 +21,18 @@ from autotiny.evaluate import cost_from
 from autotiny.metrics import Cost, Metrics
 from autotiny.recipe import Dropped, Recipe, component_from, step_data
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of what a study holds; raised when an older study could not be continued.
 
-1: early autotiny 0.1.0, with an attribute for each thing that was known of a trial.
+1: early autotiny 0.1.0, with an attribute for each thing that was known of a trial. 2: without what
+must be the same when a study is continued: seed, versions, accuracy budget.
 """
 
 RECORD = "record"
 """The attribute of a trial that holds its record, as JSON text."""
+
+HOLDER = "holder"
+"""The attribute of a trial that names the process which runs it; see `holding`."""
 
 OUTCOMES = {
     "measured": "cost and accuracy are known",
@@ -36,7 +41,7 @@ OUTCOMES = {
     "hopeless": "cannot reach the front even if better than the original; not trained",
     "invalid": "the sequence gives a model that cannot be built",
     "failed": "a component did not keep its promise, or the firmware did not run",
-    "interrupted": "was running when the search was stopped",
+    "faulted": "the machine failed, not the sequence; the next search tries it again",
 }
 
 BASELINE, KNOWN_GOOD = "baseline", "known good"
@@ -52,6 +57,8 @@ class TrialRecord:
     Attributes:
         number: of the trial; it is Optuna's, and not stored again.
         queued: `BASELINE` or `KNOWN_GOOD`; "" where the sampler or chance drew it.
+        planned: key of the recipe that was queued.
+        again: number of the trial that a fault of the machine ended, and that this one repeats.
         recipe: the components that did something, in order; None until one is drawn.
         drawn: the recipe as it was drawn, where components had nothing to do.
         outcome: one of `OUTCOMES`; "" until it is known.
@@ -72,6 +79,8 @@ class TrialRecord:
 
     number: int = -1
     queued: str = ""
+    planned: str = ""
+    again: int | None = None
     recipe: Recipe | None = None
     drawn: Recipe | None = None
     outcome: str = ""
@@ -102,7 +111,7 @@ class TrialRecord:
     @property
     def settled(self) -> bool:
         """Whether its outcome also stands for a later trial of the same work."""
-        return self.outcome not in ("", "repeated", "interrupted")
+        return self.outcome not in ("", "repeated", "faulted")
 
     @property
     def fits(self) -> bool:
@@ -114,6 +123,11 @@ class TrialRecord:
         """The record of a trial; an empty one where none was stored."""
         text = trial.user_attrs.get(RECORD)
         return replace(cls() if text is None else parsed(text), number=trial.number)
+
+    def as_queued(self) -> TrialRecord:
+        """What it was before it ran."""
+        recipe = self.recipe if self.queued == BASELINE else None
+        return TrialRecord(self.number, self.queued, self.planned, self.again, recipe)
 
     def store(self, trial: Trial) -> None:
         """Store the record in a running trial, and what optuna-dashboard lists beside it."""
@@ -128,6 +142,8 @@ class TrialRecord:
         return json.dumps(
             {
                 "queued": self.queued,
+                "planned": self.planned,
+                "again": self.again,
                 "recipe": _steps(self.recipe),
                 "drawn": _steps(self.drawn),
                 "outcome": self.outcome,
@@ -187,10 +203,41 @@ def set_constraints(trial: Trial, excess: Mapping[str, float]) -> None:
     optuna-dashboard 0.21 knows only the attribute that `set_constraint` replaced, and would show
     an infeasible trial as feasible: it is written too, which takes a private name of Optuna.
     """
-    for name, value in excess.items():
-        trial.set_constraint(name, float(value))
+    with warnings.catch_warnings():
+        # a trial that is run again has them already, and they are the same
+        warnings.simplefilter("ignore", UserWarning)
+        for name, value in excess.items():
+            trial.set_constraint(name, float(value))
     old = [float(value) for value in excess.values()]
     trial.storage.set_trial_system_attr(trial._trial_id, "constraints", old)
+
+
+def enqueue(study: optuna.Study, answers: Mapping[str, Any], record: TrialRecord) -> None:
+    """Queue a trial: the answers that its sequence is drawn by, and what is known of it."""
+    study.enqueue_trial(dict(answers), user_attrs={RECORD: record.to_json()})
+
+
+def hold(trial: Trial, holder: str) -> None:
+    """Write on a running trial which process runs it."""
+    trial.set_user_attr(HOLDER, holder)
+
+
+def holder_of(trial: FrozenTrial) -> str | None:
+    """The process that runs a trial, if it came so far as to write that."""
+    return trial.user_attrs.get(HOLDER)
+
+
+def put_back(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Let a trial that was left running wait again, with the answers it has and its number.
+
+    Optuna's storages allow it, though only they have a name for it; a trial of another number would
+    not be drawn as this one was.
+    """
+    record = TrialRecord.load(trial).as_queued()
+    storage, number = study._storage, trial._trial_id
+    storage.set_trial_user_attr(number, RECORD, record.to_json())
+    storage.set_trial_user_attr(number, "outcome", "waiting")
+    storage.set_trial_state_values(number, TrialState.WAITING)
 
 
 def known(study: optuna.Study) -> list[TrialRecord]:
@@ -199,10 +246,10 @@ def known(study: optuna.Study) -> list[TrialRecord]:
 
 
 def ended(study: optuna.Study) -> list[TrialRecord]:
-    """The records of the trials that have ended; one that was interrupted is not."""
+    """The records of the trials that have ended; one that the machine failed is tried again."""
     trials = study.get_trials(deepcopy=False, states=FINISHED)
     records = map(TrialRecord.load, trials)
-    return [record for record in records if record.outcome not in ("", "interrupted")]
+    return [record for record in records if record.outcome not in ("", "faulted")]
 
 
 def measured(study: optuna.Study) -> list[TrialRecord]:

@@ -25,6 +25,7 @@ from autotiny.study.record import (
     counts,
     ended,
     front_of,
+    measured,
 )
 from autotiny.target import Target
 
@@ -155,8 +156,14 @@ def result_of(
 ) -> Result:
     """What a study has found; the test split is looked at here and nowhere before."""
     original = baseline(study)
+    # Without an original to compare with, what was most accurate stands for it.
+    accuracy = (
+        original.values[0]
+        if original
+        else max((record.values[0] for record in measured(study)), default=0.0)
+    )
     # A rounding error must not put a model that loses exactly the budget over it.
-    floor = original.values[0] - job.accuracy_drop - 1e-9 if original else 0.0
+    floor = accuracy - job.accuracy_drop - 1e-9
     front = tuple(_point(record, job, floor) for record in front_of(study))
     front = tuple(sorted(front, key=lambda point: (point.metrics.cost.cycles, point.trial)))
     hits, misses = cache_counts(study)

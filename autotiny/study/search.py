@@ -6,8 +6,10 @@ import logging
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -15,50 +17,35 @@ from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial, Trial, TrialState
 
 from autotiny.cache import Cache, key_of
+from autotiny.checked import arguments
 from autotiny.codeversion import code_version
 from autotiny.dataset import Dataset
-from autotiny.errors import UserError
+from autotiny.errors import MachineFault, UserError
 from autotiny.model import Model, restore, save
 from autotiny.recipe import Recipe
-from autotiny.space import Space, answers_for, draw, load_space
+from autotiny.space import Space, load_space
 from autotiny.study.evaluator import Evaluator
+from autotiny.study.holding import Hold, alone, holding, locks_of, searched_alone
 from autotiny.study.job import EPOCHS, Job, wanted_objectives
-from autotiny.study.preflight import baseline_recipe, checked
-from autotiny.study.record import (
-    BASELINE,
-    KNOWN_GOOD,
-    RECORD,
-    TrialRecord,
-    cache_counts,
-    counts,
-    ended,
-    front_of,
-)
+from autotiny.study.planning import enough, plan, plan_again, tutorial_recipes
+from autotiny.study.preflight import checked
+from autotiny.study.record import TrialRecord, cache_counts, counts, ended, front_of
 from autotiny.study.result import Result, result_of
+from autotiny.study.running import MACHINE, run_trials, take_up
+from autotiny.study.sampling import StudySampler
 from autotiny.study.storage import (
     default_storage,
     default_study_name,
     open_storage,
     open_study,
     quiet_optuna,
-    sampler,
 )
-from autotiny.study.trials import REFUSALS, try_sequence
 from autotiny.target import Target
 
 TRIALS = 40
 """Trials of a search unless asked otherwise: about three minutes on the built-in network."""
-
-
-BY_CHANCE = 10
-"""Sequences drawn by chance before the sampler, which needs some to learn from."""
-
-
-EXHAUSTED = 30
-"""So many repetitions in a row mean that a space holds nothing else."""
 
 
 POLL_SECONDS = 0.5
@@ -129,7 +116,7 @@ def search(
         objectives: names from `OBJECTIVES`; accuracy always takes part.
         space: name or path of a search space, or one that was loaded.
         trials: how many different sequences to end with.
-        timeout: seconds after which no trial is begun.
+        timeout: seconds after which no trial is begun; the original is measured whatever it is.
         seed: decides everything random.
         accuracy_drop: the accuracy that a best point may lose on validation.
         epochs: upper limit of each fine-tune.
@@ -147,13 +134,13 @@ def search(
     Raises:
         UserError: an unknown objective, a space without anything for this model, or a study that
             was made for something else.
+        MachineFault: the disk is full, memory ran out, or a tool was killed, again and again.
     """
-    if trials < 1 or jobs < 1:
-        raise UserError(f"trials = {trials}, jobs = {jobs}; both must be at least 1")
-    if not 0 <= accuracy_drop <= 1:
-        raise UserError(
-            f"accuracy_drop is {accuracy_drop}; it must lie in 0 … 1, e.g. 0.01 for 1 %"
-        )
+    asked = arguments(
+        trials=trials, jobs=jobs, timeout=timeout, seed=seed, epochs=epochs,
+        accuracy_drop=accuracy_drop,
+    )  # fmt: skip
+    trials, jobs, timeout = asked["trials"], asked["jobs"], asked["timeout"]
     space = space if isinstance(space, Space) else load_space(space)
     job = Job(
         model=model,
@@ -161,9 +148,9 @@ def search(
         target=target,
         objectives=wanted_objectives(objectives),
         space=space.for_cores(target.usable_cores),
-        seed=seed,
-        accuracy_drop=accuracy_drop,
-        epochs=epochs,
+        seed=asked["seed"],
+        accuracy_drop=asked["accuracy_drop"],
+        epochs=asked["epochs"],
         cache=cache or Cache(),
         evaluator=evaluator or Evaluator(),
     )
@@ -172,115 +159,47 @@ def search(
     if on_notice:
         for notice in findings.notices:
             on_notice(notice)
+        if timeout == 0:
+            on_notice("timeout = 0: no sequence is begun, the original alone is measured")
     study_name = study_name or default_study_name(
         model.source, data.source, target.source, objectives
     )
     place = storage or default_storage(out)
     if jobs > 1 and not isinstance(place, str):
         raise UserError(f"jobs = {jobs} on a storage object; give its URL, which processes share")
-    with quiet_optuna():
-        study = open_study(job, study_name, place, jobs)
-        plan(study, job, tutorial_recipes() if known_good is None else known_good)
+    locks = locks_of(place, study_name)
+    with quiet_optuna(), searched_alone(locks, study_name), holding(locks) as mark:
+        with alone(locks):
+            study = open_study(job, study_name, place, jobs)
+            plan(study, job, tutorial_recipes() if known_good is None else known_good)
+            plan_again(study)
+            left = take_up(study, mark)
+        if left and on_notice:
+            numbers = ", ".join(map(str, left))
+            on_notice(f"trial {numbers}: was running when its process ended, and is run again")
         watch = _Watch(study, job, trials, timeout, on_trial)
         interrupted = False
         try:
-            _run(study, job, trials, timeout, jobs, str(place), watch)
-        except (KeyboardInterrupt, UnboundLocalError) as error:
-            if not by_ctrl_c(error):
-                raise
+            _run(study, job, trials, timeout, jobs, str(place), mark, watch)
+        except KeyboardInterrupt:
             interrupted = True
         return result_of(study, job, findings, interrupted, time.monotonic() - began)
 
 
-def by_ctrl_c(error: BaseException) -> bool:
-    """Whether an error is an interrupt, or what Optuna makes of one while it stores a result."""
-    return isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt)
-
-
-def plan(study: optuna.Study, job: Job, known_good: Iterable[Recipe]) -> None:
-    """Queue what is tried first: the original, then known good sequences."""
-    if study.get_trials(deepcopy=False):
-        return
-    planned: dict[str, Recipe] = {}
-    for recipe in (baseline_recipe(job), *job.space.first, *known_good):
-        planned.setdefault(recipe.key, recipe)
-    for number, recipe in enumerate(planned.values()):
-        answers = answers_for(recipe, job.space, job.model.level)
-        if number == 0:
-            # The baseline is measured even where the space cannot draw it.
-            queued = TrialRecord(queued=BASELINE, recipe=recipe)
-            study.enqueue_trial(answers or {}, user_attrs={RECORD: queued.to_json()})
-        elif answers is not None:
-            queued = TrialRecord(queued=KNOWN_GOOD)
-            study.enqueue_trial(answers, user_attrs={RECORD: queued.to_json()})
-
-
-def tutorial_recipes() -> tuple[Recipe, ...]:
-    """The sequences that did best in the tutorial."""
-    return load_space("seed_tutorial").first
-
-
-def enqueue_by_chance(study: optuna.Study, job: Job, number: int) -> None:
-    """Queue a sequence drawn by chance; `number` tells draws under one seed apart."""
-    seed = int(key_of(job.seed, number)[:8], 16)
-    recipe = draw(job.space, job.model.level, seed)
-    study.enqueue_trial(answers_for(recipe, job.space, job.model.level) or {})
-
-
 def _run(
     study: optuna.Study, job: Job, trials: int, timeout: float | None, jobs: int, url: str,
-    watch: _Watch,
+    mark: Hold, watch: _Watch,
 ) -> None:  # fmt: skip
     if enough(study, trials):
         watch.report(None)
         return
     if jobs == 1:
-        _optimize(study, job, trials, timeout, watch)
+        run_trials(study, job, trials, timeout, mark, watch.report)
         return
     # The original goes first and alone: what is worth training hangs on its accuracy.
-    _optimize(study, job, 1, None, watch)
-    _optimize_in_processes(study, job, trials, timeout, jobs, url, watch)
-
-
-def _optimize(
-    study: optuna.Study, job: Job, trials: int, timeout: float | None, watch: _Watch | None
-) -> None:
-    """Run trials until there are enough of them."""
-
-    def objective(trial: Trial) -> tuple[float, ...]:
-        return try_sequence(trial, job)
-
-    def after(study: optuna.Study, trial: FrozenTrial) -> None:
-        if watch:
-            watch.report(TrialRecord.load(trial))
-        if enough(study, trials):
-            study.stop()
-        elif stuck(study, TrialRecord.load(trial)):
-            enqueue_by_chance(study, job, trial.number)
-
-    if enough(study, trials):
-        return
-    study.optimize(objective, None, timeout, catch=tuple(REFUSALS), callbacks=[after])
-
-
-def stuck(study: optuna.Study, last: TrialRecord) -> bool:
-    """Whether chance should draw the next sequence rather than the sampler.
-
-    It has to before the sampler has something to learn from, and after a repetition: from that the
-    sampler learns nothing, and would go on to draw it.
-    """
-    if study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-        return False
-    drawn = sum(not record.queued for record in ended(study))
-    return drawn < BY_CHANCE or last.outcome == "repeated"
-
-
-def enough(study: optuna.Study, trials: int) -> bool:
-    """Whether so many different sequences were tried, or the space seems to hold no others."""
-    outcomes = [record.outcome for record in ended(study)]
-    last = outcomes[-EXHAUSTED:]
-    exhausted = len(last) == EXHAUSTED and set(last) == {"repeated"}
-    return exhausted or len(outcomes) - outcomes.count("repeated") >= trials
+    run_trials(study, job, 1, None, mark, watch.report)
+    if not enough(study, trials):
+        _run_in_processes(study, job, trials, timeout, jobs, url, mark, watch)
 
 
 class _Watch:
@@ -326,11 +245,11 @@ class _Watch:
         )
 
 
-def _optimize_in_processes(
+def _run_in_processes(
     study: optuna.Study, job: Job, trials: int, timeout: float | None, jobs: int, url: str,
-    watch: _Watch,
+    mark: Hold, watch: _Watch,
 ) -> None:  # fmt: skip
-    """Let several processes work on the study; each has a TensorFlow and a sampler of its own."""
+    """Let several processes work on the study; each has a TensorFlow and a worker of its own."""
     # A network crosses to another process as files: Keras models do not pickle.
     code = code_version(save.__module__)
     key = key_of("original", job.model.level.value, job.model.fingerprint, code)
@@ -339,12 +258,10 @@ def _optimize_in_processes(
     facts["model"] = job.model.source
     del facts["cache"]
     context = multiprocessing.get_context("spawn")
+    complaints = context.SimpleQueue()
+    shared = (entry, job.cache.folder, study.study_name, url, trials, timeout, mark.folder)
     workers = [
-        context.Process(
-            target=_work,
-            args=(facts, entry, job.cache.folder, study.study_name, url, trials, timeout, number),
-        )
-        for number in range(jobs)
+        context.Process(target=_work, args=(facts, *shared, complaints)) for _ in range(jobs)
     ]
     for worker in workers:
         worker.start()
@@ -359,16 +276,18 @@ def _optimize_in_processes(
                     watch.report(record)
     finally:
         _end_all(workers)
+    if not complaints.empty():
+        raise MachineFault(complaints.get())
     broken = [worker.exitcode for worker in workers if worker.exitcode]
-    if broken:
-        raise UserError(
+    if broken and not enough(study, trials):
+        raise MachineFault(
             f"{len(broken)} of {len(workers)} processes ended with code {broken[0]}; "
             "their finished trials are kept: run the command again to continue"
         )
 
 
 def _end_all(workers: Sequence[BaseProcess]) -> None:
-    """Let processes end their trials; a terminal tells them of Ctrl-C, `kill -INT` does not."""
+    """Let processes leave their trials; a terminal tells them of Ctrl-C, `kill -INT` does not."""
     for worker in workers:
         worker.join(GRACE_SECONDS)
         if worker.is_alive() and worker.pid:
@@ -379,18 +298,26 @@ def _end_all(workers: Sequence[BaseProcess]) -> None:
 
 def _work(
     facts: dict[str, Any], entry: Path, folder: Path, study_name: str, url: str, trials: int,
-    timeout: float | None, number: int,
+    timeout: float | None, locks: Path, complaints: multiprocessing.SimpleQueue[str],
 ) -> None:  # fmt: skip
     """What one process does."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     model = replace(restore(entry), source=facts.pop("model"))
     job = Job(model=model, cache=Cache(folder), **facts)
-    with quiet_optuna():
+    # TensorFlow's toolkit would warn in the middle of the caller's view.
+    logging.getLogger().setLevel(logging.ERROR)
+    with quiet_optuna(), suppress(KeyboardInterrupt), holding(locks) as mark:
         study = optuna.load_study(study_name=study_name, storage=open_storage(url))
-        study.sampler = sampler(job.seed + 1000 * (number + 1), parallel=True)
-        # TensorFlow's toolkit would warn in the middle of the caller's view.
-        logging.getLogger().setLevel(logging.ERROR)
+        study.sampler = StudySampler(job.seed, parallel=True)
         try:
-            _optimize(study, job, trials, timeout, None)
-        except (KeyboardInterrupt, UnboundLocalError) as error:
-            if not by_ctrl_c(error):
-                raise
+            run_trials(study, job, trials, timeout, mark, lambda record: None)
+        except MACHINE as fault:
+            complaints.put(str(fault))
+
+
+def _end_with_parent() -> None:
+    """End this process as Ctrl-C would when its parent is gone."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGINT)

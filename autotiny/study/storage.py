@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import os
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO, Any
 
 import optuna
 from optuna.storages import BaseStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
+from sqlalchemy.engine import URL, make_url
 
 from autotiny.errors import UserError
+from autotiny.study.holding import lock
 from autotiny.study.job import Job
 from autotiny.study.record import SCHEMA
+from autotiny.study.sampling import StudySampler
 
 
 def default_study_name(model: str, data: str, target: str, objectives: Sequence[str]) -> str:
@@ -30,7 +36,41 @@ def default_storage(out: Path | str) -> str:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write to {str(folder)!r}: {error.strerror}") from error
-    return f"sqlite:///{(folder / 'study.db').resolve()}"
+    return sqlite_url(folder / "study.db")
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of a database file, whatever characters its path has.
+
+    Raises:
+        UserError: the installed SQLAlchemy cannot name that path.
+    """
+    file = str(path.resolve())
+    url = URL.create("sqlite", database=file).render_as_string(hide_password=False)
+    if make_url(url).database != file:
+        raise UserError(
+            f"a study cannot lie at {file!r}: SQLAlchemy's URLs do not take all its characters; "
+            "choose another --out, or update SQLAlchemy"
+        )
+    return url
+
+
+def own_folder(folder: Path, name: str) -> Path:
+    """Where a study lies: the folder asked for, or one in it if another study lies there."""
+    there = set(_studies_in(folder))
+    return folder / name if there and name not in there else folder
+
+
+def _studies_in(folder: Path) -> list[str]:
+    """The names of studies that keep their trials or have left their results in a folder."""
+    names = []
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        written = json.loads((folder / "pareto.json").read_text(encoding="utf-8"))
+        names.append(str(written["study"]))
+    if (folder / "study.db").is_file():
+        storage = open_storage(default_storage(folder))
+        names += [one.study_name for one in optuna.get_all_study_summaries(storage=storage)]
+    return names
 
 
 @contextmanager
@@ -52,8 +92,7 @@ def open_storage(url: str) -> BaseStorage:
     """
     try:
         if url.endswith(".log"):
-            backend = JournalFileBackend(url)
-            return optuna.storages.JournalStorage(backend)
+            return optuna.storages.JournalStorage(_Journal(url))
         if url.startswith("sqlite"):
             # Two processes that write at once wait for each other rather than fail.
             arguments = {"connect_args": {"timeout": 120}}
@@ -78,43 +117,83 @@ def open_study(job: Job, name: str, place: str | BaseStorage, jobs: int = 1) -> 
     known = {summary.study_name for summary in optuna.get_all_study_summaries(storage=storage)}
     if name in known:
         study = optuna.load_study(study_name=name, storage=storage)
-        check_same_job(study, job)
     else:
         study = optuna.create_study(study_name=name, storage=storage, directions=directions)
-        with warnings.catch_warnings():
-            # Experimental since Optuna 3.2, and all that tells the dashboard what a value is.
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names(list(job.value_names))
-        study.set_user_attr("schema", SCHEMA)
-        for key, value in job.facts().items():
-            study.set_user_attr(key, value)
-    # A sampler that begins again must not draw again what it drew before.
-    study.sampler = sampler(job.seed + len(study.get_trials(deepcopy=False)), parallel=jobs > 1)
+    if study.get_trials(deepcopy=False):
+        check_same_job(study, job)
+    else:  # it is new, or whoever made it died before it was complete
+        check_same_values(study, job)
+        _describe(study, job)
+    study.sampler = StudySampler(job.seed, parallel=jobs > 1)
     return study
 
 
-def sampler(seed: int, *, parallel: bool = False) -> optuna.samplers.BaseSampler:
-    """Tree-structured Parzen estimators; `results/order_encoding.md` has random draws beside it."""
-    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=10, constant_liar=parallel)
+def _describe(study: optuna.Study, job: Job) -> None:
+    with warnings.catch_warnings():
+        # Experimental since Optuna 3.2, and all that tells the dashboard what a value is.
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.set_metric_names(list(job.value_names))
+    for key, value in {"schema": SCHEMA, **job.facts()}.items():
+        study.set_user_attr(key, value)
+
+
+def check_same_values(study: optuna.Study, job: Job) -> None:
+    """Refuse a study that optimizes another number of values."""
+    if len(study.directions) != len(job.value_names):
+        raise UserError(
+            f"the study {study.study_name!r} has other objectives; choose another --out"
+        )
 
 
 def check_same_job(study: optuna.Study, job: Job) -> None:
     """Refuse to continue a study that another autotiny wrote, or that is for something else."""
     schema = study.user_attrs.get("schema", 1)
     if schema != SCHEMA:
-        writer = "an early autotiny 0.1.0" if schema == 1 else "a later autotiny"
+        earlier = isinstance(schema, int) and schema < SCHEMA
+        writer = "an early autotiny 0.1.0" if earlier else "a later autotiny"
         raise UserError(
             f"the study {study.study_name!r} has schema {schema}, not {SCHEMA}: {writer} wrote it; "
             "choose another --out or --storage"
         )
-    for key, value in job.facts().items():
-        earlier = study.user_attrs.get(key)
-        if earlier != value:
-            raise UserError(
-                f"the study {study.study_name!r} was made with {key} = {earlier}, not {value}; "
-                "choose another --out or --storage"
-            )
-    if len(study.directions) != len(job.value_names):
+    check_same_values(study, job)
+    differing = [
+        f"{key} = {study.user_attrs.get(key)}, not {value}"
+        for key, value in job.facts().items()
+        if study.user_attrs.get(key) != value
+    ]
+    if differing:
         raise UserError(
-            f"the study {study.study_name!r} has other objectives; choose another --out"
+            f"the study {study.study_name!r} was made with {'; with '.join(differing)}; "
+            "give the same again to continue it, or choose another --out or --storage"
         )
+
+
+class _Journal(JournalFileBackend):
+    """A journal file of which a process that died while it wrote leaves no half a line."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self._path = Path(path)
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append lines, behind the last whole one."""
+        with self._path.open("r+b") as file:
+            lock(file)
+            whole = _end_of_lines(file)
+            file.truncate(whole)
+            try:
+                super().append_logs(logs)
+            except OSError:
+                file.truncate(whole)
+                raise
+
+
+def _end_of_lines(file: IO[bytes]) -> int:
+    """The bytes of a file up to the end of its last whole line."""
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        file.seek(end - 1)
+        if file.read(1) == b"\n":
+            break
+        end -= 1
+    return end

@@ -29,7 +29,7 @@ from autotiny.metrics import Cost, Metrics, missing, overshoot
 from autotiny.recipe import Candidate, Recipe
 from autotiny.space import answers_for, suggest
 from autotiny.study.job import Job
-from autotiny.study.record import BASELINE, TrialRecord, baseline, known, measured
+from autotiny.study.record import BASELINE, TrialRecord, baseline, ended, measured
 
 REFUSALS = {
     UnsupportedOp: "invalid",
@@ -54,24 +54,21 @@ class _Draft:
         self.record = replace(self.record, **found)
 
 
-def try_sequence(trial: Trial, job: Job) -> tuple[float, ...]:
-    """The objective: draw a sequence, measure what it costs, train only if it may pay."""
+def try_sequence(trial: Trial, job: Job) -> TrialRecord:
+    """Draw a sequence, measure what it costs, train only if it may pay; store what came of it.
+
+    What is no outcome of the sequence (Ctrl-C, a fault of the machine, a bug) is raised, and leaves
+    a trial without outcome.
+    """
     hits, misses = job.cache.hits, job.cache.misses
     draft = _Draft(TrialRecord.load(trial))
     try:
         _try(trial, job, draft)
     except tuple(REFUSALS) as refusal:
         draft.note(outcome=REFUSALS[type(refusal)], reason=str(refusal))
-        raise
-    except KeyboardInterrupt:
-        draft.note(outcome="interrupted", reason="the search was stopped")
-        raise
-    finally:
-        draft.note(cache_hits=job.cache.hits - hits, cache_misses=job.cache.misses - misses)
-        draft.record.store(trial)
-    if not draft.record.values:
-        raise optuna.TrialPruned(draft.record.reason)
-    return draft.record.values
+    draft.note(cache_hits=job.cache.hits - hits, cache_misses=job.cache.misses - misses)
+    draft.record.store(trial)
+    return draft.record
 
 
 def _try(trial: Trial, job: Job, draft: _Draft) -> None:
@@ -182,19 +179,22 @@ def _is_hopeless(draft: _Draft, study: optuna.Study, job: Job, taken: Cost) -> b
 
 
 def _settled(trial: Trial) -> list[TrialRecord]:
-    """The other trials whose outcome stands for the same work done again."""
-    return [
-        record for record in known(trial.study) if record.settled and record.number != trial.number
-    ]
+    """The trials whose outcome stands for the same work done again."""
+    return [record for record in ended(trial.study) if record.settled]
 
 
 def _repeat(draft: _Draft, earlier: TrialRecord) -> None:
     """Answer a trial with what an earlier one found."""
     own = draft.record
+    applied = own if own.result_key else earlier
     draft.record = replace(
         earlier,
         number=own.number,
         queued=own.queued,
+        planned=own.planned,
+        again=own.again,
+        drawn=applied.drawn,
+        dropped=applied.dropped,
         recipe_key=own.recipe_key,
         result_key=own.result_key,
         outcome="repeated",

@@ -10,7 +10,7 @@ from tiny_model import INPUTS, expected, tiny_sources
 
 from autotiny.emulator import build_host, link, run
 from autotiny.engine.sources import Port
-from autotiny.errors import FirmwareFault, InvalidData, LinkError
+from autotiny.errors import FirmwareFault, InvalidData, LinkError, MachineFault
 from autotiny.target import load_target
 
 ROWS = np.random.default_rng(2).integers(-128, 128, (5000, INPUTS), dtype=np.int8)
@@ -111,6 +111,16 @@ int model_run(void) {
     first, second = build_host(sources).predict_all([a, b])
     np.testing.assert_array_equal(first, b)
     np.testing.assert_array_equal(second, a)
+
+
+def test_a_program_that_was_killed_is_no_fault_of_the_network() -> None:
+    start = "int32_t sum = 0;"
+    source = tiny_sources().files["model.c"]
+    assert start in source
+    kill = "extern int raise(int); " + start + " raise(9);"
+    model = build_host(tiny_sources(source.replace(start, kill)))
+    with pytest.raises(MachineFault, match=r"was killed \(SIGKILL\), as systems do"):
+        model.predict(ROWS)
 
 
 def test_a_crash_ends_the_prediction_and_not_this_process() -> None:

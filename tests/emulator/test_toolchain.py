@@ -6,9 +6,9 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from tiny_model import PROGRAM, tiny_sources
 
-from autotiny.emulator import link
+from autotiny.emulator import link, toolchain
 from autotiny.emulator.layout import place
-from autotiny.errors import LinkError
+from autotiny.errors import LinkError, MachineFault
 from autotiny.target import load_target, target_names
 
 
@@ -109,3 +109,27 @@ def test_a_full_disk_is_an_os_error(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("autotiny.emulator.toolchain._zig", lambda: (str(tool),))
     with pytest.raises(OSError, match=os.strerror(28)):
         link(tiny_sources(), load_target("stm32f746"))
+
+
+def test_a_compiler_that_was_killed_is_no_fault_of_the_sources(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, line in (("killed", "kill -9 $$"), ("starved", "echo 'error: OutOfMemory' >&2")):
+        compiler = tmp_path / name
+        compiler.write_text(f"#!/bin/sh\n{line}\nexit 1\n")
+        compiler.chmod(0o755)
+    target = load_target("samd21")
+    for name, told in (("killed", r"killed \(SIGKILL\)"), ("starved", "found no memory")):
+        monkeypatch.setattr(toolchain, "_zig", lambda name=name: (str(tmp_path / name),))
+        with pytest.raises(MachineFault, match=rf"^the compiler (was )?{told}.*fewer --jobs"):
+            link(tiny_sources(), target)
+
+
+def test_it_links_where_the_users_cache_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = load_target("stm32f746")
+    first = link(tiny_sources(), target)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert link(tiny_sources(), target).elf == first.elf

@@ -1,0 +1,86 @@
+"""What is tried first, what chance draws, and when it is enough; all read off the study."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import optuna
+from optuna.trial import TrialState
+
+from autotiny.cache import key_of
+from autotiny.recipe import Recipe
+from autotiny.space import answers_for, draw, load_space
+from autotiny.study.job import Job
+from autotiny.study.preflight import baseline_recipe
+from autotiny.study.record import BASELINE, FINISHED, KNOWN_GOOD, TrialRecord, ended, enqueue, known
+
+BY_CHANCE = 10
+"""Sequences drawn by chance before the sampler, which needs some to learn from."""
+
+EXHAUSTED = 30
+"""So many repetitions in a row mean that a space holds nothing else."""
+
+
+def plan(study: optuna.Study, job: Job, known_good: Iterable[Recipe]) -> None:
+    """Queue what is tried first: the original, then known good sequences.
+
+    What an earlier process queued is left as it is, and what it had no time for is added.
+    """
+    queued = {record.planned for record in known(study) if record.planned}
+    planned: dict[str, Recipe] = {}
+    for recipe in (baseline_recipe(job), *job.space.first, *known_good):
+        planned.setdefault(recipe.key, recipe)
+    for number, (key, recipe) in enumerate(planned.items()):
+        answers = answers_for(recipe, job.space, job.model.level)
+        if key in queued:
+            continue
+        if number == 0:
+            # The baseline is measured even where the space cannot draw it.
+            record = TrialRecord(queued=BASELINE, planned=key, recipe=recipe)
+            enqueue(study, answers or {}, record)
+        elif answers is not None:
+            enqueue(study, answers, TrialRecord(queued=KNOWN_GOOD, planned=key))
+
+
+def plan_again(study: optuna.Study) -> None:
+    """Queue once more what failed by a fault of the machine, unless that was done since."""
+    done = {record.again for record in known(study)}
+    for trial in study.get_trials(deepcopy=False):
+        record = TrialRecord.load(trial)
+        if record.outcome == "faulted" and record.number not in done:
+            enqueue(study, trial.params, replace(record.as_queued(), again=record.number))
+
+
+def tutorial_recipes() -> tuple[Recipe, ...]:
+    """The sequences that did best in the tutorial."""
+    return load_space("seed_tutorial").first
+
+
+def is_chances_turn(study: optuna.Study) -> bool:
+    """Whether chance should draw the next sequence rather than the sampler.
+
+    It has to before the sampler has something to learn from, and after a repetition or a fault of
+    the machine: from those the sampler learns nothing, and would go on to draw them.
+    """
+    if study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        return False
+    drawn = sum(not record.queued for record in ended(study))
+    last = study.get_trials(deepcopy=False, states=FINISHED)[-1:]
+    outcomes = {TrialRecord.load(trial).outcome for trial in last}
+    return drawn < BY_CHANCE or not outcomes.isdisjoint(("repeated", "faulted"))
+
+
+def enqueue_by_chance(study: optuna.Study, job: Job) -> None:
+    """Queue a sequence drawn by chance, from the seed and the number of its trial."""
+    number = len(study.get_trials(deepcopy=False))
+    recipe = draw(job.space, job.model.level, int(key_of(job.seed, number)[:8], 16))
+    enqueue(study, answers_for(recipe, job.space, job.model.level) or {}, TrialRecord())
+
+
+def enough(study: optuna.Study, trials: int) -> bool:
+    """Whether so many different sequences were tried, or the space seems to hold no others."""
+    outcomes = [record.outcome for record in ended(study)]
+    last = outcomes[-EXHAUSTED:]
+    exhausted = len(last) == EXHAUSTED and set(last) == {"repeated"}
+    return exhausted or len(outcomes) - outcomes.count("repeated") >= trials
