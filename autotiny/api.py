@@ -225,23 +225,30 @@ def apply(
     *,
     model: object = None,
     data: DataSource | None = None,
+    retrain: bool = False,
     cache: Cache | None = None,
 ) -> Applied:
-    """Rebuild a recipe, byte for byte, and measure it.
+    """Replay a recipe from its bundle, byte for byte, and measure it.
+
+    Without a bundle, or with `retrain`, all is done again from model and data: the same bytes where
+    processor and versions are the same.
 
     Args:
         recipe: path of a recipe file that a search wrote.
         out: folder for its C, ELF and `.tflite`; by default beside the file.
-        model: what the recipe was found with, where that was an object in memory.
-        data: likewise.
+        model: what the recipe was found with, where that was an object in memory or lies elsewhere
+            now; a replay takes none.
+        data: likewise; accuracy is measured on it.
+        retrain: train again, where there is a bundle to replay as well.
         cache: where results are kept; by default the user's cache folder.
 
     Raises:
-        UserError: the file is no recipe, or its model or data are not those it was found with.
+        UserError: the file is no recipe, its model or data are not those it was found with, or a
+            part of its bundle is missing or is not what the recipe names.
     """
     path = Path(recipe)
     folder = path.with_suffix("") if out is None else Path(out).expanduser()
-    return studies.apply_recipe(path, folder, model=model, data=data, cache=cache)
+    return studies.apply_recipe(path, folder, model=model, data=data, retrain=retrain, cache=cache)
 
 
 def order(
@@ -504,7 +511,7 @@ def _lowered(
                 f"{model} is a recipe, which calibrates with its own data; leave --data out"
             )
         saved = read_recipe(model)
-        network, _ = studies.rebuilt(saved, cache)
+        network = studies.rebuilt(saved, cache).model
         calibrated = saved.data if any(is_calibrated(step) for step in saved.recipe.steps) else None
     else:
         network, calibrated = _read(model, kind(), seed, samples, cache)

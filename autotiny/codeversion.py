@@ -39,9 +39,15 @@ def code_version(*modules: str) -> str:
     reached = reachable(*modules)
     packages = sorted({name for module in reached for name in _source(module).packages})
     return key_of(
-        *((module, _source(module).digest) for module in reached),
+        source_version(*modules),
         *((package, _package_version(package)) for package in packages),
     )
+
+
+@cache
+def source_version(*modules: str) -> str:
+    """The same of autotiny's source alone: one on every machine that has this autotiny."""
+    return key_of(*((module, _source(module).digest) for module in reachable(*modules)))
 
 
 def reachable(*modules: str) -> tuple[str, ...]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -31,14 +32,18 @@ from autotiny.components import (
 )
 from autotiny.components.applying import apply_apart, trains_apart
 from autotiny.datafile import write_whole
-from autotiny.dataset import AS_STORED, Reading
+from autotiny.dataset import AS_STORED, DATASETS, Reading
 from autotiny.errors import LONGEST, InvalidModel, NotApplicable, UserError, shown, unknown
-from autotiny.model import Level, Model, restore, save, storing
+from autotiny.model import BUILTIN, Level, Model, restore, save, storing
 from autotiny.model.crossing import crossed_model
+from autotiny.target import target_names
 from autotiny.version import __version__
 
 SCHEMA = 1
 """Version of the recipe file; raised when an old file would mean something else."""
+
+NAMES_OF_OURS = frozenset({*BUILTIN, *DATASETS})
+"""Names that stand for a network or a data set of autotiny, whatever files are called so."""
 
 
 @dataclass(frozen=True)
@@ -288,6 +293,35 @@ def _write_refusal(folder: Path, reason: str) -> None:
 
 
 @dataclass(frozen=True)
+class Bundle:
+    """What is kept beside a recipe, so that it is replayed without training.
+
+    Attributes:
+        folder: where it lies, seen from the recipe's folder.
+        of: a digest of the steps, seed, epochs, model and data that it was made of.
+        steps: so many steps of the canonical form the stored model has behind it.
+        trained: a digest of its weights; "" where no model is kept that a file can hold.
+        calibration: a digest of the samples that the lowering used; "" where it used none.
+        lowered: the fingerprint of the graph that the lowering gave.
+        program: a digest of the final graph and schedule, which decide every byte.
+        shape: of one sample.
+        classes: how many the data has; 0 for a network that gives its input back.
+        target: a digest of what figures hang on in the target.
+    """
+
+    folder: str
+    of: str
+    steps: int
+    trained: str
+    calibration: str
+    lowered: str
+    program: str
+    shape: tuple[int, ...]
+    classes: int
+    target: str
+
+
+@dataclass(frozen=True)
 class SavedRecipe:
     """A recipe with all that is needed to do it again and to compare the result.
 
@@ -303,6 +337,10 @@ class SavedRecipe:
         figures: what was measured, as `Metrics.to_dict` gives it.
         runtimes: what else can run the result.
         reading: how the inputs of the data are scaled, and images resized.
+        made_with: versions and the processor; see `provenance`.
+        bundle: what is kept beside the file; None where nothing is.
+        autotiny: the version that wrote it.
+        folder: of the file that it was read from; paths are looked for there first.
     """
 
     recipe: Recipe
@@ -316,12 +354,42 @@ class SavedRecipe:
     figures: Mapping[str, Any] = field(default_factory=dict)
     runtimes: tuple[str, ...] = ()
     reading: Reading = AS_STORED
+    made_with: Mapping[str, str] = field(default_factory=dict)
+    bundle: Bundle | None = None
+    autotiny: str = __version__
+    folder: Path | None = field(default=None, compare=False)
+
+    @property
+    def digest(self) -> str:
+        """A digest of what decides the result: steps, seed, epochs, model and data."""
+        steps = json.dumps([step_data(step) for step in self.recipe.steps], sort_keys=True)
+        return key_of(steps, self.seed, self.epochs, self.model_fingerprint, self.data_fingerprint)
+
+    def located(self, name: str) -> str:
+        """Where what the recipe names lies: seen from its folder, or else as it is written."""
+        if self.folder is None or name in NAMES_OF_OURS or name in target_names():
+            return name
+        path = self.folder / name
+        return str(path) if path.exists() else name
+
+    def seen_from(self, folder: Path) -> SavedRecipe:
+        """The same with the paths of model, data and target as they are seen from a folder."""
+
+        def seen(name: str) -> str:
+            if name in NAMES_OF_OURS or name in target_names() or not Path(name).exists():
+                return name
+            try:
+                return Path(os.path.relpath(name, folder)).as_posix()
+            except ValueError:  # on another drive
+                return str(Path(name).absolute())
+
+        return replace(self, model=seen(self.model), data=seen(self.data), target=seen(self.target))
 
     def to_json(self) -> str:
         """The file: the same recipe gives the same bytes."""
         content = {
             "schema": SCHEMA,
-            "autotiny": __version__,
+            "autotiny": self.autotiny,
             "target": self.target,
             "model": {"name": self.model, "fingerprint": self.model_fingerprint},
             "data": {
@@ -335,6 +403,10 @@ class SavedRecipe:
             "figures": dict(self.figures),
             "runtimes": list(self.runtimes),
         }
+        if self.made_with:
+            content["made_with"] = dict(self.made_with)
+        if self.bundle:
+            content["bundle"] = asdict(self.bundle)
         return json.dumps(content, indent=2) + "\n"
 
 
@@ -344,8 +416,8 @@ def step_data(step: Component) -> dict[str, Any]:
 
 
 def write_recipe(saved: SavedRecipe, path: Path) -> None:
-    """Write a recipe file."""
-    write_whole(path, saved.to_json())
+    """Write a recipe file; the paths in it are as seen from its folder."""
+    write_whole(path, saved.seen_from(path.parent).to_json())
 
 
 def read_recipe(path: Path | str) -> SavedRecipe:
@@ -361,7 +433,7 @@ def read_recipe(path: Path | str) -> SavedRecipe:
     except (ValueError, RecursionError) as error:
         raise UserError(f"{str(path)!r} is not a recipe: {error}") from error
     try:
-        return _saved_recipe(content)
+        return replace(_saved_recipe(content), folder=Path(path).parent)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 
@@ -398,6 +470,8 @@ class _File:
     steps: tuple[Any, ...]
     figures: Mapping[str, Any]
     runtimes: tuple[str, ...]
+    made_with: Mapping[str, str] = field(default_factory=dict)
+    bundle: Bundle | None = None
 
 
 _FIELDS = Wording(
@@ -437,6 +511,9 @@ def _saved_recipe(content: object) -> SavedRecipe:
         figures=file.figures,
         runtimes=file.runtimes,
         reading=Reading.of(file.data.scale, file.data.resize),
+        made_with=file.made_with,
+        bundle=file.bundle,
+        autotiny=file.autotiny,
     )
 
 

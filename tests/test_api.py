@@ -146,25 +146,31 @@ def test_where_results_go_by_default() -> None:
     assert study_folder("a/b.h5", "c.npz", "rp2040", ["size"]) == Path("results/b-c-rp2040-size")
 
 
-def test_a_recipe_of_objects_in_memory_is_applied_with_them(
+def test_a_recipe_of_objects_in_memory_is_replayed_or_trained_with_them(
     found: autotiny.Result, network: Any, arrays: tuple[Any, Any], tmp_path: Path
 ) -> None:
     assert found.folder is not None
     path = found.folder / "best.json"
     saved = autotiny.read_recipe(path)
     assert (saved.model, saved.data) == ("model", "data")
-    applied = autotiny.apply(path, tmp_path, model=network, data=arrays)
-    assert applied.differences == {}
-    assert applied.folder == tmp_path
     best = found.folder / "best"
-    for name in ("firmware.elf", "model.tflite", "c/model.c"):
-        assert (tmp_path / name).read_bytes() == (best / name).read_bytes()
+    for retrain in (False, True):
+        out = tmp_path / str(retrain)
+        applied = autotiny.apply(path, out, model=network, data=arrays, retrain=retrain)
+        assert applied.differences == {}
+        assert (applied.folder, applied.causes) == (out, ())
+        for name in ("firmware.elf", "model.tflite", "c/model.c"):
+            assert (out / name).read_bytes() == (best / name).read_bytes()
     with pytest.raises(autotiny.UserError, match=r"with a model in memory.*autotiny\.apply"):
-        autotiny.apply(path, tmp_path, data=arrays)
+        autotiny.apply(path, tmp_path, data=arrays, retrain=True)
     with pytest.raises(autotiny.UserError, match=r"with data in memory.*autotiny\.apply"):
-        autotiny.apply(path, tmp_path, model=network)
+        autotiny.apply(path, tmp_path, model=network, retrain=True)
+    other = (arrays[0], 9 - arrays[1])
     with pytest.raises(autotiny.UserError, match="data 'data' is not what the recipe was found"):
-        autotiny.apply(path, tmp_path, model=network, data=(arrays[0], 9 - arrays[1]))
+        autotiny.apply(path, tmp_path, model=network, data=other, retrain=True)
+    unlike = autotiny.apply(path, tmp_path, data=other)
+    assert "accuracy_test" in unlike.differences
+    assert any(cause.startswith("data was ") for cause in unlike.causes)
 
 
 def test_arrays_are_split_as_the_same_npz_is(arrays: tuple[Any, Any], tmp_path: Path) -> None:

@@ -130,6 +130,7 @@ def result(monkeypatch: pytest.MonkeyPatch) -> Result:
         (folder / "model.tflite").write_bytes(b"x")
 
     monkeypatch.setattr(Result, "write_files", stub)
+    monkeypatch.setattr(Result, "write_bundle", lambda *_: None)
     return Result(
         study=study,
         job=job,

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from autotiny.cli.options import Json
+from autotiny.cli.failing import DIFFERS, complain
+from autotiny.cli.options import Json, complete_data, complete_model
 from autotiny.cli.printing import print_json, print_tables
+
+if TYPE_CHECKING:
+    from autotiny.study import Applied
 
 EXAMPLES = (
     "autotiny apply results/cnn1-digits-stm32f746-latency/best.json",
     "autotiny apply best.json --out firmware/ --json",
+    "autotiny apply best.json --retrain --model nets/net.keras --data images/",
 )
 
 
@@ -23,28 +28,81 @@ def run(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where it goes.  [default: beside the file]")
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            help="Where the model of the recipe lies now, for training again.",
+            autocompletion=complete_model,
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            "-d",
+            metavar="DATA",
+            help="Where the data of the recipe lies now.",
+            autocompletion=complete_data,
+        ),
+    ] = None,
+    retrain: Annotated[
+        bool,
+        typer.Option("--retrain", help="Train again from model and data, bundle or not."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Rebuild a recipe, byte for byte, and measure it."""
+    """Replay a recipe, byte for byte, and measure it.
+
+    The model after its last training is kept in a bundle beside the recipe. Without one, or with
+    --retrain, all is done again from model and data.
+
+    Ends with code 3 if a figure or a byte is not the recorded one.
+    """  # fmt: skip
     from autotiny.recipe import read_recipe
 
     read_recipe(recipe)  # a broken file is told before anything heavy is loaded
     from autotiny import api, report
 
     with report.console(stderr=True).status(f"applying {recipe}"):
-        applied = api.apply(recipe, out)
+        applied = api.apply(recipe, out, model=model, data=data, retrain=retrain)
     if as_json:
         print_json(applied.to_dict())
-        return
+    else:
+        _print(applied)
+    if applied.differences:
+        complain(difference_text(applied))
+        raise typer.Exit(DIFFERS)
+
+
+def _print(applied: Applied) -> None:
+    from autotiny import report
+
     metrics = applied.metrics
-    print_tables(f"{applied.saved.recipe} on {applied.target.title}", "")
-    print_tables(report.cost_table(metrics.cost, applied.target), "")
-    print_tables(f"accuracy: {100 * metrics.accuracy_validation:.2f} % on validation, "
-                 f"{100 * (metrics.accuracy_test or 0):.2f} % on test")  # fmt: skip
-    if metrics.at_chance:
-        print_tables(report.CHANCE_TEXT)
+    print_tables(f"{applied.saved.recipe} on {applied.target.title}, {applied.how}", "")
+    print_tables(report.cost_table(applied.cost, applied.target), "")
+    if metrics:
+        print_tables(f"accuracy: {100 * metrics.accuracy_validation:.2f} % on validation, "
+                     f"{100 * (metrics.accuracy_test or 0):.2f} % on test")  # fmt: skip
+        if metrics.at_chance:
+            print_tables(report.CHANCE_TEXT)
+    print_tables(*applied.notes)
     for name, (recorded, now) in applied.differences.items():
-        print_tables(f"{name}: recorded {recorded}, now {now}")
+        print_tables(f"{name}: recorded {_shown(recorded)}, now {_shown(now)}")
     if not applied.differences:
         print_tables("every figure is the recorded one")
     print_tables(f"written to {applied.folder}: model.tflite, firmware.elf, c/")
+
+
+def _shown(figure: Any) -> str:
+    return f"{len(figure)} layers" if isinstance(figure, list) else str(figure)
+
+
+def difference_text(applied: Applied) -> str:
+    """What was not reproduced, and what differs, in a line."""
+    names = ", ".join(applied.differences)
+    known = f"versions, processor, data and seed {applied.saved.seed} are the recorded ones"
+    causes = "; ".join(applied.causes) or known
+    return f"not reproduced: {names}; what differs: {causes}"

@@ -18,6 +18,8 @@ from autotiny.errors import AutotinyError, UserError, shown
 from autotiny.machine import disk_is_full
 
 USER_ERROR, OTHER_ERROR, INTERRUPTED = 2, 1, 130
+DIFFERS = 3
+"""A recipe was applied, and gave other figures or other bytes than it records."""
 
 OF_A_PATH = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EROFS, errno.ENOTDIR)
 """What the system says of a path that a user gave."""

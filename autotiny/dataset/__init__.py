@@ -1,5 +1,6 @@
 """Data sets: where they come from, what was understood of them, and their fixed splits."""
 
+from autotiny.dataset.arrays import read_arrays
 from autotiny.dataset.builtin import DATASETS, DEBIAN, digits, fashion_mnist, mnist
 from autotiny.dataset.idx import read_idx
 from autotiny.dataset.loading import IN_MEMORY, DataSource, check_fits, load_dataset, synthetic
@@ -20,6 +21,7 @@ __all__ = [
     "fashion_mnist",
     "load_dataset",
     "mnist",
+    "read_arrays",
     "read_idx",
     "synthetic",
 ]

@@ -32,16 +32,24 @@ DAMAGES = (
 
 def npz(path: Path, seed: int, reading: Reading = AS_STORED) -> Dataset:
     """An archive with x and y, or with x_train, y_train, x_test, y_test (and …_validation)."""
+    return from_arrays(read_arrays(path), path.stem, str(path), seed, reading)
+
+
+def read_arrays(path: Path) -> dict[str, Array]:
+    """The arrays of an archive that have a known name; of the others, the name alone.
+
+    Raises:
+        InvalidData: it is damaged, or holds something else than plain arrays.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
-            arrays = _read(archive, path)
+            return _read(archive, path)
     except DAMAGES as damage:
         reason = str(damage).splitlines()[0][:200] if str(damage) else type(damage).__name__
         raise InvalidData(
             f"{path} is not an .npz file of plain arrays ({reason}); numpy.savez(path, x=…, y=…) "
             "writes one"
         ) from damage
-    return from_arrays(arrays, path.stem, str(path), seed, reading)
 
 
 def _read(archive: zipfile.ZipFile, path: Path) -> dict[str, Array]:

@@ -2,6 +2,7 @@
 
 from autotiny.model.doors import keras, silent_stderr, tensorflow
 from autotiny.model.endings import check_ending
+from autotiny.model.foreign import foreign_model, save_readable, weights_digest
 from autotiny.model.freezing import (
     concrete_function,
     freeze,
@@ -82,6 +83,7 @@ __all__ = [
     "concrete_function",
     "copy_network",
     "fit",
+    "foreign_model",
     "freeze",
     "freeze_function",
     "gives_probabilities",
@@ -96,10 +98,12 @@ __all__ = [
     "predict",
     "restore",
     "save",
+    "save_readable",
     "silent_stderr",
     "steps_per_epoch",
     "successor",
     "tensorflow",
     "train",
     "unrolled",
+    "weights_digest",
 ]

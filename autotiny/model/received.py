@@ -33,6 +33,16 @@ def received(folder: Path, where: str) -> Model:
     Raises:
         InvalidModel: it holds what no model of a file can hold.
     """
+    check_stored(folder, where)
+    return restore(folder)
+
+
+def check_stored(folder: Path, where: str) -> None:
+    """Refuse stored files that hold what no model of a file can hold.
+
+    Raises:
+        InvalidModel: they do.
+    """
     keras()  # before anything here imports TensorFlow
     network, graph = folder / "model.h5", folder / "graph.pb"
     if network.exists():
@@ -43,7 +53,6 @@ def received(folder: Path, where: str) -> Model:
         checked_config(json.dumps(_as_in_files(config, where)), where, keras3=False)
     if graph.exists():
         checked_graph(graph.read_bytes(), where)
-    return restore(folder)
 
 
 def _as_in_files(value: Any, where: str) -> Any:

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from autotiny.datafile import write_whole
 from autotiny.errors import UserError, shown
-from autotiny.recipe import write_recipe
+from autotiny.recipe import Bundle, SavedRecipe, read_recipe, write_recipe
 from autotiny.report.facts import best_point, csv_text, points_of, recipe_path, study_facts
 from autotiny.report.page import report_text
 from autotiny.report.plot import Dot, pareto_svg
 from autotiny.report.tables import accuracy_text
-from autotiny.study import Result, measured
+from autotiny.study import Point, Result, bundle_bytes, check_intact, folder_of, measured
+
+BUNDLE = "bundle"
+"""The folder, in one that is named as a recipe, of what replays it."""
 
 
 def write_study(result: Result, folder: Path) -> list[Path]:
@@ -50,13 +58,17 @@ def check_writable(folder: Path) -> None:
 def _write(result: Result, folder: Path) -> list[Path]:
     recipes = folder / "recipes"
     recipes.mkdir(parents=True, exist_ok=True)
-    for stale in recipes.glob("*.json"):  # of points that an earlier, shorter search had
-        stale.unlink()
     points = points_of(result)
-    for point in points:
-        write_recipe(result.saved_recipe(point), folder / recipe_path(point))
+    wanted = {folder / recipe_path(point) for point in points}
+    for stale in set(recipes.glob("*.json")) - wanted:  # of points that an earlier search had
+        stale.unlink()
+        _remove_bundle(stale)
+    saved = {point.trial: _saved(result, point, folder / recipe_path(point)) for point in points}
+    best = best_point(result)
+    if best is not None:
+        _write_best(result, best, saved[best.trial], folder)
     written = {
-        "report.md": report_text(result),
+        "report.md": report_text(result, kept_bytes=_kept_bytes(folder)),
         "pareto.csv": csv_text(result.front),
         "pareto.json": json.dumps(study_facts(result), indent=2) + "\n",
         "pareto.svg": pareto_svg(dots(result), plot_title(result)),
@@ -64,12 +76,69 @@ def _write(result: Result, folder: Path) -> list[Path]:
     for name, text in written.items():
         write_whole(folder / name, text)
     paths = [folder / name for name in written]
-    best = best_point(result)
-    if best is not None:
-        write_recipe(result.saved_recipe(best), folder / "best.json")
-        result.write_files(best, folder / "best")
-        paths += [folder / "best.json", folder / "best"]
-    return paths
+    return paths + ([folder / "best.json", folder / "best"] if best else [])
+
+
+def _saved(result: Result, point: Point, path: Path) -> SavedRecipe:
+    """Write the recipe of a point and its bundle; give what was written.
+
+    A bundle that is there already and whole is kept: its weights are those that were measured, also
+    where the cache is gone and another machine would train others.
+    """
+    saved = result.saved_recipe(point)
+    bundle = _kept(saved, path)
+    if bundle is None:
+        place = path.with_suffix("") / BUNDLE
+        made = result.write_bundle(point, place)
+        bundle = made and replace(made, folder=place.relative_to(path.parent).as_posix())
+    saved = replace(saved, bundle=bundle)
+    write_recipe(saved, path)
+    return saved
+
+
+def _kept(saved: SavedRecipe, path: Path) -> Bundle | None:
+    """The bundle of a recipe that is there already, if it is of the same figures and whole."""
+    if not path.exists():
+        return None
+    try:
+        before = read_recipe(path)
+        place = folder_of(before)
+        same = before.digest == saved.digest and before.figures == _plain(saved.figures)
+        if place is None or not same:
+            return None
+        check_intact(place)
+    except UserError:
+        return None
+    return before.bundle
+
+
+def _plain(figures: Mapping[str, Any]) -> Any:
+    return json.loads(json.dumps(dict(figures)))
+
+
+def _write_best(result: Result, best: Point, saved: SavedRecipe, folder: Path) -> None:
+    """`best.json`, and its C, ELF, `.tflite` and bundle in `best/`."""
+    result.write_files(best, folder / "best")
+    bundle = saved.bundle
+    if bundle is not None:
+        place = folder / "best" / BUNDLE
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.copytree((folder / recipe_path(best)).parent / bundle.folder, place)
+        bundle = replace(bundle, folder=f"best/{BUNDLE}")
+    write_recipe(replace(saved, bundle=bundle), folder / "best.json")
+
+
+def _remove_bundle(recipe: Path) -> None:
+    """Remove what was kept beside a recipe; what a user put there stays."""
+    shutil.rmtree(recipe.with_suffix("") / BUNDLE, ignore_errors=True)
+    with suppress(OSError):  # there is something else in it, or it was never there
+        recipe.with_suffix("").rmdir()
+
+
+def _kept_bytes(folder: Path) -> int:
+    """Bytes that all bundles of a study take."""
+    places = [*folder.glob(f"recipes/*/{BUNDLE}"), folder / "best" / BUNDLE]
+    return sum(bundle_bytes(place) for place in places if place.is_dir())
 
 
 def plot_title(result: Result) -> str:

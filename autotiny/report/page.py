@@ -16,8 +16,13 @@ RUNTIMES = {
 }
 
 
-def report_text(result: Result) -> str:
-    """`report.md`: what was searched, what was found, what was not, and how to do it again."""
+def report_text(result: Result, *, kept_bytes: int = 0) -> str:
+    """`report.md`: what was searched, what was found, what was not, and how to do it again.
+
+    Args:
+        result: of the search.
+        kept_bytes: what the bundles take on disk, all together.
+    """
     parts = [
         f"# {result.study.study_name}",
         _searched(result),
@@ -25,7 +30,7 @@ def report_text(result: Result) -> str:
         _found(result),
         _refused(result),
         _idle(result),
-        _again(result),
+        _again(result, kept_bytes),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -165,13 +170,17 @@ def _idle(result: Result) -> str:
     )
 
 
-def _again(result: Result) -> str:
+def _again(result: Result, kept_bytes: int) -> str:
     if not result.front:
         return ""
     return (
-        "## Do it again\n\n`autotiny apply best.json` rebuilds the best point byte for byte and "
-        "measures it; any file of `recipes/` works the same way. `best/` holds its `.tflite`, its "
-        "C sources and its ELF."
+        "## Do it again\n\n`autotiny apply best.json` replays the best point and measures it; any "
+        "file of `recipes/` works the same way. `best/` holds its `.tflite`, its C sources and its "
+        "ELF. A folder `bundle` beside each recipe keeps the model after the last step that "
+        "trained, the calibration samples and the lowered graph, so that the same bytes come out "
+        f"on any machine with this autotiny; together they take {kept_bytes:,} bytes. With "
+        "`--retrain` all is done again from model and data: the same bytes on this machine with "
+        "these versions, for a training differs from processor to processor."
     )
 
 

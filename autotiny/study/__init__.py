@@ -1,10 +1,19 @@
 """The Optuna study: which sequences are tried, what is measured, and the front they make."""
 
+from autotiny.study.bundle import bundle_bytes, check_intact, folder_of
 from autotiny.study.evaluator import Evaluator
 from autotiny.study.job import EPOCHS, OBJECTIVES, Job, Objective, wanted_objectives
 from autotiny.study.ordering import SEEDS, Comparison, Originals, compare_orders
 from autotiny.study.record import OUTCOMES, TrialRecord, ended, measured
-from autotiny.study.replay import Applied, apply_recipe, data_name, load_pair, model_name, rebuilt
+from autotiny.study.replay import (
+    Applied,
+    Rebuilt,
+    apply_recipe,
+    data_name,
+    load_pair,
+    model_name,
+    rebuilt,
+)
 from autotiny.study.result import Point, Result, Shortfall
 from autotiny.study.search import TRIALS, Progress, search
 from autotiny.study.storage import (
@@ -29,14 +38,18 @@ __all__ = [
     "Originals",
     "Point",
     "Progress",
+    "Rebuilt",
     "Result",
     "Shortfall",
     "TrialRecord",
     "apply_recipe",
+    "bundle_bytes",
+    "check_intact",
     "compare_orders",
     "data_name",
     "default_study_name",
     "ended",
+    "folder_of",
     "load_pair",
     "measured",
     "model_name",

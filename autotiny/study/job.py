@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 
 from autotiny.cache import Cache, key_of
 from autotiny.codeversion import code_version
@@ -14,16 +12,13 @@ from autotiny.dataset import Dataset
 from autotiny.errors import UserError, unknown
 from autotiny.metrics import Cost
 from autotiny.model import Level, Model
+from autotiny.provenance import packages
 from autotiny.recipe import Candidate, Recipe, apply, check_legal
 from autotiny.space import Space
 from autotiny.study.evaluator import Evaluator
 from autotiny.target import Target, target_key
 from autotiny.version import __version__
 
-PACKAGES = (
-    "keras", "numpy", "optuna", "scikit-learn", "tensorflow", "tensorflow-model-optimization",
-    "tf-keras", "unicorn", "ziglang",
-)  # fmt: skip
 EPOCHS = 5
 """Upper limit of a fine-tune unless asked otherwise."""
 
@@ -108,6 +103,10 @@ class Job:
         """The names of the study's values."""
         return ("accuracy_validation", *self.figures)
 
+    def work(self) -> Work:
+        """What the components of a candidate may use besides the model."""
+        return work_with(self.model, self.data, seed=self.seed, epochs=self.epochs)
+
     def candidate(self, recipe: Recipe, *, rehearse: bool = False) -> Candidate:
         """What a recipe makes of the original."""
         return candidate_of(
@@ -139,15 +138,6 @@ class Job:
         }
 
 
-def packages() -> dict[str, str]:
-    """The versions of the packages that what a search finds hangs on."""
-    found = {}
-    for name in PACKAGES:
-        with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
-
-
 def candidate_of(
     recipe: Recipe, model: Model, data: Dataset, *, seed: int, epochs: int, cache: Cache,
     rehearse: bool = False,
@@ -158,11 +148,18 @@ def candidate_of(
         UserError: the recipe is illegal on a model of this level.
     """
     check_legal(recipe, model.level)
-    work = Work(
+    work = work_with(model, data, seed=seed, epochs=epochs, rehearse=rehearse)
+    return apply(recipe, model, work, cache)
+
+
+def work_with(
+    model: Model, data: Dataset, *, seed: int, epochs: int, rehearse: bool = False
+) -> Work:
+    """What components may use for a model: it is also the teacher of its fine-tunes."""
+    return Work(
         data=data,
         seed=seed,
         epochs=epochs,
         original=model if model.level is Level.KERAS else None,
         rehearse=rehearse,
     )
-    return apply(recipe, model, work, cache)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,23 @@ from autotiny.cache import Cache
 from autotiny.dataset import AS_STORED, Dataset, DataSource, Reading, check_fits, load_dataset
 from autotiny.dataset import IN_MEMORY as DATA_IN_MEMORY
 from autotiny.engine import check_supported
-from autotiny.errors import UserError
+from autotiny.errors import InvalidData, UserError
 from autotiny.evaluate import build, runtimes, write_build
-from autotiny.metrics import Metrics
+from autotiny.metrics import Cost, Metrics
 from autotiny.model import IN_MEMORY as MODEL_IN_MEMORY
 from autotiny.model import Level, Model, check_ending, load_model
+from autotiny.provenance import differences as differing
+from autotiny.provenance import made_with
 from autotiny.recipe import SavedRecipe, read_recipe
+from autotiny.study.bundle import folder_of, replayed, same_program, target_of
 from autotiny.study.evaluator import Evaluator
 from autotiny.study.job import candidate_of
 from autotiny.study.result import comment_of
-from autotiny.target import Target, load_target
+from autotiny.target import Target, target_key
+from autotiny.version import __version__
+
+REPLAYED = "replayed from its bundle"
+TRAINED_AGAIN = "done again from model and data"
 
 
 @dataclass(frozen=True)
@@ -33,8 +41,13 @@ class Applied:
         saved: what it holds.
         target: the microcontroller it names.
         folder: where the C, ELF and `.tflite` were written.
-        metrics: what was measured now.
-        differences: figures that differ from the recorded ones, as (recorded, now).
+        cost: what the firmware takes.
+        metrics: that and its accuracies; None where the data was not found.
+        differences: figures that differ from the recorded ones, as (recorded, now); "program"
+            where the bytes do.
+        causes: where figures differ, what else does: versions, processor, data; in words.
+        how: `REPLAYED` or `TRAINED_AGAIN`.
+        notes: what was found out on the way.
         runtimes: what can run the `.tflite`.
     """
 
@@ -42,23 +55,31 @@ class Applied:
     saved: SavedRecipe
     target: Target
     folder: Path
-    metrics: Metrics
+    cost: Cost
+    metrics: Metrics | None
     differences: Mapping[str, tuple[Any, Any]]
+    causes: tuple[str, ...]
+    how: str
+    notes: tuple[str, ...]
     runtimes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, object]:
         """The same as plain data, for JSON."""
+        unknown = {"accuracy_validation": None, "accuracy_test": None, "at_chance": None}
         return {
             "recipe": str(self.path),
             "sequence": str(self.saved.recipe),
             "target": self.saved.target,
             "out": str(self.folder),
+            "how": self.how,
+            "notes": list(self.notes),
             "runtimes": list(self.runtimes),
             "differences": {
                 name: {"recorded": recorded, "now": now}
                 for name, (recorded, now) in self.differences.items()
             },
-            **self.metrics.to_dict(),
+            "causes": list(self.causes),
+            **(self.metrics.to_dict() if self.metrics else unknown | self.cost.to_dict()),
         }
 
 
@@ -98,42 +119,73 @@ def load_pair(
     return load_model(model, samples, seed=seed, cache=cache), samples
 
 
+@dataclass(frozen=True)
+class Rebuilt:
+    """What a recipe makes of the model that it was found with.
+
+    Attributes:
+        model: the result.
+        how: `REPLAYED` or `TRAINED_AGAIN`.
+        data: what it was found on; None where it was replayed, which takes no data.
+        notes: what was found out on the way.
+    """
+
+    model: Model
+    how: str
+    data: Dataset | None = None
+    notes: tuple[str, ...] = ()
+
+
 def rebuilt(
-    saved: SavedRecipe, cache: Cache, *, model: object = None, data: DataSource | None = None
-) -> tuple[Model, Dataset]:
-    """What a recipe makes of the model that it was found with, and the data it was found on.
+    saved: SavedRecipe,
+    cache: Cache,
+    *,
+    model: object = None,
+    data: DataSource | None = None,
+    retrain: bool = False,
+) -> Rebuilt:
+    """What a recipe makes of the model that it was found with: from its bundle if it has one.
 
     Args:
         saved: the recipe file.
         cache: where results are kept.
         model: what it was found with; by default loaded as the recipe names it.
         data: likewise.
+        retrain: do all of it again from model and data, whether there is a bundle or not.
 
     Raises:
         UserError: model or data are not those it was found with, or were objects in memory and are
-            not given.
+            not given; or a part of the bundle is missing or is not what the recipe names.
     """
+    folder = None if retrain else folder_of(saved)
+    if folder is not None:
+        found = replayed(saved, folder, cache)
+        return Rebuilt(found.model, REPLAYED, notes=found.notes)
+    notes: tuple[str, ...] = ()
+    if saved.bundle and not retrain:
+        notes = (f"there is no bundle of these steps in {saved.bundle.folder}",)
     if model is None:
-        model = _named("a model", saved.model, MODEL_IN_MEMORY)
+        model = _named("a model", saved, saved.model, MODEL_IN_MEMORY)
     if data is None:
-        data = _named("data", saved.data, DATA_IN_MEMORY)
+        data = _named("data", saved, saved.data, DATA_IN_MEMORY)
     original, samples = load_pair(model, data, seed=saved.seed, cache=cache, reading=saved.reading)
     _check_fingerprint("data", saved.data, saved.data_fingerprint, samples.fingerprint)
     _check_fingerprint("model", saved.model, saved.model_fingerprint, original.fingerprint)
     candidate = candidate_of(
         saved.recipe, original, samples, seed=saved.seed, epochs=saved.epochs, cache=cache
     )
-    return candidate.model, samples
+    return Rebuilt(candidate.model, TRAINED_AGAIN, samples, notes)
 
 
-def _named(what: str, name: str, in_memory: str) -> str:
+def _named(what: str, saved: SavedRecipe, name: str, in_memory: str) -> str:
     """The name by which a recipe's model or data can be loaded."""
-    if name == in_memory and not Path(name).exists():
+    found = saved.located(name)
+    if name == in_memory and not Path(found).exists():
         raise UserError(
             f"the recipe was found with {what} in memory, which its file does not hold; in "
             "Python, autotiny.apply(recipe, model=…, data=…) takes them"
         )
-    return name
+    return found
 
 
 def apply_recipe(
@@ -142,6 +194,7 @@ def apply_recipe(
     *,
     model: object = None,
     data: DataSource | None = None,
+    retrain: bool = False,
     cache: Cache | None = None,
 ) -> Applied:
     """Do a recipe file again: write its C, ELF and `.tflite` to `out` and measure them.
@@ -151,29 +204,102 @@ def apply_recipe(
         out: the folder to write to.
         model: what the recipe was found with; by default loaded as the recipe names it.
         data: likewise.
+        retrain: train again from model and data, where there is a bundle to replay as well.
         cache: where results are kept; by default the user's cache folder.
 
     Raises:
-        UserError: the file is no recipe, or its model or data are not those it was found with.
+        UserError: the file is no recipe, its model or data are not those it was found with, or a
+            part of its bundle is missing or is not what the recipe names.
     """
     saved = read_recipe(path)
     cache = cache or Cache()
-    result, samples = rebuilt(saved, cache, model=model, data=data)
-    target = load_target(saved.target)
-    metrics = Evaluator().metrics(result, target, samples, cache, test=True)
-    write_build(build(result, target, metrics.cost, comment=comment_of(saved)), Path(out))
-    now = json.loads(json.dumps(metrics.to_dict()))
+    target, notes = target_of(saved)
+    made = rebuilt(saved, cache, model=model, data=data, retrain=retrain)
+    notes = (*notes, *made.notes)
+    samples = made.data
+    if samples is None:
+        samples, missing = _samples(saved, data)
+        notes += missing
+    evaluator = Evaluator()
+    cost = evaluator.cost(made.model, target, cache)
+    metrics = None
+    if samples is not None:
+        metrics = evaluator.metrics(made.model, target, samples, cache, test=True)
+    write_build(build(made.model, target, cost, comment=comment_of(saved)), Path(out))
+    figures = metrics.to_dict() if metrics else cost.to_dict()
+    now = json.loads(json.dumps(figures))
     differences = {
         name: (recorded, now.get(name))
         for name, recorded in saved.figures.items()
-        if now.get(name) != recorded
+        if now.get(name) != recorded and (metrics or name in now or name not in ACCURACIES)
     }
-    return Applied(Path(path), saved, target, Path(out), metrics, differences, runtimes(result))
+    if not same_program(saved, made.model):
+        differences["program"] = ("that of the search", "another")
+    return Applied(
+        path=Path(path),
+        saved=saved,
+        target=target,
+        folder=Path(out),
+        cost=cost,
+        metrics=metrics,
+        differences=differences,
+        causes=_causes(saved, target, samples) if differences else (),
+        how=made.how,
+        notes=notes,
+        runtimes=runtimes(made.model),
+    )
+
+
+ACCURACIES = frozenset({"accuracy_validation", "accuracy_test", "at_chance"})
+"""The figures that need data."""
+
+
+def _samples(saved: SavedRecipe, data: DataSource | None) -> tuple[Dataset | None, tuple[str, ...]]:
+    """The data of a recipe in the shape that its model takes, or why there is none to measure on.
+
+    Raises:
+        UserError: it was given, and is none, or of another shape.
+    """
+    bundle = saved.bundle
+    assert bundle is not None, "it was replayed"
+    try:
+        given = data if data is not None else _named("data", saved, saved.data, DATA_IN_MEMORY)
+        found = load_dataset(given, saved.seed, saved.reading)
+        if math.prod(found.shape) != math.prod(bundle.shape):
+            raise InvalidData(
+                f"{found.name} has samples of {found.shape}, the recipe's model takes "
+                f"{bundle.shape}; give the data that it was found with"
+            )
+    except UserError as missing:
+        if data is not None:
+            raise
+        return None, (f"accuracy was not measured: {missing}",)
+    parts = {
+        name: getattr(found, name).reshape(-1, *bundle.shape)
+        for name in ("x_train", "x_validation", "x_test")
+    }
+    classes = found.classes if bundle.classes else 0
+    return replace(found, classes=classes, **parts), ()
+
+
+def _causes(saved: SavedRecipe, target: Target, samples: Dataset | None) -> tuple[str, ...]:
+    """What differs from when the recipe was written."""
+    found = []
+    if saved.autotiny != __version__:
+        found.append(f"autotiny was {saved.autotiny} and is {__version__}")
+    if samples is not None and samples.fingerprint != saved.data_fingerprint:
+        found.append(f"data was {saved.data_fingerprint} and is {samples.fingerprint}")
+    if saved.bundle and saved.bundle.target != target_key(target):
+        found.append(f"target {saved.target} has changed")
+    if not saved.made_with:
+        return (*found, "the recipe does not say which packages and processor it was made with")
+    return (*found, *differing(saved.made_with, made_with()))
 
 
 def _check_fingerprint(what: str, name: str, recorded: str, found: str) -> None:
     if recorded != found:
         raise UserError(
             f"{what} {name!r} is not what the recipe was found with: its fingerprint is {found}, "
-            f"the recipe's {recorded}; restore the {what} or search again"
+            f"the recipe's {recorded}; restore the {what}, name where it lies with --{what}, or "
+            "search again"
         )

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import optuna
 
-from autotiny.codeversion import code_version
+from autotiny.codeversion import source_version
 from autotiny.engine import generate
 from autotiny.evaluate import build, write_build
 from autotiny.metrics import Cost, Metrics, missing, overshoot
-from autotiny.recipe import Dropped, Recipe, SavedRecipe
+from autotiny.provenance import made_with
+from autotiny.recipe import Bundle, Dropped, Recipe, SavedRecipe
+from autotiny.study.bundle import write_bundle
 from autotiny.study.job import Job
 from autotiny.study.preflight import Findings
 from autotiny.study.record import (
@@ -134,7 +136,12 @@ class Result:
             epochs=job.epochs,
             figures=point.metrics.to_dict(),
             runtimes=point.runtimes,
+            made_with=made_with(),
         )
+
+    def write_bundle(self, point: Point, folder: Path) -> Bundle | None:
+        """Keep in a folder what replays a point without training; see `bundle`."""
+        return write_bundle(self.saved_recipe(point), self.job, folder)
 
     def write_files(self, point: Point, folder: Path) -> None:
         """Write C, ELF and `.tflite` of a point; see `evaluate.write_build`."""
@@ -226,7 +233,7 @@ def comment_of(saved: SavedRecipe) -> str:
     """The head of generated files: what they were made from, and no time, so that they compare."""
     return "\n".join(
         (
-            f"code {code_version(generate.__module__)[:8]}",
+            f"code {source_version(generate.__module__)[:8]}",
             f"recipe {saved.recipe.key[:8]}: {saved.recipe}",
             f"target {Path(saved.target).stem}",
             f"model {saved.model_fingerprint}, data {saved.data_fingerprint}, seed {saved.seed}",

@@ -1,7 +1,7 @@
 """What a model file may hold, and how large it may be: checked before a framework reads it."""
 
 from autotiny.model.allowed.config import checked_config
-from autotiny.model.allowed.files import CleanCopy, clean_h5, clean_keras
+from autotiny.model.allowed.files import CleanCopy, clean_h5, clean_keras, clean_stored
 from autotiny.model.allowed.graphs import checked_graph, clean_saved_model, metadata_config
 from autotiny.model.allowed.sizes import LARGEST_WEIGHTS, as_many_weights_as, check_activations
 
@@ -15,5 +15,6 @@ __all__ = [
     "clean_h5",
     "clean_keras",
     "clean_saved_model",
+    "clean_stored",
     "metadata_config",
 ]

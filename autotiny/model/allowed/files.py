@@ -125,6 +125,27 @@ def clean_h5(path: Path, folder: Path) -> CleanCopy:
     return CleanCopy(config, target, target, version.startswith("3"), values)
 
 
+def clean_stored(path: Path, target: Path) -> int:
+    """A copy of an HDF5 model of ours: its configuration as text, its weights as plain numbers.
+
+    Returns how many weights there are. What the configuration names is for others to check.
+
+    Raises:
+        InvalidModel: it is damaged, too large, or links elsewhere.
+    """
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            names = ("model_config", "keras_version", "backend")
+            found = {name: _attribute(file, name, str(path)) for name in names}
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as damage:
+        raise InvalidModel(f"{path} is not an HDF5 file, or is truncated") from damage
+    if not all(isinstance(value, str) for value in found.values()):
+        raise InvalidModel(f"{path} lacks its configuration, or it is no text")
+    return _copy_h5(path, target, str(path), {name: str(value) for name, value in found.items()})
+
+
 def _attribute(owner: Any, name: str, where: str) -> Json:
     """An attribute of an HDF5 object, text as `str`; None if there is none."""
     if name not in owner.attrs:
