@@ -307,17 +307,17 @@ NAMED: tuple[Named, ...] = (
     ),
     Named(
         "a channel with two outputs frozen as constant", "engine/packing.py",
-        "if len(outputs) == 1:", "if len(outputs) <= 2:", ("engine",),
+        "if len(outputs) == 1:", "if len(outputs) <= 2:", ("engine/test_variants.py",),
     ),
     Named(
         "peak without writes", "engine/ordering.py",
         "top = max(peak, alive + sum(graph.tensors[t].bytes for t in writes[step]))",
-        "top = max(peak, alive)", ("engine/test_plan.py", "engine/test_generate.py"),
+        "top = max(peak, alive)", ("engine/test_variants.py",),
     ),
     Named(
         "the worse order kept", "engine/ordering.py",
         "if top < best.get(after, top + 1):", "if top > best.get(after, top - 1):",
-        ("engine/test_plan.py", "engine/test_generate.py"),
+        ("engine/test_variants.py",),
     ),
     Named(
         "all → any in folding", "engine/folding.py",

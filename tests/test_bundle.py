@@ -296,3 +296,25 @@ def test_what_differs_is_named() -> None:
     assert differences({"a": "1", "b": "2"}, {"a": "1", "b": "3", "c": "4"}) == (
         "b was 2 and is 3", "c was not set and is 4",
     )  # fmt: skip
+
+
+def test_what_left_the_front_keeps_no_bundle_and_what_is_there_is_not_made_again(
+    home: Path, study: Path
+) -> None:
+    gone = study / "recipes" / "trial_0099"
+    shutil.copytree(trained(study).with_suffix(""), gone)
+    shutil.copy(trained(study), gone.with_suffix(".json"))
+    (gone / "firmware.elf").write_text("of a user who applied it")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(study.parent)
+        with mock.patch("autotiny.study.result.write_bundle", side_effect=AssertionError):
+            autotiny.search(
+                "nets/net.h5", "samples/few.npz", "boards/mine.toml", out="out", epochs=1,
+                trials=3, space="space.toml", cache=Cache(home / "cache"),
+            )  # fmt: skip
+    assert [path.name for path in gone.iterdir()] == ["firmware.elf"]
+    assert not gone.with_suffix(".json").exists()
+    kept = [path for path in (home / "out").rglob("*.json") if path.name != "pareto.json"]
+    assert all(
+        path.read_bytes() == (study / path.relative_to(home / "out")).read_bytes() for path in kept
+    )

@@ -18,7 +18,7 @@ from autotiny.report.facts import best_point, csv_text, points_of, recipe_path, 
 from autotiny.report.page import report_text
 from autotiny.report.plot import Dot, pareto_svg
 from autotiny.report.tables import accuracy_text
-from autotiny.study import Point, Result, bundle_bytes, check_intact, folder_of, measured
+from autotiny.study import DRAFT, Point, Result, bundle_bytes, check_intact, folder_of, measured
 
 BUNDLE = "bundle"
 """The folder, in one that is named as a recipe, of what replays it."""
@@ -130,7 +130,8 @@ def _write_best(result: Result, best: Point, saved: SavedRecipe, folder: Path) -
 
 def _remove_bundle(recipe: Path) -> None:
     """Remove what was kept beside a recipe; what a user put there stays."""
-    shutil.rmtree(recipe.with_suffix("") / BUNDLE, ignore_errors=True)
+    for left in (recipe.with_suffix("") / BUNDLE, *recipe.with_suffix("").glob(f"{DRAFT}*")):
+        shutil.rmtree(left, ignore_errors=True)
     with suppress(OSError):  # there is something else in it, or it was never there
         recipe.with_suffix("").rmdir()
 

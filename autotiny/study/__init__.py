@@ -1,6 +1,6 @@
 """The Optuna study: which sequences are tried, what is measured, and the front they make."""
 
-from autotiny.study.bundle import bundle_bytes, check_intact, folder_of
+from autotiny.study.bundle import DRAFT, bundle_bytes, check_intact, folder_of
 from autotiny.study.evaluator import Evaluator
 from autotiny.study.job import EPOCHS, OBJECTIVES, Job, Objective, wanted_objectives
 from autotiny.study.ordering import SEEDS, Comparison, Originals, compare_orders
@@ -25,6 +25,7 @@ from autotiny.study.storage import (
 )
 
 __all__ = [
+    "DRAFT",
     "EPOCHS",
     "OBJECTIVES",
     "OUTCOMES",

@@ -35,6 +35,7 @@ TRAINED, CALIBRATION, LOWERED, TARGET = (
     "lowered.tflite",
     "target.toml",
 )
+DRAFT = ".bundle-"
 
 LARGEST = 512 << 20
 """Bytes of one file of a bundle that are read."""
@@ -79,7 +80,9 @@ def write_bundle(saved: SavedRecipe, job: Job, folder: Path) -> Bundle:
     graph_model = apply(Recipe(steps[:lowered]), job.model, work, job.cache).model
     final = apply(Recipe(steps), job.model, work, job.cache).model
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".bundle-", dir=folder.parent) as made:
+    for left in folder.parent.glob(f"{DRAFT}*"):  # of a search that was killed meanwhile
+        shutil.rmtree(left, ignore_errors=True)
+    with TemporaryDirectory(prefix=DRAFT, dir=folder.parent) as made:
         draft = Path(made) / "bundle"
         draft.mkdir()
         flat = write_tflite(graph_model.graph)
