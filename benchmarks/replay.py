@@ -128,8 +128,8 @@ def main() -> None:
         rows = [row(study, recipes, wanted, variant) for variant in variants(asked.python)]
         if asked.retrain:
             off = {"TF_ENABLE_ONEDNN_OPTS": "0"}
-            for variant in (Variant("trained again"), Variant("trained again, no oneDNN", off)):
-                rows.append(row(study, recipes, wanted, variant, "--retrain"))
+            again = (Variant("trained again"), Variant("trained again, no oneDNN", off))
+            rows += [row(study, recipes, wanted, variant, "--retrain") for variant in again]
     made = ", ".join(f"{name} {value}" for name, value in made_with().items())
     lines = (
         "# Replay",
