@@ -19,9 +19,10 @@ from autotiny.errors import UserError
 Core = Literal["cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "rv32imc"]
 Fpu = Literal["none", "fpv4-sp-d16", "fpv5-sp-d16", "fpv5-d16"]
 MemoryKind = Literal["flash", "sram", "tcm"]
-Amount = Annotated[int, Within(ge=0)]
-Count = Annotated[int, Within(ge=1)]
-AboveZero = Within(gt=0)
+Address = Annotated[int, Within(ge=0, le=(1 << 32) - 1)]
+Size = Annotated[int, Within(ge=1, le=1 << 32)]
+Count = Annotated[int, Within(ge=1, le=65_536)]
+Amount = Annotated[int, Within(ge=0, le=65_536)]
 Document = Annotated[str, Within(description="text that names a document")]
 
 
@@ -47,8 +48,8 @@ class Memory:
 
     name: str
     kind: MemoryKind
-    origin: Amount
-    size_bytes: Count
+    origin: Address
+    size_bytes: Size
     wait_states: Amount = 0
     burst_wait_states: Amount = 0
     clock_divider: Count = 1
@@ -79,7 +80,7 @@ class Cache:
         miss_cycles: what a miss costs beyond the memory's own cycles.
     """
 
-    size_bytes: Count
+    size_bytes: Size
     ways: Count
     line_bytes: Count
     policy: Literal["write-back", "write-through", "read-only"] = "read-only"
@@ -140,20 +141,20 @@ class Target:
     name: str
     title: str
     core: Core
-    clock_hz: Annotated[int, AboveZero]
+    clock_hz: Annotated[int, Within(gt=0, le=10**11)]
     fpu: Fpu
     dsp: bool
-    cores: Annotated[int, AboveZero]
+    cores: Annotated[int, Within(gt=0, le=256)]
     memories: tuple[Memory, ...] = field(metadata={"key": "memory"})
     icache: Cache | None
     dcache: Cache | None
     accelerator: Accelerator | None
-    active_current_ma: Annotated[float, AboveZero]
-    supply_voltage_v: Annotated[float, AboveZero]
+    active_current_ma: Annotated[float, Within(gt=0, le=1e6)]
+    supply_voltage_v: Annotated[float, Within(gt=0, le=1e3)]
     flash_tool: str
     sources: Mapping[str, Document]
     boot_note: str = ""
-    core_fifo: Annotated[int, AboveZero] = 0
+    core_fifo: Annotated[int, Within(gt=0, le=(1 << 32) - 1)] = 0
     file: str = field(default="", compare=False, repr=False)
 
     @property

@@ -1,6 +1,6 @@
 """Kill a search at random moments, starve it, and see that it ends as one that ran through.
 
-    python benchmarks/kills.py [--kills 60] [--disks 20] [--caches 8] [--seed 0]
+    python benchmarks/kills.py [--kills 60] [--disks 20] [--caches 8] [--closed 4] [--part 1/2]
 
 A small search (a dense network in an `.h5` file, 300 samples, pruning, int8, float32 and fusing,
 six trials) runs through once, with an empty cache. Then, each time with an empty cache and folder:
@@ -13,6 +13,7 @@ six trials) runs through once, with an empty cache. Then, each time with an empt
 Every run must end with the trials, recipes, figures and bytes of the one that ran through, without
 a trial left running, half an entry in the cache, a lock, or a traceback. What had finished before
 the kill must be in the end what it was. Disks need a namespace to mount them in: Linux, `unshare`.
+Rows are kept in a cache folder, so that an interrupted run goes on, and parts may run at once.
 Writes results/kills.md.
 """
 
@@ -28,13 +29,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import optuna
+import platformdirs
 from writing import row
 
 from autotiny.cache import intact
@@ -42,6 +44,7 @@ from autotiny.study import TrialRecord, sqlite_url
 from autotiny.study.record import FINISHED
 
 RESULT = Path(__file__).parent.parent / "results" / "kills.md"
+KEPT = Path(platformdirs.user_cache_dir("autotiny")) / "kills.jsonl"
 SPACE = """
 first = [[{ component = "int8", calibration = 10 }, { component = "fuse_operators" }]]
 [components.float32]
@@ -58,13 +61,30 @@ SEARCH = (
 ALONE = ("unshare", "-rm")
 
 
+@dataclass(frozen=True)
+class Case:
+    """One search to be hindered.
+
+    Attributes:
+        kind: how.
+        number: tells it from others of its kind, and seeds its moment.
+    """
+
+    kind: str
+    number: int
+
+    @property
+    def share(self) -> float:
+        """When, as a share of the time that the whole takes."""
+        return random.Random(f"{self.kind} {self.number}").random()
+
+
 @dataclass
 class Found:
-    """What came of the runs."""
+    """What came of a case: how far the search was, and what was wrong."""
 
-    counts: Counter[str] = field(default_factory=Counter)
-    phases: Counter[str] = field(default_factory=Counter)
-    faults: list[str] = field(default_factory=list)
+    phase: str = ""
+    wrong: list[str] = field(default_factory=list)
 
 
 def prepare(folder: Path) -> None:
@@ -159,26 +179,26 @@ def differences(folder: Path, whole: dict[str, Any], before: list[tuple[object, 
     return wrong
 
 
-def ended(process: subprocess.Popen[str], found: Found, what: str, *codes: int) -> str:
-    """What a process said; how it ended is a fault if it is none of some codes."""
+def ended(process: subprocess.Popen[str], found: Found, *codes: int) -> str:
+    """What a process said; how it ended is wrong if it is none of some codes."""
     try:
         _, stderr = process.communicate(timeout=600)
     except subprocess.TimeoutExpired:
         process.kill()
-        found.faults.append(f"{what}: hung")
+        found.wrong.append("hung")
         return ""
     if process.returncode not in codes:
         last = stderr.strip().splitlines()[-1:]
-        found.faults.append(f"{what}: code {process.returncode}, {last}")
+        found.wrong.append(f"code {process.returncode}, {last}")
     if "Traceback" in stderr:
-        found.faults.append(f"{what}: traceback, {stderr.strip().splitlines()[-1]}")
+        found.wrong.append(f"traceback, {stderr.strip().splitlines()[-1]}")
     return stderr
 
 
 def phase_of(said: str) -> str:
     """How far a search came, by its last line."""
     words = [line.split(" ")[0] for line in said.splitlines()]
-    if "writing" in words:
+    if "writing" in words and "interrupted" not in said:
         return "writing"
     if any(word.startswith("[") for word in words):
         return "trials"
@@ -208,98 +228,107 @@ def works_in(process: Path, folder: Path) -> bool:
         return False
 
 
-def compare(found: Found, what: str, kind: str, wrong: list[str]) -> None:
-    """Count a run, and keep what was wrong."""
-    found.counts[kind] += 1
-    found.faults += [f"{what}: {text}" for text in wrong]
-    print(f"{what}: {'; '.join(wrong) or 'as the whole'}", flush=True)
-
-
-def kill(made: Path, whole: dict[str, Any], number: int, rng: random.Random, found: Found) -> None:
+def kill(made: Path, whole: dict[str, Any], case: Case, found: Found) -> None:
     """Kill one at a moment, and continue it."""
     folder = fresh(made, made.parent / "killed")
-    name = ("SIGKILL", "SIGTERM", "SIGINT")[number % 3]
-    moment = rng.uniform(0, whole["seconds"])
+    number = signal.Signals[case.kind]
     process = command(folder)
-    time.sleep(moment)
-    process.send_signal(signal.Signals[name])
-    what = f"{name} after {moment:.1f} s"
-    said = ended(process, found, what, 0, 130, -signal.Signals[name])
+    time.sleep(case.share * whole["seconds"])
+    process.send_signal(number)
+    found.phase = phase_of(ended(process, found, 0, 130, -number))
     left = left_processes(folder)
     if left:
-        found.faults.append(f"{what}: left processes {left}")
+        found.wrong.append(f"left processes {left}")
     before = trials_of(folder / "disk" / "out")
-    phase = phase_of(said)
-    found.phases[phase] += 1
-    ended(command(folder), found, f"{what}, continued", 0)
-    compare(found, f"{what} ({phase})", name, differences(folder, whole, before))
+    ended(command(folder), found, 0)
+    found.wrong += differences(folder, whole, before)
 
 
-def fill(made: Path, whole: dict[str, Any], size: int, found: Found) -> None:
-    """Give one a disk of so many bytes, and then enough."""
+def fill(made: Path, whole: dict[str, Any], case: Case, found: Found) -> None:
+    """Give one a disk of some size, and then enough."""
     folder = fresh(made, made.parent / "full")
+    size = int(whole["bytes"] * (case.number + 0.5) / 20)
     shell = (
         f"mount -t tmpfs -o size={size} tmpfs disk && SEARCH; code=$?; "
         "mount -o remount,size=4g disk && SEARCH && cp -a disk kept && exit $code"
     )
-    what = f"a disk of {size:,} bytes"
-    said = ended(command(folder, *ALONE, shell=shell), found, what, 0, 1, 2)
-    if "error: " in said and "full" not in said:
-        found.faults.append(f"{what}: {[x for x in said.splitlines() if x.startswith('error')]}")
-    found.phases["full" if "full" in said else "large enough"] += 1
+    said = ended(command(folder, *ALONE, shell=shell), found, 0, 1, 2)
+    errors = [line for line in said.splitlines() if line.startswith("error")]
+    if errors and "full" not in said:
+        found.wrong.append(f"{errors}")
+    found.phase = "disk full" if errors else "disk large enough"
     shutil.rmtree(folder / "disk")
     (folder / "kept").rename(folder / "disk")
-    compare(found, what, "disk", differences(folder, whole, []))
+    found.wrong += differences(folder, whole, [])
 
 
-def remove_cache(made: Path, whole: dict[str, Any], rng: random.Random, found: Found) -> None:
+def remove_cache(made: Path, whole: dict[str, Any], case: Case, found: Found) -> None:
     """Remove the cache of one while it runs."""
     folder = fresh(made, made.parent / "removed")
     process = command(folder)
-    moment = rng.uniform(0.2, 0.95) * whole["seconds"]
-    time.sleep(moment)
+    time.sleep(case.share * whole["seconds"])
     shutil.rmtree(folder / "disk" / "cache", ignore_errors=True)
-    what = f"cache removed after {moment:.1f} s"
-    ended(process, found, what, 0)
-    compare(found, what, "cache", differences(folder, whole, []))
+    ended(process, found, 0)
+    found.wrong += differences(folder, whole, [])
 
 
-def close(made: Path, whole: dict[str, Any], rng: random.Random, found: Found) -> None:
+def close(made: Path, whole: dict[str, Any], case: Case, found: Found) -> None:
     """Make the folder of one read-only while it runs, and continue it when that is over."""
     folder = fresh(made, made.parent / "closed")
     (folder / "disk" / "out").mkdir()
-    moment = rng.uniform(0.3, 0.9) * whole["seconds"]
     shell = (
         "mount --bind disk/out disk/out && (SEARCH & pid=$!; "
-        f"sleep {moment:.2f}; mount -o remount,ro,bind disk/out; wait $pid); code=$?; "
-        "mount -o remount,rw,bind disk/out; SEARCH && exit $code"
+        f"sleep {case.share * whole['seconds']:.2f}; mount -o remount,ro,bind disk/out; "
+        "wait $pid); code=$?; mount -o remount,rw,bind disk/out; SEARCH && exit $code"
     )
-    what = f"read-only after {moment:.1f} s"
-    ended(command(folder, *ALONE, shell=shell), found, what, 0, 1, 2)
-    compare(found, what, "read-only", differences(folder, whole, []))
+    ended(command(folder, *ALONE, shell=shell), found, 0, 1, 2)
+    found.wrong += differences(folder, whole, [])
 
 
-def page(found: Found, whole: dict[str, Any], line: str) -> str:
+DEEDS = {
+    "SIGKILL": kill, "SIGTERM": kill, "SIGINT": kill, "full disk": fill,
+    "cache removed": remove_cache, "folder read-only": close,
+}  # fmt: skip
+
+
+def cases(kills: int, disks: int, caches: int, closed: int) -> list[Case]:
+    """What is to be done, in an order that mixes the kinds."""
+    signals = ("SIGKILL", "SIGTERM", "SIGINT")
+    found = [Case(signals[number % 3], number) for number in range(kills)]
+    found += [Case("full disk", number) for number in range(disks)]
+    found += [Case("cache removed", number) for number in range(caches)]
+    found += [Case("folder read-only", number) for number in range(closed)]
+    return sorted(found, key=lambda case: case.share)
+
+
+def read() -> list[dict[str, Any]]:
+    """The rows so far."""
+    return [json.loads(line) for line in KEPT.read_text().splitlines()] if KEPT.exists() else []
+
+
+def page(rows: list[dict[str, Any]]) -> str:
     """The page of results."""
-    phases = ", ".join(f"{name} {count}" for name, count in sorted(found.phases.items()))
+    kinds = Counter(str(one["kind"]) for one in rows)
+    phases = Counter(str(one["phase"]) for one in rows if one["phase"])
+    wrong = [f"{one['kind']} {one['number']}: {text}" for one in rows for text in one["wrong"]]
     lines = [
         "# Searches that were killed and starved",
         "",
-        f"`{line}`",
+        "`python benchmarks/kills.py`",
         "",
-        f"The search that ran through took {whole['seconds']:.0f} s: {len(whole['trials'])} "
-        f"trials, {len(whole['files'])} files. The others, by what was done to them:",
+        "A small search with an empty cache, hindered at a random moment and continued, beside one "
+        f"that ran through: {len(rows)} times.",
         "",
         row("what", "runs"),
         "|---|---|",
-        *(row(name, count) for name, count in sorted(found.counts.items())),
+        *(row(name, kinds[name]) for name in DEEDS if kinds[name]),
         "",
-        f"They were reached in these phases: {phases}.",
+        f"Met while: {', '.join(f'{name} {count}' for name, count in sorted(phases.items()))}.",
         "",
         "Finished trials lost, trials left running, half entries in the cache, locks or processes "
         "left, tracebacks, other trials, recipes, figures or bytes than those of the whole: "
-        f"{len(found.faults)}.",
-        *(f"- {fault}" for fault in found.faults),
+        f"{len(wrong)}.",
+        *(f"- {fault}" for fault in wrong),
     ]
     return "\n".join(lines) + "\n"
 
@@ -307,19 +336,25 @@ def page(found: Found, whole: dict[str, Any], line: str) -> str:
 def main() -> None:
     """Write results/kills.md."""
     parser = argparse.ArgumentParser()
-    for name, count in (("kills", 60), ("disks", 20), ("caches", 8), ("closed", 4), ("seed", 0)):
+    for name, count in (("kills", 60), ("disks", 20), ("caches", 8), ("closed", 4)):
         parser.add_argument(f"--{name}", type=int, default=count)
+    parser.add_argument("--part", default="1/1", help="of how many that run at once, e.g. 1/2")
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    rng, found = random.Random(arguments.seed), Found()
+    part, parts = map(int, arguments.part.split("/"))
+    asked = cases(arguments.kills, arguments.disks, arguments.caches, arguments.closed)
+    spaces = (
+        shutil.which("unshare") and not subprocess.run([*ALONE, "true"], check=False).returncode
+    )
+    done = {(one["kind"], one["number"]) for one in read()}
+    KEPT.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as root:
         made = Path(root) / "made"
         made.mkdir()
         prepare(made)
-        folder = fresh(made, Path(root) / "whole")
+        folder, first = fresh(made, Path(root) / "whole"), Found()
         began = time.monotonic()
-        said = ended(command(folder), found, "the whole", 0)
-        print(said, time.monotonic() - began, flush=True)
+        ended(command(folder), first, 0)
         out = folder / "disk" / "out"
         whole: dict[str, Any] = {
             "seconds": time.monotonic() - began,
@@ -327,21 +362,19 @@ def main() -> None:
             "files": files_of(out),
             "bytes": sum(p.stat().st_size for p in (folder / "disk").rglob("*") if p.is_file()),
         }
-        assert not found.faults, found.faults
-        for number in range(arguments.kills):
-            kill(made, whole, number, rng, found)
-        for _ in range(arguments.caches):
-            remove_cache(made, whole, rng, found)
-        possible = (
-            shutil.which("unshare") and not subprocess.run([*ALONE, "true"], check=False).returncode
-        )
-        for number in range(arguments.disks if possible else 0):
-            fill(made, whole, int(whole["bytes"] * (number + 0.5) / arguments.disks), found)
-        for _ in range(arguments.closed if possible else 0):
-            close(made, whole, rng, found)
-        text = page(found, whole, f"python benchmarks/kills.py --seed {arguments.seed}")
-    RESULT.write_text(text)
-    print(text)
+        print(f"the whole: {whole['seconds']:.1f} s, {len(whole['files'])} files", flush=True)
+        assert not first.wrong, first.wrong
+        for case in asked[part - 1 :: parts]:
+            mounts = DEEDS[case.kind] in (fill, close)
+            if (case.kind, case.number) in done or (mounts and not spaces):
+                continue
+            found = Found()
+            DEEDS[case.kind](made, whole, case, found)
+            entry = {"kind": case.kind, "number": case.number, **asdict(found)}
+            with KEPT.open("a") as file:
+                file.write(json.dumps(entry) + "\n")
+            print(f"{case.kind} at {case.share:.2f} ({found.phase}): {found.wrong}", flush=True)
+    RESULT.write_text(page(read()))
 
 
 if __name__ == "__main__":

@@ -351,3 +351,12 @@ def test_a_name_that_is_too_long_is_told(here: Path, arguments: str) -> None:
 def test_an_empty_name_is_not_the_current_folder(here: Path, arguments: str) -> None:
     command, _ = arguments.split("|")
     assert refused(*command.split(), "")
+
+
+def test_a_tilde_stands_for_the_users_folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "file").write_text("")
+    monkeypatch.setenv("HOME", str(here))
+    for command in ("search -t rp2040 --trials 1", "compile cnn1 -t rp2040"):
+        assert f"cannot write to {here / 'file' / 'out'}" in refused(
+            *command.split(), "--out", "~/file/out"
+        )

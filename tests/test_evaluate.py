@@ -163,3 +163,15 @@ def test_what_does_not_fit_is_told_also_where_its_figures_come_from_the_cache(
         assert cost(dense(), small, cache, tell).flash_bytes > 1024
     assert cache.hits == 1
     assert len(told) == 2
+
+
+def test_inputs_are_rounded_to_the_nearest_level() -> None:
+    port = Port("x", 0, (1, 4), "int8", Quantization((0.5,), (3,)))
+    found = stored(np.array([[0.3, 0.2, -0.3, -0.2]], np.float32), port)
+    assert found.tolist() == [[4, 3, 2, 3]]
+
+
+def test_a_cost_is_that_of_the_target_and_not_of_its_name(tmp_path: Path) -> None:
+    cache, target = Cache(tmp_path), load_target("samd21")
+    slower = replace(target, clock_hz=target.clock_hz // 2)
+    assert cost(dense(), slower, cache).latency_ms == 2 * cost(dense(), target, cache).latency_ms

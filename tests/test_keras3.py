@@ -260,6 +260,16 @@ def test_what_has_no_twin_is_refused_by_name(kind: str) -> None:
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    "call",
+    [lambda x: OPS.concatenate([x, x]), lambda x: OPS.transpose(OPS.reshape(x, (-1, 4)))],
+    ids=["concatenate", "transpose"],
+)
+def test_what_mixes_samples_is_refused(call: Call) -> None:
+    with pytest.raises(InvalidModel, match=r"for \d samples: .*mixes samples.* axis 0; firmware"):
+        convert_keras3(net((4,), K.Dense(4), call))
+
+
 def test_a_layer_named_as_one_of_keras_is_none() -> None:
     class Dense(DENSE):  # type: ignore[misc]
         def call(self, inputs: Any, training: Any = None) -> Any:

@@ -121,6 +121,20 @@ def test_what_counts_as_a_difference(difference: Difference, beyond: bool) -> No
     assert difference.beyond_noise is beyond
 
 
+def test_the_error_of_a_mean_falls_with_the_root_of_the_seeds(tmp_path: Path) -> None:
+    def noisy(model: Model, data: Dataset, split: str, cache: Cache) -> float:
+        return 0.9 + pruned_first(model) * (0.02, 0.04, 0.06, 0.08)[int(data.name)]
+
+    evaluator = Evaluator(cost=toy_cost, accuracy=noisy)
+    found = compare_orders(
+        Prune(0.5), Cluster(), TARGET, ORIGINALS, behind=(Int8(),), before=(), seeds=4,
+        cache=Cache(tmp_path), evaluator=evaluator,
+    ).difference("accuracy_validation")  # fmt: skip
+    assert found is not None
+    assert found.mean == pytest.approx(-0.05)
+    assert found.error == pytest.approx(np.std([0.02, 0.04, 0.06, 0.08], ddof=1) / 2)
+
+
 def test_an_illegal_order_is_named_and_the_other_measured(tmp_path: Path) -> None:
     found = compare(Prune(0.5), Int8(), tmp_path, behind=())
     legal, illegal = found.orders

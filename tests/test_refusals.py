@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
@@ -11,16 +12,18 @@ import pytest
 from toys import toy_data, toy_model
 
 import autotiny
-from autotiny import api
+from autotiny import api, target
 from autotiny.cache import Cache
 from autotiny.checked import NUMBERS, arguments, bare, hints_of, range_of
 from autotiny.components import COMPONENTS, Component, is_lowering
+from autotiny.datafile import data_folder
 from autotiny.errors import UserError
 from autotiny.model import Level
 from autotiny.ranges import Choice, Fixed, Span
 from autotiny.recipe import Recipe, component_from, read_recipe, steps_from_text
 from autotiny.space import Space, load_space
 from autotiny.study.job import candidate_of
+from autotiny.target import Memory, Target, load_target
 
 PARAMETERS = [(kind, name) for kind in COMPONENTS.values() for name in hints_of(kind)]
 NUMERIC = [(kind, name) for kind, name in PARAMETERS if bare(hints_of(kind)[name]) in (int, float)]
@@ -358,6 +361,35 @@ def test_a_recipe_that_makes_no_sense_is_refused(tmp_path: Path, change: str, me
     with pytest.raises(UserError) as refusal:
         read_recipe(path)
     assert message in str(refusal.value)
+
+
+RECORDS = (Target, Memory, target.Cache, target.Accelerator)
+
+
+@pytest.mark.parametrize("kind", RECORDS)
+def test_every_number_of_a_target_states_both_ends(kind: type) -> None:
+    for name, hint in hints_of(kind).items():
+        bounds = range_of(hint)
+        if bare(hint) in (int, float):
+            assert bounds is not None, name
+            assert (bounds.ge, bounds.gt) != (None, None), name
+            assert (bounds.le, bounds.lt) != (None, None), name
+
+
+NUMBER = re.compile(r"^(\w+) = [0-9]\S*", re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ["stm32f407", "stm32h743"])
+def test_no_number_of_a_target_takes_nonsense(tmp_path: Path, name: str) -> None:
+    text = (data_folder("targets") / f"{name}.toml").read_text()
+    path = tmp_path / "board.toml"
+    found = [number for number in NUMBER.finditer(text) if number[1] != "schema"]
+    assert len(found) > 10
+    for number in found:
+        for value in ("-1", "nan", "inf", "1e300", "1" + "0" * 30, '"4"', "true", "[4]", "{}"):
+            path.write_text(f"{text[: number.start()]}{number[1]} = {value}{text[number.end() :]}")
+            with pytest.raises(UserError, match=f"{number[1]} = .*it must be"):
+                pytest.fail(f"{number[1]} = {value} is taken: {load_target(str(path))}")
 
 
 NONSENSE = [math.nan, math.inf, -1, 10**30, "3", True, [3], {}, b"3"]

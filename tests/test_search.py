@@ -4,6 +4,8 @@ import json
 import signal
 import subprocess
 import sys
+import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ from autotiny.cache import Cache
 from autotiny.dataset import Dataset
 from autotiny.model import Model
 from autotiny.recipe import write_recipe
-from autotiny.study import TrialRecord, apply_recipe, load_pair, search
+from autotiny.study import TrialRecord, apply_recipe, load_pair, quiet_optuna, search
+from autotiny.study.holding import is_held
 from autotiny.target import load_target
 
 
@@ -127,3 +130,31 @@ def test_interrupting_keeps_finished_trials(
     study = optuna.load_study(study_name=summary.study_name, storage=storage)
     kept = [trial for trial in study.trials if TrialRecord.load(trial).outcome == "measured"]
     assert len(kept) >= 3
+
+
+@pytest.mark.slow
+def test_processes_end_with_the_one_that_started_them(
+    pair: tuple[Model, Dataset], cache: Cache, tmp_path: Path
+) -> None:
+    script, out = tmp_path / "script.py", tmp_path / "out"
+    script.write_text(SCRIPT)
+    command = [sys.executable, str(script), str(cache.folder), str(out), "2"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("4"):
+            process.kill()
+            break
+    process.wait(60)
+    for _ in range(120):  # Those that were started hold their locks as long as they live.
+        if not [path for path in out.glob(".*.locks/*") if is_held(path.parent, path.name)]:
+            break
+        time.sleep(0.5)
+    else:
+        pytest.fail("processes are left")
+    with quiet_optuna():
+        result = run(pair, cache, out, trials=8)
+    states = Counter(trial.state.name for trial in result.study.trials)
+    assert states["RUNNING"] == 0
+    assert sum(result.counts.values()) - result.counts["repeated"] >= 8
+    assert result.baseline is not None

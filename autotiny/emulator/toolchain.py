@@ -277,8 +277,13 @@ def check_killed(what: str, code: int) -> None:
 
 
 def _shared_cache() -> Path | None:
-    """The folder of what all programs share; None where the user's cache cannot be written."""
+    """The folder of what all programs share; None where the user's cache cannot be written.
+
+    Neither where zig cannot: it takes "%" in a path for a code, and a line break for its end.
+    """
     shared = Path(platformdirs.user_cache_dir("autotiny")) / "zig"
+    if "%" in str(shared) or not str(shared).isprintable():
+        return None
     try:
         shared.mkdir(parents=True, exist_ok=True)
     except OSError:

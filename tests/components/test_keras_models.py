@@ -63,7 +63,7 @@ def operated(keras3: Any) -> Any:
     x = layers.LeakyReLU(negative_slope=0.2)(layers.Conv2D(8, 3, padding="same")(x)) + x
     x = ops.mean(layers.Conv2D(8, 3)(x[:, 1:, 1:]), axis=(1, 2))
     x = layers.Dropout(0.2)(layers.Dense(16, activation="celu")(x))
-    return keras3.Model(image, layers.Dense(5)(ops.concatenate([x, x / 2])))
+    return keras3.Model(image, layers.Dense(5)(ops.concatenate([x, x / 2], axis=-1)))
 
 
 BUILDS = (functional, subclassed, recurrent, operated)

@@ -125,11 +125,13 @@ def test_a_compiler_that_was_killed_is_no_fault_of_the_sources(
             link(tiny_sources(), target)
 
 
-def test_it_links_where_the_users_cache_cannot_be_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["file", "50%20", "two\nlines"])
+def test_it_links_where_the_users_cache_is_of_no_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     target = load_target("stm32f746")
     first = link(tiny_sources(), target)
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    if name == "file":
+        (tmp_path / name).write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
     assert link(tiny_sources(), target).elf == first.elf

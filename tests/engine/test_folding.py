@@ -74,6 +74,14 @@ def test_constants_behind_other_ops_become_float32() -> None:
     assert fold(other).tensors[1].dtype == "float32"
 
 
+def test_weights_that_another_op_reads_too_become_float32() -> None:
+    graph = half_dense()
+    tensors = (*graph.tensors, tensor((2, 3), "float32"))
+    sum_ = Op("ADD", (1, 1), (len(tensors) - 1,))
+    both = Graph(tensors, (*graph.ops, sum_), (0,), (2, len(tensors) - 1))
+    assert fold(both).tensors[1].dtype == "float32"
+
+
 def test_results_of_the_graph_are_computed() -> None:
     assert fold(half_dense(outputs=2)).tensors[1].data is None
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autotiny.engine.kernel import Overlap
-from autotiny.engine.memory import Buffer, Meeting, Part, plan
+from autotiny.engine.memory import Buffer, Meeting, Part, _lower_bound, plan
 
 buffers = st.builds(
     lambda size, first, length: Buffer(size, first, first + length),
@@ -83,3 +83,11 @@ def test_parts_that_live_together_do_not_overlap() -> None:
     assert early >= split + 1000 or early + 300 <= split
     assert late + 400 <= early or early + 300 <= late
     assert placed.bytes == 1300
+
+
+def test_no_plan_can_need_less_than_its_bound_nor_stops_above_it() -> None:
+    one, other = Buffer(1000, 0, 1), Buffer(600, 1, 2)
+    shared = meeting([one, other], Overlap())
+    assert _lower_bound([one, other], []) == 1600
+    assert _lower_bound([one, other], [shared]) == 1000
+    assert _lower_bound([one, other, Buffer(50, 0, 2)], [shared]) == 1050

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import permutations
 from zlib import crc32
 
 import numpy as np
@@ -346,3 +347,65 @@ def test_a_channel_that_training_left_constant_stays_exact(bias: int) -> None:
     schedule = with_blocks(graph, plain_schedule(graph))
     assert not schedule.steps[0].expand_weights
     check(graph, schedule, CORES[:1])
+
+
+@pytest.mark.parametrize("level", [60.5, -20.5, 100.5])
+def test_a_channel_of_two_outputs_is_not_taken_for_constant(level: float) -> None:
+    """Its bias stands between two outputs, and its sums decide which."""
+    graph = Layer(CONV, (3, 3, 16), 8, activation="NONE").graph()
+    x, w, b, y = graph.tensors
+    assert x.quantization and w.quantization and y.quantization
+    assert b.data is not None
+    bias, scales = 2_000_000_000 if level > 0 else -2_000_000_000, list(w.quantization.scales)
+    between = level - y.quantization.zero_points[0]
+    scales[2] = between * y.quantization.scales[0] / (x.quantization.scales[0] * bias)
+    values = b.data.copy()
+    values[2] = bias
+    near = replace(w, quantization=replace(w.quantization, scales=tuple(scales)))
+    assert b.quantization is not None
+    biases = replace(b.quantization, scales=tuple(x.quantization.scales[0] * s for s in scales))
+    moved = replace(b, data=values, quantization=biases)
+    graph = replace(graph, tensors=(x, near, moved, y))
+    with pytest.raises(NotApplicable):  # its sums need room that the blocks do not have
+        with_blocks(graph, plain_schedule(graph))
+    found = build_host(generate(graph, plain_schedule(graph))).predict(samples(graph))
+    assert len(np.unique(found[..., 2])) == 2
+
+
+def peak_of(graph: Graph, order: tuple[int, ...]) -> int:
+    """The most bytes alive at once, written plainly: at each step what it reads, writes, keeps."""
+    last = {index: time for time, op in enumerate(order) for index in graph.ops[op].inputs}
+    last |= dict.fromkeys(graph.outputs, len(order))
+    first = {index: time for time, op in enumerate(order) for index in graph.ops[op].outputs}
+    first |= dict.fromkeys(graph.inputs, 0)
+    return max(
+        sum(graph.tensors[i].bytes for i in last if first[i] <= time <= last[i])
+        for time in range(len(order))
+    )
+
+
+def is_legal(graph: Graph, order: tuple[int, ...]) -> bool:
+    """Whether each op, the number of which is that of its result less one, has what it reads."""
+    places = {op + 1: place for place, op in enumerate(order)}
+    return all(
+        index == 0 or places[index] < place
+        for place, op in enumerate(order)
+        for index in graph.ops[op].inputs
+    )
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_other_order_keeps_less_alive(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    tensors, ops = [tensor((1, int(rng.integers(8, 900))))], []
+    for number in range(6):
+        known = [int(i) for i in rng.choice(number + 1, min(2, number + 1), replace=False)]
+        tensors.append(tensor((1, int(rng.integers(8, 900)))))
+        ops.append(Op("ADD", (*known, *known)[:2], (number + 1,)))
+    read = {index for op in ops for index in op.inputs}
+    results = tuple(index for index in range(1, 7) if index not in read)
+    graph = Graph(tuple(tensors), tuple(ops), (0,), results)
+    found = tuple(step.ops[0] for step in with_least_memory(graph, plain_schedule(graph)).steps)
+    legal = [order for order in permutations(range(6)) if is_legal(graph, order)]
+    assert found in legal
+    assert peak_of(graph, found) == min(peak_of(graph, order) for order in legal)

@@ -225,3 +225,14 @@ def _compare(
                     f"computes something else in Keras 2: it differs {gap}; "
                     "export the model with model.export('folder') and give that folder"
                 )
+            if any(tensor is output for tensor in pair.mine for output in twin.outputs):
+                _check_rows(pair.operation.name, b, len(inputs[0]))
+
+
+def _check_rows(layer: str, output: Array, samples: int) -> None:
+    if output.shape[:1] != (samples,):
+        raise InvalidModel(
+            f"layer {layer!r} gives an output of shape {output.shape} for {samples} samples: "
+            "something before it mixes samples, such as an operator on axis 0; firmware computes "
+            "one sample at a time"
+        )
