@@ -1,6 +1,6 @@
 """Replay the bundles of a search under other processors' code paths, and compare every byte.
 
-    python benchmarks/replay.py [--trials 12] [--python other_venv/bin/python] [--study DIR]
+    python benchmarks/replay.py [--trials 12] [--python other_venv/bin/python] [--retrain]
 
 A small search, then each of its recipes with an empty cache in a process of its own: plain, on one
 core, and with the switches by which TensorFlow's and NumPy's libraries and the C library choose
@@ -110,6 +110,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=12)
     parser.add_argument("--python", action="append", default=[], help="of another environment")
+    parser.add_argument("--retrain", action="store_true", help="train again too, for comparison")
     parser.add_argument("--study", type=Path, help="a study that is there already")
     asked = parser.parse_args()
     with TemporaryDirectory() as work:
@@ -125,11 +126,10 @@ def main() -> None:
         best = digests(study / "best")
         assert best in wanted.values(), "the best point's own files are not among those replayed"
         rows = [row(study, recipes, wanted, variant) for variant in variants(asked.python)]
-        off = {"TF_ENABLE_ONEDNN_OPTS": "0"}
-        rows.append(row(study, recipes, wanted, Variant("trained again", {}), "--retrain"))
-        rows.append(
-            row(study, recipes, wanted, Variant("trained again without oneDNN", off), "--retrain")
-        )
+        if asked.retrain:
+            off = {"TF_ENABLE_ONEDNN_OPTS": "0"}
+            again = (Variant("trained again"), Variant("trained again, no oneDNN", off))
+            rows += [row(study, recipes, wanted, variant, "--retrain") for variant in again]
     made = ", ".join(f"{name} {value}" for name, value in made_with().items())
     lines = (
         "# Replay",
@@ -137,8 +137,7 @@ def main() -> None:
         f"`python benchmarks/replay.py --trials {asked.trials}`: a search for stm32f746 on the "
         f"default data, its {len(recipes)} recipes replayed from their bundles with an empty "
         "cache, each in a process of its own. Compared is the SHA-256 of every file of C, of the "
-        "ELF and of the `.tflite`; the best point's also with what the search wrote. The last two "
-        "lines train again, for comparison.",
+        "ELF and of the `.tflite`; the best point's also with what the search wrote.",
         "",
         f"Made with {made}.",
         "",

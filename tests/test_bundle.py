@@ -16,9 +16,11 @@ from typer.testing import CliRunner
 import autotiny
 from autotiny import cli
 from autotiny.cache import MANIFEST, Cache, digest
+from autotiny.codeversion import code_version, source_version
 from autotiny.datafile import data_folder
 from autotiny.dataset import digits
 from autotiny.model import keras
+from autotiny.model.foreign import restore_into
 from autotiny.provenance import differences, made_with
 from autotiny.recipe import read_recipe, write_recipe
 from autotiny.study import Applied
@@ -118,11 +120,12 @@ def test_the_same_bytes_come_out_of_a_bundle_without_training(study: Path) -> No
     assert files_of(study / "third") == files_of(other.folder)
 
 
-def test_a_bundle_of_its_own_lies_beside_each_recipe(study: Path) -> None:
+def test_a_bundle_lies_beside_each_recipe_and_best_shares_one(study: Path) -> None:
     for path in [study / "best.json", *(study / "recipes").glob("*.json")]:
         saved = read_recipe(path)
         assert saved.bundle is not None
-        assert saved.bundle.folder == f"{path.stem}/bundle"
+        if path.parent.name == "recipes":
+            assert saved.bundle.folder == f"{path.stem}/bundle"
         assert (path.parent / saved.bundle.folder / MANIFEST).is_file()
         assert saved.made_with == made_with()
     kept = sum(path.stat().st_size for path in study.rglob("bundle/**/*")
@@ -204,6 +207,12 @@ def test_a_model_with_code_in_it_is_refused(study: Path) -> None:
     model.save(folder / "trained" / "model.h5", save_format="h5")
     with pytest.raises(autotiny.InvalidModel, match="Lambda"):
         apply(forged(study, "trained/model.h5"))
+    unread = mock.Mock(side_effect=AssertionError("it is built before it was looked at"))
+    with (
+        mock.patch("autotiny.model.foreign.restore", unread),
+        pytest.raises(autotiny.InvalidModel, match="Lambda"),
+    ):
+        restore_into(str(folder / "trained"), str(study / "made"))
 
 
 @pytest.mark.parametrize("place", ["../elsewhere", "/tmp", "a/../../b"])
@@ -250,6 +259,10 @@ def test_without_data_the_cost_alone_is_compared(study: Path) -> None:
     assert (found.metrics, found.differences) == (None, {})
     assert "accuracy was not measured" in found.notes[0]
     assert found.to_dict()["accuracy_test"] is None
+
+
+def test_a_model_that_a_replay_does_not_need_is_said_to_be_of_no_use(study: Path) -> None:
+    assert "takes no model" in apply(study / "best.json", model="cnn1").notes[0]
 
 
 def test_the_command_takes_model_and_data_from_elsewhere(study: Path, tmp_path: Path) -> None:
@@ -318,3 +331,12 @@ def test_what_left_the_front_keeps_no_bundle_and_what_is_there_is_not_made_again
     assert all(
         path.read_bytes() == (study / path.relative_to(home / "out")).read_bytes() for path in kept
     )
+
+
+def test_generated_files_name_the_source_whatever_packages_there_are() -> None:
+    module = "autotiny.engine.generate"
+    ours, all_of_it = source_version(module), code_version(module)
+    with mock.patch("autotiny.codeversion._package_version", lambda name: "another"):
+        assert source_version.__wrapped__(module) == ours
+        assert code_version.__wrapped__(module) != all_of_it
+    assert source_version("autotiny.engine.arena") != ours

@@ -117,15 +117,13 @@ def _plain(figures: Mapping[str, Any]) -> Any:
 
 
 def _write_best(result: Result, best: Point, saved: SavedRecipe, folder: Path) -> None:
-    """`best.json`, and its C, ELF, `.tflite` and bundle in `best/`."""
+    """`best.json`, which shares the bundle of the point's own recipe, and its files in `best/`."""
     result.write_files(best, folder / "best")
     bundle = saved.bundle
     if bundle is not None:
-        place = folder / "best" / BUNDLE
-        shutil.rmtree(place, ignore_errors=True)
-        shutil.copytree((folder / recipe_path(best)).parent / bundle.folder, place)
-        bundle = replace(bundle, folder=f"best/{BUNDLE}")
-    write_recipe(replace(saved, bundle=bundle), folder / "best.json")
+        place = (Path(recipe_path(best)).parent / bundle.folder).as_posix()
+        saved = replace(saved, bundle=replace(bundle, folder=place))
+    write_recipe(saved, folder / "best.json")
 
 
 def _remove_bundle(recipe: Path) -> None:
@@ -138,8 +136,7 @@ def _remove_bundle(recipe: Path) -> None:
 
 def _kept_bytes(folder: Path) -> int:
     """Bytes that all bundles of a study take."""
-    places = [*folder.glob(f"recipes/*/{BUNDLE}"), folder / "best" / BUNDLE]
-    return sum(bundle_bytes(place) for place in places if place.is_dir())
+    return sum(bundle_bytes(place) for place in folder.glob(f"recipes/*/{BUNDLE}"))
 
 
 def plot_title(result: Result) -> str:

@@ -160,7 +160,10 @@ def rebuilt(
     folder = None if retrain else folder_of(saved)
     if folder is not None:
         found = replayed(saved, folder, cache)
-        return Rebuilt(found.model, REPLAYED, notes=found.notes)
+        unused = (
+            () if model is None else ("a replay takes no model; --retrain takes the one given",)
+        )
+        return Rebuilt(found.model, REPLAYED, notes=(*unused, *found.notes))
     notes: tuple[str, ...] = ()
     if saved.bundle and not retrain:
         notes = (f"there is no bundle of these steps in {saved.bundle.folder}",)
