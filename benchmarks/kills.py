@@ -341,6 +341,8 @@ def main() -> None:
     parser.add_argument("--part", default="1/1", help="of how many that run at once, e.g. 1/2")
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    # What a shell runs in the background ignores Ctrl-C, and so would the searches it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     part, parts = map(int, arguments.part.split("/"))
     asked = cases(arguments.kills, arguments.disks, arguments.caches, arguments.closed)
     spaces = (
