@@ -79,11 +79,11 @@ def run_trials(
             raise MachineFault(record.reason)
 
 
-def take_up(study: optuna.Study, folder_of_locks: Hold) -> list[int]:
+def take_up(study: optuna.Study, mark: Hold) -> list[int]:
     """Let the trials wait again that processes left which are no more; gives their numbers."""
     left = []
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if not _is_run(trial, folder_of_locks):
+        if not _is_run(trial, mark):
             put_back(study, trial)
             left.append(trial.number)
     return left
