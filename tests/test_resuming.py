@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from unittest import mock
 
 import optuna
 import pytest
+from optuna.exceptions import StorageInternalError
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from test_study import TOY_EVALUATOR, searching, toy_accuracy, toy_cost
@@ -269,6 +271,30 @@ def test_a_full_disk_ends_the_search_and_takes_no_trial(tmp_path: Path) -> None:
         result = start(out=tmp_path / "b", trials=12)
         whole = start(out=tmp_path / "a", trials=12)
         assert told(result.study) == told(whole.study)
+
+
+@pytest.mark.parametrize("moment", ["_taken", "_attempted", "_tell"])
+def test_a_study_that_cannot_be_written_any_more_is_told_on_a_line(
+    tmp_path: Path, moment: str
+) -> None:
+    calls: list[int] = []
+    once = getattr(running, moment)
+
+    def closed(*given: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 4:
+            cause = sqlite3.OperationalError("attempt to write a readonly database")
+            raise StorageInternalError("An exception is raised during the commit.") from cause
+        return once(*given)
+
+    with searching(tmp_path) as start:
+        whole = start(out=tmp_path / "a", trials=8)
+        with (
+            mock.patch.object(running, moment, closed),
+            pytest.raises(MachineFault, match=r"^the study in .* cannot be written: attempt to wr"),
+        ):
+            start(out=tmp_path / "b", trials=8)
+        assert told(start(out=tmp_path / "b", trials=8).study) == told(whole.study)
 
 
 def test_a_journal_that_the_disk_was_too_full_for_goes_on(tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage
+from sqlalchemy.exc import SQLAlchemyError
 
 from autotiny.cache import Cache, key_of
 from autotiny.checked import arguments
@@ -183,6 +185,12 @@ def search(
             _run(study, job, trials, timeout, jobs, str(place), mark, watch)
         except KeyboardInterrupt:
             interrupted = True
+        except (StorageInternalError, SQLAlchemyError) as error:
+            said = str(error.__cause__ or error).strip().splitlines()[0]
+            raise MachineFault(
+                f"the study in {place} cannot be written: {said}; what has finished is kept: mend "
+                "that, and run the command again"
+            ) from error
         return result_of(study, job, findings, interrupted, time.monotonic() - began)
 
 
