@@ -240,9 +240,19 @@ def zig_cc(arguments: Sequence[str], folder: Path) -> str:
     user's cache, or each time anew where that cannot be written. zig locks it, so processes may
     compile at once.
     """
+    shared, own = _shared_cache(), folder / "zig-shared"
+    complaint = _called(arguments, folder, shared or own)
+    if complaint and shared:
+        # What another process removes of the user's cache meanwhile is no fault of the sources.
+        complaint = _called(arguments, folder, own)
+    return complaint
+
+
+def _called(arguments: Sequence[str], folder: Path, shared: Path) -> str:
+    """What the compiler complains of with that folder for what programs share."""
     environment = {
         **os.environ,
-        "ZIG_GLOBAL_CACHE_DIR": str(_shared_cache() or folder / "zig-shared"),
+        "ZIG_GLOBAL_CACHE_DIR": str(shared),
         "ZIG_LOCAL_CACHE_DIR": str(folder / "zig-cache"),
     }
     done = subprocess.run(

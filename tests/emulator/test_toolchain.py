@@ -135,3 +135,20 @@ def test_it_links_where_the_users_cache_is_of_no_use(
         (tmp_path / name).write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
     assert link(tiny_sources(), target).elf == first.elf
+
+
+def test_a_cache_that_is_removed_meanwhile_is_no_fault_of_the_sources(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zig = " ".join(toolchain._zig())
+    compiler = tmp_path / "compiler"
+    compiler.write_text(
+        f'#!/bin/sh\ncase "$ZIG_GLOBAL_CACHE_DIR" in {tmp_path}/*) '
+        f'echo "error: FileNotFound" >&2; exit 1;; esac\nexec {zig} "$@"\n'
+    )
+    compiler.chmod(0o755)
+    target = load_target("samd21")
+    expected = link(tiny_sources(), target).elf
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(toolchain, "_zig", lambda: (str(compiler),))
+    assert link(tiny_sources(), target).elf == expected
