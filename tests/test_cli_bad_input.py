@@ -265,7 +265,8 @@ def started(*arguments: str, folder: Path) -> "subprocess.Popen[str]":
     )
 
 
-def test_ctrl_c_keeps_the_finished_trials(here: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_kill_keep_the_finished_trials(here: Path, number: signal.Signals) -> None:
     images = digits().shrunk(300, 60, 60)
     np.savez(here / "few.npz", x=images.x_train, y=images.y_train)
     command = ("search", "-t", "stm32f746", "-d", "few.npz", "--epochs", "1", "--out", "out",
@@ -274,7 +275,7 @@ def test_ctrl_c_keeps_the_finished_trials(here: Path) -> None:
     assert running.stderr is not None
     for line in running.stderr:
         if line.startswith("[2/"):
-            running.send_signal(signal.SIGINT)
+            running.send_signal(number)
             break
     stderr = running.stderr.read()
     assert running.wait(60) == 130

@@ -17,7 +17,7 @@ from autotiny.errors import UserError
 from autotiny.report.dashboard import storage_url
 from autotiny.study import TrialRecord, open_storage
 from autotiny.study.holding import locks_of, searched_alone
-from autotiny.study.storage import sqlite_url
+from autotiny.study.storage import own_folder, sqlite_url
 
 HERE = Path(__file__).parent
 
@@ -148,3 +148,19 @@ def test_a_study_lies_where_it_was_asked_for(tmp_path: Path, name: str) -> None:
         assert made == {"cache", "toys.toml", name}
         run(out=f"{out}/", trials=3)
     assert len(records_in(out)) == 3
+
+
+def test_a_second_study_in_a_folder_gets_one_of_its_own(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert own_folder(out, "first") == out
+    with searching(tmp_path, on_disk=True) as run:
+        run(out=out, trials=2, study_name="first")
+    assert own_folder(out, "first") == out
+    assert own_folder(out, "second") == out / "second"
+    (out / "study.db").unlink()
+    (out / "pareto.json").write_text('{"study": "first"}')  # its trials lie in another storage
+    assert own_folder(out, "second") == out / "second"
+    (out / "pareto.json").write_text("[")  # no results of ours
+    assert own_folder(out, "second") == out
+    (out / "pareto.json").unlink()
+    assert own_folder(out, "second") == out
