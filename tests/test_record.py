@@ -15,6 +15,7 @@ from autotiny.metrics import Cost, LayerCost, Metrics
 from autotiny.recipe import Dropped, Recipe
 from autotiny.study import OUTCOMES, Evaluator, TrialRecord, ended, search
 from autotiny.study.record import BASELINE, known
+from autotiny.study.trials import _settled
 from autotiny.target import load_target
 
 PACKAGE = Path(autotiny.__file__).parent
@@ -99,6 +100,15 @@ def test_outcome_and_values_are_one_act() -> None:
     assert ended(trial.study) == []
     trial.study.tell(trial, list(FULL.values))
     assert ended(trial.study) == [FULL]
+
+
+def test_what_another_process_has_found_and_not_told_yet_settles_nothing() -> None:
+    first = running()
+    FULL.store(first)
+    second = first.study.ask()
+    assert _settled(second) == []
+    first.study.tell(first, list(FULL.values))
+    assert _settled(second) == [FULL]
 
 
 @pytest.mark.parametrize("outcome", ["", *OUTCOMES])
