@@ -2,14 +2,16 @@
 
     python benchmarks/mutation.py map            # once: which tests run which line (20 minutes)
     python benchmarks/mutation.py named          # hand-made mutants that once survived
-    python benchmarks/mutation.py sample [--count 600] [--seed 0] [--files study recipe] [--hours 3]
+    python benchmarks/mutation.py sample [--count 600] [--seed 0] [--part 1/2]
+    python benchmarks/mutation.py control        # the tests that failed, on unchanged code
     python benchmarks/mutation.py page           # results/mutation.md, of the rows so far
 
 A mutant is one small change to one file: a comparison, an arithmetic operator, a constant, a
 condition turned round, a statement left out. Each runs the tests that run its line, quickest
 first, until one fails. Tools for that exist, but they start a new process for each test run, and
 each would import TensorFlow; here a process that has imported it forks. Rows are kept in a cache
-folder and outlive an interruption: the same command goes on. Needs coverage and pytest-cov.
+folder and outlive an interruption: the same command goes on, and parts may run at once. A mutant
+whose test fails on unchanged code too is not counted. Needs coverage and pytest-cov.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 from writing import row
@@ -336,30 +339,43 @@ class Known:
     """Which tests run which line, and how long each takes."""
 
     def __init__(self, folder: Path) -> None:
-        import coverage  # type: ignore[import-not-found]
+        import coverage
 
         self.data = coverage.CoverageData(str(folder / "coverage"))
         self.data.read()
         self.seconds: dict[str, float] = defaultdict(float)
         for case in ET.parse(folder / "junit.xml").iter("testcase"):
             name = case.get("classname", "").replace(".", "/")
-            self.seconds[f"{name}.py::{case.get('name')}"] += float(case.get("time", 0))
+            if case.find("failure") is None and case.find("error") is None:
+                self.seconds[f"{name}.py::{case.get('name')}"] += float(case.get("time", 0))
 
     def tests(self, file: str, line: int) -> list[str]:
-        """The tests that run a line, or anything of its file if none does, quickest first."""
-        end = f"/autotiny/{file}"
-        full = next((name for name in self.data.measured_files() if name.endswith(end)), "")
-        lines = self.data.contexts_by_lineno(full) if full else {}
-        found = {context.partition("|")[0] for context in lines.get(line, ()) if context}
-        if not found and line in lines:  # it runs when the module is imported
-            found = {c.partition("|")[0] for contexts in lines.values() for c in contexts if c}
+        """The tests that run a line, quickest first.
+
+        What runs when a module is imported, or in another process, belongs to no test: then those
+        that run anything of the file, or else of its folder.
+        """
+        found = self._contexts(file, line)
+        for near in (file, f"{Path(file).parent.as_posix()}/"):
+            found = found or self._contexts(near)
         return self.limited(found)
 
-    def limited(self, found: Iterable[str]) -> list[str]:
+    def _contexts(self, near: str, line: int | None = None) -> set[str]:
+        """The tests that run a line of a file, or any line of a file or folder."""
+        found = set()
+        for name in self.data.measured_files():
+            if f"/autotiny/{near}" in name:
+                lines = self.data.contexts_by_lineno(name)
+                for contexts in lines.values() if line is None else [lines.get(line, [])]:
+                    found |= {context.partition("|")[0] for context in contexts if context}
+        return found
+
+    def limited(self, found: set[str]) -> list[str]:
         """Quickest first, few of each function before more of it, within the limits."""
         turns: Counter[str] = Counter()
         ordered = []
-        for name in sorted(found, key=lambda name: (self.seconds[name], name)):
+        passed = found & self.seconds.keys()
+        for name in sorted(passed, key=lambda name: (self.seconds[name], name)):
             function = name.partition("[")[0]
             turns[function] += 1
             ordered.append((turns[function] > 3, turns[function] > 8, self.seconds[name], name))
@@ -379,7 +395,7 @@ def make_map(folder: Path) -> None:
     environment = os.environ | {"COVERAGE_FILE": str(folder / "coverage"), "PYTHONPATH": str(ROOT)}
     subprocess.run(
         [sys.executable, "-m", "pytest", "-q", f"--cov={ROOT / 'autotiny'}", "--cov-context=test",
-         "--cov-report=", f"--junitxml={folder / 'junit.xml'}", "-p", "no:cacheprovider"],
+         "--cov-report=", f"--junitxml={folder / 'junit.xml'}"],
         cwd=ROOT, env=environment, check=False,
     )  # fmt: skip
 
@@ -399,17 +415,21 @@ def warmed_up() -> None:
         del sys.modules[name]
 
 
-def killed(mutant: Mutant, tests: list[str], limit: float) -> str:
-    """What became of a mutant: "killed", "killed by time", or "survived"."""
+def killed(mutant: Mutant | None, tests: list[str], limit: float) -> tuple[str, str]:
+    """What became of a mutant, or of unchanged code, and the test that saw it.
+
+    The first is "killed", "killed by time", or "survived".
+    """
     with tempfile.TemporaryDirectory(prefix="autotiny-mutant-") as place:
         copy = Path(place) / "tree"
         shutil.copytree(ROOT / "autotiny", copy / "autotiny")
         for name in ("search_spaces", "targets"):
             if (ROOT / name).is_dir():
                 shutil.copytree(ROOT / name, copy / name)
-        file = copy / "autotiny" / mutant.file
-        source = file.read_bytes()
-        file.write_bytes(source[: mutant.start] + mutant.text.encode() + source[mutant.end :])
+        if mutant is not None:
+            file = copy / "autotiny" / mutant.file
+            source = file.read_bytes()
+            file.write_bytes(source[: mutant.start] + mutant.text.encode() + source[mutant.end :])
         cache = Path(place) / "cache"
         (cache / "autotiny").mkdir(parents=True)
         zig = Path(platformdirs.user_cache_dir("autotiny")) / "zig"
@@ -419,9 +439,11 @@ def killed(mutant: Mutant, tests: list[str], limit: float) -> str:
         if not child:
             _run_tests(copy, cache, Path(place) / "said", tests)
         code = _ended(child, limit)
+        said = (Path(place) / "said").read_text(errors="replace").splitlines()
+        failed = [line.split(" ")[1] for line in said if line.startswith(("FAILED ", "ERROR "))]
         if code is None:
-            return "killed by time"
-        return "survived" if code == 0 else "killed"
+            return "killed by time", ""
+        return "survived" if code == 0 else "killed", next(iter(failed), "")
 
 
 def _run_tests(copy: Path, cache: Path, said: Path, tests: list[str]) -> None:
@@ -440,7 +462,7 @@ def _run_tests(copy: Path, cache: Path, said: Path, tests: list[str]) -> None:
         os.chdir(ROOT)
         import pytest
 
-        plain = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "-p", "no:randomly"]
+        plain = ["-x", "-q", "-n", "0", "-o", f"cache_dir={said.parent / 'pytest'}"]
         code = int(pytest.main([*plain, "-m", "", *tests]))
     except BaseException:
         code = 98
@@ -467,8 +489,8 @@ def run_named(rows: Path) -> None:
     entries = []
     for one in NAMED:
         tests = [f"tests/{name}" for name in one.tests]
-        came = killed(one.mutant(), tests, 600)
-        entries.append({"what": one.what, "came": came, "tests": tests})
+        came, by = killed(one.mutant(), tests, 600)
+        entries.append({"what": one.what, "came": came, "by": by, "tests": tests})
         print(f"{came}: {one.what}", flush=True)
     rows.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
 
@@ -485,17 +507,33 @@ def run(mutants: Iterable[Mutant], rows: Path, hours: float) -> None:
         tests = known.tests(mutant.file, mutant.line)
         seconds = sum(known.seconds[name] for name in tests)
         start = time.monotonic()
-        came = killed(mutant, tests, 3 * seconds + 30) if tests else "not run"
+        came, by = killed(mutant, tests, 3 * seconds + 30) if tests else ("not run", "")
         took = round(time.monotonic() - start, 1)
         entry = {
-            "key": mutant.key, "came": came, "tests": len(tests), "seconds": took, **asdict(mutant),
+            "key": mutant.key, "came": came, "by": by, "tests": len(tests), "seconds": took,
+            **asdict(mutant),
         }  # fmt: skip
         with rows.open("a") as file:
             file.write(json.dumps(entry) + "\n")
         print(f"{came}: {shown(mutant)} ({len(tests)} tests, {took} s)", flush=True)
 
 
-def read(rows: Path) -> list[dict[str, object]]:
+def run_control(rows: Path) -> None:
+    """Run each test that failed on unchanged code, and note those that fail there too."""
+    warmed_up()
+    names = sorted({str(one["by"]) for one in read(KEPT / "sample.jsonl") if one["by"]})
+    left, broken = names, list[str]()
+    while left:
+        came, by = killed(None, left, 3600)
+        if came == "survived":
+            break
+        broken.append(by)
+        print(f"fails on unchanged code: {by or came}", flush=True)
+        left = [name for name in left if name != by] if by else []
+    rows.write_text(json.dumps({"tests": len(names), "broken": broken}) + "\n")
+
+
+def read(rows: Path) -> list[dict[str, Any]]:
     """The rows so far."""
     return [json.loads(line) for line in rows.read_text().splitlines()] if rows.exists() else []
 
@@ -515,6 +553,9 @@ def page(count: int, seed: int) -> str:
     """The page of results."""
     wanted = {one.key: one for one in sample(count, seed)}
     rows = [one for one in read(KEPT / "sample.jsonl") if one["key"] in wanted]
+    control = next(iter(read(KEPT / "control.jsonl")), None)
+    broken = [] if control is None else list(control["broken"])
+    rows = [one for one in rows if not one["by"] or one["by"] not in broken]
     named = read(KEPT / "named.jsonl")
     by_file: dict[str, Counter[str]] = defaultdict(Counter)
     for one in rows:
@@ -534,6 +575,16 @@ def page(count: int, seed: int) -> str:
         f"equivalent), {total['survived']:,} survived, {total['not run']:,} on lines that no quick "
         "test runs.",
         "",
+        *(
+            [
+                f"The {control['tests']} tests that failed were run on unchanged code too "
+                f"(`python benchmarks/mutation.py control`): {len(broken)} fail there, and what "
+                "they saw is not counted.",
+                "",
+            ]
+            if control is not None
+            else []
+        ),
         row("file", "mutants", "killed", "survived", "not run", "equivalent"),
         "|---|---|---|---|---|---|",
         *(
@@ -566,10 +617,11 @@ def page(count: int, seed: int) -> str:
 def main() -> None:
     """Do what was asked for."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=("map", "named", "sample", "page"))
+    parser.add_argument("what", choices=("map", "named", "sample", "control", "page"))
     parser.add_argument("--count", type=int, default=600)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--hours", type=float, default=24.0)
+    parser.add_argument("--part", default="1/1", help="of how many that run at once, e.g. 1/2")
     parser.add_argument("--files", nargs="*", default=[""])
     arguments = parser.parse_args()
     KEPT.mkdir(parents=True, exist_ok=True)
@@ -581,7 +633,10 @@ def main() -> None:
     if arguments.what == "sample":
         chosen = sample(arguments.count, arguments.seed)
         wanted = [one for one in chosen if one.file.startswith(tuple(arguments.files))]
-        run(wanted, KEPT / "sample.jsonl", arguments.hours)
+        part, parts = map(int, arguments.part.split("/"))
+        run(wanted[part - 1 :: parts], KEPT / "sample.jsonl", arguments.hours)
+    if arguments.what == "control":
+        run_control(KEPT / "control.jsonl")
     RESULT.write_text(page(arguments.count, arguments.seed))
 
 

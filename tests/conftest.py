@@ -1,11 +1,12 @@
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from autotiny.components import Work
+from autotiny.components import COMPONENTS, Work
 from autotiny.dataset import Dataset, digits
 from autotiny.graph import Array, Graph
 from autotiny.model import Model, keras, keras_model, load_model, train
@@ -47,6 +48,29 @@ def residual(data: Dataset) -> Model:
     return train(
         keras_model(k.Model(image, x, name="residual")), data, epochs=12, seed=0, learning_rate=5e-3
     )
+
+
+@pytest.fixture(scope="session")
+def wide() -> Model:
+    """Convolutions of every kind that a schedule treats, and dense layers, not trained."""
+    k = keras()
+    k.utils.set_random_seed(0)
+    layers = k.layers
+    image = k.Input((28, 28), name="image")
+    x = layers.Reshape((14, 14, 4))(image)
+    for filters, window in ((16, 3), (16, 3), (192, 1), (32, 1)):
+        x = layers.Conv2D(filters, window, padding="same", activation="relu")(x)
+    x = layers.Flatten()(layers.MaxPooling2D(4)(x))
+    x = layers.Dense(10)(layers.Dense(64, activation="relu")(x))
+    return keras_model(k.Model(image, x, name="wide"))
+
+
+@pytest.fixture(scope="session")
+def compressed(wide: Model, work: Work) -> Model:
+    """The same with zeros and few different weights."""
+    rehearsal = replace(work, rehearse=True)
+    pruned = COMPONENTS["prune_magnitude"](sparsity=0.8).apply(wide, rehearsal)  # type: ignore[call-arg]
+    return COMPONENTS["cluster_weights"](clusters=8).apply(pruned, rehearsal)  # type: ignore[call-arg]
 
 
 @pytest.fixture(scope="session")

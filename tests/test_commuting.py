@@ -1,16 +1,15 @@
 """Pairs that are said to commute give one program, on networks on which each of them acts."""
 
 from contextlib import suppress
-from dataclasses import fields, replace
+from dataclasses import fields
 from itertools import product
 
 import pytest
 
 from autotiny.components import COMPONENTS, Component, Work
-from autotiny.dataset import synthetic
 from autotiny.errors import NotApplicable
 from autotiny.evaluate import program_key
-from autotiny.model import Model, keras, keras_model
+from autotiny.model import Model
 
 COMMUTING = sorted(
     {
@@ -21,28 +20,10 @@ COMMUTING = sorted(
 )
 
 
-def network() -> Model:
-    """Convolutions of every kind that a schedule treats, and dense layers."""
-    k = keras()
-    k.utils.set_random_seed(0)
-    layers = k.layers
-    image = x = k.Input((12, 12, 16))
-    for filters, window in ((16, 3), (16, 3), (192, 1), (32, 1)):
-        x = layers.Conv2D(filters, window, padding="same", activation="relu")(x)
-    x = layers.Flatten()(layers.MaxPooling2D(4)(x))
-    x = layers.Dense(10)(layers.Dense(64, activation="relu")(x))
-    return keras_model(k.Model(image, x))
-
-
 @pytest.fixture(scope="module")
-def lowered() -> list[tuple[Model, Work]]:
+def lowered(wide: Model, compressed: Model, work: Work) -> list[Model]:
     """A network in int8, as it is, and with zeros and few different weights."""
-    model = network()
-    work = Work(synthetic(model))
-    rehearsal = replace(work, rehearse=True)
-    pruned = COMPONENTS["prune_magnitude"](sparsity=0.8).apply(model, rehearsal)  # type: ignore[call-arg]
-    compressed = COMPONENTS["cluster_weights"](clusters=8).apply(pruned, rehearsal)  # type: ignore[call-arg]
-    return [(COMPONENTS["int8"]().apply(one, work), work) for one in (model, compressed)]
+    return [COMPONENTS["int8"]().apply(model, work) for model in (wide, compressed)]
 
 
 def test_commuting_pairs_are_components() -> None:
@@ -68,10 +49,10 @@ def run(order: tuple[Component, Component], model: Model, work: Work) -> tuple[M
 
 @pytest.mark.parametrize("pair", COMMUTING, ids="-".join)
 def test_pairs_that_are_said_to_commute_do(
-    lowered: list[tuple[Model, Work]], pair: tuple[str, str]
+    lowered: list[Model], work: Work, pair: tuple[str, str]
 ) -> None:
     both_acted = False
-    for model, work in lowered:
+    for model in lowered:
         for first, second in product(variants(pair[0]), variants(pair[1])):
             one, acted = run((first, second), model, work)
             other, too = run((second, first), model, work)

@@ -254,7 +254,7 @@ def freeze(model: Model) -> Model:
 def graph_function(frozen: FrozenGraph) -> ConcreteFunction:
     """A frozen graph as a concrete function."""
     tf = tensorflow()
-    definition = graph_def(frozen)
+    definition = _with_own_functions(graph_def(frozen))
 
     def load() -> None:
         tf.graph_util.import_graph_def(definition, name="")
@@ -265,6 +265,26 @@ def graph_function(frozen: FrozenGraph) -> ConcreteFunction:
         [element(name) for name in frozen.inputs], [element(name) for name in frozen.outputs]
     )
     return function
+
+
+def _with_own_functions(definition: GraphDef) -> GraphDef:
+    """A graph whose functions have names that no other graph's have.
+
+    TensorFlow keeps the functions of all graphs of a process under one name each, and refuses the
+    branch that a rewrite has changed for the one that it was.
+    """
+    functions = definition.library.function
+    mark = hashlib.sha256(definition.library.SerializeToString(deterministic=True)).hexdigest()[:16]
+    renamed = {one.signature.name: f"{one.signature.name}_{mark}" for one in functions}
+    for one in functions:
+        one.signature.name = renamed[one.signature.name]
+    for node in (*definition.node, *(node for one in functions for node in one.node_def)):
+        node.op = renamed.get(node.op, node.op)
+        for value in node.attr.values():
+            for called in (value.func, *value.list.func):
+                if called.name:  # to write even an empty name would make it the attribute's value
+                    called.name = renamed.get(called.name, called.name)
+    return definition
 
 
 Port = tuple[tuple[int, ...], str]

@@ -72,6 +72,20 @@ def test_identities_go(work: Work) -> None:
     assert kinds(before)["Identity"] > kinds(after)["Identity"]
 
 
+def test_a_branch_that_a_rewrite_changes_is_not_taken_for_the_one_before(work: Work) -> None:
+    tf = tensorflow()
+
+    def branching(x: Any) -> Any:
+        large = tf.reduce_sum(x) > 1.0
+        return tf.cond(large, lambda: tf.exp(tf.identity(tf.sin(x))), lambda: tf.cos(x)) + 1.0
+
+    before = frozen(branching)
+    after = COMPONENTS["remove_identities"]().apply(before, work)
+    assert before.fingerprint != after.fingerprint
+    x = np.random.default_rng(0).random((3, 4), np.float32)
+    np.testing.assert_allclose(predict(after, x), predict(before, x), rtol=1e-5)
+
+
 def test_control_edges_are_reduced(work: Work) -> None:
     tf = tensorflow()
 
