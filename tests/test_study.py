@@ -375,6 +375,10 @@ def test_several_objectives_and_balanced(run: Any) -> None:
         ({"trials": 0}, "trials = 0; it must be from 1"),
         ({"accuracy_drop": 1.5}, "accuracy_drop = 1.5; it must be from 0 to 1"),
         ({"storage": "nosql://x"}, "cannot open the storage 'nosql://x'"),
+        (
+            {"storage": "postgresql+none://me:secret@host/x"},
+            "cannot open the storage 'postgresql+none://me:***@host/x'",
+        ),
     ],
 )
 def test_bad_wishes_are_refused(run_on_disk: Any, changes: dict[str, Any], message: str) -> None:

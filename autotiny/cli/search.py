@@ -127,11 +127,12 @@ def run(
     from autotiny.report.facts import best_point, study_facts
     from autotiny.report.live import SearchView
     from autotiny.report.summary import front_table, legend, search_summary, why_nothing
-    from autotiny.study import EPOCHS, TRIALS
+    from autotiny.study import EPOCHS, TRIALS, shown_place
 
     objectives = objective or ["latency"]
     folder = api.study_folder(model, data, board, objectives, out)
-    kept = f"finished trials are kept in {storage or folder}; the same command continues"
+    place = shown_place(storage) if storage else folder
+    kept = f"finished trials are kept in {place}; the same command continues"
     try:
         with ended_by(signal.SIGTERM), SearchView(console(stderr=True)) as view:
             result = api.search(

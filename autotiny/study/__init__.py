@@ -21,6 +21,7 @@ from autotiny.study.storage import (
     open_storage,
     own_folder,
     quiet_optuna,
+    shown_place,
     sqlite_url,
 )
 
@@ -59,6 +60,7 @@ __all__ = [
     "quiet_optuna",
     "rebuilt",
     "search",
+    "shown_place",
     "sqlite_url",
     "wanted_objectives",
 ]

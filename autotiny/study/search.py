@@ -43,6 +43,7 @@ from autotiny.study.storage import (
     open_storage,
     open_study,
     quiet_optuna,
+    shown_place,
 )
 from autotiny.target import Target
 
@@ -188,8 +189,8 @@ def search(
         except (StorageInternalError, SQLAlchemyError) as error:
             said = str(error.__cause__ or error).strip().splitlines()[0]
             raise MachineFault(
-                f"the study in {place} cannot be written: {said}; what has finished is kept: mend "
-                "that, and run the command again"
+                f"the study in {shown_place(place)} cannot be written: {said}; what has finished "
+                "is kept: mend that, and run the command again"
             ) from error
         return result_of(study, job, findings, interrupted, time.monotonic() - began)
 

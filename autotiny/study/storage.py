@@ -15,6 +15,7 @@ from optuna.storages import BaseStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
 
 from autotiny.errors import UserError
 from autotiny.study.holding import lock
@@ -53,6 +54,15 @@ def sqlite_url(path: Path) -> str:
             "choose another --out, or update SQLAlchemy"
         )
     return url
+
+
+def shown_place(place: str | BaseStorage) -> str:
+    """A storage as messages name it: the password of a URL stays out of them."""
+    if not isinstance(place, str):
+        return "the storage given"
+    with suppress(ArgumentError, ValueError):  # a journal file's path, or no URL at all
+        return make_url(place).render_as_string(hide_password=True)
+    return place
 
 
 def own_folder(folder: Path, name: str) -> Path:
@@ -101,7 +111,7 @@ def open_storage(url: str) -> BaseStorage:
     except Exception as error:
         # Drivers raise errors of their own kinds, all of which mean that the URL is of no use.
         raise UserError(
-            f"cannot open the storage {url!r}: {str(error).splitlines()[0]}; "
+            f"cannot open the storage {shown_place(url)!r}: {str(error).splitlines()[0]}; "
             "give an Optuna storage URL, e.g. sqlite:///study.db, or a journal file study.log"
         ) from error
 
