@@ -19,14 +19,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from boards import BOARDS, Machine, as_configured
+import unicorn
+from boards import BOARDS, FLASH, Machine, as_configured
+from unicorn import arm_const
 
 from autotiny.emulator.cores import CAUSES
 from autotiny.emulator.cycles import CycleCounter, Report
-from autotiny.target import Target
+from autotiny.target import Target, load_target
 
 ROOT = Path(__file__).resolve().parent.parent
 VENDOR = Path("closed") / "bosch"
+RAM = 0x2000_0000
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,67 @@ CONSTANTS = (
              2, ("NUCLEO_L4R5ZI", "NUCLEO_U575ZI"), _flash_miss),
     Constant("STM32L4 ART: going on fetching in the next line", 1, ("NUCLEO_L4R5ZI",), _next_line),
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Witness:
+    """A few instructions whose count tells one cycle model from another.
+
+    Attributes:
+        text: in assembly.
+        code: the same for the core, whose r2 points into flash and r3 into RAM.
+    """
+
+    text: str
+    code: bytes
+
+    def cycles(self, target: Target) -> int:
+        """Of a second run, caches warm; the code lies at the start of the flash."""
+        uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
+        uc.ctl_set_cpu_model(arm_const.UC_CPU_ARM_CORTEX_M33)
+        for base in (FLASH, RAM):
+            uc.mem_map(base, 0x1_0000)
+        uc.mem_write(FLASH, self.code)
+        counter = CycleCounter(target).attach(uc)
+        for _ in range(2):
+            counter.reset()
+            uc.reg_write(arm_const.UC_ARM_REG_R0, 50)
+            uc.reg_write(arm_const.UC_ARM_REG_R2, FLASH + 0x4000)
+            uc.reg_write(arm_const.UC_ARM_REG_R3, RAM + 0x100)
+            uc.emu_start(FLASH | 1, FLASH + len(self.code))
+        return counter.report().cycles
+
+
+_SHORT = (
+    Witness(
+        "1: ldr r1, [r2]; ldr r4, [r3]; muls r4, r1, r4; str r4, [r3, #4]; adds r2, #4; "
+        "subs r0, #1; bne 1b",
+        bytes.fromhex("1168 1c68 4c43 5c60 0432 0138 f8d1"),
+    ),
+    Witness(
+        "1: adds r1, r1, r4; cmp r1, r0; beq 2f; adds r1, #1; 2: subs r0, #1; bne 1b",
+        bytes.fromhex("0919 8142 00d0 0131 0138 f9d1"),
+    ),
+)
+_WIDE = (
+    Witness(
+        "1: ldr.w r1, [r2], #4; ldr r4, [r3]; smlad r5, r1, r4, r5; strd r4, r5, [r3, #8]; "
+        "subs r0, #1; bne 1b",
+        bytes.fromhex("52f8041b 1c68 21fb0455 c3e90245 0138 f6d1"),
+    ),
+    Witness(
+        "nop; 1: add.w r1, r1, r4; add.w r4, r4, r5; add.w r5, r5, r0; ldm r3, {r6, r7}; "
+        "vldr s0, [r3]; vmla.f32 s1, s0, s0; sdiv r7, r1, r0; subs r0, #1; bne 1b",
+        bytes.fromhex(
+            "00bf 01eb0401 04eb0504 05eb0005 93e8c000 93ed000a 40ee000a 91fbf0f7 0138 efd1"
+        ),
+    ),
+)
+
+
+def witnesses(target: Target) -> tuple[Witness, ...]:
+    """Those that a target's core executes."""
+    return _SHORT if target.core == "cortex-m0plus" else _SHORT + _WIDE
 
 
 @dataclass(frozen=True)
@@ -340,6 +404,12 @@ def write(outcomes: Sequence[Outcome], costs: Mapping[str, tuple[int, float, flo
         [name, f"{n / 1e6:.1f}", f"{plain:.3f}", f"{pipe:.3f} ({pipe / plain:.1f}×)", f"{mem:.2f}"]
         for name, (n, plain, pipe, mem) in costs.items()
     ]
+    targets = [load_target(BOARDS[board].target) for board in sorted(BOARDS)]
+    witness_rows = [
+        [target.name, f"`{one.text}`", str(one.cycles(target))]
+        for target in targets
+        for one in witnesses(target)
+    ]
     large = [
         f"{o.case.board.replace('_', '-')} {o.case.name} ({_percent(e)})"
         for o, e in zip(outcomes, errors, strict=True)
@@ -387,7 +457,13 @@ memories that can make the core wait.
 
 {_table(["firmware", "Minstr", "plain", "pipeline", "pipeline and memory"], cost_rows)}
 
-{UNEXPLAINED.format(large="; ".join(large) or "none")}"""
+{UNEXPLAINED.format(large="; ".join(large) or "none")}
+## The model that this page was made with
+Cycles that it counts for a few instructions. A test counts them again: when it fails, the model has
+changed, and the errors above are another model's.
+
+{_table(["target", "instructions", "cycles"], witness_rows)}
+"""
 
 
 UNEXPLAINED = """## What stays unexplained

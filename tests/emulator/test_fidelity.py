@@ -1,4 +1,4 @@
-"""The report on silicon says what the target files have, and the fit finds what it is given."""
+"""The report on silicon is of the model as it is, and its bench counts what firmware executes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from assembly import assemble
 
 from autotiny.target import load_target
 
@@ -46,6 +47,52 @@ def test_the_promised_errors_hold() -> None:
         assert float(published) > 1, board
         assert float(predicted) > 1, board
         assert percent(error) <= 5, board
+
+
+def test_the_report_was_made_with_the_model_as_it_is(fidelity: Any) -> None:
+    told = {(row[0], row[1].strip("`")): int(row[2]) for row in rows("## The model that this page")}
+    found = {
+        (target.name, one.text): one.cycles(target)
+        for target in (load_target(board.target) for board in fidelity.BOARDS.values())
+        for one in fidelity.witnesses(target)
+    }
+    assert found == told, "run benchmarks/fidelity.py again: the cycle model has changed"
+
+
+@pytest.mark.parametrize("target", ["stm32g0b1", "stm32l4r5"])
+def test_the_witnesses_are_the_code_they_say(fidelity: Any, target: str) -> None:
+    known = fidelity.witnesses(load_target(target))
+    codes = assemble(load_target(target).core, [one.text for one in known])
+    assert codes == [one.code for one in known]
+
+
+FIRMWARE = """
+.set flash, . - 0x08000001; .word 0x20010000; .word reset - flash; .rept 84
+.word ticked - flash; .endr; .word received - flash
+say: ldr r2, =0x40008028; 1: ldrb r0, [r1]; cbz r0, 2f; str r0, [r2]; adds r1, #1; b 1b; 2: bx lr
+.balign 4; ready: .asciz "m-ready\\n"; .balign 4; lap: .asciz "m-lap-us-1\\n"; .balign 4
+ticked: bx lr
+received: ldr r2, =0x40008024; ldr r0, [r2]; ldr r2, =0x20000000; cmp r0, #37
+bne 1f; str r0, [r2]; 1: subs r0, #48; cmp r0, #1; blt 2f; cmp r0, #9; bgt 2f; str r0, [r2, #4]
+2: bx lr
+reset: ldr r4, =0x20000000; again: movs r0, #0; str r0, [r4]; adr r1, ready; bl say
+wait: ldr r0, [r4]; cmp r0, #0; beq wait
+adr r1, lap; bl say; ldr r5, [r4, #4]
+infer: movw r0, #1000; 1: adds r6, r6, r7; subs r0, #1; bne 1b; subs r5, #1; bne infer
+adr r1, lap; bl say; b again; .ltorg
+"""
+
+
+def test_the_bench_counts_one_inference_of_a_firmware(fidelity: Any, tmp_path: Path) -> None:
+    image = tmp_path / "firmware.bin"
+    image.write_bytes(assemble("cortex-m4", [FIRMWARE.strip().replace("\n", ";")])[0])
+    case = fidelity.Case("NUCLEO_L4R5ZI", "int8", "toy", image, 1000.0)
+    steady, first, target, _ = fidelity.count(case, lambda target: target)
+    assert target.core == "cortex-m4"
+    assert steady.instructions == 3 * 1000 + 3
+    assert steady.cycles == sum(steady.stalls.values()) + steady.instructions
+    assert steady.stalls["branch"] >= 1000
+    assert first == pytest.approx(steady.cycles, abs=60)
 
 
 def test_counting_pipeline_cycles_at_most_doubles_the_time() -> None:
