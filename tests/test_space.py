@@ -84,6 +84,42 @@ def test_chance_draws_short_legal_recipes_inside_the_space(space: Space) -> None
     assert len({recipe.key for recipe in recipes}) > 400
 
 
+RANGES = """
+[components.prune]
+sparsity = { low = 0.1, high = 0.3, step = 0.1 }
+[components.cluster]
+centroids = { low = 4, high = 16, log = true }
+[components.block]
+rows = { low = 2, high = 8, step = 3 }
+[components.int8]
+"""
+
+
+def test_chance_covers_each_range_to_its_ends(tmp_path: Path) -> None:
+    path = tmp_path / "ranges.toml"
+    path.write_text(RANGES)
+    with toy_components():
+        space = load_space(str(path))
+        steps = [step for seed in range(1500) for step in draw(space, Level.KERAS, seed).steps]
+    found = {
+        name: [getattr(step, parameter) for step in steps if step.name == name]
+        for name, parameter in (("prune", "sparsity"), ("cluster", "centroids"), ("block", "rows"))
+    }
+    assert {round(value, 6) for value in found["prune"]} == {0.1, 0.2, 0.3}
+    assert set(found["block"]) == {2, 5, 8}
+    centroids = sorted(found["cluster"])
+    assert (centroids[0], centroids[-1]) == (4, 16)
+    # Logarithmic: 45 % are rounded to less than 8; of an even range it would be 29 %.
+    assert 0.38 < sum(value < 8 for value in centroids) / len(centroids) < 0.52
+
+
+def test_what_could_lower_the_model_is_listed_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "none.toml"
+    path.write_text("[components.prune]\nsparsity = 0.5\n")
+    with toy_components(), pytest.raises(UserError, match=r"add one of float32, int16, int8$"):
+        load_space(str(path))
+
+
 def test_few_components_train_where_the_space_says_so(space: Space) -> None:
     short = replace(space, trains_at_most=1)
     training = [sum(step.trains for step in recipe.steps) for recipe in draws(short, 200)]

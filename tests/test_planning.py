@@ -1,0 +1,134 @@
+"""When a study has tried enough, and whose turn the next trial is."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from autotiny.metrics import Cost, Metrics
+from autotiny.recipe import Recipe
+from autotiny.study import Job, TrialRecord
+from autotiny.study.planning import enough, is_chances_turn, plan_again
+from autotiny.study.record import KNOWN_GOOD, enqueue, known
+from autotiny.study.result import Point, best_points, shortfall
+from autotiny.target import load_target
+
+COST = Cost(
+    flash_bytes=1000, weights_bytes=0, code_bytes=1000, sram_bytes=100, arena_bytes=100,
+    static_bytes=0, stack_bytes=0, instructions=1, cycles=1, latency_ms=1.0,
+    energy_estimated_mj=1.0,
+)  # fmt: skip
+
+
+def study_of(outcomes: Iterable[str], **more: Any) -> optuna.Study:
+    study = optuna.create_study(directions=["maximize", "minimize"])
+    for outcome in outcomes:
+        add(study, TrialRecord(outcome=outcome, **more))
+    return study
+
+
+def add(study: optuna.Study, record: TrialRecord) -> None:
+    trial = study.ask()
+    record.store(trial)
+    if record.values:
+        study.tell(trial, list(record.values))
+    else:
+        study.tell(trial, state=TrialState.PRUNED)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "trials", "is_enough"),
+    [
+        ([], 1, False),
+        (["infeasible"] * 4, 5, False),
+        (["infeasible"] * 5, 5, True),
+        (["infeasible"] * 4 + ["repeated"] * 29, 5, False),
+        (["infeasible"] * 4 + ["repeated"] * 30, 5, True),
+        (["repeated"] * 30, 5, True),
+        (["repeated"] * 29 + ["failed"], 5, False),
+        (["repeated"] * 30 + ["failed"], 5, False),
+        (["failed"] + ["repeated"] * 30, 5, True),
+    ],
+)
+def test_enough_are_so_many_different_ones_or_thirty_repetitions_in_a_row(
+    outcomes: list[str], trials: int, is_enough: bool
+) -> None:
+    assert enough(study_of(outcomes), trials) is is_enough
+
+
+@pytest.mark.parametrize(
+    ("queued", "outcomes", "chance"),
+    [
+        ("", ["infeasible"] * 9, True),
+        ("", ["infeasible"] * 10, False),
+        (KNOWN_GOOD, ["infeasible"] * 10, True),
+        ("", ["infeasible"] * 9 + ["repeated"], True),
+        ("", ["infeasible"] * 9 + ["repeated", "infeasible"], False),
+        ("", ["infeasible"] * 10 + ["faulted"], True),
+        ("", ["infeasible"] * 10 + ["failed"], False),
+    ],
+)
+def test_chance_draws_until_there_are_ten_and_after_a_repetition_or_a_fault(
+    queued: str, outcomes: list[str], chance: bool
+) -> None:
+    study = study_of(outcomes, queued=queued)
+    assert is_chances_turn(study) is chance
+    enqueue(study, {}, TrialRecord(queued=KNOWN_GOOD))
+    assert not is_chances_turn(study), "what is queued goes first"
+
+
+def test_a_fault_of_the_machine_is_queued_once_more_and_once_only() -> None:
+    study = study_of(["infeasible", "faulted", "failed", "faulted"], planned="key")
+    plan_again(study)
+    plan_again(study)
+    waiting = study.get_trials(states=(TrialState.WAITING,))
+    again = [record.again for record in known(study) if record.again is not None]
+    assert len(waiting) == 2
+    assert again == [1, 3]
+    assert {record.planned for record in known(study)} == {"key"}
+
+
+def point(trial: int, accuracy: float, *costs: float, within: bool) -> Point:
+    return Point(
+        trial=trial, recipe=Recipe(()), metrics=Metrics(COST, accuracy),
+        values=(accuracy, *costs), runtimes=(), within_budget=within,
+    )  # fmt: skip
+
+
+def test_the_best_are_the_cheapest_within_the_budget_else_the_most_accurate() -> None:
+    job = cast(Job, SimpleNamespace(objectives=("latency", "size")))
+    points = [
+        point(0, 0.95, 9.0, 50.0, within=True),
+        point(1, 0.94, 5.0, 60.0, within=True),
+        point(2, 0.80, 1.0, 10.0, within=False),
+    ]
+    best = best_points(points, job)
+    assert {name: one.trial for name, one in best.items()} == {
+        "latency": 1, "size": 0, "accuracy": 0,
+    }  # fmt: skip
+    poor = [replace(one, within_budget=False) for one in points]
+    assert {one.trial for one in best_points(poor, job).values()} == {0}
+    assert best_points([], job) == {}
+
+
+def test_the_smallest_miss_counts_what_is_missing_of_everything() -> None:
+    target = load_target("rp2040")
+    roomy = replace(COST, flash_bytes=1, sram_bytes=1)
+    costs = [
+        replace(roomy, flash_bytes=target.flash_bytes + 100, sram_bytes=target.sram_bytes),
+        replace(roomy, flash_bytes=target.flash_bytes + 120),
+        replace(roomy, sram_bytes=target.sram_bytes),
+        roomy,
+    ]
+    study = optuna.create_study(directions=["maximize", "minimize"])
+    for cost in costs:
+        add(study, TrialRecord(outcome="infeasible", recipe=Recipe(()), rehearsed=cost))
+    found = shortfall(study, target)
+    assert found is not None
+    # 128 bytes stay free below the stack, so that the first misses by 100 + 128 bytes.
+    assert (found.trial, found.excess_bytes) == (1, {"flash": 120})
+    assert shortfall(study_of(["failed"]), target) is None
