@@ -96,6 +96,43 @@ def test_the_entries_used_longest_ago_go_first(tmp_path: Path) -> None:
     assert [cache.get(key) is not None for key in keys] == [True, False, True]
 
 
+def used(cache: Cache, ages: int) -> list[str]:
+    """Entries of a hundred bytes, the first used longest ago."""
+    keys = [key_of(number) for number in range(ages)]
+    for age, key in enumerate(keys):
+        os.utime(cache.put(key, store("x" * 100)), (1000 + age, 1000 + age))
+    return keys
+
+
+@pytest.mark.parametrize(("limit", "left"), [(1000, 10), (999, 8), (900, 8), (889, 8), (888, 7)])
+def test_beyond_the_limit_a_tenth_more_goes(tmp_path: Path, limit: int, left: int) -> None:
+    keys = used(Cache(tmp_path), 10)
+    cache = Cache(tmp_path, limit_bytes=limit)
+    assert cache.trim() == 100 * left
+    assert [cache.get(key) is not None for key in keys] == [False] * (10 - left) + [True] * left
+    assert (cache.hits, cache.misses) == (left, 10 - left)
+
+
+def test_what_is_written_counts_against_the_limit(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, limit_bytes=500)
+    keys = used(cache, 5)
+    assert all(cache.get(key) for key in keys)
+    os.utime(cache.put(key_of("more"), store("x" * 100)), (2000, 2000))
+    assert len(list(tmp_path.glob("??/*"))) == 4
+
+
+@pytest.mark.parametrize(("hours", "left"), [(23.9, 2), (24.1, 0)])
+def test_what_a_killed_process_left_is_kept_for_a_day(
+    tmp_path: Path, hours: float, left: int
+) -> None:
+    for path in (tmp_path / "drafts" / "half", tmp_path / "locks" / "key"):
+        path.mkdir(parents=True)
+        then = time.time() - 3600 * hours
+        os.utime(path, (then, then))
+    Cache(tmp_path).trim()
+    assert len(list(tmp_path.glob("*/*"))) == left
+
+
 def race(folder: str) -> None:
     cache = Cache(folder)
     for number in range(20):
