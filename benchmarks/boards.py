@@ -2,8 +2,7 @@
 
 Just enough of each chip's peripherals is answered for firmware to boot and to talk over its serial
 port: registers keep what is written, and the few that firmware waits for follow the tables below.
-    Interrupts are delivered by calling the
-handler of the vector table, as the hardware would.
+Interrupts are delivered by calling the handler of the vector table, as the hardware would.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ class Board:
     flash_control: int
     always: dict[int, int] = field(default_factory=dict)
     never: dict[int, int] = field(default_factory=dict)
-    timer: tuple[int, ...] = (0x4000_0024, 0x5000_0024)
+    timer: tuple[int, ...] = (0x4000_0024, 0x4000_0C24, 0x5000_0024, 0x5000_0C24)  # TIM2, TIM5
     prefetch_bit: int | None = None
     flash_cache_bits: tuple[int | None, int | None] = (None, None)
     icache_control: int = 0
@@ -87,7 +86,7 @@ BOARDS = {
         25), (26, 27), (28, 29)),
                0x4602_0CF4: ((0, 1),)},
         clock_switch=(0x4602_0C1C, 2, 3), flash_control=0x4002_2000, icache_control=0x4003_0400,
-        always={0x4602_080C: 0xC000, 0x4602_083C: 0x8002, 0x4204_0010: 1 << 31},
+        always={0x4602_080C: 0xC000, 0x4602_083C: 0x3_8002, 0x4204_0010: 1 << 31},
         never={0x4204_0010: 0x31},  # the USB core's resets end at once
         prefetch_bit=8,
         reset={0x4002_2000: 0x1, 0x4003_0400: 0x4},  # RM0456: the cache has two ways
@@ -114,6 +113,15 @@ DATA_CACHE, INSTRUCTION_CACHE = 1 << 16, 1 << 17
 
 _RAM = (0x0, 0x1000_0000, 0x2000_0000, 0x2400_0000, 0x3000_0000, 0x3800_0000)
 _RAM_BYTES = 0x20_0000
+_IDLE_UART = 0x60_00C0
+_UART_STATES = {
+    0x1C + at + secure
+    for at in (0x4000_4400, 0x4000_4800, 0x4000_4C00, 0x4000_5000, 0x4000_8000, 0x4001_1000,
+               0x4001_3800, 0x4600_2400)
+    for secure in (0, 0x1000_0000)
+}  # fmt: skip
+"""Where the serial ports that firmware sets up besides say that they are idle."""
+
 _PERIPHERALS = ((0x4000_0000, 0x1000_0000), (0x5000_0000, 0x1000_0000))
 _SYSTEM = 0xE000_0000  # the core's own registers: plain memory here
 
@@ -222,7 +230,9 @@ class Machine:
     def _read(self, address: int) -> int:
         board = self.board
         if address == board.uart + 0x1C:  # sent, empty; data waits
-            return 0x60_00C0 | (0x20 if self._input else 0)
+            return _IDLE_UART | (0x20 if self._input else 0)
+        if address in _UART_STATES:
+            return _IDLE_UART
         if address == board.uart + 0x24:
             return self._input.pop(0) if self._input else 0
         if address in board.timer:

@@ -20,6 +20,7 @@ import argparse
 import ast
 import json
 import os
+import pkgutil
 import random
 import shutil
 import signal
@@ -31,6 +32,7 @@ import xml.etree.ElementTree as ET
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -402,15 +404,20 @@ def make_map(folder: Path) -> None:
 
 def warmed_up() -> None:
     """Import what every test run would import first, and nothing of autotiny's own to stay."""
+    import ai_edge_litert.interpreter  # noqa: F401
+    import hypothesis  # noqa: F401
     import pytest  # noqa: F401
+    import sklearn.datasets  # noqa: F401
+    import tensorflow_model_optimization  # noqa: F401
 
+    import autotiny
     from autotiny.model import keras, tensorflow
 
     keras()
     tensorflow()
-    import ai_edge_litert.interpreter  # noqa: F401
-    import tensorflow_model_optimization  # noqa: F401
-
+    for module in pkgutil.walk_packages(autotiny.__path__, "autotiny."):
+        if not module.name.endswith("__main__"):
+            import_module(module.name)  # for the packages that they import
     for name in [name for name in sys.modules if name.split(".")[0] == "autotiny"]:
         del sys.modules[name]
 
