@@ -514,7 +514,7 @@ def run(mutants: Iterable[Mutant], rows: Path, hours: float) -> None:
         tests = known.tests(mutant.file, mutant.line)
         seconds = sum(known.seconds[name] for name in tests)
         start = time.monotonic()
-        came, by = killed(mutant, tests, 3 * seconds + 30) if tests else ("not run", "")
+        came, by = killed(mutant, tests, 5 * seconds + 120) if tests else ("not run", "")
         took = round(time.monotonic() - start, 1)
         entry = {
             "key": mutant.key, "came": came, "by": by, "tests": len(tests), "seconds": took,
