@@ -604,6 +604,17 @@ def test_a_constant_without_elements_has_no_bytes() -> None:
     assert found.inputs == (0,)
 
 
+def test_a_tensor_that_is_neither_constant_nor_variable_has_no_value() -> None:
+    one = tensor((1, 2), "float32")
+    kept = single("ADD", [one, one], one, state=[1])
+
+    def change(model: Any) -> None:
+        model.subgraphs[0].tensors[1].isVariable = False
+
+    with pytest.raises(InvalidModel, match="reads tensor 1, which nothing computes"):
+        read_tflite(edited(kept, change))
+
+
 def test_tensors_that_nothing_reads_are_dropped() -> None:
     graph = relu(1, 4)
     unused = tensor((3,), "int8", data=[1, 2, 3])

@@ -575,3 +575,20 @@ def test_types_that_are_moved_are_those_of_memory() -> None:
     scaled = replace(tensor((1, 2), "int8"), quantization=Quantization((0.5,), (1,)))
     with pytest.raises(UnsupportedOp, match="is not that of its input"):
         kernel(single("CONCATENATION", [one("int8"), scaled], tensor((2, 2), "int8"), axis=0))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_pooled_output_waits_for_the_rows_of_its_window(stride: int) -> None:
+    net = Network(17, 16, 8)
+    graph = net.graph(net.pool(net.conv(0, 16, 3, stride)))
+    step = Step((0, 1), "im2col", 4, 2)
+    (found,) = kernels_of(graph, replace(plain_schedule(graph), steps=(step,)))
+    assert "ring," in found.body
+    rows, columns = -(-17 // stride) // 2, -(-16 // stride) // 2
+    rooms = [17 * 16 * 8]
+    for last in range(rows * columns - 1):
+        # two rows of the convolution, 3 rows of the input each, the first one row of padding
+        loaded = last // columns * 2 * stride - 1 + stride + 3
+        if loaded < 17:
+            rooms.append(loaded * 16 * 8 - (last + 1) * 16)
+    assert found.overlaps == {("x", "y"): Overlap(min(rooms))}

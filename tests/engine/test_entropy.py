@@ -172,6 +172,17 @@ def test_shares_are_fair_where_they_can_be() -> None:
     assert frequencies(np.array([1, 1, 1])).tolist() == [1366, 1365, 1365]
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_no_share_is_worth_more_to_another_symbol(seed: int) -> None:
+    dice = np.random.default_rng(seed)
+    counts = np.sort(dice.geometric(0.003, int(dice.integers(2, 60))))[::-1]
+    shares = frequencies(counts)
+    gained = counts * np.log2((shares + 1) / shares)
+    lost = counts * np.log2(shares / np.maximum(shares - 1, 1e-9))
+    for k in np.flatnonzero(shares > 1):
+        assert np.delete(gained, k).max() <= lost[k] + 1e-9
+
+
 def test_a_share_of_all_needs_no_words() -> None:
     coded = encode(np.zeros((1, 500), np.int8), "ans")
     assert coded.table.tolist() == [4096]

@@ -16,11 +16,14 @@ from autotiny.engine import check_supported, fuse, plain_schedule
 from autotiny.engine.declared import (
     FLAG,
     SIZE,
+    Declared,
     Ignored,
     OneOf,
     Real,
+    Takes,
     Values,
     Whole,
+    check,
     check_sizes,
 )
 from autotiny.engine.kernel import C_TYPE, Kernel, Scratch, Site, Table, initializer
@@ -482,3 +485,65 @@ def test_weights_lie_where_the_step_says() -> None:
         tables = [o.what for o in int8.conv(site).operands if isinstance(o.what, Table)]
         assert len(tables) == 4
         assert {one.memory for one in tables} == {place}
+
+
+def relu(x: Tensor, y: Tensor | None = None) -> Site:
+    graph = single("RELU", [x], tensor((2,), "int8") if y is None else y)
+    return Site(graph, Step((0,)))
+
+
+def test_of_a_tensor_only_what_is_declared_is_asked() -> None:
+    """By default one that is there and not empty, of any rank up to 8 and any scale."""
+    one = Takes("input", ("int8",))
+
+    def check_with(site: Site, takes: Takes = one, **options: Values) -> None:
+        check(site, Declared((takes,), (one,), lambda site: None, options))
+
+    x = tensor((2,), "int8")
+    taken: list[tuple[Tensor, Takes]] = [
+        (x, one),
+        (tensor((2,), "int8", data=[1, 2]), one),
+        (tensor((2,), "int8", [0.5, 1.0], [3, 4]), one),
+        (tensor((1,) * 8, "int8"), one),
+        (tensor((), "int8"), one),
+        (tensor((0,), "int8"), replace(one, empty=True)),
+        (tensor((2,), "int8", 0.5, 3), replace(one, scales="one")),
+        (tensor((2,), "int8", [0.5, 1.0], [0, 0]), replace(one, scales="channel", symmetric=True)),
+        (tensor((2,), "int8", data=[1, 2]), replace(one, constant=True)),
+    ]
+    for given, takes in taken:
+        check_with(relu(given), takes)
+    refused: list[tuple[Tensor, Takes, str]] = [
+        (tensor((2,), "int16"), one, "the type of its input is int16; int8 is computed"),
+        (tensor((1,) * 9, "int8"), one, "0 to 8 dimensions are computed"),
+        (x, replace(one, ranks=(2, 2)), "; 2 dimensions are computed"),
+        (tensor((0,), "int8"), one, "it is empty"),
+        (x, replace(one, constant=True), "its input must be constant"),
+        (x, replace(one, scales="one"), "has no quantization"),
+        (x, replace(one, scales="channel"), "has no quantization"),
+        (tensor((2,), "int8", [0.5, 1.0]), replace(one, scales="one"), "there are 2"),
+        (tensor((2,), "int8", 0.5, 3), replace(one, scales="one", symmetric=True), "is not 0"),
+        (x, replace(one, dtypes=()), "an op with input is not computed"),
+    ]
+    for given, takes, text in refused:
+        with pytest.raises(UnsupportedOp, match=text):
+            check_with(relu(given), takes)
+    graph = relu(x).graph
+    for inputs, takes, text in (
+        ((-1,), replace(one, optional=True), ""),
+        ((-1,), one, "it has no input"),
+        ((0, 0), one, "it has 2 inputs; 1 are computed"),
+        ((0, 0), replace(one, many=True), ""),
+    ):
+        site = Site(graph.with_ops((replace(graph.ops[0], inputs=inputs),)), Step((0,)))
+        if text:
+            with pytest.raises(UnsupportedOp, match=text):
+                check_with(site, takes)
+        else:
+            check_with(site, takes)
+    with_option = graph.with_ops((replace(graph.ops[0], options={"n": 1}),))
+    check_with(Site(with_option, Step((0,))), n=SIZE)
+    with pytest.raises(UnsupportedOp, match="its option n = 1 is unknown"):
+        check_with(Site(with_option, Step((0,))))
+    with pytest.raises(UnsupportedOp, match="its option n is 1; it must be False or True"):
+        check_with(Site(with_option, Step((0,))), n=FLAG)
