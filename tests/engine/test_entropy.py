@@ -18,6 +18,7 @@ from autotiny.engine.entropy import (
     decode,
     encode,
     frequencies,
+    index_bits,
 )
 from autotiny.graph import Array
 
@@ -123,6 +124,86 @@ def huffman_bits(counts: list[int]) -> int:
 def test_codes_are_as_short_as_huffman_s(counts: list[int]) -> None:
     counts = sorted(counts, reverse=True)
     assert int((code_lengths(np.array(counts)) * counts).sum()) == huffman_bits(counts)
+
+
+@pytest.mark.parametrize(
+    ("counts", "lengths"),
+    [
+        ([7], [1]),
+        ([5, 1], [1, 1]),
+        ([1, 1, 1], [1, 2, 2]),
+        ([3, 1, 1, 1], [1, 2, 3, 3]),
+        ([3, 0, 0, 0], [1, 2, 3, 3]),  # what never occurs counts as once
+        ([2, 2, 2, 2], [2, 2, 2, 2]),
+    ],
+)
+def test_lengths_of_few_codes(counts: list[int], lengths: list[int]) -> None:
+    assert code_lengths(np.array(counts)).tolist() == lengths
+
+
+def test_an_index_has_as_many_bits_as_its_book_needs() -> None:
+    sizes = {1: 1, 2: 1, 3: 2, 4: 2, 5: 3, 16: 4, 17: 5, 128: 7, 129: 8, 256: 8}
+    assert {n: index_bits(n) for n in sizes} == sizes
+
+
+def test_a_stream_is_read_a_word_ahead() -> None:
+    """16 one-bit codes fill a word; when the last is looked at, a whole word has to be there."""
+    for count, words in ((16, 2), (17, 2), (18, 3)):
+        weights = np.resize(np.array([1, -1], np.int8), (1, count))
+        assert len(encode(weights, "shared").stream) == words
+    weights = np.array([[1, -1, 1, 1]], np.int8)
+    assert encode(weights, "shared").stream.tolist() == [0b0100 << 12, 0]
+    assert encode(weights, "shared").book.tolist() == [[1, -1]]
+
+
+def test_codes_are_canonical() -> None:
+    """Counts 3, 2, 1: codes 0, 10, 11, and one code of one bit and two of two."""
+    coded = encode(np.array([[5, 5, 5, 6, 6, 7]], np.int8), "huffman")
+    assert coded.book.tolist() == [[5, 6, 7]]
+    assert coded.table.tolist() == [1, 2]
+    assert coded.stream.tolist() == [0b000_10_10_11 << 7, 0]
+    assert coded.bytes == 2 * 2 + 2 * 2 + 3
+
+
+def test_shares_are_fair_where_they_can_be() -> None:
+    assert frequencies(np.array([3, 1])).tolist() == [3072, 1024]
+    assert frequencies(np.array([4095, 0])).tolist() == [4095, 1]
+    assert frequencies(np.array([1 << 20, 1, 1])).tolist() == [4094, 1, 1]
+    assert frequencies(np.array([1, 1, 1])).tolist() == [1366, 1365, 1365]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_share_is_worth_more_to_another_symbol(seed: int) -> None:
+    dice = np.random.default_rng(seed)
+    counts = np.sort(dice.geometric(0.003, int(dice.integers(2, 60))))[::-1]
+    shares = frequencies(counts)
+    gained = counts * np.log2((shares + 1) / shares)
+    lost = counts * np.log2(shares / np.maximum(shares - 1, 1e-9))
+    for k in np.flatnonzero(shares > 1):
+        assert np.delete(gained, k).max() <= lost[k] + 1e-9
+
+
+def test_a_share_of_all_needs_no_words() -> None:
+    coded = encode(np.zeros((1, 500), np.int8), "ans")
+    assert coded.table.tolist() == [4096]
+    assert coded.stream.tolist() == [1, 0]  # the first state, 2^16
+
+
+def test_one_row_has_no_symbols_of_its_own() -> None:
+    weights = np.array([[3, 3, -3]], np.int8)
+    assert encode(weights, "ans", (0.5,)).book.shape == (1, 2)
+    both = np.array([[10, -10, 10] * 30, [5, -5, 5] * 30], np.int8)
+    assert encode(both, "shared", (1.0, 2.0)).book.tolist() == [[10, -10], [5, -5]]
+    assert encode(both, "shared", (1.0, 2.5)).book.shape == (1, 4)
+    assert encode(both, "shared").book.shape == (1, 4)
+
+
+def test_values_share_a_symbol_whose_intervals_meet() -> None:
+    """Stored 1 of scale 1 stands for 0.5 to 1.5, stored 3 of scale 1/2 for 1.25 to 1.75."""
+    assert alphabet_by_row(np.array([[1], [3]], np.int8), (1.0, 0.5)).book.tolist() == [[1], [3]]
+    # stored 4 stands for 1.75 to 2.25, stored 2 of scale 0.6 for 0.9 to 1.5
+    assert alphabet_by_row(np.array([[1], [4]], np.int8), (1.0, 0.5)).book.shape == (2, 2)
+    assert alphabet_by_row(np.array([[-128], [127]], np.int8), (1.0, 1.0)).book.shape == (2, 2)
 
 
 def test_clusters_of_rows_of_different_scale_share_symbols() -> None:

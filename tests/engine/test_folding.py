@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+import pytest
 from build import single, tensor
 
 from autotiny.engine import generate, plain_schedule
 from autotiny.engine.folding import fold
-from autotiny.graph import Graph, Op, Quantization, Tensor
+from autotiny.errors import UnsupportedOp
+from autotiny.graph import DType, Graph, Op, Quantization, Tensor
 
 
 def shaped() -> Graph:
@@ -107,3 +112,129 @@ def test_quantized_constants_fold_as_litert_rounds_them() -> None:
     folded = fold(graph)
     assert folded.tensors[1].data.tolist() == [4, 2, 3, 255]  # type: ignore[union-attr]
     assert folded.tensors[2].data.tolist() == [0.5, -0.5, 0, 126]  # type: ignore[union-attr]
+
+
+def constant(dtype: DType, values: Any, scale: float | None = None, zero: int = 0) -> Tensor:
+    data = np.asarray(values)
+    return tensor(data.shape, dtype, scale, zero, data=data)
+
+
+def folded(kind: str, inputs: Sequence[Tensor], result: Tensor, **options: Any) -> Any:
+    """What becomes of the result of an op that another op reads; None if it is left to the op."""
+    graph = single(kind, inputs, result, **options)
+    last = len(graph.tensors)
+    tensors = (*graph.tensors, tensor((1,), "float32"))
+    after = Op("RELU", graph.outputs, (last,))
+    data = fold(Graph(tensors, (*graph.ops, after), graph.inputs, (last,))).tensors[last - 1].data
+    return None if data is None else data.tolist()
+
+
+def real(*values: float) -> Tensor:
+    return constant("float32", values)
+
+
+def ints(*values: int) -> Tensor:
+    return constant("int32", values)
+
+
+BOX = constant("int32", np.arange(6).reshape(2, 3))
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs", "result", "options", "expected"),
+    [
+        ("ADD", [real(1, 2), real(3)], tensor((2,), "float32"), {}, [4, 5]),
+        ("SUB", [real(1, 2), real(3, 5)], tensor((2,), "float32"), {}, [-2, -3]),
+        ("MUL", [ints(1, 2), ints(3, 5)], tensor((2,), "int32"), {}, [3, 10]),
+        ("CAST", [real(1.5, -2.5)], tensor((2,), "int32"), {}, [1, -2]),
+        ("SHAPE", [BOX], tensor((2,), "int32"), {}, [2, 3]),
+        ("RANK", [BOX], tensor((), "int32"), {}, 2),
+        ("PACK", [ints(1, 2), ints(3, 4)], tensor((2, 2), "int32"), {"axis": 1}, [[1, 3], [2, 4]]),
+        ("PACK", [ints(1, 2), ints(3, 4)], tensor((2, 2), "int32"), {}, [[1, 2], [3, 4]]),
+        ("CONCATENATION", [ints(1), ints(2, 3)], tensor((3,), "int32"), {"axis": 0}, [1, 2, 3]),
+        (
+            "CONCATENATION",
+            [BOX, BOX],
+            tensor((2, 6), "int32"),
+            {"axis": -1},
+            [[0, 1, 2] * 2, [3, 4, 5] * 2],
+        ),
+        ("RESHAPE", [BOX, ints(3, 2)], tensor((3, 2), "int32"), {}, [[0, 1], [2, 3], [4, 5]]),
+        ("SQUEEZE", [constant("int32", [[7]])], tensor((1,), "int32"), {}, [7]),
+        ("EXPAND_DIMS", [ints(7), ints(0)], tensor((1, 1), "int32"), {}, [[7]]),
+        ("TRANSPOSE", [BOX, ints(1, 0)], tensor((3, 2), "int32"), {}, [[0, 3], [1, 4], [2, 5]]),
+        ("STRIDED_SLICE", [ints(5, 6, 7, 8), ints(1), ints(4), ints(2)], tensor((2,), "int32"), {},
+         [6, 8]),
+        ("STRIDED_SLICE", [ints(5, 6, 7), ints(1), ints(2), ints(1)], tensor((2,), "int32"),
+         {"begin_mask": 1}, [5, 6]),
+        ("STRIDED_SLICE", [ints(5, 6, 7), ints(1), ints(2), ints(1)], tensor((2,), "int32"),
+         {"end_mask": 1}, [6, 7]),
+        ("STRIDED_SLICE", [BOX, ints(1, 1), ints(2, 3), ints(1, 1)], tensor((2,), "int32"),
+         {"shrink_axis_mask": 1}, [4, 5]),
+        ("STRIDED_SLICE", [BOX, ints(0, 1), ints(2, 2), ints(1, 1)], tensor((2,), "int32"),
+         {"shrink_axis_mask": 2}, [1, 4]),
+        ("DEQUANTIZE", [constant("int8", [-1, 3], 0.5, 1)], tensor((2,), "float32"), {}, [-1, 1]),
+        ("DEQUANTIZE", [constant("float16", [0.5])], tensor((1,), "float32"), {}, [0.5]),
+        ("QUANTIZE", [real(0.3, -90)], tensor((2,), "int8", 0.5, 1), {}, [2, -128]),
+    ],
+)  # fmt: skip
+def test_constants_are_computed_as_numpy_does(
+    kind: str, inputs: list[Tensor], result: Tensor, options: dict[str, Any], expected: Any
+) -> None:
+    assert folded(kind, inputs, result, **options) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs", "result", "options"),
+    [
+        ("ADD", [real(1), tensor((1,), "float32")], tensor((1,), "float32"), {}),
+        ("ADD", [constant("int8", [1], 0.5), constant("int8", [2], 0.5)],
+         tensor((1,), "int8", 0.5), {}),
+        ("ADD", [constant("int8", [1]), constant("int8", [2], 0.5)], tensor((1,), "int8"), {}),
+        ("ADD", [real(1), real(2)], tensor((1,), "float32"),
+         {"fused_activation_function": "RELU"}),
+        ("RELU", [real(1)], tensor((1,), "float32"), {}),
+        ("STRIDED_SLICE", [ints(5), ints(0), ints(1), ints(1)], tensor((1,), "int32"),
+         {"ellipsis_mask": 1}),
+        ("STRIDED_SLICE", [ints(5), ints(0), ints(1), ints(1)], tensor((1,), "int32"),
+         {"new_axis_mask": 1}),
+        ("STRIDED_SLICE", [ints(5), ints(0), ints(1), ints(1)], tensor((1,), "int32"),
+         {"offset": True}),
+        ("DEQUANTIZE", [constant("int8", [1])], tensor((1,), "float32"), {}),
+        ("DEQUANTIZE", [tensor((1,), "int8", 0.5)], tensor((1,), "float32"), {}),
+        ("QUANTIZE", [real(1)], tensor((1,), "int8"), {}),
+        ("QUANTIZE", [constant("int8", [1], 0.25)], tensor((1,), "int8", 0.5), {}),
+        ("QUANTIZE", [tensor((1,), "float32")], tensor((1,), "int8", 0.5), {}),
+    ],
+)  # fmt: skip
+def test_what_does_not_follow_is_left_to_the_op(
+    kind: str, inputs: list[Tensor], result: Tensor, options: dict[str, Any]
+) -> None:
+    assert folded(kind, inputs, result, **options) is None
+
+
+def test_scales_run_along_their_dimension() -> None:
+    one = tensor((2, 2), "int8", [0.5, 2.0], [1, 0], axis=1, data=[[1, 2], [3, 4]])
+    result = tensor((2, 2), "float32")
+    assert folded("DEQUANTIZE", [one], result) == [[0, 4], [1, 8]]
+    one = tensor((2, 2), "int8", [0.5, 2.0], [1, 0], axis=0, data=[[1, 2], [3, 4]])
+    assert folded("DEQUANTIZE", [one], result) == [[0, 0.5], [6, 8]]
+
+
+@pytest.mark.parametrize(("rows", "fits"), [(1 << 11, True), ((1 << 11) + 1, False)])
+def test_a_result_of_millions_of_elements_is_left_to_the_op(rows: int, fits: bool) -> None:
+    a, b = np.ones((rows, 1), np.int8), np.ones((1, 1 << 11), np.int8)
+    result = tensor((rows, 1 << 11), "int8")
+    found = folded("ADD", [constant("int8", a), constant("int8", b)], result)
+    assert (found is not None) == fits
+    whole = np.ones((rows, 1 << 10), np.int8)  # of what is moved, all inputs count
+    both = [constant("int8", whole)] * 2
+    found = folded("CONCATENATION", both, tensor((2 * rows, 1 << 10), "int8"), axis=0)
+    assert (found is not None) == fits
+
+
+def test_constants_that_contradict_each_other_are_refused() -> None:
+    with pytest.raises(UnsupportedOp, match=r"op 0 ADD \('out0'\): its constants contradict"):
+        folded("ADD", [real(1, 2), real(1, 2, 3)], tensor((3,), "float32"))
+    with pytest.raises(UnsupportedOp, match="its constants contradict each other"):
+        folded("RESHAPE", [real(1, 2), ints(3)], tensor((3,), "float32"))
