@@ -1,6 +1,7 @@
 """Change the code in small ways, one at a time, and see that a test fails.
 
     python benchmarks/mutation.py map            # once: which tests run which line (20 minutes)
+    python benchmarks/mutation.py map --tests tests/test_new.py ...        # and those of new tests
     python benchmarks/mutation.py named          # hand-made mutants that once survived
     python benchmarks/mutation.py sample [--count 600] [--seed 0] [--part 1/2]
     python benchmarks/mutation.py control        # the tests that failed, on unchanged code
@@ -346,10 +347,12 @@ class Known:
         self.data = coverage.CoverageData(str(folder / "coverage"))
         self.data.read()
         self.seconds: dict[str, float] = defaultdict(float)
-        for case in ET.parse(folder / "junit.xml").iter("testcase"):
-            name = case.get("classname", "").replace(".", "/")
-            if case.find("failure") is None and case.find("error") is None:
-                self.seconds[f"{name}.py::{case.get('name')}"] += float(case.get("time", 0))
+        for junit in folder.glob("junit*.xml"):
+            for case in ET.parse(junit).iter("testcase"):
+                name = case.get("classname", "").replace(".", "/")
+                if case.find("failure") is None and case.find("error") is None:
+                    seconds = float(case.get("time", 0))
+                    self.seconds[f"{name}.py::{case.get('name')}"] = seconds
 
     def tests(self, file: str, line: int) -> list[str]:
         """The tests that run a line, quickest first.
@@ -391,13 +394,17 @@ class Known:
         return chosen
 
 
-def make_map(folder: Path) -> None:
-    """Run the quick tests once, under coverage."""
+def make_map(folder: Path, tests: list[str]) -> None:
+    """Run the quick tests once, or some of them in addition, under coverage."""
     folder.mkdir(parents=True, exist_ok=True)
     environment = os.environ | {"COVERAGE_FILE": str(folder / "coverage"), "PYTHONPATH": str(ROOT)}
+    if not tests:
+        for left in folder.glob("junit*.xml"):
+            left.unlink()
+    junit = folder / f"junit{time.time_ns() if tests else ''}.xml"
     subprocess.run(
         [sys.executable, "-m", "pytest", "-q", f"--cov={ROOT / 'autotiny'}", "--cov-context=test",
-         "--cov-report=", f"--junitxml={folder / 'junit.xml'}"],
+         "--cov-report=", f"--junitxml={junit}", *["--cov-append"] * bool(tests), *tests],
         cwd=ROOT, env=environment, check=False,
     )  # fmt: skip
 
@@ -627,13 +634,14 @@ def main() -> None:
     parser.add_argument("what", choices=("map", "named", "sample", "control", "page"))
     parser.add_argument("--count", type=int, default=600)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--tests", nargs="*", default=[])
     parser.add_argument("--hours", type=float, default=24.0)
     parser.add_argument("--part", default="1/1", help="of how many that run at once, e.g. 1/2")
     parser.add_argument("--files", nargs="*", default=[""])
     arguments = parser.parse_args()
     KEPT.mkdir(parents=True, exist_ok=True)
     if arguments.what == "map":
-        make_map(KEPT)
+        make_map(KEPT, arguments.tests)
         return
     if arguments.what == "named":
         run_named(KEPT / "named.jsonl")
