@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import errno
 import logging
-import signal
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
 from autotiny.errors import AutotinyError, UserError, shown
+from autotiny.interrupts import none_lost
 from autotiny.machine import disk_is_full
 
 USER_ERROR, OTHER_ERROR, INTERRUPTED = 2, 1, 130
@@ -35,7 +33,8 @@ class Commands(TyperGroup):
             warnings.simplefilter("ignore")
             logging.getLogger().setLevel(logging.ERROR)
         try:
-            return super().invoke(ctx)
+            with none_lost():
+                return super().invoke(ctx)
         except UserError as error:
             complain(str(error))
             raise typer.Exit(USER_ERROR) from None
@@ -53,16 +52,6 @@ class Commands(TyperGroup):
         except KeyboardInterrupt:
             complain("interrupted")
             raise typer.Exit(INTERRUPTED) from None
-
-
-@contextmanager
-def ended_by(number: signal.Signals) -> Iterator[None]:
-    """Let another signal end what is done here as Ctrl-C does: nothing is lost."""
-    before = signal.signal(number, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(number, before)
 
 
 def complain(message: str) -> None:

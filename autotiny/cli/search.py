@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from autotiny.cli.failing import INTERRUPTED, OTHER_ERROR, complain, ended_by
+from autotiny.cli.failing import INTERRUPTED, OTHER_ERROR, complain
 from autotiny.cli.options import (
     DataOption,
     EpochsOption,
@@ -22,6 +22,7 @@ from autotiny.cli.options import (
 )
 from autotiny.cli.printing import print_json, print_tables
 from autotiny.errors import UserError
+from autotiny.interrupts import ended_by
 from autotiny.machine import disk_is_full
 
 EXAMPLES = (

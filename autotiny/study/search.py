@@ -25,6 +25,7 @@ from autotiny.checked import arguments
 from autotiny.codeversion import code_version
 from autotiny.dataset import Dataset
 from autotiny.errors import MachineFault, UserError
+from autotiny.interrupts import none_lost
 from autotiny.model import Model, restore, save
 from autotiny.recipe import Recipe
 from autotiny.space import Space, load_space
@@ -171,7 +172,7 @@ def search(
     if jobs > 1 and not isinstance(place, str):
         raise UserError(f"jobs = {jobs} on a storage object; give its URL, which processes share")
     locks = locks_of(place, study_name)
-    with quiet_optuna(), searched_alone(locks, study_name), holding(locks) as mark:
+    with none_lost(), quiet_optuna(), searched_alone(locks, study_name), holding(locks) as mark:
         with alone(locks):
             study = open_study(job, study_name, place, jobs)
             plan(study, job, tutorial_recipes() if known_good is None else known_good)
@@ -315,7 +316,7 @@ def _work(
     job = Job(model=model, cache=Cache(folder), **facts)
     # TensorFlow's toolkit would warn in the middle of the caller's view.
     logging.getLogger().setLevel(logging.ERROR)
-    with quiet_optuna(), suppress(KeyboardInterrupt), holding(locks) as mark:
+    with none_lost(), quiet_optuna(), suppress(KeyboardInterrupt), holding(locks) as mark:
         study = optuna.load_study(study_name=study_name, storage=open_storage(url))
         study.sampler = StudySampler(job.seed, parallel=True)
         try:
