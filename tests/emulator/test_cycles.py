@@ -128,11 +128,36 @@ def test_tightly_coupled_memory_is_free() -> None:
     assert counted("stm32h7a3", text, r2=RAM).stalls["data"] == 0
 
 
-def test_an_unaligned_load_of_traced_memory_costs_more() -> None:
+@pytest.mark.parametrize(
+    ("target", "data", "price"),
+    [
+        ("stm32h7a3", 0x2400_0000, 3),  # jnk0le, cortex_m7
+        ("stm32f103", FLASH + 0x8000, 1),  # an unaligned access is split in two
+        ("stm32l4r5", FLASH + 0x8000, 1),
+        ("stm32u575", FLASH + 0x8000, 1),
+    ],
+)
+def test_an_unaligned_load_of_traced_memory_costs_more(target: str, data: int, price: int) -> None:
     text = "; ".join(["ldr.w r1, [r2]"] * 16)
-    aligned = counted("stm32h7a3", text, warm=True, r2=0x2400_0000)
-    unaligned = counted("stm32h7a3", text, warm=True, r2=0x2400_0002)
-    assert unaligned.cycles - aligned.cycles == 3 * 16
+    cycles = {at: counted(target, text, warm=True, r2=data + at).cycles for at in (0, 1, 2, 3)}
+    assert {at: cycles[at] - cycles[0] for at in (1, 2, 3)} == dict.fromkeys((1, 2, 3), price * 16)
+
+
+def test_halfwords_are_unaligned_across_a_word_border_alone() -> None:
+    text = "; ".join(["ldrh.w r1, [r2]"] * 16)
+    cycles = [
+        counted("stm32h7a3", text, warm=True, r2=0x2400_0000 + at).cycles for at in (0, 1, 2, 3)
+    ]
+    assert cycles == [cycles[0]] * 3 + [cycles[0] + 3 * 16]
+
+
+def test_stores_and_pairs_have_no_price_for_alignment() -> None:
+    for text in ("str.w r1, [r2]", "ldrd r4, r5, [r2]"):
+        loop = "; ".join([text] * 16)
+        aligned, other = (
+            counted("stm32h7a3", loop, warm=True, r2=0x2400_0000 + at).cycles for at in (0, 4)
+        )
+        assert aligned == other, text
 
 
 def test_a_loop_is_mispredicted_when_it_starts_and_when_it_ends() -> None:
@@ -253,8 +278,48 @@ def test_a_counter_is_attached_once() -> None:
 
 def test_buckets_have_bounds() -> None:
     counter = CycleCounter(load_target("stm32l4r5"))
-    with pytest.raises(ValueError, match="there are buckets 0 to"):
-        counter.bucket = 1 << 20
+    for number in (-1, 4096, 1 << 20):
+        with pytest.raises(ValueError, match="there are buckets 0 to 4095"):
+            counter.bucket = number
+        with pytest.raises(ValueError, match="there are buckets 0 to 4095"):
+            counter.switch_at(FLASH, number)
+    for number in (4095, 0):
+        counter.bucket = number
+        assert counter.bucket == number
+
+
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("thumb", [0, 1])
+def test_a_bucket_begins_where_its_block_does(known: bool, thumb: int) -> None:
+    uc, end = machine("nop; b 1f; 1: nop; nop; b 2f; 2: nop")
+    counter = CycleCounter(load_target("stm32l4r5"), simulate_memory=False).attach(uc)
+    if known:
+        uc.emu_start(FLASH | 1, end)
+    counter.reset()
+    counter.switch_at(FLASH + 4 + thumb, 4095)
+    uc.emu_start(FLASH | 1, end)
+    # two blocks of two and three instructions, each branch to the next one 1 + 1, and a nop
+    assert counter.cycles_by_bucket() == {0: 2, 4095: 1 + 3 + 1 + 1}
+    buckets = counter.report().buckets
+    assert {n: share.instructions for n, share in buckets.items()} == {0: 2, 4095: 4}
+    assert {n: share.stalls["branch"] for n, share in buckets.items()} == {0: 0, 4095: 2}
+
+
+def test_blocks_tell_where_they_are_and_how_often_they_ran() -> None:
+    uc, end = machine("nop; nop; 1: adds r1, r1, r2; subs r0, r0, #1; bne.n 1b; nop")
+    counter = CycleCounter(load_target("stm32l4r5"), simulate_memory=False).attach(uc)
+    uc.emu_start(FLASH | 1, end)
+    blocks = {b.address - FLASH: b for b in counter.report().blocks}
+    assert [(at, b.size, b.instructions, b.count) for at, b in blocks.items()] == [
+        (0, 10, 5, 1),
+        (4, 6, 3, ROUNDS - 1),
+        (10, 2, 1, 1),
+    ]
+    assert [b.cycles for b in blocks.values()] == [5, 4 * (ROUNDS - 1), 1]
+    counter.reset()
+    assert counter.report().blocks == ()
+    assert counter.report().buckets == {}
+    assert counter.cycles == counter.waited == counter.report().instructions == 0
 
 
 def test_a_hostile_number_of_blocks_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,6 +329,33 @@ def test_a_hostile_number_of_blocks_is_a_clear_error(monkeypatch: pytest.MonkeyP
     uc.emu_start(FLASH | 1, end)
     with pytest.raises(FirmwareFault, match="more than 4 basic blocks"):
         counter.report()
+
+
+def test_a_hostile_number_of_pairs_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autotiny.emulator.memory.EDGES_MOST", 8)
+    for jumps, too_many in ((3, False), (4, True)):  # and the block behind the last jump
+        uc, end = machine("; ".join(f"b {n}f; {n}: nop" for n in range(1, jumps + 1)))
+        counter = CycleCounter(load_target("stm32l4r5")).attach(uc)
+        uc.emu_start(FLASH | 1, end)
+        if too_many:
+            with pytest.raises(FirmwareFault, match="more than 4 pairs of basic blocks"):
+                counter.report()
+        else:
+            assert len(counter.report().blocks) == 4
+
+
+def test_a_hostile_length_of_code_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    # 64 nops are 8 lines of the 16 bytes that the flash is read in
+    for most in (7, 8):
+        monkeypatch.setattr("autotiny.emulator.memory.LINES_MOST", most)
+        uc, end = machine("; ".join(["nop"] * 64))
+        counter = CycleCounter(load_target("stm32l4r5")).attach(uc)
+        uc.emu_start(FLASH | 1, end)
+        if most < 8:
+            with pytest.raises(FirmwareFault, match="code is larger than the cycle counter"):
+                counter.report()
+        else:
+            assert counter.report().instructions == 64
 
 
 def test_words_of_literal_pools_are_data() -> None:

@@ -10,7 +10,15 @@ from functools import cache
 import pytest
 from assembly import assemble
 
-from autotiny.emulator.cores import CORES, block_cost, decode, issue, riscv_decoder, thumb_decoder
+from autotiny.emulator.cores import (
+    CORES,
+    block_cost,
+    cortex_m7,
+    decode,
+    issue,
+    riscv_decoder,
+    thumb_decoder,
+)
 
 # core, what is shown, instructions, cycles of one repetition
 CASES = [
@@ -101,7 +109,7 @@ CASES = [
     ("cortex-m33", "wide encodings never pair", "nop.w; add r0, r1", 2),
     ("cortex-m33", "nothing pairs with a wide one", "nop; add.w r0, r1, #1", 2),
     ("cortex-m33", "IT pairs", "add.w r2, r3, #1; it eq; addeq r0, r1", 2),
-    ("cortex-m33", "a branch not taken pairs", "adds r0, r0, r1; cbz r7, 1f; 1:", 1),
+    ("cortex-m33", "a branch not taken pairs", "adds r0, r0, r1; cbz r7, 1f; add r2, r3; 1:", 2),
     ("cortex-m33", "flags and a shifted constant", "adds.w r0, r1, #0xff00000; nop", 3),
     ("cortex-m33", "comparison with one", "cmp.w r1, #0xff00000; nop", 2),
     ("cortex-m33", "flags and a constant of 12 bits", "adds.w r0, r1, #0xff0; nop", 2),
@@ -313,6 +321,35 @@ TARGETS = [
     ("cortex-m7", "1: add.w r0, r1, #1; b 1b", 6, 1),
 ]
 
+# jnk0le, cortex_m7: an older and a younger instruction, whether they can pair
+PAIRS = [
+    ("vadd.f32 s0, s1, s2", "vadd.f32 s3, s4, s5", False),
+    ("vadd.f32 s0, s1, s2", "vmul.f32 s3, s4, s5", False),
+    ("vadd.f32 s0, s1, s2", "vldr s3, [r0]", True),
+    ("vldr s3, [r0]", "vadd.f32 s0, s1, s2", True),
+    ("vmul.f32 s0, s1, s2", "vstr s3, [r0]", True),
+    ("vmul.f32 s0, s1, s2", "vmov.f32 s3, s4", True),
+    ("vfma.f32 s0, s1, s2", "vldr s3, [r0]", False),
+    ("vstr s3, [r0]", "vfma.f32 s0, s1, s2", False),
+    ("vfma.f32 s0, s1, s2", "vmov.f32 s3, s4", False),
+    ("vmov r0, s0", "vmov r1, s1", False),
+    ("vmov s0, r0", "vmov r1, s1", False),
+    ("vmov r0, s0", "vmov s1, r1", False),
+    ("vldr s0, [r0]", "vstr s1, [r1]", True),
+    ("vldr s0, [r0]", "vldr s1, [r0, #4]", True),
+    ("vstr s0, [r0]", "vstr s1, [r0, #4]", False),
+    ("vfma.f32 s0, s1, s2", "add.w r0, r1, #1", True),
+    ("add.w r0, r1, #1", "vfma.f32 s0, s1, s2", True),
+    ("vadd.f32 s0, s1, s2", "ldr.w r0, [r1]", True),
+    # loads: an address that the older one changes is not reused
+    ("ldr.w r0, [r1], #4", "ldr.w r2, [r1]", False),
+    ("ldr.w r0, [r1, #4]!", "ldr.w r2, [r3, r1]", False),
+    ("ldr.w r0, [r1], #4", "ldr.w r2, [r3]", True),
+    ("ldr.w r0, [r1]", "ldr.w r2, [r1]", True),
+    ("ldr.w r0, [r1], #4", "add.w r2, r1, #1", True),
+    ("str.w r0, [r1], #4", "ldr.w r2, [r1]", True),
+]
+
 # core, instructions, what each lost by cause
 LOSSES: list[tuple[str, str, list[dict[str, float]]]] = [
     ("cortex-m0plus", "ldr r0, [r1]; adds r2, r2, r3", [{"issue": 1}, {}]),
@@ -336,7 +373,8 @@ def objects(core: str) -> dict[str, bytes]:
     shown = [(name, code) for name, _, code, _ in (*CASES, *LOOPS, *RESULTS)]
     placed = [(name, code) for name, code, _, _ in TARGETS]
     losing = [(name, code) for name, code, _ in LOSSES]
-    every = (*shown, *placed, *losing)
+    pairs = [("cortex-m7", code) for *both, _ in PAIRS for code in both]
+    every = (*shown, *placed, *losing, *pairs)
     snippets = list(dict.fromkeys(code for name, code in every if name == core))
     return dict(zip(snippets, assemble(core, snippets), strict=True))
 
@@ -374,6 +412,13 @@ def test_documented_distances(case: tuple[str, str, str, float]) -> None:
     core, _, snippet, expected = case
     starts = issue(CORES[core], decode(thumb_decoder(), objects(core)[snippet], 0)).starts
     assert starts[-1] - starts[0] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("case", PAIRS, ids=str)
+def test_a_cortex_m7_can_pair_what_was_measured(case: tuple[str, str, bool]) -> None:
+    *both, expected = case
+    older, younger = (decode(thumb_decoder(), objects("cortex-m7")[code], 0)[0] for code in both)
+    assert cortex_m7.pairs(older, younger, False) is expected
 
 
 @pytest.mark.parametrize("case", TARGETS, ids=str)
