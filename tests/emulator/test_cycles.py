@@ -151,13 +151,13 @@ def test_halfwords_are_unaligned_across_a_word_border_alone() -> None:
     assert cycles == [cycles[0]] * 3 + [cycles[0] + 3 * 16]
 
 
-def test_stores_and_pairs_have_no_price_for_alignment() -> None:
-    for text in ("str.w r1, [r2]", "ldrd r4, r5, [r2]"):
-        loop = "; ".join([text] * 16)
-        aligned, other = (
-            counted("stm32h7a3", loop, warm=True, r2=0x2400_0000 + at).cycles for at in (0, 4)
-        )
-        assert aligned == other, text
+@pytest.mark.parametrize(("text", "other"), [("str.w r1, [r2]", 2), ("ldrd r4, r5, [r2]", 4)])
+def test_stores_and_pairs_of_words_have_no_price_for_alignment(text: str, other: int) -> None:
+    text = "; ".join([text] * 4)
+    cycles = [
+        counted("stm32h7a3", text, warm=True, r2=0x2400_0000 + at).cycles for at in (0, other)
+    ]
+    assert cycles[0] == cycles[1]
 
 
 def test_a_loop_is_mispredicted_when_it_starts_and_when_it_ends() -> None:

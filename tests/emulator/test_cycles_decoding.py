@@ -233,14 +233,15 @@ RISCV = [
 @cache
 def decoded() -> dict[str, Instruction]:
     """The last instruction of every snippet, assembled in one go."""
-    arm = [case[0] for case in (*OPERANDS, *ACCESSES)]
-    arm += [text for _, _, texts in ATTRIBUTES for text in texts]
+    texts = [text for text, *_ in OPERANDS]
+    texts += [text for text, *_ in ACCESSES]
+    texts += [text for *_, several in ATTRIBUTES for text in several]
     understood = {}
-    for core, decoder, texts in (
-        ("cortex-m33", thumb_decoder(), list(dict.fromkeys(arm))),
-        ("rv32imc", riscv_decoder(), [case[0] for case in RISCV]),
+    for core, decoder, every in (
+        ("cortex-m33", thumb_decoder(), list(dict.fromkeys(texts))),
+        ("rv32imc", riscv_decoder(), [text for text, *_ in RISCV]),
     ):
-        for text, code in zip(texts, assemble(core, texts), strict=True):
+        for text, code in zip(every, assemble(core, every), strict=True):
             understood[text] = decode(decoder, code, 0x100)[-1]
     return understood
 

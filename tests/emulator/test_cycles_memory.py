@@ -118,6 +118,17 @@ def test_a_data_access_waits_so_many_cycles(
     assert found == [expected for *_, expected in accesses]
 
 
+def test_what_lies_outside_changes_nothing() -> None:
+    for board in (target(PLAIN), ART, through()):
+        state = memory.build(board)
+        memory.access(state, FLASH, 0, False)
+        state[: memory.TOTALS_FIELDS] = range(1, memory.TOTALS_FIELDS + 1)
+        before = state.copy()
+        for address in (FLASH - 1, FLASH + 0x1000, RAM, 0):
+            assert memory.access(state, address, 0, False) == 0
+            assert (state == before).all()
+
+
 def test_random_replacement_fills_empty_ways_and_then_takes_any() -> None:
     ways = 4
     state = memory.build(through(size_bytes=32 * ways, ways=ways, replacement="random"))
