@@ -166,6 +166,26 @@ def test_a_loop_is_mispredicted_when_it_starts_and_when_it_ends() -> None:
     assert counted("stm32h7a3", LOOP + "; nop", warm=True).stalls["branch"] <= 2 * 7
 
 
+def test_branches_are_predicted_by_two_bits_each() -> None:
+    bits = 0b1011_0011_1000_1111_0101_0110_0001_1111
+    text = "1: lsrs r3, r3, #1; bcs 2f; b 2f; 2: subs r0, r0, #1; bne 1b; nop"
+    uc, end = machine(text, "cortex-m7")
+    counter = CycleCounter(load_target("stm32h7a3"), simulate_memory=False).attach(uc)
+    uc.reg_write(arm_const.UC_ARM_REG_R0, 32)
+    uc.reg_write(arm_const.UC_ARM_REG_R3, bits)
+    uc.emu_start(FLASH | 1, end)
+    wrong = 0
+    for taken in (
+        [bool(bits >> n & 1) for n in range(32)],
+        [True] * 31 + [False],
+    ):
+        confidence = 0  # 0 and 1 foretell "not taken", 2 and 3 "taken"
+        for outcome in taken:
+            wrong += outcome != (confidence >= 2)
+            confidence = min(confidence + 1, 3) if outcome else max(confidence - 1, 0)
+    assert counter.report().stalls["branch"] == 7 * wrong
+
+
 def test_without_memory_only_the_pipeline_counts() -> None:
     uc, end = machine(LOOP)
     counter = CycleCounter(load_target("stm32l4r5"), simulate_memory=False).attach(uc)

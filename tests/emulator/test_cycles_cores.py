@@ -207,6 +207,8 @@ RESULTS = [
     ("cortex-m3", "address one cycle early", "add r0, r1; ldr r2, [r0]", 2),
     ("cortex-m3", "offset one cycle early", "add r0, r1; ldr r2, [r3, r0]", 2),
     ("cortex-m3", "stored value", "add r0, r1; str r0, [r3]", 1),
+    ("cortex-m4", "post-indexed loads on one base", "ldr r0, [r1], #4; ldr r2, [r1], #4", 2),
+    ("cortex-m4", "post-indexed loads on two", "ldr r0, [r1], #4; ldr r2, [r3], #4", 1),
     ("cortex-m4", "VADD to VADD", "vadd.f32 s0, s1, s2; vadd.f32 s3, s0, s4", 2),
     ("cortex-m4", "VMUL to VADD", "vmul.f32 s0, s1, s2; vadd.f32 s3, s0, s4", 2),
     ("cortex-m4", "VFMA to VADD", "vfma.f32 s0, s1, s2; vadd.f32 s3, s0, s4", 4),
@@ -225,6 +227,7 @@ RESULTS = [
     ("cortex-m33", "load to CBZ 2", "ldr r0, [r1]; .short 0xb100", 2),
     ("cortex-m33", "moved base, next cycle", "ldr r0, [r1], #4; ldr r2, [r1]", 1),
     ("cortex-m33", "nothing pairs behind a branch", "beq 1f; 1: nop", 1),
+    ("cortex-m33", "a base made anew", "str r0, [r1], #4; mul r1, r2, r3; add r4, r1", 3),
     ("cortex-m33", "VADD result 2", "vadd.f32 s0, s1, s2; vadd.f32 s3, s0, s4", 2),
     ("cortex-m33", "VMUL result 2", "vmul.f32 s0, s1, s2; vadd.f32 s3, s0, s4", 2),
     ("cortex-m33", "FMA result 4", "vfma.f32 s0, s1, s2; vadd.f32 s3, s0, s4", 4),
@@ -301,6 +304,7 @@ RESULTS = [
     ("cortex-m7", "constants", "add.w r0, r1, #0xff00000; add.w r3, r4, #0xff00000", 1),
     ("cortex-m7", "field and shift", "uxtb.w r0, r1; add.w r3, r4, r2, lsl #8", 1),
     ("cortex-m7", "field and constant", "uxtb.w r0, r1; add.w r3, r4, #0xff00000", 1),
+    ("cortex-m7", "a jump to the next instruction", "b.w 1f; 1: add.w r0, r1, #1", 0),
     ("cortex-m7", "branches", "beq.w 1f; 1: beq.w 2f; 2:", 1),
     ("cortex-m7", "three", "add.w r0, r1, #1; add.w r2, r3, #1; add.w r4, r5, #1", 1),
     ("cortex-m7", "five", "adds r0, #1; adds r1, #1; adds r2, #1; adds r3, #1; adds r4, #1", 2),
@@ -442,6 +446,14 @@ def test_lost_cycles_have_a_cause(case: tuple[str, str, list[dict[str, float]]])
     core, snippet, expected = case
     block = decode(thumb_decoder(), objects(core)[snippet], 0)
     assert list(issue(CORES[core], block).lost) == expected
+
+
+def test_a_branch_is_taken_if_another_address_follows() -> None:
+    # jnk0le, cortex_m33: a taken branch does not pair behind an instruction that sets flags
+    flags = "1: adds r0, r0, r1; b 1b"
+    block = decode(thumb_decoder(), objects("cortex-m33")[flags], 0)
+    assert issue(CORES["cortex-m33"], (*block, block[0])).starts == (0, 1, 3)
+    assert issue(CORES["cortex-m33"], block).starts == (0, 0)  # nothing follows yet
 
 
 def test_what_a_block_costs_leaves_its_predecessor_out() -> None:

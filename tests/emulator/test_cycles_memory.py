@@ -224,6 +224,9 @@ ROUNDS = 10
 
 PAIR = "ldr r1, [r2]; ldr r1, [r3]"
 """Loads of two memories."""
+NEAR = "ldr r1, [r3]; ldr r4, [r3, #32]"
+WIDE = "ldr r1, [r3]; nop; nop; nop; nop; nop; nop; nop; ldr r4, [r3, #32]"
+"""Loads of two lines, in a block of 3 and of 10 cycles."""
 
 # what is shown, a cache, cycles that fetches wait in ROUNDS rounds, 1 + 4 for each miss
 LOOPS = [
@@ -236,7 +239,7 @@ LOOPS = [
 @cache
 def codes() -> dict[str, bytes]:
     """Every program, assembled in one go."""
-    texts = list(dict.fromkeys([case[2] for case in FETCHES] + [LOOP, PAIR]))
+    texts = list(dict.fromkeys([case[2] for case in FETCHES] + [LOOP, PAIR, NEAR, WIDE]))
     return dict(zip(texts, assemble("cortex-m4", texts), strict=True))
 
 
@@ -286,3 +289,29 @@ def test_two_memories_apart_are_both_traced() -> None:
     report = counter.report()
     assert report.stalls["data"] == 3 + 7
     assert counter.waited == 3 + 7 + report.stalls["fetch"]
+
+
+# the second load is asked for at 24 + half of the block's cycles, 2 cycles later it has arrived,
+# and the memory fills the first one's line till 2 + 4 × 20
+@pytest.mark.parametrize(("text", "apart"), [(NEAR, 1.5), (WIDE, 5)])
+def test_accesses_are_spread_evenly_over_the_cycles_of_a_block(text: str, apart: float) -> None:
+    uc, end = emulated(text)
+    slow = replace(CACHED, origin=RAM, wait_states=19, line_bytes=8)
+    counter = CycleCounter(target(replace(SRAM, origin=FLASH), slow, dcache=DCACHE)).attach(uc)
+    uc.emu_start(FLASH | 1, end)
+    waits = 24 + (82 - (24 + apart + 2)) + 24
+    assert counter.report().stalls["data"] == pytest.approx(waits, abs=1)
+
+
+def test_times_are_counted_anew_after_a_reset() -> None:
+    # the store's line is filled till 2 + 80; a reset at 60 leaves 22 of them
+    board = target(replace(CACHED, wait_states=19, line_bytes=8), dcache=DCACHE)
+    counter = CycleCounter(board)
+    state = counter._state
+    memory.access(state, FLASH, 0, True)
+    state[memory.CYCLES] = 60 * memory.SCALE
+    counter.reset()
+    assert memory.access(state, FLASH + 32, 0, False) == (24 + 22 - 2) * memory.SCALE
+    state[memory.CYCLES] = 10_000 * memory.SCALE
+    counter.reset()
+    assert memory.access(state, FLASH + 64, 0, False) == 24 * memory.SCALE
