@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import struct
+from dataclasses import FrozenInstanceError
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -234,6 +235,22 @@ def test_code_that_is_replaced_is_decoded_again() -> None:
     assert counter.report().cycles > 3
 
 
+def test_code_that_comes_back_counts_as_before() -> None:
+    uc, _ = machine("nop; nop; b .", at=RAM)
+    counter = CycleCounter(load_target("stm32l4r5")).attach(uc)
+    cycles = []
+    for text in ("nop; nop; b .", "udiv r1, r2, r3; b .") * 2:
+        image = code("cortex-m4", text)
+        uc.mem_write(RAM, image)
+        uc.ctl_remove_cache(RAM, RAM + len(image))
+        counter.reset()
+        uc.emu_start(RAM | 1, RAM + 4)
+        cycles.append(counter.report().cycles)
+        (block,) = counter.report().blocks
+        assert (block.size, block.count) == (4, 1)
+    assert cycles == [2, 7] * 2
+
+
 def test_an_it_block_ends_where_it_ends_although_its_loads_are_traced() -> None:
     # r1 == 0, so the pop returns; behind it an instruction that a stale IT state would skip
     text = "push {r4, lr}; cmp r1, #0; itt eq; moveq r4, r1; popeq {r4, pc}; nop; b ."
@@ -336,6 +353,10 @@ def test_blocks_tell_where_they_are_and_how_often_they_ran() -> None:
         (10, 2, 1, 1),
     ]
     assert [b.cycles for b in blocks.values()] == [5, 4 * (ROUNDS - 1), 1]
+    report = counter.report()
+    for part in (report, report.buckets[0], report.blocks[0]):
+        with pytest.raises(FrozenInstanceError):
+            setattr(part, "cycles", 0)  # noqa: B010
     counter.reset()
     assert counter.report().blocks == ()
     assert counter.report().buckets == {}

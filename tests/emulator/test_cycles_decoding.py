@@ -6,6 +6,7 @@ for what a Cortex-M7 reads early, jnk0le, "pipeline cycle test", cortex_m7.
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError
 from functools import cache
 
 import pytest
@@ -291,3 +292,8 @@ def test_what_does_not_decode_is_a_system_instruction_of_two_bytes() -> None:
     assert [i.address for i in block] == [0x100, 0x102, 0x104, 0x106, 0x108]
     assert block[-1].end == 0x10A
     assert decode(thumb_decoder(), b"", 0x100) == ()
+
+
+def test_a_decoded_instruction_cannot_be_changed() -> None:
+    with pytest.raises(FrozenInstanceError):
+        setattr(decoded()["b ."], "kind", "nop")  # noqa: B010
