@@ -12,6 +12,7 @@ from assembly import assemble
 from unicorn import arm_const
 
 from autotiny.emulator import memory
+from autotiny.emulator.cores import CAUSES
 from autotiny.emulator.cycles import CycleCounter
 from autotiny.target import Accelerator, Cache, Memory, Target, load_target
 
@@ -129,6 +130,57 @@ def test_what_lies_outside_changes_nothing() -> None:
             assert (state == before).all()
 
 
+def test_no_two_parts_of_the_state_overlap() -> None:
+    m = memory
+    scalars = [
+        *range(m.TOTALS, m.TOTALS + m.TOTALS_FIELDS),
+        *range(m.SETTLED, m.SETTLED + m.TOTALS_FIELDS),
+        *(m.BUCKET, m.PREVIOUS, m.CALLBACK, m.MISPREDICT, m.REGIONS_USED, m.ICACHE, m.DCACHE),
+        *(m.EPOCH, m.CLOCK, m.RANDOM, m.LAST_REGION, m.READ_REGISTER, m.WRITE_REGISTER),
+        *(m.SCRATCH, m.SCRATCH_AT, m.WHEN, m.STEP, m.BLOCK_CYCLES, m.UNALIGNED, m.LAST_EDGE),
+    ]
+    assert (m.CYCLES, m.INSTRUCTIONS) == (m.TOTALS, m.TOTALS + 1)
+    assert m.STALLS + len(CAUSES) == m.TOTALS + m.TOTALS_FIELDS <= m.TOTALS + m.BUCKET_FIELDS
+    assert len(set(scalars)) == len(scalars)
+    assert max(scalars) < m.HEADER
+    for prefix, most in (
+        ("R_", m.REGION_FIELDS),
+        ("C_", m.CACHE_FIELDS),
+        ("B_", m.BLOCK_FIELDS),
+        ("E_", m.EDGE_FIELDS),
+    ):
+        fields = [value for name, value in vars(m).items() if name.startswith(prefix)]
+        assert len(set(fields)) == len(fields) > 4
+        assert set(fields) <= set(range(most))
+    sections = [
+        (0, m.HEADER),
+        (m.REGIONS, m.REGION_FIELDS * m.REGIONS_MOST),
+        (m.BUCKETS, m.BUCKET_FIELDS * m.BUCKETS_MOST),
+        (m.CACHES, m.CACHES_SIZE),
+        (m.BLOCKS, m.BLOCK_FIELDS * m.BLOCKS_MOST),
+        (m.LINES, m.LINE_FIELDS * m.LINES_MOST),
+        (m.EDGES, m.EDGE_FIELDS * m.EDGES_MOST),
+        (m.TOTAL, 0),
+    ]
+    ends = [start + size for start, size in sections]
+    assert ends[:-1] == [start for start, _ in sections[1:]]
+    assert len(m.build(target(PLAIN))) == m.TOTAL
+    assert m.EDGES_MOST & (m.EDGES_MOST - 1) == 0  # places are found with a mask
+
+
+@pytest.mark.parametrize("previous", [-1, 0, (1 << 16) - 1])
+def test_pairs_of_blocks_have_keys_of_their_own(previous: int) -> None:
+    largest = memory.edge_key(previous, 0xFFFF_FFFF, 0x1FFF)
+    keys = {
+        memory.edge_key(before, address, size)
+        for before in (previous, previous + 1)
+        for address in (0, 2, FLASH, 0xFFFF_FFFE)
+        for size in (2, 4, 1024)
+    }
+    assert len(keys) == 2 * 4 * 3
+    assert 0 < min(keys) < largest < 1 << 63
+
+
 def test_random_replacement_fills_empty_ways_and_then_takes_any() -> None:
     ways = 4
     state = memory.build(through(size_bytes=32 * ways, ways=ways, replacement="random"))
@@ -157,8 +209,9 @@ def test_a_cold_memory_forgets_lines_buffers_and_caches() -> None:
 
 
 def test_caches_that_are_too_large_are_refused() -> None:
-    with pytest.raises(ValueError, match="caches of 65536 lines are too large"):
-        memory.build(through(size_bytes=32 << 16, ways=4))
+    memory.build(through(size_bytes=32 << 14, ways=4))
+    with pytest.raises(ValueError, match="caches of 32768 lines are too large"):
+        memory.build(through(size_bytes=32 << 15, ways=4))
 
 
 @pytest.mark.parametrize(
