@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import struct
+from dataclasses import FrozenInstanceError
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -128,17 +129,62 @@ def test_tightly_coupled_memory_is_free() -> None:
     assert counted("stm32h7a3", text, r2=RAM).stalls["data"] == 0
 
 
-def test_an_unaligned_load_of_traced_memory_costs_more() -> None:
+@pytest.mark.parametrize(
+    ("target", "data", "price"),
+    [
+        ("stm32h7a3", 0x2400_0000, 3),  # jnk0le, cortex_m7
+        ("stm32f103", FLASH + 0x8000, 1),  # an unaligned access is split in two
+        ("stm32l4r5", FLASH + 0x8000, 1),
+        ("stm32u575", FLASH + 0x8000, 1),
+    ],
+)
+def test_an_unaligned_load_of_traced_memory_costs_more(target: str, data: int, price: int) -> None:
     text = "; ".join(["ldr.w r1, [r2]"] * 16)
-    aligned = counted("stm32h7a3", text, warm=True, r2=0x2400_0000)
-    unaligned = counted("stm32h7a3", text, warm=True, r2=0x2400_0002)
-    assert unaligned.cycles - aligned.cycles == 3 * 16
+    cycles = {at: counted(target, text, warm=True, r2=data + at).cycles for at in (0, 1, 2, 3)}
+    assert {at: cycles[at] - cycles[0] for at in (1, 2, 3)} == dict.fromkeys((1, 2, 3), price * 16)
+
+
+def test_halfwords_are_unaligned_across_a_word_border_alone() -> None:
+    text = "; ".join(["ldrh.w r1, [r2]"] * 16)
+    cycles = [
+        counted("stm32h7a3", text, warm=True, r2=0x2400_0000 + at).cycles for at in (0, 1, 2, 3)
+    ]
+    assert cycles == [cycles[0]] * 3 + [cycles[0] + 3 * 16]
+
+
+@pytest.mark.parametrize(("text", "other"), [("str.w r1, [r2]", 2), ("ldrd r4, r5, [r2]", 4)])
+def test_stores_and_pairs_of_words_have_no_price_for_alignment(text: str, other: int) -> None:
+    text = "; ".join([text] * 4)
+    cycles = [
+        counted("stm32h7a3", text, warm=True, r2=0x2400_0000 + at).cycles for at in (0, other)
+    ]
+    assert cycles[0] == cycles[1]
 
 
 def test_a_loop_is_mispredicted_when_it_starts_and_when_it_ends() -> None:
     report = counted("stm32h7a3", LOOP + "; nop")
     assert report.stalls["branch"] == 3 * 7  # two to learn, one at the end; 7 cycles each
     assert counted("stm32h7a3", LOOP + "; nop", warm=True).stalls["branch"] <= 2 * 7
+
+
+def test_branches_are_predicted_by_two_bits_each() -> None:
+    bits = 0b1011_0011_1000_1111_0101_0110_0001_1111
+    text = "1: lsrs r3, r3, #1; bcs 2f; b 2f; 2: subs r0, r0, #1; bne 1b; nop"
+    uc, end = machine(text, "cortex-m7")
+    counter = CycleCounter(load_target("stm32h7a3"), simulate_memory=False).attach(uc)
+    uc.reg_write(arm_const.UC_ARM_REG_R0, 32)
+    uc.reg_write(arm_const.UC_ARM_REG_R3, bits)
+    uc.emu_start(FLASH | 1, end)
+    wrong = 0
+    for taken in (
+        [bool(bits >> n & 1) for n in range(32)],
+        [True] * 31 + [False],
+    ):
+        confidence = 0  # 0 and 1 foretell "not taken", 2 and 3 "taken"
+        for outcome in taken:
+            wrong += outcome != (confidence >= 2)
+            confidence = min(confidence + 1, 3) if outcome else max(confidence - 1, 0)
+    assert counter.report().stalls["branch"] == 7 * wrong
 
 
 def test_without_memory_only_the_pipeline_counts() -> None:
@@ -187,6 +233,22 @@ def test_code_that_is_replaced_is_decoded_again() -> None:
     uc.emu_start(RAM | 1, RAM + 4)
     assert counter.report().instructions == 1
     assert counter.report().cycles > 3
+
+
+def test_code_that_comes_back_counts_as_before() -> None:
+    uc, _ = machine("nop; nop; b .", at=RAM)
+    counter = CycleCounter(load_target("stm32l4r5")).attach(uc)
+    cycles = []
+    for text in ("nop; nop; b .", "udiv r1, r2, r3; b .") * 2:
+        image = code("cortex-m4", text)
+        uc.mem_write(RAM, image)
+        uc.ctl_remove_cache(RAM, RAM + len(image))
+        counter.reset()
+        uc.emu_start(RAM | 1, RAM + 4)
+        cycles.append(counter.report().cycles)
+        (block,) = counter.report().blocks
+        assert (block.size, block.count) == (4, 1)
+    assert cycles == [2, 7] * 2
 
 
 def test_an_it_block_ends_where_it_ends_although_its_loads_are_traced() -> None:
@@ -253,8 +315,52 @@ def test_a_counter_is_attached_once() -> None:
 
 def test_buckets_have_bounds() -> None:
     counter = CycleCounter(load_target("stm32l4r5"))
-    with pytest.raises(ValueError, match="there are buckets 0 to"):
-        counter.bucket = 1 << 20
+    for number in (-1, 4096, 1 << 20):
+        with pytest.raises(ValueError, match="there are buckets 0 to 4095"):
+            counter.bucket = number
+        with pytest.raises(ValueError, match="there are buckets 0 to 4095"):
+            counter.switch_at(FLASH, number)
+    for number in (4095, 0):
+        counter.bucket = number
+        assert counter.bucket == number
+
+
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("thumb", [0, 1])
+def test_a_bucket_begins_where_its_block_does(known: bool, thumb: int) -> None:
+    uc, end = machine("nop; b 1f; 1: nop; nop; b 2f; 2: nop")
+    counter = CycleCounter(load_target("stm32l4r5"), simulate_memory=False).attach(uc)
+    if known:
+        uc.emu_start(FLASH | 1, end)
+    counter.reset()
+    counter.switch_at(FLASH + 4 + thumb, 4095)
+    uc.emu_start(FLASH | 1, end)
+    # two blocks of two and three instructions, each branch to the next one 1 + 1, and a nop
+    assert counter.cycles_by_bucket() == {0: 2, 4095: 1 + 3 + 1 + 1}
+    buckets = counter.report().buckets
+    assert {n: share.instructions for n, share in buckets.items()} == {0: 2, 4095: 4}
+    assert {n: share.stalls["branch"] for n, share in buckets.items()} == {0: 0, 4095: 2}
+
+
+def test_blocks_tell_where_they_are_and_how_often_they_ran() -> None:
+    uc, end = machine("nop; nop; 1: adds r1, r1, r2; subs r0, r0, #1; bne.n 1b; nop")
+    counter = CycleCounter(load_target("stm32l4r5"), simulate_memory=False).attach(uc)
+    uc.emu_start(FLASH | 1, end)
+    blocks = {b.address - FLASH: b for b in counter.report().blocks}
+    assert [(at, b.size, b.instructions, b.count) for at, b in blocks.items()] == [
+        (0, 10, 5, 1),
+        (4, 6, 3, ROUNDS - 1),
+        (10, 2, 1, 1),
+    ]
+    assert [b.cycles for b in blocks.values()] == [5, 4 * (ROUNDS - 1), 1]
+    report = counter.report()
+    for part in (report, report.buckets[0], report.blocks[0]):
+        with pytest.raises(FrozenInstanceError):
+            setattr(part, "cycles", 0)  # noqa: B010
+    counter.reset()
+    assert counter.report().blocks == ()
+    assert counter.report().buckets == {}
+    assert counter.cycles == counter.waited == counter.report().instructions == 0
 
 
 def test_a_hostile_number_of_blocks_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,6 +370,33 @@ def test_a_hostile_number_of_blocks_is_a_clear_error(monkeypatch: pytest.MonkeyP
     uc.emu_start(FLASH | 1, end)
     with pytest.raises(FirmwareFault, match="more than 4 basic blocks"):
         counter.report()
+
+
+def test_a_hostile_number_of_pairs_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autotiny.emulator.memory.EDGES_MOST", 8)
+    for jumps, too_many in ((3, False), (4, True)):  # and the block behind the last jump
+        uc, end = machine("; ".join(f"b {n}f; {n}: nop" for n in range(1, jumps + 1)))
+        counter = CycleCounter(load_target("stm32l4r5")).attach(uc)
+        uc.emu_start(FLASH | 1, end)
+        if too_many:
+            with pytest.raises(FirmwareFault, match="more than 4 pairs of basic blocks"):
+                counter.report()
+        else:
+            assert len(counter.report().blocks) == 4
+
+
+def test_a_hostile_length_of_code_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    # 64 nops are 8 lines of the 16 bytes that the flash is read in
+    for most in (7, 8):
+        monkeypatch.setattr("autotiny.emulator.memory.LINES_MOST", most)
+        uc, end = machine("; ".join(["nop"] * 64))
+        counter = CycleCounter(load_target("stm32l4r5")).attach(uc)
+        uc.emu_start(FLASH | 1, end)
+        if most < 8:
+            with pytest.raises(FirmwareFault, match="code is larger than the cycle counter"):
+                counter.report()
+        else:
+            assert counter.report().instructions == 64
 
 
 def test_words_of_literal_pools_are_data() -> None:
