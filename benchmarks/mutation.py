@@ -358,11 +358,11 @@ class Known:
         """The tests that run a line, quickest first.
 
         What runs when a module is imported, or in another process, belongs to no test: then those
-        that run anything of the file, or else of its folder.
+        that run anything of its folder.
         """
         found = self._contexts(file, line)
-        for near in (file, f"{Path(file).parent.as_posix()}/"):
-            found = found or self._contexts(near)
+        parent = Path(file).parent.as_posix()
+        found = found or self._contexts(file if parent == "." else f"{parent}/")
         return self.limited(found, (Path(file).stem, Path(file).parent.name))
 
     def _contexts(self, near: str, line: int | None = None) -> set[str]:
@@ -562,7 +562,14 @@ def shown(mutant: Mutant) -> str:
     return f"{mutant.file}:{mutant.line} {old[:80]} → {' '.join(mutant.text.split())[:80]}"
 
 
-EQUIVALENT: dict[str, str] = {}
+EQUIVALENT = {
+    "engine/entropy.py:170 1 → 2": "the first row of a matrix is the same with two rows",
+    "engine/ops/transposed.py:111 m >= 0x7FFF0000 → (m > 2147418112)": (
+        "at 0x7FFF0000 itself both branches give 0x7FFF"
+    ),
+    "space.py:356 False → True": "a default that the protocol asks for and every caller gives",
+    "study/preflight.py:28 True → False": "nothing assigns to it or hashes it",
+}
 """Mutants that change nothing that anyone could see, by their line, with the reason."""
 
 

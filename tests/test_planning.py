@@ -2,16 +2,22 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import optuna
 import pytest
 from optuna.trial import TrialState
+from toys import toy_data, toy_model
 
+from autotiny.cache import Cache
+from autotiny.errors import UserError
 from autotiny.metrics import Cost, Metrics
+from autotiny.model import Level
 from autotiny.recipe import Recipe
-from autotiny.study import Job, TrialRecord
+from autotiny.study import Job, TrialRecord, load_pair
+from autotiny.study.job import work_with
 from autotiny.study.planning import enough, is_chances_turn, plan_again
 from autotiny.study.record import KNOWN_GOOD, enqueue, known
 from autotiny.study.result import Point, best_points, shortfall
@@ -90,6 +96,23 @@ def test_a_fault_of_the_machine_is_queued_once_more_and_once_only() -> None:
     assert len(waiting) == 2
     assert again == [1, 3]
     assert {record.planned for record in known(study)} == {"key"}
+
+
+@pytest.mark.parametrize("level", list(Level))
+def test_a_network_that_can_be_trained_teaches_its_fine_tunes(level: Level) -> None:
+    model, data = toy_model(level), toy_data()
+    work = work_with(model, data, seed=7, epochs=2)
+    assert work.original is (model if level is Level.KERAS else None)
+    assert (work.data, work.seed, work.epochs, work.rehearse) == (data, 7, 2, False)
+
+
+def test_a_model_of_a_kind_that_is_not_read_is_told_before_data_is_looked_for(
+    tmp_path: Path,
+) -> None:
+    model = tmp_path / "net.onnx"
+    model.write_bytes(b"")
+    with pytest.raises(UserError, match=r"net\.onnx is"):
+        load_pair(model, tmp_path / "nowhere.npz", seed=0, cache=Cache(tmp_path))
 
 
 def point(trial: int, accuracy: float, *costs: float, within: bool) -> Point:
