@@ -51,7 +51,7 @@ LEAST = 8
 """Mutants of a file, if it has so many places."""
 SECONDS = 90.0
 """Of known test time that a mutant may take; what it would take beyond is left out."""
-TESTS = 60
+TESTS = 120
 """Tests that a mutant is given at most."""
 
 
@@ -355,15 +355,18 @@ class Known:
                     self.seconds[f"{name}.py::{case.get('name')}"] = seconds
 
     def tests(self, file: str, line: int) -> list[str]:
-        """The tests that run a line, quickest first.
+        """The tests that run a line, those that are named after the file first.
 
-        What runs when a module is imported, or in another process, belongs to no test: then those
-        that run anything of its folder.
+        The latter are taken whatever they run: what is run by a fixture, when a module is imported,
+        or in another process is known of few tests or of none. Where that is so, those that run
+        anything of the folder are taken too.
         """
+        stem, parent = Path(file).stem, Path(file).parent.as_posix()
+        own = {name for name in self.seconds if stem in name.replace("-", "_")}
         found = self._contexts(file, line)
-        parent = Path(file).parent.as_posix()
-        found = found or self._contexts(file if parent == "." else f"{parent}/")
-        return self.limited(found, (Path(file).stem, Path(file).parent.name))
+        if not found:
+            found = self._contexts(file if parent == "." else f"{parent}/")
+        return self.limited(own, found - own)
 
     def _contexts(self, near: str, line: int | None = None) -> set[str]:
         """The tests that run a line of a file, or any line of a file or folder."""
@@ -375,25 +378,24 @@ class Known:
                     found |= {context.partition("|")[0] for context in contexts if context}
         return found
 
-    def limited(self, found: set[str], names: tuple[str, ...]) -> list[str]:
-        """Few of each function first, those of modules of these names first, then the quickest."""
-        turns: Counter[str] = Counter()
-        ordered = []
-        passed = found & self.seconds.keys()
-        for name in sorted(passed, key=lambda name: (self.seconds[name], name)):
-            function = name.partition("[")[0]
-            turns[function] += 1
-            module = Path(name.partition("::")[0]).stem
-            apart = not any(one and one in module for one in names)
-            seconds = self.seconds[name]
-            ordered.append((turns[function] > 3, apart, turns[function] > 8, seconds, name))
+    def limited(self, *groups: set[str]) -> list[str]:
+        """Group by group, few of each function before more of it, quickest first, within limits."""
         chosen: list[str] = []
         total = 0.0
-        for *_, seconds, name in sorted(ordered):
-            total += seconds
-            if len(chosen) >= TESTS or (total > SECONDS and chosen):
-                break
-            chosen.append(name)
+        for place, group in enumerate(groups):
+            turns: Counter[str] = Counter()
+            ordered = []
+            passed = group & self.seconds.keys()
+            for seconds, name in sorted((self.seconds[name], name) for name in passed):
+                function = name.partition("[")[0]
+                turns[function] += 1
+                many = place > 0 and turns[function] > 3
+                ordered.append((many, turns[function] > 8, seconds, name))
+            for *_, seconds, name in sorted(ordered):
+                total += seconds
+                if len(chosen) >= TESTS or (total > SECONDS and chosen):
+                    return chosen
+                chosen.append(name)
         return chosen
 
 
