@@ -184,7 +184,9 @@ def test_branches_are_predicted_by_two_bits_each() -> None:
         for outcome in taken:
             wrong += outcome != (confidence >= 2)
             confidence = min(confidence + 1, 3) if outcome else max(confidence - 1, 0)
-    assert counter.report().stalls["branch"] == 7 * wrong
+    report = counter.report()
+    assert report.stalls["branch"] == 7 * wrong
+    assert report.cycles - sum(block.cycles for block in report.blocks) == 7 * wrong
 
 
 def test_without_memory_only_the_pipeline_counts() -> None:

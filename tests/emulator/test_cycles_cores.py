@@ -348,6 +348,7 @@ PAIRS = [
     ("vmov r0, s0", "vmov r1, s1", False),
     ("vmov s0, r0", "vmov r1, s1", False),
     ("vmov r0, s0", "vmov s1, r1", False),
+    ("vmov r0, s0", "vldr s1, [r1]", True),
     ("vldr s0, [r0]", "vstr s1, [r1]", True),
     ("vldr s0, [r0]", "vldr s1, [r0, #4]", True),
     ("vstr s0, [r0]", "vstr s1, [r0, #4]", False),

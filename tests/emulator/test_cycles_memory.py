@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -197,6 +198,7 @@ def test_random_replacement_fills_empty_ways_and_then_takes_any() -> None:
         assert after[way] == line
         taken.append(way)
     assert all(60 < taken.count(way) < 140 for way in range(ways))
+    assert len(set(pairwise(taken))) == ways**2  # any way behind any other
 
 
 def test_a_cold_memory_forgets_lines_buffers_and_caches() -> None:
@@ -204,7 +206,10 @@ def test_a_cold_memory_forgets_lines_buffers_and_caches() -> None:
         state = memory.build(board)
         first = memory.access(state, FLASH, 0, False)
         assert first > 0 == memory.access(state, FLASH + 4, 0, False)
+        totals = range(1, memory.TOTALS_FIELDS + 1)
+        state[: memory.TOTALS_FIELDS] = totals
         memory.empty(state)
+        assert state[: memory.TOTALS_FIELDS].tolist() == list(totals)
         assert memory.access(state, FLASH, 1000 * memory.SCALE, False) == first
 
 
@@ -323,6 +328,26 @@ def test_fetches_wait_so_many_cycles(case: tuple[str, Target, str, int, int]) ->
         assert counter.waited == report.stalls["fetch"]
         waits.append(report.stalls["fetch"])
     assert waits == [cold, warm]
+
+
+@pytest.mark.parametrize(
+    ("board", "cold"),
+    [
+        (target(PLAIN), 4 * 3),
+        (target(SLOW, accelerator=BUFFERS), 4 * 5),
+        (target(BEHIND, icache=ICACHE), 2 * 5),
+    ],
+)
+def test_a_cold_reset_makes_fetches_wait_again(board: Target, cold: int) -> None:
+    uc, end = emulated(NOPS)
+    counter = CycleCounter(board).attach(uc)
+    waits = []
+    for empties in (False, False, True, False):
+        counter.reset(cold=empties)
+        uc.emu_start(FLASH | 1, end)
+        waits.append(counter.report().stalls["fetch"])
+    assert waits[0] == waits[2] == cold
+    assert waits[1] == waits[3]
 
 
 @pytest.mark.parametrize("case", LOOPS, ids=lambda case: case[0])
