@@ -67,7 +67,6 @@ if TYPE_CHECKING:
     from autotiny.cache import Cache
     from autotiny.components import Component
     from autotiny.dataset import Dataset, load_dataset
-    from autotiny.emulator import Profile
     from autotiny.errors import (
         AutotinyError,
         BrokenPromise,
@@ -82,6 +81,7 @@ if TYPE_CHECKING:
     from autotiny.metrics import Cost, Metrics
     from autotiny.model import Model, load_model
     from autotiny.recipe import Recipe, SavedRecipe, read_recipe
+    from autotiny.simulator import Profile
     from autotiny.space import Space, load_space
     from autotiny.study import Applied, Comparison, Point, Progress, Result
     from autotiny.target import Target, load_target

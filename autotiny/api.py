@@ -10,22 +10,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias, get_args
 
-from autotiny import emulator
+from autotiny import simulator
 from autotiny import study as studies
 from autotiny.cache import Cache
 from autotiny.checked import arguments
 from autotiny.components import COMPONENTS, Component, Work, is_calibrated, is_lowering
 from autotiny.dataset import DataSource, Reading, synthetic
-from autotiny.emulator import SILENT, Profile, Tell
 from autotiny.engine import Style, check_supported, schedule_for
 from autotiny.errors import UserError, shown, unknown
 from autotiny.evaluate import cost, sources_of
-from autotiny.export import export_project
+from autotiny.firmware import export_project
 from autotiny.metrics import Cost, missing, overshoot
 from autotiny.model import BUILTIN, Level, Model, Program, load_model
 from autotiny.recipe import Recipe, component_named, read_recipe, steps_from_text
 from autotiny.recipe import apply as apply_steps
 from autotiny.report.files import check_writable, write_study
+from autotiny.simulator import SILENT, Profile, Tell
 from autotiny.space import Space, load_space
 from autotiny.study import Applied, Comparison, Originals, Progress, Result
 from autotiny.target import Target, load_target
@@ -355,8 +355,8 @@ def measure(
     taken = cost(network, board, cache, _tell(board, on_stage, on_notice))
     found = None
     if profile:
-        firmware = emulator.measured_firmware(sources_of(network), board, taken)
-        found = emulator.profile(firmware, board)
+        firmware = simulator.measured_firmware(sources_of(network), board, taken)
+        found = simulator.profile(firmware, board)
     return Measurement(studies.model_name(model), board, style, taken, calibrated, found)
 
 
@@ -386,7 +386,7 @@ def measure_elf(
         FirmwareFault: the firmware faults or does not end.
     """
     start, stop = between or (None, None)
-    return emulator.measure_elf(path, _target(target), start=start, stop=stop, function=function)
+    return simulator.measure_elf(path, _target(target), start=start, stop=stop, function=function)
 
 
 def compile(  # noqa: A001 - the command's name
@@ -453,7 +453,7 @@ def compile(  # noqa: A001 - the command's name
     folder.mkdir(parents=True, exist_ok=True)
     files = sorted(sources.files)
     if project:
-        firmware = emulator.measured_firmware(sources, board, taken)
+        firmware = simulator.measured_firmware(sources, board, taken)
         written = export_project(sources, firmware, board, folder, cost=taken)
         files = sorted(str(path.relative_to(folder)) for path in written)
     else:

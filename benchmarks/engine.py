@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from autotiny.emulator import measure
 from autotiny.engine import Style, generate, schedule_for
 from autotiny.graph import Array, Graph
 from autotiny.metrics import Cost
 from autotiny.model import BUILTIN, silent_stderr, tensorflow
+from autotiny.simulator import measure
 from autotiny.target import load_target
 from autotiny.tflite import read_tflite
 

@@ -18,11 +18,12 @@ from tflite_micro.python.tflite_micro import runtime
 from autotiny.cache import Cache
 from autotiny.components import COMPONENTS, Work
 from autotiny.dataset import load_dataset
-from autotiny.emulator import build_host, link, run
 from autotiny.engine import generate, plain_schedule, schedule_for
 from autotiny.evaluate import stored
+from autotiny.firmware import build_host, link
 from autotiny.graph import Array, Graph, Schedule
 from autotiny.model import load_model
+from autotiny.simulator import run
 from autotiny.target import load_target
 from autotiny.tflite import write_tflite
 

@@ -24,8 +24,8 @@ import unicorn
 from boards import BOARDS, FLASH, Machine, as_configured
 from unicorn import arm_const
 
-from autotiny.emulator.cores import CAUSES
-from autotiny.emulator.cycles import CycleCounter, Report
+from autotiny.cores import CAUSES
+from autotiny.simulator.cycles import CycleCounter, Report
 from autotiny.target import Target, load_target
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -510,7 +510,7 @@ their ratio tests the memory model alone.
 
 ## What was fitted
 Every other constant comes from a document or a published measurement; the tables in
-`autotiny/emulator/cores/` and the target files name it. Three figures are in no document. They
+`autotiny/cores/` and the target files name it. Three figures are in no document. They
 were fitted, as whole cycles, on the cases above:
 
 {constants}

@@ -18,9 +18,10 @@ from pathlib import Path
 import numpy as np
 from fuzzing import fuzz
 
-from autotiny.emulator import link, measure_elf
 from autotiny.engine import generate, plain_schedule
+from autotiny.firmware import link
 from autotiny.graph import Graph, Op, Quantization, Tensor
+from autotiny.simulator import measure_elf
 from autotiny.target import load_target
 
 BOARDS = ("stm32f746", "rp2040", "esp32c3")

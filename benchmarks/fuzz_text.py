@@ -24,8 +24,8 @@ from pathlib import Path
 from writing import row
 
 from autotiny.datafile import data_folder
-from autotiny.emulator.layout import place
 from autotiny.errors import UserError
+from autotiny.firmware.layout import place
 from autotiny.model import Level
 from autotiny.recipe import SavedRecipe, read_recipe
 from autotiny.space import draw, load_space

@@ -24,9 +24,9 @@ import numpy as np
 from autotiny.cache import Cache
 from autotiny.components import Work
 from autotiny.dataset import synthetic
-from autotiny.emulator import build_host
 from autotiny.engine import generate, plain_schedule
 from autotiny.errors import AutotinyError
+from autotiny.firmware import build_host
 from autotiny.model import keras, load_model
 from autotiny.recipe import Recipe, apply, component_named
 

@@ -31,9 +31,9 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from tflite_micro.python.tflite_micro import runtime
 
-from autotiny.emulator.host import build_host
 from autotiny.engine import Sources, Style, check_supported, generate, plain_schedule, schedule_for
 from autotiny.errors import UserError
+from autotiny.firmware.host import build_host
 from autotiny.graph import Array, Graph, Tensor
 from autotiny.tflite import read_tflite
 from autotiny.tflite.schema import FILE_IDENTIFIER

@@ -45,7 +45,7 @@ RESULT = ROOT / "results" / "mutation.md"
 KEPT = Path(platformdirs.user_cache_dir("autotiny")) / "mutation"
 SUBJECTS = (
     "study", "recipe.py", "space.py", "evaluate", "metrics.py", "cache.py", "engine", "tflite",
-    "emulator/cycles.py", "emulator/memory.py", "emulator/cores",
+    "simulator/cycles.py", "simulator/memory.py", "cores",
 )  # fmt: skip
 LEAST = 8
 """Mutants of a file, if it has so many places."""

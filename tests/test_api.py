@@ -17,9 +17,9 @@ import pytest
 import autotiny
 from autotiny.cache import Cache
 from autotiny.dataset import digits
-from autotiny.emulator import build_host
 from autotiny.evaluate import sources_of
 from autotiny.evaluate.accuracy import stored
+from autotiny.firmware import build_host
 from autotiny.model import keras
 from autotiny.target import load_target
 
@@ -274,7 +274,7 @@ def test_a_project_that_does_not_fit_is_refused_before_it_is_executed(
     flash, *others = board.memories
     small = replace(board, memories=(replace(flash, size_bytes=1000), *others))
     refused = pytest.raises(autotiny.UserError, match=r"not fit rp2040: misses by .* of flash")
-    with mock.patch("autotiny.emulator.measure.run", side_effect=AssertionError), refused:
+    with mock.patch("autotiny.simulator.measure.run", side_effect=AssertionError), refused:
         autotiny.compile(network, small, tmp_path / "p", data=arrays, project=True)
     assert not (tmp_path / "p").exists()
     notices: list[str] = []

@@ -9,7 +9,6 @@ from toys import toy_model
 
 from autotiny.cache import Cache
 from autotiny.dataset import Dataset
-from autotiny.emulator import Tell
 from autotiny.engine import Port
 from autotiny.errors import InvalidData
 from autotiny.evaluate import (
@@ -23,6 +22,7 @@ from autotiny.evaluate import (
 )
 from autotiny.graph import DType, Graph, Op, Quantization, Schedule, Step, Tensor
 from autotiny.model import Level, Model, Program
+from autotiny.simulator import Tell
 from autotiny.study import Evaluator
 from autotiny.target import load_target
 

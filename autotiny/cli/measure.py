@@ -33,7 +33,7 @@ from autotiny.cli.printing import (
 from autotiny.errors import UserError
 
 if TYPE_CHECKING:
-    from autotiny.emulator import Profile
+    from autotiny.simulator import Profile
     from autotiny.target import Target
 
 EXAMPLES = (

@@ -10,10 +10,10 @@ import numpy as np
 
 from autotiny.cache import Cache, key_of, remembered
 from autotiny.codeversion import code_version
-from autotiny.emulator import build_host
 from autotiny.engine import Port
 from autotiny.errors import InvalidData
 from autotiny.evaluate.program import program_key, sources_of
+from autotiny.firmware import build_host
 from autotiny.graph import Array
 from autotiny.model import Model
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autotiny.datafile import write_whole
-from autotiny.emulator import Firmware, measured_firmware
 from autotiny.engine import Sources
 from autotiny.evaluate.program import program_of, sources_of
+from autotiny.firmware import Firmware
 from autotiny.metrics import Cost
 from autotiny.model import Model
+from autotiny.simulator import measured_firmware
 from autotiny.target import Target
 from autotiny.tflite import write_tflite
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from autotiny.cache import Cache, key_of, remembered
 from autotiny.codeversion import code_version
-from autotiny.emulator import SILENT, Tell, measure
 from autotiny.evaluate.program import program_key, sources_of
 from autotiny.metrics import Cost, LayerCost, missing, overshoot
 from autotiny.model import Model
+from autotiny.simulator import SILENT, Tell, measure
 from autotiny.target import Target, target_key
 
 

@@ -16,7 +16,7 @@ from autotiny.metrics import Cost, Metrics
 from autotiny.target import Target
 
 if TYPE_CHECKING:
-    from autotiny.emulator.profile import FunctionProfile, Profile, StepProfile
+    from autotiny.simulator.profile import FunctionProfile, Profile, StepProfile
 
 PLAIN_WIDTH = 160
 """Columns where nobody set a width: a table in a file or a pipe is not cut at 80."""

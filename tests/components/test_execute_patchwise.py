@@ -7,10 +7,10 @@ from autotiny.components.program.block_gemm import BlockGemm
 from autotiny.components.program.execute_patchwise import ExecutePatchwise
 from autotiny.components.tflite.int8 import Int8
 from autotiny.dataset import synthetic
-from autotiny.emulator import measure
 from autotiny.engine import check_supported
 from autotiny.evaluate import sources_of
 from autotiny.model import Model, load_model
+from autotiny.simulator import measure
 from autotiny.target import load_target
 
 

@@ -3,9 +3,9 @@ import pytest
 
 from autotiny.components import COMPONENTS, Work
 from autotiny.components.program._scheduling import as_program
-from autotiny.emulator import build_host
 from autotiny.engine import generate
 from autotiny.errors import NotApplicable
+from autotiny.firmware import build_host
 from autotiny.model import Level, Model
 
 

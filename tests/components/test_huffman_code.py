@@ -13,7 +13,6 @@ from autotiny.components.keras.prune_magnitude import PruneMagnitude
 from autotiny.components.program._scheduling import as_program
 from autotiny.components.program.huffman_code import HuffmanCode
 from autotiny.components.program.share_weights import ShareWeights
-from autotiny.emulator import measure
 from autotiny.engine import generate
 from autotiny.engine.kernel import Site
 from autotiny.engine.ops.coded import coded
@@ -21,6 +20,7 @@ from autotiny.errors import NotApplicable
 from autotiny.graph import Step
 from autotiny.metrics import Cost
 from autotiny.model import Model
+from autotiny.simulator import measure
 from autotiny.target import load_target
 
 

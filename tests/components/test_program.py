@@ -6,9 +6,9 @@ import pytest
 from autotiny.components import COMPONENTS, Component, Work
 from autotiny.components.program._scheduling import Scheduling, as_program
 from autotiny.components.program.place_weights import PlaceWeights
-from autotiny.emulator import build_host
 from autotiny.engine import generate
 from autotiny.errors import NotApplicable
+from autotiny.firmware import build_host
 from autotiny.graph import Array
 from autotiny.model import Level, Model
 

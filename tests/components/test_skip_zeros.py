@@ -6,9 +6,9 @@ import pytest
 from autotiny.components import COMPONENTS, Component, Work, objection
 from autotiny.components.keras.prune_magnitude import PruneMagnitude
 from autotiny.components.program.skip_zeros import SkipZeros
-from autotiny.emulator import build_host
 from autotiny.engine import generate
 from autotiny.errors import NotApplicable
+from autotiny.firmware import build_host
 from autotiny.graph import Array
 from autotiny.model import Model
 

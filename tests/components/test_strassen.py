@@ -4,10 +4,10 @@ import pytest
 from autotiny.components import COMPONENTS, Work
 from autotiny.components.program.strassen import Strassen
 from autotiny.dataset import synthetic
-from autotiny.emulator import build_host
 from autotiny.engine import generate
 from autotiny.errors import NotApplicable, UserError
 from autotiny.evaluate import program_key
+from autotiny.firmware import build_host
 from autotiny.graph import Array
 from autotiny.model import Model, load_model
 

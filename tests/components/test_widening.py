@@ -8,8 +8,8 @@ from build import tflm
 from autotiny.components import Work
 from autotiny.components.tflite._widening import activations, widened, with_wide_activations
 from autotiny.components.tflite.int8 import Int8
-from autotiny.emulator import build_host
 from autotiny.evaluate import real, sources_of, stored
+from autotiny.firmware import build_host
 from autotiny.graph import Array, Graph, Op, Quantization, Tensor
 from autotiny.model import Level, Model, predict
 from autotiny.recipe import component_from

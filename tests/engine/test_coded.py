@@ -14,13 +14,13 @@ from grid import Case, difference, expected, run_program
 from test_entropy import clustered
 from test_variants import CONV, CORES, DENSE, DEPTHWISE, SIMPLE_CORES, Layer, check, samples
 
-from autotiny.emulator import measure
 from autotiny.engine import fuse, generate, plain_schedule, with_pairs
 from autotiny.engine.entropy import CODINGS, Coding
 from autotiny.engine.kernel import Site
 from autotiny.engine.ops import coded
 from autotiny.errors import UnsupportedOp
 from autotiny.graph import Array, Graph, Op, Quantization, Schedule, Tensor
+from autotiny.simulator import measure
 from autotiny.target import load_target
 
 Decode = Literal["row", "layer", "start"]

@@ -5,8 +5,8 @@ import re
 import numpy as np
 from build import single, tensor
 
-from autotiny.emulator import build_host
 from autotiny.engine import generate, plain_schedule
+from autotiny.firmware import build_host
 from autotiny.graph import Graph
 
 W = np.arange(30, dtype=np.float32).reshape(10, 3)

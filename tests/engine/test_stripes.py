@@ -9,14 +9,15 @@ import pytest
 from build import tflm
 from images import Network, samples
 
-from autotiny.emulator import build_host, link, run
 from autotiny.engine import fuse, generate, plain_schedule, with_blocks
 from autotiny.engine.arena import homes, lay_out
 from autotiny.engine.generate import kernels_of
 from autotiny.engine.kernel import Scratch
 from autotiny.engine.stripes import with_patches
 from autotiny.errors import NotApplicable
+from autotiny.firmware import build_host, link
 from autotiny.graph import Graph, Schedule
+from autotiny.simulator import run
 from autotiny.target import load_target
 from autotiny.tflite import write_tflite
 

@@ -16,9 +16,9 @@ import pytest
 from grid import Case, Library, build, difference, expected
 from test_variants import CONV, DENSE, DEPTHWISE, Layer, on_core, samples
 
-from autotiny.emulator import build_host
 from autotiny.engine import generate, plain_schedule
 from autotiny.errors import UnsupportedOp
+from autotiny.firmware import build_host
 from autotiny.graph import Graph, Schedule
 
 SIZES = range(1, 34)

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from build import tensor, tflm
 
-from autotiny.emulator import build_host, link, run
 from autotiny.engine import (
     Sources,
     fuse,
@@ -25,7 +24,9 @@ from autotiny.engine import (
     with_winograd,
 )
 from autotiny.errors import NotApplicable
+from autotiny.firmware import build_host, link
 from autotiny.graph import Array, Graph, Op, Option, Schedule
+from autotiny.simulator import run
 from autotiny.target import load_target
 from autotiny.tflite import write_tflite
 

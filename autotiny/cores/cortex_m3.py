@@ -1,0 +1,72 @@
+"""Cortex-M3: three stages, single issue, loads that pipeline.
+
+Sources: [TRM] Arm 100165, Cortex-M3 Technical Reference Manual, table 3-1; [jnk0le] measured on an
+    STM32F103,
+github.com/jnk0le/random, "pipeline cycle test", cortex_m3m4 (CC0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from unicorn import arm_const
+
+from autotiny.cores.core import THUMB, Core
+from autotiny.cores.instruction import LOADS, Instruction, Kind
+from autotiny.cores.pipeline import Timing
+
+
+def hazards(previous: Instruction, current: Instruction) -> tuple[float, str]:
+    """What the memory port adds between two instructions."""
+    if previous.kind in ("store", "store_narrow"):
+        if current.kind in LOADS:
+            return 1.0, "issue"  # [jnk0le]: a store does not pipeline with a load behind it
+        if previous.offset is None and current.kind != "nop":
+            return (
+                1.0,
+                "issue",
+            )  # [jnk0le]: a store with register offset takes 2, 1 in front of a nop
+    return 0.0, ""
+
+
+OCCUPIES: Mapping[Kind, float] = {
+    "div": 7,  # [TRM]: 2 to 12, by operands; the middle
+    "load_pair": 3,  # [TRM]: LDRD, STRD 1 + N
+    "store_pair": 3,
+    "load_multiple": 1,  # [TRM]: LDM, STM, PUSH, POP 1 + N
+    "store_multiple": 1,
+    "branch_table": 2,  # [TRM]: TBB, TBH 2 + P
+    "system": 2,
+}
+"""Cycles that Cortex-M3 and Cortex-M4 both take."""
+
+TIMING = Timing(
+    occupies={
+        **OCCUPIES,
+        "mac": 2,  # [TRM]: MLA, MLS 2
+        "mul_long": 4,  # [TRM]: UMULL, SMULL 3 to 5, by operands
+        "mac_long": 5,  # [TRM]: UMLAL, SMLAL 4 to 7, by operands
+    },
+    stage={"address": -1},  # [jnk0le]: base and offset must be there one cycle earlier
+    load_chain=1,  # [TRM]: LDR 2, each further load of a run 1
+    branch_taken={  # [TRM]: 1 + P with P 1 to 3, by alignment and width of the target
+        "branch": 1,
+        "branch_conditional": 1,
+        "call": 1,
+        "branch_register": 2,
+        "branch_table": 2,
+    },
+    unaligned_target=1,  # [TRM]: P grows by one for a target that takes two fetches
+    unaligned_load=1,  # [TRM]: an unaligned access is split in two
+    pc_load=3,
+    extra=hazards,
+)
+
+CORE = Core(
+    name="cortex-m3",
+    isa=THUMB,
+    zig_cpu="cortex_m3",
+    gcc_flags="-mcpu=cortex-m3 -mthumb",
+    unicorn_model=arm_const.UC_CPU_ARM_CORTEX_M3,
+    timing=TIMING,
+)

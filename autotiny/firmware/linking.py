@@ -1,0 +1,307 @@
+"""C sources → an ELF for a target, with the zig compiler from PyPI.
+
+The same sources, target and flags give the same bytes, in any folder and on any machine: no debug
+information, no paths, no time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+from elftools.elf.segments import Segment
+
+from autotiny.cores import CORES
+from autotiny.engine.sources import Port, Sources
+from autotiny.errors import LinkError
+from autotiny.firmware.layout import C_FILES, Layout, enlarge, place
+from autotiny.firmware.zig import zig_cc
+from autotiny.target import Fpu, Target
+
+USUAL_STACK_BYTES = 2048
+LIKELY_STACK_BYTES = 256
+"""Room for a stack that was not measured yet."""
+
+_USUAL_STATIC_BYTES = 64
+
+_LEAST_LIMIT = 100_000_000
+_INSTRUCTIONS_A_WORK = 2000
+"""More than the dearest there is: an exponential in software floating point."""
+
+# Generated code computes no double: fpv5-d16 is used as the single-precision unit it contains,
+# which is what the emulator's Cortex-M7 has.
+_FPU_FEATURES: Mapping[Fpu, str] = {
+    "none": "",
+    "fpv4-sp-d16": "+vfp4d16sp",
+    "fpv5-sp-d16": "+fp_armv8d16sp",
+    "fpv5-d16": "+fp_armv8d16sp",
+}
+
+_C_FLAGS = (
+    "-std=gnu11",
+    "-ffunction-sections",
+    "-fdata-sections",
+    "-fno-math-errno",
+    "-fomit-frame-pointer",
+    "-fno-sanitize=undefined",
+    "-fno-stack-protector",
+    "-fno-unwind-tables",
+    "-fno-asynchronous-unwind-tables",
+)
+
+
+_LINK_FLAGS = ("-Wl,--gc-sections", "-Wl,--entry,Reset_Handler")
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A name of the ELF; `address` is without the Thumb bit."""
+
+    address: int
+    bytes: int
+    is_function: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Firmware:
+    """A linked program for one target.
+
+    Attributes:
+        name: prefix of the model's symbols.
+        inputs: where the inputs lie in the arena.
+        outputs: where the outputs lie in the arena.
+        steps: one label a step, in the order in which the model runs them.
+        elf: the linked file.
+        target: what it was linked for; with enlarged memories where it does not fit.
+        fits: whether the real target holds it, the stack that it was linked for included.
+        flash_bytes: from the first to the last byte stored in flash: vectors, code, constants,
+            initial data.
+        data_bytes: .data.
+        bss_bytes: .bss without the arena.
+        arena_bytes: the model's working memory.
+        stack_limit: the lowest address the stack may take.
+        stack_top: the address after the stack's first byte.
+        symbols: name to symbol; of equal names the last.
+        files: the C files and the linker script it was linked from, by name.
+        flags: what the compiler was called with.
+        link_flags: and what the linker was called with, besides the script.
+        work: of an inference; see `work_of`.
+    """
+
+    name: str
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    steps: tuple[str, ...]
+    elf: bytes
+    target: Target
+    fits: bool
+    flash_bytes: int
+    data_bytes: int
+    bss_bytes: int
+    arena_bytes: int
+    stack_limit: int
+    stack_top: int
+    symbols: Mapping[str, Symbol]
+    files: Mapping[str, str]
+    flags: tuple[str, ...]
+    link_flags: tuple[str, ...] = _LINK_FLAGS
+    work: int = 0
+
+    @property
+    def instruction_limit(self) -> int:
+        """What an inference may execute before it counts as a loop without end."""
+        return _LEAST_LIMIT + _INSTRUCTIONS_A_WORK * self.work
+
+    @property
+    def static_bytes(self) -> int:
+        """Variables without the arena."""
+        return self.data_bytes + self.bss_bytes
+
+    @property
+    def stack_room_bytes(self) -> int:
+        """What the stack may take."""
+        return self.stack_top - self.stack_limit
+
+    @property
+    def image(self) -> bytes:
+        """What lies in flash, from its first byte on."""
+        with BytesIO(self.elf) as file:
+            image = bytearray()
+            for segment in _stored_segments(ELFFile(file), self.target):
+                start = segment["p_paddr"] - self.target.flash.origin
+                image.extend(b"\xff" * (start - len(image)))
+                image[start : start + segment["p_filesz"]] = segment.data()
+        return bytes(image)
+
+
+def link(
+    sources: Sources,
+    target: Target,
+    *,
+    optimize: str = "-O2",
+    stack_bytes: int = LIKELY_STACK_BYTES,
+) -> Firmware:
+    """Compile and link a model with startup code and a loop that runs it.
+
+    What does not fit the target is linked against enlarged memories, so that the overshoot can be
+    measured.
+
+    Args:
+        sources: the model as C; a main.c or startup.c among its files replaces the usual one.
+        target: decides core, memory map and flags.
+        optimize: "-O2" or "-Os"; zig knows no levels between the two.
+        stack_bytes: room that the stack needs at least; it gets 2 KiB where there are.
+
+    Raises:
+        LinkError: the compiler or linker refused the sources.
+    """
+    flags = compiler_flags(target, optimize)
+    files = {**harness(sources.name, target), **sources.files}
+    if 1 < sources.cores <= target.usable_cores:
+        flags = (*flags, f"-DAT_CORE_FIFO={target.core_fifo:#010x}u")
+        files["second_core.c"] = (C_FILES / "second_core.c").read_text(encoding="utf-8")
+    with TemporaryDirectory(prefix="autotiny-") as folder:
+        for name, text in files.items():
+            (Path(folder) / name).write_text(text, encoding="utf-8", newline="\n")
+
+        def attempt(layout: Layout | None) -> Firmware | None:
+            if layout is None:
+                return None
+            script = layout.linker_script(target.title, f"{sources.name}_arena")
+            elf = _link(Path(folder), files, script, flags)
+            if elf is None:
+                return None
+            return _firmware(sources, elf, layout, target, {**files, "link.ld": script}, flags)
+
+        firmware = attempt(_layout(target, sources.arena_bytes, _USUAL_STATIC_BYTES, stack_bytes))
+        if firmware and firmware.static_bytes <= _USUAL_STATIC_BYTES:
+            return firmware
+        # only a link on memories without end tells how much there is to place
+        roomy = attempt(enlarge(target, sources.arena_bytes))
+        if roomy is None:
+            raise LinkError(
+                f"{sources.name} is too large to be linked at all: "
+                f"its arena takes {sources.arena_bytes} bytes"
+            )
+        if roomy.flash_bytes > target.flash_bytes:
+            return roomy
+        exact = _layout(target, roomy.arena_bytes, roomy.static_bytes, stack_bytes)
+        return attempt(exact) or roomy
+
+
+def compiler_flags(target: Target, optimize: str) -> tuple[str, ...]:
+    """What decides the machine code, besides the sources: core, FPU, level."""
+    core = CORES[target.core]
+    triple, cpu = core.isa.zig_triple, core.zig_cpu
+    if target.fpu != "none":
+        triple += "hf"
+        cpu += _FPU_FEATURES[target.fpu]
+    if target.core == "cortex-m33" and target.dsp:
+        cpu += "+dsp"
+    caches = ("-DAUTOTINY_L1_CACHES",) if target.core == "cortex-m7" and target.icache else ()
+    # at -Os zig drops the names of functions unless it makes debug information, which link.ld drops
+    names = "-g" if optimize in ("-Os", "-Oz") else "-g0"
+    machine = ("-target", triple, f"-mcpu={cpu}", "-ffreestanding")
+    return (*machine, optimize, names, *_C_FLAGS, *caches)
+
+
+def harness(name: str, target: Target) -> dict[str, str]:
+    """The startup code and the main loop for a model of that name."""
+    startup = CORES[target.core].isa.startup
+    main = (C_FILES / "main.c").read_text(encoding="utf-8")
+    return {
+        "startup.c": (C_FILES / startup).read_text(encoding="utf-8"),
+        "main.c": main.replace("AUTOTINY_RUN", f"{name}_run"),
+    }
+
+
+def symbols_of(elf: ELFFile) -> dict[str, Symbol]:
+    """Functions, objects and labels by name."""
+    table = elf.get_section_by_name(".symtab")
+    if not isinstance(table, SymbolTableSection):
+        return {}
+    thumb = elf["e_machine"] == "EM_ARM"  # the lowest bit of a function's address says so
+    symbols = {}
+    for entry in table.iter_symbols():
+        kind, address = entry["st_info"]["type"], entry["st_value"]
+        is_function = kind == "STT_FUNC"
+        if entry.name and kind not in ("STT_FILE", "STT_SECTION"):
+            symbols[entry.name] = Symbol(
+                address & ~1 if thumb and is_function else address, entry["st_size"], is_function
+            )
+    return symbols
+
+
+def _layout(target: Target, arena_bytes: int, static_bytes: int, stack_bytes: int) -> Layout | None:
+    roomy = place(target, arena_bytes, static_bytes, max(USUAL_STACK_BYTES, stack_bytes))
+    return roomy or place(target, arena_bytes, static_bytes, stack_bytes)
+
+
+def _link(
+    folder: Path, files: Mapping[str, str], script: str, flags: Sequence[str]
+) -> bytes | None:
+    """The linked ELF; None if it does not fit the memories of the script."""
+    (folder / "link.ld").write_text(script, encoding="utf-8", newline="\n")
+    units = sorted(name for name in files if name.endswith(".c"))
+    arguments = [*flags, *_LINK_FLAGS, *units, "-T", "link.ld", "-o", "firmware.elf"]
+    complaint = zig_cc(arguments, folder)
+    if not complaint:
+        return (folder / "firmware.elf").read_bytes()
+    if "will not fit in region" in complaint:
+        return None
+    raise LinkError(f"the compiler refused the sources:\n{complaint}")
+
+
+def _firmware(
+    sources: Sources,
+    elf: bytes,
+    layout: Layout,
+    target: Target,
+    files: Mapping[str, str],
+    flags: tuple[str, ...],
+) -> Firmware:
+    linked_for = layout.on(target)
+    with BytesIO(elf) as file:
+        parsed = ELFFile(file)
+        sizes = {section.name: section["sh_size"] for section in parsed.iter_sections()}
+        stored = [
+            segment["p_paddr"] + segment["p_filesz"]
+            for segment in _stored_segments(parsed, linked_for)
+        ]
+        symbols = symbols_of(parsed)
+    return Firmware(
+        name=sources.name,
+        inputs=sources.inputs,
+        outputs=sources.outputs,
+        steps=sources.steps,
+        elf=elf,
+        target=linked_for,
+        fits=layout.fits,
+        flash_bytes=max(stored) - linked_for.flash.origin,
+        data_bytes=sizes.get(".data", 0),
+        bss_bytes=sizes.get(".bss", 0),
+        arena_bytes=sizes.get(".arena", 0),
+        stack_limit=symbols["_stack_limit"].address,
+        stack_top=symbols["_stack_top"].address,
+        symbols=symbols,
+        files=files,
+        flags=flags,
+        work=sources.work,
+    )
+
+
+def _stored_segments(elf: ELFFile, target: Target) -> list[Segment]:
+    """The segments with bytes in flash, by address."""
+    return sorted(
+        (
+            segment
+            for segment in elf.iter_segments("PT_LOAD")
+            if segment["p_filesz"] and segment["p_paddr"] >= target.flash.origin
+        ),
+        key=lambda segment: int(segment["p_paddr"]),
+    )

@@ -1,0 +1,197 @@
+"""A firmware as a project of its own: C, startup, linker script, Makefile and images to flash."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from string import Template
+
+from autotiny.cores import CORES
+from autotiny.engine import Port, Sources
+from autotiny.errors import UserError
+from autotiny.firmware.layout import C_FILES
+from autotiny.firmware.linking import Firmware
+from autotiny.metrics import Cost
+from autotiny.target import Target
+
+_GCC_FPUS: Mapping[str, str] = {
+    "none": "",
+    "fpv4-sp-d16": " -mfpu=fpv4-sp-d16 -mfloat-abi=hard",
+    "fpv5-sp-d16": " -mfpu=fpv5-sp-d16 -mfloat-abi=hard",
+    # generated code computes no double, and the measured firmware does without, too
+    "fpv5-d16": " -mfpu=fpv5-sp-d16 -mfloat-abi=hard",
+}
+_C_TYPES: Mapping[str, str] = {"float32": "float", "bool": "uint8_t"}
+
+
+def export_project(
+    sources: Sources,
+    firmware: Firmware,
+    target: Target,
+    folder: str | Path,
+    *,
+    cost: Cost | None = None,
+) -> list[Path]:
+    """Write a project that builds and flashes without autotiny.
+
+    Args:
+        sources: the model as C.
+        firmware: what `link` made of it for the target.
+        target: the board.
+        folder: where to write; made if it does not exist, files of equal name are replaced.
+        cost: figures to state in the README.
+
+    Returns:
+        The files written, all of them inside the folder.
+
+    Raises:
+        UserError: the firmware does not fit the target, or a file would lie outside the folder.
+    """
+    if not firmware.fits:
+        raise UserError(
+            f"the firmware does not fit {target.name}: flash {firmware.flash_bytes} of "
+            f"{target.flash_bytes} bytes, SRAM without the stack "
+            f"{firmware.arena_bytes + firmware.static_bytes} of {target.sram_bytes}; "
+            "choose a smaller sequence"
+        )
+    folder = Path(folder)
+    files: dict[str, bytes] = {
+        f"src/{name}": text.encode() for name, text in firmware.files.items() if name != "link.ld"
+    }
+    files["link.ld"] = firmware.files["link.ld"].encode()
+    files["Makefile"] = _makefile(firmware, target).encode()
+    files["README.md"] = _readme(sources, firmware, target, cost).encode()
+    files["firmware.elf"] = firmware.elf
+    files["firmware.bin"] = firmware.image
+    files["firmware.hex"] = intel_hex(firmware.image, target.flash.origin).encode()
+    for name in firmware.files:
+        if Path(name).name != name:
+            raise UserError(
+                f"{name!r} is no plain file name; it would lie outside {folder / 'src'}"
+            )
+    places = {name: _inside(folder, name) for name in files}
+    for name, content in files.items():
+        places[name].parent.mkdir(parents=True, exist_ok=True)
+        places[name].write_bytes(content)
+    return list(places.values())
+
+
+def intel_hex(image: bytes, origin: int) -> str:
+    """An image as Intel HEX records of up to 32 bytes, none of which crosses 64 KiB."""
+
+    def record(kind: int, address: int, data: bytes) -> str:
+        body = bytes((len(data), address >> 8 & 0xFF, address & 0xFF, kind)) + data
+        return f":{(body + bytes((-sum(body) & 0xFF,))).hex().upper()}\n"
+
+    def records() -> Iterator[str]:
+        segment = None
+        position = 0
+        while position < len(image):
+            address = origin + position
+            if address >> 16 != segment:
+                segment = address >> 16
+                yield record(4, 0, segment.to_bytes(2, "big"))
+            size = min(32, 0x10000 - (address & 0xFFFF), len(image) - position)
+            yield record(0, address & 0xFFFF, image[position : position + size])
+            position += size
+        yield record(1, 0, b"")
+
+    return "".join(records())
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """The path of a file of the project.
+
+    Raises:
+        UserError: a link in the folder leads out of it.
+    """
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise UserError(f"{name!r} would be written to {path.resolve()}, outside {folder}")
+    return path
+
+
+def _makefile(firmware: Firmware, target: Target) -> str:
+    prefix = CORES[target.core].isa.gcc_prefix
+    core = CORES[target.core].gcc_flags + _GCC_FPUS[target.fpu]
+    if target.core == "cortex-m33" and not target.dsp:
+        core = core.replace("cortex-m33", "cortex-m33+nodsp")
+    defines = [flag for flag in firmware.flags if flag.startswith("-D")]
+    units = sorted(f"src/{name}" for name in firmware.files if name.endswith(".c"))
+    return Template((C_FILES / "project.mk").read_text(encoding="utf-8")).substitute(
+        title=target.title,
+        compiler=f"{prefix}gcc",
+        objcopy=f"{prefix}objcopy",
+        core_flags=core,
+        # zig takes -O2 and -O3 for the same level, gcc does not
+        optimize="-Os" if {"-Os", "-Oz"} & set(firmware.flags) else "-O3",
+        defines="".join(f" {flag}" for flag in defines),
+        zig_flags=shlex.join((*firmware.flags, *firmware.link_flags)),
+        units=" ".join(units),
+        flash=_flash_command(target, "$<"),
+    )
+
+
+def _flash_command(target: Target, elf: str) -> str:
+    return target.flash_tool.replace("{elf}", elf)
+
+
+def _readme(sources: Sources, firmware: Firmware, target: Target, cost: Cost | None) -> str:
+    parts = ("in", "out")
+    ports = [
+        (f"{part}{number or ''}", port)
+        for part, group in zip(parts, (sources.inputs, sources.outputs), strict=True)
+        for number, port in enumerate(group)
+    ]
+    name = sources.name
+    model_files = sorted(file for file in sources.files if file not in ("main.c", "startup.c"))
+    declarations = "\n".join(
+        f"{_c_type(port)} {variable}[{name.upper()}_{_macro(variable)}_SIZE];"
+        for variable, port in ports
+    )
+    arguments = ", ".join(variable for variable, _ in ports)
+    return Template((C_FILES / "project.md").read_text(encoding="utf-8")).substitute(
+        name=name,
+        title=target.title,
+        origin=f"{target.flash.origin:#010x}",
+        figures=_figures(cost) if cost else "",
+        flash=_flash_command(target, "firmware.elf"),
+        boot_note=f"\n**Before it boots:** {target.boot_note}\n" if target.boot_note else "",
+        megahertz=f"{target.clock_hz / 1e6:g}",
+        compiler=f"{CORES[target.core].isa.gcc_prefix}gcc",
+        sources="`, `".join(model_files),
+        call=f"{declarations}\n{name}_invoke({arguments});",
+        arena_bytes=firmware.arena_bytes,
+        ports="\n".join(_row(variable, port) for variable, port in ports),
+    )
+
+
+def _macro(variable: str) -> str:
+    return variable.replace("in", "INPUT").replace("out", "OUTPUT")
+
+
+def _c_type(port: Port) -> str:
+    return _C_TYPES.get(port.dtype, f"{port.dtype}_t")
+
+
+def _row(variable: str, port: Port) -> str:
+    shape = "×".join(map(str, port.shape))
+    scale = zero_point = ""
+    if port.quantization is not None and len(port.quantization.scales) == 1:
+        scale, zero_point = f"{port.quantization.scale:g}", str(port.quantization.zero_point)
+    return f"| {variable} ({port.name}) | {port.dtype} | {shape} | {scale} | {zero_point} |"
+
+
+def _figures(cost: Cost) -> str:
+    weights = f"weights {cost.weights_bytes:,}"
+    parts = f"arena {cost.arena_bytes:,}, static {cost.static_bytes:,}, stack {cost.stack_bytes:,}"
+    rows = (
+        ("flash", f"{cost.flash_bytes:,} bytes ({weights})"),
+        ("SRAM", f"{cost.sram_bytes:,} bytes ({parts})"),
+        ("one inference", f"{cost.instructions:,} instructions, {cost.cycles:,} cycles"),
+        ("latency", f"{cost.latency_ms:.3f} ms"),
+        ("energy, estimated", f"{cost.energy_estimated_mj:.4f} mJ"),
+    )
+    lines = "".join(f"| {name} | {value} |\n" for name, value in rows)
+    return f"| measured | |\n|---|---|\n{lines}"

@@ -1,0 +1,302 @@
+"""Executes a firmware: outputs, instructions, cycles and stack of its inference."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from io import BytesIO
+
+import numpy as np
+from elftools.elf.elffile import ELFFile
+
+from autotiny.firmware.linking import Firmware
+from autotiny.firmware.ports import port_bytes, port_rows, sample_shape, some_rows
+from autotiny.graph import Array
+from autotiny.simulator.cycles import CycleCounter, Report, Share
+from autotiny.simulator.processor import Processor, call_ends
+from autotiny.simulator.second_core import Moment, SecondCore, second_core
+from autotiny.target import Target
+
+_LONG_RUN = 50_000_000
+"""Instructions of an inference beside which the filling of caches is nothing."""
+
+NOTHING = Share(0, 0, {})
+
+MOST_BUCKETS = 4000
+"""What the counter tells apart besides bucket 0."""
+
+BEYOND = MOST_BUCKETS + 1
+"""The bucket of the block that a run stops at: the emulator counts it, but it was not executed."""
+
+_PAINT = b"\xa5\x5a\xc3\x3c"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the model as it was executed."""
+
+    instructions: int
+    cycles: int
+    stalls: Mapping[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What a firmware did.
+
+    Attributes:
+        outputs: of the first output port, one row an input, in its stored type.
+        further_outputs: of the other ports.
+        instructions: executed by the last inference, on all cores.
+        cycles: of the last inference, caches warm; what two cores do at once counts once.
+        cold_cycles: of the first inference, caches empty.
+        stack_bytes: high-water mark, the startup code's frame included.
+        stack_overflowed: the whole room for the stack was used, so the mark is a lower bound.
+        layers: the last inference by step; empty if `model_run` is not one call a step.
+        stalls: cycles by cause within `cycles`, of all cores.
+    """
+
+    outputs: Array
+    further_outputs: tuple[Array, ...]
+    instructions: int
+    cycles: int
+    cold_cycles: int
+    stack_bytes: int
+    stack_overflowed: bool
+    layers: tuple[Step, ...]
+    stalls: Mapping[str, int]
+
+
+def run(
+    firmware: Firmware,
+    target: Target,
+    inputs: Array | Sequence[Array] | None = None,
+    *,
+    repeats: int | None = None,
+    limit: int | None = None,
+    simulate_memory: bool = True,
+    on_step: Callable[[int], None] | None = None,
+) -> Run:
+    """Execute a firmware from reset, then one inference after the other, each independent.
+
+    Args:
+        firmware: what `link` returned.
+        target: whose timing counts; the firmware's own memories where it does not fit.
+        inputs: rows for the input port (one array a port, if there are several); by default one
+            seeded row.
+        repeats: inferences at least; rows are taken in turn and the last one repeats. By default
+            two, the second with warm caches, or one where it is so long that this hardly counts.
+        limit: instructions an inference may take, by default what its work bounds.
+        simulate_memory: False counts the cycles of the pipeline alone, in a fraction of the time.
+        on_step: called now and then with the step that is executed.
+
+    Raises:
+        FirmwareFault: the firmware faults or does not end.
+    """
+    ports = firmware.inputs
+    columns = some_rows(ports) if inputs is None else port_rows(ports, inputs)
+    rows = [[row.tobytes() for row in sample] for sample in zip(*columns, strict=True)]
+    with bench(firmware, target, simulate_memory=simulate_memory) as at:
+        boundaries = step_ends(firmware)
+        for step, address in enumerate(boundaries[:-1], start=1):
+            at.counter.switch_at(address, step)
+        if on_step is not None:
+            at.processor.watch = lambda: on_step(at.counter.bucket)
+        outputs: list[list[bytes]] = []
+        cold_cycles = 0
+        number = 0
+        while number < max(repeats or 2, len(rows)):
+            at.infer(rows[min(number, len(rows) - 1)], limit)
+            report = at.report()
+            cold_cycles = cold_cycles or report.cycles
+            if repeats is None and report.instructions > _LONG_RUN:
+                repeats = 1
+            if number < len(rows):
+                outputs.append(at.outputs())
+            number += 1
+        at.check_stacks()
+        stack_bytes, stack_overflowed = at.stack()
+    arrays = [
+        np.frombuffer(b"".join(row[k] for row in outputs), port.dtype).reshape(
+            len(outputs), *sample_shape(port)
+        )
+        for k, port in enumerate(firmware.outputs)
+    ]
+    return Run(
+        outputs=arrays[0],
+        further_outputs=tuple(arrays[1:]),
+        instructions=report.instructions,
+        cycles=report.cycles,
+        cold_cycles=cold_cycles,
+        stack_bytes=stack_bytes,
+        stack_overflowed=stack_overflowed,
+        layers=tuple(
+            Step(share.instructions, share.cycles, share.stalls)
+            for step in range(len(boundaries))
+            for share in (report.buckets.get(step, NOTHING),)
+        ),
+        stalls=report.stalls,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """A firmware that waits for its input, with what counts an inference.
+
+    Attributes:
+        firmware: that was started.
+        processor: core 0, and the memories.
+        counter: counts into bucket 0 until it is told to switch.
+        second: core 1, where the firmware uses it.
+        begin: the address from which an inference runs to `autotiny_done`.
+    """
+
+    firmware: Firmware
+    processor: Processor
+    counter: CycleCounter
+    second: SecondCore | None
+    begin: int
+
+    def infer(self, sample: Sequence[bytes], limit: int | None, bucket: int = 0) -> None:
+        """Run one inference, counted from zero.
+
+        Args:
+            sample: the bytes of each input port.
+            limit: instructions it may take, by default what its work bounds.
+            bucket: that is counted into at first.
+        """
+        limit = self.firmware.instruction_limit if limit is None else limit
+        arena = self._arena
+        # as after reset: what a model keeps between inferences starts as zeros
+        self.processor.write(arena, bytes(self.firmware.arena_bytes))
+        for port, data in zip(self.firmware.inputs, sample, strict=True):
+            self.processor.write(arena + port.offset, data)
+        self.counter.bucket = bucket
+        self.counter.reset()
+        if self.second is not None:
+            self.second.overlaps.clear()
+        done = self.firmware.symbols["autotiny_done"].address
+        self.counter.switch_at(done, BEYOND)
+        self.processor.run(self.begin, limit, done)
+
+    def outputs(self) -> list[bytes]:
+        """The bytes of each output port after an inference."""
+        return [
+            self.processor.read(self._arena + port.offset, port_bytes(port))
+            for port in self.firmware.outputs
+        ]
+
+    def report(self) -> Report:
+        """What the inference took so far; what two cores did at once counts once."""
+        overlaps = self.second.overlaps if self.second is not None else Counter[int]()
+        report = without(self.counter.report(), BEYOND)
+        buckets = {
+            bucket: replace(share, cycles=share.cycles - overlaps[bucket])
+            for bucket, share in report.buckets.items()
+        }
+        return replace(report, cycles=report.cycles - overlaps.total(), buckets=buckets)
+
+    def check_stacks(self) -> None:
+        """Refuse a run in which core 1 used all of its stack."""
+        if self.second is not None:
+            self.second.check_stack()
+
+    def stack(self) -> tuple[int, bool]:
+        """How many bytes of the stack were used, and whether that is all there was room for."""
+        firmware = self.firmware
+        room = self.processor.read(firmware.stack_limit, firmware.stack_room_bytes)
+        untouched = _painted_bytes(room)
+        return len(room) - untouched, untouched == 0
+
+    @property
+    def _arena(self) -> int:
+        return self.firmware.symbols[f"{self.firmware.name}_arena"].address
+
+
+@contextmanager
+def bench(firmware: Firmware, target: Target, *, simulate_memory: bool = True) -> Iterator[Bench]:
+    """A firmware, started on a target and waiting for its input.
+
+    Args:
+        firmware: what `link` returned.
+        target: whose timing counts; the firmware's own memories where it does not fit.
+        simulate_memory: False counts the cycles of the pipeline alone.
+    """
+    target = target if firmware.fits else firmware.target
+    with power_up(firmware, target) as processor:
+        begin = processor.register("lr")  # where autotiny_ready() returns to
+        second = second_core(processor, firmware)
+        # only now, so that the start is not simulated
+        counter = CycleCounter(target, simulate_memory=simulate_memory).attach(processor.uc)
+        if second is not None:
+            second.clock = lambda: Moment(
+                counter.cycles, counter.waited, counter.cycles_by_bucket()
+            )
+        yield Bench(firmware, processor, counter, second, begin)
+
+
+def without(report: Report, bucket: int) -> Report:
+    """A count without one of its buckets."""
+    part = report.buckets.get(bucket, NOTHING)
+    rest = difference(Share(report.cycles, report.instructions, report.stalls), part)
+    buckets = {number: share for number, share in report.buckets.items() if number != bucket}
+    return replace(
+        report, cycles=rest.cycles, instructions=rest.instructions, stalls=rest.stalls,
+        buckets=buckets,
+    )  # fmt: skip
+
+
+def difference(whole: Share, part: Share) -> Share:
+    """What is left of a count without a part of it."""
+    return Share(
+        whole.cycles - part.cycles,
+        whole.instructions - part.instructions,
+        {cause: n - part.stalls.get(cause, 0) for cause, n in whole.stalls.items()},
+    )
+
+
+def power_up(firmware: Firmware, target: Target) -> Processor:
+    """A processor that has run from reset to where it waits for an input, the stack below painted.
+
+    An inference runs from the address in `lr` to `autotiny_done`.
+    """
+    processor = Processor(target, firmware.symbols)
+    try:
+        _boot(processor, firmware)
+    except BaseException:
+        processor.close()
+        raise
+    return processor
+
+
+def _boot(processor: Processor, firmware: Firmware) -> None:
+    with BytesIO(firmware.elf) as file:
+        processor.load(ELFFile(file))
+    ready, done = (firmware.symbols[name].address for name in ("autotiny_ready", "autotiny_done"))
+    processor.stop_at((ready, done))
+    if processor.is_arm:
+        stack, start = np.frombuffer(firmware.image[:8], "<u4")
+        processor.set_register("sp", int(stack))
+    else:
+        start = firmware.symbols["Reset_Handler"].address
+    processor.run(int(start) & ~1)
+    room = processor.register("sp") - firmware.stack_limit
+    processor.write(firmware.stack_limit, (_PAINT * (room // 4 + 1))[:room])
+
+
+def step_ends(firmware: Firmware) -> list[int]:
+    """Where the calls of the model's run function return to; empty if they are not its steps."""
+    function = firmware.symbols[f"{firmware.name}_run"]
+    start = function.address - firmware.target.flash.origin
+    code = firmware.image[start : start + function.bytes]
+    ends = call_ends(firmware.target.core, code, function.address)
+    return ends if len(ends) == len(firmware.steps) else []
+
+
+def _painted_bytes(stack: bytes) -> int:
+    """How many bytes at the bottom of the stack still carry the paint."""
+    words = np.frombuffer(stack[: len(stack) & ~3], "<u4")
+    used = np.flatnonzero(words != np.frombuffer(_PAINT, "<u4")[0])
+    return 4 * int(used[0]) if used.size else len(stack)

@@ -1,0 +1,154 @@
+import os
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from elftools.elf.elffile import ELFFile
+from tiny_model import PROGRAM, tiny_sources
+
+from autotiny.errors import LinkError, MachineFault
+from autotiny.firmware import link, zig
+from autotiny.firmware.layout import place
+from autotiny.target import load_target, target_names
+
+
+@pytest.mark.parametrize("name", target_names())
+def test_links_for_every_target(name: str) -> None:
+    target = load_target(name)
+    firmware = link(tiny_sources(), target)
+    assert firmware.fits
+    assert firmware.flash_bytes == len(firmware.image) < 2000
+    assert firmware.arena_bytes == 64
+    assert firmware.static_bytes == 0
+    assert target.memory_at(firmware.stack_top - 1) in target.data_memories
+
+
+def test_same_bytes_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = load_target("stm32f746")
+    first = link(tiny_sources(), target)
+    elsewhere = tmp_path / "a folder with spaces"
+    elsewhere.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(elsewhere))
+    second = link(tiny_sources(), target)
+    assert first.elf == second.elf
+    assert str(tmp_path).encode() not in second.elf
+    assert b"zig-cache" not in second.elf
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_no_debug_sections_and_the_vector_table_first() -> None:
+    firmware = link(tiny_sources(), load_target("stm32l4r5"))
+    names = [section.name for section in ELFFile(BytesIO(firmware.elf)).iter_sections()]
+    assert not [name for name in names if "debug" in name or "exidx" in name]
+    assert int.from_bytes(firmware.image[:4], "little") == firmware.stack_top
+    reset = int.from_bytes(firmware.image[4:8], "little")
+    assert reset == firmware.symbols["Reset_Handler"].address | 1
+
+
+def test_small_code_keeps_its_names() -> None:
+    target = load_target("stm32l4r5")
+    fast, small = link(tiny_sources(), target), link(tiny_sources(), target, optimize="-Os")
+    assert small.flash_bytes < fast.flash_bytes
+    assert {"main", "model_run", "Reset_Handler"} <= set(small.symbols)
+    assert b".debug" not in small.elf
+
+
+def test_constants_in_flash_and_initial_data_count_as_flash_and_static() -> None:
+    table = "static volatile int8_t table[1000] = {1};\n"
+    use = "int model_run(void) {\n  table[3]++;"
+    program = PROGRAM.replace("int model_run(void) {", table + use)
+    target = load_target("stm32l4r5")
+    plain, tabled = link(tiny_sources(), target), link(tiny_sources(program), target)
+    assert tabled.data_bytes == 1000
+    assert 1000 < tabled.flash_bytes - plain.flash_bytes < 1100
+
+
+def arena_memories(name: str, arena_bytes: int) -> tuple[str, str]:
+    layout = place(load_target(name), arena_bytes, 0, 2048)
+    assert layout
+    return layout.arena.name, layout.static.name
+
+
+def test_the_arena_lies_in_the_fastest_memory_it_fits() -> None:
+    assert arena_memories("stm32f746", 20_000) == ("dtcm", "dtcm")
+    assert arena_memories("stm32f746", 65_000) == ("dtcm", "sram1")
+    assert arena_memories("stm32f746", 100_000) == ("sram1", "dtcm")
+    assert arena_memories("stm32f746", 250_000) == ("sram1_sram2", "dtcm")
+    assert arena_memories("stm32g0b1", 100_000)[0] == arena_memories("stm32g0b1", 100_000)[1]
+    assert place(load_target("stm32f746"), 330_000, 0, 2048) is None
+
+
+@pytest.mark.parametrize("name", ["samd21", "esp32c3", "rp2040", "imxrt1062"])
+@pytest.mark.parametrize("arena_bytes", [2_000_000, 100_000_000])
+def test_what_does_not_fit_is_linked_all_the_same(name: str, arena_bytes: int) -> None:
+    firmware = link(tiny_sources(arena_bytes=arena_bytes), load_target(name))
+    assert not firmware.fits
+    assert firmware.arena_bytes == arena_bytes
+    assert firmware.target.sram_bytes > arena_bytes
+
+
+def test_flash_overshoot_is_measured() -> None:
+    table = "const int8_t big[400000] = {1};\n"
+    big = table + "int model_run(void) {\n  model_arena[0] = big[model_arena[1]];"
+    firmware = link(
+        tiny_sources(PROGRAM.replace("int model_run(void) {", big)), load_target("samd21")
+    )
+    assert not firmware.fits
+    assert firmware.flash_bytes > 400_000
+
+
+def test_a_compiler_error_is_a_link_error_with_its_output() -> None:
+    with pytest.raises(LinkError, match=r"model\.c.*error"):
+        link(tiny_sources("int model_run(void) { return nonsense; }"), load_target("stm32f746"))
+
+
+def test_a_full_disk_is_an_os_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = tmp_path / "zig"
+    tool.write_text("#!/bin/sh\necho 'error: NoSpaceLeft' >&2\nexit 1\n")
+    tool.chmod(0o755)
+    monkeypatch.setattr("autotiny.firmware.zig._zig", lambda: (str(tool),))
+    with pytest.raises(OSError, match=os.strerror(28)):
+        link(tiny_sources(), load_target("stm32f746"))
+
+
+def test_a_compiler_that_was_killed_is_no_fault_of_the_sources(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, line in (("killed", "kill -9 $$"), ("starved", "echo 'error: OutOfMemory' >&2")):
+        compiler = tmp_path / name
+        compiler.write_text(f"#!/bin/sh\n{line}\nexit 1\n")
+        compiler.chmod(0o755)
+    target = load_target("samd21")
+    for name, told in (("killed", r"killed \(SIGKILL\)"), ("starved", "found no memory")):
+        monkeypatch.setattr(zig, "_zig", lambda name=name: (str(tmp_path / name),))
+        with pytest.raises(MachineFault, match=rf"^the compiler (was )?{told}.*fewer --jobs"):
+            link(tiny_sources(), target)
+
+
+@pytest.mark.parametrize("name", ["file", "50%20", "two\nlines"])
+def test_it_links_where_the_users_cache_is_of_no_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    target = load_target("stm32f746")
+    first = link(tiny_sources(), target)
+    if name == "file":
+        (tmp_path / name).write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
+    assert link(tiny_sources(), target).elf == first.elf
+
+
+def test_a_cache_that_is_removed_meanwhile_is_no_fault_of_the_sources(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = " ".join(zig._zig())
+    compiler = tmp_path / "compiler"
+    compiler.write_text(
+        f'#!/bin/sh\ncase "$ZIG_GLOBAL_CACHE_DIR" in {tmp_path}/*) '
+        f'echo "error: FileNotFound" >&2; exit 1;; esac\nexec {real} "$@"\n'
+    )
+    compiler.chmod(0o755)
+    target = load_target("samd21")
+    expected = link(tiny_sources(), target).elf
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(zig, "_zig", lambda: (str(compiler),))
+    assert link(tiny_sources(), target).elf == expected
