@@ -109,6 +109,7 @@ class CycleCounter:
         self.timing = CORES[target.core].timing
         self.simulates_memory = simulate_memory
         self._state: State = memory.build(target)
+        self._place: int = self._state.__array_interface__["data"][0]
         arm = CORES[target.core].isa.is_arm
         self._decoder = thumb_decoder() if arm else riscv_decoder()
         self._blocks: list[tuple[Instruction, ...]] = []
@@ -119,14 +120,13 @@ class CycleCounter:
         self._uc: Any = None
         self._error: BaseException | None = None
         self._add_edge = _CALLBACK(self._new_edge)
-        self._state[memory.CALLBACK] = _address(self._add_edge)
-        self._state[memory.READ_REGISTER] = _address(uclib.uc_reg_read)
-        self._state[memory.WRITE_REGISTER] = _address(uclib.uc_reg_write)
-        self._state[memory.SCRATCH_AT] = self._state.ctypes.data + 8 * memory.SCRATCH
-        self._state[memory.UNALIGNED] = round(self.timing.unaligned_load * SCALE)
-        self._state[memory.MISPREDICT] = (
-            round(self.timing.mispredict * SCALE) if self.timing.predicts else 0
-        )
+        state = self._state
+        state.callback = _address(self._add_edge)
+        state.read_register = _address(uclib.uc_reg_read)
+        state.write_register = _address(uclib.uc_reg_write)
+        state.scratch_at = self._place + memory.SCRATCH_BYTES
+        state.unaligned = round(self.timing.unaligned_load * SCALE)
+        state.mispredict = round(self.timing.mispredict * SCALE) if self.timing.predicts else 0
 
     def attach(self, uc: Uc) -> CycleCounter:
         """Adds the counting hooks to a Unicorn instance; returns the counter."""
@@ -147,29 +147,29 @@ class CycleCounter:
     @property
     def cycles(self) -> int:
         """Cycles since the last reset."""
-        return int(self._state[memory.CYCLES]) // SCALE
+        return int(self._state.totals.cycles) // SCALE
 
     @property
     def waited(self) -> int:
         """Those of them that were spent waiting for memories."""
-        fetch, data = (memory.STALLS + CAUSES.index(cause) for cause in ("fetch", "data"))
-        return int(self._state[fetch] + self._state[data]) // SCALE
+        stalls = self._state.totals.stalls
+        return sum(int(stalls[CAUSES.index(cause)]) for cause in ("fetch", "data")) // SCALE
 
     @property
     def bucket(self) -> int:
         """The bucket that is counted into, 0 at the start."""
-        return int(self._state[memory.BUCKET])
+        return int(self._state.bucket)
 
     @bucket.setter
     def bucket(self, number: int) -> None:
         _check_bucket(number)
         memory.settle(self._state)
-        self._state[memory.BUCKET] = number
+        self._state.bucket = number
 
     def cycles_by_bucket(self) -> dict[int, int]:
         """Cycles since the last reset, for the buckets that ran."""
         memory.settle(self._state)
-        return {number: int(row[0]) // SCALE for number, row in self._rows()}
+        return {number: int(row.cycles) // SCALE for number, row in self._rows()}
 
     def switch_at(self, address: int, bucket: int) -> None:
         """Counts into a bucket from every time on that the block at an address begins."""
@@ -178,22 +178,18 @@ class CycleCounter:
         self._switches[address] = bucket
         for number, block in enumerate(self._blocks):
             if block[0].address == address:
-                place = memory.BLOCKS + memory.BLOCK_FIELDS * number
-                self._state[place + memory.B_SWITCH] = bucket
+                self._state.blocks[number].switch = bucket
 
     def reset(self, *, cold: bool = False) -> None:
         """Sets the counts to zero; caches and predictors keep what they learnt unless `cold`."""
         state = self._state
         # Times that the memory system remembers are relative to the cycle count.
-        elapsed = int(state[memory.CYCLES])
-        for number in range(int(state[memory.REGIONS_USED])):
-            region = memory.REGIONS + memory.REGION_FIELDS * number
-            for field in (memory.R_BUSY, memory.R_AHEAD_READY):
-                state[region + field] = max(0, int(state[region + field]) - elapsed)
-        for totals in (memory.TOTALS, memory.SETTLED):
-            state[totals : totals + memory.TOTALS_FIELDS] = 0
-        state[memory.BUCKETS : memory.CACHES] = 0
-        state[memory.EDGES + memory.E_COUNT : memory.TOTAL : memory.EDGE_FIELDS] = 0
+        for field in ("busy", "ahead_ready"):
+            times = state.regions[field]
+            times[:] = np.maximum(0, times - state.totals.cycles)
+        for counts in ("totals", "settled", "buckets"):
+            state[counts] = np.zeros_like(state[counts])
+        state.edges["count"] = 0
         if cold:
             memory.empty(state)
 
@@ -207,13 +203,11 @@ class CycleCounter:
             raise self._error
         state = self._state
         memory.settle(state)
-        edges = state[memory.EDGES :].reshape(-1, memory.EDGE_FIELDS)
-        ran = edges[edges[:, memory.E_COUNT] > 0]
         totals: dict[int, list[float]] = {}
-        for edge in ran:
-            total = totals.setdefault(int(edge[memory.E_BLOCK]), [0, 0.0])
-            total[0] += int(edge[memory.E_COUNT])
-            total[1] += int(edge[memory.E_COUNT]) * int(edge[memory.E_CYCLES]) / SCALE
+        for edge in state.edges[state.edges["count"] > 0]:
+            total = totals.setdefault(int(edge["block"]), [0, 0.0])
+            total[0] += int(edge["count"])
+            total[1] += int(edge["count"]) * int(edge["cycles"]) / SCALE
         blocks = tuple(
             BlockCount(
                 address=self._blocks[number][0].address,
@@ -227,11 +221,11 @@ class CycleCounter:
             )
         )
         return Report(
-            cycles=int(state[memory.CYCLES]) // SCALE,
-            instructions=int(state[memory.INSTRUCTIONS]),
-            stalls=_stalls(state[memory.STALLS : memory.STALLS + len(CAUSES)]),
+            cycles=int(state.totals.cycles) // SCALE,
+            instructions=int(state.totals.instructions),
+            stalls=_stalls(state.totals),
             buckets={
-                number: Share(int(row[0]) // SCALE, int(row[1]), _stalls(row[2 : 2 + len(CAUSES)]))
+                number: Share(int(row.cycles) // SCALE, int(row.instructions), _stalls(row))
                 for number, row in self._rows()
             },
             blocks=blocks,
@@ -239,15 +233,15 @@ class CycleCounter:
 
     def _rows(self) -> list[tuple[int, State]]:
         """The state of each bucket that ran."""
-        rows = self._state[memory.BUCKETS : memory.CACHES].reshape(-1, memory.BUCKET_FIELDS)
-        return [(int(number), rows[number]) for number in np.flatnonzero(rows[:, 1])]
+        rows = self._state.buckets
+        return [(int(number), rows[number]) for number in np.flatnonzero(rows["instructions"])]
 
     def _hook(self, kind: int, function: memory.Native, begin: int, end: int) -> None:
         """Adds a native hook by its address, which the Python binding has no call for."""
         handle = ctypes.c_size_t()
         status = uclib.uc_hook_add(
             self._uc._uch, ctypes.byref(handle), kind, ctypes.c_void_p(function.address),
-            ctypes.c_void_p(self._state.ctypes.data), ctypes.c_uint64(begin), ctypes.c_uint64(end),
+            ctypes.c_void_p(self._place), ctypes.c_uint64(begin), ctypes.c_uint64(end),
         )  # fmt: skip
         if status:
             raise FirmwareFault(f"the emulator refuses a hook of kind {kind}: error {status}")
@@ -259,12 +253,11 @@ class CycleCounter:
         state = self._state
         for known, number in self._numbers.get(address, {}).items():
             if len(known) == size and known != code:
-                edges = state[memory.EDGES :].reshape(-1, memory.EDGE_FIELDS)
-                stale = (edges[:, memory.E_BLOCK] == number) & (edges[:, memory.E_KEY] > 0)
-                edges[stale, memory.E_KEY] = -1
+                edges = state.edges
+                edges["key"][(edges["block"] == number) & (edges["key"] > 0)] = -1
 
     def _new_edge(self, previous: int, address: int, size: int) -> int:
-        """Adds the pair of a block and its predecessor; returns its place, or 0 after an error."""
+        """Adds the pair of a block and its predecessor; returns its number, or 0 after an error."""
         try:
             return self._edge(previous, address, size)
         except BaseException as error:
@@ -289,17 +282,10 @@ class CycleCounter:
             )
         self._edges_used += 1
         key = memory.edge_key(previous, address, size)
-        place = memory.edge_slot(state, key)
+        edge = memory.edge_slot(state, key)
         lost = [round(causes.get(cause, 0.0) * SCALE) for cause in CAUSES[:3]]
-        state[place : place + memory.EDGE_FIELDS] = (
-            key,
-            number,
-            0,
-            round(cycles * SCALE),
-            *lost,
-            0,
-        )
-        return place
+        state.edges[edge] = (key, number, 0, round(cycles * SCALE), *lost, 0)
+        return int(edge)
 
     def _new_block(self, address: int, code: bytes) -> int:
         state = self._state
@@ -313,14 +299,11 @@ class CycleCounter:
         self._numbers.setdefault(address, {})[code] = number
         self._blocks.append(block)
         lines: list[tuple[int, int]] = []
-        region = next_lines = 0
+        region, next_lines = memory.NONE, 0
         where = self.target.memory_at(address)
         if self.simulates_memory and where is not None and memory.costs(self.target, where):
-            region = next(
-                place
-                for place in range(memory.REGIONS, memory.BUCKETS, memory.REGION_FIELDS)
-                if state[place + memory.R_ORIGIN] == where.origin
-            )
+            origins = state.regions["origin"][: state.regions_used]
+            region = int(np.flatnonzero(origins == where.origin)[0])
             shift = memory.line_shift(self.target, where)
             _, starts, _ = block_cost(self.timing, (), block)
             for instruction, start in zip(block, starts, strict=True):
@@ -331,32 +314,30 @@ class CycleCounter:
             if accelerator is not None and accelerator.memory == where.name:
                 size = accelerator.line_bytes
                 crossings = (block[-1].end - 1) // size - address // size
-                next_lines = crossings * int(state[region + memory.R_NEXT_LINE])
+                next_lines = crossings * int(state.regions[region].next_line)
         if self._lines_used + len(lines) > memory.LINES_MOST:
             raise FirmwareFault("the firmware's code is larger than the cycle counter can hold")
-        lines_at = memory.LINES + memory.LINE_FIELDS * self._lines_used
-        if lines:
-            behind = lines_at + memory.LINE_FIELDS * len(lines)
-            state[lines_at:behind] = np.array(lines).ravel()
+        lines_at = self._lines_used
         self._lines_used += len(lines)
+        for place, needed in enumerate(lines, lines_at):
+            state.lines[place] = needed
         record = {
-            memory.B_END: address + len(code),
-            memory.B_INSTRUCTIONS: len(block),
-            memory.B_CONDITIONAL: block[-1].kind == "branch_conditional",
-            memory.B_REGION: region,
-            memory.B_LINES: len(lines),
-            memory.B_LINES_AT: lines_at,
-            memory.B_EPOCH: -1,
-            memory.B_NEXT_LINES: next_lines,
-            memory.B_ACCESSES: sum(i.transfers for i in block),
-            memory.B_PREDICATED: any(
+            "end": address + len(code),
+            "instructions": len(block),
+            "conditional": block[-1].kind == "branch_conditional",
+            "region": region,
+            "lines": len(lines),
+            "lines_at": lines_at,
+            "epoch": -1,
+            "next_lines": next_lines,
+            "accesses": sum(i.transfers for i in block),
+            "predicated": any(
                 i.kind in LOADS | STORES and (i.predicated or address % _PAGE == 0) for i in block
             ),
-            memory.B_SWITCH: self._switches.get(address, -1),
+            "switch": self._switches.get(address, memory.NONE),
         }
-        place = memory.BLOCKS + memory.BLOCK_FIELDS * number
         for field, value in record.items():
-            state[place + field] = value
+            state.blocks[number][field] = value
         return number
 
 
@@ -376,8 +357,9 @@ def _check_bucket(number: int) -> None:
         raise ValueError(f"bucket {number}; there are buckets 0 to {memory.BUCKETS_MOST - 1}")
 
 
-def _stalls(row: State) -> dict[str, int]:
-    return {cause: int(value) // SCALE for cause, value in zip(CAUSES, row, strict=True)}
+def _stalls(totals: State) -> dict[str, int]:
+    """Cycles lost by cause."""
+    return {cause: int(n) // SCALE for cause, n in zip(CAUSES, totals.stalls, strict=True)}
 
 
 def _spans(target: Target) -> list[tuple[int, int]]:

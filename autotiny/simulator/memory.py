@@ -1,8 +1,7 @@
 """Memory timing, simulated on the addresses that the firmware really uses.
 
-Everything lives in one flat array of int64 that native hooks read and write, because a Python
-callback per access would cost more than the emulation. The layout is a header of scalars followed
-by the sections below. Times are in 1/`SCALE` cycles.
+Everything lives in one record (`STATE`) that native hooks read and write, because a Python callback
+per access would cost more than the emulation. Times are in 1/`SCALE` cycles.
 
 What is simulated, from the target's file:
 - memories with wait states, behind a line buffer as wide as the memory array, with or without
@@ -23,12 +22,14 @@ import numba
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba.extending import intrinsic
-from numpy.typing import NDArray
 from unicorn.arm_const import UC_ARM_REG_XPSR
 
+from autotiny.cores import CAUSES
 from autotiny.target import Cache, Memory, Target
 
-State = NDArray[np.int64]
+State = Any
+"""A record of the type `STATE`, its fields as attributes: `state.regions[2].busy`."""
+
 _Compiled = TypeVar("_Compiled")
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
@@ -60,129 +61,152 @@ def kept(compiled: Callable[[bool], _Compiled]) -> _Compiled:
         return compiled(False)
 
 
-# --- header ------------------------------
-TOTALS = 0  # since the last reset: cycles in 1/SCALE, instructions, and cycles lost by cause
-TOTALS_FIELDS = 7
-CYCLES, INSTRUCTIONS = TOTALS, TOTALS + 1
-STALLS = TOTALS + 2  # five causes, in the order of cores.CAUSES
-SETTLED = 8  # the totals as they stood when they were last put into a bucket
-BUCKET = 16  # the bucket that is counted into
-PREVIOUS = 17  # the block that ran before, −1 at the start
-CALLBACK = 18  # address of the Python function that adds an edge
-MISPREDICT = 19  # price of a wrong prediction
-REGIONS_USED = 20
-ICACHE, DCACHE = 21, 22  # places of the caches' sections, 0 if there is none
-EPOCH = 23  # counts replacements among the lines that fetches use
-CLOCK = 24  # stamps for least recently used
-RANDOM = 25  # state of the replacement generator
-LAST_REGION = 26
-READ_REGISTER, WRITE_REGISTER = 27, 28  # addresses of Unicorn's functions
-SCRATCH, SCRATCH_AT = 29, 30  # a register's value on its way, and its address
-WHEN, STEP = 31, 32  # when the block's next data access comes, and how much later the one behind it
-BLOCK_CYCLES = 33  # pipeline cycles of the block that runs
-UNALIGNED = 34  # price of an access across a word border
-LAST_EDGE = 35  # place of the edge that led to the block that runs
-HEADER = 64
-
-# --- regions: memories that cost something ------------------------------
-REGIONS = HEADER
-REGION_FIELDS = 24
 REGIONS_MOST = 24
-R_ORIGIN, R_END, R_FIRST, R_LINE_SHIFT, R_PREFETCH, R_CACHED = 0, 1, 2, 3, 4, 5
-R_REFILL = 6  # cycles from a request until the word that a cache missed has come
-R_FETCH_BUFFERS, R_DATA_BUFFERS = 7, 8  # places of the line buffers' sections, 0 if none
-R_AHEAD_LINE, R_AHEAD_READY = 9, 10  # the line that is being prefetched
-R_BUSY = 11  # the memory is reading until then
-R_FETCH_LINE, R_DATA_LINE = 12, 13  # last line read, where there are no buffers
-R_MISS, R_NEXT_LINE = 14, 15  # of an accelerator, in 1/SCALE cycles
-R_OCCUPIED = 16  # cycles for which filling a cache line keeps the memory
-R_PATH = 17  # cycles that a cache's request is on its way
-
-BUCKETS = REGIONS + REGION_FIELDS * REGIONS_MOST
-BUCKET_FIELDS = 8  # as the totals
 BUCKETS_MOST = 4096
-
-CACHES = BUCKETS + BUCKET_FIELDS * BUCKETS_MOST
-CACHE_FIELDS = 6  # then, for each line: its number (−1 if empty) and when it was used last
-C_SETS, C_WAYS, C_SHIFT, C_RANDOM = 0, 1, 2, 3
-C_ALLOCATES = 4  # a store that misses brings the line in
-C_FETCHES = 5  # code is fetched through it
-CACHES_SIZE = 1 << 16
-
-BLOCKS = CACHES + CACHES_SIZE
-BLOCK_FIELDS = 12
+CACHES_MOST = 4
+CACHE_LINES_MOST = 1 << 15
 BLOCKS_MOST = 1 << 16
-B_END, B_INSTRUCTIONS = 0, 1
-B_CONDITIONAL, B_PREDICTOR = 2, 3  # it ends in a conditional branch; that branch's two-bit counter
-B_REGION, B_LINES, B_LINES_AT = 4, 5, 6  # the memory it is fetched from, and its lines
-B_EPOCH = 7  # when all its lines were last seen in the cache
-B_NEXT_LINES = 8  # price of the accelerator's lines that it runs across
-B_ACCESSES = 9  # words that it loads and stores
-B_PREDICATED = 10  # it does so inside an IT block
-B_SWITCH = 11  # the bucket that begins with it, or −1
-
-LINES = BLOCKS + BLOCK_FIELDS * BLOCKS_MOST
-LINE_FIELDS = 2  # line number, when the block needs it
 LINES_MOST = 1 << 18
-
-EDGES = LINES + LINE_FIELDS * LINES_MOST
-EDGE_FIELDS = 8
 EDGES_BITS = 17
 EDGES_MOST = 1 << EDGES_BITS
-E_KEY, E_BLOCK, E_COUNT, E_CYCLES, E_DEPENDENCY, E_ISSUE, E_BRANCH = 0, 1, 2, 3, 4, 5, 6
-E_NEXT = 7  # place of the edge that followed
 
-TOTAL = EDGES + EDGE_FIELDS * EDGES_MOST
+NONE = -1
+"""The place of what there is not."""
+
+
+def _record(*fields: Any) -> np.dtype[np.void]:
+    """A record of int64, or of what a field says besides its name."""
+    types = [(field, np.int64) if isinstance(field, str) else field for field in fields]
+    return np.dtype((np.record, types))
+
+
+_TOTALS = _record("cycles", "instructions", ("stalls", np.int64, (len(CAUSES),)))
+"""Cycles in 1/SCALE; stalls in the order of `CAUSES`."""
+
+_REGION = _record(
+    "origin", "end",
+    "first",  # what a read of the memory waits
+    "line_shift", "prefetch", "cached",
+    "refill",  # from a request until the word that a cache missed has come
+    "occupied",  # for how long filling a cache line keeps the memory
+    "path",  # how long a cache's request is on its way
+    "fetch_buffers", "data_buffers",  # which caches are its line buffers, or NONE
+    "ahead_line", "ahead_ready",  # the line that is being prefetched
+    "busy",  # the memory is reading until then
+    "fetch_line", "data_line",  # last line read, where there are no buffers
+    "miss", "next_line",  # of an accelerator
+)  # fmt: skip
+"""A memory that costs something; times in 1/SCALE cycles."""
+
+_CACHE = _record(
+    "sets", "ways", "shift",
+    "random",  # it replaces any line, not the one that was used least recently
+    "allocates",  # a store that misses brings the line in
+    "fetches",  # code is fetched through it
+    "lines_at",  # its first line among `cache_lines`
+)  # fmt: skip
+
+_BLOCK = _record(
+    "end", "instructions",
+    "conditional", "predictor",  # it ends in a conditional branch; that one's two-bit counter
+    "region", "lines", "lines_at",  # the memory it is fetched from, or NONE, and its lines
+    "epoch",  # when all its lines were last seen in the cache
+    "next_lines",  # price of the accelerator's lines that it runs across
+    "accesses",  # words that it loads and stores
+    "predicated",  # it does so inside an IT block
+    "switch",  # the bucket that begins with it, or NONE
+)  # fmt: skip
+
+_EDGE = _record(
+    "key", "block", "count", "cycles", "dependency", "issue", "branch",
+    "next",  # the edge that followed
+)  # fmt: skip
+"""Two blocks, one behind the other; `block` is the second one."""
+
+STATE = _record(
+    ("totals", _TOTALS),  # since the last reset
+    ("settled", _TOTALS),  # as they stood when they were last put into a bucket
+    "bucket",  # the one that is counted into
+    "previous",  # the block that ran before, or NONE
+    "callback",  # address of the Python function that adds an edge
+    "mispredict",  # price of a wrong prediction
+    "unaligned",  # price of an access across a word border
+    "regions_used",
+    "caches_used",
+    "cache_lines_used",
+    "icache",  # which cache, or NONE
+    "dcache",
+    "epoch",  # counts replacements among the lines that fetches use
+    "clock",  # stamps for least recently used
+    "random",  # state of the replacement generator
+    "last_region",
+    "read_register",  # addresses of Unicorn's functions
+    "write_register",
+    "scratch",  # a register's value on its way
+    "scratch_at",  # and the address of that
+    "when",  # when the block's next data access comes
+    "step",  # and how much later the one behind it
+    "block_cycles",  # pipeline cycles of the block that runs
+    "last_edge",  # the edge that led to the block that runs
+    ("regions", _REGION, (REGIONS_MOST,)),
+    ("buckets", _TOTALS, (BUCKETS_MOST,)),
+    ("caches", _CACHE, (CACHES_MOST,)),
+    ("cache_lines", _record("line", "used"), (CACHE_LINES_MOST,)),  # NONE if it is empty
+    ("blocks", _BLOCK, (BLOCKS_MOST,)),
+    ("lines", _record("line", "when"), (LINES_MOST,)),  # when the block needs it
+    ("edges", _EDGE, (EDGES_MOST,)),
+)
+"""All that the hooks know, in one record."""
+
+SCRATCH_BYTES: int = dict(STATE.fields or {})["scratch"][1]
+"""Where `scratch` lies in the record."""
+
+_RECORD = numba.from_dtype(STATE)
 
 
 def build(target: Target) -> State:
     """The state for a target: its memories, caches and buffers, all empty."""
-    state: State = np.zeros(TOTAL, np.int64)
-    state[PREVIOUS] = -1
-    state[RANDOM] = 0x2545F491
-    state[LAST_EDGE] = EDGES
-    place = CACHES
+    state: State = np.zeros(1, STATE)[0]
+    state.previous = state.icache = state.dcache = state.last_region = NONE
+    state.random = 0x2545F491
     if target.icache is not None:
-        state[ICACHE] = place
-        place = _add_cache(state, place, target.icache, fetches=True)
+        state.icache = _add_cache(state, target.icache, fetches=True)
         if target.icache.unified:
-            state[DCACHE] = state[ICACHE]
+            state.dcache = state.icache
     if target.dcache is not None:
-        state[DCACHE] = place
-        place = _add_cache(state, place, target.dcache, fetches=False)
+        state.dcache = _add_cache(state, target.dcache, fetches=False)
     for memory in target.memories:
         if not costs(target, memory):
             continue
-        region = REGIONS + REGION_FIELDS * int(state[REGIONS_USED])
-        state[REGIONS_USED] += 1
+        region = state.regions[state.regions_used]
+        state.regions_used += 1
         line = memory.line_bytes or memory.bus_bytes
-        state[region + R_ORIGIN] = memory.origin
-        state[region + R_END] = memory.end
-        state[region + R_FIRST] = memory.wait_states * memory.clock_divider * SCALE
-        state[region + R_LINE_SHIFT] = line.bit_length() - 1
-        state[region + R_PREFETCH] = memory.prefetch
-        state[region + R_CACHED] = memory.cached and bool(target.icache or target.dcache)
+        region.origin, region.end = memory.origin, memory.end
+        region.first = memory.wait_states * memory.clock_divider * SCALE
+        region.line_shift = line.bit_length() - 1
+        region.prefetch = memory.prefetch
+        region.cached = memory.cached and bool(target.icache or target.dcache)
         cache = target.dcache or target.icache
         if cache is not None:
-            state[region + R_REFILL] = refill_cycles(memory, cache) * SCALE
-            state[region + R_OCCUPIED] = occupied_cycles(memory, cache) * SCALE
-            state[region + R_PATH] = cache.miss_cycles * SCALE // 2
-        for field in (R_AHEAD_LINE, R_FETCH_LINE, R_DATA_LINE):
-            state[region + field] = -1
+            region.refill = refill_cycles(memory, cache) * SCALE
+            region.occupied = occupied_cycles(memory, cache) * SCALE
+            region.path = cache.miss_cycles * SCALE // 2
+        region.ahead_line = region.fetch_line = region.data_line = NONE
+        region.fetch_buffers = region.data_buffers = NONE
         accelerator = target.accelerator
         if accelerator is not None and accelerator.memory == memory.name:
             # Counted in what one read of the memory brings: a line may be half full.
-            state[region + R_MISS] = accelerator.miss_cycles * SCALE
-            state[region + R_NEXT_LINE] = accelerator.next_line_cycles * SCALE
+            region.miss = accelerator.miss_cycles * SCALE
+            region.next_line = accelerator.next_line_cycles * SCALE
+
             for field, lines in (
-                (R_FETCH_BUFFERS, accelerator.instruction_lines),
-                (R_DATA_BUFFERS, accelerator.data_lines),
+                ("fetch_buffers", accelerator.instruction_lines),
+                ("data_buffers", accelerator.data_lines),
             ):
                 if lines:
-                    state[region + field] = place
                     reads = max(1, lines * accelerator.line_bytes // line)
                     buffers = Cache(reads * line, reads, line)
-                    place = _add_cache(state, place, buffers, fetches=field == R_FETCH_BUFFERS)
+                    region[field] = _add_cache(state, buffers, fetches=field == "fetch_buffers")
     return state
 
 
@@ -220,172 +244,163 @@ def line_shift(target: Target, memory: Memory) -> int:
     return (memory.line_bytes or memory.bus_bytes).bit_length() - 1
 
 
-def _add_cache(state: State, place: int, cache: Cache, *, fetches: bool) -> int:
-    """Writes an empty cache at a place; returns the place behind it."""
+def _add_cache(state: State, cache: Cache, *, fetches: bool) -> int:
+    """Adds an empty cache; returns its number."""
+    number = int(state.caches_used)
     sets = cache.size_bytes // (cache.ways * cache.line_bytes)
-    state[place : place + CACHE_FIELDS] = (
-        sets, cache.ways, cache.line_bytes.bit_length() - 1, cache.replacement == "random",
-        cache.policy == "write-back", fetches,
-    )  # fmt: skip
-    end = place + CACHE_FIELDS + 2 * sets * cache.ways
-    if end > CACHES + CACHES_SIZE:
+    at = int(state.cache_lines_used)
+    end = at + sets * cache.ways
+    if end > CACHE_LINES_MOST:
         raise ValueError(f"caches of {sets * cache.ways} lines are too large to simulate")
-    state[place + CACHE_FIELDS : end : 2] = -1
-    return end
+    state.caches[number] = (
+        sets, cache.ways, cache.line_bytes.bit_length() - 1, cache.replacement == "random",
+        cache.policy == "write-back", fetches, at,
+    )  # fmt: skip
+    state.cache_lines["line"][at:end] = NONE
+    state.caches_used, state.cache_lines_used = number + 1, end
+    return number
 
 
 def empty(state: State) -> None:
     """Empties caches, line buffers and predictors: the state after a reset of the chip."""
-    for cache in _caches(state):
-        sets, ways = int(state[cache + C_SETS]), int(state[cache + C_WAYS])
-        first = cache + CACHE_FIELDS
-        state[first : first + 2 * sets * ways : 2] = -1
-    for number in range(int(state[REGIONS_USED])):
-        region = REGIONS + REGION_FIELDS * number
-        for field in (R_AHEAD_LINE, R_FETCH_LINE, R_DATA_LINE):
-            state[region + field] = -1
-    state[EPOCH] += 1
-    state[BLOCKS + B_PREDICTOR : LINES : BLOCK_FIELDS] = 0
-
-
-def _caches(state: State) -> list[int]:
-    places = {int(state[ICACHE]), int(state[DCACHE])}
-    for number in range(int(state[REGIONS_USED])):
-        region = REGIONS + REGION_FIELDS * number
-        places |= {int(state[region + R_FETCH_BUFFERS]), int(state[region + R_DATA_BUFFERS])}
-    return sorted(places - {0})
+    state.cache_lines["line"][: state.cache_lines_used] = NONE
+    for field in ("ahead_line", "fetch_line", "data_line"):
+        state.regions[field][: state.regions_used] = NONE
+    state.epoch += 1
+    state.blocks["predictor"] = 0
 
 
 @native
 def settle(state: State) -> None:
     """Puts what was counted since the last time into the current bucket."""
-    bucket = BUCKETS + BUCKET_FIELDS * state[BUCKET]
-    for field in range(TOTALS_FIELDS):
-        state[bucket + field] += state[TOTALS + field] - state[SETTLED + field]
-        state[SETTLED + field] = state[TOTALS + field]
+    bucket, totals, settled = state.buckets[state.bucket], state.totals, state.settled
+    bucket.cycles += totals.cycles - settled.cycles
+    bucket.instructions += totals.instructions - settled.instructions
+    settled.cycles, settled.instructions = totals.cycles, totals.instructions
+    for cause in range(len(totals.stalls)):
+        bucket.stalls[cause] += totals.stalls[cause] - settled.stalls[cause]
+        settled.stalls[cause] = totals.stalls[cause]
 
 
 @native
-def find(state: State, cache: int, line: int) -> bool:
-    """Looks a line up and brings it in; tells whether it was there."""
-    sets = state[cache + C_SETS]
-    ways = state[cache + C_WAYS]
-    first = cache + CACHE_FIELDS + 2 * ways * (line % sets)
-    state[CLOCK] += 1
+def find(state: State, number: int, line: int) -> bool:
+    """Looks a line up in a cache and brings it in; tells whether it was there."""
+    cache, lines = state.caches[number], state.cache_lines
+    ways = cache.ways
+    first = cache.lines_at + ways * (line % cache.sets)
+    state.clock += 1
     victim = first
-    for way in range(ways):
-        place = first + 2 * way
-        if state[place] == line:
-            state[place + 1] = state[CLOCK]
+    for place in range(first, first + ways):
+        if lines[place].line == line:
+            lines[place].used = state.clock
             return True
-        if state[place] < 0:
-            if state[victim] >= 0:
+        if lines[place].line < 0:
+            if lines[victim].line >= 0:
                 victim = place
-        elif state[victim] >= 0 and state[place + 1] < state[victim + 1]:
+        elif lines[victim].line >= 0 and lines[place].used < lines[victim].used:
             victim = place
-    if state[cache + C_RANDOM] and state[victim] >= 0:
-        state[RANDOM] = (state[RANDOM] * 1103515245 + 12345) & 0x7FFFFFFF
-        victim = first + 2 * ((state[RANDOM] >> 8) % ways)
-    if state[cache + C_FETCHES]:
-        state[EPOCH] += 1
-    state[victim] = line
-    state[victim + 1] = state[CLOCK]
+    if cache.random and lines[victim].line >= 0:
+        state.random = (state.random * 1103515245 + 12345) & 0x7FFFFFFF
+        victim = first + (state.random >> 8) % ways
+    if cache.fetches:
+        state.epoch += 1
+    lines[victim].line = line
+    lines[victim].used = state.clock
     return False
 
 
 @native
-def refill(state: State, region: int, now: int) -> int:
+def refill(region: Any, now: int) -> int:
     """Cycles that the core waits for a line that a cache missed; the memory may still be busy."""
-    arrives = now + state[region + R_PATH]
-    waits = min(max(0, state[region + R_BUSY] - arrives), state[region + R_OCCUPIED])
-    state[region + R_BUSY] = arrives + waits + state[region + R_OCCUPIED]
-    return int(waits + state[region + R_REFILL])
+    arrives = now + region.path
+    waits = min(max(0, region.busy - arrives), region.occupied)
+    region.busy = arrives + waits + region.occupied
+    return waits + region.refill  # type: ignore[no-any-return]
 
 
 @native
-def fetch(state: State, block: int, now: int) -> int:
+def fetch(state: State, block: Any, now: int) -> int:
     """Cycles that a block waits for its code.
 
     Args:
         state: the memory system.
-        block: place of the block's record.
+        block: the block's record.
         now: when the block begins, in 1/SCALE cycles.
     """
-    region = state[block + B_REGION]
-    stall = state[block + B_NEXT_LINES]
-    if region == 0 or state[block + B_EPOCH] == state[EPOCH]:
-        return int(stall)
-    place = state[block + B_LINES_AT]
-    cached = state[region + R_CACHED] and state[ICACHE] > 0
-    cache = state[ICACHE] if cached else state[region + R_FETCH_BUFFERS]
-    for index in range(state[block + B_LINES]):
-        line = state[place + LINE_FIELDS * index]
-        if cache:
+    stall = block.next_lines
+    if block.region < 0 or block.epoch == state.epoch:
+        return stall  # type: ignore[no-any-return]
+    region = state.regions[block.region]
+    cached = region.cached and state.icache >= 0
+    cache = state.icache if cached else region.fetch_buffers
+    for index in range(block.lines_at, block.lines_at + block.lines):
+        line = state.lines[index].line
+        if cache >= 0:
             if find(state, cache, line):
                 continue
-        elif state[region + R_FETCH_LINE] == line:
+        elif region.fetch_line == line:
             continue
-        when = now + stall + state[place + LINE_FIELDS * index + 1]
+        when = now + stall + state.lines[index].when
         if cached:
-            stall += refill(state, region, when)
+            stall += refill(region, when)
             continue
-        state[region + R_FETCH_LINE] = line
-        if state[region + R_AHEAD_LINE] == line:
-            ready = state[region + R_AHEAD_READY]
+        region.fetch_line = line
+        if region.ahead_line == line:
+            ready = region.ahead_ready
         else:
-            ready = max(when, state[region + R_BUSY]) + state[region + R_FIRST]
+            ready = max(when, region.busy) + region.first
         if ready > when:
             stall += ready - when
             when = ready
-        if state[region + R_PREFETCH]:
-            state[region + R_AHEAD_LINE] = line + 1
-            state[region + R_AHEAD_READY] = when + SCALE + state[region + R_FIRST]
-            state[region + R_BUSY] = state[region + R_AHEAD_READY]
-    if cache:
-        state[block + B_EPOCH] = state[EPOCH]
-    return int(stall)
+        if region.prefetch:
+            region.ahead_line = line + 1
+            region.ahead_ready = when + SCALE + region.first
+            region.busy = region.ahead_ready
+    if cache >= 0:
+        block.epoch = state.epoch
+    return stall  # type: ignore[no-any-return]
 
 
 @native
 def access(state: State, address: int, now: int, store: bool) -> int:
     """Cycles that a data access waits."""
-    region = state[LAST_REGION]
-    if region == 0 or address < state[region + R_ORIGIN] or address >= state[region + R_END]:
-        region = 0
-        for number in range(state[REGIONS_USED]):
-            candidate = REGIONS + REGION_FIELDS * number
-            if state[candidate + R_ORIGIN] <= address < state[candidate + R_END]:
-                region = candidate
-        if region == 0:
+    number = state.last_region
+    if number < 0 or address < state.regions[number].origin or address >= state.regions[number].end:
+        number = NONE
+        for candidate in range(state.regions_used):
+            if state.regions[candidate].origin <= address < state.regions[candidate].end:
+                number = candidate
+        if number < 0:
             return 0
-        state[LAST_REGION] = region
-    cache = state[DCACHE] if state[region + R_CACHED] else 0
-    if cache:
-        if store and not state[cache + C_ALLOCATES]:
+        state.last_region = number
+    region = state.regions[number]
+    cache = state.dcache if region.cached else NONE
+    if cache >= 0:
+        if store and not state.caches[cache].allocates:
             return 0
-        if find(state, cache, address >> state[cache + C_SHIFT]):
+        if find(state, cache, address >> state.caches[cache].shift):
             return 0
-        waits = refill(state, region, now)
+        waits = refill(region, now)
         # The store buffer hides a line's coming, but the memory is busy with it.
         return 0 if store else waits
     if store:
         return 0
-    cache = state[region + R_DATA_BUFFERS]
-    price = state[region + R_FIRST]
-    if cache:
-        price += SCALE + state[region + R_MISS]
-        if find(state, cache, address >> state[cache + C_SHIFT]):
+    cache = region.data_buffers
+    price = region.first
+    if cache >= 0:
+        price += SCALE + region.miss
+        if find(state, cache, address >> state.caches[cache].shift):
             return 0
     else:
-        line = address >> state[region + R_LINE_SHIFT]
-        if state[region + R_DATA_LINE] == line:
+        line = address >> region.line_shift
+        if region.data_line == line:
             return 0
-        state[region + R_DATA_LINE] = line
+        region.data_line = line
     # A block's prefetches are simulated when it begins, so at most one of them can be in the way.
-    waits = min(max(0, state[region + R_BUSY] - now), state[region + R_FIRST] + SCALE)
+    waits = min(max(0, region.busy - now), region.first + SCALE)
     ready = now + waits + price
-    state[region + R_BUSY] = max(state[region + R_BUSY], ready)
-    return int(ready - now)
+    region.busy = max(region.busy, ready)
+    return ready - now  # type: ignore[no-any-return]
 
 
 @native
@@ -396,12 +411,11 @@ def edge_key(previous: int, address: int, size: int) -> int:
 
 @native
 def edge_slot(state: State, key: int) -> int:
-    """The place of an edge, or of the free slot where it belongs."""
+    """The number of an edge, or of the free one where it belongs; 0 is never used."""
     slot = (key * 0x1E3779B97F4A7C15 >> 20) & (EDGES_MOST - 1)
     while True:
-        place = EDGES + EDGE_FIELDS * slot
-        if state[place] == key or state[place] == 0:
-            return place
+        if slot and (state.edges[slot].key == key or state.edges[slot].key == 0):
+            return slot
         slot = (slot + 1) & (EDGES_MOST - 1)
 
 
@@ -419,75 +433,73 @@ def _call(typing_context: Any, pointer: Any, a: Any, b: Any, c: Any) -> Any:
     return signature, generate
 
 
-def _block_begins(uc: int, address: int, size: int, state: State) -> None:
+def _block_begins(uc: int, address: int, size: int, pointer: Any) -> None:
     """Runs at the start of every basic block."""
+    state = numba.carray(pointer, 1)[0]
     at = np.int64(address)
-    previous = state[PREVIOUS]
+    previous = state.previous
     key = edge_key(previous, at, np.int64(size))
-    edge = state[state[LAST_EDGE] + E_NEXT]  # what followed the last time, most likely
-    if state[edge] != key:
-        edge = edge_slot(state, key)
-        if state[edge] == 0:
-            edge = _call(state[CALLBACK], previous, at, np.int64(size))
-            if edge == 0:
+    last = state.edges[state.last_edge]
+    number = last.next  # what followed the last time, most likely
+    if state.edges[number].key != key:
+        number = edge_slot(state, key)
+        if state.edges[number].key == 0:
+            number = _call(state.callback, previous, at, np.int64(size))
+            if number == 0:
                 return
-        state[state[LAST_EDGE] + E_NEXT] = edge
-    state[LAST_EDGE] = edge
-    state[edge + E_COUNT] += 1
-    number = state[edge + E_BLOCK]
-    block = BLOCKS + BLOCK_FIELDS * number
-    if state[block + B_SWITCH] >= 0:
+        last.next = number
+    state.last_edge = number
+    edge = state.edges[number]
+    edge.count += 1
+    block = state.blocks[edge.block]
+    if block.switch >= 0:
         settle(state)
-        state[BUCKET] = state[block + B_SWITCH]
-    branch = state[edge + E_BRANCH]
-    cycles = state[edge + E_CYCLES]
-    if previous >= 0 and state[MISPREDICT] > 0:
-        before = BLOCKS + BLOCK_FIELDS * previous
-        if state[before + B_CONDITIONAL]:
-            taken = at != state[before + B_END]
-            counter = state[before + B_PREDICTOR]
+        state.bucket = block.switch
+    branch, cycles = edge.branch, edge.cycles
+    if previous >= 0 and state.mispredict > 0:
+        before = state.blocks[previous]
+        if before.conditional:
+            taken = at != before.end
+            counter = before.predictor
             if taken != (counter >= 2):
-                branch += state[MISPREDICT]
-                cycles += state[MISPREDICT]
-            if taken:
-                state[before + B_PREDICTOR] = min(counter + 1, 3)
-            else:
-                state[before + B_PREDICTOR] = max(counter - 1, 0)
-    waited = fetch(state, block, state[CYCLES])
-    state[WHEN] = state[CYCLES] + waited
-    state[STEP] = 0
-    state[BLOCK_CYCLES] = cycles
-    cycles += waited
-    state[PREVIOUS] = number
-    state[CYCLES] += cycles
-    state[INSTRUCTIONS] += state[block + B_INSTRUCTIONS]
-    state[STALLS] += state[edge + E_DEPENDENCY]
-    state[STALLS + 1] += state[edge + E_ISSUE]
-    state[STALLS + 2] += branch
-    state[STALLS + 3] += waited
+                branch += state.mispredict
+                cycles += state.mispredict
+            before.predictor = min(counter + 1, 3) if taken else max(counter - 1, 0)
+    totals = state.totals
+    waited = fetch(state, block, totals.cycles)
+    state.when = totals.cycles + waited
+    state.step = 0
+    state.block_cycles = cycles
+    state.previous = edge.block
+    totals.cycles += cycles + waited
+    totals.instructions += block.instructions
+    totals.stalls[0] += edge.dependency
+    totals.stalls[1] += edge.issue
+    totals.stalls[2] += branch
+    totals.stalls[3] += waited
 
 
-def _data_moves(uc: int, kind: int, address: int, size: int, value: int, state: State) -> None:
+def _data_moves(uc: int, kind: int, address: int, size: int, value: int, pointer: Any) -> None:
     """Runs at every access to a memory that can make the core wait."""
-    block = BLOCKS + BLOCK_FIELDS * state[PREVIOUS]
-    if state[PREVIOUS] >= 0 and state[block + B_PREDICATED]:
+    state = numba.carray(pointer, 1)[0]
+    block = state.blocks[max(0, state.previous)]
+    if state.previous >= 0 and block.predicated:
         # To call a hook, Unicorn restores the IT state of the access and then forgets to clear
         # it: the next block would run as if it stood inside that IT block.
-        _call(state[READ_REGISTER], uc, _XPSR, state[SCRATCH_AT])
-        state[SCRATCH] &= ~_IT_BITS
-        _call(state[WRITE_REGISTER], uc, _XPSR, state[SCRATCH_AT])
-    if state[STEP] == 0:
+        _call(state.read_register, uc, _XPSR, state.scratch_at)
+        state.scratch &= ~_IT_BITS
+        _call(state.write_register, uc, _XPSR, state.scratch_at)
+    if state.step == 0:
         # The accesses of a block are spread evenly over its cycles.
-        accesses = max(1, state[block + B_ACCESSES])
-        state[STEP] = state[BLOCK_CYCLES] // accesses + 1
+        state.step = state.block_cycles // max(1, block.accesses) + 1
     store = kind == _WRITE
-    waited = access(state, np.int64(address), state[WHEN], store)
+    waited = access(state, np.int64(address), state.when, store)
     if not store and (np.int64(address) & 3) + size > 4 and size <= 4:
-        waited += state[UNALIGNED]
-    state[WHEN] += state[STEP] + waited
+        waited += state.unaligned
+    state.when += state.step + waited
     if waited:
-        state[CYCLES] += waited
-        state[STALLS + 4] += waited
+        state.totals.cycles += waited
+        state.totals.stalls[4] += waited
 
 
 @lru_cache(maxsize=1)
@@ -498,7 +510,7 @@ def hooks() -> tuple[Native, Native]:
     changes, whatever happens to others.
     """
     t = numba.types
-    state = t.CPointer(t.int64)
+    state = t.CPointer(_RECORD)
     on_block = t.void(t.int64, t.uint64, t.uint32, state)
     on_access = t.void(t.int64, t.int32, t.uint64, t.int32, t.int64, state)
     return (
