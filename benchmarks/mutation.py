@@ -459,7 +459,8 @@ def killed(mutant: Mutant | None, tests: list[str], limit: float) -> tuple[str, 
             _run_tests(copy, cache, Path(place) / "said", tests)
         code = _ended(child, limit)
         said = (Path(place) / "said").read_text(errors="replace").splitlines()
-        failed = [line.split(" ")[1] for line in said if line.startswith(("FAILED ", "ERROR "))]
+        ended = [line.split(" ", 1)[1] for line in said if line.startswith(("FAILED ", "ERROR "))]
+        failed = [line.split(" - ")[0] for line in ended]
         if code is None:
             return "killed by time", ""
         return "survived" if code == 0 else "killed", next(iter(failed), "")
@@ -540,7 +541,7 @@ def run(mutants: Iterable[Mutant], rows: Path, hours: float) -> None:
 def run_control(rows: Path) -> None:
     """Run each test that failed on unchanged code, and note those that fail there too."""
     warmed_up()
-    names = sorted({str(one["by"]) for one in read(KEPT / "sample.jsonl") if one["by"]})
+    names = sorted({_whole(str(one["by"])) for one in read(KEPT / "sample.jsonl") if one["by"]})
     left, broken = names, list[str]()
     while left:
         came, by = killed(None, left, 3600)
@@ -550,6 +551,11 @@ def run_control(rows: Path) -> None:
         print(f"fails on unchanged code: {by or came}", flush=True)
         left = [name for name in left if name != by] if by else []
     rows.write_text(json.dumps({"tests": len(names), "broken": broken}) + "\n")
+
+
+def _whole(name: str) -> str:
+    """A test's name; all cases of one whose name was cut at a space."""
+    return name if name.endswith("]") else name.split("[")[0]
 
 
 def read(rows: Path) -> list[dict[str, Any]]:
