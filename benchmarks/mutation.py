@@ -581,7 +581,7 @@ EQUIVALENT = {
 """Mutants that change nothing that anyone could see, by their line, with the reason."""
 
 
-def page(count: int, seed: int) -> str:
+def page(count: int, seed: int, commit: str) -> str:
     """The page of results."""
     wanted = {one.key: one for one in sample(count, seed)}
     rows = [one for one in read(KEPT / "sample.jsonl") if one["key"] in wanted]
@@ -602,7 +602,7 @@ def page(count: int, seed: int) -> str:
         "",
         f"`python benchmarks/mutation.py sample --count {count} --seed {seed}`",
         "",
-        f"Of {len(wanted):,} sampled mutants {len(rows):,} were run: {total['killed']:,} killed "
+        f"Of {len(wanted):,} sampled mutants {len(rows):,} were run, on commit {commit}: {total['killed']:,} killed "
         f"({100 * total['killed'] / max(counted, 1):.1f} % without {total['equivalent']} that are "
         f"equivalent), {total['survived']:,} survived, {total['not run']:,} on lines that no quick "
         "test runs.",
@@ -652,6 +652,7 @@ def main() -> None:
     parser.add_argument("what", choices=("map", "named", "sample", "control", "page"))
     parser.add_argument("--count", type=int, default=600)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--commit", default="", help="of the code that was changed; for the page")
     parser.add_argument("--tests", nargs="*", default=[])
     parser.add_argument("--hours", type=float, default=24.0)
     parser.add_argument("--part", default="1/1", help="of how many that run at once, e.g. 1/2")
@@ -670,7 +671,7 @@ def main() -> None:
         run(wanted[part - 1 :: parts], KEPT / "sample.jsonl", arguments.hours)
     if arguments.what == "control":
         run_control(KEPT / "control.jsonl")
-    RESULT.write_text(page(arguments.count, arguments.seed))
+    RESULT.write_text(page(arguments.count, arguments.seed, arguments.commit))
 
 
 if __name__ == "__main__":
