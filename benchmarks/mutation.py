@@ -602,8 +602,8 @@ def page(count: int, seed: int, commit: str) -> str:
         "",
         f"`python benchmarks/mutation.py sample --count {count} --seed {seed}`",
         "",
-        f"Of {len(wanted):,} sampled mutants {len(rows):,} were run, on commit {commit}: {total['killed']:,} killed "
-        f"({100 * total['killed'] / max(counted, 1):.1f} % without {total['equivalent']} that are "
+        f"Of {len(wanted):,} sampled mutants {len(rows):,} were run, on commit {commit}: "
+        f"{total['killed']:,} killed ({100 * total['killed'] / max(counted, 1):.1f} % without {total['equivalent']} that are "
         f"equivalent), {total['survived']:,} survived, {total['not run']:,} on lines that no quick "
         "test runs.",
         "",
