@@ -597,13 +597,14 @@ def page(count: int, seed: int, commit: str) -> str:
         by_file[str(one["file"])]["killed" if came.startswith("killed") else came] += 1
     total = sum(by_file.values(), Counter())
     counted = total.total() - total["equivalent"]
+    share = 100 * total["killed"] / max(counted, 1)
     lines = [
         "# Small changes to the code, and whether a test sees them",
         "",
         f"`python benchmarks/mutation.py sample --count {count} --seed {seed}`",
         "",
         f"Of {len(wanted):,} sampled mutants {len(rows):,} were run, on commit {commit}: "
-        f"{total['killed']:,} killed ({100 * total['killed'] / max(counted, 1):.1f} % without {total['equivalent']} that are "
+        f"{total['killed']:,} killed ({share:.1f} % without {total['equivalent']} that are "
         f"equivalent), {total['survived']:,} survived, {total['not run']:,} on lines that no quick "
         "test runs.",
         "",
