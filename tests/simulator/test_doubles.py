@@ -378,7 +378,7 @@ BETWEEN = [
                     for more in (-1, -0.5, -0.25, 0, 0.25, 0.5, 1)))
     for sign in (1, -1)
 ]  # fmt: skip
-ROUNDED = [(a,) for a in BETWEEN] + singles()
+ROUNDED = [*((a,) for a in BETWEEN), *singles()]
 
 
 def whole(rounding: Callable[[Fraction], int]) -> Callable[[int], int]:
