@@ -148,8 +148,8 @@ class Processor:
     def load(self, elf: ELFFile) -> None:
         """Write the stored segments of an ELF to where they are stored.
 
-        Unicorn's Cortex-M7 computes in double precision. Where the target's does not, a run stops at
-        what needs it in the sections of code.
+        Unicorn's Cortex-M7 computes in double precision. Where the target's does not, a run stops
+        at what needs it in the sections of code.
 
         Raises:
             FirmwareFault: a segment lies outside the target's memories.
