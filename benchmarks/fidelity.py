@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import struct
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -200,10 +199,7 @@ class Outcome:
 
 
 def cases(submissions: Path, pattern: str) -> Iterator[Case]:
-    """The int8 binaries for the boards known here, of both vendors.
-
-    Float ones need a double-precision FPU, which Unicorn's Cortex-M7 has not.
-    """
+    """The binaries for the boards known here, int8 and float, of both vendors."""
     closed = submissions / "closed"
     bosch, st = closed / "bosch", closed / "STMicroelectronics"
     short = {long: task for task, long in TASKS.items()}
@@ -215,11 +211,7 @@ def cases(submissions: Path, pattern: str) -> Iterator[Case]:
     ]  # fmt: skip
     for vendor, image, folder, task in images:
         board = next((name for name in BOARDS if folder.startswith(name)), None)
-        if (
-            board is None
-            or "float" in folder
-            or not re.search(pattern, f"{vendor}/{folder}/{task}")
-        ):
+        if board is None or not re.search(pattern, f"{vendor}/{folder}/{task}"):
             continue
         place = bosch if vendor == "Bosch" else st
         results = place / "results" / folder / task / "performance" / "results.txt"
@@ -228,36 +220,6 @@ def cases(submissions: Path, pattern: str) -> Iterator[Case]:
             raise SystemExit(f"{results} has no line 'Median throughput is …'")
         variant = folder.removeprefix(board).removeprefix("_Q").removeprefix("_") or "int8"
         yield Case(vendor, board, variant, task, image, float(found[1]))
-
-
-PRINTING = {"ad": 0x800_5062, "ic": 0x801_4D8C, "kws": 0x800_4FC0, "vww": 0x800_5584}
-"""Where ST's firmware for the NUCLEO-H7A3ZI prints results, in double precision; left out."""
-TO_LONG = bytes.fromhex("b7eee77a27ee066bbceec66bb8ee464b")
-"""How the same firmware turns a float (s15) into a long long: in double precision too."""
-RETURN = bytes.fromhex("7047")
-
-
-def machine_of(case: Case, heard: Callable[[str], None]) -> Machine:
-    """A board with the firmware of a case, where Unicorn's Cortex-M7 can execute all of it."""
-    image = bytearray(case.image.read_bytes())
-    if (case.vendor, case.board) != ("ST", "NUCLEO_H7A3ZI"):
-        return Machine(BOARDS[case.board], bytes(image), heard)
-    place = PRINTING[case.task] - FLASH
-    image[place : place + len(RETURN)] = RETURN
-    machine = Machine(BOARDS[case.board], bytes(image), heard)
-    converts = image.find(TO_LONG)
-    if converts >= 0:
-        at = FLASH + converts
-
-        def convert(uc: unicorn.Uc, *_: object) -> None:
-            bits = uc.reg_read(arm_const.UC_ARM_REG_S15) & 0xFFFF_FFFF
-            whole = int(struct.unpack("<f", struct.pack("<I", bits))[0])
-            uc.reg_write(arm_const.UC_ARM_REG_R0, whole & 0xFFFF_FFFF)
-            uc.reg_write(arm_const.UC_ARM_REG_R1, whole >> 32 & 0xFFFF_FFFF)
-            uc.reg_write(arm_const.UC_ARM_REG_PC, at + 0x20 | 1)
-
-        machine.uc.hook_add(unicorn.UC_HOOK_CODE, convert, begin=at, end=at)
-    return machine
 
 
 def count(case: Case, tune: Callable[[Target], Target]) -> tuple[Report, int, Target, float]:
@@ -283,7 +245,7 @@ def count(case: Case, tune: Callable[[Target], Target]) -> tuple[Report, int, Ta
         else:
             laps.append(counter.report())
 
-    machine = machine_of(case, heard)
+    machine = Machine(BOARDS[case.board], case.image.read_bytes(), heard)
     machine.boot()
     targets.clear()
     inside = False
@@ -485,7 +447,7 @@ def write(outcomes: Sequence[Outcome], costs: Mapping[str, tuple[int, float, flo
 
 Written by `python benchmarks/fidelity.py --submissions DIR`, DIR a clone of
 github.com/mlcommons/tiny_results_v1.2. The binaries are those that Bosch and STMicroelectronics
-submitted to MLPerf Tiny v1.2 (closed division, int8) and the published milliseconds are theirs;
+submitted to MLPerf Tiny v1.2 (closed division) and the published milliseconds are theirs;
 nobody's compiler or kernel stands between the two columns. Each binary boots on an emulated board
 and runs inferences as the benchmark's runner has it do; flash wait states, prefetch and caches are
 as the firmware sets them. The constants in the target files were fitted on Bosch's binaries alone,
@@ -548,10 +510,9 @@ UNEXPLAINED = """## What stays unexplained
   memory that fills a line is busy, a line change costs) was chosen with Bosch's firmware in view.
 - AD runs the same few loops on all boards: one observation of the memory, not several.
 - Unaligned loads are priced only where accesses are traced, not in zero-wait memory.
-- Not covered: the submission's float networks (Unicorn's Cortex-M7 has no double-precision FPU,
-  which the benchmark's printing uses), and cores without a published binary: Cortex-M3 and
-  RV32IMC rest on their documents alone. Flash behind a serial bus (RP2040, RP2350, ESP32-C3,
-  i.MX RT1062) has been compared with no board.
+- Not covered: float networks on other cores than the Cortex-M7, and cores without a published
+  binary: Cortex-M3 and RV32IMC rest on their documents alone. Flash behind a serial bus (RP2040,
+  RP2350, ESP32-C3, i.MX RT1062) has been compared with no board.
 """
 
 
@@ -566,7 +527,7 @@ def main() -> None:
     options = parser.parse_args()
     chosen = list(cases(options.submissions, options.only))
     if not chosen:
-        raise SystemExit(f"no int8 binary of a known board under {options.submissions / 'closed'}")
+        raise SystemExit(f"no binary of a known board under {options.submissions / 'closed'}")
     outcomes = []
     for case in chosen:
         outcome = measure(case)

@@ -11,6 +11,7 @@ import capstone
 import llvmlite.binding  # type: ignore[import-untyped]
 import numba
 import numpy as np
+from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 from numpy.typing import NDArray
 from unicorn import (
@@ -42,6 +43,7 @@ from unicorn.unicorn_py3.unicorn import uclib
 from autotiny.cores import CORES, riscv_decoder, thumb_decoder
 from autotiny.errors import FirmwareFault
 from autotiny.firmware.linking import Symbol
+from autotiny.simulator.doubles import doubles_in
 from autotiny.simulator.memory import Native, kept
 from autotiny.target import Target
 
@@ -100,6 +102,7 @@ class Processor:
         self._until: int | None = None
         self._access: tuple[int, int, int] | None = None
         self._exception: int | None = None
+        self._refused = False
         self._fuse = np.zeros(2, np.int64)
         self.limit = INSTRUCTION_LIMIT
         self.watch: Callable[[], None] = lambda: None
@@ -145,6 +148,9 @@ class Processor:
     def load(self, elf: ELFFile) -> None:
         """Write the stored segments of an ELF to where they are stored.
 
+        Unicorn's Cortex-M7 computes in double precision. Where the target's does not, a run stops
+        at what needs it in the sections of code.
+
         Raises:
             FirmwareFault: a segment lies outside the target's memories.
         """
@@ -160,6 +166,12 @@ class Processor:
                     "link it for this target"
                 )
             self.uc.mem_write(begin, segment.data())
+        if self._lacks_doubles:
+            for section in elf.iter_sections("SHT_PROGBITS"):
+                if section["sh_flags"] & SH_FLAGS.SHF_EXECINSTR:
+                    for offset in doubles_in(section.data()):
+                        at = section["sh_addr"] + int(offset)
+                        self.uc.hook_add(UC_HOOK_CODE, self._refuse, begin=at, end=at)
 
     def stop_at(self, addresses: Iterable[int]) -> None:
         """Addresses at which `run` returns; to be told before the first run."""
@@ -192,6 +204,7 @@ class Processor:
     def _run(self, start: int, limit: int, until: int | None) -> int:
         """`run`, to the next stop or turn."""
         self._stopped_at = self._access = self._exception = None
+        self._refused = False
         self._until = until
         self._fuse[:] = 0, limit * (2 if self.is_arm else 4)
         waits = 0
@@ -203,7 +216,7 @@ class Processor:
                 )
         if self._stopped_at is not None:
             return self._stopped_at
-        if self._exception is not None:
+        if self._exception is not None or self._refused:
             raise self._fault()
         if self._fuse[0] > self._fuse[1]:
             raise FirmwareFault(
@@ -267,6 +280,15 @@ class Processor:
         registers: Mapping[str, int] = _ARM_REGISTERS if self.is_arm else _RISCV_REGISTERS
         return registers[name]
 
+    @property
+    def _lacks_doubles(self) -> bool:
+        """Whether Unicorn's core computes in double precision and the target's does not."""
+        return self.target.core == "cortex-m7" and self.target.fpu != "fpv5-d16"
+
+    def _refuse(self, uc: Uc, address: int, size: int, data: object) -> None:
+        self._refused = True
+        uc.emu_stop()
+
     def _stop(self, uc: Uc, address: int, size: int, data: object) -> None:
         if self._until is None or address == self._until or address in self._turns:
             self._stopped_at = address
@@ -301,6 +323,8 @@ class Processor:
             why = f"the emulated {self.target.core} has no instruction"
             if self.is_arm and not self.uc.reg_read(arm_const.UC_ARM_REG_XPSR) & _THUMB_STATE:
                 why = "a jump to an even address left Thumb state before"
+        if self._refused:
+            why = f"{self.target.name} with fpu = {self.target.fpu!r} has no instruction"
         # RISC-V reports the place after the instruction
         instruction = f" {self._instruction()}" if self.is_arm else ""
         return FirmwareFault(f"the firmware stops in {where}: {why}{instruction}")
