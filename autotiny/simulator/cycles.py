@@ -189,7 +189,7 @@ class CycleCounter:
         """Sets the counts to zero; caches and predictors keep what they learnt unless `cold`."""
         state = self._state
         # Times that the memory system remembers are relative to the cycle count.
-        for field in ("busy", "ahead_ready"):
+        for field in ("busy", "ahead_ready", "filling_until"):
             times = state.regions[field]
             times[:] = np.maximum(0, times - state.totals.cycles)
         for counts in ("totals", "settled", "buckets"):

@@ -94,6 +94,7 @@ _REGION = _record(
     "ahead_line", "ahead_ready",  # the line that is being prefetched
     "busy",  # the memory is reading until then
     "keeps_prefetched",
+    "filled", "filling_until", "chunk",  # the line being filled, until when; what came of it first
     "fetch_line", "data_line",  # last line read, where there are no buffers
     "miss",  # of an accelerator
 )  # fmt: skip
@@ -193,7 +194,7 @@ def build(target: Target) -> State:
                 region[f"{prefix}refill"] = refill_cycles(memory, cache) * SCALE
                 region[f"{prefix}occupied"] = occupied_cycles(memory, cache) * SCALE
                 region[f"{prefix}path"] = cache.miss_cycles * SCALE // 2
-        region.ahead_line = region.fetch_line = region.data_line = NONE
+        region.ahead_line = region.fetch_line = region.data_line = region.filled = NONE
         region.fetch_buffers = region.data_buffers = NONE
         accelerator = target.accelerator
         if accelerator is not None and accelerator.memory == memory.name:
@@ -268,7 +269,7 @@ def _add_cache(state: State, cache: Cache, *, fetches: bool) -> int:
 def empty(state: State) -> None:
     """Empties caches, line buffers and predictors: the state after a reset of the chip."""
     state.cache_lines["line"][: state.cache_lines_used] = NONE
-    for field in ("ahead_line", "fetch_line", "data_line"):
+    for field in ("ahead_line", "fetch_line", "data_line", "filled"):
         state.regions[field][: state.regions_used] = NONE
     state.epoch += 1
     state.blocks["counter"] = 0
@@ -412,9 +413,14 @@ def access(state: State, address: int, now: int, store: bool) -> int:
         if store and not state.caches[cache].allocates:
             return 0
         line = address >> state.caches[cache].shift
+        chunk = address >> region.line_shift
         if find(state, cache, line):
+            if line == region.filled and chunk != region.chunk and not store:
+                return max(0, region.filling_until - now)  # type: ignore[no-any-return]
             return 0
         waits = refill(region, line, now, region.path, region.occupied, region.refill)
+        region.filled, region.chunk = line, chunk
+        region.filling_until = region.busy + region.path
         # The store buffer hides a line's coming, but the memory is busy with it.
         return 0 if store else waits
     if store:
