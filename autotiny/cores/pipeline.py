@@ -86,6 +86,8 @@ class Timing:
         unaligned_load: extra cycles of a load across a word border (where accesses are traced).
         store_every: cycles that each store of a loop takes once the store buffer is full.
         fpu_busy: cycles for which the floating-point unit takes no other instruction; others go on.
+        after_mac: cycles behind a floating-point multiply-accumulate before an instruction of that
+            kind can issue.
         extra: further hazards, (previous, current) → (cycles, cause).
         pairs: whether two instructions may issue together, (older, younger, younger is a taken
             branch).
@@ -114,6 +116,7 @@ class Timing:
     unaligned_load: float = 0.0
     store_every: Mapping[Kind, float] = field(default_factory=dict)
     fpu_busy: Mapping[Kind, int] = field(default_factory=dict)
+    after_mac: Mapping[Kind, int] = field(default_factory=dict)
     extra: Callable[[Instruction, Instruction], tuple[float, str]] | None = None
     pairs: Callable[[Instruction, Instruction, bool], bool] | None = None
     early_alu: bool = False
@@ -154,6 +157,7 @@ def issue(timing: Timing, run: Sequence[Instruction], lines: Lines | None = None
     lost: list[Mapping[str, float]] = []
     free = 0.0  # the first cycle at which an instruction may issue
     fpu_free = 0.0
+    mac_at = -100.0  # when the last floating-point multiply-accumulate issued
     chained = False  # a load before is waiting for another one, or pays for being alone
     slots = 0  # instructions issued in the cycle of the previous one
     for index, current in enumerate(run):
@@ -161,7 +165,7 @@ def issue(timing: Timing, run: Sequence[Instruction], lines: Lines | None = None
         causes: dict[str, float] = {}
         needed = _operands_ready(timing, current, ready, updated, timing.stage)
         if current.kind in FPU:
-            needed = max(needed, fpu_free)
+            needed = max(needed, fpu_free, mac_at + timing.after_mac.get(current.kind, 0))
         at = free
         if previous is not None and (previous.kind in BRANCHES or previous.loads_pc):
             penalty = _branch_cost(timing, previous, current)
@@ -207,7 +211,9 @@ def issue(timing: Timing, run: Sequence[Instruction], lines: Lines | None = None
         _add(causes, "issue", max(0.0, cost - max(1, current.transfers)))
         free = max(free, at + cost) if together else at + cost
         if current.kind in FPU:
-            fpu_free = at + timing.fpu_busy.get(current.kind, 1)
+            fpu_free = at + timing.fpu_busy.get(current.kind, 0)
+        if current.kind == "fpu_mac":
+            mac_at = at
         starts.append(at)
         lost.append(causes)
         chained = current.kind in _SINGLE_LOADS and timing.load_chain > 0
