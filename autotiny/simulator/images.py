@@ -214,6 +214,8 @@ def _size(path: Path) -> int:
 
 def _bytes_of(path: Path) -> bytes:
     try:
+        if path.exists() and not path.is_file():  # a device or a pipe may have no end
+            raise UserError(f"{path} is no regular file; copy the firmware into one")
         return path.read_bytes()
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
@@ -284,9 +286,7 @@ def _record(line: bytes, place: str) -> tuple[int, int, bytes]:
     if kind != _DATA and kind not in _LENGTHS:
         raise UserError(f"{place} has the type {kind}; Intel HEX has types 0 to {_LINEAR_START}")
     if kind != _DATA and length != _LENGTHS[kind]:
-        raise UserError(
-            f"{place}: a record of type {kind} has {_LENGTHS[kind]} bytes, not {length}"
-        )
+        raise UserError(f"{place} has {length} bytes; type {kind} has {_LENGTHS[kind]}")
     return kind, int.from_bytes(fields[1:3], "big"), data
 
 

@@ -321,7 +321,8 @@ class Processor:
             return ""
         coprocessor, arithmetic = second >> 8 & 15, first >> 8 == 0xEE and not second & 16
         fpu = self.target.fpu
-        if first & 0xEF00 == 0xEF00 or coprocessor in (14, 15):
+        moves = first >> 8 == 0xEE and not arithmetic
+        if first & 0xEF00 == 0xEF00 or (coprocessor in (14, 15) and not moves):
             unit = "vector unit (MVE)"
         elif coprocessor in (9, 10, 11) and fpu == "none":
             unit = "floating-point unit"
@@ -358,20 +359,28 @@ def disassembler(core: str) -> capstone.Cs:
 
 def calls(core: str, code: bytes, address: int) -> list[tuple[int, int | None]]:
     """Where the calls in a piece of code return to, in order, and where they go if they say so."""
-    return [
-        (at + size, _call_target(at, mnemonic, operands))
-        for at, size, mnemonic, operands in disassembler(core).disasm_lite(code, address)
-        if mnemonic in ("bl", "blx", "c.jal", "c.jalr")
-        or (mnemonic in ("jal", "jalr") and ("ra" in operands or "," not in operands))
-    ]
+    found: list[tuple[int, int | None]] = []
+    before = address, "", ""
+    for at, size, mnemonic, operands in disassembler(core).disasm_lite(code, address):
+        if mnemonic in ("bl", "blx", "c.jal", "c.jalr") or (
+            mnemonic in ("jal", "jalr") and ("ra" in operands or "," not in operands)
+        ):
+            found.append((at + size, _call_target(at, mnemonic, operands, before)))
+        before = at, mnemonic, operands
+    return found
 
 
-def _call_target(at: int, mnemonic: str, operands: str) -> int | None:
-    """Where a call goes, unless a register says so: absolute on Arm, relative on RISC-V."""
-    if mnemonic == "bl" and operands.startswith("#"):
-        return int(operands[1:], 0)
-    offset = operands.rpartition(" ")[2]
-    return at + int(offset, 0) if mnemonic in ("jal", "c.jal") else None
+def _call_target(at: int, mnemonic: str, operands: str, before: tuple[int, str, str]) -> int | None:
+    """Where a call goes: absolute on Arm, relative on RISC-V, there also to what `auipc` said."""
+    number = operands.rpartition(" ")[2]
+    if mnemonic == "bl" and number.startswith("#"):
+        return int(number[1:], 0)
+    if mnemonic in ("jal", "c.jal"):
+        return at + int(number, 0)
+    base, kind, upper = before
+    if mnemonic == "jalr" and operands.startswith("ra, ra, ") and kind == "auipc":
+        return (base + (int(upper.rpartition(" ")[2], 0) << 12) + int(number, 0)) % (1 << 32)
+    return None
 
 
 def call_ends(core: str, code: bytes, address: int) -> list[int]:

@@ -406,7 +406,9 @@ def _boot(processor: Processor, image: Image) -> int:
     for table in (lowest, lowest + 0x100):
         stack, start = _vectors(processor, table)
         memory, code = target.memory_at(stack - 4), target.memory_at(start)
-        if start & 1 and code and code.executable and memory and memory.data:
+        inside = any(begin < start < begin + len(data) for begin, data in image.segments)
+        starts = start & 1 and (inside or not image.needs_vectors)
+        if starts and code and code.executable and memory and memory.data:
             processor.set_register("sp", stack)
             return start & ~1
     if image.needs_vectors:
@@ -414,7 +416,7 @@ def _boot(processor: Processor, image: Image) -> int:
         raise UserError(
             f"{image.path} has no vector table at {lowest:#010x}: its first words are "
             f"{stack:#010x} and {start:#010x}, which should be the end of a stack in a data memory "
-            f"of {target.name} and an odd address where code can lie; give the --origin or the "
+            f"of {target.name} and an odd address inside the image; give the --origin or the "
             "target that it was linked for"
         )
     processor.set_register("sp", sum(target.largest_sram_span) & ~7)

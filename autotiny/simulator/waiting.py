@@ -160,7 +160,7 @@ _ARM_STATE = (
     *range(arm_const.UC_ARM_REG_R0, arm_const.UC_ARM_REG_R12 + 1),
     arm_const.UC_ARM_REG_SP,
     arm_const.UC_ARM_REG_LR,
-    arm_const.UC_ARM_REG_XPSR,
+    arm_const.UC_ARM_REG_APSR,  # without the state of an IT block, which the place tells
     *range(arm_const.UC_ARM_REG_D0, arm_const.UC_ARM_REG_D15 + 1),
     arm_const.UC_ARM_REG_FPSCR,
 )
