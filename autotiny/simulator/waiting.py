@@ -133,11 +133,21 @@ def _watched(processor: Processor) -> Iterator[_Sight]:
                 uc.mem_read(at, len(old)) == old for at, old in sight.before.items()
             )
 
+    def leave_it_block() -> None:
+        # To call a hook, Unicorn restores the IT state of the access and then forgets to clear it:
+        # the next block would run as if it stood inside that IT block.
+        if processor.is_arm:
+            state = uc.reg_read(arm_const.UC_ARM_REG_XPSR)
+            if state & _IT_BITS:
+                uc.reg_write(arm_const.UC_ARM_REG_XPSR, state & ~_IT_BITS)
+
     def on_read(uc: Uc, kind: int, address: int, size: int, value: int, data: object) -> None:
+        leave_it_block()
         sight.reads[address] += 1
         sight.readers.setdefault(address, place)
 
     def on_write(uc: Uc, kind: int, address: int, size: int, value: int, data: object) -> None:
+        leave_it_block()
         for at in range(address, address + size):
             if at not in sight.before:
                 sight.before[at] = bytes(uc.mem_read(at, 1))
@@ -155,6 +165,9 @@ def _watched(processor: Processor) -> Iterator[_Sight]:
             uc.hook_del(hook)
         uc.ctl_flush_tb()
 
+
+_IT_BITS = 0x0600FC00
+"""Of the XPSR."""
 
 _ARM_STATE = (
     *range(arm_const.UC_ARM_REG_R0, arm_const.UC_ARM_REG_R12 + 1),

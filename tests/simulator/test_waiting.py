@@ -96,6 +96,19 @@ def test_looks_change_no_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert measured(tmp_path, deed, function="model_run", board=board) == whole
 
 
+AFTER_IT = """__asm volatile(
+  "mov r2, %0; b 2f; 1: cmp r0, #0; it eq; ldreq r3, [r1]; bx lr;"
+  "2: movs r0, #0; mov r1, sp; push {lr}; bl 1b; subs r2, #1; pop {lr}; bne 2b"
+  : : "r"(20000) : "r0", "r1", "r2", "r3", "cc", "memory");"""
+
+
+def test_a_look_leaves_no_it_block_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "FIRST_LOOK", 10**9)
+    whole = measured(tmp_path, AFTER_IT, function="model_run")
+    monkeypatch.setattr(waiting, "FIRST_LOOK", 20_000)
+    assert measured(tmp_path, AFTER_IT, function="model_run") == whole
+
+
 def test_a_pass_that_never_comes(tmp_path: Path) -> None:
     deed = "static int calls; if (calls++ == 3) for (;;) {}"
     told = (
