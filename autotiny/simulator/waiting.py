@@ -85,18 +85,17 @@ def run_watched(processor: Processor, start: int, limit: int, until: int, goal: 
 
 def _told(processor: Processor, sight: _Sight, spent: int) -> str:
     """What a firmware waits for, in words; "" where it may be at work."""
-    memories = processor.target
-    polled = Counter({at: n for at, n in sight.reads.items() if memories.memory_at(at) is None})
-    if not polled or polled.most_common(1)[0][1] * _SELDOM < _WATCHED:
-        stack = processor.register("sp")
+    target, stack = processor.target, processor.register("sp")
+    often = Counter({at: n for at, n in sight.reads.items() if n * _SELDOM >= _WATCHED})
+    polled = Counter({at: n for at, n in often.items() if target.memory_at(at) is None})
+    if not polled and sight.repeats:
         polled = Counter(
             {
                 at: n
-                for at, n in sight.reads.items()
-                if sight.repeats
-                and at not in sight.before
+                for at, n in often.items()
+                if at not in sight.before
                 and at < stack
-                and (memory := memories.memory_at(at))
+                and (memory := target.memory_at(at))
                 and memory.data
             }
         )
@@ -106,7 +105,7 @@ def _told(processor: Processor, sight: _Sight, spent: int) -> str:
     (address, times), *_ = polled.most_common(1)
     answer = (
         "which only an interrupt would change, and none comes here"
-        if memories.memory_at(address)
+        if target.memory_at(address)
         else "and nothing answers, for no peripheral is emulated"
     )
     return (
