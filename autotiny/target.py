@@ -222,6 +222,20 @@ class Target:
         return None
 
 
+def with_wait_states(target: Target, wait_states: int) -> Target:
+    """The same target, with other wait states of its flash: as at another clock.
+
+    Args:
+        target: which keeps its clock, and so the time of a cycle.
+        wait_states: extra cycles before the first beat of an access, of every flash memory.
+    """
+    memories = tuple(
+        replace(memory, wait_states=wait_states) if memory.kind == "flash" else memory
+        for memory in target.memories
+    )
+    return replace(target, memories=memories)
+
+
 INFORMS = ("name", "title", "flash_tool", "boot_note", "file", "sources")
 """The fields of a target on which no figure depends."""
 

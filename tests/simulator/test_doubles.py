@@ -29,6 +29,7 @@ from autotiny.firmware import link
 from autotiny.simulator import measure_elf, run
 from autotiny.simulator.cycles import CycleCounter
 from autotiny.simulator.doubles import doubles_in
+from autotiny.simulator.images import stored
 from autotiny.simulator.processor import Processor
 from autotiny.target import load_target
 
@@ -671,7 +672,7 @@ def test_a_program_that_computes_in_double_precision(program: Path) -> None:
         def address(name: str) -> int:
             return int(symbols.get_symbol_by_name(name)[0]["st_value"]) & ~1
 
-        processor.load(elf)
+        processor.load(stored(elf))
         processor.set_register("sp", target.data_memories[0].end)
         end = address("_start") | 1
         processor.uc.reg_write(arm_const.UC_ARM_REG_LR, end)
