@@ -135,6 +135,7 @@ class Target:
         supply_voltage_v: at which that current was stated.
         flash_tool: the command that writes `{elf}` to the board.
         boot_note: what the part needs before it runs a bare firmware, a sentence; "" if nothing.
+        advice: a setting that is worth time on this part, a sentence; "" if none.
         core_fifo: address of the FIFO through which two cores send each other words: its status
             word, with the words to write and to read behind it; 0 if there is none.
         file: path of a user's own file; "" for a target that comes with autotiny.
@@ -157,6 +158,7 @@ class Target:
     flash_tool: str
     sources: Mapping[str, Document]
     boot_note: str = ""
+    advice: str = ""
     core_fifo: Annotated[int, Within(gt=0, le=(1 << 32) - 1)] = 0
     file: str = field(default="", compare=False, repr=False)
 
@@ -236,7 +238,7 @@ def with_wait_states(target: Target, wait_states: int) -> Target:
     return replace(target, memories=memories)
 
 
-INFORMS = ("name", "title", "flash_tool", "boot_note", "file", "sources")
+INFORMS = ("name", "title", "flash_tool", "boot_note", "advice", "file", "sources")
 """The fields of a target on which no figure depends."""
 
 

@@ -24,6 +24,7 @@ from autotiny.cli.options import (
 )
 from autotiny.cli.printing import (
     noticed,
+    print_advice,
     print_cost,
     print_json,
     print_tables,
@@ -155,6 +156,7 @@ def run(
     if found.profile:
         print_tables("", report.stall_table(found.profile.steps, "step"))
         print_tables("", report.stall_table(found.profile.functions, "function"))
+    print_advice(board)
 
 
 def refuse_of_firmware(model: str, given: Mapping[str, object]) -> None:
@@ -210,3 +212,4 @@ def print_profile(
     print_tables(f"{path} on {board.title}: {found.steps[0].name}", "")
     print_wait_states(board, wait_states)
     print_tables(report.profile_table(found), "", report.stall_table(found.functions, "function"))
+    print_advice(board)

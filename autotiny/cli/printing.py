@@ -54,6 +54,12 @@ def staged(status: Status) -> Callable[[str], None]:
     return lambda text: status.update(f"{begun}: {text}")
 
 
+def print_advice(target: Target) -> None:
+    """The setting that is worth time on a target, if its file names one."""
+    if target.advice:
+        print_tables("", f"worth time on {target.name}: {target.advice}")
+
+
 def print_cost(found: Taken) -> None:
     """What a network takes of a target, whether it fits, and its layers."""
     from autotiny import report

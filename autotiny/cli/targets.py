@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from autotiny.cli.options import Json, complete_target
-from autotiny.cli.printing import print_json, print_tables
+from autotiny.cli.printing import print_advice, print_json, print_tables
 
 EXAMPLES = (
     "autotiny targets",
@@ -41,3 +41,4 @@ def run(
     if name:
         print_tables("", report.memory_table(found[0]), "", report.source_table(found[0]))
         print_tables(f"\nflash it with: {found[0].flash_tool}")
+        print_advice(found[0])

@@ -158,6 +158,7 @@ def _readme(sources: Sources, firmware: Firmware, target: Target, cost: Cost | N
         figures=_figures(cost) if cost else "",
         flash=_flash_command(target, "firmware.elf"),
         boot_note=f"\n**Before it boots:** {target.boot_note}\n" if target.boot_note else "",
+        advice=f"\n**Worth time:** {target.advice}\n" if target.advice else "",
         megahertz=f"{target.clock_hz / 1e6:g}",
         compiler=f"{CORES[target.core].isa.gcc_prefix}gcc",
         sources="`, `".join(model_files),
