@@ -93,7 +93,7 @@ _HOMES = {
     "cache": ("Cache",),
     "components": ("Component",),
     "dataset": ("Dataset", "load_dataset"),
-    "emulator": ("Profile",),
+    "simulator": ("Profile",),
     "errors": (
         "AutotinyError", "BrokenPromise", "FirmwareFault", "InvalidData", "InvalidModel",
         "LinkError", "TrainingDiverged", "UnsupportedOp", "UserError",

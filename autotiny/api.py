@@ -25,10 +25,10 @@ from autotiny.model import BUILTIN, Level, Model, Program, load_model
 from autotiny.recipe import Recipe, component_named, read_recipe, steps_from_text
 from autotiny.recipe import apply as apply_steps
 from autotiny.report.files import check_writable, write_study
-from autotiny.simulator import SILENT, Profile, Tell
+from autotiny.simulator import FIRMWARE_ENDINGS, SILENT, Profile, Tell
 from autotiny.space import Space, load_space
 from autotiny.study import Applied, Comparison, Originals, Progress, Result
-from autotiny.target import Target, load_target
+from autotiny.target import Target, load_target, with_wait_states
 
 STYLES: tuple[Style, ...] = get_args(Style)
 OWN = "of the recipe"
@@ -76,7 +76,8 @@ class Taken:
     def to_dict(self) -> dict[str, object]:
         """The same as plain data, for JSON."""
         asked = {
-            "model": self.model, "target": self.target.name, "schedule": self.schedule,
+            "model": self.model, "target": self.target.name,
+            "flash_wait_states": self.target.flash.wait_states, "schedule": self.schedule,
             "calibration": self.calibration,
         }  # fmt: skip
         return {**asked, **self._more(), **self.cost.to_dict()}
@@ -315,6 +316,7 @@ def measure(
     resize: str | tuple[int, int] | None = None,
     calibration: str | None = None,
     profile: bool = False,
+    wait_states: int | None = None,
     cache: Cache | None = None,
     on_stage: Callable[[str], None] | None = None,
     on_notice: Callable[[str], None] | None = None,
@@ -338,6 +340,7 @@ def measure(
         resize: height and width that a folder of images is brought to, as (96, 96) or "96x96".
         calibration: "noise" calibrates with seeded noise: sizes and cycles hold, accuracy does not.
         profile: also tell where the cycles went.
+        wait_states: of the target's flash, in place of those that its file states.
         cache: where results are kept; by default the user's cache folder.
         on_stage: called now and then with what is executed, in words.
         on_notice: called with what the user should read before the firmware is executed.
@@ -349,7 +352,7 @@ def measure(
     if is_firmware(model):
         raise UserError(f"{str(model)!r} is a firmware; autotiny.measure_elf measures it")
     seed = arguments(seed=seed)["seed"]
-    board, cache = _target(target), cache or Cache()
+    board, cache = _target(target, wait_states), cache or Cache()
     samples = _Samples(data, Reading.of(scale, resize), calibration, on_notice)
     network, style, calibrated = _lowered(model, lowering, schedule, board, seed, samples, cache)
     taken = cost(network, board, cache, _tell(board, on_stage, on_notice))
@@ -361,32 +364,45 @@ def measure(
 
 
 def is_firmware(model: object) -> bool:
-    """Whether a name is that of an ELF, which `measure_elf` takes, rather than of a network."""
-    return isinstance(model, (str, Path)) and str(model).endswith(".elf")
+    """Whether a name is that of a firmware, which `measure_elf` takes, rather than of a network."""
+    return isinstance(model, (str, Path)) and str(model).lower().endswith(FIRMWARE_ENDINGS)
 
 
 def measure_elf(
     path: Path | str,
     target: TargetSource,
     *,
-    function: str | None = None,
-    between: tuple[str, str] | None = None,
+    function: str | int | None = None,
+    between: tuple[str | int, str | int] | None = None,
+    origin: str | int | None = None,
+    repeat: int | None = None,
+    wait_states: int | None = None,
 ) -> Profile:
     """Execute any firmware, and tell where its cycles go.
 
+    What is measured is given by the name of a symbol, or by an address: a number, or text such as
+    "0x0800_1234". A `.bin` or `.hex` file has no symbols; its functions are named by their address.
+
     Args:
-        path: of the ELF.
+        path: of the ELF, or of an image of it (`.bin`, `.hex`).
         target: the microcontroller: a name, the path of a `.toml` file, or one that was loaded.
         function: measure one call of this.
-        between: measure from the first of these two symbols to the second; by default, and
+        between: measure from the first of these two places to the second; by default, and
             without a `function`, between the marks that autotiny's firmware has.
+        origin: the address of a `.bin` file's first byte, by default that of the target's flash.
+        repeat: which call or pass is measured; the ones before it fill the caches. By default the
+            first one, or the second one of autotiny's own firmware.
+        wait_states: of the target's flash, in place of those that its file states.
 
     Raises:
-        UserError: the file is no ELF for this core, or has no such symbol.
+        UserError: the file is no firmware for this core, has no such symbol, or waits for hardware.
         FirmwareFault: the firmware faults or does not end.
     """
     start, stop = between or (None, None)
-    return simulator.measure_elf(path, _target(target), start=start, stop=stop, function=function)
+    return simulator.measure_elf(
+        path, _target(target, wait_states),
+        start=start, stop=stop, function=function, origin=origin, repeat=repeat,
+    )  # fmt: skip
 
 
 def compile(  # noqa: A001 - the command's name
@@ -580,8 +596,11 @@ def _tell(
     return Tell(misfit, on_stage or SILENT.stage)
 
 
-def _target(given: TargetSource) -> Target:
-    return given if isinstance(given, Target) else load_target(str(given))
+def _target(given: TargetSource, wait_states: int | None = None) -> Target:
+    """A target, with other wait states of its flash where some are given."""
+    target = given if isinstance(given, Target) else load_target(str(given))
+    wait_states = arguments(wait_states=wait_states)["wait_states"]
+    return target if wait_states is None else with_wait_states(target, wait_states)
 
 
 def _steps(given: str | Component | Sequence[Component]) -> tuple[Component, ...]:

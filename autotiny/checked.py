@@ -45,6 +45,8 @@ NUMBERS: Mapping[str, Any] = {
     "jobs": Annotated[int, Within(ge=1, le=256)],
     "timeout": Annotated[float, Within(ge=0, le=1e9)] | None,
     "accuracy_drop": Annotated[float, Within(ge=0, le=1)],
+    "repeat": Annotated[int, Within(ge=1, le=1_000_000)] | None,
+    "wait_states": Annotated[int, Within(ge=0, le=65_536)] | None,
 }
 """The numbers that functions take, by their name there and in commands."""
 

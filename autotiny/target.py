@@ -100,7 +100,9 @@ class Accelerator:
         data_lines: lines kept for data reads.
         line_bytes: bytes a line.
         miss_cycles: what a data read that misses costs beyond the memory's own cycles.
-        next_line_cycles: what it costs to go on fetching in the next line.
+        next_line_cycles: what the first fetch in another line takes beyond those within a line.
+        keeps_prefetched: whether a line that a prefetch brought is kept too, or only one that a
+            fetch had to wait for.
     """
 
     name: str
@@ -110,6 +112,7 @@ class Accelerator:
     line_bytes: Count
     miss_cycles: Amount = 0
     next_line_cycles: Amount = 0
+    keeps_prefetched: bool = True
 
 
 @dataclass(frozen=True)
@@ -217,6 +220,20 @@ class Target:
             if memory.origin <= address < memory.end:
                 return memory
         return None
+
+
+def with_wait_states(target: Target, wait_states: int) -> Target:
+    """The same target, with other wait states of its flash: as at another clock.
+
+    Args:
+        target: which keeps its clock, and so the time of a cycle.
+        wait_states: extra cycles before the first beat of an access, of every flash memory.
+    """
+    memories = tuple(
+        replace(memory, wait_states=wait_states) if memory.kind == "flash" else memory
+        for memory in target.memories
+    )
+    return replace(target, memories=memories)
 
 
 INFORMS = ("name", "title", "flash_tool", "boot_note", "file", "sources")

@@ -146,7 +146,8 @@ class Machine:
         self._left = False
         self._idle = 0
         self._ticks = 0
-        self.uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
+        # UC_MODE_MCLASS would make each core a Cortex-M33, without double precision
+        self.uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB)
         self.uc.ctl_set_cpu_model(board.cpu)
         self.uc.mem_map(FLASH, _RAM_BYTES)
         self.uc.mem_write(FLASH, image)

@@ -15,8 +15,9 @@ CPUS = {
     "cortex-m0plus": "thumb-freestanding-eabi -mcpu=cortex_m0plus",
     "cortex-m3": "thumb-freestanding-eabi -mcpu=cortex_m3",
     "cortex-m4": "thumb-freestanding-eabihf -mcpu=cortex_m4+vfp4d16sp",
-    "cortex-m7": "thumb-freestanding-eabihf -mcpu=cortex_m7+fp_armv8d16sp",
+    "cortex-m7": "thumb-freestanding-eabihf -mcpu=cortex_m7+fp_armv8d16",
     "cortex-m33": "thumb-freestanding-eabihf -mcpu=cortex_m33+dsp+fp_armv8d16sp",
+    "cortex-m55": "thumb-freestanding-eabihf -mcpu=cortex_m55+mve_fp+fp_armv8d16",
     "rv32imc": "riscv32-freestanding -mcpu=generic_rv32+m+c",
 }
 

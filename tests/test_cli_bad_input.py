@@ -345,6 +345,35 @@ def test_a_name_that_is_too_long_is_told(here: Path, arguments: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("f.bin", "f.bin has no symbols autotiny_ready and autotiny_done"),
+        ("f.bin --function infer", "f.bin has no symbols, and so no 'infer'; give the address"),
+        ("f.bin --function 0x0800_0008", "no vector table at 0x08000000: its first words are"),
+        ("f.bin --function 0x20000000000", "it must be an address from 0 to 0xffffffff"),
+        ("f.bin --function 1 --symbol 2 --symbol 3", "either a function, or the symbols"),
+        ("f.bin --symbol 2", "--symbol stands there 1 time(s); give it twice"),
+        ("f.bin --function 0x08000008 --origin 0x90000000", "would lie at 0x90000000, in no"),
+        ("f.bin --function 0x08000008 --origin flash", "origin = 'flash'; it must be an address"),
+        ("f.bin --function 0x08000008 --repeat 0", "repeat = 0; it must be from 1 to 1000000"),
+        ("f.bin --function 0x08000008 --wait-states -1", "wait_states = -1; it must be from 0 to"),
+        ("empty.bin --function 0x08000008", "empty.bin is empty; a firmware has at least"),
+        ("f.hex --function 0x08000008", "f.hex: line 1 is 'xxxxxxxx"),
+        ("f.hex --origin 0", "f.hex says itself where its bytes lie; --origin is for .bin files"),
+        ("cnn1 --repeat 2", "--repeat is for a firmware (.elf, .axf, .bin, .hex), and 'cnn1' is "
+         "none, and a network is measured with warm caches anyway; leave it out"),
+        ("cnn1 --origin 0", "--origin is for a firmware (.elf, .axf, .bin, .hex), and 'cnn1' is"),
+        ("cnn1 --function main", "--function is for a firmware"),
+        ("cnn1 --wait-states 70000", "wait_states = 70000; it must be from 0 to 65536"),
+    ],
+)  # fmt: skip
+def test_what_is_asked_of_a_firmware_is_checked(here: Path, arguments: str, message: str) -> None:
+    for name, content in (("f.bin", b"x" * 64), ("f.hex", b"x" * 64), ("empty.bin", b"")):
+        (here / name).write_bytes(content)
+    assert message in refused("measure", *arguments.split(), "-t", "stm32l4r5")
+
+
+@pytest.mark.parametrize(
     "arguments",
     ["search -t|", "search -t rp2040 -m|", "search -t rp2040 -d|", "search -t rp2040 --space|",
      "measure -t rp2040|", "apply|", "spaces|", "targets|"],

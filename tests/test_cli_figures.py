@@ -80,6 +80,17 @@ def test_measure_differs_by_schedule_and_target() -> None:
     assert facts("measure", "cnn1", "-t", "rp2040")["cycles"] > fast["cycles"]
 
 
+def test_measure_takes_other_wait_states() -> None:
+    command = ("measure", "cnn1", "-t", "stm32l4r5", "--wait-states")
+    slow, fast = facts("measure", "cnn1", "-t", "stm32l4r5"), facts(*command, "0")
+    assert (slow["flash_wait_states"], fast["flash_wait_states"]) == (5, 0)
+    assert fast["cycles"] < slow["cycles"]
+    assert fast["instructions"] == slow["instructions"]
+    told = " ".join(done(*command, "0").split())
+    assert "for 0 wait states of the flash, where stm32l4r5 has 5; times and energy are" in told
+    assert "wait states" not in done("measure", "cnn1", "-t", "stm32l4r5")
+
+
 def test_measure_repeats() -> None:
     first, again = (done("measure", "cnn1", "-t", "rp2040", "--json") for _ in range(2))
     assert first == again
@@ -173,6 +184,11 @@ def test_measure_takes_a_recipe_and_an_elf(found: Path, tmp_path: Path) -> None:
     assert json.loads(flames.read_text())["profiles"]
     one = facts("measure", elf, "-t", "stm32f746", "--function", "model_run")
     assert 0 < one["instructions"] <= profile["instructions"]
+    fast = ("measure", elf, "-t", "stm32f746", "--function", "model_run", "--wait-states", "0")
+    assert facts(*fast)["cycles"] < one["cycles"]
+    assert "for 0 wait states of the flash" in done(*fast)
+    warm = facts("measure", elf, "-t", "stm32f746", "--function", "model_run", "--repeat", "2")
+    assert warm["cycles"] < one["cycles"]
     table = done("measure", "cnn1", "-t", "stm32f746", "--profile")
     assert "model_run" in table
     assert "fetch" in table

@@ -5,7 +5,7 @@ import pytest
 
 from autotiny.datafile import data_folder
 from autotiny.errors import UserError
-from autotiny.target import Target, load_target, target_names
+from autotiny.target import Target, load_target, target_key, target_names, with_wait_states
 
 EXPECTED = {
     "esp32c3", "imxrt1062", "nrf52840", "nrf5340", "rp2040", "rp2350", "samd21", "stm32f103",
@@ -163,3 +163,12 @@ def test_broken_files_are_refused(tmp_path: Path, old: str, new: str, message: s
 
 def test_data_folders_are_found() -> None:
     assert (data_folder("targets") / "stm32f746.toml").is_file()
+
+
+def test_other_wait_states_are_those_of_every_flash_memory() -> None:
+    target = load_target("stm32h743")
+    other = with_wait_states(target, 9)
+    for before, after in zip(target.memories, other.memories, strict=True):
+        assert after.wait_states == (9 if before.kind == "flash" else before.wait_states)
+    assert target_key(other) != target_key(target)
+    assert with_wait_states(other, target.flash.wait_states) == target

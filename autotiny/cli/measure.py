@@ -33,6 +33,8 @@ from autotiny.cli.printing import (
 from autotiny.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from autotiny.simulator import Profile
     from autotiny.target import Target
 
@@ -42,7 +44,8 @@ EXAMPLES = (
     "autotiny measure my_model.keras -t stm32f746 --data samples.npz",
     "autotiny measure my_model.tflite -t my_board.toml --json",
     "autotiny measure my_model.keras -t nrf52840 --lowering int16x8 --profile",
-    "autotiny measure firmware.elf -t stm32l4r5 --function infer",
+    "autotiny measure firmware.elf -t stm32l4r5 --function infer --repeat 2",
+    "autotiny measure firmware.bin -t stm32l4r5 --function 0x0800_1234",
 )
 
 
@@ -51,7 +54,7 @@ def run(
         str,
         typer.Argument(
             metavar="MODEL",
-            help=f"{MODEL_HELP} Or a recipe (.json), or any firmware (.elf).",
+            help=f"{MODEL_HELP} Or a recipe (.json), or any firmware (.elf, .axf, .bin, .hex).",
             autocompletion=complete_model,
         ),
     ],
@@ -72,11 +75,39 @@ def run(
         typer.Option(metavar="FILE", help="Write a flame graph for speedscope.app."),
     ] = None,
     function: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Of an ELF: measure one call of this.")
+        str | None,
+        typer.Option(
+            metavar="PLACE",
+            help="Of a firmware: measure one call of this symbol or address.",
+        ),
     ] = None,
     symbol: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Of an ELF, given twice: measure from here to there."),
+        typer.Option(
+            metavar="PLACE",
+            help="Of a firmware, given twice: measure from this symbol or address to that.",
+        ),
+    ] = None,
+    origin: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Of a .bin: where its first byte lies.  [default: flash]"
+        ),
+    ] = None,
+    repeat: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Of a firmware: measure the N-th call or pass; those before it warm the caches.  "
+            "[default: 1; 2 for autotiny's own]",
+        ),
+    ] = None,
+    wait_states: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Wait states of the flash, as at another clock.  [default: the target's]",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -94,16 +125,21 @@ def run(
     if api.is_firmware(model):
         between = pair_of(symbol or [])
         with status:
-            profiled = api.measure_elf(model, board, function=function, between=between)
-        print_profile(model, board, profiled, speedscope, as_json)
+            profiled = api.measure_elf(
+                model, board,
+                function=function, between=between, origin=origin, repeat=repeat,
+                wait_states=wait_states,
+            )  # fmt: skip
+        print_profile(model, board, profiled, wait_states, speedscope, as_json)
         return
-    if function or symbol:
-        raise UserError(f"--function and --symbol are for an .elf file; {model!r} is none")
+    refuse_of_firmware(
+        model, {"function": function, "symbol": symbol, "origin": origin, "repeat": repeat}
+    )
     with status:
         found = api.measure(
             model, board,
             schedule=schedule.value, lowering=lowering, seed=seed,
-            profile=profile or speedscope is not None,
+            profile=profile or speedscope is not None, wait_states=wait_states,
             data=data, scale=scale, resize=resize, calibration=calibration,
             on_stage=staged(status), on_notice=noticed(status),
         )  # fmt: skip
@@ -115,9 +151,23 @@ def run(
         print_json(found.to_dict())
         return
     print_cost(found)
+    print_wait_states(board, wait_states)
     if found.profile:
         print_tables("", report.stall_table(found.profile.steps, "step"))
         print_tables("", report.stall_table(found.profile.functions, "function"))
+
+
+def refuse_of_firmware(model: str, given: Mapping[str, object]) -> None:
+    """Refuse options that a network has no use for."""
+    from autotiny.simulator import FIRMWARE_ENDINGS
+
+    for name, value in given.items():
+        if value is not None and value != []:
+            why = ", and a network is measured with warm caches anyway" if name == "repeat" else ""
+            raise UserError(
+                f"--{name} is for a firmware ({', '.join(FIRMWARE_ENDINGS)}), and {model!r} is "
+                f"none{why}; leave it out"
+            )
 
 
 def pair_of(symbols: list[str]) -> tuple[str, str] | None:
@@ -130,8 +180,24 @@ def pair_of(symbols: list[str]) -> tuple[str, str] | None:
     return (symbols[0], symbols[1]) if symbols else None
 
 
+def print_wait_states(board: Target, asked: int | None) -> None:
+    """What figures are for, where wait states were asked for."""
+    if asked is not None:
+        print_tables(
+            f"for {asked} wait states of the flash, where {board.name} has "
+            f"{board.flash.wait_states}; times and energy are still those of "
+            f"{board.clock_hz / 1e6:g} MHz",
+            "",
+        )
+
+
 def print_profile(
-    path: str, board: Target, found: Profile, flames: Path | None, as_json: bool
+    path: str,
+    board: Target,
+    found: Profile,
+    wait_states: int | None,
+    flames: Path | None,
+    as_json: bool,
 ) -> None:
     """What a firmware took, by function."""
     from autotiny import report
@@ -142,4 +208,5 @@ def print_profile(
         print_json(found.to_dict())
         return
     print_tables(f"{path} on {board.title}: {found.steps[0].name}", "")
+    print_wait_states(board, wait_states)
     print_tables(report.profile_table(found), "", report.stall_table(found.functions, "function"))

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from unicorn import arm_const
 
 from autotiny.cores.core import THUMB, Core
-from autotiny.cores.instruction import LOADS, Instruction, Kind
-from autotiny.cores.pipeline import Timing
+from autotiny.cores.instruction import LOADS, STORES, Instruction, Kind
+from autotiny.cores.pipeline import Prefetch, Timing
 
 
 def hazards(previous: Instruction, current: Instruction) -> tuple[float, str]:
@@ -27,6 +27,14 @@ def hazards(previous: Instruction, current: Instruction) -> tuple[float, str]:
                 "issue",
             )  # [jnk0le]: a store with register offset takes 2, 1 in front of a nop
     return 0.0, ""
+
+
+def indexed_hazards(previous: Instruction, current: Instruction) -> tuple[float, str]:
+    """[jnk0le]: of a run of loads on the Cortex-M3, only the first may change its base."""
+    cycles, cause = hazards(previous, current)
+    if current.indexed and previous.kind in LOADS and current.kind in LOADS | STORES:
+        return cycles + 1.0, "issue"
+    return cycles, cause
 
 
 OCCUPIES: Mapping[Kind, float] = {
@@ -56,10 +64,12 @@ TIMING = Timing(
         "branch_register": 2,
         "branch_table": 2,
     },
-    unaligned_target=1,  # [TRM]: P grows by one for a target that takes two fetches
+    # [TRM]: the prefetch unit holds three words. [i-0]: a group of three or more wide instructions
+    # off word borders takes one cycle more, and one more behind each access to memory within
+    prefetch=Prefetch(words=3, latency=1, restart=1),
     unaligned_load=1,  # [TRM]: an unaligned access is split in two
     pc_load=3,
-    extra=hazards,
+    extra=indexed_hazards,
 )
 
 CORE = Core(

@@ -16,6 +16,7 @@ from autotiny.cores.core import THUMB, Core
 
 TIMING = replace(
     cortex_m3.TIMING,
+    extra=cortex_m3.hazards,  # [jnk0le]: indexed loads chain on different bases
     occupies={  # [TRM]: MUL, MLA, SMULL, SMLAL, SMLAD, SIMD and saturating arithmetic all 1
         **cortex_m3.OCCUPIES,
         "fpu_mac": 3,  # [TRM]: VFMA, VMLA 3

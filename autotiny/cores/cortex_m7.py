@@ -119,6 +119,13 @@ TIMING = Timing(
         ("fpu_mac", "accumulator"): 5,
         ("fpu_load", "accumulator"): 5,
     },
+    after_mac={  # [jnk0le]: none of these in the three cycles behind a multiply-accumulate
+        "fpu_add": 4,
+        "fpu_load_multiple": 4,
+        "fpu_store_multiple": 4,
+        "fpu_load_pair": 4,
+        "fpu_store_pair": 4,
+    },
     early_alu=True,
     predicts=True,
     mispredict=7,  # [jnk0le]: 8, or 6 with the flags set three cycles before

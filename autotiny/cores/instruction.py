@@ -128,6 +128,8 @@ _FPU_KINDS: dict[str, Kind] = {
     "vselvs": "fpu_move",
 }  # fmt: skip
 _NARROW = ("b", "h", "sb", "sh")
+_S_BIT = 0x10
+"""In the first byte of a 4-byte instruction with register operands: it sets the flags."""
 _HINTS = {"nop", "hint", "yield", "wfe", "wfi", "sev", "sevl", "dbg", "csdb", "esb"}
 _PRELOADS = {"pld", "pldw", "pli"}
 _BRANCH_NAMES = {"b", "bl", "blx", "bx", "bxns", "blxns", "cbz", "cbnz", "tbb", "tbh"}
@@ -219,7 +221,7 @@ def _thumb(decoded: capstone.CsInsn, predicated: bool) -> Instruction:
         sources = names[2:]
         if kind == "mac_long":
             reads += [(n, "accumulator") for n in writes]
-    elif (kind, len(names)) in (("fpu_to_core", 3), ("fpu_from_core", 4)):
+    elif (kind, len(names)) in (("fpu_to_core", 3), ("fpu_to_core", 4), ("fpu_from_core", 4)):
         writes = tuple(n for n, _ in names[:2])
         sources = names[2:]
     else:
@@ -246,8 +248,12 @@ def _thumb(decoded: capstone.CsInsn, predicated: bool) -> Instruction:
         reads.append((register, role))
     # Inside an IT block the short encodings leave the flags alone.
     sets_flags = (bool(decoded.update_flags) and not predicated) or base_name in _NO_RESULT
-    if base_name in ("adc", "sbc", "rrx"):
+    if base_name in ("adc", "sbc") and decoded.size == 4:  # capstone takes each for an adcs
+        sets_flags = bool(decoded.bytes[0] & _S_BIT)
+    if base_name in ("adc", "sbc", "rrx") or base_name.startswith("vsel"):
         reads.append((FLAGS, "operand"))
+    reads = [(single, role) for register, role in reads for single in _singles(register)]
+    writes = tuple(single for register in writes for single in _singles(register))
     return Instruction(
         kind=kind,
         reads=tuple(reads),
@@ -258,7 +264,9 @@ def _thumb(decoded: capstone.CsInsn, predicated: bool) -> Instruction:
             kind == "alu"
             and base_name in ("add", "sub", "mov", "movw", "movt", "addw", "subw", "adr")
         ),
-        wide_constant=kind == "alu" and _is_shifted_constant(operands),
+        wide_constant=kind == "alu"
+        and base_name not in ("movw", "movt")
+        and _is_shifted_constant(operands),
         **common,
     )
 
@@ -429,7 +437,9 @@ def _thumb_memory(
         kind, transfers = ("load_narrow" if loads else "store_narrow"), 1
     else:
         kind, transfers = ("load" if loads else "store"), 1
-    moved = [s for r in registers[:transfers] for s in _singles(r)]
+    exclusive = not loads and suffix.startswith("ex")  # the first register tells whether it stored
+    data = registers[exclusive : exclusive + transfers]
+    moved = [s for r in data for s in _singles(r)]
     behind = [o for o in decoded.operands if o.type == arm_const.ARM_OP_IMM]
     indexed = ""
     if decoded.writeback:
@@ -442,7 +452,7 @@ def _thumb_memory(
     return Instruction(
         kind=kind,
         reads=tuple(reads),
-        writes=tuple(moved) if loads else (),
+        writes=tuple(moved) if loads else tuple(registers[:exclusive]),
         updates=(base,) if decoded.writeback else (),
         transfers=transfers,
         base=base,

@@ -22,8 +22,44 @@ from autotiny.cores.instruction import (
     Role,
 )
 
+_SINGLE_LOADS = LOADS - {"load_pair", "load_multiple", "fpu_load_pair", "fpu_load_multiple"}
+"""Those whose second cycle another access may fill; the others take a cycle for each register, and
+one more in any company."""
+
 CAUSES = ("dependency", "issue", "branch", "fetch", "data")
 """Why a cycle was lost: the pipeline yields the first three, the memory the last two."""
+
+
+@dataclass(frozen=True)
+class Prefetch:
+    """A buffer of words between the memory and the decoder.
+
+    A word is requested as soon as one has left the full buffer. So what is fetched at the speed of
+    execution has no slack: a 4-byte instruction off word borders needs two words at once, and waits
+    for the second one where the buffer was full before.
+
+    Attributes:
+        words: how many the buffer holds.
+        latency: cycles from the request of a word until it can be decoded.
+        restart: further cycles where requests had to stop because the buffer was full.
+    """
+
+    words: int
+    latency: int
+    restart: int
+
+
+@dataclass(frozen=True)
+class Lines:
+    """What a memory adds to fetches at the speed of the core.
+
+    Attributes:
+        bytes: of a line.
+        cycles: that the first word of another line than that of the word before comes later.
+    """
+
+    bytes: int
+    cycles: int
 
 
 @dataclass(frozen=True)
@@ -50,6 +86,8 @@ class Timing:
         unaligned_load: extra cycles of a load across a word border (where accesses are traced).
         store_every: cycles that each store of a loop takes once the store buffer is full.
         fpu_busy: cycles for which the floating-point unit takes no other instruction; others go on.
+        after_mac: cycles behind a floating-point multiply-accumulate before an instruction of that
+            kind can issue.
         extra: further hazards, (previous, current) → (cycles, cause).
         pairs: whether two instructions may issue together, (older, younger, younger is a taken
             branch).
@@ -57,6 +95,7 @@ class Timing:
             there early.
         bank_conflict: expected cycles lost by two loads that issue together at unknown distance.
         fetch_bytes: width of an instruction fetch.
+        prefetch: the buffer that words are fetched into, where its size can be felt.
     """
 
     width: int = 1
@@ -77,11 +116,13 @@ class Timing:
     unaligned_load: float = 0.0
     store_every: Mapping[Kind, float] = field(default_factory=dict)
     fpu_busy: Mapping[Kind, int] = field(default_factory=dict)
+    after_mac: Mapping[Kind, int] = field(default_factory=dict)
     extra: Callable[[Instruction, Instruction], tuple[float, str]] | None = None
     pairs: Callable[[Instruction, Instruction, bool], bool] | None = None
     early_alu: bool = False
     bank_conflict: float = 0.0
     fetch_bytes: int = 4
+    prefetch: Prefetch | None = None
 
 
 @dataclass(frozen=True)
@@ -99,7 +140,7 @@ class Issued:
     lost: tuple[Mapping[str, float], ...]
 
 
-def issue(timing: Timing, run: Sequence[Instruction]) -> Issued:
+def issue(timing: Timing, run: Sequence[Instruction], lines: Lines | None = None) -> Issued:
     """Issues a run of instructions, as executed, through the pipeline.
 
     Whether a branch was taken is told by the address of the instruction that follows it.
@@ -107,13 +148,16 @@ def issue(timing: Timing, run: Sequence[Instruction]) -> Issued:
     Args:
         timing: the table.
         run: instructions in the order of execution.
+        lines: of the memory that the run lies in, if going on to another one takes time.
     """
+    fetcher = _Fetcher(timing.prefetch, lines) if timing.prefetch is not None else None
     ready: dict[str, tuple[float, Kind]] = {}
     updated: dict[str, float] = {}
     starts: list[float] = []
     lost: list[Mapping[str, float]] = []
     free = 0.0  # the first cycle at which an instruction may issue
     fpu_free = 0.0
+    mac_at = -100.0  # when the last floating-point multiply-accumulate issued
     chained = False  # a load before is waiting for another one, or pays for being alone
     slots = 0  # instructions issued in the cycle of the previous one
     for index, current in enumerate(run):
@@ -121,7 +165,7 @@ def issue(timing: Timing, run: Sequence[Instruction]) -> Issued:
         causes: dict[str, float] = {}
         needed = _operands_ready(timing, current, ready, updated, timing.stage)
         if current.kind in FPU:
-            needed = max(needed, fpu_free)
+            needed = max(needed, fpu_free, mac_at + timing.after_mac.get(current.kind, 0))
         at = free
         if previous is not None and (previous.kind in BRANCHES or previous.loads_pc):
             penalty = _branch_cost(timing, previous, current)
@@ -158,23 +202,74 @@ def issue(timing: Timing, run: Sequence[Instruction]) -> Issued:
             if needed > at:
                 _add(causes, "dependency", needed - at)
                 at = needed
+            if fetcher is not None:
+                ready_at = fetcher.decoded(current, at)
+                _add(causes, "fetch", ready_at - at)
+                at = ready_at
             slots = 1
         cost = _occupies(timing, current)
         _add(causes, "issue", max(0.0, cost - max(1, current.transfers)))
         free = max(free, at + cost) if together else at + cost
         if current.kind in FPU:
-            fpu_free = at + timing.fpu_busy.get(current.kind, 1)
+            fpu_free = at + timing.fpu_busy.get(current.kind, 0)
+        if current.kind == "fpu_mac":
+            mac_at = at
         starts.append(at)
         lost.append(causes)
-        chained = current.kind in LOADS and timing.load_chain > 0
+        chained = current.kind in _SINGLE_LOADS and timing.load_chain > 0
         _publish(timing, current, at, cost, needed, ready, updated, together)
     if chained:
         free += timing.load_chain  # given back below if the next block continues the run
     return Issued(tuple(starts), free, tuple(lost))
 
 
+class _Fetcher:
+    """The words of a run on their way into the decoder."""
+
+    def __init__(self, prefetch: Prefetch, lines: Lines | None) -> None:
+        self._prefetch = prefetch
+        self._lines = lines
+        self._arrived: dict[int, float] = {}
+        self._left: dict[int, float] = {}  # when a word's last instruction was taken
+        self._requested = 0.0  # the last word
+        self._end = -1  # of the instruction before
+        self._line = -1  # of the last word requested
+
+    def decoded(self, current: Instruction, at: float) -> float:
+        """When an instruction can be taken that is wanted at a certain time."""
+        unit = self._prefetch
+        first, last = current.address >> 2, (current.end - 1) >> 2
+        if current.address != self._end:  # the cost of a jump holds until its first word is there
+            at += self._turn(first) if self._end >= 0 else 0
+            self._arrived, self._left = {first: at}, {}
+            self._requested = at - unit.latency
+        word = max(self._arrived)
+        while word < last:
+            word += 1
+            at_once = self._requested + 1
+            free = self._left.get(word - unit.words, at_once - 2) + 1
+            requested = at_once if free <= at_once else free + unit.restart
+            self._requested = requested + self._turn(word)
+            self._arrived[word] = self._requested + unit.latency
+        at = max(at, self._arrived[last])
+        for left in range(first, current.end >> 2):
+            self._left[left] = at
+        self._end = current.end
+        return at
+
+    def _turn(self, word: int) -> int:
+        """Cycles that a word costs which lies in another line than the one before."""
+        if self._lines is None:
+            return 0
+        before, self._line = self._line, 4 * word // self._lines.bytes
+        return self._lines.cycles if before not in (-1, self._line) else 0
+
+
 def block_cost(
-    timing: Timing, context: tuple[Instruction, ...], block: tuple[Instruction, ...]
+    timing: Timing,
+    context: tuple[Instruction, ...],
+    block: tuple[Instruction, ...],
+    lines: Lines | None = None,
 ) -> tuple[float, tuple[float, ...], Mapping[str, float]]:
     """Cycles that a block adds when it runs after its predecessor, which may be itself.
 
@@ -182,13 +277,14 @@ def block_cost(
         timing: the table.
         context: the instructions executed before, empty at the start.
         block: the instructions of the block.
+        lines: of the memory that the block lies in, if going on to another one takes time.
 
     Returns:
         The cycles, the cycle within the block at which each instruction issues, and the cycles
         lost by cause.
     """
-    before = issue(timing, context).end if context else 0.0
-    both = issue(timing, (*context, *block))
+    before = issue(timing, context, lines).end if context else 0.0
+    both = issue(timing, (*context, *block), lines)
     causes: dict[str, float] = {}
     for instruction_lost in both.lost[len(context) :]:
         for cause, cycles in instruction_lost.items():

@@ -1,9 +1,9 @@
-"""RV32IMC: a four-stage in-order core of the class of the ESP32-C3 and of lowRISC's Ibex.
+"""RV32IMC: the four-stage in-order core of the ESP32-C3.
 
-Source: [Ibex] Ibex documentation, "Pipeline Details", two-stage core with the single-cycle
-    multiplier; Espressif publishes
-no cycle table for the ESP32-C3. So these figures are documented for the class, not measured on the
-part.
+Espressif publishes no cycle table. Sources: [TRM] ESP32-C3 Technical Reference Manual, chapter 1 (a
+four-stage pipeline); [Ibex] Ibex documentation, "Pipeline Details", a core of the same class with a
+single-cycle multiplier; [C3] two published figures of the part, which decide what loads take:
+CoreMark, and person detection with ESP-NN (results/fidelity.md). Both are Espressif's.
 """
 
 from __future__ import annotations
@@ -13,15 +13,12 @@ from autotiny.cores.pipeline import Timing
 
 TIMING = Timing(
     occupies={
-        "load": 2,  # [Ibex]: loads and stores 2 without wait states
-        "load_narrow": 2,
-        "store": 2,
-        "store_narrow": 2,
         "mul": 1,  # [Ibex]: single-cycle multiplier: MUL 1, MULH 2
         "mul_long": 2,
         "div": 37,  # [Ibex]: DIV, REM 37
         "system": 3,
     },
+    avail={"load": 2, "load_narrow": 2},  # [C3]: loads and stores 1, what is loaded is there in 2
     branch_taken={
         "branch": 1,  # [Ibex]: jumps 2
         "call": 1,

@@ -33,8 +33,7 @@ _LEAST_LIMIT = 100_000_000
 _INSTRUCTIONS_A_WORK = 2000
 """More than the dearest there is: an exponential in software floating point."""
 
-# Generated code computes no double: fpv5-d16 is used as the single-precision unit it contains,
-# which is what the emulator's Cortex-M7 has.
+# Generated code computes no double: fpv5-d16 is used as the single-precision unit it contains.
 _FPU_FEATURES: Mapping[Fpu, str] = {
     "none": "",
     "fpv4-sp-d16": "+vfp4d16sp",

@@ -193,7 +193,7 @@ def profile_table(found: Profile) -> Table:
     made = table("figure", "value", "unit", left=("figure", "unit"))
     for row in (
         ("flash", f"{found.flash_bytes:,}", "bytes"),
-        ("static SRAM", f"{found.static_bytes:,}", "bytes"),
+        ("static SRAM", *_bytes_or_unknown(found.static_bytes)),
         ("instructions", f"{found.instructions:,}", ""),
         ("cycles", f"{found.cycles:,}", ""),
         ("latency", milliseconds(found.latency_ms), "ms"),
@@ -201,6 +201,10 @@ def profile_table(found: Profile) -> Table:
     ):
         made.add_row(*row)
     return made
+
+
+def _bytes_or_unknown(size: int | None) -> tuple[str, str]:
+    return ("unknown", "") if size is None else (f"{size:,}", "bytes")
 
 
 def stall_table(parts: Sequence[StepProfile | FunctionProfile], heading: str) -> Table:

@@ -4,6 +4,7 @@
 """
 
 from autotiny.simulator.cycles import CycleCounter
+from autotiny.simulator.images import FIRMWARE_ENDINGS
 from autotiny.simulator.machine import Run, run
 from autotiny.simulator.measure import (
     SILENT,
@@ -16,6 +17,7 @@ from autotiny.simulator.measure import (
 from autotiny.simulator.profile import Profile, measure_elf, profile
 
 __all__ = [
+    "FIRMWARE_ENDINGS",
     "SILENT",
     "CycleCounter",
     "Measurement",

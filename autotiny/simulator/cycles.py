@@ -45,6 +45,7 @@ from autotiny.cores import (
     LOADS,
     STORES,
     Instruction,
+    Lines,
     block_cost,
     decode,
     riscv_decoder,
@@ -115,6 +116,7 @@ class CycleCounter:
         self._blocks: list[tuple[Instruction, ...]] = []
         self._numbers: dict[int, dict[bytes, int]] = {}  # by address, then by code
         self._switches: dict[int, int] = {}
+        self._predictors: dict[int, int] = {}  # by the branch's address: its first block
         self._lines_used = 0
         self._edges_used = 0
         self._uc: Any = None
@@ -134,14 +136,17 @@ class CycleCounter:
             raise ValueError("this CycleCounter is attached already; make another one")
         self._uc = uc
         uc.ctl_flush_tb()  # code that is translated already would not see the hooks
-        on_block, on_access = memory.hooks()
+        on_block, on_access, on_read = memory.hooks()
         self._hook(UC_HOOK_BLOCK, on_block, 1, 0)
         uc.hook_add(UC_HOOK_EDGE_GENERATED, self._translated)
         if self.simulates_memory:
-            for begin, end in _spans(self.target):
+            for begin, end in _spans(self.target, costly=True):
                 self._hook(UC_HOOK_MEM_READ, on_access, begin, end - 1)
                 if self.target.dcache is not None:
                     self._hook(UC_HOOK_MEM_WRITE, on_access, begin, end - 1)
+            if self.timing.unaligned_load:
+                for begin, end in _spans(self.target, costly=False):
+                    self._hook(UC_HOOK_MEM_READ, on_read, begin, end - 1)
         return self
 
     @property
@@ -184,7 +189,7 @@ class CycleCounter:
         """Sets the counts to zero; caches and predictors keep what they learnt unless `cold`."""
         state = self._state
         # Times that the memory system remembers are relative to the cycle count.
-        for field in ("busy", "ahead_ready"):
+        for field in ("busy", "ahead_ready", "filling_until"):
             times = state.regions[field]
             times[:] = np.maximum(0, times - state.totals.cycles)
         for counts in ("totals", "settled", "buckets"):
@@ -274,7 +279,8 @@ class CycleCounter:
         if previous == number:  # a loop of one block: as it runs from its third round on
             before = (*before, *before)
         context = before[-_CONTEXT:]
-        cycles, _, causes = block_cost(self.timing, context, self._blocks[number])
+        lines = self._lines_at(address)
+        cycles, _, causes = block_cost(self.timing, context, self._blocks[number], lines)
         if self._edges_used >= memory.EDGES_MOST // 2:
             raise FirmwareFault(
                 f"the firmware ran through more than {memory.EDGES_MOST // 2} pairs of basic "
@@ -283,9 +289,18 @@ class CycleCounter:
         self._edges_used += 1
         key = memory.edge_key(previous, address, size)
         edge = memory.edge_slot(state, key)
-        lost = [round(causes.get(cause, 0.0) * SCALE) for cause in CAUSES[:3]]
+        lost = [round(causes.get(cause, 0.0) * SCALE) for cause in CAUSES[:4]]
         state.edges[edge] = (key, number, 0, round(cycles * SCALE), *lost, 0)
         return int(edge)
+
+    def _lines_at(self, address: int) -> Lines | None:
+        """What the memory at an address adds to fetches, if its accelerator does."""
+        accelerator, where = self.target.accelerator, self.target.memory_at(address)
+        if accelerator is None or where is None or accelerator.memory != where.name:
+            return None
+        if not (self.simulates_memory and accelerator.instruction_lines):
+            return None
+        return Lines(accelerator.line_bytes, accelerator.next_line_cycles)
 
     def _new_block(self, address: int, code: bytes) -> int:
         state = self._state
@@ -299,7 +314,7 @@ class CycleCounter:
         self._numbers.setdefault(address, {})[code] = number
         self._blocks.append(block)
         lines: list[tuple[int, int]] = []
-        region, next_lines = memory.NONE, 0
+        region = memory.NONE
         where = self.target.memory_at(address)
         if self.simulates_memory and where is not None and memory.costs(self.target, where):
             origins = state.regions["origin"][: state.regions_used]
@@ -310,11 +325,6 @@ class CycleCounter:
                 for line in (instruction.address >> shift, (instruction.end - 1) >> shift):
                     if not lines or lines[-1][0] != line:
                         lines.append((line, round(start * SCALE)))
-            accelerator = self.target.accelerator
-            if accelerator is not None and accelerator.memory == where.name:
-                size = accelerator.line_bytes
-                crossings = (block[-1].end - 1) // size - address // size
-                next_lines = crossings * int(state.regions[region].next_line)
         if self._lines_used + len(lines) > memory.LINES_MOST:
             raise FirmwareFault("the firmware's code is larger than the cycle counter can hold")
         lines_at = self._lines_used
@@ -325,11 +335,11 @@ class CycleCounter:
             "end": address + len(code),
             "instructions": len(block),
             "conditional": block[-1].kind == "branch_conditional",
+            "predictor": self._predictors.setdefault(block[-1].address, number),
             "region": region,
             "lines": len(lines),
             "lines_at": lines_at,
             "epoch": -1,
-            "next_lines": next_lines,
             "accesses": sum(i.transfers for i in block),
             "predicated": any(
                 i.kind in LOADS | STORES and (i.predicated or address % _PAGE == 0) for i in block
@@ -362,11 +372,11 @@ def _stalls(totals: State) -> dict[str, int]:
     return {cause: int(n) // SCALE for cause, n in zip(CAUSES, totals.stalls, strict=True)}
 
 
-def _spans(target: Target) -> list[tuple[int, int]]:
-    """Address ranges whose accesses are traced: adjacent memories in one range."""
+def _spans(target: Target, *, costly: bool) -> list[tuple[int, int]]:
+    """Address ranges whose accesses can take longer, or cannot: adjacent memories in one range."""
     spans: list[tuple[int, int]] = []
     for region in sorted(target.memories, key=lambda m: m.origin):
-        if memory.costs(target, region):
+        if memory.costs(target, region) == costly:
             if spans and spans[-1][1] == region.origin:
                 spans[-1] = (spans[-1][0], region.end)
             else:

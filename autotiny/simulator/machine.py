@@ -15,6 +15,7 @@ from autotiny.firmware.linking import Firmware
 from autotiny.firmware.ports import port_bytes, port_rows, sample_shape, some_rows
 from autotiny.graph import Array
 from autotiny.simulator.cycles import CycleCounter, Report, Share
+from autotiny.simulator.images import stored
 from autotiny.simulator.processor import Processor, call_ends
 from autotiny.simulator.second_core import Moment, SecondCore, second_core
 from autotiny.target import Target
@@ -106,16 +107,10 @@ def run(
             at.processor.watch = lambda: on_step(at.counter.bucket)
         outputs: list[list[bytes]] = []
         cold_cycles = 0
-        number = 0
-        while number < max(repeats or 2, len(rows)):
-            at.infer(rows[min(number, len(rows) - 1)], limit)
-            report = at.report()
+        for report in at.infer_each(rows, repeats, limit):
             cold_cycles = cold_cycles or report.cycles
-            if repeats is None and report.instructions > _LONG_RUN:
-                repeats = 1
-            if number < len(rows):
+            if len(outputs) < len(rows):
                 outputs.append(at.outputs())
-            number += 1
         at.check_stacks()
         stack_bytes, stack_overflowed = at.stack()
     arrays = [
@@ -158,6 +153,31 @@ class Bench:
     counter: CycleCounter
     second: SecondCore | None
     begin: int
+
+    def infer_each(
+        self,
+        samples: Sequence[Sequence[bytes]],
+        repeats: int | None = None,
+        limit: int | None = None,
+        bucket: int = 0,
+    ) -> Iterator[Report]:
+        """Run one inference after the other; gives what each of them took.
+
+        Args:
+            samples: taken in turn, and the last one repeats.
+            repeats: inferences at least; by default two, the second with warm caches, or one where
+                it is so long that this hardly counts.
+            limit: as `infer` takes it.
+            bucket: likewise.
+        """
+        number = 0
+        while number < max(repeats or 2, len(samples)):
+            self.infer(samples[min(number, len(samples) - 1)], limit, bucket)
+            report = self.report()
+            if repeats is None and report.instructions > _LONG_RUN:
+                repeats = 1
+            number += 1
+            yield report
 
     def infer(self, sample: Sequence[bytes], limit: int | None, bucket: int = 0) -> None:
         """Run one inference, counted from zero.
@@ -273,7 +293,7 @@ def power_up(firmware: Firmware, target: Target) -> Processor:
 
 def _boot(processor: Processor, firmware: Firmware) -> None:
     with BytesIO(firmware.elf) as file:
-        processor.load(ELFFile(file))
+        processor.load(stored(ELFFile(file)))
     ready, done = (firmware.symbols[name].address for name in ("autotiny_ready", "autotiny_done"))
     processor.stop_at((ready, done))
     if processor.is_arm:

@@ -87,14 +87,16 @@ _REGION = _record(
     "origin", "end",
     "first",  # what a read of the memory waits
     "line_shift", "prefetch", "cached",
-    "refill",  # from a request until the word that a cache missed has come
-    "occupied",  # for how long filling a cache line keeps the memory
-    "path",  # how long a cache's request is on its way
+    "refill", "fetch_refill",  # from a request until the word that a cache missed has come
+    "occupied", "fetch_occupied",  # for how long filling a cache line keeps the memory
+    "path", "fetch_path",  # how long a cache's request is on its way
     "fetch_buffers", "data_buffers",  # which caches are its line buffers, or NONE
     "ahead_line", "ahead_ready",  # the line that is being prefetched
     "busy",  # the memory is reading until then
+    "keeps_prefetched",
+    "filled", "filling_until", "chunk",  # the line being filled, until when; what came of it first
     "fetch_line", "data_line",  # last line read, where there are no buffers
-    "miss", "next_line",  # of an accelerator
+    "miss",  # of an accelerator
 )  # fmt: skip
 """A memory that costs something; times in 1/SCALE cycles."""
 
@@ -108,17 +110,17 @@ _CACHE = _record(
 
 _BLOCK = _record(
     "end", "instructions",
-    "conditional", "predictor",  # it ends in a conditional branch; that one's two-bit counter
+    "conditional", "counter",  # it ends in a conditional branch; that one's two-bit counter
+    "predictor",  # the first block that ends in the same branch: its counter is used
     "region", "lines", "lines_at",  # the memory it is fetched from, or NONE, and its lines
     "epoch",  # when all its lines were last seen in the cache
-    "next_lines",  # price of the accelerator's lines that it runs across
     "accesses",  # words that it loads and stores
     "predicated",  # it does so inside an IT block
     "switch",  # the bucket that begins with it, or NONE
 )  # fmt: skip
 
 _EDGE = _record(
-    "key", "block", "count", "cycles", "dependency", "issue", "branch",
+    "key", "block", "count", "cycles", "dependency", "issue", "branch", "fetch",
     "next",  # the edge that followed
 )  # fmt: skip
 """Two blocks, one behind the other; `block` is the second one."""
@@ -182,22 +184,23 @@ def build(target: Target) -> State:
         state.regions_used += 1
         line = memory.line_bytes or memory.bus_bytes
         region.origin, region.end = memory.origin, memory.end
+        region.keeps_prefetched = True
         region.first = memory.wait_states * memory.clock_divider * SCALE
         region.line_shift = line.bit_length() - 1
         region.prefetch = memory.prefetch
         region.cached = memory.cached and bool(target.icache or target.dcache)
-        cache = target.dcache or target.icache
-        if cache is not None:
-            region.refill = refill_cycles(memory, cache) * SCALE
-            region.occupied = occupied_cycles(memory, cache) * SCALE
-            region.path = cache.miss_cycles * SCALE // 2
-        region.ahead_line = region.fetch_line = region.data_line = NONE
+        for prefix, cache in (("", target.dcache or target.icache), ("fetch_", target.icache)):
+            if cache is not None:
+                region[f"{prefix}refill"] = refill_cycles(memory, cache) * SCALE
+                region[f"{prefix}occupied"] = occupied_cycles(memory, cache) * SCALE
+                region[f"{prefix}path"] = cache.miss_cycles * SCALE // 2
+        region.ahead_line = region.fetch_line = region.data_line = region.filled = NONE
         region.fetch_buffers = region.data_buffers = NONE
         accelerator = target.accelerator
         if accelerator is not None and accelerator.memory == memory.name:
             # Counted in what one read of the memory brings: a line may be half full.
             region.miss = accelerator.miss_cycles * SCALE
-            region.next_line = accelerator.next_line_cycles * SCALE
+            region.keeps_prefetched = accelerator.keeps_prefetched
 
             for field, lines in (
                 ("fetch_buffers", accelerator.instruction_lines),
@@ -213,7 +216,9 @@ def build(target: Target) -> State:
 def costs(target: Target, memory: Memory) -> bool:
     """Whether an access to a memory can take longer than the pipeline allows for."""
     caches = target.icache is not None or target.dcache is not None
-    return memory.kind != "tcm" and (memory.wait_states > 0 or (memory.cached and caches))
+    accelerator = target.accelerator is not None and target.accelerator.memory == memory.name
+    slow = memory.wait_states > 0 or (memory.cached and caches) or accelerator
+    return memory.kind != "tcm" and slow
 
 
 def refill_cycles(memory: Memory, cache: Cache) -> int:
@@ -264,10 +269,10 @@ def _add_cache(state: State, cache: Cache, *, fetches: bool) -> int:
 def empty(state: State) -> None:
     """Empties caches, line buffers and predictors: the state after a reset of the chip."""
     state.cache_lines["line"][: state.cache_lines_used] = NONE
-    for field in ("ahead_line", "fetch_line", "data_line"):
+    for field in ("ahead_line", "fetch_line", "data_line", "filled"):
         state.regions[field][: state.regions_used] = NONE
     state.epoch += 1
-    state.blocks["predictor"] = 0
+    state.blocks["counter"] = 0
 
 
 @native
@@ -310,12 +315,39 @@ def find(state: State, number: int, line: int) -> bool:
 
 
 @native
-def refill(region: Any, now: int) -> int:
-    """Cycles that the core waits for a line that a cache missed; the memory may still be busy."""
-    arrives = now + region.path
-    waits = min(max(0, region.busy - arrives), region.occupied)
-    region.busy = arrives + waits + region.occupied
-    return waits + region.refill  # type: ignore[no-any-return]
+def refill(region: Any, line: int, now: int, path: int, occupied: int, price: int) -> int:
+    """Cycles that the core waits for a line that a cache missed; the memory may still be busy.
+
+    A memory with prefetch reads the line behind the last one that it was asked for; nothing but
+    another request for that line profits.
+
+    Args:
+        region: the memory.
+        line: number of the line.
+        now: of the miss.
+        path: how long the request is on its way.
+        occupied: for how long filling a line keeps the memory.
+        price: cycles of a miss, the memory's wait states among them.
+    """
+    arrives = now + path
+    if region.prefetch and region.ahead_line == line:
+        waits = max(0, region.ahead_ready - arrives)
+        price -= region.first
+        region.busy = arrives + waits
+    else:
+        waits = min(max(0, region.busy - arrives), occupied)
+        region.busy = arrives + waits + occupied
+    if region.prefetch:
+        region.ahead_line = line + 1
+        region.ahead_ready = region.busy + region.first + SCALE
+    return waits + price  # type: ignore[no-any-return]
+
+
+@native
+def read_ahead(region: Any, line: int, now: int) -> None:
+    """A memory begins to read the line behind the one that is being executed."""
+    region.ahead_line = line
+    region.ahead_ready = now + SCALE + region.first
 
 
 @native
@@ -327,38 +359,40 @@ def fetch(state: State, block: Any, now: int) -> int:
         block: the block's record.
         now: when the block begins, in 1/SCALE cycles.
     """
-    stall = block.next_lines
-    if block.region < 0 or block.epoch == state.epoch:
-        return stall  # type: ignore[no-any-return]
+    if block.region < 0:
+        return 0
     region = state.regions[block.region]
+    if block.epoch == state.epoch:
+        return 0
+    stall, epoch = 0, state.epoch
     cached = region.cached and state.icache >= 0
     cache = state.icache if cached else region.fetch_buffers
+    forgets = cache < 0 or not region.keeps_prefetched
     for index in range(block.lines_at, block.lines_at + block.lines):
         line = state.lines[index].line
-        if cache >= 0:
-            if find(state, cache, line):
-                continue
-        elif region.fetch_line == line:
+        if forgets and region.fetch_line == line:
             continue
         when = now + stall + state.lines[index].when
+        ahead = region.ahead_line == line and not cached
+        if not (ahead and forgets) and cache >= 0 and find(state, cache, line):
+            region.fetch_line = line
+            if region.prefetch and forgets:
+                read_ahead(region, line + 1, when)
+            continue
         if cached:
-            stall += refill(region, when)
+            path, occupied = region.fetch_path, region.fetch_occupied
+            stall += refill(region, line, when, path, occupied, region.fetch_refill)
             continue
         region.fetch_line = line
-        if region.ahead_line == line:
-            ready = region.ahead_ready
-        else:
-            ready = max(when, region.busy) + region.first
+        ready = region.ahead_ready if ahead else max(when, region.busy) + region.first
         if ready > when:
             stall += ready - when
             when = ready
         if region.prefetch:
-            region.ahead_line = line + 1
-            region.ahead_ready = when + SCALE + region.first
-            region.busy = region.ahead_ready
-    if cache >= 0:
-        block.epoch = state.epoch
-    return stall  # type: ignore[no-any-return]
+            read_ahead(region, line + 1, when)
+    if not forgets and epoch == state.epoch:  # else one of its lines may have ousted another
+        block.epoch = epoch
+    return stall
 
 
 @native
@@ -378,9 +412,15 @@ def access(state: State, address: int, now: int, store: bool) -> int:
     if cache >= 0:
         if store and not state.caches[cache].allocates:
             return 0
-        if find(state, cache, address >> state.caches[cache].shift):
+        line = address >> state.caches[cache].shift
+        chunk = address >> region.line_shift
+        if find(state, cache, line):
+            if line == region.filled and chunk != region.chunk and not store:
+                return max(0, region.filling_until - now)  # type: ignore[no-any-return]
             return 0
-        waits = refill(region, now)
+        waits = refill(region, line, now, region.path, region.occupied, region.refill)
+        region.filled, region.chunk = line, chunk
+        region.filling_until = region.busy + region.path
         # The store buffer hides a line's coming, but the memory is busy with it.
         return 0 if store else waits
     if store:
@@ -396,10 +436,12 @@ def access(state: State, address: int, now: int, store: bool) -> int:
         if region.data_line == line:
             return 0
         region.data_line = line
-    # A block's prefetches are simulated when it begins, so at most one of them can be in the way.
+    # It goes before a prefetch, which comes later for it.
     waits = min(max(0, region.busy - now), region.first + SCALE)
     ready = now + waits + price
     region.busy = max(region.busy, ready)
+    if region.ahead_ready > now:
+        region.ahead_ready += price
     return ready - now  # type: ignore[no-any-return]
 
 
@@ -433,6 +475,18 @@ def _call(typing_context: Any, pointer: Any, a: Any, b: Any, c: Any) -> Any:
     return signature, generate
 
 
+@native
+def leave_it(uc: int, state: State) -> None:
+    """Clears the IT state, in a hook that an access inside an IT block called.
+
+    To call a hook, Unicorn restores the IT state of the access and then forgets to clear it: the
+    next block would run as if it stood inside that IT block.
+    """
+    _call(state.read_register, uc, _XPSR, state.scratch_at)
+    state.scratch &= ~_IT_BITS
+    _call(state.write_register, uc, _XPSR, state.scratch_at)
+
+
 def _block_begins(uc: int, address: int, size: int, pointer: Any) -> None:
     """Runs at the start of every basic block."""
     state = numba.carray(pointer, 1)[0]
@@ -460,23 +514,34 @@ def _block_begins(uc: int, address: int, size: int, pointer: Any) -> None:
         before = state.blocks[previous]
         if before.conditional:
             taken = at != before.end
-            counter = before.predictor
+            predictor = state.blocks[before.predictor]
+            counter = predictor.counter
             if taken != (counter >= 2):
                 branch += state.mispredict
                 cycles += state.mispredict
-            before.predictor = min(counter + 1, 3) if taken else max(counter - 1, 0)
+            predictor.counter = min(counter + 1, 3) if taken else max(counter - 1, 0)
     totals = state.totals
+    state.block_cycles = cycles
     waited = fetch(state, block, totals.cycles)
     state.when = totals.cycles + waited
     state.step = 0
-    state.block_cycles = cycles
     state.previous = edge.block
     totals.cycles += cycles + waited
     totals.instructions += block.instructions
     totals.stalls[0] += edge.dependency
     totals.stalls[1] += edge.issue
     totals.stalls[2] += branch
-    totals.stalls[3] += waited
+    totals.stalls[3] += edge.fetch + waited
+
+
+def _quick_read(uc: int, kind: int, address: int, size: int, value: int, pointer: Any) -> None:
+    """Runs at every read of a memory that answers at once: such a read may be unaligned."""
+    state = numba.carray(pointer, 1)[0]
+    if state.blocks[max(0, state.previous)].predicated and state.previous >= 0:
+        leave_it(uc, state)
+    if (np.int64(address) & 3) + size > 4 and size <= 4:
+        state.totals.cycles += state.unaligned
+        state.totals.stalls[4] += state.unaligned
 
 
 def _data_moves(uc: int, kind: int, address: int, size: int, value: int, pointer: Any) -> None:
@@ -484,11 +549,7 @@ def _data_moves(uc: int, kind: int, address: int, size: int, value: int, pointer
     state = numba.carray(pointer, 1)[0]
     block = state.blocks[max(0, state.previous)]
     if state.previous >= 0 and block.predicated:
-        # To call a hook, Unicorn restores the IT state of the access and then forgets to clear
-        # it: the next block would run as if it stood inside that IT block.
-        _call(state.read_register, uc, _XPSR, state.scratch_at)
-        state.scratch &= ~_IT_BITS
-        _call(state.write_register, uc, _XPSR, state.scratch_at)
+        leave_it(uc, state)
     if state.step == 0:
         # The accesses of a block are spread evenly over its cycles.
         state.step = state.block_cycles // max(1, block.accesses) + 1
@@ -503,8 +564,10 @@ def _data_moves(uc: int, kind: int, address: int, size: int, value: int, pointer
 
 
 @lru_cache(maxsize=1)
-def hooks() -> tuple[Native, Native]:
-    """The native hooks for blocks and for data accesses, compiled when first needed.
+def hooks() -> tuple[Native, Native, Native]:
+    """The native hooks for blocks, data accesses, and reads of memories that answer at once.
+
+    Compiled when first needed.
 
     All that they call stands in this file: numba keeps the machine code on disk until this file
     changes, whatever happens to others.
@@ -516,4 +579,5 @@ def hooks() -> tuple[Native, Native]:
     return (
         kept(lambda cache: numba.cfunc(on_block, cache=cache)(_block_begins)),
         kept(lambda cache: numba.cfunc(on_access, cache=cache)(_data_moves)),
+        kept(lambda cache: numba.cfunc(on_access, cache=cache)(_quick_read)),
     )

@@ -11,7 +11,6 @@ import capstone
 import llvmlite.binding  # type: ignore[import-untyped]
 import numba
 import numpy as np
-from elftools.elf.elffile import ELFFile
 from numpy.typing import NDArray
 from unicorn import (
     UC_ARCH_ARM,
@@ -42,8 +41,9 @@ from unicorn.unicorn_py3.unicorn import uclib
 from autotiny.cores import CORES, riscv_decoder, thumb_decoder
 from autotiny.errors import FirmwareFault
 from autotiny.firmware.linking import Symbol
+from autotiny.simulator.doubles import doubles_in
 from autotiny.simulator.memory import Native, kept
-from autotiny.target import Target
+from autotiny.target import Memory, Target
 
 INSTRUCTION_LIMIT = 2_000_000_000
 """What one run may execute before it counts as a loop without end: many seconds on any target.
@@ -77,6 +77,10 @@ _DEEDS: Mapping[int, str] = {
 }
 
 
+class StillRuns(FirmwareFault):
+    """A run took all the instructions that it may; it can go on from its program counter."""
+
+
 class Processor:
     """A core, its registers and memories; everything it does wrong becomes a `FirmwareFault`.
 
@@ -100,6 +104,7 @@ class Processor:
         self._until: int | None = None
         self._access: tuple[int, int, int] | None = None
         self._exception: int | None = None
+        self._refused = False
         self._fuse = np.zeros(2, np.int64)
         self.limit = INSTRUCTION_LIMIT
         self.watch: Callable[[], None] = lambda: None
@@ -142,24 +147,27 @@ class Processor:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def load(self, elf: ELFFile) -> None:
-        """Write the stored segments of an ELF to where they are stored.
+    def load(self, segments: Iterable[tuple[int, bytes]]) -> None:
+        """Write bytes to where they are stored.
+
+        Unicorn's Cortex-M7 computes in double precision. Where the target's does not, a run stops
+        at what needs it, in code that is executed where it is stored.
 
         Raises:
             FirmwareFault: a segment lies outside the target's memories.
         """
-        for segment in elf.iter_segments("PT_LOAD"):
-            if not segment["p_filesz"]:
-                continue
-            begin, end = segment["p_paddr"], segment["p_paddr"] + segment["p_filesz"]
-            memory = self.target.memory_at(begin)
-            if memory is None or self.target.memory_at(end - 1) is None:
+        for begin, data in segments:
+            if len(data) > room_at(self.target, begin):
                 raise FirmwareFault(
-                    f"the firmware stores bytes at {begin:#010x} to {end:#010x}, outside "
-                    f"the memories of {self.target.name}: {_memory_map(self.target)}; "
+                    f"the firmware stores bytes at {begin:#010x} to {begin + len(data):#010x}, "
+                    f"outside the memories of {self.target.name}: {memory_map(self.target)}; "
                     "link it for this target"
                 )
-            self.uc.mem_write(begin, segment.data())
+            self.uc.mem_write(begin, data)
+            if self._lacks_doubles:
+                for offset in doubles_in(data):
+                    at = begin + int(offset)
+                    self.uc.hook_add(UC_HOOK_CODE, self._refuse, begin=at, end=at)
 
     def stop_at(self, addresses: Iterable[int]) -> None:
         """Addresses at which `run` returns; to be told before the first run."""
@@ -182,7 +190,8 @@ class Processor:
             until: the one address to stop at, if not all of them count.
 
         Raises:
-            FirmwareFault: the code faults, or executes more instructions than `limit`.
+            StillRuns: the code executes more instructions than `limit`.
+            FirmwareFault: the code faults.
         """
         self.limit = limit
         while (stopped := self._run(start, limit, until)) in self._turns:
@@ -192,6 +201,7 @@ class Processor:
     def _run(self, start: int, limit: int, until: int | None) -> int:
         """`run`, to the next stop or turn."""
         self._stopped_at = self._access = self._exception = None
+        self._refused = False
         self._until = until
         self._fuse[:] = 0, limit * (2 if self.is_arm else 4)
         waits = 0
@@ -203,10 +213,10 @@ class Processor:
                 )
         if self._stopped_at is not None:
             return self._stopped_at
-        if self._exception is not None:
+        if self._exception is not None or self._refused:
             raise self._fault()
         if self._fuse[0] > self._fuse[1]:
-            raise FirmwareFault(
+            raise StillRuns(
                 f"the firmware does not end: it still runs in {self.place()} after some {limit:,} "
                 "instructions"
             )
@@ -267,6 +277,15 @@ class Processor:
         registers: Mapping[str, int] = _ARM_REGISTERS if self.is_arm else _RISCV_REGISTERS
         return registers[name]
 
+    @property
+    def _lacks_doubles(self) -> bool:
+        """Whether Unicorn's core computes in double precision and the target's does not."""
+        return self.target.core == "cortex-m7" and self.target.fpu != "fpv5-d16"
+
+    def _refuse(self, uc: Uc, address: int, size: int, data: object) -> None:
+        self._refused = True
+        uc.emu_stop()
+
     def _stop(self, uc: Uc, address: int, size: int, data: object) -> None:
         if self._until is None or address == self._until or address in self._turns:
             self._stopped_at = address
@@ -301,9 +320,41 @@ class Processor:
             why = f"the emulated {self.target.core} has no instruction"
             if self.is_arm and not self.uc.reg_read(arm_const.UC_ARM_REG_XPSR) & _THUMB_STATE:
                 why = "a jump to an even address left Thumb state before"
+        if self._refused:
+            why = f"{self.target.name} with fpu = {self.target.fpu!r} has no instruction"
         # RISC-V reports the place after the instruction
-        instruction = f" {self._instruction()}" if self.is_arm else ""
-        return FirmwareFault(f"the firmware stops in {where}: {why}{instruction}")
+        if not self.is_arm:
+            return FirmwareFault(f"the firmware stops in {where}: {why}")
+        told = f"the firmware stops in {where}: {why} {self._instruction()}"
+        return FirmwareFault(told + self._lacking())
+
+    def _lacking(self) -> str:
+        """What the core has not that the instruction at the program counter needs, and what to do.
+
+        The halves of an instruction as the Armv8-M manual (DDI 0553) lays them out: section C2.3.
+        """
+        try:
+            code = self.read(self.register("pc") & ~1, 4)
+        except UcError:
+            return ""
+        first, second = (int.from_bytes(code[at : at + 2], "little") for at in (0, 2))
+        if first & 0xEC00 != 0xEC00:
+            return ""
+        coprocessor, arithmetic = second >> 8 & 15, first >> 8 == 0xEE and not second & 16
+        fpu = self.target.fpu
+        moves = first >> 8 == 0xEE and not arithmetic
+        if first & 0xEF00 == 0xEF00 or (coprocessor in (14, 15) and not moves):
+            unit = "vector unit (MVE)"
+        elif coprocessor in (9, 10, 11) and fpu == "none":
+            unit = "floating-point unit"
+        elif coprocessor == 11 and arithmetic and fpu != "fpv5-d16":
+            unit = f"double precision in its {fpu}"
+        elif coprocessor == 9:
+            unit = f"half precision in its {fpu}"
+        else:
+            return ""
+        flags = self.core.gcc_flags + (f" -mfpu={fpu}" if fpu != "none" else "")
+        return f"; {self.target.name} has no {unit}: build with {flags}"
 
     def _instruction(self) -> str:
         """The instruction at the program counter, in words where the disassembler knows it."""
@@ -327,14 +378,35 @@ def disassembler(core: str) -> capstone.Cs:
     return decoder
 
 
+def calls(core: str, code: bytes, address: int) -> list[tuple[int, int | None]]:
+    """Where the calls in a piece of code return to, in order, and where they go if they say so."""
+    found: list[tuple[int, int | None]] = []
+    before = address, "", ""
+    for at, size, mnemonic, operands in disassembler(core).disasm_lite(code, address):
+        if mnemonic in ("bl", "blx", "c.jal", "c.jalr") or (
+            mnemonic in ("jal", "jalr") and ("ra" in operands or "," not in operands)
+        ):
+            found.append((at + size, _call_target(at, mnemonic, operands, before)))
+        before = at, mnemonic, operands
+    return found
+
+
+def _call_target(at: int, mnemonic: str, operands: str, before: tuple[int, str, str]) -> int | None:
+    """Where a call goes: absolute on Arm, relative on RISC-V, there also to what `auipc` said."""
+    number = operands.rpartition(" ")[2]
+    if mnemonic == "bl" and number.startswith("#"):
+        return int(number[1:], 0)
+    if mnemonic in ("jal", "c.jal"):
+        return at + int(number, 0)
+    base, kind, upper = before
+    if mnemonic == "jalr" and operands.startswith("ra, ra, ") and kind == "auipc":
+        return (base + (int(upper.rpartition(" ")[2], 0) << 12) + int(number, 0)) % (1 << 32)
+    return None
+
+
 def call_ends(core: str, code: bytes, address: int) -> list[int]:
     """Where the calls in a piece of code return to, in order of their addresses."""
-    return [
-        at + size
-        for at, size, mnemonic, operands in disassembler(core).disasm_lite(code, address)
-        if mnemonic in ("bl", "blx", "c.jal", "c.jalr")
-        or (mnemonic in ("jal", "jalr") and ("ra" in operands or "," not in operands))
-    ]
+    return [end for end, _ in calls(core, code, address)]
 
 
 _THUMB_STATE = 1 << 24
@@ -390,9 +462,19 @@ def _pages(target: Target) -> list[tuple[int, int, int]]:
     return pages
 
 
-def _memory_map(target: Target) -> str:
+def room_at(target: Target, address: int) -> int:
+    """Bytes from an address to the end of its memory, and of those that follow without a gap."""
+    end = address
+    while (memory := target.memory_at(end)) is not None:
+        end = memory.end
+    return end - address
+
+
+def memory_map(target: Target, keeps: Callable[[Memory], bool] = lambda memory: True) -> str:
+    """The memories of a target in words, or those of them that are to be kept."""
     return ", ".join(
-        f"{memory.name} {memory.origin:#010x} to {memory.end:#010x}" for memory in target.memories
+        f"{memory.name} {memory.origin:#010x} to {memory.end:#010x}"
+        for memory in filter(keeps, target.memories)
     )
 
 

@@ -5,24 +5,29 @@ A profile is also written as a file for https://www.speedscope.app, which draws 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from elftools.common.exceptions import ELFError
-from elftools.construct import ConstructError
 from elftools.elf.elffile import ELFFile
 from unicorn import UC_HOOK_CODE
 
-from autotiny.cores import CORES
-from autotiny.errors import FirmwareFault, UserError, unknown
-from autotiny.firmware.linking import Firmware, Symbol, symbols_of
+from autotiny.checked import arguments
+from autotiny.errors import FirmwareFault, UserError
+from autotiny.firmware.linking import Firmware
 from autotiny.firmware.ports import some_rows
 from autotiny.graph import Array
 from autotiny.simulator.cycles import CycleCounter, Report, Share
+from autotiny.simulator.images import (
+    Function,
+    Image,
+    code_at,
+    flash_bytes,
+    functions_of,
+    read_image,
+)
 from autotiny.simulator.machine import (
     BEYOND,
     MOST_BUCKETS,
@@ -33,6 +38,7 @@ from autotiny.simulator.machine import (
     without,
 )
 from autotiny.simulator.processor import INSTRUCTION_LIMIT, Processor, call_ends
+from autotiny.simulator.waiting import run_watched
 from autotiny.target import Target
 
 _ELSEWHERE = "(other code)"
@@ -75,7 +81,9 @@ class Profile:
         latency_ms: cycles ÷ clock.
         energy_estimated_mj: active current × supply voltage × latency, an estimate.
         flash_bytes: everything the ELF stores in flash.
-        static_bytes: variables, the model's arena among them; without the stack.
+        static_bytes: variables, the model's arena among them; without the stack. None for a file
+            that does not tell.
+        flash_wait_states: of the first flash memory of the target that was simulated.
         stalls: cycles lost, by cause.
         steps: in the order of execution; a single one for an ELF that is not autotiny's.
         functions: most cycles first.
@@ -88,7 +96,8 @@ class Profile:
     latency_ms: float
     energy_estimated_mj: float
     flash_bytes: int
-    static_bytes: int
+    static_bytes: int | None
+    flash_wait_states: int
     stalls: Mapping[str, int]
     steps: tuple[StepProfile, ...]
     functions: tuple[FunctionProfile, ...]
@@ -143,7 +152,7 @@ def profile(
     *,
     limit: int | None = None,
 ) -> Profile:
-    """Profile one inference of a linked model, caches warm.
+    """Profile one inference of a linked model, the last one of those that `run` executes.
 
     Args:
         firmware: what `link` returned.
@@ -159,18 +168,17 @@ def profile(
     sample = [row.tobytes() for row in rows]
     with bench(firmware, target) as at:
         with BytesIO(firmware.elf) as file:
-            functions = _functions(ELFFile(file))
+            functions = functions_of(ELFFile(file))
         buckets = _count_by_function(at.counter, functions)
-        reports: list[Report] = []
+        so_far: list[Report] = []
         ends = step_ends(firmware)
         for end in ends[:-1]:
             at.processor.uc.hook_add(
-                UC_HOOK_CODE, lambda *_: reports.append(at.report()), begin=end, end=end
+                UC_HOOK_CODE, lambda *_: so_far.append(at.report()), begin=end, end=end
             )
-        for _ in range(2):
-            reports.clear()
-            at.infer(sample, limit, buckets["main"])
-        reports.append(at.report())
+        for report in at.infer_each([sample], limit=limit, bucket=buckets["main"]):
+            reports = [*so_far, report]
+            so_far.clear()
     names = firmware.steps if ends else (firmware.name,)
     return _profile(
         firmware.name,
@@ -185,74 +193,126 @@ def measure_elf(
     path: str | Path,
     target: Target,
     *,
-    start: str | None = None,
-    stop: str | None = None,
-    function: str | None = None,
+    start: str | int | None = None,
+    stop: str | int | None = None,
+    function: str | int | None = None,
+    origin: str | int | None = None,
     repeat: int | None = None,
     limit: int = INSTRUCTION_LIMIT,
 ) -> Profile:
-    """Profile any firmware between two of its symbols, or one call of a function.
+    """Profile any firmware between two of its places, or one call of a function.
 
     The firmware runs from reset. It is alone: no interrupt comes, and a peripheral's register reads
-    back what was written to it.
+    back what was written to it. A place is the name of a symbol, or an address; the lowest bit of
+    one, by which Arm marks Thumb code, does not matter.
 
     Args:
-        path: an ELF file, linked for the target.
+        path: an ELF file, or an image of it (`.bin`, `.hex`), linked for the target.
         target: whose memories and timing count.
-        start: the symbol where counting begins; `autotiny_ready` if nothing is given.
-        stop: the symbol where it ends; `autotiny_done` if nothing is given.
+        start: where counting begins; `autotiny_ready` if nothing is given.
+        stop: where it ends; `autotiny_done` if nothing is given.
         function: counts from its entry to its return instead.
+        origin: the address of a `.bin` file's first byte, by default that of the target's flash.
         repeat: how often to count; the last time is reported, so that caches are warm. By default
             once, or twice where autotiny's own symbols are used.
         limit: instructions that each part may take.
 
     Raises:
-        UserError: the file is no ELF for the core, or lacks a symbol.
+        UserError: the file is no firmware for the target, lacks a symbol, or waits for hardware.
         FirmwareFault: the firmware faults, does not end, or lies outside the target's memories.
     """
     path = Path(path)
-    if function is not None and (start or stop):
+    repeat = arguments(repeat=repeat)["repeat"]
+    if function is not None and (start is not None or stop is not None):
         raise UserError("give either a function, or the symbols start and stop")
-    if function is None and bool(start) != bool(stop):
+    if function is None and (start is None) != (stop is None):
         raise UserError(f"start = {start!r} and stop = {stop!r} belong together; give both")
+    image = read_image(path, target, origin)
     if function is None and start is None:
-        start, stop, repeat = "autotiny_ready", "autotiny_done", repeat or 2
-    with _opened(path, target) as elf:
-        symbols = symbols_of(elf)
-        first, last = (
-            _find(symbols, name, path) if name else None for name in (function or start, stop)
+        (start, stop), repeat = _marks(image), repeat or 2
+    begin = function if start is None else start
+    assert begin is not None
+    first = code_at(image, target, begin)
+    last = None if stop is None else code_at(image, target, stop)
+    if first == last:
+        raise UserError(f"start and stop are both {first:#010x}; give two places")
+    name = " to ".join(
+        str(given) if given in image.symbols else f"{address:#010x}"
+        for given, address in ((begin, first), (stop, last))
+        if address is not None
+    )
+    with Processor(target, image.symbols) as processor:
+        if processor.is_arm:
+            processor.uc.mem_map(*_PERIPHERALS)
+        processor.load(image.segments)
+        processor.stop_at([first, *([last] if last is not None else [])])
+        report, buckets = _passes(processor, image, (first, last), repeat or 1, limit, name)
+    sizes = flash_bytes(image.segments, target), image.static_bytes
+    step = name if repeat in (None, 1) else f"{name}, pass {repeat}"
+    return _profile(path.name, target, sizes, [(step, report)], buckets)
+
+
+_WAY_OUT = "build it so that it goes on without, or measure what runs before"
+
+_MARKS = "autotiny_ready", "autotiny_done"
+
+
+def _marks(image: Image) -> tuple[str, str]:
+    """The symbols between which autotiny's own firmware computes."""
+    if not set(_MARKS) <= set(image.symbols):
+        raise UserError(
+            f"{image.path} has no symbols {' and '.join(_MARKS)}, between which autotiny's own "
+            "firmware is measured; give --function for one call of a function, or --symbol twice, "
+            "where to start and where to stop: a symbol, or an address as 0x0800_1234"
         )
-        assert first is not None
-        with Processor(target, symbols) as processor:
-            if processor.is_arm:
-                processor.uc.mem_map(*_PERIPHERALS)
-            processor.load(elf)
-            functions = _functions(elf)
-            sizes = _flash_bytes(elf, target), _static_bytes(elf, target)
-            entry = _boot(processor, elf)
-            processor.stop_at([first, *([last] if last is not None else [])])
-            processor.run(entry, limit, first)
-            if last is None:
-                last = processor.register("lr") & ~1
-                processor.stop_at([last])
-            counter = CycleCounter(target).attach(processor.uc)
-            buckets = _count_by_function(counter, functions)
-            counter.switch_at(last, BEYOND)
-            here = _function_at(functions, first)
-            for count in range(repeat or 1):
-                if count:
-                    processor.run(last, limit, first)
-                counter.bucket = buckets.get(here, 0)
-                counter.reset()
-                processor.run(first, limit, last)
-    name = function or f"{start} to {stop}"
-    return _profile(path.name, target, sizes, [(name, without(counter.report(), BEYOND))], buckets)
+    return _MARKS
+
+
+def _passes(
+    processor: Processor,
+    image: Image,
+    between: tuple[int, int | None],
+    repeat: int,
+    limit: int,
+    name: str,
+) -> tuple[Report, dict[str, int]]:
+    """What the last pass from one address to another took, and the bucket of each function.
+
+    Where no second address is given, a pass ends where the first one returns to.
+    """
+    first, last = between
+    counter: CycleCounter | None = None
+    buckets: dict[str, int] = {}
+
+    def bucket_at(address: int) -> int:
+        return buckets.get(_function_at(image.functions, address), 0)
+
+    place = _boot(processor, image)
+    for count in range(1, repeat + 1):
+        way = f"ask for --repeat {count - 1}" if count > 1 else _WAY_OUT
+        which = f"pass {count} of {repeat} of {name}" if repeat > 1 else name
+        run_watched(processor, place, limit, first, f"so {which} never begins; {way}")
+        if counter is not None:
+            counter.switch_at(place, bucket_at(place))
+        place = processor.register("lr") & ~1 if last is None else last
+        processor.stop_at([place])
+        if counter is None:
+            counter = CycleCounter(processor.target)
+            buckets = _count_by_function(counter, image.functions)
+            counter.attach(processor.uc)
+        processor.uc.ctl_flush_tb()  # code that is translated already would not stop there
+        counter.switch_at(place, BEYOND)
+        counter.bucket = bucket_at(first)
+        counter.reset()
+        run_watched(processor, first, limit, place, f"so {which} never ends; {way}")
+    assert counter is not None
+    return without(counter.report(), BEYOND), buckets
 
 
 def _profile(
     name: str,
     target: Target,
-    sizes: tuple[int, int],
+    sizes: tuple[int, int | None],
     reports: Sequence[tuple[str, Report]],
     buckets: Mapping[str, int],
 ) -> Profile:
@@ -287,6 +347,7 @@ def _profile(
         energy_estimated_mj=target.energy_mj(latency_ms),
         flash_bytes=sizes[0],
         static_bytes=sizes[1],
+        flash_wait_states=target.flash.wait_states,
         stalls=report.stalls,
         steps=tuple(steps),
         functions=_by_cycles(
@@ -313,48 +374,14 @@ def _sum_stalls(functions: Sequence[FunctionProfile]) -> dict[str, int]:
     return {cause: sum(one.stalls.get(cause, 0) for one in functions) for cause in causes}
 
 
-@dataclass(frozen=True)
-class _Function:
-    name: str
-    address: int
-    code: bytes
-
-
-def _functions(elf: ELFFile) -> list[_Function]:
-    """The functions of an ELF by address; of several names for one, the plainest."""
-    names: dict[int, tuple[str, Symbol]] = {}
-    for name, symbol in symbols_of(elf).items():
-        known = names.get(symbol.address)
-        if symbol.is_function and (known is None or _plainness(name) < _plainness(known[0])):
-            names[symbol.address] = name, symbol
-    functions = []
-    for section in elf.iter_sections():
-        if section["sh_type"] != "SHT_PROGBITS" or not section["sh_flags"] & _EXECUTABLE:
-            continue
-        begin, data = section["sh_addr"], section.data()
-        starts = sorted(at for at in names if begin <= at < begin + len(data))
-        for at, following in zip(starts, [*starts, begin + len(data)][1:], strict=True):
-            name, symbol = names[at]
-            end = min(at + symbol.bytes, following) if symbol.bytes else following
-            functions.append(_Function(name, at, data[at - begin : end - begin]))
-    return functions
-
-
-_EXECUTABLE = 4
-
-
-def _plainness(name: str) -> tuple[bool, int, str]:
-    return "." in name, len(name), name
-
-
-def _function_at(functions: Sequence[_Function], address: int) -> str:
+def _function_at(functions: Sequence[Function], address: int) -> str:
     for function in functions:
         if function.address <= address < function.address + len(function.code):
             return function.name
     return _ELSEWHERE
 
 
-def _count_by_function(counter: CycleCounter, functions: Sequence[_Function]) -> dict[str, int]:
+def _count_by_function(counter: CycleCounter, functions: Sequence[Function]) -> dict[str, int]:
     """Have a counter count each function into a bucket of its own; name to bucket."""
     buckets = {}
     for bucket, function in enumerate(functions[:MOST_BUCKETS], start=1):
@@ -367,99 +394,36 @@ def _count_by_function(counter: CycleCounter, functions: Sequence[_Function]) ->
     return buckets
 
 
-@contextmanager
-def _opened(path: Path, target: Target) -> Iterator[ELFFile]:
-    """The ELF file, checked to be one for the target's core."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    try:
-        with BytesIO(data) as file:
-            elf = ELFFile(file)
-            machine = CORES[target.core].isa.elf_machine
-            if elf["e_machine"] != machine or elf.elfclass != 32:
-                raise UserError(
-                    f"{path} is for {elf.get_machine_arch()}, {elf.elfclass} bit; "
-                    f"{target.name} is a {target.core}"
-                )
-            _check_tables(elf, len(data))
-            yield elf
-    except (ELFError, ConstructError) as error:
-        raise UserError(f"{path} is no ELF file, or a damaged one: {error}") from error
-
-
-def _check_tables(elf: ELFFile, size: int) -> None:
-    """Refuse tables that say more than the file holds, before anybody follows them."""
-
-    def check(what: str, offset: int, count: int) -> None:
-        if offset + count > size:
-            raise ELFError(f"{what} is {count} bytes at {offset} of {size}")
-
-    for what, name, count, item in (
-        ("its table of segments", "ph", elf.num_segments(), _SEGMENT_BYTES),
-        ("its table of sections", "sh", elf.num_sections(), _SECTION_BYTES),
-    ):
-        if count and elf[f"e_{name}entsize"] != item:
-            raise ELFError(f"{what} has entries of {elf[f'e_{name}entsize']} bytes")
-        check(what, elf[f"e_{name}off"], count * item)
-    for segment in elf.iter_segments():
-        check("a segment", segment["p_offset"], segment["p_filesz"])
-    for section in elf.iter_sections():
-        if section["sh_type"] not in ("SHT_NOBITS", "SHT_NULL"):
-            check(f"section {section.name!r}", section["sh_offset"], section["sh_size"])
-
-
-def _find(symbols: Mapping[str, Symbol], name: str, path: Path) -> int:
-    if name not in symbols:
-        raise unknown("symbol", name, symbols, f"nm {path}")
-    return symbols[name].address
-
-
-def _boot(processor: Processor, elf: ELFFile) -> int:
+def _boot(processor: Processor, image: Image) -> int:
     """Set the stack pointer as the core does at reset; return where execution begins."""
     target = processor.target
-    stored = sorted(
-        segment["p_paddr"] for segment in elf.iter_segments("PT_LOAD") if segment["p_filesz"]
-    )
-    if not stored:
+    if not image.segments:
         raise FirmwareFault("the ELF stores nothing: it is not a linked firmware")
-    entry = elf["e_entry"]
     if not processor.is_arm:
-        return int(entry)
+        return image.entry
+    lowest = image.segments[0][0]
     # an RP2040 has 256 bytes of second-stage boot loader before its vector table
-    for table in (stored[0], stored[0] + 0x100):
-        words = processor.read(table, 8)
-        stack, start = int.from_bytes(words[:4], "little"), int.from_bytes(words[4:], "little")
-        memory = target.memory_at(stack - 4)
-        if start & 1 and target.memory_at(start) and memory and memory.data:
+    for table in (lowest, lowest + 0x100):
+        stack, start = _vectors(processor, table)
+        memory, code = target.memory_at(stack - 4), target.memory_at(start)
+        inside = any(begin < start < begin + len(data) for begin, data in image.segments)
+        starts = start & 1 and (inside or not image.needs_vectors)
+        if starts and code and code.executable and memory and memory.data:
             processor.set_register("sp", stack)
             return start & ~1
+    if image.needs_vectors:
+        stack, start = _vectors(processor, lowest)
+        raise UserError(
+            f"{image.path} has no vector table at {lowest:#010x}: its first words are "
+            f"{stack:#010x} and {start:#010x}, which should be the end of a stack in a data memory "
+            f"of {target.name} and an odd address inside the image; give the --origin or the "
+            "target that it was linked for"
+        )
     processor.set_register("sp", sum(target.largest_sram_span) & ~7)
-    return int(entry) & ~1
+    return image.entry & ~1
 
 
-def _flash_bytes(elf: ELFFile, target: Target) -> int:
-    """Bytes stored in flash, padding between segments included."""
-    flashes = [memory for memory in target.memories if memory.kind == "flash"]
-    ends = [
-        (segment["p_paddr"], segment["p_paddr"] + segment["p_filesz"])
-        for segment in elf.iter_segments("PT_LOAD")
-        if segment["p_filesz"]
-        and any(memory.origin <= segment["p_paddr"] < memory.end for memory in flashes)
-    ]
-    return max(end for _, end in ends) - min(begin for begin, _ in ends) if ends else 0
-
-
-def _static_bytes(elf: ELFFile, target: Target) -> int:
-    """Bytes of sections that lie in data memories."""
-    return sum(
-        section["sh_size"]
-        for section in elf.iter_sections()
-        if section["sh_flags"] & _ALLOCATED
-        and any(memory.origin <= section["sh_addr"] < memory.end for memory in target.data_memories)
-    )
-
-
-_ALLOCATED = 2
-_SEGMENT_BYTES, _SECTION_BYTES = 32, 40
+def _vectors(processor: Processor, table: int) -> tuple[int, int]:
+    """The first two words of a vector table: stack pointer and reset handler."""
+    words = processor.read(table, 8)
+    return int.from_bytes(words[:4], "little"), int.from_bytes(words[4:], "little")

@@ -38,6 +38,11 @@ def through(**cache: Any) -> Target:
     return target(CACHED, SRAM, dcache=replace(DCACHE, **cache))
 
 
+def through_prefetch() -> Target:
+    """And with a flash that reads ahead."""
+    return target(replace(CACHED, prefetch=True), SRAM, dcache=DCACHE)
+
+
 ART = target(replace(PLAIN, wait_states=5, line_bytes=16), accelerator=BUFFERS)
 APART = (PLAIN, replace(PLAIN, name="other", origin=FLASH + 0x4000))
 
@@ -75,7 +80,16 @@ WAITS: list[tuple[str, Target, list[tuple[str, int, int, int]]]] = [
     ("a narrow buffer", replace(ART, accelerator=replace(BUFFERS, data_lines=1, line_bytes=8)),
         [("r", 0, 0, 8), ("r", 8, 20, 0), ("r", 16, 20, 8), ("r", 0, 40, 8)]),
     # a cache: 1 + 6 for the first word and 4 for the miss; two reads of 7 fill the line
-    ("a miss and hits", through(), [("r", 0, 0, 11), ("r", 31, 12, 0), ("r", 32, 40, 11)]),
+    ("a miss and hits", through(),
+        [("r", 0, 0, 11), ("r", 15, 12, 0), ("r", 31, 20, 0), ("r", 32, 40, 11)]),
+    # its second half has come when the memory has read it and it has been on its way, at 2 + 14 + 2
+    ("the other half of a line", through(), [("r", 0, 0, 11), ("r", 31, 12, 6), ("r", 31, 18, 0)]),
+    ("is not waited for to be written", through(), [("r", 0, 0, 11), ("w", 31, 12, 0)]),
+    # a memory that reads ahead has the line behind the last one, 1 + 6 after it was read
+    ("a line that was read ahead", through_prefetch(), [("r", 0, 0, 11), ("r", 32, 60, 11 - 6)]),
+    ("and one that is still on its way", through_prefetch(),
+        [("r", 0, 0, 11), ("r", 32, 17, 11 - 6 + 23 - 19)]),
+    ("only the line behind", through_prefetch(), [("r", 0, 0, 11), ("r", 64, 60, 11)]),
     ("filling lasts till 2 + 14", through(), [("r", 0, 0, 11), ("r", 32, 5, 11 + 9)]),
     ("and one filling is waited for", through(),
         [("r", 0, 0, 11), ("r", 32, 0, 11 + 14), ("r", 64, 0, 11 + 14)]),
@@ -202,6 +216,8 @@ ICACHE = Cache(64, 1, 16, miss_cycles=0)  # four sets of one line
 SLOW = replace(PLAIN, wait_states=5)
 MORE = replace(BUFFERS, instruction_lines=4)
 AHEAD = replace(PLAIN, prefetch=True)
+ONE = Accelerator("art", "flash", 1, 0, 8)
+WAITED = replace(ONE, keeps_prefetched=False)
 BEHIND = replace(PLAIN, wait_states=4, cached=True)
 FAR = "b.w 1f; .balign 64; .space 64; 1: nop"
 
@@ -216,23 +232,29 @@ FETCHES = [
     # the line ahead comes 1 + 3 cycles behind its predecessor: as long as four nops take
     ("read ahead", target(AHEAD), NOPS, 3, 3),
     # 1 + 5 cycles, so two are waited for at each of three lines
-    # and the next run finds the memory busy for two more, of the 29 cycles till it has read ahead
-    ("read ahead too late", target(replace(AHEAD, wait_states=5)), NOPS, 5 + 3 * 2, 7 + 3 * 2),
+    ("read ahead too late", target(replace(AHEAD, wait_states=5)), NOPS, 5 + 3 * 2, 5 + 3 * 2),
     ("far jump", target(PLAIN), FAR, 3 + 3, 3 + 3),
-    # the branch issues at 3 and its target is asked for at 4; the memory reads ahead till 7
-    ("far jump from a read ahead", target(AHEAD), FAR, 3 + 6, 5 + 6),
+    # what was read ahead for nothing is in nobody's way
+    ("far jump from a read ahead", target(AHEAD), FAR, 3 + 3, 3 + 3),
     # a cache: 1 + 4 for the first word of each of two lines
     ("cache", target(BEHIND, icache=ICACHE), NOPS, 2 * 5, 0),
+    ("longer than its cache", target(BEHIND, icache=Cache(16, 1, 16)), NOPS, 2 * 5, 2 * 5),
+    ("a price of its own", target(BEHIND, icache=ICACHE, dcache=DCACHE), NOPS, 2 * 5, 0),
     ("cache with a price", target(BEHIND, icache=replace(ICACHE, miss_cycles=2)), NOPS, 2 * 7, 0),
     # two reads of 20 fill the line; the next is asked for at 20 + 8, when 12 more are left
     ("busy cache", target(replace(BEHIND, wait_states=19), icache=ICACHE), NOPS, 20 + 12 + 20, 0),
     ("cache before others", target(replace(BEHIND, cached=False), icache=ICACHE), NOPS, 16, 16),
+    # a buffer of one line of 8 bytes, and a loop of four: what was read ahead is as good as there
+    ("keeps what it read ahead", target(AHEAD, accelerator=ONE), NOPS, 3, 3),
+    ("keeps what it waited for", target(AHEAD, accelerator=WAITED), NOPS, 3, 0),
     # buffers of an accelerator: two lines of 32 bytes, each four reads of 5 wait states
     ("buffers", target(SLOW, accelerator=BUFFERS), NOPS, 4 * 5, 0),
-    ("next line", target(SLOW, accelerator=BUFFERS), f"{NOPS}; {NOPS}", 8 * 5 + 3, 3),
-    ("two lines on", target(SLOW, accelerator=MORE), f"{NOPS}; {NOPS}; nop", 9 * 5 + 2 * 3, 2 * 3),
+    # a word of another line comes 3 cycles later, of which four nops in the buffer hide two;
+    # a jump to another line, here from the end to the start, shows all three
+    ("next line", target(SLOW, accelerator=BUFFERS), f"{NOPS}; {NOPS}", 8 * 5 + 1, 3 + 1),
+    ("two lines on", target(SLOW, accelerator=MORE), f"{NOPS}; {NOPS}; nop", 9 * 5 + 2, 3 + 2),
     ("not yet", target(SLOW, accelerator=MORE), NOPS, 4 * 5, 0),
-    ("from inside", target(SLOW, accelerator=MORE), f"{NOPS}; nop", 5 * 5 + 3, 3),
+    ("from inside", target(SLOW, accelerator=MORE), f"{NOPS}; nop", 5 * 5 + 1, 3 + 1),
     ("another memory's", target(SLOW, accelerator=replace(MORE, memory="sram")), NOPS, 20, 20),
     ("no buffers", target(SLOW, accelerator=replace(BUFFERS, instruction_lines=0)), NOPS, 20, 20),
 ]  # fmt: skip
@@ -244,6 +266,8 @@ ROUNDS = 10
 
 PAIR = "ldr r1, [r2]; ldr r1, [r3]"
 """Loads of two memories."""
+ONE_LOAD = "ldr r1, [r3]; nop"
+MIDDLE = "b 2f; 1: adds r1, #1; 2: subs r0, #1; bne 1b"
 NEAR = "ldr r1, [r3]; ldr r4, [r3, #32]"
 WIDE = "ldr r1, [r3]; nop; nop; nop; nop; nop; nop; nop; ldr r4, [r3, #32]"
 """Loads of two lines, in a block of 3 and of 10 cycles."""
@@ -259,7 +283,9 @@ LOOPS = [
 @cache
 def codes() -> dict[str, bytes]:
     """Every program, assembled in one go."""
-    texts = list(dict.fromkeys([case[2] for case in FETCHES] + [LOOP, PAIR, NEAR, WIDE]))
+    texts = list(
+        dict.fromkeys([case[2] for case in FETCHES] + [LOOP, PAIR, NEAR, WIDE, ONE_LOAD, MIDDLE])
+    )
     return dict(zip(texts, assemble("cortex-m4", texts), strict=True))
 
 
@@ -355,3 +381,40 @@ def test_times_are_counted_anew_after_a_reset() -> None:
     state.totals.cycles = 10_000 * memory.SCALE
     counter.reset()
     assert memory.access(state, FLASH + 64, 0, False) == 24 * memory.SCALE
+
+
+@pytest.mark.parametrize(
+    ("core", "cycles"), [("cortex-m4", 1), ("cortex-m33", 1), ("cortex-m7", 3)]
+)
+@pytest.mark.parametrize("address", [RAM, RAM + 1, RAM + 2, RAM + 3])
+def test_a_load_across_a_word_border_takes_longer_in_any_memory(
+    core: Any, cycles: int, address: int
+) -> None:
+    board = replace(target(replace(SRAM, origin=FLASH), replace(SRAM, kind="tcm")), core=core)
+    uc, end = emulated(ONE_LOAD)
+    uc.reg_write(arm_const.UC_ARM_REG_R3, address)
+    counter = CycleCounter(board).attach(uc)
+    uc.emu_start(FLASH | 1, end)
+    assert counter.report().stalls["data"] == (cycles if address % 4 else 0)
+
+
+def test_a_data_read_goes_before_what_is_read_ahead() -> None:
+    state = memory.build(target(AHEAD))
+    region = state.regions[0]
+    memory.read_ahead(region, 7, 0)
+    due = int(region.ahead_ready)
+    assert memory.access(state, FLASH + 0x100, 0, False) == 3 * memory.SCALE
+    assert region.ahead_ready == due + 3 * memory.SCALE
+
+
+def test_a_branch_has_one_predictor_whatever_block_ends_with_it() -> None:
+    # the jump into the middle makes a second block that ends in the same branch
+    uc, end = emulated(MIDDLE)
+    board = replace(target(replace(SRAM, origin=FLASH), SRAM), core="cortex-m7")
+    counter = CycleCounter(board).attach(uc)
+    uc.emu_start(FLASH | 1, end)
+    state = counter._state
+    branches = [block for block in state.blocks[: len(counter._blocks)] if block.conditional]
+    assert len(branches) == 2
+    assert {int(block.predictor) for block in branches} == {int(branches[0].predictor)}
+    assert sorted(int(block.counter) for block in branches)[0] == 0

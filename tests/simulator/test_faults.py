@@ -99,6 +99,32 @@ def test_instructions_that_the_core_lacks() -> None:
         misbehave('__asm volatile(".4byte 0");', "esp32c3")
 
 
+@pytest.mark.parametrize(
+    ("code", "board", "told"),
+    [
+        ("vadd.i32 q0, q0, q0", "stm32u575", r"m33 has no .* 'vadd.i32 q0, q0, q0'; .* no vector"),
+        ("vadd.i32 q0, q0, r0", "stm32u575", r"stm32u575 has no vector unit \(MVE\): build with"),
+        ("vldrw.32 q0, [r0]", "stm32u575", r"stm32u575 has no vector unit \(MVE\): build with"),
+        ("vadd.f64 d0, d0, d0", "stm32l4r5", "'vadd.f64 d0, d0, d0'; .* no double precision in"),
+        ("vadd.f64 d0, d0, d0", "stm32u575", "double precision in its fpv5-sp-d16: build with -m"),
+        ("vadd.f16 s0, s0, s0", "stm32u575", "no half precision in its fpv5-sp-d16"),
+        ("vadd.f32 s0, s0, s0", "rp2040", "rp2040 has no floating-point unit: build with -mcpu="),
+        ("vldr d0, [r0]", "stm32f103", "stm32f103 has no floating-point unit"),
+        (".inst.w 0xee110f10", "stm32u575", r"'mrc p15, #0, r0, c1, c0, #0'$"),
+        ("udf #1", "stm32u575", r"m33 has no instruction [^;]*$"),
+    ],
+)
+def test_a_unit_that_the_core_lacks(code: str, board: str, told: str) -> None:
+    target = load_target(board)
+    with Processor(target, {}) as processor:
+        processor.write(target.flash.origin, assemble("cortex-m55", [code])[0])
+        processor.write(
+            0xE000ED88, (0xF << 20).to_bytes(4, "little")
+        )  # the FPU, where there is one
+        with pytest.raises(FirmwareFault, match=told):
+            processor.run(target.flash.origin, 100)
+
+
 def test_an_unaligned_access_where_the_core_cannot() -> None:
     load = '__asm volatile("ldr r1, [%0]" : : "l"((char *)words + 1) : "r1");'
     deed = f"volatile int32_t words[2] = {{1, 2}}; {load}"

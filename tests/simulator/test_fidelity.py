@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from assembly import assemble
+from unicorn import UC_ERR_INSN_INVALID, UcError
 
 from autotiny.target import load_target
 
@@ -37,13 +38,14 @@ def percent(text: str) -> float:
 
 
 def test_the_promised_errors_hold() -> None:
-    errors = {
-        vendor: [percent(row[6]) for row in rows("## Cases") if row[0] == vendor]
-        for vendor in ("Bosch", "ST")
-    }
-    assert {vendor: len(found) for vendor, found in errors.items()} == {"Bosch": 25, "ST": 12}
-    assert sum(errors["Bosch"]) / 25 <= 5
-    assert max(errors["Bosch"]) <= 10
+    cases = [(row[0], "float" in row[2], percent(row[6])) for row in rows("## Cases")]
+    for vendor, is_float, count, mean, worst in (
+        ("Bosch", False, 25, 2.5, 6), ("ST", False, 12, 2.5, 7), ("Bosch", True, 3, 10, 10),
+    ):  # fmt: skip
+        errors = [error for *kind, error in cases if kind == [vendor, is_float]]
+        assert len(errors) == count
+        assert sum(errors) / count <= mean
+        assert max(errors) <= worst
     for board, published, predicted, error in rows("## AD against AD max_performance"):
         assert float(published) > 1, board
         assert float(predicted) > 1, board
@@ -94,6 +96,36 @@ def test_the_bench_counts_one_inference_of_a_firmware(fidelity: Any, tmp_path: P
     assert steady.cycles == sum(steady.stalls.values()) + steady.instructions
     assert steady.stalls["branch"] >= 1000
     assert first == pytest.approx(steady.cycles, abs=60)
+
+
+def test_a_board_has_the_fpu_of_its_core(fidelity: Any) -> None:
+    codes = assemble(
+        "cortex-m7", ["vadd.f64 d0, d1, d2", "vrintz.f32 s0, s1", "vmul.f32 s0, s1, s2"]
+    )
+    has = {"NUCLEO_H7A3ZI": 3, "DISCO_F746NG": 3, "NUCLEO_U575ZI": 2, "NUCLEO_L4R5ZI": 1}
+    for board in fidelity.BOARDS:
+        executed = []
+        for code in codes:
+            machine = fidelity.Machine(fidelity.BOARDS[board], code, print)
+            try:
+                machine.uc.emu_start(fidelity.FLASH | 1, fidelity.FLASH + len(code))
+            except UcError as error:
+                assert error.errno == UC_ERR_INSN_INVALID
+            else:
+                executed.append(code)
+        # each FPU has what the lesser ones have
+        assert executed == codes[len(codes) - has.get(board, 0) :], board
+
+
+def test_float_binaries_are_cases(fidelity: Any, tmp_path: Path) -> None:
+    vendor, folder = tmp_path / "closed" / "bosch", "NUCLEO_H7A3ZI_float"
+    image = vendor / "code" / folder / "ad" / "firmware.bin"
+    results = vendor / "results" / folder / "ad" / "performance" / "results.txt"
+    for path, text in ((image, ""), (results, "Median throughput is  191.208 inf./sec.")):
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    (case,) = fidelity.cases(tmp_path, "float")
+    assert (case.name, case.board, case.per_second) == ("AD float", "NUCLEO_H7A3ZI", 191.208)
 
 
 def test_counting_pipeline_cycles_at_most_doubles_the_time() -> None:

@@ -19,7 +19,7 @@ from autotiny.firmware import build_host, link
 from autotiny.firmware.ports import some_rows
 from autotiny.graph import Array, Graph, Op, Schedule
 from autotiny.metrics import missing, overshoot
-from autotiny.simulator import measure, measure_firmware, profile, run
+from autotiny.simulator import machine, measure, measure_firmware, profile, run
 from autotiny.target import load_target
 
 
@@ -59,6 +59,18 @@ def test_two_cores_compute_the_same_sooner(core: str) -> None:
     assert sum(layer.cycles for layer in after.layers) == pytest.approx(after.cycles, rel=0.01)
     assert after.static_bytes >= before.static_bytes + 1024  # the second stack
     assert missing(overshoot(after, target)) == []
+
+
+@pytest.mark.parametrize("long_run", [0, 1 << 40])
+def test_a_profile_is_of_the_inference_that_a_run_reports(
+    long_run: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph, target = network(), load_target("rp2040")
+    firmware = link(generate(*with_two_cores(graph, plain_schedule(graph))), target)
+    monkeypatch.setattr(machine, "_LONG_RUN", long_run)
+    ran = run(firmware, target)
+    assert (ran.cycles == ran.cold_cycles) == (long_run == 0)
+    assert profile(firmware, target).cycles == ran.cycles
 
 
 @pytest.mark.parametrize("core", ["rp2040", "rp2350"])
