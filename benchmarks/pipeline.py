@@ -130,10 +130,11 @@ def page() -> str:
     lines = [
         "# The cycle model against documents",
         "",
-        "Written by `PYTHONPATH=tests:tests/simulator python benchmarks/pipeline.py`. Each row is a few instructions that show one "
-        "effect, the cycles that a document or a published measurement gives, and those of the "
-        "model, from memory that answers at once. tests/simulator/test_cycles_cores.py fails if "
-        "the model gives anything else than what stands here, in a row that differs too.",
+        "Written by `PYTHONPATH=tests:tests/simulator python benchmarks/pipeline.py`. Each row is "
+        "a few instructions that show one effect, the cycles that a document or a published "
+        "measurement gives, and those of the model, from memory that answers at once. "
+        "tests/simulator/test_cycles_cores.py fails if the model gives anything else than what "
+        "stands here, in a row that differs too.",
         "",
         *summary(),
         "",
