@@ -151,7 +151,7 @@ def _figure(path: Path, pattern: str) -> float:
 
 
 def emulated_ms(page: str) -> dict[tuple[str, str], float]:
-    """Of ST's firmware of v1.2, the predicted latencies of results/fidelity.md by board and task."""
+    """The predicted latencies of ST's firmware in results/fidelity.md, by board and task."""
     rows = (line.split("|") for line in page.splitlines() if line.startswith("| ST |"))
     cells = ([cell.strip() for cell in row] for row in rows)
     return {(row[2], row[3]): float(row[6]) for row in cells if len(row) > 8}
@@ -306,16 +306,15 @@ def write(found: Sequence[Comparison]) -> str:
 
 Written by `python benchmarks/energy.py --submissions DIR`, DIR a folder with clones of
 github.com/mlcommons/tiny_results_v0.7, _v1.0, _v1.1 and _v1.2. autotiny shows active current ×
-supply voltage × latency. Here the current of each target is compared with every energy run that
-was submitted to MLPerf Tiny (closed division) on its board: {len(found)} runs, {
-        len(BOARDS)
-    } boards.
+supply voltage × latency. Here the current of a target is compared with every energy run that was
+submitted to MLPerf Tiny (closed division) on its board: {len(found)} runs.
 
 - The firmware whose mean is the target's current, its four tasks: **{own}**.
 - Other firmware on the same board: **{other}**.
 - The board held out, its current from the data sheet alone: **{alone}**;
   too low in {too_low} of {len(found)} runs.
-- The board held out, data sheet × what the other two boards take more than theirs say: {scaled}.
+- The board held out, its data sheet × what the other two boards take beyond theirs:
+  {scaled}.
 
 {
         _table(
@@ -343,15 +342,14 @@ worst |published ÷ estimate − 1|, rounded up. It is a target's `active_curren
 - a current that no document gives (rp2040, rp2350, a user's file that says nothing): none, and
   every figure is marked "unverified".
 
-With the emulated latencies of results/fidelity.md instead of the published ones, ST's
-{len(executed)} runs of v1.2: {
-        _summary(executed)
-    }. The latency's error comes on top of the current's.
+The latency's error comes on top of the current's: with the emulated latencies of
+results/fidelity.md instead of the published ones, ST's {len(executed)} runs of v1.2 are off by
+{_summary(executed)}.
 
 ## What was measured
 - A meter (LPM01A in every log) feeds the chip through the board's current jumper: regulator, core,
   memories and pins are inside, the board's debugger is not.
-- Energy is the median of five windows of ten seconds or more, which agree within 2 %.
+- Energy is the median of five windows (of four in one run), which agree within 2 %.
 - The voltage is that of the log. The clock is that of the timed run: both run as fast, within
   {SAME_CLOCK * 100:.0f} %. Exceptions: {"; ".join(unlike) or "none"}.
 - The binaries of the energy mode are compiled apart and signal the meter by a pin.
@@ -367,7 +365,7 @@ current when the voltage changes, a switching one the power.
 - Three parts of one vendor: no Cortex-M0+, no Cortex-M3, no RISC-V, and no part that runs from a
   serial flash, which takes current of its own.
 - A data sheet states the current of a small benchmark with all peripherals off. Firmware that does
-  something has a timer, a port and pins besides, two of these an operating system.
+  something has a timer, a port and pins besides, some of these an operating system.
 - ST's v1.2 was measured by ST, with what its newest compiler and library make of the chip.
 
 ## Runs
