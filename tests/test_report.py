@@ -280,7 +280,7 @@ def test_no_energy_figure_stands_without_its_error(result: Result, target: Targe
     assert f"mJ {error}" in "\n".join(printed(cost_table(cost(1), target), 80))
     front = front_table(result.front, None, target, width=160)
     assert f"est. mJ {error}" in "\n".join(printed(front, 160))
-    assert f"| mJ {error} |" in report_text(result)
+    assert f"| est. mJ {error} |" in report_text(result)
     facts = study_facts(result)
     assert facts["baseline"] is not None
     for point in (facts["baseline"], *facts["front"]):

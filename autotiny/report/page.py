@@ -90,7 +90,7 @@ def _found(result: Result) -> str:
         )
     target = result.job.target
     head = ("trial", "sequence", "valid %", "test %", "flash B", "SRAM B", "cycles", "ms",
-            f"mJ {target.energy_error}", "runs in", "recipe")  # fmt: skip
+            f"est. mJ {target.energy_error}", "runs in", "recipe")  # fmt: skip
     parts = [
         heading,
         "![accuracy over latency](pareto.svg)",
