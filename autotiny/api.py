@@ -80,7 +80,8 @@ class Taken:
             "flash_wait_states": self.target.flash.wait_states, "schedule": self.schedule,
             "calibration": self.calibration,
         }  # fmt: skip
-        return {**asked, **self._more(), **self.cost.to_dict()}
+        error = {"active_current_error_percent": self.target.active_current_error_percent}
+        return {**asked, **self._more(), **self.cost.to_dict(), **error}
 
     def _more(self) -> dict[str, object]:
         return {}

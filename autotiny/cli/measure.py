@@ -205,8 +205,11 @@ def print_profile(
     if flames:
         write_json(found.speedscope(), flames)
     if as_json:
-        print_json(found.to_dict())
+        error = {"active_current_error_percent": board.active_current_error_percent}
+        print_json(found.to_dict() | error)
         return
     print_tables(f"{path} on {board.title}: {found.steps[0].name}", "")
     print_wait_states(board, wait_states)
-    print_tables(report.profile_table(found), "", report.stall_table(found.functions, "function"))
+    print_tables(
+        report.profile_table(found, board), "", report.stall_table(found.functions, "function")
+    )

@@ -85,6 +85,7 @@ def test_the_project_is_complete(tmp_path: Path) -> None:
     assert "int8_t in[MODEL_INPUT_SIZE];" in readme
     assert "| in (x) | int8 | 1×64 | 0.5 | -3 |" in readme
     assert "$" not in readme
+    assert f" mJ {target.energy_error} |" in readme
     assert "Before it boots" not in readme
     assert str(tmp_path) not in readme + (folder / "Makefile").read_text()
 
