@@ -13,11 +13,13 @@ writes results/fidelity.md.
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import unicorn
 from boards import BOARDS, FLASH, Machine, as_configured
@@ -33,6 +35,8 @@ TASKS = {
     "vww": "visual_wake_words",
 }  # fmt: skip
 RAM = 0x2000_0000
+SILICON = ROOT / "autotiny" / "simulator" / "silicon.json"
+"""What `autotiny measure` tells of the page."""
 
 
 @dataclass(frozen=True)
@@ -376,12 +380,40 @@ def _summary(errors: Sequence[float]) -> str:
     return f"mean {sum(sizes) / len(sizes) * 100:.1f} %, worst {max(sizes) * 100:.1f} %"
 
 
+def reliance(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """What a user may rely on, by core and arithmetic: the rows of autotiny's `silicon.json`."""
+    groups: dict[tuple[str, str], list[Outcome]] = {}
+    for outcome in outcomes:
+        arithmetic = "float32" if outcome.case.is_float else "int8"
+        core = load_target(BOARDS[outcome.case.board].target).core
+        groups.setdefault((core, arithmetic), []).append(outcome)
+    rows = []
+    for (name, kind), mine in sorted(groups.items()):
+        sizes = [100 * abs(one.error(one.report.cycles)) for one in mine]
+        rows.append(
+            {
+                "core": name,
+                "arithmetic": kind,
+                "cases": len(mine),
+                "vendors": sorted({one.case.vendor for one in mine}),
+                "mean_percent": round(sum(sizes) / len(sizes), 1),
+                "worst_percent": round(max(sizes), 1),
+            }
+        )
+    return rows
+
+
 def write(outcomes: Sequence[Outcome], costs: Mapping[str, tuple[int, float, float, float]]) -> str:
     """The report as Markdown."""
     left_out = leave_one_vendor_out(outcomes)
     fitted = fit(judged(outcomes))
     errors = [o.error(o.report.cycles) for o in outcomes]
     blind = [o.error(o.predict(left_out[o.case.vendor])) for o in outcomes]
+    relied = [
+        [row["core"], row["arithmetic"], str(row["cases"]), ", ".join(row["vendors"]),
+         str(row["mean_percent"]), str(row["worst_percent"])]
+        for row in reliance(outcomes)
+    ]  # fmt: skip
     rows = []
     for outcome, error, without in zip(outcomes, errors, blind, strict=True):
         report = outcome.report
@@ -481,6 +513,12 @@ the rules of the model were chosen with the firmware of both in view, so these a
 
 {_table(["vendor", "board", "target", "cases", "error", "fitted on the other vendor"], group_rows)}
 
+## What to rely on
+By core and arithmetic; `autotiny measure` says the worst. Cores that are not here were compared
+with no board.
+
+{_table(["core", "arithmetic", "cases", "vendors", "mean %", "worst %"], relied)}
+
 ## Cases
 "Predicted" is one inference of a repeated run, caches warm; "left out" is its error with the
 constants fitted on the other vendor's firmware; "cold" is the first inference after power-up. The
@@ -565,6 +603,8 @@ def main() -> None:
     }
     options.output.parent.mkdir(exist_ok=True)
     options.output.write_text(write(outcomes, costs), encoding="utf-8")
+    if not options.only:
+        SILICON.write_text(json.dumps(reliance(outcomes), indent=2) + "\n", encoding="utf-8")
     print(f"written to {options.output}")
 
 

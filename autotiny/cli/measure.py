@@ -26,6 +26,7 @@ from autotiny.cli.printing import (
     noticed,
     print_cost,
     print_json,
+    print_latency_error,
     print_tables,
     staged,
     write_json,
@@ -213,3 +214,4 @@ def print_profile(
     print_tables(
         report.profile_table(found, board), "", report.stall_table(found.functions, "function")
     )
+    print_latency_error(board)

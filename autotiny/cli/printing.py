@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.status import Status
 
     from autotiny.api import Taken
+    from autotiny.target import Target
 
 
 def print_json(value: object) -> None:
@@ -54,6 +55,13 @@ def staged(status: Status) -> Callable[[str], None]:
     return lambda text: status.update(f"{begun}: {text}")
 
 
+def print_latency_error(target: Target) -> None:
+    """How far emulated latency was from silicon on the target's core."""
+    from autotiny.simulator.silicon import expected_error
+
+    print_tables(f"latency on {target.core}: {expected_error(target.core)}", "")
+
+
 def print_cost(found: Taken) -> None:
     """What a network takes of a target, whether it fits, and its layers."""
     from autotiny import report
@@ -61,6 +69,7 @@ def print_cost(found: Taken) -> None:
 
     print_tables(f"{found.model} on {found.target.title}, schedule {found.schedule}", "")
     print_tables(report.cost_table(found.cost, found.target), "")
+    print_latency_error(found.target)
     if found.calibration is not None:
         told = (
             "ranges found with seeded noise: sizes and cycles hold, accuracy does not; --data "
