@@ -34,3 +34,11 @@ def test_every_core_is_compared_or_said_to_be_unverified(core: str) -> None:
             assert error - 1 < known[arithmetic].worst_percent <= error
         else:
             assert "unverified" in text
+
+
+def test_the_readme_tells_the_same() -> None:
+    readme = (PAGE.parents[1] / "README.md").read_text(encoding="utf-8")
+    for one in comparisons():
+        figures = f"mean {one.mean_percent} %, worst {one.worst_percent} %"
+        assert f"{figures} ({one.cases} of {' and '.join(one.vendors)})" in readme
+    assert readme.count("| unverified") == 2 * len(CORES) - len(comparisons())
