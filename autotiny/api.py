@@ -26,6 +26,7 @@ from autotiny.recipe import Recipe, component_named, read_recipe, steps_from_tex
 from autotiny.recipe import apply as apply_steps
 from autotiny.report.files import check_writable, write_study
 from autotiny.simulator import FIRMWARE_ENDINGS, SILENT, Profile, Tell
+from autotiny.simulator.silicon import expected_error
 from autotiny.space import Space, load_space
 from autotiny.study import Applied, Comparison, Originals, Progress, Result
 from autotiny.target import Target, load_target, with_wait_states
@@ -80,7 +81,11 @@ class Taken:
             "flash_wait_states": self.target.flash.wait_states, "schedule": self.schedule,
             "calibration": self.calibration,
         }  # fmt: skip
-        return {**asked, **self._more(), **self.cost.to_dict()}
+        error = {
+            "latency_error": expected_error(self.target.core),
+            "active_current_error_percent": self.target.active_current_error_percent,
+        }
+        return {**asked, **self._more(), **self.cost.to_dict(), **error}
 
     def _more(self) -> dict[str, object]:
         return {}

@@ -133,6 +133,8 @@ class Target:
         accelerator: line buffers of the flash controller.
         active_current_ma: of the whole chip at `clock_hz`, code in flash, peripherals off.
         supply_voltage_v: at which that current was stated.
+        active_current_error_percent: by how much that current can be off, results/energy.md; None
+            if nobody compared it.
         flash_tool: the command that writes `{elf}` to the board.
         boot_note: what the part needs before it runs a bare firmware, a sentence; "" if nothing.
         advice: a setting that is worth time on this part, a sentence; "" if none.
@@ -160,6 +162,7 @@ class Target:
     boot_note: str = ""
     advice: str = ""
     core_fifo: Annotated[int, Within(gt=0, le=(1 << 32) - 1)] = 0
+    active_current_error_percent: Annotated[int, Within(ge=0, le=1000)] | None = None
     file: str = field(default="", compare=False, repr=False)
 
     @property
@@ -216,6 +219,12 @@ class Target:
         """What the chip takes in that time, estimated: current × voltage × time."""
         return self.active_current_ma * self.supply_voltage_v * latency_ms / 1000.0
 
+    @property
+    def energy_error(self) -> str:
+        """What stands beside every energy figure: "± 33 %", or "(unverified)"."""
+        error = self.active_current_error_percent
+        return "(unverified)" if error is None else f"± {error} %"
+
     def memory_at(self, address: int) -> Memory | None:
         """The region an address lies in."""
         for memory in self.memories:
@@ -238,7 +247,10 @@ def with_wait_states(target: Target, wait_states: int) -> Target:
     return replace(target, memories=memories)
 
 
-INFORMS = ("name", "title", "flash_tool", "boot_note", "advice", "file", "sources")
+INFORMS = (
+    "name", "title", "flash_tool", "boot_note", "advice", "file", "sources",
+    "active_current_error_percent",
+)  # fmt: skip
 """The fields of a target on which no figure depends."""
 
 

@@ -92,7 +92,8 @@ def ask(
 ) -> Any:
     """What a function of a module gives for arguments, computed in the process.
 
-    After a crash, or when a limit was passed, the next request finds a new process.
+    After a crash, or when a limit was passed, the next request finds a new process; one that ended
+    before it took the request is replaced for this one.
 
     Args:
         function: it, its arguments and what it gives must be such that JSON can hold them.
@@ -107,17 +108,19 @@ def ask(
         AutotinyError: as the function raised it.
     """
     with _lock:
-        running = _running[0] if _alive() else _started()
         try:
-            _send(running, function, arguments, awaited=True)
-            answer = _answer(running, limits)
+            answer = _asked(_running[0], function, arguments, limits) if _alive() else None
+            if answer is None:
+                answer = _asked(_started(), function, arguments, limits)
+            if answer is None:
+                raise _end_of(_running[0])
         except (WorkerEnded, MachineFault) as end:
             stop()
             raise type(end)(f"{what} {end}; {way_out}") from None
         except BaseException:
             stop()  # Ctrl-C too: what it works on is of no use any more
             raise
-        if _memory(running) > limits.memory // 2:
+        if _memory(_running[0]) > limits.memory // 2:
             stop()  # TensorFlow does not give back all that it took
     if "error" in answer:
         raise _error(answer)
@@ -189,9 +192,15 @@ def _send(
         running.popen.stdin.flush()
 
 
-def _answer(running: _Process, limits: Limits) -> dict[str, Any]:
-    """The next answer that was waited for; raises what became of the process if none comes."""
-    began = time.monotonic()
+def _asked(
+    running: _Process, function: Callable[..., Any], arguments: tuple[Any, ...], limits: Limits
+) -> dict[str, Any] | None:
+    """The answer to a request; None from a process that ended before it took it.
+
+    Raises what became of the process if it ended later.
+    """
+    _send(running, function, arguments, awaited=True)
+    began, taken = time.monotonic(), False
     while True:
         try:
             line = running.answers.get(timeout=POLL_SECONDS)
@@ -205,12 +214,16 @@ def _answer(running: _Process, limits: Limits) -> dict[str, Any]:
         try:
             answer = json.loads(line)
         except (ValueError, RecursionError):
-            raise _end_of(running) from None
+            if taken:
+                raise _end_of(running) from None
+            return None
         if not isinstance(answer, dict):
             raise WorkerEnded("gave an answer that is none")
         if answer.get("network"):
             logging.getLogger(__name__).warning("%s", answer["network"])
-        if answer.get("awaited"):
+        if "taken" in answer:
+            taken = True
+        elif answer.get("awaited"):
             return answer
 
 
@@ -259,16 +272,20 @@ def serve() -> None:
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)  # what libraries print is no answer
+
+    def tell(message: dict[str, Any]) -> None:
+        answers.write(json.dumps(message).encode() + b"\n")
+        answers.flush()
+
     for line in requests:
         request = json.loads(line)
         if request["awaited"]:
+            tell({"taken": True})
             _end_with_parent(requests.fileno(), watching=True)
         answer = {**_computed(request), "awaited": request["awaited"], "network": network}
         network = ""
-        text = json.dumps(answer).encode()
         _end_with_parent(requests.fileno(), watching=False)
-        answers.write(text + b"\n")
-        answers.flush()
+        tell(answer)
 
 
 def _end_with_parent(pipe: int, *, watching: bool) -> None:

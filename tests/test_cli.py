@@ -95,6 +95,8 @@ def test_one_target_in_full() -> None:
     assert done.returncode == 0
     assert "0x2001_0000" in done.stdout
     assert "openocd" in done.stdout
+    assert "worth time" not in done.stdout
+    assert "worth time on stm32l4r5: clear" in run("targets", "stm32l4r5", columns=80).stdout
 
 
 @pytest.mark.parametrize(

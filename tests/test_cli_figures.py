@@ -17,6 +17,7 @@ from autotiny.model import keras, tensorflow
 PROMISED = {
     "flash_bytes", "weights_bytes", "code_bytes", "sram_bytes", "arena_bytes", "static_bytes",
     "stack_bytes", "instructions", "cycles", "latency_ms", "energy_estimated_mj", "layers",
+    "active_current_error_percent",
 }  # fmt: skip
 
 
@@ -183,6 +184,10 @@ def test_measure_takes_a_recipe_and_an_elf(found: Path, tmp_path: Path) -> None:
     assert abs(profile["instructions"] - recipe["figures"]["instructions"]) <= 2
     assert json.loads(flames.read_text())["profiles"]
     one = facts("measure", elf, "-t", "stm32f746", "--function", "model_run")
+    error = one["active_current_error_percent"]
+    assert error == measured["active_current_error_percent"]
+    table = done("measure", elf, "-t", "stm32f746", "--function", "model_run")
+    assert f" mJ ± {error} %" in table
     assert 0 < one["instructions"] <= profile["instructions"]
     fast = ("measure", elf, "-t", "stm32f746", "--function", "model_run", "--wait-states", "0")
     assert facts(*fast)["cycles"] < one["cycles"]

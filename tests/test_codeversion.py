@@ -244,7 +244,10 @@ def test_a_component_from_elsewhere_has_a_version_of_its_own_file() -> None:
 
 def test_the_key_of_a_target_holds_its_values() -> None:
     target = load_target("stm32f746")
-    told = replace(target, name="other", title="other", sources={}, boot_note="a", flash_tool="b")
+    told = replace(
+        target, name="other", title="other", sources={}, boot_note="a", advice="c", flash_tool="b",
+        active_current_error_percent=7,
+    )  # fmt: skip
     assert target_key(told) == target_key(target)
     assert target_key(replace(target, clock_hz=1)) != target_key(target)
     memory = replace(target.memories[0], wait_states=9)

@@ -31,7 +31,7 @@ from autotiny.space import load_space, space_names
 from autotiny.study import OUTCOMES, Point, Progress, Result, Shortfall, TrialRecord
 from autotiny.study.preflight import Findings
 from autotiny.study.record import RECORD
-from autotiny.target import load_target, target_names
+from autotiny.target import Target, load_target, target_names
 
 TARGET = load_target("stm32f746")
 FLOAT32 = Recipe((COMPONENTS["float32"](),))
@@ -176,7 +176,7 @@ def test_the_csv_has_the_promised_columns(result: Result, tmp_path: Path) -> Non
 
 
 def test_an_empty_front_still_has_a_header() -> None:
-    assert csv_text([]) == ",".join(COLUMNS) + "\n"
+    assert csv_text([], TARGET) == ",".join(COLUMNS) + "\n"
 
 
 def test_the_json_says_the_same(result: Result, tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_a_best_point_over_the_budget_is_said_to_be(result: Result) -> None:
 
 @pytest.mark.parametrize("width", [80, 160])
 def test_the_front_fits_the_terminal(result: Result, width: int) -> None:
-    lines = printed(front_table(result.front, result.baseline, width=width), width)
+    lines = printed(front_table(result.front, result.baseline, TARGET, width=width), width)
     assert max(map(len, lines)) <= width
     text = "\n".join(lines)
     assert "…" not in text
@@ -272,6 +272,25 @@ def test_tables_fit_the_terminal(width: int) -> None:
         assert "…" not in "\n".join(lines)
 
 
+@pytest.mark.parametrize("target", [TARGET, replace(TARGET, active_current_error_percent=None)])
+def test_no_energy_figure_stands_without_its_error(result: Result, target: Target) -> None:
+    error = target.energy_error
+    job: Any = SimpleNamespace(**{**vars(result.job), "target": target})
+    result = replace(result, job=job)
+    assert f"mJ {error}" in "\n".join(printed(cost_table(cost(1), target), 80))
+    front = front_table(result.front, None, target, width=160)
+    assert f"est. mJ {error}" in "\n".join(printed(front, 160))
+    assert f"| est. mJ {error} |" in report_text(result)
+    facts = study_facts(result)
+    assert facts["baseline"] is not None
+    for point in (facts["baseline"], *facts["front"]):
+        assert point["active_current_error_percent"] == target.active_current_error_percent
+    told = progress(3, target=target, objectives=("accuracy_validation", "energy_estimated_mj"))
+    assert f"est. mJ 0.250 {error}" in plain_line(told)
+    panel = "\n".join(printed(progress_panel(told, "0:12", "searching", 80, 24), 80))
+    assert panel.count(f" {error}") == len(told.front)
+
+
 def test_every_component_says_what_it_does() -> None:
     for kind in COMPONENTS.values():
         facts = catalogue.component_facts(kind)
@@ -294,6 +313,7 @@ def progress(done: int, points: int = 3, **changes: Any) -> Progress:
         "objectives": ("accuracy_validation", "latency_ms"),
         "seconds_left": 155.0,
         "last": last,
+        "target": TARGET,
     }
     return Progress(**{**facts, **changes})
 

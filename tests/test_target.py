@@ -57,7 +57,9 @@ def figures(target: Target) -> set[str]:
     keys = {"core", "clock_hz", "active_current_ma", "flash_tool"}
     keys |= {f"memory.{memory.name}" for memory in target.memories}
     keys |= {
-        key for key in ("icache", "dcache", "accelerator", "core_fifo") if getattr(target, key)
+        key
+        for key in ("icache", "dcache", "accelerator", "core_fifo", "active_current_error_percent")
+        if getattr(target, key)
     }
     return keys
 
@@ -110,6 +112,21 @@ def test_a_users_file_works_by_path(tmp_path: Path) -> None:
     assert target.active_current_ma == 10.0
 
 
+def test_an_energy_figure_has_an_error_or_is_unverified(tmp_path: Path) -> None:
+    silent = load_target(board(tmp_path))
+    assert silent.active_current_error_percent is None
+    assert silent.energy_error == "(unverified)"
+    told = load_target(board(tmp_path, "dsp = ", "active_current_error_percent = 20\ndsp = "))
+    assert told.energy_error == "± 20 %"
+    assert target_key(told) == target_key(silent)
+
+
+def test_advice_costs_nothing(tmp_path: Path) -> None:
+    told = load_target(board(tmp_path, "dsp = ", 'advice = "turn it on"\ndsp = '))
+    assert told.advice == "turn it on"
+    assert target_key(told) == target_key(load_target(board(tmp_path)))
+
+
 def test_an_unknown_name_gets_the_nearest() -> None:
     with pytest.raises(UserError, match=r"unknown target 'stm32f764'; did you mean 'stm32f746'\?"):
         load_target("stm32f764")
@@ -133,6 +150,7 @@ def test_a_folder_or_binary_in_place_of_a_file(tmp_path: Path) -> None:
     ("old", "new", "message"),
     [
         ('core = "cortex-m4"', 'core = "cortex-m44"', "did you mean 'cortex-m4'"),
+        ("dsp = true", "dsp = true\nactive_current_error_percent = -1", "be from 0 to 1000"),
         ("dsp = true", "dps = true", "unknown key 'dps'; did you mean 'dsp'"),
         ("size_bytes = 0x4000", "size_byte = 0x4000", "did you mean 'size_bytes'"),
         ("size_bytes = 0x4000", "size_bytes = -4", "size_bytes = -4; it must be from 1"),

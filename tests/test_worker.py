@@ -147,6 +147,11 @@ def test_one_that_died_between_requests_is_replaced() -> None:
     assert ask(requests.process) != process
 
 
+def test_one_that_dies_before_it_takes_a_request_is_replaced() -> None:
+    worker.start(requests.hang_then_crash)  # alive when asked, gone before it reads what
+    assert ask(requests.double, [1]) == [1, 1]
+
+
 def test_what_hangs_is_ended() -> None:
     process = ask(requests.process)
     assert isinstance(process, int)

@@ -48,6 +48,11 @@ def crash() -> None:
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
+def hang_then_crash() -> None:
+    time.sleep(1)
+    crash()
+
+
 def die(number: int) -> None:
     os.kill(os.getpid(), number)
     time.sleep(60)

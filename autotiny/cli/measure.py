@@ -24,9 +24,9 @@ from autotiny.cli.options import (
 )
 from autotiny.cli.printing import (
     noticed,
-    print_advice,
     print_cost,
     print_json,
+    print_latency_error,
     print_tables,
     staged,
     write_json,
@@ -156,7 +156,6 @@ def run(
     if found.profile:
         print_tables("", report.stall_table(found.profile.steps, "step"))
         print_tables("", report.stall_table(found.profile.functions, "function"))
-    print_advice(board)
 
 
 def refuse_of_firmware(model: str, given: Mapping[str, object]) -> None:
@@ -207,9 +206,12 @@ def print_profile(
     if flames:
         write_json(found.speedscope(), flames)
     if as_json:
-        print_json(found.to_dict())
+        error = {"active_current_error_percent": board.active_current_error_percent}
+        print_json(found.to_dict() | error)
         return
     print_tables(f"{path} on {board.title}: {found.steps[0].name}", "")
     print_wait_states(board, wait_states)
-    print_tables(report.profile_table(found), "", report.stall_table(found.functions, "function"))
-    print_advice(board)
+    print_tables(
+        report.profile_table(found, board), "", report.stall_table(found.functions, "function")
+    )
+    print_latency_error(board)

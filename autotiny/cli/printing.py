@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.status import Status
 
     from autotiny.api import Taken
+    from autotiny.target import Target
 
 
 def print_json(value: object) -> None:
@@ -57,7 +58,16 @@ def staged(status: Status) -> Callable[[str], None]:
 def print_advice(target: Target) -> None:
     """The setting that is worth time on a target, if its file names one."""
     if target.advice:
-        print_tables("", f"worth time on {target.name}: {target.advice}")
+        print_tables(f"worth time on {target.name}: {target.advice}")
+
+
+def print_latency_error(target: Target) -> None:
+    """How far emulated latency was from silicon on the target's core, and what would lower it."""
+    from autotiny.simulator.silicon import expected_error
+
+    print_tables(f"latency on {target.core}: {expected_error(target.core)}")
+    print_advice(target)
+    print_tables("")
 
 
 def print_cost(found: Taken) -> None:
@@ -67,6 +77,7 @@ def print_cost(found: Taken) -> None:
 
     print_tables(f"{found.model} on {found.target.title}, schedule {found.schedule}", "")
     print_tables(report.cost_table(found.cost, found.target), "")
+    print_latency_error(found.target)
     if found.calibration is not None:
         told = (
             "ranges found with seeded noise: sizes and cycles hold, accuracy does not; --data "

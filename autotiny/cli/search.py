@@ -157,7 +157,7 @@ def run(
     elif result.front:
         best = best_point(result)
         width = console().width
-        print_tables(front_table(result.front, result.baseline, width=width))
+        print_tables(front_table(result.front, result.baseline, board, width=width))
         print_tables(*filter(None, [legend(result)]), "")
         print_tables(search_summary(result))
         if best:

@@ -40,5 +40,10 @@ def run(
     print_tables(report.target_table(found))
     if name:
         print_tables("", report.memory_table(found[0]), "", report.source_table(found[0]))
-        print_tables(f"\nflash it with: {found[0].flash_tool}")
-        print_advice(found[0])
+        board = found[0]
+        print_tables(
+            f"\nenergy: latency × {board.active_current_ma:g} mA at {board.supply_voltage_v:g} V, "
+            f"{board.energy_error}"
+        )
+        print_tables(f"flash it with: {board.flash_tool}")
+        print_advice(board)

@@ -155,7 +155,7 @@ def _readme(sources: Sources, firmware: Firmware, target: Target, cost: Cost | N
         name=name,
         title=target.title,
         origin=f"{target.flash.origin:#010x}",
-        figures=_figures(cost) if cost else "",
+        figures=_figures(cost, target) if cost else "",
         flash=_flash_command(target, "firmware.elf"),
         boot_note=f"\n**Before it boots:** {target.boot_note}\n" if target.boot_note else "",
         advice=f"\n**Worth time:** {target.advice}\n" if target.advice else "",
@@ -184,7 +184,7 @@ def _row(variable: str, port: Port) -> str:
     return f"| {variable} ({port.name}) | {port.dtype} | {shape} | {scale} | {zero_point} |"
 
 
-def _figures(cost: Cost) -> str:
+def _figures(cost: Cost, target: Target) -> str:
     weights = f"weights {cost.weights_bytes:,}"
     parts = f"arena {cost.arena_bytes:,}, static {cost.static_bytes:,}, stack {cost.stack_bytes:,}"
     rows = (
@@ -192,7 +192,7 @@ def _figures(cost: Cost) -> str:
         ("SRAM", f"{cost.sram_bytes:,} bytes ({parts})"),
         ("one inference", f"{cost.instructions:,} instructions, {cost.cycles:,} cycles"),
         ("latency", f"{cost.latency_ms:.3f} ms"),
-        ("energy, estimated", f"{cost.energy_estimated_mj:.4f} mJ"),
+        ("energy, estimated", f"{cost.energy_estimated_mj:.4f} mJ {target.energy_error}"),
     )
     lines = "".join(f"| {name} | {value} |\n" for name, value in rows)
     return f"| measured | |\n|---|---|\n{lines}"

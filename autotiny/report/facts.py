@@ -8,6 +8,7 @@ from io import StringIO
 from typing import TypedDict
 
 from autotiny.study import Point, Result
+from autotiny.target import Target
 
 
 class PointFacts(TypedDict):
@@ -23,6 +24,7 @@ class PointFacts(TypedDict):
     cycles: int
     latency_ms: float
     energy_estimated_mj: float
+    active_current_error_percent: int | None
     runtimes: list[str]
     recipe: str
 
@@ -100,7 +102,7 @@ def best_point(result: Result) -> Point | None:
     return result.best.get(asked(result))
 
 
-def point_facts(point: Point) -> PointFacts:
+def point_facts(point: Point, target: Target) -> PointFacts:
     """One line of `pareto.csv`, as plain data."""
     cost = point.metrics.cost
     return {
@@ -114,18 +116,19 @@ def point_facts(point: Point) -> PointFacts:
         "cycles": cost.cycles,
         "latency_ms": cost.latency_ms,
         "energy_estimated_mj": cost.energy_estimated_mj,
+        "active_current_error_percent": target.active_current_error_percent,
         "runtimes": list(point.runtimes),
         "recipe": recipe_path(point),
     }
 
 
-def csv_text(front: Sequence[Point]) -> str:
+def csv_text(front: Sequence[Point], target: Target) -> str:
     """`pareto.csv`; the runtimes of a point are joined by a plus sign."""
     text = StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for point in front:
-        facts = point_facts(point)
+        facts = point_facts(point, target)
         writer.writerow({**facts, "runtimes": "+".join(facts["runtimes"])})
     return text.getvalue()
 
@@ -150,7 +153,7 @@ def study_facts(result: Result) -> StudyFacts:
         "trials": dict(result.counts),
         "cache": {"hits": result.cache_hits, "misses": result.cache_misses},
         "notices": list(result.findings.notices),
-        "baseline": point_facts(result.baseline) if result.baseline else None,
+        "baseline": point_facts(result.baseline, job.target) if result.baseline else None,
         "best": {
             "objective": asked(result),
             "trial": best.trial,
@@ -160,7 +163,8 @@ def study_facts(result: Result) -> StudyFacts:
         if best
         else None,
         "front": [
-            {**point_facts(point), "within_budget": point.within_budget} for point in result.front
+            {**point_facts(point, job.target), "within_budget": point.within_budget}
+            for point in result.front
         ],
         "shortfall": {
             "trial": short.trial,

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from autotiny.report.tables import GAP, clock, milliseconds, table
 from autotiny.study import Progress
+from autotiny.target import Target
 
 HEADINGS = {
     "accuracy_validation": "accuracy",
@@ -141,7 +142,9 @@ def live_front_table(progress: Progress, rows: int, width: int) -> Table:
     lines = [["trial", *(HEADINGS.get(name, name) for name in progress.objectives)]]
     for number, _, values in front[:rows]:
         named = zip(progress.objectives, values, strict=True)
-        lines.append([str(number), *(value_text(name, value) for name, value in named)])
+        lines.append(
+            [str(number), *(value_text(name, value, progress.target) for name, value in named)]
+        )
     # rich would narrow all columns alike: the figures must stay whole.
     taken = sum(max(map(len, column)) + GAP for column in zip(*lines, strict=True))
     room = max(width - taken, 10)
@@ -153,12 +156,14 @@ def live_front_table(progress: Progress, rows: int, width: int) -> Table:
     return made
 
 
-def value_text(name: str, value: float) -> str:
+def value_text(name: str, value: float, target: Target) -> str:
     """A value of a study as a table shows it."""
     if name.startswith("accuracy"):
         return f"{100 * value:.2f} %"
     if name.endswith("_bytes"):
         return f"{value:,.0f}"
+    if name.endswith("_mj"):
+        return f"{milliseconds(value)} {target.energy_error}"
     return milliseconds(value)
 
 
@@ -182,7 +187,7 @@ def last_trial(progress: Progress) -> str:
     outcome = trial.outcome or "failed"
     if outcome == "measured" and trial.values:
         found = ", ".join(
-            f"{HEADINGS.get(name, name)} {value_text(name, value)}"
+            f"{HEADINGS.get(name, name)} {value_text(name, value, progress.target)}"
             for name, value in zip(progress.objectives, trial.values, strict=True)
         )
         if trial.metrics and trial.metrics.at_chance:

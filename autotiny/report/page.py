@@ -8,6 +8,7 @@ from autotiny.report.facts import asked, best_point, points_of, recipe_path
 from autotiny.report.summary import legend, validation
 from autotiny.report.tables import milliseconds, percent
 from autotiny.study import OUTCOMES, Point, Result, ended
+from autotiny.target import Target
 
 RUNTIMES = {
     "autotiny": "C that autotiny generates",
@@ -87,8 +88,9 @@ def _found(result: Result) -> str:
                 f"[{point.trial}]({recipe_path(point)})",
             )
         )
+    target = result.job.target
     head = ("trial", "sequence", "valid %", "test %", "flash B", "SRAM B", "cycles", "ms",
-            "mJ (estimated)", "runs in", "recipe")  # fmt: skip
+            f"est. mJ {target.energy_error}", "runs in", "recipe")  # fmt: skip
     parts = [
         heading,
         "![accuracy over latency](pareto.svg)",
@@ -98,9 +100,19 @@ def _found(result: Result) -> str:
         "Runs in: "
         + "; ".join(f"`{name}` is {text}" for name, text in RUNTIMES.items())
         + ". Flash, SRAM and cycles are those of autotiny's C. Energy is estimated: active current "
-        "from the data sheet × voltage × latency.",
+        f"× voltage × latency. {_energy_error(target)}",
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _energy_error(target: Target) -> str:
+    """How far the estimate can be trusted, in a sentence."""
+    if target.active_current_error_percent is None:
+        return "How far that current is from a board's was compared with nothing published."
+    return (
+        f"The current can be off by {target.active_current_error_percent} % (published runs on "
+        "boards, worst case); the error of the latency comes on top."
+    )
 
 
 def _verdict(result: Result, best: Point | None) -> str:

@@ -18,16 +18,19 @@ from autotiny.report.tables import (
     table,
 )
 from autotiny.study import Point, Result, ended
+from autotiny.target import Target
 
 OVER_BUDGET = "†"
 """Stands behind the accuracy of a point that loses more of it than the user allows."""
 
 
-def front_table(points: Sequence[Point], baseline: Point | None, *, width: int) -> Table:
+def front_table(
+    points: Sequence[Point], baseline: Point | None, target: Target, *, width: int
+) -> Table:
     """The front for the terminal, the fastest first; the wider, the more columns."""
     wide = width >= WIDE
     columns = ["trial", "valid %", "test %", "flash B", "SRAM B", "ms"]
-    columns += ["cycles", "est. mJ", "runs in"] if wide else []
+    columns += ["cycles", f"est. mJ {target.energy_error}", "runs in"] if wide else []
     made = table(*columns, "sequence", left=("runs in",), wraps=("sequence",))
     rows = list(points)
     if baseline and all(point.trial != baseline.trial for point in rows):

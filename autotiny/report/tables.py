@@ -164,7 +164,7 @@ def cost_table(cost: Cost, target: Target) -> Table:
         ("cycles", f"{cost.cycles:,}", "", ""),
         ("  cold caches", f"{cost.cold_cycles:,}", "", ""),
         ("latency", milliseconds(cost.latency_ms), "ms", ""),
-        ("energy (estimated)", f"{cost.energy_estimated_mj:.4g}", "mJ", ""),
+        ("energy (estimated)", f"{cost.energy_estimated_mj:.4g}", f"mJ {target.energy_error}", ""),
     ]
     for row in rows:
         made.add_row(*row)
@@ -188,7 +188,7 @@ def layer_table(cost: Cost) -> Table:
     return made
 
 
-def profile_table(found: Profile) -> Table:
+def profile_table(found: Profile, target: Target) -> Table:
     """The figures of a firmware that is not autotiny's."""
     made = table("figure", "value", "unit", left=("figure", "unit"))
     for row in (
@@ -197,7 +197,7 @@ def profile_table(found: Profile) -> Table:
         ("instructions", f"{found.instructions:,}", ""),
         ("cycles", f"{found.cycles:,}", ""),
         ("latency", milliseconds(found.latency_ms), "ms"),
-        ("energy (estimated)", f"{found.energy_estimated_mj:.4g}", "mJ"),
+        ("energy (estimated)", f"{found.energy_estimated_mj:.4g}", f"mJ {target.energy_error}"),
     ):
         made.add_row(*row)
     return made

@@ -80,6 +80,7 @@ class Applied:
             },
             "causes": list(self.causes),
             **(self.metrics.to_dict() if self.metrics else unknown | self.cost.to_dict()),
+            "active_current_error_percent": self.target.active_current_error_percent,
         }
 
 

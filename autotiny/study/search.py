@@ -72,6 +72,7 @@ class Progress:
         objectives: names of the values.
         seconds_left: an estimate; None before the first trial ends.
         last: the trial that ended last.
+        target: that the search is for.
     """
 
     done: int
@@ -83,6 +84,7 @@ class Progress:
     objectives: tuple[str, ...]
     seconds_left: float | None
     last: TrialRecord | None
+    target: Target
 
 
 def search(
@@ -251,6 +253,7 @@ class _Watch:
                 objectives=self._job.value_names,
                 seconds_left=None if left is None else max(left, 0.0),
                 last=last,
+                target=self._job.target,
             )
         )
 

@@ -148,7 +148,8 @@ def test_decoding_at_the_start_costs_the_first_inference_only() -> None:
         decode: measure(generate(graph, with_coding(plain, "ans", decode)), target)
         for decode in DECODES
     }
-    assert costs["start"].cycles < costs["layer"].cycles < costs["start"].cold_cycles
+    assert 5 * costs["start"].cycles < costs["layer"].cycles
+    assert costs["start"].cold_cycles == pytest.approx(costs["layer"].cycles, rel=0.01)
     assert costs["start"].static_bytes >= 4000
     assert costs["row"].sram_bytes < costs["layer"].sram_bytes - 3900
     assert costs["row"].flash_bytes < measure(generate(graph, plain), target).flash_bytes - 2500

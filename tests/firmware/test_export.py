@@ -85,6 +85,7 @@ def test_the_project_is_complete(tmp_path: Path) -> None:
     assert "int8_t in[MODEL_INPUT_SIZE];" in readme
     assert "| in (x) | int8 | 1×64 | 0.5 | -3 |" in readme
     assert "$" not in readme
+    assert f" mJ {target.energy_error} |" in readme
     assert "Before it boots" not in readme
     assert str(tmp_path) not in readme + (folder / "Makefile").read_text()
 
@@ -93,6 +94,15 @@ def test_the_readme_says_what_a_boot_rom_expects(tmp_path: Path) -> None:
     target = load_target("rp2040")
     assert target.boot_note
     assert target.boot_note in (exported(target, tmp_path) / "README.md").read_text()
+
+
+def test_the_readme_tells_what_is_worth_time(tmp_path: Path) -> None:
+    target = load_target("stm32l4r5")
+    advised = f"**Worth time:** {target.advice}\n"
+    assert target.advice
+    assert advised in (exported(target, tmp_path / "told") / "README.md").read_text()
+    silent = exported(replace(target, advice=""), tmp_path / "silent")
+    assert "Worth time" not in (silent / "README.md").read_text()
 
 
 @pytest.mark.parametrize(("level", "of_gcc"), [("-O2", "-O3"), ("-Os", "-Os")])
