@@ -40,6 +40,7 @@ class Memory:
         clock_divider: core clock ÷ this memory's clock.
         bus_bytes: width of the path to the core: what one beat brings.
         line_bytes: width of the memory array, which one buffer line holds; 0 if bus_bytes.
+        first_load_cycles: what the first load of a run takes beyond those that pipeline behind it.
         prefetch: whether the controller reads the next line ahead of the core.
         cached: whether the core's caches (`icache`, `dcache`) stand before it.
         executable: whether code may run from it.
@@ -55,6 +56,7 @@ class Memory:
     clock_divider: Count = 1
     bus_bytes: Count = 4
     line_bytes: Amount = 0
+    first_load_cycles: Amount = 0
     prefetch: bool = False
     cached: bool = False
     executable: bool = True
@@ -100,7 +102,6 @@ class Accelerator:
         data_lines: lines kept for data reads.
         line_bytes: bytes a line.
         miss_cycles: what a data read that misses costs beyond the memory's own cycles.
-        next_line_cycles: what the first fetch in another line takes beyond those within a line.
         keeps_prefetched: whether a line that a prefetch brought is kept too, or only one that a
             fetch had to wait for.
     """
@@ -111,7 +112,6 @@ class Accelerator:
     data_lines: Amount
     line_bytes: Count
     miss_cycles: Amount = 0
-    next_line_cycles: Amount = 0
     keeps_prefetched: bool = True
 
 

@@ -19,7 +19,7 @@ from autotiny.cores.instruction import (
     riscv_decoder,
     thumb_decoder,
 )
-from autotiny.cores.pipeline import CAUSES, Issued, Lines, Timing, block_cost, issue
+from autotiny.cores.pipeline import CAUSES, Issued, Timing, block_cost, issue
 
 CORES: dict[str, Core] = {
     module.CORE.name: module.CORE
@@ -35,7 +35,6 @@ __all__ = [
     "Instruction",
     "Isa",
     "Issued",
-    "Lines",
     "Timing",
     "block_cost",
     "decode",

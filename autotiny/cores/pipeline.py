@@ -50,19 +50,6 @@ class Prefetch:
 
 
 @dataclass(frozen=True)
-class Lines:
-    """What a memory adds to fetches at the speed of the core.
-
-    Attributes:
-        bytes: of a line.
-        cycles: that the first word of another line than that of the word before comes later.
-    """
-
-    bytes: int
-    cycles: int
-
-
-@dataclass(frozen=True)
 class Timing:
     """The timing of a processor core.
 
@@ -140,7 +127,7 @@ class Issued:
     lost: tuple[Mapping[str, float], ...]
 
 
-def issue(timing: Timing, run: Sequence[Instruction], lines: Lines | None = None) -> Issued:
+def issue(timing: Timing, run: Sequence[Instruction]) -> Issued:
     """Issues a run of instructions, as executed, through the pipeline.
 
     Whether a branch was taken is told by the address of the instruction that follows it.
@@ -148,9 +135,8 @@ def issue(timing: Timing, run: Sequence[Instruction], lines: Lines | None = None
     Args:
         timing: the table.
         run: instructions in the order of execution.
-        lines: of the memory that the run lies in, if going on to another one takes time.
     """
-    fetcher = _Fetcher(timing.prefetch, lines) if timing.prefetch is not None else None
+    fetcher = _Fetcher(timing.prefetch) if timing.prefetch is not None else None
     ready: dict[str, tuple[float, Kind]] = {}
     updated: dict[str, float] = {}
     starts: list[float] = []
@@ -226,21 +212,18 @@ def issue(timing: Timing, run: Sequence[Instruction], lines: Lines | None = None
 class _Fetcher:
     """The words of a run on their way into the decoder."""
 
-    def __init__(self, prefetch: Prefetch, lines: Lines | None) -> None:
+    def __init__(self, prefetch: Prefetch) -> None:
         self._prefetch = prefetch
-        self._lines = lines
         self._arrived: dict[int, float] = {}
         self._left: dict[int, float] = {}  # when a word's last instruction was taken
         self._requested = 0.0  # the last word
         self._end = -1  # of the instruction before
-        self._line = -1  # of the last word requested
 
     def decoded(self, current: Instruction, at: float) -> float:
         """When an instruction can be taken that is wanted at a certain time."""
         unit = self._prefetch
         first, last = current.address >> 2, (current.end - 1) >> 2
         if current.address != self._end:  # the cost of a jump holds until its first word is there
-            at += self._turn(first) if self._end >= 0 else 0
             self._arrived, self._left = {first: at}, {}
             self._requested = at - unit.latency
         word = max(self._arrived)
@@ -248,8 +231,7 @@ class _Fetcher:
             word += 1
             at_once = self._requested + 1
             free = self._left.get(word - unit.words, at_once - 2) + 1
-            requested = at_once if free <= at_once else free + unit.restart
-            self._requested = requested + self._turn(word)
+            self._requested = at_once if free <= at_once else free + unit.restart
             self._arrived[word] = self._requested + unit.latency
         at = max(at, self._arrived[last])
         for left in range(first, current.end >> 2):
@@ -257,19 +239,11 @@ class _Fetcher:
         self._end = current.end
         return at
 
-    def _turn(self, word: int) -> int:
-        """Cycles that a word costs which lies in another line than the one before."""
-        if self._lines is None:
-            return 0
-        before, self._line = self._line, 4 * word // self._lines.bytes
-        return self._lines.cycles if before not in (-1, self._line) else 0
-
 
 def block_cost(
     timing: Timing,
     context: tuple[Instruction, ...],
     block: tuple[Instruction, ...],
-    lines: Lines | None = None,
 ) -> tuple[float, tuple[float, ...], Mapping[str, float]]:
     """Cycles that a block adds when it runs after its predecessor, which may be itself.
 
@@ -277,14 +251,13 @@ def block_cost(
         timing: the table.
         context: the instructions executed before, empty at the start.
         block: the instructions of the block.
-        lines: of the memory that the block lies in, if going on to another one takes time.
 
     Returns:
         The cycles, the cycle within the block at which each instruction issues, and the cycles
         lost by cause.
     """
-    before = issue(timing, context, lines).end if context else 0.0
-    both = issue(timing, (*context, *block), lines)
+    before = issue(timing, context).end if context else 0.0
+    both = issue(timing, (*context, *block))
     causes: dict[str, float] = {}
     for instruction_lost in both.lost[len(context) :]:
         for cause, cycles in instruction_lost.items():

@@ -136,7 +136,8 @@ def _runs(target: Target) -> Iterator[tuple[Memory, ...]]:
 
 
 def _slowness(memory: Memory) -> tuple[bool, int, int]:
-    return memory.kind != "tcm", memory.wait_states * memory.clock_divider, -memory.bus_bytes
+    waits = memory.wait_states * memory.clock_divider + memory.first_load_cycles
+    return memory.kind != "tcm", waits, -memory.bus_bytes
 
 
 def _size(run: tuple[Memory, ...]) -> int:

@@ -27,6 +27,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,6 @@ from autotiny.cores import (
     LOADS,
     STORES,
     Instruction,
-    Lines,
     block_cost,
     decode,
     riscv_decoder,
@@ -279,8 +279,7 @@ class CycleCounter:
         if previous == number:  # a loop of one block: as it runs from its third round on
             before = (*before, *before)
         context = before[-_CONTEXT:]
-        lines = self._lines_at(address)
-        cycles, _, causes = block_cost(self.timing, context, self._blocks[number], lines)
+        cycles, _, causes = block_cost(self.timing, context, self._blocks[number])
         if self._edges_used >= memory.EDGES_MOST // 2:
             raise FirmwareFault(
                 f"the firmware ran through more than {memory.EDGES_MOST // 2} pairs of basic "
@@ -292,15 +291,6 @@ class CycleCounter:
         lost = [round(causes.get(cause, 0.0) * SCALE) for cause in CAUSES[:4]]
         state.edges[edge] = (key, number, 0, round(cycles * SCALE), *lost, 0)
         return int(edge)
-
-    def _lines_at(self, address: int) -> Lines | None:
-        """What the memory at an address adds to fetches, if its accelerator does."""
-        accelerator, where = self.target.accelerator, self.target.memory_at(address)
-        if accelerator is None or where is None or accelerator.memory != where.name:
-            return None
-        if not (self.simulates_memory and accelerator.instruction_lines):
-            return None
-        return Lines(accelerator.line_bytes, accelerator.next_line_cycles)
 
     def _new_block(self, address: int, code: bytes) -> int:
         state = self._state
@@ -341,6 +331,7 @@ class CycleCounter:
             "lines_at": lines_at,
             "epoch": -1,
             "accesses": sum(i.transfers for i in block),
+            "first_loads": _first_loads(block),
             "predicated": any(
                 i.kind in LOADS | STORES and (i.predicated or address % _PAGE == 0) for i in block
             ),
@@ -360,6 +351,18 @@ _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, cty
 
 def _address(function: Any) -> int:
     return ctypes.cast(function, ctypes.c_void_p).value or 0
+
+
+def _first_loads(block: tuple[Instruction, ...]) -> int:
+    """The share of a block's loaded words that pipeline behind no other one, in 1/SCALE."""
+    words = sum(current.transfers for current in block if current.kind in LOADS)
+    behind = sum(
+        current.transfers == 1 and before.kind in LOADS
+        for before, current in pairwise(block)
+        if current.kind in LOADS
+    )
+    within = sum(current.transfers - 1 for current in block if current.kind in LOADS)
+    return SCALE * (words - behind - within) // max(1, words)
 
 
 def _check_bucket(number: int) -> None:

@@ -8,7 +8,8 @@ What is simulated, from the target's file:
   prefetch of the next line;
 - line buffers of a flash controller (`accelerator`), one set for fetches and one for data reads;
 - instruction and data caches, or one unified cache, before memories that are marked `cached`;
-- tightly coupled memory and zero-wait SRAM cost nothing beyond the pipeline and are not even
+- memories whose loads take longer where they pipeline behind no other load;
+- tightly coupled memory and other zero-wait SRAM cost nothing beyond the pipeline and are not even
   traced.
 """
 
@@ -97,6 +98,7 @@ _REGION = _record(
     "filled", "filling_until", "chunk",  # the line being filled, until when; what came of it first
     "fetch_line", "data_line",  # last line read, where there are no buffers
     "miss",  # of an accelerator
+    "first_load",  # what the first load of a run takes more
 )  # fmt: skip
 """A memory that costs something; times in 1/SCALE cycles."""
 
@@ -115,6 +117,7 @@ _BLOCK = _record(
     "region", "lines", "lines_at",  # the memory it is fetched from, or NONE, and its lines
     "epoch",  # when all its lines were last seen in the cache
     "accesses",  # words that it loads and stores
+    "first_loads",  # the share of its loads that begin a run, in 1/SCALE
     "predicated",  # it does so inside an IT block
     "switch",  # the bucket that begins with it, or NONE
 )  # fmt: skip
@@ -189,6 +192,7 @@ def build(target: Target) -> State:
         region.line_shift = line.bit_length() - 1
         region.prefetch = memory.prefetch
         region.cached = memory.cached and bool(target.icache or target.dcache)
+        region.first_load = 0 if region.cached else memory.first_load_cycles * SCALE
         for prefix, cache in (("", target.dcache or target.icache), ("fetch_", target.icache)):
             if cache is not None:
                 region[f"{prefix}refill"] = refill_cycles(memory, cache) * SCALE
@@ -217,7 +221,8 @@ def costs(target: Target, memory: Memory) -> bool:
     """Whether an access to a memory can take longer than the pipeline allows for."""
     caches = target.icache is not None or target.dcache is not None
     accelerator = target.accelerator is not None and target.accelerator.memory == memory.name
-    slow = memory.wait_states > 0 or (memory.cached and caches) or accelerator
+    cached = memory.cached and caches
+    slow = memory.wait_states > 0 or memory.first_load_cycles > 0 or cached or accelerator
     return memory.kind != "tcm" and slow
 
 
@@ -555,8 +560,10 @@ def _data_moves(uc: int, kind: int, address: int, size: int, value: int, pointer
         state.step = state.block_cycles // max(1, block.accesses) + 1
     store = kind == _WRITE
     waited = access(state, np.int64(address), state.when, store)
-    if not store and (np.int64(address) & 3) + size > 4 and size <= 4:
-        waited += state.unaligned
+    if not store:
+        waited += state.regions[state.last_region].first_load * block.first_loads // SCALE
+        if (np.int64(address) & 3) + size > 4 and size <= 4:
+            waited += state.unaligned
     state.when += state.step + waited
     if waited:
         state.totals.cycles += waited

@@ -24,7 +24,7 @@ SERIAL = Memory("flash", "flash", FLASH, 0x1000, 27, 7, 2, line_bytes=32, cached
 SRAM = Memory("sram", "sram", RAM, 0x1000)
 DCACHE = Cache(256, 2, 32, policy="write-back", miss_cycles=4)  # four sets of two lines
 CODE = Cache(256, 2, 32, miss_cycles=4)
-BUFFERS = Accelerator("art", "flash", 2, 2, 32, miss_cycles=2, next_line_cycles=3)
+BUFFERS = Accelerator("art", "flash", 2, 2, 32, miss_cycles=2)
 
 
 def target(*memories: Memory, **parts: Any) -> Target:
@@ -202,6 +202,7 @@ def test_caches_that_are_too_large_are_refused() -> None:
         (target(replace(PLAIN, wait_states=1), replace(SRAM, wait_states=1)), [True, True]),
         (target(replace(SRAM, kind="tcm", wait_states=1)), [False]),
         (target(replace(SRAM, cached=True)), [False]),
+        (target(replace(SRAM, first_load_cycles=1)), [True]),
         (target(replace(SRAM, cached=True), dcache=DCACHE), [True]),
         (target(replace(SRAM, cached=True), icache=DCACHE), [True]),
         (target(SRAM, dcache=DCACHE, icache=DCACHE), [False]),
@@ -249,12 +250,9 @@ FETCHES = [
     ("keeps what it waited for", target(AHEAD, accelerator=WAITED), NOPS, 3, 0),
     # buffers of an accelerator: two lines of 32 bytes, each four reads of 5 wait states
     ("buffers", target(SLOW, accelerator=BUFFERS), NOPS, 4 * 5, 0),
-    # a word of another line comes 3 cycles later, of which four nops in the buffer hide two;
-    # a jump to another line, here from the end to the start, shows all three
-    ("next line", target(SLOW, accelerator=BUFFERS), f"{NOPS}; {NOPS}", 8 * 5 + 1, 3 + 1),
-    ("two lines on", target(SLOW, accelerator=MORE), f"{NOPS}; {NOPS}; nop", 9 * 5 + 2, 3 + 2),
-    ("not yet", target(SLOW, accelerator=MORE), NOPS, 4 * 5, 0),
-    ("from inside", target(SLOW, accelerator=MORE), f"{NOPS}; nop", 5 * 5 + 1, 3 + 1),
+    ("more lines than buffers", target(SLOW, accelerator=BUFFERS), f"{NOPS}; {NOPS}; {NOPS}",
+        12 * 5, 12 * 5),
+    ("as many", target(SLOW, accelerator=MORE), f"{NOPS}; {NOPS}; {NOPS}; {NOPS}", 16 * 5, 0),
     ("another memory's", target(SLOW, accelerator=replace(MORE, memory="sram")), NOPS, 20, 20),
     ("no buffers", target(SLOW, accelerator=replace(BUFFERS, instruction_lines=0)), NOPS, 20, 20),
 ]  # fmt: skip
@@ -272,6 +270,19 @@ NEAR = "ldr r1, [r3]; ldr r4, [r3, #32]"
 WIDE = "ldr r1, [r3]; nop; nop; nop; nop; nop; nop; nop; ldr r4, [r3, #32]"
 """Loads of two lines, in a block of 3 and of 10 cycles."""
 
+LATE = "ldr r1, [r3]"
+# code, and how many of its loads begin a run
+FIRST_LOADS = [
+    (f"{LATE}; nop", 1),
+    (f"{LATE}; {LATE}; {LATE}; nop", 1),
+    (f"{LATE}; nop; {LATE}; nop", 2),
+    (f"str r1, [r3]; nop; str r1, [r3]; {LATE}", 1),
+    ("ldm r3, {r1, r4, r5}; nop", 1),
+    ("ldrd r4, r5, [r3, #8]; nop", 1),
+    (f"{LATE}; ldm r3, {{r1, r4}}; {LATE}; nop", 2),
+    ("str r1, [r3]; nop", 0),
+]
+
 # what is shown, a cache, cycles that fetches wait in ROUNDS rounds, 1 + 4 for each miss
 LOOPS = [
     ("two sets", Cache(128, 1, 16), 2 * 5),
@@ -283,9 +294,8 @@ LOOPS = [
 @cache
 def codes() -> dict[str, bytes]:
     """Every program, assembled in one go."""
-    texts = list(
-        dict.fromkeys([case[2] for case in FETCHES] + [LOOP, PAIR, NEAR, WIDE, ONE_LOAD, MIDDLE])
-    )
+    single = [LOOP, PAIR, NEAR, WIDE, ONE_LOAD, MIDDLE, *(text for text, _ in FIRST_LOADS)]
+    texts = list(dict.fromkeys([case[2] for case in FETCHES] + single))
     return dict(zip(texts, assemble("cortex-m4", texts), strict=True))
 
 
@@ -396,6 +406,28 @@ def test_a_load_across_a_word_border_takes_longer_in_any_memory(
     counter = CycleCounter(board).attach(uc)
     uc.emu_start(FLASH | 1, end)
     assert counter.report().stalls["data"] == (cycles if address % 4 else 0)
+
+
+@pytest.mark.parametrize(("text", "runs"), FIRST_LOADS)
+def test_the_first_load_of_a_run_takes_longer_in_some_memories(text: str, runs: int) -> None:
+    code = replace(SRAM, origin=FLASH)
+    late = replace(SRAM, first_load_cycles=2)
+    for sram, cycles in ((SRAM, 0), (late, 2)):
+        uc, end = emulated(text)
+        counter = CycleCounter(target(code, sram)).attach(uc)
+        uc.emu_start(FLASH | 1, end)
+        waited = int(counter._state.totals.stalls[4]) / memory.SCALE
+        assert waited == pytest.approx(runs * cycles, abs=0.02)
+
+
+def test_a_cache_hides_it() -> None:
+    late = replace(SRAM, first_load_cycles=2, cached=True)
+    uc, end = emulated(ONE_LOAD)
+    counter = CycleCounter(target(replace(SRAM, origin=FLASH), late, dcache=DCACHE)).attach(uc)
+    for waited in (1 + DCACHE.miss_cycles, 0):
+        counter.reset()
+        uc.emu_start(FLASH | 1, end)
+        assert counter.report().stalls["data"] == waited
 
 
 def test_a_data_read_goes_before_what_is_read_ahead() -> None:
