@@ -1,29 +1,35 @@
 """How far emulated latency was from silicon, by core and arithmetic.
 
-Written down in `silicon.json` by benchmarks/fidelity.py, from firmware that others published with
-its times; results/fidelity.md has each case.
+Written down in `silicon.json`, a list for each page of results/ that has the cases one by one:
+benchmarks/fidelity.py writes that of published binaries, benchmarks/published.py that of programs
+of others, built by hand.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-Arithmetic = Literal["int8", "float32"]
+Arithmetic = Literal["int8", "float32", "integer"]
+"""Of a network; "integer" is code that is none."""
+
+
+SILICON = Path(__file__).with_name("silicon.json")
 
 
 @dataclass(frozen=True)
 class Compared:
-    """Published firmware of one core and arithmetic, against its emulation.
+    """Code of one core and arithmetic, its published times against its emulation.
 
     Attributes:
         core: as targets call it.
-        arithmetic: of the networks.
-        cases: binaries, each of one network on one board.
+        arithmetic: that most of its work is.
+        cases: what was timed: a network on a board, or a call of a function.
         vendors: whose they are.
         mean_percent: of the errors' sizes, in per cent of the published time.
         worst_percent: the largest of them.
@@ -40,19 +46,34 @@ class Compared:
 @cache
 def comparisons() -> tuple[Compared, ...]:
     """All that was compared."""
-    rows = json.loads(Path(__file__).with_name("silicon.json").read_text(encoding="utf-8"))
+    pages = json.loads(SILICON.read_text(encoding="utf-8"))
+    rows = [row for page in pages.values() for row in page]
     return tuple(Compared(**{**row, "vendors": tuple(row["vendors"])}) for row in rows)
+
+
+def compared(
+    core: str, arithmetic: Arithmetic, vendors: Iterable[str], errors_percent: Sequence[float]
+) -> Compared:
+    """What a number of errors comes to, to a tenth of a per cent."""
+    sizes = [abs(error) for error in errors_percent]
+    mean, worst = round(sum(sizes) / len(sizes), 1), round(max(sizes), 1)
+    return Compared(core, arithmetic, len(sizes), tuple(sorted(set(vendors))), mean, worst)
+
+
+def write_down(page: str, rows: Sequence[Compared]) -> None:
+    """Keeps what a page of results/ says, in place of what it said before."""
+    pages = json.loads(SILICON.read_text(encoding="utf-8")) | {page: [asdict(one) for one in rows]}
+    SILICON.write_text(json.dumps(pages, indent=2) + "\n", encoding="utf-8")
 
 
 def expected_error(core: str) -> str:
     """What error a latency on a core can have, in words: the worst that was seen."""
     told = []
-    for arithmetic in ("int8", "float32"):
-        found = [one for one in comparisons() if (one.core, one.arithmetic) == (core, arithmetic)]
-        if found:
-            (one,) = found
-            cases = f"{one.cases} published binaries of {' and '.join(one.vendors)}"
+    known = {one.arithmetic: one for one in comparisons() if one.core == core}
+    for arithmetic in get_args(Arithmetic):
+        if one := known.get(arithmetic):
+            cases = f"{one.cases} published by {', '.join(one.vendors)}"
             told.append(f"{arithmetic} ± {math.ceil(one.worst_percent)} % (worst of {cases})")
-        else:
+        elif arithmetic != "integer":
             told.append(f"{arithmetic} unverified (no board compared)")
     return "; ".join(told)
