@@ -89,9 +89,9 @@ SOURCES = """\
 TFLM + CMSIS-NN: TensorFlow Lite Micro 90b983c2 with CMSIS-NN 4ab83cc3, arm-none-eabi-gcc 12.2 -O2,
 the whole `Invoke` counted in Unicorn; its flash without the model is the code. X-CUBE-AI 9.0:
 measured on the same boards, MLPerf Tiny v1.2, closed division; its NUCLEO-L4R5ZI reads its flash as
-one bank, stm32l4r5 as delivered, as two; its VWW is another, smaller network. autotiny: what it
-executes is counted in the linked firmware as it runs, cycles and milliseconds come from its cycle
-model of the board, SRAM is arena + static + stack, code is all of flash but the model's constants."""
+one bank, stm32l4r5 as delivered, as two; its VWW is another, smaller network. autotiny:
+instructions are counted in the linked firmware as it runs, cycles and milliseconds come from its
+cycle model of the board, SRAM is arena + static + stack, code is all of flash but the constants."""
 
 
 def seeded_int8(name: str) -> Graph:
