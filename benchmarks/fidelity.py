@@ -34,12 +34,21 @@ TASKS = {
     "vww": "visual_wake_words",
 }  # fmt: skip
 RAM = 0x2000_0000
-"""What `autotiny measure` tells of the page."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One submitted binary with its published throughput."""
+    """One submitted binary with its published throughput.
+
+    Attributes:
+        vendor: who submitted it.
+        board: a key of `BOARDS`.
+        variant: what the submission adds to the board's name, else "int8".
+        task: of MLPerf Tiny.
+        image: what is flashed.
+        per_second: the published throughput.
+        held_out: it is of an earlier round: no rule and no constant was chosen with it in view.
+    """
 
     vendor: str
     board: str
@@ -47,6 +56,12 @@ class Case:
     task: str
     image: Path
     per_second: float
+    held_out: bool = False
+
+    @property
+    def whose(self) -> str:
+        """The vendor, and that it is of the earlier round."""
+        return f"{self.vendor}, v1.1" if self.held_out else self.vendor
 
     @property
     def single_bank(self) -> bool:
@@ -208,14 +223,15 @@ class Outcome:
         return self.base + sum(s * v for s, v in zip(self.slopes, values, strict=True))
 
 
-def cases(submissions: Path, pattern: str) -> Iterator[Case]:
+def cases(submissions: Path, pattern: str, *, held_out: bool = False) -> Iterator[Case]:
     """The binaries for the boards known here, int8 and float, of both vendors."""
     closed = submissions / "closed"
     bosch, st = closed / "bosch", closed / "STMicroelectronics"
     short = {long: task for task, long in TASKS.items()}
     images = [
-        *(("Bosch", path, path.parts[-3], path.parts[-2])
-          for path in sorted(bosch.glob("code/*/*/*.bin"))),
+        *(("Bosch", path, parts[0], parts[1])
+          for path in sorted(bosch.glob("code/*/*/**/*.bin"))
+          for parts in [path.relative_to(bosch / "code").parts]),
         *(("ST", path, path.parts[-4], short[path.parts[-3]])
           for path in sorted(st.glob("code/*/*/Binaries/*-Performance.bin"))),
     ]  # fmt: skip
@@ -229,7 +245,7 @@ def cases(submissions: Path, pattern: str) -> Iterator[Case]:
         if found is None:
             raise SystemExit(f"{results} has no line 'Median throughput is …'")
         variant = folder.removeprefix(board).removeprefix("_Q").removeprefix("_") or "int8"
-        yield Case(vendor, board, variant, task, image, float(found[1]))
+        yield Case(vendor, board, variant, task, image, float(found[1]), held_out)
 
 
 def count(case: Case, tune: Callable[[Target], Target]) -> tuple[Report, int, Target, float]:
@@ -283,8 +299,8 @@ def _difference(two: Report, one: Report) -> Report:
 
 
 def measure(case: Case) -> Outcome:
-    """Counts a case as it is, and with each fitted constant left out."""
-    applies = [case.board in constant.boards for constant in CONSTANTS]
+    """Counts a case as it is, and with each fitted constant left out if one may be fitted on it."""
+    applies = [case.board in constant.boards and not case.held_out for constant in CONSTANTS]
     own = [constant for constant, here in zip(CONSTANTS, applies, strict=True) if here]
 
     def without(left_out: Sequence[Constant]) -> Callable[[Target], Target]:
@@ -328,7 +344,7 @@ def fit(outcomes: Sequence[Outcome]) -> tuple[int, ...]:
 
 def judged(outcomes: Sequence[Outcome]) -> list[Outcome]:
     """The int8 ones, which the constants are fitted on."""
-    return [outcome for outcome in outcomes if not outcome.case.is_float]
+    return [one for one in outcomes if not one.case.is_float and not one.case.held_out]
 
 
 def leave_one_vendor_out(outcomes: Sequence[Outcome]) -> dict[str, tuple[int, ...]]:
@@ -394,7 +410,10 @@ def write(outcomes: Sequence[Outcome], costs: Mapping[str, tuple[int, float, flo
     left_out = leave_one_vendor_out(outcomes)
     fitted = fit(judged(outcomes))
     errors = [o.error(o.report.cycles) for o in outcomes]
-    blind = [o.error(o.predict(left_out[o.case.vendor])) for o in outcomes]
+    blind = [
+        errors[i] if o.case.held_out else o.error(o.predict(left_out[o.case.vendor]))
+        for i, o in enumerate(outcomes)
+    ]
     relied = [
         [one.core, one.arithmetic, str(one.cases), ", ".join(one.vendors),
          str(one.mean_percent), str(one.worst_percent)]
@@ -406,7 +425,7 @@ def write(outcomes: Sequence[Outcome], costs: Mapping[str, tuple[int, float, flo
         shares = [f"{max(0, report.stalls[c]) / report.cycles * 100:.0f}" for c in CAUSES]
         rows.append(
             [
-                outcome.case.vendor,
+                outcome.case.whose,
                 outcome.case.board.replace("_", "-"),
                 outcome.case.name,
                 f"{report.instructions / 1e6:.2f}",
@@ -425,22 +444,28 @@ def write(outcomes: Sequence[Outcome], costs: Mapping[str, tuple[int, float, flo
          "cold ms", "published cycles/instr", "predicted", "% " + " / ".join(CAUSES)],
         rows,
     )  # fmt: skip
-    groups = list(dict.fromkeys((o.case.vendor, o.case.board) for o in outcomes))
+    groups = list(dict.fromkeys((o.case.whose, o.case.board) for o in outcomes))
     group_rows = [
         [vendor, board.replace("_", "-"), BOARDS[board].target, str(len(mine)),
          _summary([errors[i] for i in mine]), _summary([blind[i] for i in mine])]
         for vendor, board in groups
         for mine in [[i for i, o in enumerate(outcomes)
-                      if (o.case.vendor, o.case.board) == (vendor, board)]]
+                      if (o.case.whose, o.case.board) == (vendor, board)]]
     ]  # fmt: skip
     vendors = [
         f"{vendor}'s {len(mine)} int8: {_summary([errors[i] for i in mine])}; with the constants "
         f"fitted on the other vendor's alone {_summary([blind[i] for i in mine])}"
         for vendor in left_out
         for mine in [
-            [i for i, o in enumerate(outcomes) if o.case.vendor == vendor and not o.case.is_float]
+            [i for i, o in enumerate(outcomes) if o.case.whose == vendor and not o.case.is_float]
         ]
     ]
+    earlier = [error for o, error in zip(outcomes, errors, strict=True) if o.case.held_out]
+    if earlier:
+        vendors.append(
+            f"{len(earlier)} int8 of an earlier round, in view of which nothing was chosen: "
+            + _summary(earlier)
+        )
     floats = [error for o, error in zip(outcomes, errors, strict=True) if o.case.is_float]
     if floats:
         vendors.append(f"{len(floats)} float ones: {_summary(floats)}")
@@ -454,7 +479,7 @@ def write(outcomes: Sequence[Outcome], costs: Mapping[str, tuple[int, float, flo
     )  # fmt: skip
     pairs = []
     for outcome in outcomes:
-        if (outcome.case.vendor, outcome.case.name) != ("Bosch", "AD"):
+        if (outcome.case.whose, outcome.case.name) != ("Bosch", "AD"):
             continue
         fast = next((o for o in outcomes if o.case.board == outcome.case.board
                      and o.case.variant == "int8_max_performance"), None)  # fmt: skip
@@ -487,13 +512,14 @@ def write(outcomes: Sequence[Outcome], costs: Mapping[str, tuple[int, float, flo
     ]
     return f"""# Emulated latency against silicon
 
-Written by `python benchmarks/fidelity.py --submissions DIR`, DIR a clone of
-github.com/mlcommons/tiny_results_v1.2. The binaries are those that Bosch and STMicroelectronics
-submitted to MLPerf Tiny v1.2 (closed division) and the published milliseconds are theirs;
+Written by `python benchmarks/fidelity.py --submissions DIR --earlier DIR1`, the two clones of
+mlcommons/tiny_results_v1.2 and v1.1 on GitHub. The binaries are those that Bosch and (v1.2)
+STMicroelectronics submitted to the closed division, and the published milliseconds are theirs;
 nobody's compiler or kernel stands between the two columns. Each binary boots on an emulated board
 and runs inferences as the benchmark's runner has it do; flash wait states, prefetch and caches are
 as the firmware sets them. The constants in the target files were fitted on Bosch's int8 binaries;
-the rules of the model were chosen with the firmware of both in view, so these are errors of a fit.
+the rules of the model were chosen with the v1.2 firmware of both in view, so those are errors of a
+fit. "v1.1" is firmware that was counted only when the model was done.
 
 **{"; ".join(vendors)}.**
 
@@ -507,8 +533,8 @@ with no published binary.
 
 ## Cases
 "Predicted" is one inference of a repeated run, caches warm; "left out" is its error with the
-constants fitted on the other vendor's firmware; "cold" is the first inference after power-up. The
-last column is the share of all cycles lost to each cause.
+constants fitted on the other vendor's firmware (v1.1: nothing is fitted on it); "cold" is the first
+inference after power-up. The last column is the share of all cycles lost to each cause.
 
 {cases_table}
 
@@ -569,10 +595,13 @@ def main() -> None:
     parser.add_argument(
         "--submissions", type=Path, required=True, help="clone of tiny_results_v1.2"
     )
+    parser.add_argument("--earlier", type=Path, help="clone of tiny_results_v1.1")
     parser.add_argument("--only", default="", help="regular expression on VENDOR/FOLDER/TASK")
     parser.add_argument("--output", type=Path, default=ROOT / "results" / "fidelity.md")
     options = parser.parse_args()
     chosen = list(cases(options.submissions, options.only))
+    if options.earlier:
+        chosen += cases(options.earlier, options.only, held_out=True)
     if not chosen:
         raise SystemExit(f"no binary of a known board under {options.submissions / 'closed'}")
     outcomes = []
@@ -581,11 +610,11 @@ def main() -> None:
         outcomes.append(outcome)
         error = outcome.error(outcome.report.cycles)
         took = f"{outcome.seconds:.2f} s an inference"
-        print(f"{case.vendor} {case.board} {case.name}: {_percent(error)} ({took})")
+        print(f"{case.whose} {case.board} {case.name}: {_percent(error)} ({took})")
     costs = {
         f"{case.board.replace('_', '-')} {case.name}": cost_of_counting(case)
         for case in chosen
-        if (case.vendor, case.name) == ("Bosch", "IC")
+        if (case.whose, case.name) == ("Bosch", "IC")
     }
     options.output.parent.mkdir(exist_ok=True)
     options.output.write_text(write(outcomes, costs), encoding="utf-8")
