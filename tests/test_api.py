@@ -455,7 +455,7 @@ model = keras.Sequential([
 model.compile("adam", "sparse_categorical_crossentropy")
 model.fit(x, y, epochs=1, verbose=0)
 import autotiny
-result = autotiny.search(model, (x, y), "stm32f746", space=sys.argv[1], trials=4, epochs=1,
+result = autotiny.search(model, (x, y), "stm32f746", space=sys.argv[1], trials=3, epochs=1,
                          out=sys.argv[2])
 print(result.counts["measured"], result.counts["failed"], result.counts["invalid"])
 print(result.best["latency"])
