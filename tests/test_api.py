@@ -5,7 +5,6 @@ import json
 import pkgutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,16 +22,9 @@ from autotiny.firmware import build_host
 from autotiny.model import keras
 from autotiny.target import load_target
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 INIT = Path(autotiny.__file__)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def own_cache(pytestconfig: pytest.Config) -> Iterator[None]:
-    """A cache beside that of pytest: nothing is read from, or left in, the user's."""
-    assert pytestconfig.cache is not None
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(pytestconfig.cache.mkdir("autotiny")))
-        yield
 
 
 @pytest.fixture(scope="module")
