@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -252,18 +252,22 @@ class _Precedence:
     """Which component stands before which, as far as it is decided; closed under transitivity."""
 
     kinds: list[type[Component]]
-    before: set[tuple[str, str]] = field(default_factory=set)
+    before: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    behind: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
     def decide(self, first: str, second: str) -> bool:
         """Put one component before another; whether that contradicts nothing."""
-        left = {first, *(a for a, b in self.before if b == first)}
-        right = {second, *(b for a, b in self.before if a == second)}
-        self.before |= {(a, b) for a in left for b in right}
+        left = {first, *self.before[first]}
+        right = {second, *self.behind[second]}
+        for name in left:
+            self.behind[name] |= right
+        for name in right:
+            self.before[name] |= left
         return not left & right
 
     def decided(self, first: str, second: str) -> bool:
         """Whether the order of two components is known."""
-        return (first, second) in self.before or (second, first) in self.before
+        return second in self.before[first] or first in self.before[second]
 
     def order(self) -> list[type[Component]]:
         """The components in order; what is undecided commutes, and stays as it was given."""
@@ -273,7 +277,7 @@ class _Precedence:
             free = next(
                 kind
                 for kind in left
-                if not any((other.name, kind.name) in self.before for other in left)
+                if not any(other.name in self.before[kind.name] for other in left)
             )
             left.remove(free)
             ordered.append(free)
@@ -285,9 +289,10 @@ def _forced(kinds: Iterable[type[Component]]) -> _Precedence | None:
     precedence = _Precedence(list(kinds))
     consistent = True
     for kind in precedence.kinds:
+        highest = max(map(LEVELS.index, kind.levels))
         for other in precedence.kinds:
             # Levels only rise: what another leaves too high for this one has to come later.
-            too_high = LEVELS.index(other.leaves) > max(map(LEVELS.index, kind.levels))
+            too_high = LEVELS.index(other.leaves) > highest
             if kind is not other and (too_high or other.name in kind.not_after):
                 consistent = precedence.decide(kind.name, other.name) and consistent
     return precedence if consistent else None

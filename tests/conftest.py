@@ -1,9 +1,11 @@
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import platformdirs
 import pytest
 
 from autotiny.components import COMPONENTS, Work
@@ -14,6 +16,21 @@ from autotiny.tflite import write_tflite
 
 # a shell that runs the tests in the background ignores Ctrl-C, and so would the commands they start
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="module")
+def own_cache(pytestconfig: pytest.Config) -> Iterator[None]:
+    """A cache beside that of pytest: of the user's it takes what compilers share, and no more."""
+    assert pytestconfig.cache is not None
+    folder = pytestconfig.cache.mkdir("autotiny")
+    shared = platformdirs.user_cache_path("autotiny") / "zig"
+    with suppress(OSError):  # another process was faster, or the user's cannot be written
+        shared.mkdir(parents=True, exist_ok=True)
+        (folder / "autotiny").mkdir(exist_ok=True)
+        (folder / "autotiny" / "zig").symlink_to(shared, target_is_directory=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        yield
 
 
 @pytest.fixture(scope="session")

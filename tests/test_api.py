@@ -5,7 +5,6 @@ import json
 import pkgutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,16 +22,9 @@ from autotiny.firmware import build_host
 from autotiny.model import keras
 from autotiny.target import load_target
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 INIT = Path(autotiny.__file__)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def own_cache(pytestconfig: pytest.Config) -> Iterator[None]:
-    """A cache beside that of pytest: nothing is read from, or left in, the user's."""
-    assert pytestconfig.cache is not None
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(pytestconfig.cache.mkdir("autotiny")))
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -455,7 +447,7 @@ model = keras.Sequential([
 model.compile("adam", "sparse_categorical_crossentropy")
 model.fit(x, y, epochs=1, verbose=0)
 import autotiny
-result = autotiny.search(model, (x, y), "stm32f746", space=sys.argv[1], trials=4, epochs=1,
+result = autotiny.search(model, (x, y), "stm32f746", space=sys.argv[1], trials=3, epochs=1,
                          out=sys.argv[2])
 print(result.counts["measured"], result.counts["failed"], result.counts["invalid"])
 print(result.best["latency"])

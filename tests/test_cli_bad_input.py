@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +20,7 @@ from autotiny.graph import Graph, Op, Quantization, Tensor
 from autotiny.model import keras
 from autotiny.tflite import write_tflite
 
-
-@pytest.fixture(autouse=True, scope="module")
-def own_cache(pytestconfig: pytest.Config) -> Iterator[None]:
-    """A cache beside that of pytest: nothing is read from, or left in, the user's."""
-    assert pytestconfig.cache is not None
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(pytestconfig.cache.mkdir("autotiny")))
-        yield
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.fixture

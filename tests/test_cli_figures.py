@@ -2,7 +2,6 @@
 
 import csv
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +13,13 @@ from autotiny.cli import app
 from autotiny.dataset import digits
 from autotiny.model import keras, tensorflow
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 PROMISED = {
     "flash_bytes", "weights_bytes", "code_bytes", "sram_bytes", "arena_bytes", "static_bytes",
     "stack_bytes", "instructions", "cycles", "latency_ms", "energy_estimated_mj", "layers",
     "active_current_error_percent",
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True, scope="module")
-def own_cache(pytestconfig: pytest.Config) -> Iterator[None]:
-    """A cache beside that of pytest: nothing is read from, or left in, the user's."""
-    assert pytestconfig.cache is not None
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(pytestconfig.cache.mkdir("autotiny")))
-        yield
 
 
 def done(*arguments: str | Path) -> str:

@@ -14,7 +14,7 @@ from build import litert, single, tensor, tflm
 
 from autotiny.errors import InvalidModel, UnsupportedOp
 from autotiny.graph import Array, Graph, Op, Tensor
-from autotiny.tflite import OPS, read_tflite, write_tflite
+from autotiny.tflite import OPS, cursor, read_tflite, write, write_tflite
 from autotiny.tflite.schema import BY_CODE, BY_KIND, ENUMS, OPTIONS, REFUSED, TENSOR_TYPES
 
 LOWERINGS = ("float32", "float16", "dynamic", "int8", "int16x8")
@@ -303,8 +303,6 @@ def test_counts_and_indices_are_checked() -> None:
 def test_foreign_ops_are_named() -> None:
     from unittest.mock import patch
 
-    from autotiny.tflite import write
-
     fake = {"ADD": BY_KIND["ADD"].__class__(119, "WHILE", 1, (2, 2), (1, 1), OPTIONS["Add"])}
     with patch.object(write, "BY_KIND", fake):
         data = write_tflite(plain())
@@ -381,8 +379,28 @@ def test_many_mutated_models_are_read_or_refused() -> None:
     assert min(ends.values()) > 300, ends
 
 
-def test_shared_tables_do_not_multiply() -> None:
-    """A vector of a million references to one table is refused before it is read."""
-    ops = [Op("RELU", (0,), (2,))] * 40_000
+@pytest.mark.parametrize(
+    ("op", "times", "limit"),
+    [
+        (Op("CONCATENATION", (0,) * 10_000, (2,)), 1000, cursor.STRUCTURE_BYTES),
+        (Op("RELU", (0,), (2,)), 200_000 // 16, cursor.STRUCTURE_BYTES // 16),
+    ],
+    ids=["of many inputs", "small"],
+)
+def test_shared_tables_do_not_multiply(
+    op: Op, times: int, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each reference to a table counts as a table of its own, and too many of them are refused."""
+    write_op, written = write._op, list[int]()
+
+    def shared(builder: Any, op: Op, code: int) -> int:
+        if not written:
+            written.append(write_op(builder, op, code))
+        return written[0]
+
+    monkeypatch.setattr(write, "_op", shared)
+    data = write_tflite(Graph(plain().tensors, (op,) * times, (0,), (2,)))
+    assert len(data) < 100_000
+    monkeypatch.setattr(cursor, "STRUCTURE_BYTES", limit)
     with damaged("more than .* bytes of structure"):
-        read_tflite(write_tflite(Graph(plain().tensors, tuple(ops) * 5, (0,), (2,))))
+        read_tflite(data)

@@ -20,7 +20,7 @@ from autotiny.cores import CORES
 from autotiny.engine.sources import Port, Sources
 from autotiny.errors import LinkError
 from autotiny.firmware.layout import C_FILES, Layout, enlarge, place
-from autotiny.firmware.zig import zig_cc
+from autotiny.firmware.zig import MISFIT, zig_cc
 from autotiny.target import Fpu, Target
 
 USUAL_STACK_BYTES = 2048
@@ -251,7 +251,7 @@ def _link(
     complaint = zig_cc(arguments, folder)
     if not complaint:
         return (folder / "firmware.elf").read_bytes()
-    if "will not fit in region" in complaint:
+    if MISFIT in complaint:
         return None
     raise LinkError(f"the compiler refused the sources:\n{complaint}")
 

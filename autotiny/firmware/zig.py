@@ -16,6 +16,9 @@ import platformdirs
 from autotiny.errors import MachineFault
 from autotiny.machine import KILLED, MORE_MEMORY, WHY_KILLED
 
+MISFIT = "will not fit in region"
+"""What the linker complains of where a memory is too small."""
+
 
 def zig_cc(arguments: Sequence[str], folder: Path) -> str:
     """Run the compiler in a folder that is deleted afterwards; its complaint, "" if it has none.
@@ -26,7 +29,7 @@ def zig_cc(arguments: Sequence[str], folder: Path) -> str:
     """
     shared, own = _shared_cache(), folder / "zig-shared"
     complaint = _called(arguments, folder, shared or own)
-    if complaint and shared:
+    if complaint and shared and MISFIT not in complaint:
         # What another process removes of the user's cache meanwhile is no fault of the sources.
         complaint = _called(arguments, folder, own)
     return complaint

@@ -68,9 +68,13 @@ def write(
     """Generate the models; `unit0.c`, `unit1.c`, … include them all."""
     sources = [generate(*program, f"m{i}") for i, program in enumerate(programs)]
     folder.mkdir(parents=True, exist_ok=True)
-    for source in sources:
-        for name, text in source.files.items():
-            (folder / name).write_text(guard(text, source.name) if guarded else text)
+    files = {  # the models share their kernels
+        name: guard(text, source.name) if guarded else text
+        for source in sources
+        for name, text in source.files.items()
+    }
+    for name, text in files.items():
+        (folder / name).write_text(text)
     for unit in range(units):
         mine = [n for s in sources[unit::units] for n in s.files if n.endswith(".c")]
         (folder / f"unit{unit}.c").write_text("".join(f'#include "{n}"\n' for n in mine))

@@ -103,9 +103,9 @@ def computed(layer: Layer) -> Iterator[Computed]:
             yield Computed(layer, name, graph, schedule)
 
 
-def drawn(share: int, of: int) -> list[Computed]:
+def drawn(number: int, of: int) -> list[Computed]:
     """Every `of`-th layer in all its variants; the shares together are all layers."""
-    return [one for layer in list(layers())[share::of] for one in computed(layer)]
+    return [one for layer in list(layers())[number::of] for one in computed(layer)]
 
 
 def check(found: list[Computed], folder: Path) -> None:
@@ -126,17 +126,22 @@ def compare(library: Library, k: int, case: Case) -> str:
     return difference(case, library.run(k, case.samples), expected(case))
 
 
-SHARES = 7  # has no factor in common with the layers of a size: each share holds all kinds
+SHARES = 13  # has no factor in common with the layers of a size: each share holds all kinds
 
 
-def test_sizes_through_every_variant(tmp_path: Path) -> None:
-    check(drawn(0, SHARES), tmp_path)
+@pytest.fixture(scope="module")
+def share() -> list[Computed]:
+    return drawn(0, SHARES)
+
+
+def test_sizes_through_every_variant(share: list[Computed], tmp_path: Path) -> None:
+    check(share, tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("share", range(1, SHARES))
-def test_all_sizes_through_every_variant(share: int, tmp_path: Path) -> None:
-    check(drawn(share, SHARES), tmp_path)
+@pytest.mark.parametrize("number", range(1, SHARES))
+def test_all_sizes_through_every_variant(number: int, tmp_path: Path) -> None:
+    check(drawn(number, SHARES), tmp_path)
 
 
 CORES = ("stm32h7a3", "rp2040")
@@ -184,6 +189,6 @@ def test_many_sizes_are_the_same_on_a_core(variant: str, core: str) -> None:
     emulated(core, some(1, PER_VARIANT, [variant]))
 
 
-def test_every_variant_has_cases() -> None:
-    counts = Counter(one.variant for one in drawn(0, SHARES))
+def test_every_variant_has_cases(share: list[Computed]) -> None:
+    counts = Counter(one.variant for one in share)
     assert {name: counts[name] for name in VARIANTS if counts[name] < LEAST_CASES} == {}

@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -152,3 +153,22 @@ def test_a_cache_that_is_removed_meanwhile_is_no_fault_of_the_sources(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(zig, "_zig", lambda: (str(compiler),))
     assert link(tiny_sources(), target).elf == expected
+
+
+def test_what_does_not_fit_is_not_compiled_without_the_users_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would build anew what all programs share, to no other end."""
+    compiler, calls = tmp_path / "compiler", tmp_path / "calls"
+    compiler.write_text(
+        f'#!/bin/sh\necho "$ZIG_GLOBAL_CACHE_DIR" >> {calls}\nexec {" ".join(zig._zig())} "$@"\n'
+    )
+    compiler.chmod(0o755)
+    monkeypatch.setattr(zig, "_zig", lambda: (str(compiler),))
+    table = "const volatile int8_t big[70000] = {1};\nint model_run(void) {\n  (void)big[3];"
+    program = PROGRAM.replace("int model_run(void) {", table)
+    target = load_target("samd21")
+    flash, *others = target.memories
+    small = replace(target, memories=(replace(flash, size_bytes=0x8000), *others))
+    assert not link(tiny_sources(program), small).fits
+    assert calls.read_text().splitlines() == 2 * [str(zig._shared_cache())]
