@@ -96,7 +96,13 @@ def test_one_target_in_full() -> None:
     assert "0x2001_0000" in done.stdout
     assert "openocd" in done.stdout
     assert "worth time" not in done.stdout
-    assert "worth time on stm32l4r5: clear" in run("targets", "stm32l4r5", columns=80).stdout
+    told = run("targets", "stm32l4r5", columns=80).stdout
+    assert "worth time on stm32l4r5: clear" in told
+    assert [line.split()[4] for line in told.splitlines() if " sram " in line] == [
+        "0",
+        "0+1",
+        "0+1",
+    ]
 
 
 @pytest.mark.parametrize(

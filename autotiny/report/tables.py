@@ -120,18 +120,19 @@ def target_table(targets: Sequence[Target]) -> Table:
 
 
 def memory_table(target: Target) -> Table:
-    """The memories of one microcontroller."""
+    """The memories of one microcontroller; "0+1" waits one cycle for the first load of a run."""
     made = table(
         "memory", "kind", "from", "KB", "wait", "clock", "bus", "line", "cached", "holds data",
         left=("memory", "kind", "cached", "holds data"),
     )  # fmt: skip
     for memory in target.memories:
+        first = f"+{memory.first_load_cycles}" if memory.first_load_cycles else ""
         made.add_row(
             memory.name,
             memory.kind,
             f"{memory.origin:#010x}",
             kilobytes(memory.size_bytes),
-            str(memory.wait_states),
+            f"{memory.wait_states}{first}",
             f"÷{memory.clock_divider}" if memory.clock_divider > 1 else "core",
             str(memory.bus_bytes),
             str(memory.line_bytes or "–"),
