@@ -506,7 +506,7 @@ def write(outcomes: Sequence[Outcome], costs: Mapping[str, tuple[int, float, flo
         for one in witnesses(target)
     ]
     large = [
-        f"{o.case.board.replace('_', '-')} {o.case.name} ({_percent(e)})"
+        f"{o.case.whose} {o.case.board.replace('_', '-')} {o.case.name} ({_percent(e)})"
         for o, e in zip(outcomes, errors, strict=True)
         if abs(e) > 0.02
     ]
