@@ -9,12 +9,11 @@ import pytest
 from build import tflm
 
 from autotiny.components import COMPONENTS, Work
-from autotiny.components.tflite._editing import live
 from autotiny.dataset import synthetic
 from autotiny.errors import NotApplicable
 from autotiny.evaluate import real, sources_of, stored
 from autotiny.firmware import build_host
-from autotiny.graph import Array
+from autotiny.graph import Array, live
 from autotiny.model import Model, freeze, keras, keras_model, predict, tensorflow
 from autotiny.tflite import write_tflite
 

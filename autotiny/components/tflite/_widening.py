@@ -16,8 +16,19 @@ from dataclasses import replace
 import numpy as np
 
 from autotiny.components.tflite._calibrating import SAME_RANGE
-from autotiny.components.tflite._editing import live, producers, readers
-from autotiny.graph import Array, DType, Graph, Op, Option, Quantization, Tensor
+from autotiny.graph import (
+    Array,
+    DType,
+    Graph,
+    Op,
+    Option,
+    Quantization,
+    Tensor,
+    live,
+    producers,
+    readers,
+    renumbered,
+)
 from autotiny.model import silent_stderr
 from autotiny.tflite import write_tflite
 
@@ -118,7 +129,7 @@ def _rounded(graph: Graph, index: int, narrow: Tensor) -> Graph:
         if index not in op.outputs:
             ops.append(op)
             continue
-        ops.append(replace(op, outputs=tuple(before if i == index else i for i in op.outputs)))
+        ops.append(renumbered(op, {index: before}))
         ops.append(Op("QUANTIZE", (before,), (stored,)))
         ops.append(Op("QUANTIZE", (stored,), (index,)))
     tensors = (*graph.tensors, graph.tensors[index], narrow)

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 
 from autotiny.components.base import Component, Work
 from autotiny.components.frozen._grappler import optimized
-from autotiny.components.tflite._editing import live
 from autotiny.engine.folding import fold
 from autotiny.errors import NotApplicable
-from autotiny.graph import Graph
+from autotiny.graph import Graph, live
 from autotiny.model import Level, Model, graph_def, successor
 
 

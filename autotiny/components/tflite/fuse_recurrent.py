@@ -20,9 +20,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from autotiny.components.base import Component, Work
-from autotiny.components.tflite._editing import in_order, live, needed_tensors, producers
 from autotiny.errors import NotApplicable
-from autotiny.graph import Array, DType, Graph, Op, Option, Quantization, Tensor
+from autotiny.graph import (
+    Array,
+    DType,
+    Graph,
+    Op,
+    Option,
+    Quantization,
+    Tensor,
+    in_order,
+    live,
+    needed_tensors,
+    producers,
+)
 from autotiny.model import Level, Model, successor
 
 GATES = ("input", "forget", "cell", "output")

@@ -12,9 +12,8 @@ import numpy as np
 
 from autotiny.components.base import Component, Work
 from autotiny.components.frozen._grappler import optimized
-from autotiny.components.tflite._editing import live, redirected
 from autotiny.errors import NotApplicable
-from autotiny.graph import Graph
+from autotiny.graph import Graph, live, redirected
 from autotiny.model import Level, Model, successor
 
 

@@ -15,9 +15,8 @@ import numpy as np
 
 from autotiny.components.base import Component, Work
 from autotiny.components.frozen._grappler import optimized
-from autotiny.components.tflite._editing import live, producers, readers, redirected
 from autotiny.errors import NotApplicable
-from autotiny.graph import Graph, Op, Tensor
+from autotiny.graph import Graph, Op, Tensor, live, producers, readers, redirected, renumbered
 from autotiny.model import Level, Model, successor
 
 RESHAPES = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
@@ -123,16 +122,8 @@ def _without_conversions(graph: Graph, position: int, made_by: Mapping[int, Op])
 
 def _taken_over(graph: Graph, source: int, target: int, identity: Op) -> Graph:
     """The graph in which the op before an identity computes its output itself."""
-    ops = tuple(
-        replace(
-            op,
-            inputs=tuple(target if i == source else i for i in op.inputs),
-            outputs=tuple(target if i == source else i for i in op.outputs),
-        )
-        for op in graph.ops
-        if op is not identity
-    )
-    return graph.with_ops(ops)
+    kept = (op for op in graph.ops if op is not identity)
+    return graph.with_ops(tuple(renumbered(op, {source: target}) for op in kept))
 
 
 def _same_as(graph: Graph, op: Op, made_by: dict[int, Op]) -> int | None:

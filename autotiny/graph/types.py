@@ -10,14 +10,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from autotiny.errors import InvalidModel, shown
+
 DType = Literal["float32", "float16", "int4", "int8", "uint8", "int16", "int32", "int64", "bool"]
 Option = int | float | bool | str | tuple[int, ...]
 Array = NDArray[Any]
+Kind = TypeVar("Kind", bound=Option)
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,47 @@ class Op:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     options: Mapping[str, Option] = field(default_factory=dict)
+
+    def option(self, name: str, default: Kind) -> Kind:
+        """An option, of the type of its default, which it has if it is missing.
+
+        Raises:
+            InvalidModel: it is of another type; a whole number serves as a float.
+        """
+        return self._typed(name, type(default), default)
+
+    def integer(self, name: str) -> int:
+        """An option that is a whole number.
+
+        Raises:
+            InvalidModel: it is missing or something else.
+        """
+        return self._typed(name, int)
+
+    def text(self, name: str) -> str:
+        """An option that is a name.
+
+        Raises:
+            InvalidModel: it is missing or something else.
+        """
+        return self._typed(name, str)
+
+    @property
+    def intermediates(self) -> tuple[int, ...]:
+        """The tensors that the options name: the scales inside an LSTM."""
+        none: tuple[int, ...] = ()
+        return self.option("intermediates", none)
+
+    def _typed(self, name: str, kind: type[Kind], default: Option | None = None) -> Kind:
+        value = self.options.get(name, default)
+        if kind is float and type(value) is int:
+            value = float(value)
+        if isinstance(value, kind) and type(value) is kind:  # True is an int to isinstance
+            return value
+        found = "missing" if value is None else shown(value)
+        raise InvalidModel(
+            f"{self.kind}: its option {name} is {found}; it must be of type {kind.__name__}"
+        )
 
 
 @dataclass(frozen=True, eq=False)
