@@ -327,7 +327,7 @@ NAMED: tuple[Named, ...] = (
     ),
     Named(
         "all → any in folding", "engine/folding.py",
-        "return all(kind in KEEPS_HALF", "return any(kind in KEEPS_HALF",
+        "all(\n        op.kind in KEEPS_HALF", "any(\n        op.kind in KEEPS_HALF",
         ("engine/test_folding.py",),
     ),
     Named("LRU never refreshed", "cache.py", "os.utime(entry)", "pass", ("test_cache.py",)),

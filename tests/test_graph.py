@@ -28,7 +28,7 @@ from autotiny.graph import (
     readers,
     redirected,
     renumbered,
-    state,
+    variables,
 )
 
 HALVES = Quantization((0.5,), (0,))
@@ -87,10 +87,10 @@ def test_one_op_that_reads_a_tensor_at_both_of_its_inputs_reads_it_twice() -> No
     assert not read_once(graph_of(DENSE, TWICE, outputs=(3,)), 2)
 
 
-def test_state_is_read_and_never_computed() -> None:
-    assert state(NETWORK) == (4,)
-    assert state(replace(NETWORK, inputs=(0, 4))) == ()
-    assert state(graph_of(MEMORY, TWICE, outputs=(6,))) == (4, 2)
+def test_variables_are_read_and_never_computed() -> None:
+    assert variables(NETWORK) == (4,)
+    assert variables(replace(NETWORK, inputs=(0, 4))) == ()
+    assert variables(graph_of(MEMORY, TWICE, outputs=(6,))) == (4, 2)
 
 
 def test_ops_are_needed_for_what_they_are_said_to_read() -> None:

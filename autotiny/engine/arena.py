@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from autotiny.engine.kernel import Kernel, Operand, Scratch
 from autotiny.engine.memory import ALIGNMENT, EXCHANGES, Buffer, Meeting, Part, plan
-from autotiny.graph import ITEM_BYTES, Graph
+from autotiny.graph import ITEM_BYTES, Graph, variables
 
 Homes = Mapping[int, tuple[int, int]]
 """Tensor that is a part of another one's memory → (that tensor, byte offset in it)."""
@@ -60,7 +60,7 @@ def lay_out(
         touch(tensor, -1)
     for tensor in graph.outputs:
         touch(tensor, len(kernels))
-    for tensor in state(graph):
+    for tensor in variables(graph):
         touch(tensor, -1)
         touch(tensor, len(kernels))
     for time, kernel in zip(times, kernels, strict=True):
@@ -105,13 +105,6 @@ def _times(kernels: Sequence[Kernel], cores: Sequence[int]) -> list[int]:
     """When each step runs."""
     partners = beside(kernels, cores or [0] * len(kernels))
     return [partners.get(step, step) for step in range(len(kernels))]
-
-
-def state(graph: Graph) -> tuple[int, ...]:
-    """Tensors that keep their value from one inference to the next."""
-    known = {*graph.inputs, *(index for op in graph.ops for index in op.outputs), -1}
-    read = dict.fromkeys(index for op in graph.ops for index in op.inputs)
-    return tuple(i for i in read if i not in known and graph.tensors[i].data is None)
 
 
 def homes(kernels: Sequence[Kernel]) -> Homes:

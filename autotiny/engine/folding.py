@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from autotiny.errors import UnsupportedOp
-from autotiny.graph import Array, Graph, Op, Quantization, Tensor
+from autotiny.graph import Array, Graph, Op, Quantization, Tensor, readers
 
 # Constants larger than this are left to the ops: a graph can broadcast a few bytes to gigabytes.
 MOST_ELEMENTS: Final = 1 << 22
@@ -68,13 +68,10 @@ def _stored(value: Array, tensor: Tensor) -> Array:
 def _keeps_half(graph: Graph, source: Tensor, output: int) -> bool:
     if source.dtype != "float16" or source.data is None:
         return False
-    readers = [
-        (op.kind, position)
-        for op in graph.ops
-        for position, index in enumerate(op.inputs)
-        if index == output
-    ]
-    return all(kind in KEEPS_HALF and position == WEIGHTS for kind, position in readers)
+    return all(
+        op.kind in KEEPS_HALF and (op.inputs.count(output), op.inputs.index(output)) == (1, WEIGHTS)
+        for op in readers(graph).get(output, ())
+    )
 
 
 Inputs = list[Tensor | None]

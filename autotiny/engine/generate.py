@@ -15,7 +15,7 @@ from importlib import resources
 
 import numpy as np
 
-from autotiny.engine.arena import beside, lay_out, state
+from autotiny.engine.arena import beside, lay_out
 from autotiny.engine.declared import Emitter, check, check_sizes
 from autotiny.engine.fixed_point import UnscalableError
 from autotiny.engine.folding import fold
@@ -32,7 +32,7 @@ from autotiny.engine.schedules import plain_schedule
 from autotiny.engine.sources import Port, Sources
 from autotiny.engine.work import work_of
 from autotiny.errors import UnsupportedOp, UserError
-from autotiny.graph import ITEM_BYTES, Array, Graph, Schedule, Step
+from autotiny.graph import ITEM_BYTES, Array, Graph, Schedule, Step, variables
 
 
 def check_supported(graph: Graph) -> None:
@@ -82,7 +82,7 @@ def generate(
     called = [k for k, kernel in enumerate(kernels) if kernel.body]
     constants = _Constants(name)
     functions = _Functions(name)
-    kept = [(memory.offset_of(i), graph.tensors[i].bytes) for i in state(graph)]
+    kept = [(memory.offset_of(i), graph.tensors[i].bytes) for i in variables(graph)]
     calls: list[str] = []
     labels: list[str] = []
     step_weights: list[int] = []

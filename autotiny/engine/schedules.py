@@ -14,7 +14,7 @@ from autotiny.engine.kernel import Site
 from autotiny.engine.ops import dots, gemm, strassen, winograd
 from autotiny.engine.ordering import with_least_memory
 from autotiny.errors import NotApplicable
-from autotiny.graph import Graph, Op, Schedule, Step
+from autotiny.graph import Graph, Op, Schedule, Step, needed_ops, read_once
 
 Style = Literal["fastest", "smallest", "balanced"]
 
@@ -27,21 +27,12 @@ def data_inputs(op: Op) -> tuple[int, ...]:
     return tuple(t for t in op.inputs[: _SHAPE_ARGUMENTS.get(op.kind)] if t >= 0)
 
 
-def needed_ops(graph: Graph) -> tuple[int, ...]:
-    """The ops that the outputs depend on, in order; shape arithmetic is none of them."""
-    wanted = set(graph.outputs)
-    needed = []
-    for index in reversed(range(len(graph.ops))):
-        op = graph.ops[index]
-        if wanted.intersection(op.outputs):
-            needed.append(index)
-            wanted.update(data_inputs(op))
-    return tuple(reversed(needed))
-
-
 def plain_schedule(graph: Graph) -> Schedule:
-    """One step an op, each computed the plain way, in the order of the graph."""
-    return Schedule(tuple(Step((index,)) for index in needed_ops(graph)))
+    """One step an op that the outputs need, each computed the plain way, in the graph's order.
+
+    Shape arithmetic is none of them.
+    """
+    return Schedule(tuple(Step((index,)) for index in needed_ops(graph, data_inputs)))
 
 
 def fuse(graph: Graph, schedule: Schedule) -> Schedule:
@@ -80,7 +71,7 @@ def _pads(graph: Graph, maker: Step, step: Step) -> bool:
         return False
     if conv.kind not in ("CONV_2D", "DEPTHWISE_CONV_2D") or conv.options["padding"] != "VALID":
         return False
-    if readers(graph, pad.outputs[0]) != 1 or pad.outputs[0] in graph.outputs:
+    if not read_once(graph, pad.outputs[0]):
         return False
     paddings = graph.tensors[pad.inputs[1]].data
     if paddings is None or paddings.shape != (4, 2) or paddings.min() < 0:
@@ -99,14 +90,9 @@ def _pools(graph: Graph, producer: Step, step: Step) -> bool:
     # weights that are computed from others are stored smaller (float16): their kernel pools nothing
     if w.data is None or not x.dtype == w.dtype == y.dtype or x.dtype not in ("int8", "float32"):
         return False
-    if readers(graph, conv.outputs[0]) != 1 or conv.outputs[0] in graph.outputs:
+    if not read_once(graph, conv.outputs[0]):
         return False
     return _windows_are_apart(graph, pool) and _same_quantization(graph, pool)
-
-
-def readers(graph: Graph, tensor: int) -> int:
-    """How many ops read a tensor."""
-    return sum(tensor in op.inputs for op in graph.ops)
 
 
 def _windows_are_apart(graph: Graph, pool: Op) -> bool:

@@ -18,7 +18,7 @@ from autotiny.engine.generate import arena_bytes
 from autotiny.engine.kernel import Site
 from autotiny.engine.ops.shape import window_of
 from autotiny.errors import NotApplicable
-from autotiny.graph import Array, DType, Graph, Op, Option, Schedule, Step, Tensor
+from autotiny.graph import Array, DType, Graph, Op, Option, Schedule, Step, Tensor, compact
 
 _PLAIN = Step(())
 
@@ -307,25 +307,9 @@ class _Rewrite:
         """The graph with the new ops in the order of the steps, without tensors nobody uses."""
         order = [index for step in self.steps for index in self._in_order(step)]
         places = {index: place for place, index in enumerate(order)}
-        ops = [self.ops[index] for index in order]
-        used = {t for op in ops for t in (*op.inputs, *op.outputs)}
-        used |= {*self.graph.inputs, *self.graph.outputs}
-        kept = [t for t in range(len(self.tensors)) if t in used]
-        new = {t: place for place, t in enumerate(kept)} | {-1: -1}
-
-        def renamed(tensors: Sequence[int]) -> tuple[int, ...]:
-            return tuple(new[t] for t in tensors)
-
-        graph = replace(
-            self.graph,
-            tensors=tuple(self.tensors[t] for t in kept),
-            ops=tuple(
-                replace(op, inputs=renamed(op.inputs), outputs=renamed(op.outputs)) for op in ops
-            ),
-            inputs=renamed(self.graph.inputs),
-            outputs=renamed(self.graph.outputs),
-        )
-        return graph, Schedule(
+        ops = tuple(self.ops[index] for index in order)
+        graph = replace(self.graph, tensors=tuple(self.tensors), ops=ops)
+        return compact(graph), Schedule(
             tuple(replace(step, ops=tuple(places[i] for i in step.ops)) for step in self.steps)
         )
 

@@ -26,7 +26,7 @@ from autotiny.graph.walking import (
     producers,
     read_once,
     readers,
-    state,
+    variables,
 )
 
 __all__ = [
@@ -54,5 +54,5 @@ __all__ = [
     "readers",
     "redirected",
     "renumbered",
-    "state",
+    "variables",
 ]

@@ -38,10 +38,11 @@ def read_once(graph: Graph, tensor: int) -> bool:
     return tensor not in graph.outputs and len(readers(graph).get(tensor, ())) == 1
 
 
-def state(graph: Graph) -> tuple[int, ...]:
+def variables(graph: Graph) -> tuple[int, ...]:
     """Tensors that keep their value from one inference to the next: read, but never computed."""
-    known = {*graph.inputs, *producers(graph)}
-    return tuple(i for i in readers(graph) if i not in known and graph.tensors[i].data is None)
+    constants = {i for i, tensor in enumerate(graph.tensors) if tensor.data is not None}
+    known = constants.union(graph.inputs, producers(graph))
+    return tuple(index for index in readers(graph) if index not in known)
 
 
 def needed_tensors(graph: Graph, reads: Reads = _ALL) -> set[int]:

@@ -10,7 +10,18 @@ from typing import Final, cast
 import numpy as np
 
 from autotiny.errors import UnsupportedOp
-from autotiny.graph import ITEM_BYTES, Array, DType, Graph, Op, Option, Quantization, Tensor
+from autotiny.graph import (
+    ITEM_BYTES,
+    Array,
+    DType,
+    Graph,
+    Op,
+    Option,
+    Quantization,
+    Tensor,
+    named,
+    renumbered,
+)
 from autotiny.tflite.cursor import File, Table
 from autotiny.tflite.schema import (
     BY_CODE,
@@ -92,7 +103,7 @@ class _Reader:
         used = {*inputs, *outputs}
         producer: dict[int, str] = {}
         for i, op in enumerate(ops):
-            used.update(op.inputs, op.outputs, _intermediates(op))
+            used.update(named(op))
             for index in op.outputs:
                 if index in producer or index in inputs:
                     first = producer.get(index, "the caller")
@@ -100,9 +111,8 @@ class _Reader:
                         f"op {i} ({op.kind}) writes tensor {index}, which {first} wrote before"
                     )
                 producer[index] = f"op {i} ({op.kind})"
-        used.discard(-1)
         order = sorted(used)
-        renumber = {old: new for new, old in enumerate(order)} | {-1: -1}
+        renumber = {old: new for new, old in enumerate(order)}
         tensors, state = [], set()
         for index in order:
             computed = index in producer or index in inputs
@@ -123,14 +133,9 @@ class _Reader:
         def new(old: tuple[int, ...]) -> tuple[int, ...]:
             return tuple(renumber[index] for index in old)
 
-        renumbered = []
-        for op in ops:
-            options = dict(op.options)
-            if "intermediates" in options:
-                options["intermediates"] = new(_intermediates(op))
-            renumbered.append(Op(op.kind, new(op.inputs), new(op.outputs), options))
-        _shape_quantized(tensors, renumbered)
-        return Graph(tuple(tensors), tuple(renumbered), new(inputs), new(outputs), self.file.name)
+        ops = [renumbered(op, renumber) for op in ops]
+        _shape_quantized(tensors, ops)
+        return Graph(tuple(tensors), tuple(ops), new(inputs), new(outputs), self.file.name)
 
     def check_written(
         self, who: str, indices: tuple[int, ...], written: set[int], producer: dict[int, str]
@@ -388,7 +393,3 @@ def _shape_quantized(tensors: list[Tensor], ops: Sequence[Op]) -> None:
         if op.kind in ("QUANTIZE", "DEQUANTIZE") and tensors[op.outputs[0]].shape == ():
             source = tensors[op.inputs[0]]
             tensors[op.outputs[0]] = replace(tensors[op.outputs[0]], shape=source.shape)
-
-
-def _intermediates(op: Op) -> tuple[int, ...]:
-    return cast("tuple[int, ...]", op.options.get("intermediates", ()))

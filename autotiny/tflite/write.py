@@ -9,7 +9,7 @@ import flatbuffers
 import numpy as np
 
 from autotiny.errors import UnsupportedOp
-from autotiny.graph import Graph, Op, Option, Quantization, Tensor
+from autotiny.graph import Graph, Op, Option, Quantization, Tensor, variables
 from autotiny.tflite.read import NUMPY
 from autotiny.tflite.schema import (
     BY_KIND,
@@ -41,16 +41,13 @@ def write_tflite(graph: Graph) -> bytes:
     for i, op in enumerate(graph.ops):
         if op.kind not in BY_KIND:
             raise UnsupportedOp(f"{graph.name}: op {i} is {op.kind}, which TFLite does not know")
-    produced = {index for op in graph.ops for index in op.outputs}
-    consumed = {index for op in graph.ops for index in op.inputs}
-    state = consumed - produced - set(graph.inputs)
+    kept = variables(graph)
 
     payloads: dict[bytes, int] = {b"": 0}  # buffer 0 is empty by convention
     tensors = []
     for index, tensor in enumerate(graph.tensors):
         buffer = payloads.setdefault(_payload(tensor), len(payloads))
-        variable = index in state and tensor.data is None
-        tensors.append(_tensor(builder, tensor, buffer, variable))
+        tensors.append(_tensor(builder, tensor, buffer, index in kept))
     ops = [_op(builder, op, kinds.index(op.kind)) for op in graph.ops]
     codes = [_code(builder, BY_KIND[kind]) for kind in kinds]
     buffers = [_buffer(builder, payload) for payload in payloads]
@@ -183,9 +180,7 @@ def _op(builder: flatbuffers.Builder, op: Op, code_index: int) -> int:
     inputs = _numbers(builder, op.inputs, "i4")
     outputs = _numbers(builder, op.outputs, "i4")
     options = _options(builder, facts, op.options) if facts.options.number else 0
-    intermediates = 0
-    if "intermediates" in op.options:
-        intermediates = _numbers(builder, op.options["intermediates"], "i4")
+    intermediates = _numbers(builder, op.intermediates, "i4") if op.intermediates else 0
     builder.StartObject(9)
     builder.PrependUint32Slot(0, code_index, 0)
     builder.PrependUOffsetTRelativeSlot(1, inputs, 0)

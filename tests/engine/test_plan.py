@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from images import Network
 
 from autotiny.engine import plain_schedule
-from autotiny.engine.arena import beside, homes, lay_out, state
+from autotiny.engine.arena import beside, homes, lay_out
 from autotiny.engine.kernel import Kernel, Operand, Overlap, Scratch
 from autotiny.engine.memory import Buffer, Meeting, Part, _lower_bound, plan
 from autotiny.engine.ordering import with_least_memory
 from autotiny.engine.stripes import with_patches, with_two_cores
 from autotiny.errors import NotApplicable
-from autotiny.graph import Graph, Op, Schedule, Step
+from autotiny.graph import Graph, Op, Schedule, Step, variables
 
 buffers = st.builds(
     lambda size, first, length: Buffer(size, first, first + length),
@@ -222,9 +222,9 @@ def test_a_view_is_a_part_of_what_owns_it() -> None:
 def test_tensors_that_nothing_computes_are_state() -> None:
     ops = (Op("ADD", (0, 1), (2,)), Op("ADD", (2, -1, 3, 1), (4,)))
     graph = graph_of(8, 8, 8, 8, 8, ops=ops)
-    assert state(graph) == (1, 3)
+    assert variables(graph) == (1, 3)
     fixed = (*graph.tensors[:3], tensor((8,), "int8", data=[0] * 8), graph.tensors[4])
-    assert state(replace(graph, tensors=fixed)) == (1,)
+    assert variables(replace(graph, tensors=fixed)) == (1,)
     kernels = [step(("x0", 0), ("x1", 1), ("y", 2)), step(("x0", 2), ("x1", 3), ("y", 4))]
     assert lay_out(graph, kernels).bytes == 8 * 4  # both states, and two of the others
 

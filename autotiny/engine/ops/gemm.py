@@ -12,6 +12,7 @@ from autotiny.engine.ops.convolution import bounds_int8, quantization_of
 from autotiny.engine.ops.dense import dense_shape
 from autotiny.engine.ops.shape import MAKES_ANEW, window
 from autotiny.engine.packing import Layer
+from autotiny.graph import producers, read_once
 
 _FAR = 1 << 40  # behind all
 _MOST_PIXELS = 1 << 20  # of an output that is looked at pixel by pixel
@@ -357,13 +358,8 @@ def depthwise(site: Site) -> Kernel:
 def _dies(site: Site) -> bool:
     """Whether nothing but this op ever reads its input, under any name, so it may be spoilt."""
     index = site.op.inputs[0]
-    makers = [op.kind for op in site.graph.ops if index in op.outputs]
-    readers = [op for op in site.graph.ops if index in op.inputs]
-    return (
-        len(readers) == 1
-        and index not in site.graph.outputs
-        and all(kind in MAKES_ANEW for kind in makers)
-    )
+    maker = producers(site.graph).get(index)
+    return read_once(site.graph, index) and (maker is None or maker.kind in MAKES_ANEW)
 
 
 def _planes(

@@ -34,7 +34,7 @@ from autotiny.engine.kernel import (
 from autotiny.engine.ops.convolution import bounds_float32
 from autotiny.engine.ops.quantization import c_float
 from autotiny.engine.ops.unary import logistic_samples
-from autotiny.graph import Array, DType, Quantization
+from autotiny.graph import Array, DType, Quantization, readers, variables
 
 f32 = np.float32
 
@@ -43,10 +43,9 @@ def _state(site: Site, name: str, position: int) -> Operand:
     """A pointer to state, which the kernel reads and writes."""
     index = site.op.inputs[position]
     tensor = site.graph.tensors[index]
-    written = any(index in op.outputs for op in site.graph.ops)
-    if tensor.data is not None or written or index in site.graph.inputs:
+    if index not in variables(site.graph):
         site.refuse(f"its state {tensor.name!r} is no variable")
-    if sum(op.inputs.count(index) for op in site.graph.ops) > 1:
+    if len(readers(site.graph)[index]) > 1:
         site.refuse(f"its state {tensor.name!r} is shared with another op")
     return Operand(name, index, c_type(tensor.dtype))
 

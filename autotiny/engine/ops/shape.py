@@ -8,7 +8,7 @@ from typing import Final
 from autotiny.engine import shapes
 from autotiny.engine.declared import Declared, Emitter, Ignored, Takes, Values
 from autotiny.engine.kernel import Kernel, Site, initializer
-from autotiny.graph import DType, Op, Tensor
+from autotiny.graph import DType, Op, Tensor, producers, read_once
 
 MAKES_ANEW = (
     "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "MAX_POOL_2D", "AVERAGE_POOL_2D", "ADD",
@@ -40,7 +40,7 @@ def as_part(site: Site, offset: int) -> Kernel | None:
     None if it is not one piece of it, or must be memory of its own.
     """
     index, graph = site.op.inputs[0], site.graph
-    made = index in graph.inputs or any(index in op.outputs for op in graph.ops)
+    made = index in graph.inputs or index in producers(graph)
     if site.input(0).data is not None or not made or site.output_index in graph.outputs:
         return None
     if not _one_piece(site.output, site.input(0)):
@@ -54,13 +54,12 @@ def as_whole(site: Site, offsets: list[int]) -> Kernel | None:
     None if one is not one piece of it, or is more than that to another op.
     """
     graph, places = site.graph, {}
+    made_by = producers(graph)
     for index, offset in zip(site.op.inputs, offsets, strict=True):
         tensor = graph.tensors[index]
-        makers = [op.kind for op in graph.ops if index in op.outputs]
-        uses = sum(op.inputs.count(index) for op in graph.ops)
-        if tensor.data is not None or not makers or not set(makers) <= set(MAKES_ANEW):
+        if tensor.data is not None or index in graph.inputs or index not in made_by:
             return None
-        if uses != 1 or index in graph.outputs or index in graph.inputs:
+        if made_by[index].kind not in MAKES_ANEW or not read_once(graph, index):
             return None
         if not _one_piece(tensor, site.output):
             return None
