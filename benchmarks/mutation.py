@@ -294,7 +294,7 @@ NAMED: tuple[Named, ...] = (
         ("test_judging.py",),
     ),
     Named(
-        "inputs floored", "evaluate/accuracy.py", "np.rint(real)", "np.floor(real)",
+        "inputs floored", "graph/quantizing.py", "np.rint(steps)", "np.floor(steps)",
         ("test_evaluate.py",),
     ),
     Named(

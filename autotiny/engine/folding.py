@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from autotiny.errors import UnsupportedOp
-from autotiny.graph import Array, Graph, Op, Quantization, Tensor, readers
+from autotiny.graph import Array, Graph, Op, Tensor, dequantize, quantize, readers
 
 # Constants larger than this are left to the ops: a graph can broadcast a few bytes to gigabytes.
 MOST_ELEMENTS: Final = 1 << 22
@@ -97,19 +97,9 @@ def _dequantize(op: Op, inputs: Inputs) -> list[Array] | None:
     one = inputs[0]
     if one is None or one.data is None:
         return None
-    if one.quantization is None:
-        return [one.data.astype(np.float32)] if one.dtype == "float16" else None
-    scales, zeros = _along(one.quantization, len(one.shape))
-    return [scales * (one.data.astype(np.int32) - zeros).astype(np.float32)]
-
-
-def _along(quantization: Quantization, rank: int) -> tuple[Array, Array]:
-    """Scales (float32) and zero-points (int32) in a shape that broadcasts along their axis."""
-    shape = [1] * rank
-    if len(quantization.scales) > 1:
-        shape[quantization.axis] = -1
-    scales = np.array(quantization.scales, np.float32).reshape(shape)
-    return scales, np.array(quantization.zero_points, np.int32).reshape(shape)
+    if one.quantization is None and one.dtype != "float16":
+        return None
+    return [dequantize(one.data, one.quantization)]
 
 
 def _quantizer(result: Tensor) -> Folder:
@@ -120,11 +110,7 @@ def _quantizer(result: Tensor) -> Folder:
         one = inputs[0]
         if one is None or one.data is None or one.dtype != "float32" or quantization is None:
             return None
-        scales, zeros = _along(quantization, len(one.shape))
-        scaled = (one.data / scales).astype(np.float64)
-        rounded = np.copysign(np.floor(np.abs(scaled) + 0.5), scaled)
-        limits = np.iinfo(result.dtype)
-        return [np.clip(rounded + zeros, limits.min, limits.max)]
+        return [quantize(one.data, quantization, result.dtype, "away")]
 
     return folder
 

@@ -14,7 +14,7 @@ from autotiny.engine import Port
 from autotiny.errors import InvalidData
 from autotiny.evaluate.program import program_key, sources_of
 from autotiny.firmware import build_host
-from autotiny.graph import Array
+from autotiny.graph import Array, dequantize, quantize
 from autotiny.model import Model
 
 if TYPE_CHECKING:
@@ -83,12 +83,7 @@ def standard_error(accuracy: float, samples: int) -> float:
 
 def real(stored_values: Array, port: Port) -> Array:
     """What the stored values of a port stand for, float32."""
-    values = stored_values.astype(np.float32)
-    if port.quantization is None or port.dtype == "float32":
-        return values
-    centred = values - np.float32(port.quantization.zero_point)
-    meant: Array = centred * np.float32(port.quantization.scale)
-    return meant
+    return dequantize(stored_values, port.quantization)
 
 
 def stored(x: Array, port: Port) -> Array:
@@ -96,11 +91,4 @@ def stored(x: Array, port: Port) -> Array:
     shape = port.shape[1:] if port.shape[:1] == (1,) else port.shape
     if int(np.prod(x.shape[1:])) != int(np.prod(shape)):
         raise InvalidData(f"samples of shape {x.shape[1:]} do not fit the input {shape}")
-    x = x.reshape(len(x), *shape)
-    if port.quantization is None or port.dtype == "float32":
-        return x.astype(port.dtype)
-    limits = np.iinfo(port.dtype)
-    real = x / np.float32(port.quantization.scale)
-    levels = np.rint(real) + port.quantization.zero_point
-    levels_stored: Array = np.clip(levels, limits.min, limits.max).astype(port.dtype)
-    return levels_stored
+    return quantize(x.reshape(len(x), *shape), port.quantization, port.dtype)

@@ -20,7 +20,7 @@ def quantize(
     """Real numbers as a tensor holds them: the nearest stored number, the last one beyond the ends.
 
     Args:
-        real: of any shape; float32 is divided by the scales in float32, float64 in float64.
+        real: of any shape; divided by the scales, which are float32 in every file, in its own type.
         quantization: of the tensor; without one, and in floats, numbers are stored as they are.
         dtype: of the tensor.
         ties: see `Ties`.

@@ -18,14 +18,15 @@ import numpy as np
 from autotiny.components.tflite._calibrating import SAME_RANGE
 from autotiny.graph import (
     Array,
-    DType,
     Graph,
     Op,
     Option,
     Quantization,
     Tensor,
+    dequantize,
     live,
     producers,
+    quantize,
     readers,
     renumbered,
 )
@@ -148,10 +149,10 @@ def _outputs(graph: Graph, samples: Array) -> Array:
         place = interpreter.get_input_details()[0]["index"]
         result = interpreter.get_output_details()[0]["index"]
         for sample in samples:
-            stored = _stored(sample, port.quantization, port.dtype)
+            stored = quantize(sample, port.quantization, port.dtype)
             interpreter.set_tensor(place, stored.reshape(port.shape))
             interpreter.invoke()
-            rows.append(_real(interpreter.get_tensor(result), end.quantization))
+            rows.append(dequantize(interpreter.get_tensor(result), end.quantization, np.float64))
     return np.stack(rows)
 
 
@@ -220,12 +221,13 @@ class _Widening:
             raise ValueError(f"int8 tensor {tensor.name!r} has no scale")
         made_by = self._made_by
         maker = made_by[_root(made_by, index)].kind if index in made_by else None
-        ends = _real(np.array([-128, 127]), tensor.quantization)
+        ends = dequantize(np.array([-128, 127]), tensor.quantization, np.float64)
         scale = 1 / 32768 if maker in UNIT_RANGE else float(np.abs(ends).max()) / 32767
         quantization = Quantization((float(np.float32(scale)),), (0,))
         data = tensor.data
         if data is not None:
-            data = _stored(_real(data, tensor.quantization), quantization, "int16")
+            real = dequantize(data, tensor.quantization, np.float64)
+            data = quantize(real, quantization, "int16")
         name = f"{tensor.name}/int16"
         return replace(tensor, name=name, dtype="int16", quantization=quantization, data=data)
 
@@ -242,21 +244,3 @@ class _Widening:
         name = f"{tensor.name}/int16"
         self.tensors.append(Tensor(name, tensor.shape, "int64", quantization, data))
         return len(self.tensors) - 1
-
-
-def _real(stored: Array, quantization: Quantization | None) -> Array:
-    """What stored integers stand for."""
-    if quantization is None:
-        return stored.astype(np.float64)
-    real: Array = (stored.astype(np.float64) - quantization.zero_point) * quantization.scale
-    return real
-
-
-def _stored(real: Array, quantization: Quantization | None, dtype: DType) -> Array:
-    """Real numbers as a tensor of some type and scale holds them."""
-    if quantization is None:
-        return real.astype(dtype)
-    limits = np.iinfo(dtype)
-    levels = np.round(real / quantization.scale) + quantization.zero_point
-    stored: Array = np.clip(levels, limits.min, limits.max).astype(dtype)
-    return stored

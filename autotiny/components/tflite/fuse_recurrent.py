@@ -29,10 +29,12 @@ from autotiny.graph import (
     Option,
     Quantization,
     Tensor,
+    dequantize,
     in_order,
     live,
     needed_tensors,
     producers,
+    quantize,
 )
 from autotiny.model import Level, Model, successor
 
@@ -259,14 +261,9 @@ class _Reading:
         one = self.graph.tensors[self.origin(tensor)]
         if one.data is None or one.dtype not in ("float32", "int8", "int16", "int32", "int64"):
             return None
-        if one.quantization is None:
-            return one.data.astype(np.float64) if one.dtype == "float32" else None
-        shape = [1] * len(one.shape)
-        shape[one.quantization.axis] = -1
-        scales = np.array(one.quantization.scales).reshape(shape)
-        zeros = np.array(one.quantization.zero_points).reshape(shape)
-        real: Array = (one.data.astype(np.float64) - zeros) * scales
-        return real
+        if one.quantization is None and one.dtype != "float32":
+            return None
+        return dequantize(one.data, one.quantization, np.float64)
 
     def _is_zero(self, tensor: int) -> bool:
         values = self._real(tensor)
@@ -365,6 +362,11 @@ class _Writing:
         name = f"lstm/{len(self.tensors)}"
         self.tensors.append(Tensor(name, tuple(shape), dtype, quantization, data))
         return len(self.tensors) - 1
+
+    def quantized(self, values: Array, dtype: DType, scale: float) -> int:
+        """A constant of real values, stored with a scale and no zero-point."""
+        scales = Quantization((scale,), (0,))
+        return self.tensor(values.shape, dtype, scales, quantize(values, scales, dtype))
 
     def like(self, tensor: int, shape: Sequence[int]) -> int:
         """A new tensor of the type of another."""
@@ -482,17 +484,14 @@ def _op(writing: _Writing, layer: Lstm, sequence: int) -> int:
         if x is None:
             return writing.tensor(values.shape, "float32", None, values.astype(np.float32))
         scale = float(np.float32(np.abs(values).max() / 127 or 1))
-        stored = np.round(values / scale).astype(np.int8)
-        return writing.tensor(values.shape, "int8", Quantization((scale,), (0,)), stored)
+        return writing.quantized(values, "int8", scale)
 
     def offsets(values: Array, weights: int) -> int:
         w = writing.tensors[weights].quantization
         if x is None or w is None:
             return writing.tensor(values.shape, "float32", None, values.astype(np.float32))
         scale = float(np.float32(x.scale) * np.float32(w.scale))
-        kind: DType = "int32" if dtype == "int8" else "int64"
-        stored = np.round(values / scale).astype(kind)
-        return writing.tensor(values.shape, kind, Quantization((scale,), (0,)), stored)
+        return writing.quantized(values, "int32" if dtype == "int8" else "int64", scale)
 
     weights = [matrix(values) for values in layer.weights]
     recurrent = [matrix(values) for values in layer.recurrent]
@@ -538,9 +537,9 @@ def _power_of_two(tensors: Sequence[Tensor]) -> Quantization:
 def _range(tensors: Sequence[Tensor]) -> tuple[float, float]:
     """The least and the greatest value that some tensors can hold."""
     ends = [
-        (stored - one.quantization.zero_point) * one.quantization.scale
+        dequantize(np.array([limits.min, limits.max]), one.quantization, np.float64)
         for one in tensors
         if one.quantization is not None
-        for stored in (np.iinfo(one.dtype).min, np.iinfo(one.dtype).max)
+        for limits in (np.iinfo(one.dtype),)
     ]
-    return float(min(ends)), float(max(ends))
+    return float(np.min(ends)), float(np.max(ends))
