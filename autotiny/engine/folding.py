@@ -121,7 +121,7 @@ def _plain(function: Callable[..., Array]) -> Folder:
     def folder(op: Op, inputs: Inputs) -> list[Array] | None:
         if any(one is not None and one.quantization is not None for one in inputs):
             return None  # stored numbers mean something only with their scales
-        if op.options.get("fused_activation_function", "NONE") != "NONE":
+        if op.option("fused_activation_function", "NONE") != "NONE":
             return None
         values = _data(inputs)
         return None if values is None else [function(op, *values)]
@@ -153,15 +153,15 @@ def _strided_slice(op: Op, x: Array, begin: Array, end: Array, strides: Array) -
 
 
 def _bit(op: Op, name: str, i: int) -> bool:
-    return bool(int(str(op.options.get(name, 0))) >> i & 1)
+    return bool(op.option(name, 0) >> i & 1)
 
 
 def _pack(op: Op, *values: Array) -> Array:
-    return np.stack(values, axis=int(str(op.options.get("axis", 0))))
+    return np.stack(values, axis=op.option("axis", 0))
 
 
 def _concatenation(op: Op, *values: Array) -> Array:
-    return np.concatenate(values, axis=int(str(op.options.get("axis", 0))))
+    return np.concatenate(values, axis=op.option("axis", 0))
 
 
 FOLDERS: Final[Mapping[str, Folder]] = {

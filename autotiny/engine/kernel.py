@@ -158,7 +158,7 @@ class Site:
 
     def option(self, name: str, default: Default) -> Default:
         """An option of `op`, of the type of its default."""
-        return self.op.options.get(name, default)  # type: ignore[return-value]
+        return self.op.option(name, default)
 
     @property
     def arithmetic(self) -> str:

@@ -69,7 +69,7 @@ def _pads(graph: Graph, maker: Step, step: Step) -> bool:
     pad, conv = graph.ops[maker.ops[0]], graph.ops[step.ops[0]]
     if len(maker.ops) > 1 or pad.kind != "PAD":
         return False
-    if conv.kind not in ("CONV_2D", "DEPTHWISE_CONV_2D") or conv.options["padding"] != "VALID":
+    if conv.kind not in ("CONV_2D", "DEPTHWISE_CONV_2D") or conv.text("padding") != "VALID":
         return False
     if not read_once(graph, pad.outputs[0]):
         return False
@@ -100,11 +100,10 @@ def _windows_are_apart(graph: Graph, pool: Op) -> bool:
     _, height, width, _ = graph.tensors[pool.inputs[0]].shape
     _, rows, columns, _ = graph.tensors[pool.outputs[0]].shape
     return all(
-        int(pool.options[f"filter_{side}"]) <= stride  # type: ignore[arg-type]
-        and (count - 1) * stride + int(pool.options[f"filter_{side}"]) <= size  # type: ignore[arg-type]
-        for side, stride, count, size in (
-            ("height", int(pool.options["stride_h"]), rows, height),  # type: ignore[arg-type]
-            ("width", int(pool.options["stride_w"]), columns, width),  # type: ignore[arg-type]
+        taps <= stride and (count - 1) * stride + taps <= size
+        for taps, stride, count, size in (
+            (pool.integer("filter_height"), pool.integer("stride_h"), rows, height),
+            (pool.integer("filter_width"), pool.integer("stride_w"), columns, width),
         )
     )
 

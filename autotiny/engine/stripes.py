@@ -227,11 +227,10 @@ class _Window:
     def of(graph: Graph, op: Op) -> _Window:
         """The window of an op."""
         if op.kind in _POOLINGS:
-            k_h, k_w = (int(op.options[f"filter_{side}"]) for side in ("height", "width"))  # type: ignore[arg-type]
+            k_h, k_w = op.integer("filter_height"), op.integer("filter_width")
         else:
             k_h, k_w = graph.tensors[op.inputs[1]].shape[1:3]
-        index = next(i for i, one in enumerate(graph.ops) if one.outputs == op.outputs)
-        at = window_of(Site(graph, Step((index,))), op, k_h, k_w)
+        at = window_of(graph, op, k_h, k_w)
         return _Window(
             ((k_h - 1) * at["step_h"] + 1, (k_w - 1) * at["step_w"] + 1),
             (at["stride_h"], at["stride_w"]),

@@ -143,7 +143,7 @@ class _Reading:
         op = self._made_by.get(self.origin(tensor))
         if op is None or op.kind not in kinds:
             return None
-        plain = op.options.get("fused_activation_function", "NONE") == "NONE"
+        plain = op.option("fused_activation_function", "NONE") == "NONE"
         return op if plain else None
 
     def cells(self) -> Iterator[Cell]:
@@ -205,7 +205,7 @@ class _Reading:
         if op.kind == "UNPACK":
             whole = self.op(op.inputs[0], "FULLY_CONNECTED")
             step = op.outputs.index(self.origin(tensor))
-            return None if whole is None or op.options.get("axis") else self._product(whole, step)
+            return None if whole is None or op.option("axis", 0) else self._product(whole, step)
         if op.kind == "ADD":
             left, right = (self.linear(one) for one in op.inputs)
             fit = left is not None and right is not None and len(left.bias) == len(right.bias)
@@ -250,7 +250,7 @@ class _Reading:
             return tensor, ALONE
         if op.kind == "UNPACK":
             return self.origin(op.inputs[0]), op.outputs.index(tensor)
-        axis = {1: 0, 2: 1}.get(int(str(op.options.get("shrink_axis_mask", 0))))
+        axis = {1: 0, 2: 1}.get(op.option("shrink_axis_mask", 0))
         begin = self.graph.tensors[op.inputs[1]].data
         if axis is None or begin is None or source[1 - axis] != 1:
             return tensor, ALONE
@@ -409,7 +409,7 @@ def _fused(graph: Graph, layer: Lstm) -> Graph | None:
         op
         for op in rest
         if op.kind == "PACK"
-        and not op.options.get("axis")
+        and not op.option("axis", 0)
         and [reading.origin(tensor) for tensor in op.inputs] == hidden
     ]
     for op in packed:

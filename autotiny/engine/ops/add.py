@@ -21,9 +21,7 @@ def sum_int8(graph: Graph, op: Op) -> dict[str, int]:
     a_multiplier, a_shift = quantized_multiplier(a.scale / twice)
     b_multiplier, b_shift = quantized_multiplier(b.scale / twice)
     multiplier, shift = quantized_multiplier(twice / ((1 << 20) * y.scale))
-    low, high = activation_range(
-        str(op.options.get("fused_activation_function", "NONE")), y, "int8"
-    )
+    low, high = activation_range(op.option("fused_activation_function", "NONE"), y, "int8")
     return {
         "a_zero": -a.zero_point,
         "a_multiplier": a_multiplier,

@@ -40,8 +40,7 @@ def bounds_int8(site: Site) -> dict[str, int]:
     x, y = quantization_of(site, 0), quantization_of(site, None)
     low, high = activation_range(site.option("fused_activation_function", "NONE"), y, "int8")
     for op in site.fused:
-        activation = str(op.options.get("fused_activation_function", "NONE"))
-        bounds = activation_range(activation, y, "int8")
+        bounds = activation_range(op.option("fused_activation_function", "NONE"), y, "int8")
         low, high = max(low, bounds[0]), min(high, bounds[1])
     return {"zero": -x.zero_point, "out_zero": y.zero_point, "low": low, "high": high}
 
@@ -121,8 +120,8 @@ def requantization(
 def _pooling(site: Site) -> str:
     """The `at_window` of the max-pooling that is fused; its activation is part of the bounds."""
     (op,) = site.fused
-    k_h, k_w = (int(op.options[f"filter_{side}"]) for side in ("height", "width"))  # type: ignore[arg-type]
-    return window_struct(window_of(site, op, k_h, k_w))
+    taps = op.integer("filter_height"), op.integer("filter_width")
+    return window_struct(window_of(site.graph, op, *taps))
 
 
 def conv_int8(site: Site) -> Kernel:

@@ -58,7 +58,7 @@ def pools_2x2(site: Site) -> bool:
     """Whether what is fused into a convolution is max-pooling of 2×2 without overlap."""
     (op,) = site.fused
     names = ("filter_height", "filter_width", "stride_h", "stride_w")
-    return op.kind == "MAX_POOL_2D" and all(op.options[name] == 2 for name in names)
+    return op.kind == "MAX_POOL_2D" and all(op.integer(name) == 2 for name in names)
 
 
 def finish(made: Layer, channels: int = 1) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 from autotiny.engine import shapes
 from autotiny.engine.declared import Declared, Emitter, Ignored, Takes, Values
 from autotiny.engine.kernel import Kernel, Site, initializer
-from autotiny.graph import DType, Op, Tensor, producers, read_once
+from autotiny.graph import DType, Graph, Op, Tensor, producers, read_once
 
 MAKES_ANEW = (
     "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "MAX_POOL_2D", "AVERAGE_POOL_2D", "ADD",
@@ -84,17 +84,17 @@ def padding_before(size: int, out: int, window: int, stride: int, step: int, pad
 
 def window(site: Site, k_h: int, k_w: int) -> dict[str, int]:
     """The fields of `at_window` for a convolution or pooling over (1, H, W, C) with this window."""
-    return window_of(site, site.op, k_h, k_w)
+    return window_of(site.graph, site.op, k_h, k_w)
 
 
-def window_of(site: Site, op: Op, k_h: int, k_w: int) -> dict[str, int]:
-    """The same for any op of the step."""
-    x, y = site.graph.tensors[op.inputs[0]], site.graph.tensors[op.outputs[0]]
+def window_of(graph: Graph, op: Op, k_h: int, k_w: int) -> dict[str, int]:
+    """The same for any op of a graph."""
+    x, y = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
     stride_h, stride_w, step_h, step_w = (
-        int(op.options.get(name, 1))  # type: ignore[arg-type]
+        op.option(name, 1)
         for name in ("stride_h", "stride_w", "dilation_h_factor", "dilation_w_factor")
     )
-    padding = str(op.options.get("padding", "VALID"))
+    padding = op.option("padding", "VALID")
     explicit = padding == "EXPLICIT"
     _, in_h, in_w, in_c = x.shape
     _, out_h, out_w, out_c = y.shape
@@ -111,10 +111,10 @@ def window_of(site: Site, op: Op, k_h: int, k_w: int) -> dict[str, int]:
         "stride_w": stride_w,
         "step_h": step_h,
         "step_w": step_w,
-        "pad_top": int(op.options["pad_top"])  # type: ignore[arg-type]
+        "pad_top": op.integer("pad_top")
         if explicit
         else padding_before(in_h, out_h, k_h, stride_h, step_h, padding),
-        "pad_left": int(op.options["pad_left"])  # type: ignore[arg-type]
+        "pad_left": op.integer("pad_left")
         if explicit
         else padding_before(in_w, out_w, k_w, stride_w, step_w, padding),
     }
