@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -31,7 +32,7 @@ def fold(graph: Graph) -> Graph:
     for number, op in enumerate(graph.ops):
         folder = FOLDERS.get(op.kind)
         if op.kind == "QUANTIZE":
-            folder = _quantizer(tensors[op.outputs[0]])
+            folder = partial(_quantize, tensors[op.outputs[0]])
         if folder is None or set(op.outputs) & set(graph.outputs):
             continue
         if op.kind == "DEQUANTIZE" and _keeps_half(graph, tensors[op.inputs[0]], op.outputs[0]):
@@ -102,17 +103,12 @@ def _dequantize(op: Op, inputs: Inputs) -> list[Array] | None:
     return [dequantize(one.data, one.quantization)]
 
 
-def _quantizer(result: Tensor) -> Folder:
-    """A folder for a QUANTIZE of float32 values, rounding half away from zero as LiteRT does."""
-    quantization = result.quantization
-
-    def folder(op: Op, inputs: Inputs) -> list[Array] | None:
-        one = inputs[0]
-        if one is None or one.data is None or one.dtype != "float32" or quantization is None:
-            return None
-        return [quantize(one.data, quantization, result.dtype, "away")]
-
-    return folder
+def _quantize(result: Tensor, op: Op, inputs: Inputs) -> list[Array] | None:
+    """Float32 values, halves rounded away from zero as LiteRT's QUANTIZE does."""
+    one = inputs[0]
+    if one is None or one.data is None or one.dtype != "float32" or result.quantization is None:
+        return None
+    return [quantize(one.data, result.quantization, result.dtype, "away")]
 
 
 def _plain(function: Callable[..., Array]) -> Folder:

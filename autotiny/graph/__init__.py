@@ -30,29 +30,8 @@ from autotiny.graph.walking import (
 )
 
 __all__ = [
-    "ITEM_BYTES",
-    "Array",
-    "DType",
-    "Graph",
-    "Op",
-    "Option",
-    "Quantization",
-    "Schedule",
-    "Step",
-    "Tensor",
-    "Ties",
-    "compact",
-    "dequantize",
-    "in_order",
-    "live",
-    "named",
-    "needed_ops",
-    "needed_tensors",
-    "producers",
-    "quantize",
-    "read_once",
-    "readers",
-    "redirected",
-    "renumbered",
+    "ITEM_BYTES", "Array", "DType", "Graph", "Op", "Option", "Quantization", "Schedule", "Step",
+    "Tensor", "Ties", "compact", "dequantize", "in_order", "live", "named", "needed_ops",
+    "needed_tensors", "producers", "quantize", "read_once", "readers", "redirected", "renumbered",
     "variables",
-]
+]  # fmt: skip

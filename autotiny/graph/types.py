@@ -85,27 +85,18 @@ class Op:
     options: Mapping[str, Option] = field(default_factory=dict)
 
     def option(self, name: str, default: Kind) -> Kind:
-        """An option, of the type of its default, which it has if it is missing.
+        """An option, or its default; `InvalidModel` if it is not of the type of the default.
 
-        Raises:
-            InvalidModel: it is of another type; a whole number serves as a float.
+        A whole number serves as a float.
         """
         return self._typed(name, type(default), default)
 
     def integer(self, name: str) -> int:
-        """An option that is a whole number.
-
-        Raises:
-            InvalidModel: it is missing or something else.
-        """
+        """An option that is a whole number; `InvalidModel` if it is missing or something else."""
         return self._typed(name, int)
 
     def text(self, name: str) -> str:
-        """An option that is a name.
-
-        Raises:
-            InvalidModel: it is missing or something else.
-        """
+        """An option that is a name; `InvalidModel` if it is missing or something else."""
         return self._typed(name, str)
 
     @property

@@ -6,17 +6,17 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from build import tflm
+from build import tensor, tflm
 from images import Network, samples
 
 from autotiny.engine import fuse, generate, plain_schedule, with_blocks
 from autotiny.engine.arena import homes, lay_out
 from autotiny.engine.generate import kernels_of
 from autotiny.engine.kernel import Scratch
-from autotiny.engine.stripes import with_patches
+from autotiny.engine.stripes import with_patches, with_two_cores
 from autotiny.errors import NotApplicable
 from autotiny.firmware import build_host, link
-from autotiny.graph import Graph, Schedule
+from autotiny.graph import Graph, Op, Schedule
 from autotiny.simulator import run
 from autotiny.target import load_target
 from autotiny.tflite import write_tflite
@@ -131,3 +131,18 @@ def test_what_brings_nothing_is_refused_with_the_figures() -> None:
         with_patches(graph, plain_schedule(graph), patches=2)
     with pytest.raises(NotApplicable, match="no image passes"):
         with_patches(chain(), with_blocks(chain(), plain_schedule(chain())), patches=2)
+
+
+def test_the_scales_inside_an_lstm_behind_stripes_stay_its_own() -> None:
+    w = tensor((64, 64), "int8", 0.01, data=np.ones((64, 64)))
+    values = (tensor((1, 64), "int8", 0.1), w, *(tensor((1, 64), "int8", 0.1) for _ in range(2)))
+    inside = tensor((0,), "int8", 0.25, data=[], name="inside")
+    ops = (
+        Op("FULLY_CONNECTED", (0, 1, -1), (2,)),
+        Op("UNIDIRECTIONAL_SEQUENCE_LSTM", (2,), (3,), {"intermediates": (4,)}),
+    )
+    graph = Graph((*values, inside), ops, (0,), (3,))
+    divided, schedule = with_two_cores(graph, plain_schedule(graph))
+    assert len(schedule.steps) == 4
+    (scales,) = divided.ops[-1].intermediates
+    assert divided.tensors[scales].name == "inside"

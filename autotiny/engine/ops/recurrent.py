@@ -31,7 +31,7 @@ from autotiny.engine.kernel import (
     scratch,
     table,
 )
-from autotiny.engine.ops.convolution import bounds_float32
+from autotiny.engine.ops.convolution import bounds_float32, quantization_of
 from autotiny.engine.ops.quantization import c_float
 from autotiny.engine.ops.unary import logistic_samples
 from autotiny.graph import Array, DType, Quantization, readers, variables
@@ -48,11 +48,6 @@ def _state(site: Site, name: str, position: int) -> Operand:
     if len(readers(site.graph)[index]) > 1:
         site.refuse(f"its state {tensor.name!r} is shared with another op")
     return Operand(name, index, c_type(tensor.dtype))
-
-
-def _scale(site: Site, position: int | None) -> Quantization:
-    tensor = site.output if position is None else site.input(position)
-    return tensor.quantization or site.refuse(f"tensor {tensor.name!r} has no quantization")
 
 
 # SVDF: inputs x, feature weights, time weights, bias, state
@@ -83,7 +78,7 @@ def svdf(site: Site) -> Kernel:
     state = site.input(4).dtype
     if site.input(2).dtype != state:
         site.refuse(f"{state} state with {site.input(2).dtype} time weights is not computed")
-    x, feature, time, past, y = (_scale(site, position) for position in (0, 1, 2, 4, None))
+    x, feature, time, past, y = (quantization_of(site, position) for position in (0, 1, 2, 4, None))
     first = f32(x.scale) * f32(feature.scale) / f32(past.scale)
     second = f32(past.scale) * f32(time.scale) / f32(y.scale)
     (m1, s1), (m2, s2) = (quantized_multiplier(float(ratio)) for ratio in (first, second))
@@ -128,7 +123,7 @@ def lstm(site: Site) -> Kernel:
 def _lstm_stored(site: Site, steps: int, w: Array, r: Array, bias: Array) -> Kernel:
     units, depth = len(w) // 4, w.shape[1]
     narrow = site.input(0).dtype == "int8"
-    x, hidden, cell = (_scale(site, position) for position in (0, HIDDEN, CELL))
+    x, hidden, cell = (quantization_of(site, position) for position in (0, HIDDEN, CELL))
     half, full = 2.0**-12, 2.0**-15  # of the gates before and after their functions
     power = round(math.log2(cell.scale))
     if cell.zero_point or abs(math.log2(cell.scale) - power) > 1e-3:
@@ -137,7 +132,8 @@ def _lstm_stored(site: Site, steps: int, w: Array, r: Array, bias: Array) -> Ker
         site.refuse("its output and its hidden state have different scales")
 
     def gates(first: int, source: Quantization) -> list[tuple[int, int]]:
-        products = [f32(source.scale) * f32(_scale(site, first + g).scale) for g in range(4)]
+        weights = (quantization_of(site, first + g) for g in range(4))
+        products = [f32(source.scale) * f32(w.scale) for w in weights]
         return [_short(site, float(p) / half, narrow) for p in products]
 
     for_x, for_h = gates(WEIGHTS, x), gates(RECURRENT, hidden)
