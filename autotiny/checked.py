@@ -8,6 +8,7 @@ of numbers and text out of both, and takes 0.7 MB and no other package. cattrs r
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from functools import lru_cache
@@ -55,6 +56,8 @@ _WORDS = {
     str: "text", int: "a whole number", float: "a number", bool: "true or false",
     dict: "a table", list: "a list",
 }  # fmt: skip
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""What moves a terminal's cursor, or worse, when it is printed; line breaks and tabs do not."""
 _MISFITS = (msgspec.ValidationError, UnicodeError)  # the latter for lone surrogates
 
 
@@ -186,6 +189,10 @@ def fitted(value: Any, hint: Any, key: str, place: str, wording: Wording) -> Any
         return {
             name: fitted(one, item, f"{key}.{name}", place, wording) for name, one in value.items()
         }
+    if isinstance(value, str) and _CONTROL.search(value):
+        rule = "text without control characters"
+        text = wording.wrong.format(place=place, key=key, value=shown(value), rule=rule, type=rule)
+        raise UserError(text)
     infinite = isinstance(value, float) and not math.isfinite(value) and hint is not Any
     try:
         if not infinite:

@@ -8,6 +8,7 @@ import pytest
 
 from autotiny.checked import TABLE, Within, bounds_text, filled, hints_of, range_of
 from autotiny.components import COMPONENTS
+from autotiny.datafile import data_folder
 from autotiny.errors import UserError
 from autotiny.recipe import component_from, read_recipe, steps_from_text
 from autotiny.report.catalogue import component_facts
@@ -139,6 +140,17 @@ def test_sequences_that_are_none_are_refused(tmp_path: Path, text: str) -> None:
     path.write_text(f"{text}\n[components.int8]\n")
     with pytest.raises(UserError, match="it must be"):
         load_space(str(path))
+
+
+@pytest.mark.parametrize("odd", ["\\u001b[31mred", "bell\\u0007", "\\u009b2J"])
+def test_text_that_moves_the_cursor_is_refused(tmp_path: Path, odd: str) -> None:
+    text = (data_folder("targets") / "stm32f746.toml").read_text()
+    path = tmp_path / "board.toml"
+    path.write_text(f'advice = "{odd}"\n{text}')
+    with pytest.raises(UserError, match=r"advice = .*; it must be text without control characters"):
+        load_target(str(path))
+    path.write_text(f'advice = "two\\nlines"\n{text}')
+    assert load_target(str(path)).advice == "two\nlines"
 
 
 def test_files_of_0_1_0_are_read() -> None:

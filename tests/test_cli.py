@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from autotiny import __version__, cli
 from autotiny.cli import app
+from autotiny.datafile import data_folder
 from autotiny.errors import FirmwareFault, UserError
 from autotiny.target import target_names
 
@@ -103,6 +104,18 @@ def test_one_target_in_full() -> None:
         "0+1",
         "0+1",
     ]
+
+
+def test_brackets_and_colons_are_printed_as_they_stand(tmp_path: Path) -> None:
+    text = (data_folder("targets") / "stm32f746.toml").read_text()
+    title = next(line for line in text.splitlines() if line.startswith("title = "))
+    odd = "a [bold]part[/bold] [/none] :smile:"
+    board = tmp_path / "odd[b].toml"
+    board.write_text(text.replace(title, f'title = "{odd}"\nadvice = "{odd}"'))
+    done = run("targets", str(board), columns=120)
+    assert f"worth time on odd[b]: {odd}" in done.stdout
+    told = run("measure", "cnn1", "-t", str(board), columns=120)
+    assert f"cnn1 on {odd}, schedule" in told.stdout
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def run(
     read_recipe(recipe)  # a broken file is told before anything heavy is loaded
     from autotiny import api, report
 
-    with report.console(stderr=True).status(f"applying {recipe}"):
+    with report.working(f"applying {recipe}"):
         applied = api.apply(recipe, out, model=model, data=data, retrain=retrain)
     if as_json:
         print_json(applied.to_dict())

@@ -69,7 +69,7 @@ def run(
     board = load_target(target)  # a misspelt name is told before anything heavy is loaded
     from autotiny import api, report
 
-    with report.console(stderr=True).status(f"compiling {model} for {board.name}") as status:
+    with report.working(f"compiling {model} for {board.name}") as status:
         compiled = api.compile(
             model, board, out,
             schedule=schedule.value, lowering=lowering, seed=seed, project=project,

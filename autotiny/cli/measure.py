@@ -122,7 +122,7 @@ def run(
     board = load_target(target)  # a misspelt name is told before anything heavy is loaded
     from autotiny import api, report
 
-    status = report.console(stderr=True).status(f"measuring {model} on {board.name}")
+    status = report.working(f"measuring {model} on {board.name}")
     if api.is_firmware(model):
         between = pair_of(symbol or [])
         with status:

@@ -46,13 +46,15 @@ def print_tables(*tables: object) -> None:
 
 def noticed(status: Status) -> Callable[[str], None]:
     """What prints a line above a status, to be read while the work goes on."""
-    return lambda text: status.console.print(text, highlight=False, markup=False)
+    return lambda text: status.console.print(text)
 
 
 def staged(status: Status) -> Callable[[str], None]:
     """What shows a stage of the work behind the words that a status began with."""
+    from rich.text import Text
+
     begun = status.status
-    return lambda text: status.update(f"{begun}: {text}")
+    return lambda text: status.update(Text(f"{begun}: {text}"))
 
 
 def print_advice(target: Target) -> None:

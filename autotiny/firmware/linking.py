@@ -18,7 +18,7 @@ from elftools.elf.segments import Segment
 
 from autotiny.cores import CORES
 from autotiny.engine.sources import Port, Sources
-from autotiny.errors import LinkError
+from autotiny.errors import LinkError, shown
 from autotiny.firmware.layout import C_FILES, Layout, enlarge, place
 from autotiny.firmware.zig import MISFIT, zig_cc
 from autotiny.target import Fpu, Target
@@ -230,7 +230,9 @@ def symbols_of(elf: ELFFile) -> dict[str, Symbol]:
         kind, address = entry["st_info"]["type"], entry["st_value"]
         is_function = kind == "STT_FUNC"
         if entry.name and kind not in ("STT_FILE", "STT_SECTION"):
-            symbols[entry.name] = Symbol(
+            # other people's ELF files: names are printed
+            name = entry.name if entry.name.isprintable() else shown(entry.name)
+            symbols[name] = Symbol(
                 address & ~1 if thumb and is_function else address, entry["st_size"], is_function
             )
     return symbols

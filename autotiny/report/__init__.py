@@ -16,6 +16,7 @@ from autotiny.report.tables import (
     stall_table,
     target_facts,
     target_table,
+    working,
 )
 
 __all__ = [
@@ -31,4 +32,5 @@ __all__ = [
     "stall_table",
     "target_facts",
     "target_table",
+    "working",
 ]

@@ -44,7 +44,7 @@ def counting(console: Console) -> Iterator[Callable[[int, int, str], None]]:
         MofNCompleteColumn(),
         BarColumn(bar_width=10),
         TimeElapsedColumn(),
-        TextColumn("{task.description}", table_column=rest),
+        TextColumn("{task.description}", markup=False, table_column=rest),
     )
     with Bar(*columns, console=console, transient=True, expand=True) as bar:
         task = bar.add_task("starting", total=None)
@@ -91,7 +91,7 @@ class SearchView:
 
     def notice(self, text: str) -> None:
         """Say what the user should know before the search begins; it stays on the terminal."""
-        self._console.print(f"note: {text}", markup=False, soft_wrap=not self._live)
+        self._console.print(f"note: {text}", soft_wrap=not self._live)
 
     def __call__(self, progress: Progress) -> None:
         """Take note of a trial that ended."""

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
+from rich.status import Status
 from rich.table import Table
+from rich.text import Text
 
 from autotiny.metrics import Cost, Metrics
 from autotiny.target import Target
@@ -37,10 +39,18 @@ STALLS = {"dependency": "dep", "branch": "br"}
 
 
 def console(*, stderr: bool = False) -> Console:
-    """The console that tables (stdout) and progress (stderr) are printed to."""
+    """The console that tables (stdout) and progress (stderr) are printed to.
+
+    Square brackets and colons in names are printed as they are, not read as styles and emoji.
+    """
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else PLAIN_WIDTH
-    return Console(stderr=stderr, width=width, highlight=False)
+    return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
+
+
+def working(text: str) -> Status:
+    """What shows that work is being done, on a terminal."""
+    return console(stderr=True).status(Text(text))
 
 
 def kilobytes(count: int) -> str:

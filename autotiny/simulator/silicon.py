@@ -72,8 +72,8 @@ def expected_error(core: str) -> str:
     known = {one.arithmetic: one for one in comparisons() if one.core == core}
     for arithmetic in get_args(Arithmetic):
         if one := known.get(arithmetic):
-            cases = f"{one.cases} published by {', '.join(one.vendors)}"
+            cases = f"{one.cases} by {', '.join(one.vendors)}"
             told.append(f"{arithmetic} ± {math.ceil(one.worst_percent)} % (worst of {cases})")
         elif arithmetic != "integer":
-            told.append(f"{arithmetic} unverified (no board compared)")
+            told.append(f"{arithmetic} unverified")
     return "; ".join(told)

@@ -10,6 +10,7 @@ from tiny_model import PROGRAM, tiny_sources
 from autotiny.errors import LinkError, MachineFault
 from autotiny.firmware import link, zig
 from autotiny.firmware.layout import place
+from autotiny.firmware.linking import symbols_of
 from autotiny.target import load_target, target_names
 
 
@@ -44,6 +45,15 @@ def test_no_debug_sections_and_the_vector_table_first() -> None:
     assert int.from_bytes(firmware.image[:4], "little") == firmware.stack_top
     reset = int.from_bytes(firmware.image[4:8], "little")
     assert reset == firmware.symbols["Reset_Handler"].address | 1
+
+
+def test_names_that_move_the_cursor_are_shown_escaped() -> None:
+    elf = link(tiny_sources(), load_target("stm32l4r5")).elf
+    odd = elf.replace(b"\0model_run\0", b"\0\x1b[2Jl_run\0")
+    assert len(odd) == len(elf)
+    names = symbols_of(ELFFile(BytesIO(odd)))
+    assert r"'\x1b[2Jl_run'" in names
+    assert all(name.isprintable() for name in names)
 
 
 def test_small_code_keeps_its_names() -> None:

@@ -74,8 +74,7 @@ def test_a_page_replaces_what_it_said_and_nothing_else(
         write_down("a.md", [two])
         assert comparisons() == (two, other)
         assert expected_error("cortex-m3") == (
-            "int8 ± 4 % (worst of 1 published by ST); float32 unverified (no board compared); "
-            "integer ± 10 % (worst of 1 published by ST)"
+            "int8 ± 4 % (worst of 1 by ST); float32 unverified; integer ± 10 % (worst of 1 by ST)"
         )
     finally:
         comparisons.cache_clear()
