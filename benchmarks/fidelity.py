@@ -21,11 +21,12 @@ from pathlib import Path
 
 import unicorn
 from boards import BOARDS, FLASH, Machine, as_configured
+from relying import reliance, reliance_table, write_down
 from unicorn import arm_const
 
 from autotiny.cores import CAUSES
 from autotiny.simulator.cycles import CycleCounter, Report
-from autotiny.simulator.silicon import Arithmetic, Compared, compared, write_down
+from autotiny.simulator.silicon import Compared
 from autotiny.target import Target, load_target
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -389,20 +390,17 @@ def _summary(errors: Sequence[float]) -> str:
     return f"mean {sum(sizes) / len(sizes) * 100:.1f} %, worst {max(sizes) * 100:.1f} %"
 
 
-def reliance(outcomes: Sequence[Outcome]) -> list[Compared]:
+def relied(outcomes: Sequence[Outcome]) -> list[Compared]:
     """What a user may rely on, by core and arithmetic."""
-    groups: dict[tuple[str, Arithmetic], list[Outcome]] = {}
-    for outcome in outcomes:
-        arithmetic: Arithmetic = "float32" if outcome.case.is_float else "int8"
-        core = load_target(BOARDS[outcome.case.board].target).core
-        groups.setdefault((core, arithmetic), []).append(outcome)
-    return [
-        compared(
-            *key, (one.case.vendor for one in mine),
-            [100 * one.error(one.report.cycles) for one in mine],
+    return reliance(
+        (
+            load_target(BOARDS[one.case.board].target).core,
+            "float32" if one.case.is_float else "int8",
+            one.case.vendor,
+            100 * one.error(one.report.cycles),
         )
-        for key, mine in sorted(groups.items())
-    ]  # fmt: skip
+        for one in outcomes
+    )
 
 
 def write(outcomes: Sequence[Outcome], costs: Mapping[str, tuple[int, float, float, float]]) -> str:
@@ -414,11 +412,6 @@ def write(outcomes: Sequence[Outcome], costs: Mapping[str, tuple[int, float, flo
         errors[i] if o.case.held_out else o.error(o.predict(left_out[o.case.vendor]))
         for i, o in enumerate(outcomes)
     ]
-    relied = [
-        [one.core, one.arithmetic, str(one.cases), ", ".join(one.vendors),
-         str(one.mean_percent), str(one.worst_percent)]
-        for one in reliance(outcomes)
-    ]  # fmt: skip
     rows = []
     for outcome, error, without in zip(outcomes, errors, blind, strict=True):
         report = outcome.report
@@ -529,7 +522,7 @@ fit. "v1.1" is firmware that was counted only when the model was done.
 By core and arithmetic; `autotiny measure` says the worst. Cores that are not here were compared
 with no published binary.
 
-{_table(["core", "arithmetic", "cases", "vendors", "mean %", "worst %"], relied)}
+{reliance_table(relied(outcomes))}
 
 ## Cases
 "Predicted" is one inference of a repeated run, caches warm; "left out" is its error with the
@@ -619,7 +612,7 @@ def main() -> None:
     options.output.parent.mkdir(exist_ok=True)
     options.output.write_text(write(outcomes, costs), encoding="utf-8")
     if not options.only:
-        write_down(options.output.name, reliance(outcomes))
+        write_down(options.output.name, relied(outcomes))
     print(f"written to {options.output}")
 
 

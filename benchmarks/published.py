@@ -17,10 +17,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from relying import reliance, reliance_table, write_down
 from writing import row
 
 from autotiny.simulator import measure_elf
-from autotiny.simulator.silicon import Arithmetic, Compared, compared, write_down
+from autotiny.simulator.silicon import Arithmetic, Compared
 from autotiny.target import load_target, with_wait_states
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -78,15 +79,9 @@ def measured(entry: dict[str, str], folder: Path) -> Call:
     )  # fmt: skip
 
 
-def reliance(calls: Sequence[Call]) -> list[Compared]:
+def relied(calls: Sequence[Call]) -> list[Compared]:
     """What a user may rely on, by core and arithmetic."""
-    groups: dict[tuple[str, Arithmetic], list[Call]] = {}
-    for call in calls:
-        groups.setdefault((call.core, call.arithmetic), []).append(call)
-    return [
-        compared(*key, (one.vendor for one in mine), [one.error_percent for one in mine])
-        for key, mine in sorted(groups.items())
-    ]
+    return reliance((call.core, call.arithmetic, call.vendor, call.error_percent) for call in calls)
 
 
 def summary(calls: Sequence[Call]) -> tuple[str, str, str]:
@@ -112,15 +107,7 @@ def page(calls: Sequence[Call]) -> str:
         "## What to rely on",
         "By core and arithmetic; `autotiny measure` says the worst.",
         "",
-        row("core", "arithmetic", "cases", "vendors", "mean %", "worst %"),
-        "|---|---|---|---|---|---|",
-        *(
-            row(
-                one.core, one.arithmetic, one.cases, ", ".join(one.vendors), one.mean_percent,
-                one.worst_percent,
-            )
-            for one in reliance(calls)
-        ),
+        reliance_table(relied(calls)),
         "",
         "## By what was built",
         row("target", "core", "arithmetic", "source of the figure", "calls", "mean", "worst"),
@@ -160,7 +147,7 @@ def main() -> None:
         last = calls[-1]
         print(f"{last.program} {last.function}: {last.error_percent:+.1f} %", flush=True)
     RESULT.write_text(page(calls), encoding="utf-8")
-    write_down(RESULT.name, reliance(calls))
+    write_down(RESULT.name, relied(calls))
     print(f"written to {RESULT}")
 
 

@@ -27,7 +27,6 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -355,14 +354,15 @@ def _address(function: Any) -> int:
 
 def _first_loads(block: tuple[Instruction, ...]) -> int:
     """The share of a block's loaded words that pipeline behind no other one, in 1/SCALE."""
-    words = sum(current.transfers for current in block if current.kind in LOADS)
-    behind = sum(
-        current.transfers == 1 and before.kind in LOADS
-        for before, current in pairwise(block)
-        if current.kind in LOADS
-    )
-    within = sum(current.transfers - 1 for current in block if current.kind in LOADS)
-    return SCALE * (words - behind - within) // max(1, words)
+    words = first = 0
+    chains = False
+    for current in block:
+        loads = current.kind in LOADS
+        if loads:
+            words += current.transfers
+            first += not chains or current.transfers > 1
+        chains = loads
+    return SCALE * first // max(1, words)
 
 
 def _check_bucket(number: int) -> None:

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal, get_args
 
 Arithmetic = Literal["int8", "float32", "integer"]
 """Of a network; "integer" is code that is none."""
-
 
 SILICON = Path(__file__).with_name("silicon.json")
 
@@ -49,21 +47,6 @@ def comparisons() -> tuple[Compared, ...]:
     pages = json.loads(SILICON.read_text(encoding="utf-8"))
     rows = [row for page in pages.values() for row in page]
     return tuple(Compared(**{**row, "vendors": tuple(row["vendors"])}) for row in rows)
-
-
-def compared(
-    core: str, arithmetic: Arithmetic, vendors: Iterable[str], errors_percent: Sequence[float]
-) -> Compared:
-    """What a number of errors comes to, to a tenth of a per cent."""
-    sizes = [abs(error) for error in errors_percent]
-    mean, worst = round(sum(sizes) / len(sizes), 1), round(max(sizes), 1)
-    return Compared(core, arithmetic, len(sizes), tuple(sorted(set(vendors))), mean, worst)
-
-
-def write_down(page: str, rows: Sequence[Compared]) -> None:
-    """Keeps what a page of results/ says, in place of what it said before."""
-    pages = json.loads(SILICON.read_text(encoding="utf-8")) | {page: [asdict(one) for one in rows]}
-    SILICON.write_text(json.dumps(pages, indent=2) + "\n", encoding="utf-8")
 
 
 def expected_error(core: str) -> str:

@@ -24,7 +24,7 @@ REPORT = (ROOT / "results" / "fidelity.md").read_text(encoding="utf-8")
 def fidelity(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     yield import_module("fidelity")
-    for name in ("fidelity", "boards"):
+    for name in ("fidelity", "boards", "relying", "writing"):
         sys.modules.pop(name, None)
 
 
