@@ -33,6 +33,7 @@ from autotiny.components import (
 from autotiny.components.applying import apply_apart, trains_apart
 from autotiny.datafile import write_whole
 from autotiny.dataset import AS_STORED, DATASETS, Reading
+from autotiny.engine.variants import WAYS
 from autotiny.errors import LONGEST, InvalidModel, NotApplicable, UserError, shown, unknown
 from autotiny.model import BUILTIN, Level, Model, restore, save, storing
 from autotiny.model.crossing import crossed_model
@@ -274,7 +275,7 @@ def _made(prefix: _Prefix, step: Component, key: str, work: Work, cache: Cache) 
 
 def _stored(key: str, entry: Path, before: _Prefix) -> _Prefix:
     """A prefix that lies in the cache."""
-    return replace(before, key=key, load=lambda: restore(entry), folder=lambda: str(entry))
+    return replace(before, key=key, load=lambda: restore(entry, WAYS), folder=lambda: str(entry))
 
 
 def _copy(made: Path, folder: Path) -> None:

@@ -21,8 +21,9 @@ from autotiny.dataset import load_dataset
 from autotiny.engine import generate, plain_schedule, schedule_for
 from autotiny.evaluate import stored
 from autotiny.firmware import build_host, link
-from autotiny.graph import Array, Graph, Schedule
+from autotiny.graph import Array, Graph
 from autotiny.model import load_model
+from autotiny.schedule import Schedule
 from autotiny.simulator import run
 from autotiny.target import load_target
 from autotiny.tflite import write_tflite

@@ -312,7 +312,7 @@ NAMED: tuple[Named, ...] = (
         ("engine/test_plan.py",),
     ),
     Named(
-        "a channel with two outputs frozen as constant", "engine/packing.py",
+        "a channel with two outputs frozen as constant", "engine/layers/matrix.py",
         "if len(outputs) == 1:", "if len(outputs) <= 2:", ("engine/test_variants.py",),
     ),
     Named(

@@ -20,8 +20,9 @@ from autotiny.evaluate import (
     stored,
     write_build,
 )
-from autotiny.graph import DType, Graph, Op, Quantization, Schedule, Step, Tensor
+from autotiny.graph import DType, Graph, Op, Quantization, Tensor
 from autotiny.model import Level, Model, Program
+from autotiny.schedule import Schedule, Step
 from autotiny.simulator import Tell
 from autotiny.study import Evaluator
 from autotiny.target import load_target

@@ -7,8 +7,10 @@ import pytest
 
 from autotiny.cache import Cache
 from autotiny.dataset import Dataset, digits
+from autotiny.engine.variants import WAYS
+from autotiny.engine.variants.blocks import Blocks
 from autotiny.errors import InvalidModel, TrainingDiverged, UserError
-from autotiny.graph import Graph, Op, Quantization, Schedule, Step, Tensor
+from autotiny.graph import Graph, Op, Quantization, Tensor
 from autotiny.model import (
     BUILTIN,
     Level,
@@ -27,6 +29,7 @@ from autotiny.model import (
     tensorflow,
     train,
 )
+from autotiny.schedule import Schedule, Step
 
 
 @pytest.fixture(scope="module")
@@ -179,11 +182,11 @@ def test_every_level_survives_its_folder(level: Level, tmp_path: Path) -> None:
             level, graph, graph.fingerprint(), {"number_format": "int8"}, SPARSE
         ),
         Level.PROGRAM: lambda: Model(
-            level, Program(graph, Schedule((Step((0,), rows=2),))), "ab", {}
+            level, Program(graph, Schedule((Step((0,), Blocks(4, 2)),))), "ab", {}
         ),
     }[level]()
     save(model, tmp_path / "m")
-    back = restore(tmp_path / "m")
+    back = restore(tmp_path / "m", WAYS)
     assert (back.level, back.fingerprint, dict(back.notes), back.traits) == (
         model.level, model.fingerprint, dict(model.notes), model.traits,
     )  # fmt: skip

@@ -13,8 +13,9 @@ import numpy as np
 from autotiny.components import Component, Work
 from autotiny.dataset import Dataset
 from autotiny.errors import NotApplicable
-from autotiny.graph import Graph, Schedule
+from autotiny.graph import Graph
 from autotiny.model import FrozenGraph, Level, Model, Program
+from autotiny.schedule import Schedule
 
 CALLS: list[str] = []
 """The names of the components that were applied, in order."""

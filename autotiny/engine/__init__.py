@@ -33,13 +33,12 @@ from autotiny.engine.schedules import (
     fuse,
     plain_schedule,
     schedule_for,
-    with_blocks,
-    with_expanded_weights,
-    with_pairs,
-    with_strassen,
-    with_winograd,
 )
 from autotiny.engine.sources import Port, Sources
+from autotiny.engine.variants.blocks import with_blocks, with_expanded_weights
+from autotiny.engine.variants.pairs import with_pairs
+from autotiny.engine.variants.strassen import with_strassen
+from autotiny.engine.variants.winograd import with_winograd
 
 __all__ = [
     "Port",

@@ -12,10 +12,12 @@ from typing import Literal
 
 from autotiny.engine.entropy import Coding
 from autotiny.engine.kernel import Kernel, Site, Table
-from autotiny.engine.ops import EMITTERS, coded, sparse
-from autotiny.engine.schedules import with_each
+from autotiny.engine.ops import EMITTERS, coded
+from autotiny.engine.variants import sparse
+from autotiny.engine.variants.variant import with_each
 from autotiny.errors import NotApplicable
-from autotiny.graph import Graph, Schedule, Step
+from autotiny.graph import Graph
+from autotiny.schedule import Plain, Schedule, Step
 
 DENSE = ("FULLY_CONNECTED",)
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", *DENSE)
@@ -41,22 +43,22 @@ def with_skipped_zeros(graph: Graph, schedule: Schedule, least_saving: float = 0
     """
     saved: Counter[str] = Counter()
 
-    def skipping(site: Site) -> Step:
-        if site.step.coding != "plain" or sparse.why_not(site):
-            return site.step
-        skips = sparse.skipping(site)
-        before, after = constant_bytes(site), constant_bytes(skips)
+    def chosen(site: Site) -> sparse.Sparse | None:
+        if sparse.why_not(site):
+            return None
+        skipping = sparse.Sparse()
+        before, after = constant_bytes(site), constant_bytes(site.by(skipping))
         if after >= (1 - least_saving) * before:
-            return site.step
+            return None
         saved[site.op.kind] += before - after
-        return skips.step
+        return skipping
 
     refusal = (
         "with_skipped_zeros: without its zeros no int8 convolution or dense layer takes "
         + (f"{least_saving:.0%} " if least_saving else "")
         + "less flash; prune_magnitude makes zeros"
     )
-    skipped = with_each(graph, schedule, skipping, refusal)
+    skipped = with_each(graph, schedule, (chosen,), refusal)
     worth = [kind for kind, count in saved.items() if count > SPARSE_CODE[kind]]
     if not worth:
         kind, count = saved.most_common(1)[0]
@@ -109,9 +111,11 @@ def _coded(site: Site, coding: Coding, decode: Literal["row", "layer", "start"])
     step = site.step
     if site.arithmetic not in ("int8", "int16", "hybrid") or coded.why_not(site):
         return step
-    if step.coding == "plain":
+    if step.kernel.stays:
+        return step
+    if step.weights.coding == "plain":
         before = site.input(1).bytes
-    elif step.coding == "shared" and coding != "shared":
+    elif step.weights.coding == "shared" and coding != "shared":
         before = coded.coded(site, "shared").bytes
     else:
         return step
@@ -119,14 +123,9 @@ def _coded(site: Site, coding: Coding, decode: Literal["row", "layer", "start"])
         return step
     if decode == "row" and coded.why_not_by_row(site):
         decode = "layer"
-    if decode == "row" or not _in_pairs(site):
-        step = replace(step, method="direct", rows=1, columns=1, expand_weights=False)
-    return replace(step, coding=coding, decode=decode)
-
-
-def _in_pairs(site: Site) -> bool:
-    """Whether products are computed in pairs, by kernels that read the weights in model order."""
-    return site.op.kind != "DEPTHWISE_CONV_2D" and site.step.rows * site.step.columns == 2
+    kernel = Plain() if decode == "row" or not step.kernel.in_model_order else step.kernel
+    weights = replace(step.weights, coding=coding, decode=decode)
+    return replace(step, kernel=kernel, weights=weights)
 
 
 def constant_bytes(site: Site) -> int:

@@ -30,9 +30,11 @@ from autotiny.engine.kernel import (
 from autotiny.engine.ops import EMITTERS, FUSING
 from autotiny.engine.schedules import plain_schedule
 from autotiny.engine.sources import Port, Sources
+from autotiny.engine.variants import VARIANTS
 from autotiny.engine.work import work_of
 from autotiny.errors import UnsupportedOp, UserError
-from autotiny.graph import ITEM_BYTES, Array, Graph, Schedule, Step, variables
+from autotiny.graph import ITEM_BYTES, Array, Graph, variables
+from autotiny.schedule import Schedule, Step
 
 
 def check_supported(graph: Graph) -> None:
@@ -476,10 +478,12 @@ def _headers(kernels: Sequence[Kernel]) -> list[str]:
 
 
 def kernel_text(header: str) -> str:
-    """The text of a file of `kernels/`."""
-    return (
-        resources.files("autotiny.engine").joinpath("kernels").joinpath(header).read_text("utf-8")
-    )
+    """The text of a file of C: of the variant that names it, or of `kernels/`."""
+    folder = resources.files("autotiny.engine").joinpath("kernels")
+    for variant in VARIANTS:
+        if header in variant.headers:
+            folder = resources.files(variant.why_not.__module__)
+    return folder.joinpath(header).read_text("utf-8")
 
 
 def _kernel_headers(kernels: Sequence[Kernel]) -> dict[str, str]:

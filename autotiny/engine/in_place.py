@@ -6,10 +6,11 @@ from dataclasses import replace
 
 from autotiny.engine.generate import arena_bytes
 from autotiny.engine.kernel import Site
-from autotiny.engine.ops.in_place import why_not
+from autotiny.engine.layers.rows import why_no_rows
 from autotiny.engine.ordering import with_least_memory
 from autotiny.errors import NotApplicable
-from autotiny.graph import Graph, Schedule
+from autotiny.graph import Graph
+from autotiny.schedule import Schedule
 
 
 def with_steps_in_place(graph: Graph, schedule: Schedule) -> Schedule:
@@ -27,7 +28,7 @@ def with_steps_in_place(graph: Graph, schedule: Schedule) -> Schedule:
     best = ordered if arena_bytes(graph, ordered) < before else schedule
     within = Schedule(
         tuple(
-            replace(step, in_place=True) if why_not(Site(graph, step)) is None else step
+            replace(step, in_place=True) if why_no_rows(Site(graph, step)) is None else step
             for step in best.steps
         )
     )

@@ -13,7 +13,8 @@ from typing import Literal, NoReturn, TypeVar
 import numpy as np
 
 from autotiny.errors import UnsupportedOp
-from autotiny.graph import Array, DType, Graph, Op, Option, Step, Tensor
+from autotiny.graph import Array, DType, Graph, Op, Option, Tensor
+from autotiny.schedule import Step, Way
 
 C_TYPE: dict[str, str] = {
     "float32": "float",
@@ -30,6 +31,7 @@ C_TYPE: dict[str, str] = {
 }
 
 Default = TypeVar("Default", bound=Option)
+Wanted = TypeVar("Wanted", bound=Way)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +162,15 @@ class Site:
         """An option of `op`, of the type of its default."""
         return self.op.option(name, default)
 
+    def way(self, kind: type[Wanted]) -> Wanted:
+        """The step's kernel, as what its variant knows it to be."""
+        assert isinstance(self.step.kernel, kind)
+        return self.step.kernel
+
+    def by(self, kernel: Way) -> Site:
+        """The same step, computed another way."""
+        return replace(self, step=replace(self.step, kernel=kernel))
+
     @property
     def arithmetic(self) -> str:
         """The key under which an emitter for this op is registered, beside its kind.
@@ -194,7 +205,7 @@ class Site:
         """A pointer to any tensor that the step reads."""
         tensor = self.graph.tensors[index]
         if tensor.data is not None:
-            return table(name, tensor.data, self.step.weights_in)
+            return table(name, tensor.data, self.step.weights.memory)
         return Operand(name, index, f"const {c_type(tensor.dtype)}")
 
     def writes(self, name: str = "y", position: int | None = None) -> Operand:

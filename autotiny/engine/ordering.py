@@ -10,7 +10,8 @@ import heapq
 from collections.abc import Iterator
 
 from autotiny.engine.kernel import Site
-from autotiny.graph import Graph, Schedule, Step
+from autotiny.graph import Graph
+from autotiny.schedule import Schedule, Step
 
 VISITS = 20_000
 """Sets of executed steps that are looked at before the search gives up."""

@@ -5,16 +5,18 @@ Every function takes a schedule and returns a new one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Literal
 
 from autotiny.engine.kernel import Site
-from autotiny.engine.ops import dots, gemm, strassen, winograd
 from autotiny.engine.ordering import with_least_memory
+from autotiny.engine.variants.blocks import with_blocks
+from autotiny.engine.variants.pairs import with_pairs
+from autotiny.engine.variants.winograd import with_winograd
 from autotiny.errors import NotApplicable
-from autotiny.graph import Graph, Op, Schedule, Step, needed_ops, read_once
+from autotiny.graph import Graph, Op, needed_ops, read_once
+from autotiny.schedule import Schedule, Step
 
 Style = Literal["fastest", "smallest", "balanced"]
 
@@ -113,150 +115,6 @@ def _same_quantization(graph: Graph, op: Op) -> bool:
     return x is y or (
         x is not None and y is not None and (x.scales, x.zero_points) == (y.scales, y.zero_points)
     )
-
-
-def with_blocks(graph: Graph, schedule: Schedule) -> Schedule:
-    """Compute int8 layers in register blocks: several pixels and channels at once.
-
-    Raises:
-        NotApplicable: no step is an int8 layer that can be computed in blocks.
-    """
-    refusal = "with_blocks: no int8 layer can be computed in blocks"
-    return with_each(graph, schedule, _blocked, refusal)
-
-
-def with_pairs(graph: Graph, schedule: Schedule) -> Schedule:
-    """Compute int8 layers two dot products at a time, as suits cores without the DSP extension.
-
-    Raises:
-        NotApplicable: no step is an int8 layer that can be computed so.
-    """
-    refusal = "with_pairs: no int8 layer can be computed in pairs"
-    return with_each(graph, schedule, _paired, refusal)
-
-
-def with_winograd(graph: Graph, schedule: Schedule) -> Schedule:
-    """Compute int8 3×3 convolutions of stride 1 by exact Winograd filtering.
-
-    Raises:
-        NotApplicable: no step is a convolution that can be computed so.
-    """
-    refusal = "with_winograd: no int8 3×3 convolution of stride 1 is eligible"
-    return with_each(graph, schedule, _filtered, refusal)
-
-
-def with_strassen(
-    graph: Graph, schedule: Schedule, pixels: int = 32, least_depth: int = 192
-) -> Schedule:
-    """Compute int8 matrix products by Strassen's algorithm: seven multiplications for eight.
-
-    Args:
-        graph: the network.
-        schedule: what to change.
-        pixels: how many each reading of the weights serves, a multiple of 8; a pixel takes 3.5
-            bytes an input and 28 more.
-        least_depth: inputs of a product below which its additions cost more than they save.
-
-    Raises:
-        NotApplicable: no step is a 1×1 convolution or dense layer that can be computed so.
-    """
-
-    def multiplied(site: Site) -> Step:
-        if site.op.kind not in ("CONV_2D", "FULLY_CONNECTED") or strassen.why_not(site):
-            return site.step
-        if site.input(1).shape[-1] < least_depth:
-            return site.step
-        return replace(site.step, method="strassen", rows=pixels, columns=4, expand_weights=False)
-
-    refusal = (
-        "with_strassen: no 1×1 convolution and no dense layer of several rows has a multiple of "
-        f"16 inputs, at least {least_depth}, of 4 outputs, and pixels that nearly fill eights"
-    )
-    return with_each(graph, schedule, multiplied, refusal)
-
-
-def with_expanded_weights(graph: Graph, schedule: Schedule) -> Schedule:
-    """Store the weights of int8 convolutions as int16 pairs: twice the flash, nothing to unpack.
-
-    Raises:
-        NotApplicable: no step is a convolution whose weights can be stored so.
-    """
-    refusal = "with_expanded_weights: no int8 convolution is eligible"
-    return with_each(graph, schedule, _expanded, refusal)
-
-
-def with_each(
-    graph: Graph, schedule: Schedule, change: Callable[[Site], Step], refusal: str
-) -> Schedule:
-    """The schedule with every step on int8 changed; refused if all stay as they are."""
-    sites = [Site(graph, step) for step in schedule.steps]
-    steps = tuple(change(site) if _is_int8(site) else site.step for site in sites)
-    if steps == schedule.steps:
-        raise NotApplicable(refusal)
-    return Schedule(steps)
-
-
-def _is_int8(site: Site) -> bool:
-    return site.arithmetic == "int8" and site.output.dtype == "int8"
-
-
-def _blocked(site: Site) -> Step:
-    kind, step = site.op.kind, site.step
-    if step.expand_weights:  # these are blocks
-        return step
-    if kind == "CONV_2D" and gemm.why_not(site) is None:
-        rows, columns = best_block(site)
-        return replace(step, method="im2col", rows=rows, columns=columns)
-    if kind == "CONV_2D":  # a large bias leaves two weights no room in a lane
-        return _expanded(site)
-    if kind == "DEPTHWISE_CONV_2D" and gemm.why_not_depthwise(site) is None:
-        return replace(step, rows=2)
-    if kind == "FULLY_CONNECTED" and gemm.why_not_dense(site) is None:
-        rows, columns = best_block(site)
-        return replace(step, method="direct", rows=rows, columns=columns)
-    return step
-
-
-def best_block(site: Site) -> tuple[int, int]:
-    """Pixels × channels of a layer's blocks: 4 × 2, or 2 × 4 where that wastes less.
-
-    Both take as many instructions; 4 × 2 reads each weight for twice as many pixels, which counts
-    where flash has wait states. Pixels behind the last are computed for nothing. The single row of
-    a dense layer is computed 1 × 8.
-    """
-    if site.fused:
-        return 4, 2
-    pixels = site.output.size // site.output.shape[-1]
-    if pixels == 1 and site.op.kind == "FULLY_CONNECTED":
-        return 1, 8
-    fours, twos = (-(-pixels // n) * n for n in (4, 2))
-    return (4, 2) if fours <= 1.05 * twos else (2, 4)
-
-
-def _paired(site: Site) -> Step:
-    kind, step = site.op.kind, site.step
-    if kind == "CONV_2D" and dots.why_not(site) is None:
-        return replace(step, method="im2col", rows=2, columns=1, expand_weights=False)
-    if kind == "FULLY_CONNECTED" and dots.why_not(site) is None:
-        return replace(step, method="direct", rows=1, columns=2)
-    if kind == "DEPTHWISE_CONV_2D" and gemm.why_not_depthwise(site) is None:
-        return replace(step, rows=2)
-    return step
-
-
-def _filtered(site: Site) -> Step:
-    if site.op.kind != "CONV_2D" or winograd.why_not(site):
-        return site.step
-    return replace(site.step, method="winograd", rows=2, columns=2, expand_weights=False)
-
-
-def _expanded(site: Site) -> Step:
-    wide = gemm.widened(site)
-    if site.op.kind != "CONV_2D" or gemm.why_not(wide):
-        return site.step
-    if site.step.method in ("winograd", "strassen"):  # their weights are int16 in any case
-        return site.step
-    return replace(wide.step, method="im2col", rows=2, columns=4)
 
 
 def schedule_for(graph: Graph, style: Style, *, dsp: bool) -> Schedule:

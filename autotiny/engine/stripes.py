@@ -16,9 +16,10 @@ import numpy as np
 
 from autotiny.engine.generate import arena_bytes
 from autotiny.engine.kernel import Site
-from autotiny.engine.ops.shape import window_of
+from autotiny.engine.layers.window import window_of
 from autotiny.errors import NotApplicable
-from autotiny.graph import Array, DType, Graph, Op, Option, Schedule, Step, Tensor, compact
+from autotiny.graph import Array, DType, Graph, Op, Option, Tensor, compact
+from autotiny.schedule import Schedule, Step
 
 _PLAIN = Step(())
 
@@ -184,7 +185,7 @@ _LEAST_WORK = 4096
 def _halves(site: Site) -> list[Rows]:
     """The rows, or outputs of a dense layer, of each core; none if the step stays whole."""
     step, graph, y = site.step, site.graph, site.output.shape
-    if step.coding not in ("plain", "sparse", "shared") or step.decode != "row":
+    if step.weights.coding not in ("plain", "shared") or step.weights.decode != "row":
         return []
     if len(y) < 2 or y[1] < 2 or _work(site) < _LEAST_WORK:
         return []

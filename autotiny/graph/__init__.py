@@ -15,8 +15,6 @@ from autotiny.graph.types import (
     Op,
     Option,
     Quantization,
-    Schedule,
-    Step,
     Tensor,
 )
 from autotiny.graph.walking import (
@@ -30,8 +28,7 @@ from autotiny.graph.walking import (
 )
 
 __all__ = [
-    "ITEM_BYTES", "Array", "DType", "Graph", "Op", "Option", "Quantization", "Schedule", "Step",
-    "Tensor", "Ties", "compact", "dequantize", "in_order", "live", "named", "needed_ops",
-    "needed_tensors", "producers", "quantize", "read_once", "readers", "redirected", "renumbered",
-    "variables",
+    "ITEM_BYTES", "Array", "DType", "Graph", "Op", "Option", "Quantization", "Tensor", "Ties",
+    "compact", "dequantize", "in_order", "live", "named", "needed_ops", "needed_tensors",
+    "producers", "quantize", "read_once", "readers", "redirected", "renumbered", "variables",
 ]  # fmt: skip

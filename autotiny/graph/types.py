@@ -1,4 +1,4 @@
-"""The network as data: tensors, ops, and the schedule that says how each op is computed.
+"""The network as data: tensors and ops. How each op is computed is the business of `schedule`.
 
 Nothing here imports TensorFlow. Op kinds and option names are those of the LiteRT schema
 (`CONV_2D`, `stride_w`, …), shapes are in LiteRT order (NHWC; convolution weights
@@ -144,43 +144,3 @@ class Graph:
             )
         digest.update(repr((self.inputs, self.outputs)).encode())
         return digest.hexdigest()[:16]
-
-
-@dataclass(frozen=True)
-class Step:
-    """How one op, or a chain of fused ops, is computed.
-
-    Attributes:
-        ops: indices into `Graph.ops`; the first computes, the others work on its results in
-            registers (activation, max-pool, residual add) or on its input (pad).
-        method: the algorithm: "direct", "im2col", "winograd" or "strassen".
-        rows: output pixels computed at once (register block).
-        columns: output channels computed at once (register block).
-        expand_weights: store int8 weights as int16 pairs: twice the flash, no unpacking in the
-            inner loop.
-        weights_in: where the weights lie when the step runs: "flash" or "sram".
-        in_place: the output may overwrite the input.
-        coding: how the weights are stored: "plain", "sparse" (zeros left out), "shared" (indices
-            into a codebook), "huffman" or "ans" (entropy-coded).
-        decode: when coded weights become plain: "row" by row as they are used, a "layer" when its
-            turn comes, or all at the "start" of the program.
-        core: which of the target's cores computes the step.
-    """
-
-    ops: tuple[int, ...]
-    method: Literal["direct", "im2col", "winograd", "strassen"] = "direct"
-    rows: int = 1
-    columns: int = 1
-    expand_weights: bool = False
-    weights_in: Literal["flash", "sram"] = "flash"
-    in_place: bool = False
-    coding: Literal["plain", "sparse", "shared", "huffman", "ans"] = "plain"
-    decode: Literal["row", "layer", "start"] = "row"
-    core: int = 0
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """The steps of a program, in the order in which they are executed."""
-
-    steps: tuple[Step, ...]

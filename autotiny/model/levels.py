@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
 
-from autotiny.graph import Graph, Schedule
+from autotiny.graph import Graph
 from autotiny.model.kerastypes import KerasModel
+from autotiny.schedule import Schedule
 
 IN_MEMORY = "model"
 """Source of a model that came as an object."""

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from autotiny.errors import InvalidModel
-from autotiny.graph import Graph, Op, Option, Quantization, Schedule, Step, Tensor
+from autotiny.graph import Graph, Op, Option, Quantization, Tensor
 from autotiny.model.doors import keras
 from autotiny.model.keras3.own import own_classes
 from autotiny.model.kerastypes import KerasModel
 from autotiny.model.levels import FrozenGraph, Level, Model, Network, Program, Traits
+from autotiny.schedule import Schedule, Way, step_facts, step_from
 
 Facts = dict[str, Any]
 """A file of ours as JSON has it."""
+
+_NO_WAYS: Mapping[str, type[Way]] = MappingProxyType({})
 
 
 def save(model: Model, folder: Path) -> None:
@@ -35,7 +40,7 @@ def save(model: Model, folder: Path) -> None:
         facts |= {"inputs": network.inputs, "outputs": network.outputs}
         (folder / "graph.pb").write_bytes(network.graph_def)
     elif isinstance(network, Program):
-        facts["schedule"] = [asdict(step) for step in network.schedule.steps]
+        facts["schedule"] = [step_facts(step) for step in network.schedule.steps]
         _save_graph(network.graph, folder)
     elif isinstance(network, Graph):
         _save_graph(network, folder)
@@ -47,8 +52,13 @@ def save(model: Model, folder: Path) -> None:
     (folder / "model.json").write_text(json.dumps(facts, indent=1))
 
 
-def restore(folder: Path) -> Model:
+def restore(folder: Path, ways: Mapping[str, type[Way]] = _NO_WAYS) -> Model:
     """Reads what `save` wrote.
+
+    Args:
+        folder: where it wrote.
+        ways: the kernels that a program's steps may name, by their name; a model of another level
+            names none.
 
     Raises:
         InvalidModel: the folder is not one, or a file of it is damaged.
@@ -56,13 +66,13 @@ def restore(folder: Path) -> Model:
     try:
         facts = json.loads((folder / "model.json").read_text())
         level, traits = Level(facts["level"]), Traits(**facts["traits"])
-        network = _network(level, facts, folder)
+        network = _network(level, facts, folder, ways)
         return Model(level, network, facts["fingerprint"], facts["notes"], traits)
     except (OSError, KeyError, ValueError) as damage:
         raise InvalidModel(f"{folder} does not hold a saved model: {damage}") from damage
 
 
-def _network(level: Level, facts: Facts, folder: Path) -> Network:
+def _network(level: Level, facts: Facts, folder: Path, ways: Mapping[str, type[Way]]) -> Network:
     if level is Level.KERAS:
         network: KerasModel = keras().models.load_model(
             folder / "model.h5", custom_objects=own_classes(), compile=False
@@ -75,8 +85,8 @@ def _network(level: Level, facts: Facts, folder: Path) -> Network:
     graph = _restore_graph(folder)
     if level is Level.TFLITE:
         return graph
-    steps = (Step(**{**step, "ops": tuple(step["ops"])}) for step in facts["schedule"])
-    return Program(graph, Schedule(tuple(steps)))
+    steps = tuple(step_from(one, ways) for one in facts["schedule"])
+    return Program(graph, Schedule(steps))
 
 
 def _save_graph(graph: Graph, folder: Path) -> None:

@@ -24,6 +24,7 @@ from autotiny.cache import Cache, key_of
 from autotiny.checked import arguments
 from autotiny.codeversion import code_version
 from autotiny.dataset import Dataset
+from autotiny.engine.variants import WAYS
 from autotiny.errors import MachineFault, UserError
 from autotiny.interrupts import none_lost
 from autotiny.model import Model, restore, save
@@ -315,7 +316,7 @@ def _work(
 ) -> None:  # fmt: skip
     """What one process does."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    model = replace(restore(entry), source=facts.pop("model"))
+    model = replace(restore(entry, WAYS), source=facts.pop("model"))
     job = Job(model=model, cache=Cache(folder), **facts)
     # TensorFlow's toolkit would warn in the middle of the caller's view.
     logging.getLogger().setLevel(logging.ERROR)

@@ -2,8 +2,10 @@ from collections.abc import Sequence
 
 from autotiny.components import COMPONENTS, Work
 from autotiny.engine import generate
-from autotiny.graph import Step
+from autotiny.engine.variants.blocks import EXPANDED
+from autotiny.engine.variants.winograd import Winograd
 from autotiny.model import Model
+from autotiny.schedule import Plain, Step
 
 
 def steps(model: Model, names: Sequence[str], work: Work) -> tuple[Step, ...]:
@@ -16,18 +18,18 @@ def steps(model: Model, names: Sequence[str], work: Work) -> tuple[Step, ...]:
 
 
 def test_convolutions_are_expanded_and_the_rest_stays_blocked(residual: Model, work: Work) -> None:
-    expanded = [step.expand_weights for step in steps(residual, ["expand_weights"], work)]
+    expanded = [step.kernel == EXPANDED for step in steps(residual, ["expand_weights"], work)]
     assert sum(expanded) == 3  # of five layers, one is depthwise and one dense
     blocked = steps(residual, ["block_gemm", "expand_weights"], work)
-    assert [step.expand_weights for step in blocked] == expanded
-    assert sum(step.rows * step.columns > 1 for step in blocked) == 5
+    assert [step.kernel == EXPANDED for step in blocked] == expanded
+    assert sum(step.kernel != Plain() for step in blocked) == 5
 
 
 def test_what_winograd_filters_is_not_expanded(residual: Model, work: Work) -> None:
     for order in (["use_winograd", "expand_weights"], ["expand_weights", "use_winograd"]):
         found = steps(residual, order, work)
-        assert [step.expand_weights for step in found if step.method == "winograd"] == [False]
-        assert sum(step.expand_weights for step in found) == 2
+        kernels = [step.kernel for step in found]
+        assert (kernels.count(Winograd()), kernels.count(EXPANDED)) == (1, 2)
 
 
 def test_expanding_doubles_the_weights(residual: Model, work: Work) -> None:

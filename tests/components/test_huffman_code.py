@@ -17,9 +17,9 @@ from autotiny.engine import generate
 from autotiny.engine.kernel import Site
 from autotiny.engine.ops.coded import coded
 from autotiny.errors import NotApplicable
-from autotiny.graph import Step
 from autotiny.metrics import Cost
 from autotiny.model import Model
+from autotiny.schedule import Step, Weights
 from autotiny.simulator import measure
 from autotiny.target import load_target
 
@@ -71,8 +71,8 @@ def test_deep_compression_makes_small_firmware(clustered: Model, work: Work) -> 
 
 def test_a_small_layer_stays_plain(clustered: Model, work: Work) -> None:
     found = steps(HuffmanCode().apply(clustered, work))
-    assert found["CONV_2D"].coding == "plain"
-    assert found["FULLY_CONNECTED"].coding == "ans"
+    assert found["CONV_2D"].weights.coding == "plain"
+    assert found["FULLY_CONNECTED"].weights.coding == "ans"
 
 
 def test_indices_are_coded_again_and_codes_are_not(clustered: Model, work: Work) -> None:
@@ -96,7 +96,7 @@ def test_other_arithmetics_decode_a_layer_first(lowering: str, cnn1: Model, work
     quick = replace(work, rehearse=True)
     lowered = COMPONENTS[lowering]().apply(PruneMagnitude(0.8).apply(cnn1, quick), work)
     step = steps(HuffmanCode("ans").apply(lowered, work))["FULLY_CONNECTED"]
-    assert (step.coding, step.decode) == ("ans", "layer")
+    assert step.weights == Weights("ans", "layer")
 
 
 @pytest.mark.slow

@@ -1,28 +1,32 @@
 import pytest
 
 from autotiny.components import COMPONENTS, Component, Work, objection
+from autotiny.engine.variants.pairs import Pairs
 from autotiny.errors import NotApplicable
-from autotiny.graph import Step
 from autotiny.model import Model
+from autotiny.schedule import Way
 
 
 def kinds(*names: str) -> list[type[Component]]:
     return [COMPONENTS[name] for name in names]
 
 
-def blocks(model: Model) -> list[tuple[int, int]]:
-    found: tuple[Step, ...] = model.program.schedule.steps
-    return [(step.rows, step.columns) for step in found]
+def kernels(model: Model) -> list[Way]:
+    return [step.kernel for step in model.program.schedule.steps]
 
 
 def test_of_blocks_and_pairs_the_later_decides(residual: Model, work: Work) -> None:
     lowered = COMPONENTS["int8"]().apply(residual, work)
     pair, block = COMPONENTS["pair_products"](), COMPONENTS["block_gemm"]()
     paired, blocked = pair.apply(lowered, work), block.apply(lowered, work)
-    assert (2, 1) in blocks(paired)
-    assert (1, 2) in blocks(paired)
-    assert blocks(pair.apply(blocked, work)) == blocks(paired)
-    assert blocks(block.apply(paired, work)) == blocks(blocked)
+    paired_kinds = {
+        paired.program.graph.ops[step.ops[0]].kind
+        for step in paired.program.schedule.steps
+        if step.kernel == Pairs()
+    }
+    assert paired_kinds == {"CONV_2D", "FULLY_CONNECTED"}
+    assert kernels(pair.apply(blocked, work)) == kernels(paired)
+    assert kernels(block.apply(paired, work)) == kernels(blocked)
 
 
 def test_float_layers_are_not_paired(residual: Model, work: Work) -> None:

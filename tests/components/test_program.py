@@ -53,11 +53,11 @@ def test_weights_are_placed_most_used_first(cnn1: Model, work: Work) -> None:
     lowered = COMPONENTS["int8"]().apply(cnn1, work)
     steps = PlaceWeights(4096).apply(lowered, work).program.schedule.steps
     graph = lowered.graph
-    places = {graph.ops[step.ops[0]].kind: step.weights_in for step in steps}
+    places = {graph.ops[step.ops[0]].kind: step.weights.memory for step in steps}
     assert places["CONV_2D"] == "sram"
     assert places["FULLY_CONNECTED"] == "flash"
     steps = PlaceWeights(32768).apply(lowered, work).program.schedule.steps
-    assert {graph.ops[step.ops[0]].kind for step in steps if step.weights_in == "sram"} == {
+    assert {graph.ops[step.ops[0]].kind for step in steps if step.weights.memory == "sram"} == {
         "CONV_2D", "FULLY_CONNECTED",
     }  # fmt: skip
     with pytest.raises(NotApplicable, match="fit into 16 bytes"):

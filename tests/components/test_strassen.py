@@ -5,11 +5,14 @@ from autotiny.components import COMPONENTS, Work
 from autotiny.components.program.strassen import Strassen
 from autotiny.dataset import synthetic
 from autotiny.engine import generate
+from autotiny.engine.variants.blocks import Blocks
+from autotiny.engine.variants.strassen import Strassen as Products
 from autotiny.errors import NotApplicable, UserError
 from autotiny.evaluate import program_key
 from autotiny.firmware import build_host
 from autotiny.graph import Array
 from autotiny.model import Model, load_model
+from autotiny.schedule import Way
 
 
 @pytest.fixture(scope="module")
@@ -24,17 +27,22 @@ def computed(model: Model, x: Array) -> Array:
     return build_host(generate(model.program.graph, model.program.schedule)).predict(x)
 
 
-def methods(model: Model) -> list[str]:
-    return [step.method for step in model.program.schedule.steps]
+def kernels(model: Model) -> list[Way]:
+    return [step.kernel for step in model.program.schedule.steps]
 
 
 def test_large_products_are_computed_so_and_stay_the_same(ds_cnn: tuple[Model, Work]) -> None:
     lowered, work = ds_cnn
     blocked = COMPONENTS["block_gemm"]().apply(lowered, work)
     multiplied = Strassen(16, 64).apply(blocked, work)
-    assert methods(multiplied).count("strassen") == 4
-    assert methods(blocked).count("im2col") == 5
-    assert methods(multiplied).count("im2col") == 1
+    assert kernels(multiplied).count(Products(16)) == 4
+    convolutions = [
+        step.kernel
+        for step in blocked.program.schedule.steps
+        if lowered.graph.ops[step.ops[0]].kind == "CONV_2D"
+    ]
+    assert convolutions == [Blocks(4, 2)] * 5
+    assert kernels(multiplied).count(Blocks(4, 2)) == 1
     x = np.random.default_rng(0).integers(-128, 128, (3, *lowered.graph.tensors[0].shape[1:]))
     expected = computed(blocked, x.astype(np.int8))
     np.testing.assert_array_equal(computed(multiplied, x.astype(np.int8)), expected)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from autotiny.components import COMPONENTS, Component, Work
+from autotiny.engine.variants import WAYS
 from autotiny.model import (
     Level,
     Model,
@@ -134,7 +135,7 @@ def test_it_keeps_its_input_its_ports_and_its_seed(
     expected = PORT_TYPES.get(kind.name, inputs[0][1])
     assert ports(once)[0][0][1] == expected
     save(once, tmp_path / "stored")
-    back = restore(tmp_path / "stored")
+    back = restore(tmp_path / "stored", WAYS)
     assert (back.level, back.fingerprint) == (once.level, once.fingerprint)
     assert (back.traits, dict(back.notes)) == (once.traits, dict(once.notes))
     assert ports(back) == ports(once)

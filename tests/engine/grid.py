@@ -13,7 +13,8 @@ import numpy as np
 from build import litert, tflm
 
 from autotiny.engine import Sources, generate, plain_schedule
-from autotiny.graph import ITEM_BYTES, Array, Graph, Schedule
+from autotiny.graph import ITEM_BYTES, Array, Graph
+from autotiny.schedule import Schedule
 from autotiny.tflite import write_tflite
 
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Werror")

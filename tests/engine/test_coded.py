@@ -18,8 +18,11 @@ from autotiny.engine import fuse, generate, plain_schedule, with_pairs
 from autotiny.engine.entropy import CODINGS, Coding
 from autotiny.engine.kernel import Site
 from autotiny.engine.ops import coded
+from autotiny.engine.variants.pairs import Pairs
+from autotiny.engine.variants.winograd import Winograd
 from autotiny.errors import UnsupportedOp
-from autotiny.graph import Array, Graph, Op, Quantization, Schedule, Tensor
+from autotiny.graph import Array, Graph, Op, Quantization, Tensor
+from autotiny.schedule import Schedule, Weights
 from autotiny.simulator import measure
 from autotiny.target import load_target
 
@@ -41,7 +44,9 @@ def sparse(layer: Layer, sparsity: float = 0.8) -> Graph:
 
 
 def with_coding(schedule: Schedule, coding: Coding, decode: Decode) -> Schedule:
-    return Schedule(tuple(replace(step, coding=coding, decode=decode) for step in schedule.steps))
+    return Schedule(
+        tuple(replace(step, weights=Weights(coding, decode)) for step in schedule.steps)
+    )
 
 
 def network() -> Graph:
@@ -128,14 +133,14 @@ def test_what_cannot_be_used_one_by_one_is_decoded_first() -> None:
 def test_pairs_take_decoded_weights() -> None:
     graph = sparse(Layer(CONV, (6, 6, 8), 8, (3, 3)))
     schedule = with_coding(with_pairs(graph, plain_schedule(graph)), "ans", "layer")
-    assert schedule.steps[0].rows == 2
+    assert schedule.steps[0].kernel == Pairs()
     check(graph, schedule, (CORES[0], SIMPLE_CORES[0]))
 
 
 def test_weights_in_another_order_are_refused() -> None:
     graph = sparse(Layer(CONV, (6, 6, 8), 8, (3, 3)))
     (step,) = plain_schedule(graph).steps
-    blocked = replace(step, method="winograd", rows=2, columns=2, coding="ans", decode="layer")
+    blocked = replace(step, kernel=Winograd(), weights=Weights("ans", "layer"))
     with pytest.raises(UnsupportedOp, match="in an order of its own"):
         generate(graph, Schedule((blocked,)))
 

@@ -16,9 +16,11 @@ from autotiny.engine import generate, plain_schedule
 from autotiny.engine.generate import kernel_text, kernels_of
 from autotiny.engine.kernel import Kernel, Overlap, Table
 from autotiny.engine.ops.shape import DTYPES
+from autotiny.engine.variants.blocks import Blocks
 from autotiny.engine.work import work_of
 from autotiny.errors import UnsupportedOp, UserError
-from autotiny.graph import Array, DType, Graph, Op, Quantization, Step, Tensor
+from autotiny.graph import Array, DType, Graph, Op, Quantization, Tensor
+from autotiny.schedule import Step
 
 
 def kernel(graph: Graph) -> Kernel:
@@ -412,7 +414,7 @@ def test_a_block_may_be_written_where_all_has_been_read(
     net = Network(*size)
     graph = net.graph(net.conv(0, channels, k, stride, padding))
     for rows, columns in ((2, 4), (4, 2)):
-        step = Step((0,), "im2col", rows, columns)
+        step = Step((0,), Blocks(rows, columns))
         (found,) = kernels_of(graph, replace(plain_schedule(graph), steps=(step,)))
         expected = unread(net, k, stride, "ring," in found.body, rows)
         assert found.overlaps == {("x", "y"): Overlap(expected)}
@@ -581,7 +583,7 @@ def test_types_that_are_moved_are_those_of_memory() -> None:
 def test_a_pooled_output_waits_for_the_rows_of_its_window(stride: int) -> None:
     net = Network(17, 16, 8)
     graph = net.graph(net.pool(net.conv(0, 16, 3, stride)))
-    step = Step((0, 1), "im2col", 4, 2)
+    step = Step((0, 1), Blocks(4, 2))
     (found,) = kernels_of(graph, replace(plain_schedule(graph), steps=(step,)))
     assert "ring," in found.body
     rows, columns = -(-17 // stride) // 2, -(-16 // stride) // 2

@@ -13,7 +13,8 @@ from autotiny.engine import fuse, generate, plain_schedule, with_blocks
 from autotiny.engine.in_place import with_steps_in_place
 from autotiny.errors import NotApplicable
 from autotiny.firmware import build_host, link
-from autotiny.graph import Array, Graph, Op, Schedule, Tensor
+from autotiny.graph import Array, Graph, Op, Tensor
+from autotiny.schedule import Schedule
 from autotiny.simulator import run
 from autotiny.target import load_target
 

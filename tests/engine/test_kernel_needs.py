@@ -27,11 +27,18 @@ from autotiny.engine.declared import (
     check_sizes,
 )
 from autotiny.engine.kernel import C_TYPE, Kernel, Scratch, Site, Table, initializer
-from autotiny.engine.ops import convolution, dots, gemm, in_place, int8, sparse, strassen, winograd
-from autotiny.engine.packing import Layer as Made
-from autotiny.engine.packing import why_not_fast
+from autotiny.engine.layers import constants, rows
+from autotiny.engine.layers.matrix import Matrix, why_not_fast
+from autotiny.engine.layers.patches import product_overlap
+from autotiny.engine.variants import blocks, emit, pairs, planes, sparse, strassen, winograd
+from autotiny.engine.variants.blocks import EXPANDED, Blocks
+from autotiny.engine.variants.pairs import Pairs
+from autotiny.engine.variants.planes import Planes
+from autotiny.engine.variants.strassen import Strassen
+from autotiny.engine.variants.winograd import Winograd
 from autotiny.errors import UnsupportedOp
-from autotiny.graph import ITEM_BYTES, DType, Graph, Option, Step, Tensor
+from autotiny.graph import ITEM_BYTES, DType, Graph, Option, Tensor
+from autotiny.schedule import Step, Way, Weights
 
 WhyNot = Callable[[Site], str | None]
 
@@ -54,27 +61,29 @@ def with_tensor(graph: Graph, index: int, **fields: Any) -> Graph:
     return replace(graph, tensors=tuple(tensors))
 
 
-GEMM, DEEP = gemm.why_not, gemm.why_not_depthwise
+def in_blocks(site: Site) -> str | None:
+    return blocks.why_not(site.by(Blocks(4, 2)))
+
+
+def expanded(site: Site) -> str | None:
+    return blocks.why_not(site.by(EXPANDED))
+
+
+GEMM, DEEP = in_blocks, planes.why_not
 REFUSALS: tuple[tuple[WhyNot, Site, str | None], ...] = (
     (GEMM, site_of(Layer(CONV, (20, 4, 4), 8, (16, 1), padding="VALID")), None),
     (GEMM, site_of(Layer(CONV, (20, 4, 4), 8, (17, 1), padding="VALID")), "more than 16 rows"),
     (GEMM, site_of(Layer(CONV, (6, 6, 4), 8, (3, 3)), dilation_h_factor=2), "it is dilated"),
     (GEMM, site_of(Layer(CONV, (6, 6, 4), 8, (3, 3)), dilation_w_factor=2), "it is dilated"),
-    (GEMM, with_step(site_of(Layer(CONV, (4, 4, 4), 8)), coding="ans"), "are stored ans"),
     (GEMM, site_of(Layer(CONV, (4, 4, 4), 6, pool=True), fused=True), None),
     (GEMM, site_of(Layer(CONV, (4, 4, 4), 5, pool=True), fused=True), "even number of channels"),
     (
-        GEMM,
-        with_step(site_of(Layer(CONV, (4, 4, 4), 6, pool=True), fused=True), expand_weights=True),
+        expanded,
+        site_of(Layer(CONV, (4, 4, 4), 6, pool=True), fused=True),
         "expanded and a pooling is fused",
     ),
-    (gemm.why_not_dense, site_of(Layer(DENSE, (1, 1, 8), 3)), None),
-    (gemm.why_not_dense, site_of(Layer(DENSE, (1, 1, 9), 3)), "do not fill words"),
-    (
-        gemm.why_not_dense,
-        with_step(site_of(Layer(DENSE, (1, 1, 8), 3)), coding="shared"),
-        "are stored shared",
-    ),
+    (GEMM, site_of(Layer(DENSE, (1, 1, 8), 3)), None),
+    (GEMM, site_of(Layer(DENSE, (1, 1, 9), 3)), "do not fill words"),
     (DEEP, site_of(Layer(DEPTHWISE, (5, 5, 8), 8, (3, 3))), None),
     (DEEP, site_of(Layer(DEPTHWISE, (5, 5, 8), 16, (3, 3))), "several outputs a channel"),
     (DEEP, site_of(Layer(DEPTHWISE, (5, 5, 8), 8, (3, 2))), "only 3×3"),
@@ -92,11 +101,6 @@ REFUSALS: tuple[tuple[WhyNot, Site, str | None], ...] = (
     (DEEP, site_of(Layer(DEPTHWISE, (3, 4, 501), 501, (3, 3))), "rows are too long"),
     (DEEP, site_of(Layer(DEPTHWISE, (5, 5, 800), 800, (3, 3), 2, "VALID")), None),  # 5 · 800
     (DEEP, site_of(Layer(DEPTHWISE, (5, 5, 801), 801, (3, 3), 2, "VALID")), "rows are too long"),
-    (
-        DEEP,
-        with_step(site_of(Layer(DEPTHWISE, (5, 5, 8), 8, (3, 3))), coding="ans"),
-        "are stored ans",
-    ),
     (winograd.why_not, site_of(Layer(CONV, (5, 5, 8), 4, (3, 3))), None),
     (winograd.why_not, site_of(Layer(CONV, (5, 5, 4), 4, (3, 3))), "a multiple of 8 input"),
     (winograd.why_not, site_of(Layer(CONV, (5, 5, 8), 6, (3, 3))), "and of 4 output"),
@@ -110,11 +114,6 @@ REFUSALS: tuple[tuple[WhyNot, Site, str | None], ...] = (
         winograd.why_not,
         site_of(Layer(CONV, (4, 4, 8), 4, (3, 3), pool=True), fused=True),
         "is fused into it",
-    ),
-    (
-        winograd.why_not,
-        with_step(site_of(Layer(CONV, (5, 5, 8), 4, (3, 3))), coding="ans"),
-        "are stored ans",
     ),
     (strassen.why_not, site_of(Layer(CONV, (4, 4, 16), 4)), None),
     (strassen.why_not, site_of(Layer(CONV, (4, 4, 24), 4)), "a multiple of 16 inputs"),
@@ -130,36 +129,34 @@ REFUSALS: tuple[tuple[WhyNot, Site, str | None], ...] = (
         site_of(Layer(CONV, (4, 4, 16), 4, pool=True), fused=True),
         "is fused into it",
     ),
-    (strassen.why_not, with_step(site_of(Layer(CONV, (4, 4, 16), 4)), coding="ans"), "stored ans"),
-    (dots.why_not, site_of(Layer(DENSE, (1, 1, 9), 3)), None),
-    (dots.why_not, site_of(Layer(DENSE, (1, 1, 9), 3, rows=2)), "several rows"),
-    (dots.why_not, site_of(Layer(CONV, (4, 4, 3), 5, (3, 3))), None),
-    (dots.why_not, site_of(Layer(CONV, (4, 4, 4), 4, pool=True), fused=True), "is fused"),
-    (dots.why_not, site_of(Layer(CONV, (6, 6, 3), 5, (3, 3)), dilation_h_factor=2), "is dilated"),
-    (dots.why_not, with_step(site_of(Layer(DENSE, (1, 1, 9), 3)), coding="ans"), "stored ans"),
+    (pairs.why_not, site_of(Layer(DENSE, (1, 1, 9), 3)), None),
+    (pairs.why_not, site_of(Layer(DENSE, (1, 1, 9), 3, rows=2)), "several rows"),
+    (pairs.why_not, site_of(Layer(CONV, (4, 4, 3), 5, (3, 3))), None),
+    (pairs.why_not, site_of(Layer(CONV, (4, 4, 4), 4, pool=True), fused=True), "is fused"),
+    (pairs.why_not, site_of(Layer(CONV, (6, 6, 3), 5, (3, 3)), dilation_h_factor=2), "is dilated"),
     (sparse.why_not, site_of(Layer(DENSE, (1, 1, 9), 3)), None),
     (sparse.why_not, site_of(Layer(DENSE, (1, 1, 9), 3, rows=2)), "several rows"),
     (sparse.why_not, site_of(Layer(CONV, (4, 4, 4), 5, pool=True), fused=True), None),
     (sparse.why_not, site_of(Layer(CONV, (6, 6, 3), 5, (3, 3)), dilation_h_factor=2), "dilated"),
-    (in_place.why_not, site_of(Layer(CONV, (4, 4, 4), 5, (3, 3))), None),
-    (in_place.why_not, site_of(Layer(CONV, (3, 4, 4), 5, (3, 3))), "reaches over all rows"),
+    (rows.why_no_rows, site_of(Layer(CONV, (4, 4, 4), 5, (3, 3))), None),
+    (rows.why_no_rows, site_of(Layer(CONV, (3, 4, 4), 5, (3, 3))), "reaches over all rows"),
     (
-        in_place.why_not,
+        rows.why_no_rows,
         site_of(Layer(CONV, (5, 4, 4), 5, (3, 3)), dilation_h_factor=2),
         "reaches over all rows",
     ),
-    (in_place.why_not, site_of(Layer(CONV, (6, 4, 4), 5, (3, 3)), dilation_h_factor=2), None),
-    (in_place.why_not, site_of(Layer(CONV, (1 << 16, 1, 1), 1)), None),
-    (in_place.why_not, site_of(Layer(CONV, ((1 << 16) + 1, 1, 1), 1)), "more than 65536 rows"),
-    (in_place.why_not, site_of(Layer(DENSE, (1, 1, 9), 3)), "no plain kernel with a window"),
+    (rows.why_no_rows, site_of(Layer(CONV, (6, 4, 4), 5, (3, 3)), dilation_h_factor=2), None),
+    (rows.why_no_rows, site_of(Layer(CONV, (1 << 16, 1, 1), 1)), None),
+    (rows.why_no_rows, site_of(Layer(CONV, ((1 << 16) + 1, 1, 1), 1)), "more than 65536 rows"),
+    (rows.why_no_rows, site_of(Layer(DENSE, (1, 1, 9), 3)), "no plain kernel with a window"),
     (
-        in_place.why_not,
+        rows.why_no_rows,
         site_of(Layer(CONV, (4, 4, 4), 4, pool=True), fused=True),
         "something is fused",
     ),
     *(
-        (in_place.why_not, with_step(site_of(Layer(CONV, (4, 4, 4), 5)), **field), "the plain way")
-        for field in ({"method": "im2col"}, {"rows": 2}, {"columns": 2}, {"coding": "ans"})
+        (rows.why_no_rows, with_step(site_of(Layer(CONV, (4, 4, 4), 5)), **field), "the plain way")
+        for field in ({"kernel": Blocks(4, 2)}, {"kernel": Pairs()}, {"weights": Weights("ans")})
     ),
 )
 
@@ -177,7 +174,7 @@ def test_groups_have_no_patches() -> None:
     graph = Layer(CONV, (6, 6, 4), 8, (3, 3)).graph()
     half = np.ones((8, 3, 3, 2), np.int8)
     site = Site(with_tensor(graph, 1, shape=half.shape, data=half), Step((0,)))
-    assert gemm.why_not(site) == "it has groups"
+    assert in_blocks(site) == "it has groups"
 
 
 def test_only_two_by_two_max_pooling_is_computed_in_blocks() -> None:
@@ -186,11 +183,11 @@ def test_only_two_by_two_max_pooling_is_computed_in_blocks() -> None:
     for name in ("filter_height", "filter_width", "stride_h", "stride_w"):
         other = replace(pool, options={**pool.options, name: 1})
         site = Site(graph.with_ops((conv, other)), Step((0, 1)))
-        assert "only 2×2 max-pooling" in str(gemm.why_not(site))
+        assert "only 2×2 max-pooling" in str(in_blocks(site))
         assert sparse.why_not(site) == "only 2×2 max-pooling is fused into it"
 
 
-def made(**fields: Any) -> Made:
+def made(**fields: Any) -> Matrix:
     """Two channels of four taps, scaled by 1/4."""
     two = np.ones(2, np.int64)
     usual: dict[str, Any] = {
@@ -203,7 +200,7 @@ def made(**fields: Any) -> Made:
         "high": 127,
         "swallows_negatives": False,
     }
-    return Made(**{**usual, **fields})
+    return Matrix(**{**usual, **fields})
 
 
 LANES = (1 << 23) - 4 * 128  # what is left of a lane for a bias
@@ -258,56 +255,56 @@ def scratch_of(kernel: Kernel) -> dict[str, int]:
 
 
 @pytest.mark.parametrize(
-    ("layer", "step", "expected"),
+    ("layer", "kernel", "expected"),
     [
         # 45 taps: 12 fours, two pairs each, written whole though the last pair is not read
         (
             Layer(CONV, (6, 6, 5), 4, (3, 3), padding="VALID"),
-            {"method": "im2col", "rows": 2, "columns": 4},
+            Blocks(2, 4),
             {"columns": 4 * 2 * 24, "joined": 2 * 15 + 16},
         ),
         (
             Layer(CONV, (6, 6, 4), 4, (3, 3)),
-            {"method": "im2col", "rows": 4, "columns": 2},
+            Blocks(4, 2),
             {"columns": 4 * 4 * 18, "ring": 3 * 8 * 4 + 4},
         ),
         (
             Layer(CONV, (7, 6, 3), 4, (3, 3), stride=2),
-            {"method": "im2col", "rows": 2, "columns": 4},
+            Blocks(2, 4),
             # 7 columns (one behind) of 3 channels in words; the first padding stands behind
             {"columns": 4 * 2 * 14, "ring": 3 * 24 + 4, "joined": 2 * 9 + 12},
         ),
         (
             Layer(CONV, (4, 4, 8), 4),
-            {"method": "im2col", "rows": 4, "columns": 2},
+            Blocks(4, 2),
             {"columns": 4 * 4 * 4},
         ),
         (
             Layer(CONV, (6, 6, 8), 4, (3, 3)),
-            {"method": "winograd", "rows": 2, "columns": 2},
+            Winograd(),
             {"ring": 4 * 8 * 8, "v": 16 * 4 * 8, "m": 16 * 8 * 4},
         ),
         (
             Layer(CONV, (6, 6, 3), 4, (3, 3)),
-            {"method": "im2col", "rows": 2, "columns": 1},
+            Pairs(),
             {"patches": 2 * 27, "ring": 3 * 24 + 4},
         ),
         (
             Layer(CONV, (4, 4, 32), 4),
-            {"method": "strassen", "rows": 32, "columns": 4},
+            Strassen(32),
             {"v": 28 * 32 * 2, "m": 224 * 2},  # 16 pixels are two blocks of eight
         ),
         (
             Layer(CONV, (4, 4, 32), 4),
-            {"method": "strassen", "rows": 8, "columns": 4},
+            Strassen(8),
             {"v": 28 * 32, "m": 224},
         ),
     ],
 )
 def test_working_memory_holds_what_is_computed_at_once(
-    layer: Layer, step: dict[str, Any], expected: dict[str, int]
+    layer: Layer, kernel: Way, expected: dict[str, int]
 ) -> None:
-    assert scratch_of(int8.conv(with_step(site_of(layer), **step))) == expected
+    assert scratch_of(emit(site_of(layer).by(kernel))) == expected
 
 
 @pytest.mark.parametrize(
@@ -322,7 +319,7 @@ def test_working_memory_holds_what_is_computed_at_once(
     ids=str,
 )
 def test_a_plane_holds_its_padding_and_whole_words(layer: Layer, lines: int, pitch: int) -> None:
-    kernel = int8.depthwise(with_step(site_of(layer), rows=2))
+    kernel = emit(site_of(layer).by(Planes()))
     assert scratch_of(kernel) == {"plane": 2 * lines * pitch}
     assert f".pitch = {pitch}" in kernel.body
     assert f".size = {lines * pitch}" in kernel.body
@@ -343,7 +340,7 @@ def test_a_plane_holds_its_padding_and_whole_words(layer: Layer, lines: int, pit
 def test_the_output_of_a_product_starts_behind_what_is_unread(
     count: int, depth: int, out: int, block: int, expected: int
 ) -> None:
-    assert gemm.product_overlap(count, depth, out, block) == expected
+    assert product_overlap(count, depth, out, block) == expected
 
 
 # The input's zero-point
@@ -363,7 +360,7 @@ def centred(bias: int, zero: int = -1, weight: int = 1, padding: str = "VALID") 
         stride_w=1,
         padding=padding,
     )
-    found, bounds = convolution.centred(Site(graph, Step((0,))), np.array([-2]))
+    found, bounds = constants.centred(Site(graph, Step((0,))), np.array([-2]))
     return found.tolist(), *(re.findall(rf"\.{f} = (-?\d+)", bounds)[0] for f in ("zero", "down"))
 
 
@@ -481,8 +478,8 @@ def test_types_of_c_have_the_bytes_of_their_elements() -> None:
 
 def test_weights_lie_where_the_step_says() -> None:
     for place in ("flash", "sram"):
-        site = with_step(site_of(Layer(CONV, (4, 4, 4), 5)), weights_in=place)
-        tables = [o.what for o in int8.conv(site).operands if isinstance(o.what, Table)]
+        site = with_step(site_of(Layer(CONV, (4, 4, 4), 5)), weights=Weights(memory=place))
+        tables = [o.what for o in emit(site).operands if isinstance(o.what, Table)]
         assert len(tables) == 4
         assert {one.memory for one in tables} == {place}
 

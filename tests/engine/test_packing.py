@@ -13,18 +13,27 @@ from build import single, tensor
 
 import autotiny.engine
 import autotiny.tflite
-from autotiny.engine import packing, sparse_packing
 from autotiny.engine.kernel import Site
-from autotiny.engine.ops import gemm, strassen, winograd
-from autotiny.engine.packing import Layer
-from autotiny.engine.sparse_packing import Format
-from autotiny.graph import Step
+from autotiny.engine.layers.matrix import (
+    Matrix,
+    Tiling,
+    dense_parts,
+    finish_struct,
+    in_pairs,
+    matrix,
+    padded,
+)
+from autotiny.engine.variants import planes, strassen, winograd
+from autotiny.engine.variants.blocks.packing import expanded_stream, lane_stream
+from autotiny.engine.variants.sparse import packing as sparse_packing
+from autotiny.engine.variants.sparse.packing import Format
+from autotiny.schedule import Step
 
 
-def made(weights: Any, **changed: Any) -> Layer:
+def made(weights: Any, **changed: Any) -> Matrix:
     """A layer of these weights; its constants tell its channels apart."""
-    matrix = np.array(weights, np.int64)
-    channels = np.arange(1, len(matrix) + 1)
+    taps = np.array(weights, np.int64)
+    channels = np.arange(1, len(taps) + 1)
     usual: dict[str, Any] = {
         "bias": 10 * channels,
         "multiplier": 1000 * channels,
@@ -34,7 +43,7 @@ def made(weights: Any, **changed: Any) -> Layer:
         "high": 127,
         "swallows_negatives": False,
     }
-    return Layer(matrix, **{**usual, **changed})
+    return Matrix(taps, **{**usual, **changed})
 
 
 def ends(*channels: int) -> list[int]:
@@ -50,6 +59,11 @@ def word(first: int, second: int) -> int:
     return first & 0xFFFF | (second & 0xFFFF) << 16
 
 
+def lanes_of(layer: Matrix, columns: int) -> Any:
+    """The stream of a product in blocks of so many channels."""
+    return lane_stream(layer, Tiling(len(layer.bias), columns, columns))
+
+
 FOUR = [[1, 2, 3, 4], [5, 6, 7, 8], [-1, -2, -3, -4], [9, 10, 11, 12]]
 ROWS = np.array(FOUR).T
 
@@ -58,7 +72,7 @@ ROWS = np.array(FOUR).T
     ("taps", "pairs"), [(1, 1), (2, 2), (3, 2), (4, 2), (5, 3), (8, 4), (9, 5), (10, 6)]
 )
 def test_taps_are_paired_as_the_input_is_spread(taps: int, pairs: int) -> None:
-    found = packing.in_pairs(np.arange(1, taps + 1)[None])
+    found = in_pairs(np.arange(1, taps + 1)[None])
     assert found.shape == (1, pairs, 2)
     first = [[1, 3], [2, 4]] if taps >= 4 else [[1, 3 if taps > 2 else 0], [2, 0]]
     assert found[0, :2].tolist() == first[:pairs]
@@ -66,13 +80,13 @@ def test_taps_are_paired_as_the_input_is_spread(taps: int, pairs: int) -> None:
 
 
 def test_two_channels_share_the_lanes_of_a_word() -> None:
-    stream = packing.gemm_stream(made(FOUR[:2]), 2)
+    stream = lanes_of(made(FOUR[:2]), 2)
     weights = [word(two(1, 5), two(3, 7)), word(two(2, 6), two(4, 8))]
     assert stream.tolist() == [256 * 10 + 20, 20, *weights, *ends(1, 2)]
 
 
 def test_four_columns_stand_side_by_side() -> None:
-    stream = packing.gemm_stream(made(FOUR), 4)
+    stream = lanes_of(made(FOUR), 4)
     a, b = (word(two(r[0], r[1]), two(s[0], s[1])) for r, s in ((ROWS[0], ROWS[2]), ROWS[1::2]))
     c, d = (word(two(r[2], r[3]), two(s[2], s[3])) for r, s in ((ROWS[0], ROWS[2]), ROWS[1::2]))
     starts = [256 * 10 + 20, 20, 256 * 30 + 40, 40]
@@ -80,31 +94,32 @@ def test_four_columns_stand_side_by_side() -> None:
 
 
 def test_missing_channels_are_empty() -> None:
-    grown = packing.padded(made(FOUR[:3]), 4)
+    grown = padded(made(FOUR[:3]), 4)
     assert grown.weights.tolist() == [*FOUR[:3], [0] * 4]
     assert grown.bias.tolist() == [10, 20, 30, 0]
-    assert packing.padded(made(FOUR), 4).weights.tolist() == FOUR
-    stream = packing.gemm_stream(made(FOUR[:1]), 2).tolist()
+    assert padded(made(FOUR), 4).weights.tolist() == FOUR
+    stream = lanes_of(made(FOUR[:1]), 2).tolist()
     weights = [word(two(1, 0), two(3, 0)), word(two(2, 0), two(4, 0))]
     assert stream == [2560, 0, *weights, *ends(1), 0, 0, 0]
 
 
 def test_negative_numbers_are_words_too() -> None:
-    stream = packing.gemm_stream(made([[-1, 0, 0, 0], [0] * 4], bias=np.array([-1, -2])), 2)
+    stream = lanes_of(made([[-1, 0, 0, 0], [0] * 4], bias=np.array([-1, -2])), 2)
     assert stream[:3].tolist() == [2**32 - 258, 2**32 - 2, word(two(-1, 0), 0)]
 
 
 def test_expanded_weights_are_doubled() -> None:
-    stream = packing.expanded_stream(made(FOUR)).tolist()
+    stream = expanded_stream(made(FOUR), Tiling(4, 4, 4)).tolist()
     words = [word(2 * row[k], 2 * row[k + 2]) for k in (0, 1) for row in FOUR]
     assert stream == [20, 40, 60, 80, *words, *ends(1, 2, 3, 4)]
-    assert len(packing.expanded_stream(made(FOUR * 2))) == 2 * (4 + 8 + 12)
+    assert len(expanded_stream(made(FOUR * 2), Tiling(8, 4, 4))) == 2 * (4 + 8 + 12)
 
 
 def test_a_dense_layer_is_cut_in_eights_and_twos() -> None:
     layer = made([[k, 0, 0, 0] for k in range(1, 12)])
-    stream, eights = packing.dense_stream(layer)
-    assert eights == 1
+    tiling = Tiling(11, 8, 2)
+    stream = lane_stream(layer, tiling)
+    assert (tiling.blocks, tiling.left) == (1, 3)
     # 8 starts, 2 pairs of 4 words, 8 ends; then twice 2, 2 and 2 ends
     assert len(stream) == (8 + 8 + 24) + 2 * (2 + 2 + 6)
     assert stream[:2].tolist() == [256 * 10 + 20, 20]
@@ -133,7 +148,7 @@ def test_parts_are_whole_words_whose_sums_fit(
     depth: int, weight: int, bias: int, parts: int
 ) -> None:
     layer = made(np.full((1, depth), weight), bias=np.array([bias]))
-    assert packing.dense_parts(layer) == parts
+    assert dense_parts(layer) == parts
 
 
 def test_a_plane_s_filters_are_lines_of_overlapping_pairs() -> None:
@@ -142,7 +157,7 @@ def test_a_plane_s_filters_are_lines_of_overlapping_pairs() -> None:
     turned = [(1, 4), (4, 7), (2, 5), (5, 8), (3, 6), (6, 9)]
     for expected, way in ((upright, False), (turned, True)):
         words = [word(2 * a, 2 * b) for a, b in expected]
-        assert packing.depthwise_stream(layer, turned=way).tolist() == [20, *words, *ends(1)]
+        assert planes.stream(layer, turned=way).tolist() == [20, *words, *ends(1)]
 
 
 def dense_site(zero: int = 3, out_zero: int = -5, out_scale: float = 1.0, **options: Any) -> Site:
@@ -160,16 +175,16 @@ def dense_site(zero: int = 3, out_zero: int = -5, out_scale: float = 1.0, **opti
 
 
 def test_a_layer_is_made_of_its_scales_and_zero_points() -> None:
-    layer = gemm.matrix(dense_site())
+    layer = matrix(dense_site())
     assert layer.bias.tolist() == [100 - 3 * 10, -100 + 3 * 4]
     assert layer.reach.tolist() == [70 + 128 * 10, 88 + 128 * 4]
     assert layer.multiplier.tolist() == [1 << 30] * 2  # 1/8 is half of 2^-2
     assert layer.shift.tolist() == [2, 2]
     assert layer.rounding.tolist() == [2 + (-5 << 2)] * 2
     assert (layer.low, layer.high, layer.finish) == (-128, 127, "signed")
-    halved = gemm.matrix(dense_site(out_scale=0.25))
+    halved = matrix(dense_site(out_scale=0.25))
     assert (halved.shift.tolist(), halved.rounding.tolist()) == ([0, 0], [-5, -5])
-    finer = gemm.matrix(dense_site(out_scale=0.0625))
+    finer = matrix(dense_site(out_scale=0.0625))
     assert (finer.shift.tolist(), finer.rounding.tolist()) == ([-2, -2], [-5, -5])
 
 
@@ -185,11 +200,11 @@ def test_a_layer_is_made_of_its_scales_and_zero_points() -> None:
 )
 def test_what_follows_the_sums(activation: str, zero: int, finish: str) -> None:
     site = dense_site(out_zero=zero, out_scale=0.125, fused_activation_function=activation)
-    layer = gemm.matrix(site)
+    layer = matrix(site)
     assert layer.finish == finish
-    assert gemm.finish(layer, 2) == finish
-    assert gemm.finish(layer, 4) == "clamp"  # no whole blocks
-    assert gemm.finish_struct(layer).startswith(f"(at_finish){{AT_{finish.upper()}, ")
+    assert Tiling(2, 2, 2).finish(layer) == finish
+    assert Tiling(2, 4, 4).finish(layer) == "clamp"  # no whole blocks
+    assert finish_struct(layer).startswith(f"(at_finish){{AT_{finish.upper()}, ")
 
 
 def test_winograd_s_filters_are_transformed_on_both_sides() -> None:

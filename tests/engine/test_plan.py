@@ -18,7 +18,8 @@ from autotiny.engine.memory import Buffer, Meeting, Part, _lower_bound, plan
 from autotiny.engine.ordering import with_least_memory
 from autotiny.engine.stripes import with_patches, with_two_cores
 from autotiny.errors import NotApplicable
-from autotiny.graph import Graph, Op, Schedule, Step, variables
+from autotiny.graph import Graph, Op, variables
+from autotiny.schedule import Schedule, Step, Weights
 
 buffers = st.builds(
     lambda size, first, length: Buffer(size, first, first + length),
@@ -327,9 +328,9 @@ def test_a_layer_of_one_row_stays_whole_and_none_is_halved_twice() -> None:
     assert 1 in halves(graph)
     with pytest.raises(NotApplicable, match="are divided already"):
         with_two_cores(graph, Schedule((Step((0,), core=1),)))
-    coded = Schedule((Step((0,), coding="ans"),))
+    coded = Schedule((Step((0,), weights=Weights("ans")),))
     with pytest.raises(NotApplicable):
         with_two_cores(graph, coded)
-    late = Schedule((Step((0,), coding="shared", decode="layer"),))
+    late = Schedule((Step((0,), weights=Weights("shared", "layer")),))
     with pytest.raises(NotApplicable):
         with_two_cores(graph, late)

@@ -24,10 +24,16 @@ from autotiny.engine import (
 )
 from autotiny.engine.coding import constant_bytes
 from autotiny.engine.kernel import Site
-from autotiny.engine.ops import sparse
-from autotiny.engine.schedules import best_block, data_inputs
+from autotiny.engine.schedules import data_inputs
+from autotiny.engine.variants.blocks import EXPANDED, Blocks, best_blocks
+from autotiny.engine.variants.pairs import Pairs
+from autotiny.engine.variants.planes import Planes
+from autotiny.engine.variants.sparse import Sparse
+from autotiny.engine.variants.strassen import Strassen
+from autotiny.engine.variants.winograd import Winograd
 from autotiny.errors import NotApplicable
-from autotiny.graph import Graph, Op, Quantization, Schedule, Step
+from autotiny.graph import Graph, Op, Quantization
+from autotiny.schedule import Schedule, Step, Weights
 
 REAL = tensor((1, 4), "float32")
 
@@ -180,30 +186,30 @@ def test_a_pad_fuses_with_the_convolution_that_alone_reads_it() -> None:
     ids=str,
 )
 def test_blocks_waste_few_pixels(layer: Layer, expected: tuple[int, int]) -> None:
-    assert best_block(site_of(layer)) == expected
+    assert best_blocks(site_of(layer)) == Blocks(*expected)
 
 
 def test_before_a_pooling_blocks_have_its_four_pixels() -> None:
     graph = Layer(CONV, (2, 2, 8), 8, pool=True).graph()
     (step,) = fuse(graph, plain_schedule(graph)).steps
-    assert best_block(Site(graph, step)) == (4, 2)
+    assert best_blocks(Site(graph, step)) == Blocks(4, 2)
 
 
 WIDE = Layer(CONV, (2, 2, 1024), 4, spread=1000.0)  # sums too large for two in a word
 CHANGES: tuple[tuple[Any, Layer, Step], ...] = (
-    (with_blocks, Layer(CONV, (4, 4, 8), 8, (3, 3)), Step((0,), "im2col", 4, 2)),
-    (with_blocks, WIDE, Step((0,), "im2col", 2, 4, expand_weights=True)),
-    (with_blocks, Layer(DEPTHWISE, (5, 5, 8), 8, (3, 3)), Step((0,), rows=2)),
-    (with_blocks, Layer(DENSE, (1, 1, 8), 8), Step((0,), "direct", 1, 8)),
-    (with_pairs, Layer(CONV, (4, 4, 8), 8, (3, 3)), Step((0,), "im2col", 2, 1)),
-    (with_pairs, Layer(DEPTHWISE, (5, 5, 8), 8, (3, 3)), Step((0,), rows=2)),
-    (with_pairs, Layer(DENSE, (1, 1, 8), 8), Step((0,), "direct", 1, 2)),
-    (with_winograd, Layer(CONV, (4, 4, 8), 8, (3, 3)), Step((0,), "winograd", 2, 2)),
-    (with_strassen, Layer(CONV, (4, 4, 192), 8), Step((0,), "strassen", 32, 4)),
+    (with_blocks, Layer(CONV, (4, 4, 8), 8, (3, 3)), Step((0,), Blocks(4, 2))),
+    (with_blocks, WIDE, Step((0,), EXPANDED)),
+    (with_blocks, Layer(DEPTHWISE, (5, 5, 8), 8, (3, 3)), Step((0,), Planes())),
+    (with_blocks, Layer(DENSE, (1, 1, 8), 8), Step((0,), Blocks(1, 8))),
+    (with_pairs, Layer(CONV, (4, 4, 8), 8, (3, 3)), Step((0,), Pairs())),
+    (with_pairs, Layer(DEPTHWISE, (5, 5, 8), 8, (3, 3)), Step((0,), Planes())),
+    (with_pairs, Layer(DENSE, (1, 1, 8), 8), Step((0,), Pairs())),
+    (with_winograd, Layer(CONV, (4, 4, 8), 8, (3, 3)), Step((0,), Winograd())),
+    (with_strassen, Layer(CONV, (4, 4, 192), 8), Step((0,), Strassen(32))),
     (
         with_expanded_weights,
         Layer(CONV, (4, 4, 8), 8),
-        Step((0,), "im2col", 2, 4, expand_weights=True),
+        Step((0,), EXPANDED),
     ),
 )
 
@@ -218,14 +224,14 @@ def test_what_was_expanded_stays_so_in_blocks_only() -> None:
     wide = with_expanded_weights(graph, plain_schedule(graph))
     with pytest.raises(NotApplicable):
         with_blocks(graph, wide)
-    assert with_pairs(graph, wide).steps == (Step((0,), "im2col", 2, 1),)
+    assert with_pairs(graph, wide).steps == (Step((0,), Pairs()),)
     filtered = with_winograd(graph, wide)
-    assert filtered.steps == (Step((0,), "winograd", 2, 2),)
+    assert filtered.steps == (Step((0,), Winograd()),)
     with pytest.raises(NotApplicable):
         with_expanded_weights(graph, filtered)
     deep = Layer(CONV, (4, 4, 192), 8).graph()
     multiplied = with_strassen(deep, with_expanded_weights(deep, plain_schedule(deep)))
-    assert multiplied.steps == (Step((0,), "strassen", 32, 4),)
+    assert multiplied.steps == (Step((0,), Strassen(32)),)
     with pytest.raises(NotApplicable):
         with_expanded_weights(deep, multiplied)
 
@@ -234,7 +240,7 @@ def test_strassen_takes_depths_from_the_least_on() -> None:
     graph = Layer(CONV, (4, 4, 176), 8).graph()
     with pytest.raises(NotApplicable, match="16 inputs, at least 192, of 4 outputs"):
         with_strassen(graph, plain_schedule(graph))
-    assert only_step(graph, with_strassen, 16, 176).rows == 16
+    assert only_step(graph, with_strassen, 16, 176).kernel == Strassen(16)
     with pytest.raises(NotApplicable, match="at least 177"):
         with_strassen(graph, plain_schedule(graph), 16, 177)
 
@@ -275,25 +281,20 @@ def with_weights(graph: Graph, values: Any) -> Graph:
 FEW = [0] * 30 + [5, -9]
 
 
-def test_zeros_are_skipped_by_steps_of_one_column() -> None:
+def test_zeros_are_skipped_by_steps_of_their_own() -> None:
     dense, conv = Layer(DENSE, (1, 1, 64), 32), Layer(CONV, (4, 4, 16), 32, (3, 3))
-    for layer, expected in (
-        (dense, Step((0,), "direct", 1, 1, coding="sparse")),
-        (conv, Step((0,), "im2col", 4, 1, coding="sparse")),
-    ):
+    for layer in (dense, conv):
         graph = with_weights(layer.graph(), FEW)
-        assert only_step(graph, with_skipped_zeros) == expected
-        site = Site(graph, plain_schedule(graph).steps[0])
-        assert sparse.skipping(site).step == expected
+        assert only_step(graph, with_skipped_zeros) == Step((0,), Sparse())
 
 
 def test_skipping_zeros_saves_the_share_that_is_asked_for() -> None:
     graph = with_weights(Layer(DENSE, (1, 1, 64), 32).graph(), FEW)
     site = Site(graph, plain_schedule(graph).steps[0])
-    before, after = constant_bytes(site), constant_bytes(sparse.skipping(site))
+    before, after = constant_bytes(site), constant_bytes(site.by(Sparse()))
     assert before == 32 * 64 + 4 * 32  # weights and biases
     share = (before - after) / before
-    assert only_step(graph, with_skipped_zeros, share - 0.001).coding == "sparse"
+    assert only_step(graph, with_skipped_zeros, share - 0.001).kernel == Sparse()
     with pytest.raises(NotApplicable, match="takes 100% less flash"):
         with_skipped_zeros(graph, plain_schedule(graph), 1.0)
     with pytest.raises(NotApplicable, match=f"takes {share + 0.001:.0%} less flash"):
@@ -305,7 +306,7 @@ def test_indices_take_as_many_bits_as_there_are_values(values: list[int], codes:
     """Stream: as many words as the bits need and one to read ahead; a book of a byte a value."""
     graph = with_weights(Layer(DENSE, (1, 1, 64), 32).graph(), values)
     step = only_step(graph, with_coded_weights, "shared")
-    assert step == Step((0,), coding="shared", decode="row")
+    assert step == Step((0,), weights=Weights("shared", "row"))
     after = constant_bytes(Site(graph, step))
     bits = 32 * 64 * codes
     assert after == bits // 8 + 2 + len(values) + 32 * 4 + 4 + 1  # biases, multiplier, shift
@@ -317,7 +318,7 @@ def test_coding_must_save_a_hundred_and_twenty_eight_bytes() -> None:
         stream = 2 * (-(-(depth - 1) // 16) + 1)  # a whole word behind the last code
         assert (stream + 2 + 128 <= depth) == worth
         if worth:
-            assert only_step(graph, with_coded_weights, "shared").coding == "shared"
+            assert only_step(graph, with_coded_weights, "shared").weights.coding == "shared"
         else:
             with pytest.raises(NotApplicable, match="no layer takes 128 bytes less flash"):
                 with_coded_weights(graph, plain_schedule(graph), "shared")
@@ -326,37 +327,37 @@ def test_coding_must_save_a_hundred_and_twenty_eight_bytes() -> None:
 def test_coded_layers_are_computed_the_plain_way_unless_in_pairs() -> None:
     graph = with_weights(Layer(CONV, (4, 4, 16), 32, (3, 3)).graph(), FEW)
     blocks = with_blocks(graph, plain_schedule(graph))
-    expected = Step((0,), coding="huffman", decode="layer")
+    expected = Step((0,), weights=Weights("huffman", "layer"))
     assert with_coded_weights(graph, blocks, "huffman").steps == (expected,)
     wide = with_expanded_weights(graph, plain_schedule(graph))
     assert with_coded_weights(graph, wide, "huffman").steps == (expected,)
     pairs = with_pairs(graph, plain_schedule(graph))
     assert with_coded_weights(graph, pairs, "huffman", "start").steps == (
-        Step((0,), "im2col", 2, 1, coding="huffman", decode="start"),
+        Step((0,), Pairs(), Weights("huffman", "start")),
     )
     # a dense layer decoded row by row uses one weight after the other
     dense = with_weights(Layer(DENSE, (1, 1, 64), 32).graph(), FEW)
     paired = with_pairs(dense, plain_schedule(dense))
     assert with_coded_weights(dense, paired, "ans").steps == (
-        Step((0,), coding="ans", decode="row"),
+        Step((0,), weights=Weights("ans", "row")),
     )
     assert with_coded_weights(dense, paired, "ans", "layer").steps == (
-        Step((0,), "direct", 1, 2, coding="ans", decode="layer"),
+        Step((0,), Pairs(), Weights("ans", "layer")),
     )
     deep = with_weights(Layer(DEPTHWISE, (5, 5, 96), 96, (3, 3)).graph(), FEW)
     rows = with_pairs(deep, plain_schedule(deep))
-    assert rows.steps[0].rows == 2
+    assert rows.steps[0].kernel == Planes()
     assert with_coded_weights(deep, rows, "shared", "layer").steps == (
-        Step((0,), coding="shared", decode="layer"),
+        Step((0,), weights=Weights("shared", "layer")),
     )
 
 
 def test_only_indices_are_coded_anew() -> None:
     graph = with_weights(Layer(DENSE, (1, 1, 64), 32).graph(), FEW)
     shared = with_coded_weights(graph, plain_schedule(graph), "shared")
-    assert with_coded_weights(graph, shared, "ans").steps[0].coding == "ans"
+    assert with_coded_weights(graph, shared, "ans").steps[0].weights.coding == "ans"
     for before, coding in (("shared", "shared"), ("huffman", "ans"), ("ans", "shared")):
-        step = replace(shared.steps[0], coding=before)  # type: ignore[arg-type]
+        step = replace(shared.steps[0], weights=Weights(before))  # type: ignore[arg-type]
         with pytest.raises(NotApplicable):
             with_coded_weights(graph, Schedule((step,)), coding)  # type: ignore[arg-type]
 
@@ -365,7 +366,7 @@ def test_of_all_layers_or_of_dense_ones_weights_are_coded() -> None:
     conv = with_weights(Layer(CONV, (4, 4, 16), 32, (3, 3)).graph(), FEW)
     with pytest.raises(NotApplicable):
         with_coded_weights(conv, plain_schedule(conv), "ans", layers="dense")
-    assert only_step(conv, with_coded_weights, "ans").coding == "ans"
+    assert only_step(conv, with_coded_weights, "ans").weights.coding == "ans"
     dense = with_weights(Layer(DENSE, (1, 1, 64), 32).graph(), FEW)
     found = with_coded_weights(dense, plain_schedule(dense), "ans", layers="dense")
-    assert found.steps[0].coding == "ans"
+    assert found.steps[0].weights.coding == "ans"

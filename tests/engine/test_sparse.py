@@ -14,10 +14,14 @@ from test_variants import CONV, CORES, DENSE, DEPTHWISE, SIMPLE_CORES, Layer, ch
 
 from autotiny.engine import fuse, generate, plain_schedule, with_blocks, with_skipped_zeros
 from autotiny.engine.kernel import Site
-from autotiny.engine.ops import gemm, sparse
-from autotiny.engine.sparse_packing import FORMATS, Format, smallest
+from autotiny.engine.layers.matrix import matrix
+from autotiny.engine.variants import sparse
+from autotiny.engine.variants.blocks import EXPANDED
+from autotiny.engine.variants.sparse import Sparse as Skipping
+from autotiny.engine.variants.sparse.packing import FORMATS, Format, smallest
 from autotiny.errors import NotApplicable, UnsupportedOp
-from autotiny.graph import Graph, Quantization, Schedule
+from autotiny.graph import Graph, Quantization
+from autotiny.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -80,13 +84,13 @@ def skipped(graph: Graph) -> Schedule:
     if len(schedule.steps) > 1:
         schedule = fuse(graph, schedule)
     (step,) = schedule.steps
-    return Schedule((sparse.skipping(Site(graph, step)).step,))
+    return Schedule((replace(step, kernel=Skipping()),))
 
 
 def test_every_format_is_chosen_where_it_is_smallest() -> None:
     for case in (*LAYERS, *POOLED):
         site = Site(case.graph(), plain_schedule(case.graph()).steps[0])
-        assert smallest(gemm.matrix(site), 0)[0] == case.form
+        assert smallest(matrix(site), 0)[0] == case.form
     assert {case.form for case in LAYERS} == set(FORMATS)
 
 
@@ -121,7 +125,7 @@ def test_a_channel_that_training_left_constant_stays_exact(bias: int) -> None:
     values[2] = bias
     tiny = replace(w, quantization=Quantization(tuple(map(float, scales)), (0,) * 4))
     graph = replace(graph, tensors=(x, tiny, replace(b, data=values), y))
-    assert gemm.matrix(Site(graph, plain_schedule(graph).steps[0])).multiplier[2] == 0
+    assert matrix(Site(graph, plain_schedule(graph).steps[0])).multiplier[2] == 0
     check(graph, skipped(graph), CORES[:1])
 
 
@@ -153,7 +157,7 @@ def test_what_cannot_be_computed_so_stays_plain() -> None:
     assert "only convolutions" in str(sparse.why_not(sites[0]))
     assert "scaled by more than 1" in str(sparse.why_not(sites[1]))
     with pytest.raises(UnsupportedOp, match="its zeros are not left out: a channel"):
-        generate(finer, Schedule((sparse.skipping(sites[1]).step,)))
+        generate(finer, Schedule((sites[1].by(Skipping()).step,)))
 
 
 def test_blocks_leave_sparse_layers_and_give_up_to_them() -> None:
@@ -169,7 +173,7 @@ def test_of_expanded_blocks_more_become_smaller() -> None:
     graph = Sparse(Layer(CONV, (2, 2, 1024), 4, spread=1000.0), FEW, 0.9).graph()
     plain = plain_schedule(graph)
     blocks = with_blocks(graph, plain)
-    assert blocks.steps[0].expand_weights
+    assert blocks.steps[0].kernel == EXPANDED
     with pytest.raises(NotApplicable):
         with_skipped_zeros(graph, plain)
-    assert with_skipped_zeros(graph, blocks).steps[0].coding == "sparse"
+    assert with_skipped_zeros(graph, blocks).steps[0].kernel == Skipping()

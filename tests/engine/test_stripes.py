@@ -16,7 +16,8 @@ from autotiny.engine.kernel import Scratch
 from autotiny.engine.stripes import with_patches, with_two_cores
 from autotiny.errors import NotApplicable
 from autotiny.firmware import build_host, link
-from autotiny.graph import Graph, Op, Schedule
+from autotiny.graph import Graph, Op
+from autotiny.schedule import Schedule
 from autotiny.simulator import run
 from autotiny.target import load_target
 from autotiny.tflite import write_tflite

@@ -14,32 +14,43 @@ from typing import Any
 import numpy as np
 import pytest
 from grid import Case, Library, build, difference, expected
+from test_coded import DECODES
 from test_variants import CONV, DENSE, DEPTHWISE, Layer, on_core, samples
 
 from autotiny.engine import generate, plain_schedule
+from autotiny.engine.entropy import CODINGS
+from autotiny.engine.variants.blocks import Blocks
+from autotiny.engine.variants.pairs import Pairs
+from autotiny.engine.variants.planes import Planes
+from autotiny.engine.variants.sparse import Sparse
+from autotiny.engine.variants.strassen import Strassen
+from autotiny.engine.variants.winograd import Winograd
 from autotiny.errors import UnsupportedOp
 from autotiny.firmware import build_host
-from autotiny.graph import Graph, Schedule
+from autotiny.graph import Graph
+from autotiny.schedule import Schedule, Weights
 
 SIZES = range(1, 34)
 ACTIVATIONS = ("RELU", "NONE", "RELU6")
 
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "plain": {},
-    "blocks 4x2": {"rows": 4, "columns": 2, "method": "im2col"},  # of one row of a dense layer: 1x8
-    "blocks 2x4": {"rows": 2, "columns": 4, "method": "im2col"},
-    "pairs": {"rows": 2, "method": "im2col"},
-    "expanded": {"rows": 2, "columns": 4, "method": "im2col", "expand_weights": True},
-    "winograd": {"rows": 2, "columns": 2, "method": "winograd"},
-    "strassen 8": {"rows": 8, "columns": 4, "method": "strassen"},
-    "strassen 32": {"rows": 32, "columns": 4, "method": "strassen"},
+    "blocks 4x2": {"kernel": Blocks(4, 2)},  # of one row of a dense layer: 1x8
+    "blocks 2x4": {"kernel": Blocks(2, 4)},
+    "pairs": {"kernel": Pairs()},
+    "planes": {"kernel": Planes()},
+    "expanded": {"kernel": Blocks(2, 4, expanded=True)},
+    "winograd": {"kernel": Winograd()},
+    "strassen 8": {"kernel": Strassen(8)},
+    "strassen 32": {"kernel": Strassen(32)},
     "in place": {"in_place": True},
-    "in SRAM": {"rows": 4, "columns": 2, "method": "im2col", "weights_in": "sram"},
-    "sparse": {"coding": "sparse"},
+    "in SRAM": {"kernel": Blocks(4, 2), "weights": Weights(memory="sram")},
+    "planes in SRAM": {"kernel": Planes(), "weights": Weights(memory="sram")},
+    "sparse": {"kernel": Sparse()},
     **{
-        f"{coding} by {decode}": {"coding": coding, "decode": decode}
-        for coding in ("shared", "huffman", "ans")
-        for decode in ("row", "layer", "start")
+        f"{coding} by {decode}": {"weights": Weights(coding, decode)}
+        for coding in CODINGS
+        for decode in DECODES
     },
 }
 """Every way in which a step can be computed, as what it changes of a plain one."""

@@ -23,9 +23,13 @@ from autotiny.engine import (
     with_strassen,
     with_winograd,
 )
+from autotiny.engine.variants.blocks import EXPANDED, Blocks
+from autotiny.engine.variants.strassen import Strassen
+from autotiny.engine.variants.winograd import Winograd
 from autotiny.errors import NotApplicable
 from autotiny.firmware import build_host, link
-from autotiny.graph import Array, Graph, Op, Option, Schedule
+from autotiny.graph import Array, Graph, Op, Option
+from autotiny.schedule import Schedule, Weights
 from autotiny.simulator import run
 from autotiny.target import load_target
 from autotiny.tflite import write_tflite
@@ -194,14 +198,14 @@ def test_every_block_is_exact(block: tuple[int, int]) -> None:
     for layer in BLOCKED[:8]:
         graph = layer.graph()
         (step,) = with_blocks(graph, plain_schedule(graph)).steps
-        check(graph, Schedule((replace(step, rows=block[0], columns=block[1]),)))
+        check(graph, Schedule((replace(step, kernel=Blocks(*block)),)))
 
 
 def test_expanded_weights_are_exact() -> None:
     for layer in BLOCKED[:8]:
         graph = layer.graph()
         schedule = with_expanded_weights(graph, plain_schedule(graph))
-        assert schedule.steps[0].expand_weights
+        assert schedule.steps[0].kernel == EXPANDED
         check(graph, schedule)
 
 
@@ -213,7 +217,7 @@ def test_expanded_weights_take_sums_that_lanes_do_not() -> None:
 def test_weights_can_lie_in_sram() -> None:
     graph = BLOCKED[0].graph()
     (step,) = with_blocks(graph, plain_schedule(graph)).steps
-    check(graph, Schedule((replace(step, weights_in="sram"),)))
+    check(graph, Schedule((replace(step, weights=Weights(memory="sram")),)))
 
 
 @pytest.mark.parametrize("layer", POOLED, ids=str)
@@ -229,7 +233,7 @@ def test_pooling_fused_into_blocks_is_exact(layer: Layer) -> None:
 def test_winograd_is_exact(layer: Layer) -> None:
     graph = layer.graph()
     schedule = with_winograd(graph, plain_schedule(graph))
-    assert schedule.steps[0].method == "winograd"
+    assert schedule.steps[0].kernel == Winograd()
     check(graph, schedule)
 
 
@@ -237,7 +241,7 @@ def test_winograd_is_exact(layer: Layer) -> None:
 def test_strassen_is_exact(layer: Layer) -> None:
     graph = layer.graph()
     schedule = with_strassen(graph, plain_schedule(graph), 16, 16)
-    assert schedule.steps[0].method == "strassen"
+    assert schedule.steps[0].kernel == Strassen(16)
     check(graph, schedule)
 
 
@@ -253,7 +257,7 @@ def test_strassen_is_exact_at_the_ends_of_its_lanes() -> None:
 def test_a_dense_layer_of_several_rows_is_blocked() -> None:
     graph = MULTIPLIED[-1].graph()
     schedule = with_blocks(graph, plain_schedule(graph))
-    assert (schedule.steps[0].rows, schedule.steps[0].columns) == (4, 2)
+    assert schedule.steps[0].kernel == Blocks(4, 2)
     check(graph, schedule)
 
 
@@ -271,7 +275,7 @@ def test_what_does_not_fit_is_not_applicable() -> None:
 
 def test_sums_beyond_the_lanes_take_expanded_weights() -> None:
     graph = Layer(CONV, (2, 2, 1024), 4, spread=1000.0).graph()
-    assert with_blocks(graph, plain_schedule(graph)).steps[0].expand_weights
+    assert with_blocks(graph, plain_schedule(graph)).steps[0].kernel == EXPANDED
 
 
 def test_a_pointwise_layer_works_in_place() -> None:
@@ -346,7 +350,7 @@ def test_a_channel_that_training_left_constant_stays_exact(bias: int) -> None:
     tiny = replace(w, quantization=replace(w.quantization, scales=tuple(scales)))
     graph = replace(graph, tensors=(x, tiny, replace(b, data=values), y))
     schedule = with_blocks(graph, plain_schedule(graph))
-    assert not schedule.steps[0].expand_weights
+    assert schedule.steps[0].kernel == Blocks(2, 4)
     check(graph, schedule, CORES[:1])
 
 

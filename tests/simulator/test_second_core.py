@@ -17,8 +17,9 @@ from autotiny.engine.stripes import with_patches, with_two_cores
 from autotiny.errors import FirmwareFault, NotApplicable
 from autotiny.firmware import build_host, link
 from autotiny.firmware.ports import some_rows
-from autotiny.graph import Array, Graph, Op, Schedule
+from autotiny.graph import Array, Graph, Op
 from autotiny.metrics import missing, overshoot
+from autotiny.schedule import Schedule
 from autotiny.simulator import machine, measure, measure_firmware, profile, run
 from autotiny.target import load_target
 

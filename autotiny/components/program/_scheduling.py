@@ -7,8 +7,9 @@ from typing import ClassVar
 from autotiny.components.base import Component, Work
 from autotiny.engine import plain_schedule
 from autotiny.errors import NotApplicable
-from autotiny.graph import Graph, Schedule
+from autotiny.graph import Graph
 from autotiny.model import Level, Model, Program, successor
+from autotiny.schedule import Schedule
 
 
 class Scheduling(Component):

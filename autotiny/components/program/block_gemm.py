@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from autotiny.components.program._scheduling import Scheduling
-from autotiny.engine.schedules import with_blocks
-from autotiny.graph import Graph, Schedule
+from autotiny.engine import with_blocks
+from autotiny.graph import Graph
+from autotiny.schedule import Schedule
 
 
 @dataclass(frozen=True)

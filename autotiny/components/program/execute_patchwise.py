@@ -12,7 +12,8 @@ from typing import Annotated
 from autotiny.checked import Within
 from autotiny.components.program._scheduling import Scheduling
 from autotiny.engine.stripes import with_patches
-from autotiny.graph import Graph, Schedule
+from autotiny.graph import Graph
+from autotiny.schedule import Schedule
 
 _TOO_LATE = "the stages are cut into patches before it is decided how each is computed"
 

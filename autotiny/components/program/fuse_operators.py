@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from autotiny.components.base import CONVOLUTIONS
 from autotiny.components.program._scheduling import Scheduling
 from autotiny.engine import fuse
-from autotiny.graph import Graph, Schedule
+from autotiny.graph import Graph
+from autotiny.schedule import Schedule
 
 
 @dataclass(frozen=True)

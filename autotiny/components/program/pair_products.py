@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from autotiny.components.program._scheduling import Scheduling
 from autotiny.engine import with_pairs
-from autotiny.graph import Graph, Schedule
+from autotiny.graph import Graph
+from autotiny.schedule import Schedule
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from autotiny.components.program._scheduling import Scheduling
 from autotiny.engine.stripes import with_two_cores
-from autotiny.graph import Graph, Schedule
+from autotiny.graph import Graph
+from autotiny.schedule import Schedule
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ import numpy as np
 from autotiny.checked import Within
 from autotiny.components.program._scheduling import Scheduling
 from autotiny.errors import NotApplicable
-from autotiny.graph import Graph, Schedule, Step
+from autotiny.graph import Graph
+from autotiny.schedule import Schedule, Step
 
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
@@ -46,9 +47,10 @@ class PlaceWeights(Scheduling):
         order = sorted(range(len(steps)), key=lambda i: -uses(graph, steps[i]))
         for index in order:
             size = weight_bytes(graph, steps[index])
-            if 0 < size <= left and steps[index].weights_in == "flash":
+            if 0 < size <= left and steps[index].weights.memory == "flash":
                 left -= size
-                steps[index] = replace(steps[index], weights_in="sram")
+                weights = replace(steps[index].weights, memory="sram")
+                steps[index] = replace(steps[index], weights=weights)
         if tuple(steps) == schedule.steps:
             raise NotApplicable(
                 f"place_weights: no layer's weights fit into {self.budget_bytes} bytes of SRAM"

@@ -12,7 +12,8 @@ from typing import Literal
 
 from autotiny.components.program._scheduling import Scheduling
 from autotiny.engine import with_coded_weights
-from autotiny.graph import Graph, Schedule
+from autotiny.graph import Graph
+from autotiny.schedule import Schedule
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from typing import Annotated
 from autotiny.checked import Within
 from autotiny.components.program._scheduling import Scheduling
 from autotiny.engine import with_skipped_zeros
-from autotiny.graph import Graph, Schedule
+from autotiny.graph import Graph
+from autotiny.schedule import Schedule
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from autotiny.components.base import CONVOLUTIONS
 from autotiny.components.program._scheduling import Scheduling
-from autotiny.engine.schedules import with_winograd
-from autotiny.graph import Graph, Schedule
+from autotiny.engine import with_winograd
+from autotiny.graph import Graph
+from autotiny.schedule import Schedule
 
 
 @dataclass(frozen=True)

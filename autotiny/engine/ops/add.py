@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from autotiny.engine.fixed_point import activation_range, quantized_multiplier
 from autotiny.engine.kernel import Kernel, Overlap, Site, initializer
-from autotiny.engine.ops.convolution import quantization_of
+from autotiny.engine.layers.constants import quantization_of
 from autotiny.graph import Graph, Op
 
 _IN_PLACE = {("a", "y"): Overlap(), ("b", "y"): Overlap()}

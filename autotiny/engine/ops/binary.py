@@ -19,8 +19,8 @@ from autotiny.engine.declared import (
 )
 from autotiny.engine.fixed_point import INT_RANGE, activation_range, quantized_multiplier
 from autotiny.engine.kernel import Emit, Kernel, Overlap, Site, initializer
+from autotiny.engine.layers.constants import bounds_float32, quantization_of
 from autotiny.engine.ops import add
-from autotiny.engine.ops.convolution import bounds_float32, quantization_of
 from autotiny.graph import DType
 
 SUFFIX: Final[Mapping[DType, str]] = {

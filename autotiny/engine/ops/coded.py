@@ -7,12 +7,10 @@ from functools import lru_cache, wraps
 
 import numpy as np
 
-from autotiny.engine import packing
 from autotiny.engine.entropy import CODINGS, Coded, Coding, encode, index_bits
 from autotiny.engine.kernel import Emit, Kernel, Operand, Site, Table, kept, scratch, table
-from autotiny.engine.ops import gemm
-from autotiny.engine.ops.convolution import quantization_of
-from autotiny.engine.ops.dense import dense_shape
+from autotiny.engine.layers.constants import dense_shape, quantization_of
+from autotiny.engine.layers.matrix import finish_struct, matrix, why_not_fast
 from autotiny.graph import Array
 
 
@@ -25,11 +23,11 @@ def decoding(emit: Emit) -> Emit:
 
     @wraps(emit)
     def emit_coded(site: Site) -> Kernel:
-        if site.step.coding not in CODINGS:
+        if site.step.weights.coding not in CODINGS:
             return emit(site)
         if why := why_not(site):
-            site.refuse(f"its weights are not stored {site.step.coding}: {why}")
-        if site.step.decode == "row" and why_not_by_row(site) is None:
+            site.refuse(f"its weights are not stored {site.step.weights.coding}: {why}")
+        if site.step.weights.decode == "row" and why_not_by_row(site) is None:
             return _dense_by_row(site)
         return _after_decoding(site, emit(_plain(site)))
 
@@ -50,9 +48,9 @@ def why_not_by_row(site: Site) -> str | None:
         return "it is no dense layer on int8"
     if dense_shape(site)[0] != 1:
         return "it has several rows of inputs"
-    made = gemm.matrix(site)
+    made = matrix(site)
     zero = quantization_of(site, None).zero_point
-    if why := packing.why_not_fast(made, lanes=False):
+    if why := why_not_fast(made, lanes=False):
         return why
     doubled = (2 * zero + 1) << made.shift
     if (np.abs(doubled) >= 1 << 31).any() or (made.rounding != doubled >> 1).any():
@@ -75,15 +73,17 @@ def _coded(weights: bytes, rows: int, coding: Coding, scales: tuple[float, ...])
 
 
 def _plain(site: Site) -> Site:
-    return replace(site, step=replace(site.step, coding="plain"))
+    return replace(
+        site, step=replace(site.step, weights=replace(site.step.weights, coding="plain"))
+    )
 
 
 def _stored(site: Site) -> tuple[Coded, str, tuple[Operand, ...]]:
     """The coded weights, the arguments that name them in a call, and their operands."""
-    coding = site.step.coding
+    coding = site.step.weights.coding
     assert coding in CODINGS
     stored = coded(site, coding)
-    place = site.step.weights_in
+    place = site.step.weights.memory
     operands = [table("stream", stored.stream, place), table("book", stored.book, place)]
     rows, symbols = stored.book.shape
     if coding == "shared":
@@ -101,7 +101,7 @@ def _after_decoding(site: Site, plain: Kernel) -> Kernel:
     rows, count = len(stored.book), weights.size
     call = f"at_decode_{stored.coding}({arguments}, w, {rows}, {count // rows});"
     memory = scratch("w", count, "int8_t")
-    if site.step.decode == "start":  # the byte behind the weights says that they are there
+    if site.step.weights.decode == "start":  # the byte behind the weights says that they are there
         memory = kept("w", count + 1)
         call = f"if (!w[{count}]) {{\n  {call}\n  w[{count}] = 1;\n}}"
     operands = tuple(memory if _holds(one, weights) else one for one in plain.operands)
@@ -126,16 +126,16 @@ def _holds(operand: Operand, weights: Array) -> bool:
 def _dense_by_row(site: Site) -> Kernel:
     """FULLY_CONNECTED, each weight used as it becomes plain."""
     stored, arguments, tables = _stored(site)
-    made = gemm.matrix(site)
+    made = matrix(site)
     _, depth, out = dense_shape(site)
     each = len(quantization_of(site, 1).scales) > 1
     sparse = not stored.book[:, 0].any()
     body = (
         f"at_dense_coded_{stored.coding}(x, {arguments}, {int(sparse)}, bias, multiplier, shift, "
         f"{int(each)}, y, {depth}, {out},\n"
-        f"    {quantization_of(site, None).zero_point}, {gemm.finish_struct(made)});"
+        f"    {quantization_of(site, None).zero_point}, {finish_struct(made)});"
     )
-    scales, place = slice(None if each else 1), site.step.weights_in
+    scales, place = slice(None if each else 1), site.step.weights.memory
     operands = (
         site.reads("x"),
         *tables,

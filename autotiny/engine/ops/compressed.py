@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from autotiny.engine.kernel import Kernel, Site, scratch, table
-from autotiny.engine.ops.convolution import biases, bounds_float32, quantization_of
-from autotiny.engine.ops.in_place import windowed
+from autotiny.engine.layers.constants import biases, bounds_float32, quantization_of
+from autotiny.engine.layers.rows import windowed
 from autotiny.engine.ops.layer import layer_of
 
 
@@ -15,7 +15,7 @@ def half(site: Site) -> Kernel:
     form = layer_of(site)
     if not np.isfinite(site.constant(1).astype(np.float32)).all():
         site.refuse("a float16 weight is not finite")
-    bias = table("bias", biases(site, form.channels).astype(np.float32), site.step.weights_in)
+    bias = table("bias", biases(site, form.channels).astype(np.float32), site.step.weights.memory)
     operands = (site.reads("x"), site.reads("w", 1), bias, site.writes())
 
     def call(x: str, shape: str) -> str:
@@ -41,7 +41,7 @@ def hybrid(site: Site) -> Kernel:
     scales = np.array(quantization_of(site, 1).scales, np.float32)
     if any(quantization_of(site, 1).zero_points):
         site.refuse("its int8 weights have a zero-point that is not 0")
-    place = site.step.weights_in
+    place = site.step.weights.memory
     depth = site.input(1).shape[-1] if form.dense else site.input(0).size
     operands = [
         site.reads("source"),

@@ -1,165 +1,11 @@
-"""CONV_2D and DEPTHWISE_CONV_2D, as they are defined; the fast ways stand in files of their own."""
+"""CONV_2D and DEPTHWISE_CONV_2D on float32, as they are defined."""
 
 from __future__ import annotations
 
-import numpy as np
-
-from autotiny.engine.fixed_point import FLOAT_RANGE, activation_range, quantized_multiplier
-from autotiny.engine.kernel import Kernel, Operand, Site, initializer, table
-from autotiny.engine.ops.in_place import windowed
-from autotiny.engine.ops.shape import window, window_of, window_struct
-from autotiny.graph import Array, Quantization
-
-
-def quantization_of(site: Site, position: int | None) -> Quantization:
-    """The quantization of an input, or of the output of `op` (None); refused if there is none."""
-    tensor = site.graph.tensors[site.op.outputs[0]] if position is None else site.input(position)
-    return tensor.quantization or site.refuse(f"tensor {tensor.name!r} has no quantization")
-
-
-def multipliers(site: Site, channels: int) -> tuple[Array, Array]:
-    """(multiplier, shift) of each output channel: input scale × weight scale ÷ output scale."""
-    x, w, y = (quantization_of(site, which) for which in (0, 1, None))
-    scales = w.scales if len(w.scales) > 1 else w.scales * channels
-    pairs = [quantized_multiplier(x.scale * scale / y.scale) for scale in scales]
-    return (
-        np.array([m for m, _ in pairs], np.int32),
-        np.array([s for _, s in pairs], np.int8),
-    )
-
-
-def biases(site: Site, channels: int) -> Array:
-    """The bias of each output channel, zeros if the op has none."""
-    if site.has_input(2):
-        return site.constant(2).reshape(-1)
-    return np.zeros(channels, np.float32 if site.input(0).dtype == "float32" else np.int32)
-
-
-def bounds_int8(site: Site) -> dict[str, int]:
-    """The fields of `at_range_s8`, the bounds of a fused pooling included."""
-    x, y = quantization_of(site, 0), quantization_of(site, None)
-    low, high = activation_range(site.option("fused_activation_function", "NONE"), y, "int8")
-    for op in site.fused:
-        bounds = activation_range(op.option("fused_activation_function", "NONE"), y, "int8")
-        low, high = max(low, bounds[0]), min(high, bounds[1])
-    return {"zero": -x.zero_point, "out_zero": y.zero_point, "low": low, "high": high}
-
-
-def bounds_float32(site: Site) -> str:
-    """The two C constants between which the fused activation clamps."""
-    return ", ".join(FLOAT_RANGE[site.option("fused_activation_function", "NONE")])
-
-
-def _groups(site: Site) -> int:
-    in_c, depth = site.input(0).shape[3], site.input(1).shape[3]
-    if in_c % depth or site.input(1).shape[0] % (in_c // depth):
-        site.refuse(f"{in_c} input channels do not fall into groups of {depth}")
-    return in_c // depth
-
-
-def _multiple(site: Site) -> int:
-    in_c, out_c = site.input(0).shape[3], site.input(1).shape[3]
-    if out_c % in_c:
-        site.refuse(f"{out_c} output channels are no multiple of {in_c} input channels")
-    return out_c // in_c
-
-
-def centred(site: Site, shift: Array) -> tuple[Array, str]:
-    """(bias of each output channel, the C value of its `at_range_s8`) of an int8 layer.
-
-    Together they see to the input's zero-point. Where no tap lies outside the input all of it is
-    part of the bias, and nothing is added to inputs.
-
-    Args:
-        site: the layer.
-        shift: (channels,) what its sums are shifted by, to the left.
-    """
-    bias, bounds = biases(site, len(shift)), bounds_int8(site)
-    weights = site.input(1).data
-    if weights is None:
-        return bias, _range_int8(bounds, down=False)
-    by_channel = weights.astype(np.int64)
-    axes = (0, 1, 2) if site.op.kind == "DEPTHWISE_CONV_2D" else tuple(range(1, weights.ndim))
-    sums, magnitudes = by_channel.sum(axis=axes), np.abs(by_channel).sum(axis=axes)
-    whole = bias + bounds["zero"] * sums
-    if _stays_inside(site) and (np.abs(whole) + 128 * magnitudes < 1 << 31).all():
-        bias, bounds["zero"] = whole.astype(np.int32), 0
-    reach = np.abs(bias.astype(np.int64)) + (128 + abs(bounds["zero"])) * magnitudes
-    down = (reach < 1 << 30).all() and shift.max() < 0 and shift.min() >= -30
-    return bias, _range_int8(bounds, down=bool(down))
-
-
-def _range_int8(bounds: dict[str, int], *, down: bool) -> str:
-    return f"(at_range_s8){initializer(**bounds, down=int(down))}"
-
-
-def _stays_inside(site: Site) -> bool:
-    """Whether every tap of every output lies inside the input."""
-    if site.op.kind == "FULLY_CONNECTED":
-        return True
-    s = window(site, *site.input(1).shape[1:3])
-    return s["pad_top"] == s["pad_left"] == 0 and all(
-        (s[f"out_{side}"] - 1) * s[f"stride_{side}"] + (s[f"k_{side}"] - 1) * s[f"step_{side}"]
-        < s[f"in_{side}"]
-        for side in ("h", "w")
-    )
-
-
-def requantization(
-    site: Site, bias: Array, multiplier: Array, shift: Array
-) -> tuple[Operand, Operand, Operand]:
-    """The operands bias, multiplier and shift, one value a channel each."""
-    place = site.step.weights_in
-    return (
-        table("bias", bias, place),
-        table("multiplier", multiplier, place),
-        table("shift", shift, place),
-    )
-
-
-def _pooling(site: Site) -> str:
-    """The `at_window` of the max-pooling that is fused; its activation is part of the bounds."""
-    (op,) = site.fused
-    taps = op.integer("filter_height"), op.integer("filter_width")
-    return window_struct(window_of(site.graph, op, *taps))
-
-
-def conv_int8(site: Site) -> Kernel:
-    """CONV_2D on int8, with a scale for each output channel."""
-    multiplier, shift = multipliers(site, site.input(1).shape[0])
-    bias, bounds = centred(site, shift)
-
-    def call(x: str, shape: str) -> str:
-        if site.fused:
-            return (
-                f"at_conv_max_pool_s8({x}, w, bias, multiplier, shift, y, {shape},\n"
-                f"                    {_groups(site)}, {_pooling(site)},\n"
-                f"                    {bounds});"
-            )
-        return (
-            f"at_conv_s8({x}, w, bias, multiplier, shift, y, {shape},\n"
-            f"           {_groups(site)}, {bounds});"
-        )
-
-    constants = requantization(site, bias, multiplier, shift)
-    operands = (site.reads("x"), site.reads("w", 1), *constants, site.writes())
-    return windowed(site, "conv_s8.h", call, operands)
-
-
-def depthwise_int8(site: Site) -> Kernel:
-    """DEPTHWISE_CONV_2D on int8, with a scale for each output channel."""
-    multiplier, shift = multipliers(site, site.input(1).shape[3])
-    bias, bounds = centred(site, shift)
-
-    def call(x: str, shape: str) -> str:
-        return (
-            f"at_depthwise_s8({x}, w, bias, multiplier, shift, y, {shape},\n"
-            f"                {_multiple(site)}, {bounds});"
-        )
-
-    constants = requantization(site, bias, multiplier, shift)
-    operands = (site.reads("x"), site.reads("w", 1), *constants, site.writes())
-    return windowed(site, "conv_s8.h", call, operands)
+from autotiny.engine.kernel import Kernel, Site, table
+from autotiny.engine.layers.constants import biases, bounds_float32
+from autotiny.engine.layers.rows import windowed
+from autotiny.engine.layers.window import groups, multiple, pooling_struct
 
 
 def conv_float32(site: Site) -> Kernel:
@@ -168,15 +14,15 @@ def conv_float32(site: Site) -> Kernel:
     def call(x: str, shape: str) -> str:
         if site.fused:
             return (
-                f"at_conv_max_pool_f32({x}, w, bias, y, {shape}, {_groups(site)},\n"
-                f"                     {_pooling(site)}, {bounds_float32(site)});"
+                f"at_conv_max_pool_f32({x}, w, bias, y, {shape}, {groups(site)},\n"
+                f"                     {pooling_struct(site)}, {bounds_float32(site)});"
             )
         return (
-            f"at_conv_f32({x}, w, bias, y, {shape}, {_groups(site)},\n"
+            f"at_conv_f32({x}, w, bias, y, {shape}, {groups(site)},\n"
             f"            {bounds_float32(site)});"
         )
 
-    bias = table("bias", biases(site, site.input(1).shape[0]), site.step.weights_in)
+    bias = table("bias", biases(site, site.input(1).shape[0]), site.step.weights.memory)
     operands = (site.reads("x"), site.reads("w", 1), bias, site.writes())
     return windowed(site, "conv_f32.h", call, operands)
 
@@ -186,10 +32,10 @@ def depthwise_float32(site: Site) -> Kernel:
 
     def call(x: str, shape: str) -> str:
         return (
-            f"at_depthwise_f32({x}, w, bias, y, {shape}, {_multiple(site)},\n"
+            f"at_depthwise_f32({x}, w, bias, y, {shape}, {multiple(site)},\n"
             f"                 {bounds_float32(site)});"
         )
 
-    bias = table("bias", biases(site, site.input(1).shape[3]), site.step.weights_in)
+    bias = table("bias", biases(site, site.input(1).shape[3]), site.step.weights.memory)
     operands = (site.reads("x"), site.reads("w", 1), bias, site.writes())
     return windowed(site, "conv_f32.h", call, operands)

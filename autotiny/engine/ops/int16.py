@@ -9,8 +9,8 @@ import numpy as np
 
 from autotiny.engine.fixed_point import activation_range, quantized_multiplier
 from autotiny.engine.kernel import Kernel, Operand, Overlap, Site, initializer, table
-from autotiny.engine.ops.convolution import quantization_of
-from autotiny.engine.ops.in_place import windowed
+from autotiny.engine.layers.constants import quantization_of
+from autotiny.engine.layers.rows import windowed
 from autotiny.engine.ops.layer import Layer, layer_of
 from autotiny.graph import Array
 
@@ -41,7 +41,7 @@ def layer(site: Site) -> Kernel:
         if np.array_equal(bias, bias.astype(np.int32)):
             bias = bias.astype(np.int32)
         name = f"s{_sum_bits(site, form)}_b{8 * bias.dtype.itemsize}"
-    place = site.step.weights_in
+    place = site.step.weights.memory
     operands = (
         site.reads("x"),
         site.reads("w", 1),
@@ -158,8 +158,8 @@ def softmax(site: Site) -> Kernel:
     operands: tuple[Operand, ...] = (
         site.reads("x"),
         site.writes(),
-        table("exp_table", exp, site.step.weights_in),
-        table("reciprocal_table", reciprocal, site.step.weights_in),
+        table("exp_table", exp, site.step.weights.memory),
+        table("reciprocal_table", reciprocal, site.step.weights.memory),
     )
     # The exponentials stand in y, but x is read again only for the maximum before them.
     return Kernel(("softmax_s16.h",), body, operands, {("x", "y"): Overlap()})

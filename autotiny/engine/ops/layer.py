@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from autotiny.engine.kernel import Site
-from autotiny.engine.ops.shape import window, window_struct
+from autotiny.engine.layers.window import window, window_struct
 
 
 @dataclass(frozen=True)

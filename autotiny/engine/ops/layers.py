@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from autotiny.engine import shapes
+from autotiny.engine import shapes, variants
 from autotiny.engine.declared import (
     ACTIVATION,
     FLAG,
@@ -20,7 +20,7 @@ from autotiny.engine.declared import (
     Values,
 )
 from autotiny.engine.kernel import Emit, Site
-from autotiny.engine.ops import coded, compressed, convolution, dense, int8, int16
+from autotiny.engine.ops import coded, compressed, convolution, dense, int16
 from autotiny.graph import DType
 
 _DILATIONS: Final = {"dilation_h_factor": SIZE, "dilation_w_factor": SIZE}
@@ -52,11 +52,11 @@ _TYPES: Final[Mapping[str, tuple[DType, tuple[DType, ...], tuple[DType, ...]]]] 
 """Arithmetic → types of input and result, of weights, and of biases."""
 
 _EMITS: Final[Mapping[tuple[str, str], Emit]] = {
-    ("CONV_2D", "int8"): coded.decoding(int8.conv),
+    ("CONV_2D", "int8"): coded.decoding(variants.emit),
     ("CONV_2D", "float32"): convolution.conv_float32,
-    ("DEPTHWISE_CONV_2D", "int8"): coded.decoding(int8.depthwise),
+    ("DEPTHWISE_CONV_2D", "int8"): coded.decoding(variants.emit),
     ("DEPTHWISE_CONV_2D", "float32"): convolution.depthwise_float32,
-    ("FULLY_CONNECTED", "int8"): coded.decoding(int8.fully_connected),
+    ("FULLY_CONNECTED", "int8"): coded.decoding(variants.emit),
     ("FULLY_CONNECTED", "float32"): dense.dense_float32,
     **{
         (kind, arithmetic): emit

@@ -12,7 +12,7 @@ from autotiny.engine import shapes
 from autotiny.engine.declared import FLAG, NO_ACTIVATION, Declared, Emitter, Takes, alike
 from autotiny.engine.fixed_point import quantized_multiplier
 from autotiny.engine.kernel import Kernel, Overlap, Site
-from autotiny.engine.ops.convolution import quantization_of
+from autotiny.engine.layers.constants import quantization_of
 from autotiny.graph import DType
 
 BATCHES: Final = 3

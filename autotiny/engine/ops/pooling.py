@@ -9,9 +9,9 @@ from autotiny.engine import shapes
 from autotiny.engine.declared import ACTIVATION, SIZE, STRIDES, Declared, Emitter, Takes, alike
 from autotiny.engine.fixed_point import activation_range
 from autotiny.engine.kernel import Kernel, Overlap, Site
-from autotiny.engine.ops.convolution import bounds_float32, quantization_of
-from autotiny.engine.ops.in_place import windowed
-from autotiny.engine.ops.shape import window
+from autotiny.engine.layers.constants import bounds_float32, quantization_of
+from autotiny.engine.layers.rows import windowed
+from autotiny.engine.layers.window import window
 from autotiny.graph import DType
 
 _NAMES: Final[Mapping[DType, str]] = {"int8": "s8", "int16": "s16", "float32": "f32"}

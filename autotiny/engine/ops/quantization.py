@@ -11,7 +11,7 @@ from autotiny.engine import shapes
 from autotiny.engine.declared import STORED, Declared, Emitter, Takes
 from autotiny.engine.fixed_point import INT_RANGE, quantized_multiplier
 from autotiny.engine.kernel import Emit, Kernel, Overlap, Site, c_type
-from autotiny.engine.ops.convolution import quantization_of
+from autotiny.engine.layers.constants import quantization_of
 from autotiny.graph import DType
 
 SUFFIX: Final[Mapping[DType, str]] = {"int8": "s8", "int16": "s16", "uint8": "u8"}

@@ -31,7 +31,7 @@ from autotiny.engine.kernel import (
     scratch,
     table,
 )
-from autotiny.engine.ops.convolution import bounds_float32, quantization_of
+from autotiny.engine.layers.constants import bounds_float32, quantization_of
 from autotiny.engine.ops.quantization import c_float
 from autotiny.engine.ops.unary import logistic_samples
 from autotiny.graph import Array, DType, Quantization, readers, variables
@@ -58,7 +58,7 @@ def svdf(site: Site) -> Kernel:
     filters, depth = site.constant(1).shape
     memory, rank = site.constant(2).shape[1], site.option("rank", 1)
     units = site.output.size
-    place = site.step.weights_in
+    place = site.step.weights.memory
     real = site.input(0).dtype == "float32"
     bias = site.constant(3).reshape(-1) if site.has_input(3) else np.zeros(units)
     operands = (
@@ -106,7 +106,7 @@ def lstm(site: Site) -> Kernel:
     w = np.concatenate([site.constant(WEIGHTS + g).reshape(units, depth) for g in range(4)])
     r = np.concatenate([site.constant(RECURRENT + g).reshape(units, units) for g in range(4)])
     bias = np.concatenate([site.constant(BIASES + g).reshape(units) for g in range(4)])
-    place = site.step.weights_in
+    place = site.step.weights.memory
     if x.dtype == "float32":
         operands = (
             site.reads("x"), table("w", w, place), table("r", r, place), table("bias", bias, place),
@@ -152,7 +152,7 @@ def _lstm_stored(site: Site, steps: int, w: Array, r: Array, bias: Array) -> Ker
         cell_multiplier=3 << max(shift, 0), cell_shift=max(-shift, 0),
         clip=int(min(clip / cell.scale, 32767.0)),
     )  # fmt: skip
-    place = site.step.weights_in
+    place = site.step.weights.memory
     operands = (
         site.reads("x"), table("w", w, place), table("r", r, place),
         table("bias", bias.astype(np.int32 if narrow else np.int64), place),

@@ -10,7 +10,7 @@ from autotiny.engine import shapes
 from autotiny.engine.declared import FLAG, TYPE, Declared, Emitter, Takes, alike
 from autotiny.engine.fixed_point import quantized_multiplier
 from autotiny.engine.kernel import Kernel, Site
-from autotiny.engine.ops.convolution import quantization_of
+from autotiny.engine.layers.constants import quantization_of
 from autotiny.graph import DType
 
 SUFFIX: Final[Mapping[DType, str]] = {"int8": "s8", "int16": "s16", "float32": "f32"}

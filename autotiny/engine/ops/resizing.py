@@ -28,8 +28,8 @@ def nearest(site: Site) -> Kernel:
     operands = (
         site.reads("x"),
         site.writes(),
-        table("rows", np.array(rows, np.int16), site.step.weights_in),
-        table("cols", np.array(cols, np.int16), site.step.weights_in),
+        table("rows", np.array(rows, np.int16), site.step.weights.memory),
+        table("cols", np.array(cols, np.int16), site.step.weights.memory),
     )
     return Kernel(("resize.h",), body, operands)
 
@@ -56,8 +56,8 @@ def bilinear_stored(site: Site) -> Kernel:
     operands = (
         site.reads("x"),
         site.writes(),
-        table("rows", tables[0], site.step.weights_in),
-        table("cols", tables[1], site.step.weights_in),
+        table("rows", tables[0], site.step.weights.memory),
+        table("cols", tables[1], site.step.weights.memory),
     )
     return Kernel(("resize.h",), body, operands)
 
@@ -84,7 +84,7 @@ def bilinear_float32(site: Site) -> Kernel:
     body = (
         f"at_resize_bilinear_f32(x, y, rows, cols, v_of, u_of, {out_h}, {out_w}, {in_w}, {depth});"
     )
-    place = site.step.weights_in
+    place = site.step.weights.memory
     operands = (
         site.reads("x"),
         site.writes(),

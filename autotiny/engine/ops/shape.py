@@ -7,14 +7,9 @@ from typing import Final
 
 from autotiny.engine import shapes
 from autotiny.engine.declared import Declared, Emitter, Ignored, Takes, Values
-from autotiny.engine.kernel import Kernel, Site, initializer
-from autotiny.graph import DType, Graph, Op, Tensor, producers, read_once
-
-MAKES_ANEW = (
-    "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "MAX_POOL_2D", "AVERAGE_POOL_2D", "ADD",
-    "SUB", "MUL", "PAD", "QUANTIZE", "RELU", "RELU6", "LOGISTIC", "TANH", "CONCATENATION",
-)  # fmt: skip
-"""Kinds whose output is memory of its own, never a view of another tensor."""
+from autotiny.engine.kernel import Kernel, Site
+from autotiny.engine.layers.sharing import MAKES_ANEW
+from autotiny.graph import DType, Tensor, producers, read_once
 
 DTYPES: Final[tuple[DType, ...]] = (
     "int8", "uint8", "int16", "int32", "int64", "float32", "bool",
@@ -73,56 +68,6 @@ def _one_piece(small: Tensor, large: Tensor) -> bool:
         return False
     first = next((d for d, n in enumerate(small.shape) if n > 1), len(small.shape))
     return small.shape[first + 1 :] == large.shape[first + 1 :]
-
-
-def padding_before(size: int, out: int, window: int, stride: int, step: int, padding: str) -> int:
-    """Rows or columns of padding before the first; the rest of an odd number stands behind."""
-    if padding == "VALID":
-        return 0
-    return max((out - 1) * stride + (window - 1) * step + 1 - size, 0) // 2
-
-
-def window(site: Site, k_h: int, k_w: int) -> dict[str, int]:
-    """The fields of `at_window` for a convolution or pooling over (1, H, W, C) with this window."""
-    return window_of(site.graph, site.op, k_h, k_w)
-
-
-def window_of(graph: Graph, op: Op, k_h: int, k_w: int) -> dict[str, int]:
-    """The same for any op of a graph."""
-    x, y = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
-    stride_h, stride_w, step_h, step_w = (
-        op.option(name, 1)
-        for name in ("stride_h", "stride_w", "dilation_h_factor", "dilation_w_factor")
-    )
-    padding = op.option("padding", "VALID")
-    explicit = padding == "EXPLICIT"
-    _, in_h, in_w, in_c = x.shape
-    _, out_h, out_w, out_c = y.shape
-    return {
-        "in_h": in_h,
-        "in_w": in_w,
-        "in_c": in_c,
-        "out_h": out_h,
-        "out_w": out_w,
-        "out_c": out_c,
-        "k_h": k_h,
-        "k_w": k_w,
-        "stride_h": stride_h,
-        "stride_w": stride_w,
-        "step_h": step_h,
-        "step_w": step_w,
-        "pad_top": op.integer("pad_top")
-        if explicit
-        else padding_before(in_h, out_h, k_h, stride_h, step_h, padding),
-        "pad_left": op.integer("pad_left")
-        if explicit
-        else padding_before(in_w, out_w, k_w, stride_w, step_w, padding),
-    }
-
-
-def window_struct(fields: dict[str, int]) -> str:
-    """The C value of an `at_window`."""
-    return f"(at_window){initializer(**fields)}"
 
 
 _SHAPE_OPTIONS: Final[Mapping[str, Mapping[str, Values]]] = {

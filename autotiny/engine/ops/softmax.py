@@ -10,8 +10,8 @@ from autotiny.engine import shapes
 from autotiny.engine.declared import Declared, Emitter, Real, Takes
 from autotiny.engine.fixed_point import quantized_multiplier
 from autotiny.engine.kernel import Emit, Kernel, Overlap, Site
+from autotiny.engine.layers.constants import quantization_of
 from autotiny.engine.ops import int16
-from autotiny.engine.ops.convolution import quantization_of
 from autotiny.graph import DType
 
 _IN_PLACE = {("x", "y"): Overlap()}

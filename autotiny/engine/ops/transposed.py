@@ -18,7 +18,7 @@ from autotiny.engine.kernel import (
     scratch,
     table,
 )
-from autotiny.engine.ops.convolution import bounds_float32
+from autotiny.engine.layers.constants import bounds_float32
 from autotiny.graph import Array
 
 WEIGHTS, INPUT, BIAS = 1, 2, 3
@@ -30,7 +30,7 @@ def emit(site: Site) -> Kernel:
     if (x.dtype, w.dtype, y.dtype) not in KERNELS:
         site.refuse(f"{x.dtype} with {w.dtype} weights to {y.dtype} is not computed")
     window, function = _window(site), KERNELS[x.dtype, w.dtype, y.dtype]
-    place = site.step.weights_in
+    place = site.step.weights.memory
     reads = (site.reads("x", INPUT), site.reads("w", WEIGHTS))
     if x.dtype == "float32":
         bias = table("bias", _bias(site, np.float32), place)
@@ -58,7 +58,7 @@ def _hybrid(site: Site, window: str, bias: Operand) -> Kernel:
         site.reads("source", INPUT),
         scratch("x", site.input(INPUT).size, "int8_t"),
         site.reads("w", WEIGHTS),
-        table("w_scale", scales, site.step.weights_in),
+        table("w_scale", scales, site.step.weights.memory),
         bias,
         site.writes(),
     )
@@ -114,7 +114,7 @@ def _rescaling(site: Site) -> tuple[str, tuple[Operand, ...]]:
         bias = _bias(site, np.int64)
         if max(shift for _, shift in pairs) >= 15:
             site.refuse("its output scale is too small for its products")
-    place = site.step.weights_in
+    place = site.step.weights.memory
     shift = np.array([shift for _, shift in pairs], np.int8)
     return limits, (
         table("bias", bias, place),

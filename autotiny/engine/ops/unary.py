@@ -18,7 +18,7 @@ from autotiny.engine.fixed_point import (
     round_half_away,
 )
 from autotiny.engine.kernel import Emit, Kernel, Overlap, Site, table
-from autotiny.engine.ops.convolution import quantization_of
+from autotiny.engine.layers.constants import quantization_of
 from autotiny.engine.ops.quantization import c_float
 from autotiny.graph import Array, DType
 
@@ -40,7 +40,7 @@ def lookup(function: Callable[[Site], Callable[[int], int]]) -> Emit:
     def emit(site: Site) -> Kernel:
         one = function(site)
         values = [min(max(one(x), -128), 127) for x in (*range(128), *range(-128, 0))]
-        results = table("table", np.array(values, np.int8), site.step.weights_in)
+        results = table("table", np.array(values, np.int8), site.step.weights.memory)
         body = f"at_lookup_s8(x, y, table, {site.output.size});"
         operands = (site.reads("x"), site.writes(), results)
         return Kernel(("unary.h",), body, operands, IN_PLACE)
@@ -226,7 +226,7 @@ def sigmoidal_int16(site: Site) -> Kernel:
     if multiplier > 32767:
         site.refuse(f"its input scale {x.scale} is too large")
     body = f"at_{kind}_s16(x, y, table, {site.output.size}, {multiplier}, {shift});"
-    results = table("table", logistic_samples(), site.step.weights_in)
+    results = table("table", logistic_samples(), site.step.weights.memory)
     return Kernel(("unary.h",), body, (site.reads("x"), site.writes(), results), IN_PLACE)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from autotiny.engine.kernel import Kernel, Operand, Overlap, Site, c_type, scratch
-from autotiny.engine.ops.shape import window, window_struct
+from autotiny.engine.layers.window import window, window_struct
 from autotiny.graph import ITEM_BYTES
 
 WINDOWED = ("CONV_2D", "DEPTHWISE_CONV_2D", "MAX_POOL_2D", "AVERAGE_POOL_2D")
@@ -18,14 +18,14 @@ MOST_ROWS = 1 << 16
 """Of an image that is looked at row by row."""
 
 
-def why_not(site: Site) -> str | None:
+def why_no_rows(site: Site) -> str | None:
     """Why a step cannot be computed row by row in place; None if it can."""
     step = site.step
     if site.op.kind not in WINDOWED or site.arithmetic not in ARITHMETIC:
         return "it has no plain kernel with a window"
     if site.fused:
         return "something is fused into it"
-    if step.method != "direct" or step.rows * step.columns > 1 or step.coding != "plain":
+    if not step.kernel.row_by_row or step.weights.coding != "plain":
         return "it is not computed the plain way"
     shape = window(site, *_filter(site))
     if shape["in_h"] > MOST_ROWS:
@@ -65,7 +65,7 @@ def windowed(
     """
     shape = window(site, *_filter(site))
     struct = window_struct(shape)
-    if not site.step.in_place or why_not(site):
+    if not site.step.in_place or why_no_rows(site):
         return Kernel((header,), call("x", struct), operands, overlaps or {})
     x, y = site.input(0), site.output
     row = shape["in_w"] * shape["in_c"] * ITEM_BYTES[x.dtype]

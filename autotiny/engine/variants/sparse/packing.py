@@ -1,4 +1,4 @@
-"""Weights without their zeros, in the order in which `kernels/sparse_s8.h` reads them.
+"""Weights without their zeros, in the order in which `sparse_s8.h` reads them.
 
 Gaps between what is left are stored instead of places, as in Han et al., "Deep Compression", ICLR
 2016: in so few bits that a gap of more is bridged by entries of weight zero.
@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autotiny.engine import packing
-from autotiny.engine.packing import Ints, Words
+from autotiny.engine.layers.matrix import Ints, Matrix, Words
 
 FOUR = 4
 """Entries that the kernels take at once; also the weights of an entry that is a run."""
@@ -36,7 +35,7 @@ class Format:
 FORMATS = tuple(Format(run, bits) for run in (1, FOUR) for bits in (2, 4))
 
 
-def smallest(made: packing.Layer, zero: int, patches: int = 1) -> tuple[Format, Words]:
+def smallest(made: Matrix, zero: int, patches: int = 1) -> tuple[Format, Words]:
     """The format that takes least flash for a layer, and the layer's stream in it."""
     streams = {form: stream(made, form, zero, patches) for form in FORMATS}
     form = min(streams, key=lambda form: streams[form].nbytes)
@@ -48,7 +47,7 @@ def reads_past(form: Format, patches: int = 1) -> int:
     return ((FOUR - 1) * form.run + form.run - 1) * patches
 
 
-def stream(made: packing.Layer, form: Format, zero: int, patches: int = 1) -> Words:
+def stream(made: Matrix, form: Format, zero: int, patches: int = 1) -> Words:
     """The stream of `at_dense_sparse` and `at_conv_sparse`.
 
     For every output: the bias; multiplier; shift and, above its low byte, the number of fours; then
@@ -72,7 +71,7 @@ def stream(made: packing.Layer, form: Format, zero: int, patches: int = 1) -> Wo
     return np.concatenate(parts).astype(np.uint32)
 
 
-def _heads(made: packing.Layer, zero: int) -> Ints:
+def _heads(made: Matrix, zero: int) -> Ints:
     """(outputs, 3) bias, multiplier and shift, from which the kernel finds the rounding.
 
     That of a channel that was found constant is twice its output. Here a bias gives the output:

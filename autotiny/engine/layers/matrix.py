@@ -1,4 +1,4 @@
-"""Weights and requantization constants in the order in which the fast int8 kernels read them.
+"""An int8 layer as a matrix, ready for the fast kernels, and what its words are made of.
 
 A fast layer reads one stream of words from front to back. Accumulators start at the bias, into
 which the input's zero-point is folded; padding holds the stored zero, so that is exact everywhere.
@@ -14,8 +14,13 @@ from numpy.typing import NDArray
 
 from autotiny.engine.fixed_point import multiply
 from autotiny.engine.kernel import Site
-from autotiny.engine.ops.convolution import biases, bounds_int8, multipliers, quantization_of
-from autotiny.engine.ops.dense import tensor_multiplier
+from autotiny.engine.layers.constants import (
+    biases,
+    bounds_int8,
+    multipliers,
+    quantization_of,
+    tensor_multiplier,
+)
 
 Ints = NDArray[np.int64]
 Words = NDArray[np.uint32]
@@ -25,7 +30,7 @@ LANE_LIMIT = 1 << 23
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
+class Matrix:
     """An int8 layer as a matrix.
 
     Attributes:
@@ -59,8 +64,13 @@ class Layer:
         return "relu" if self.swallows_negatives else "signed"
 
 
-def layer(site: Site, weights: Ints) -> Layer:
-    """The matrix of a convolution or dense layer, its constants made ready for `at_finished`."""
+def matrix(site: Site) -> Matrix:
+    """The matrix of a layer, its constants made ready for `at_finished`."""
+    weights = site.constant(1).astype(np.int64)
+    if site.op.kind == "DEPTHWISE_CONV_2D":
+        weights = weights.reshape(-1, weights.shape[3]).T
+    else:
+        weights = weights.reshape(len(weights), -1)
     outputs = len(weights)
     x, y = quantization_of(site, 0), quantization_of(site, None)
     bounds = bounds_int8(site)
@@ -71,7 +81,7 @@ def layer(site: Site, weights: Ints) -> Layer:
         multiplier, shift = (array.astype(np.int64) for array in multipliers(site, outputs))
         shift = -shift
     half = np.where(shift > 0, 1 << np.maximum(shift - 1, 0), 0)
-    made = Layer(
+    made = Matrix(
         weights=weights,
         bias=biases(site, outputs).astype(np.int64) - x.zero_point * weights.sum(axis=1),
         multiplier=multiplier.astype(np.int64),
@@ -84,7 +94,7 @@ def layer(site: Site, weights: Ints) -> Layer:
     return _without_constant_channels(made, y.zero_point)
 
 
-def _without_constant_channels(made: Layer, zero_point: int) -> Layer:
+def _without_constant_channels(made: Matrix, zero_point: int) -> Matrix:
     """Empty the channels that give one output whatever the input is.
 
     Training leaves channels whose weights are next to nothing and whose bias, in their tiny scale,
@@ -108,7 +118,7 @@ def _without_constant_channels(made: Layer, zero_point: int) -> Layer:
     )
 
 
-def why_not_fast(made: Layer, *, dense: bool = False, lanes: bool = True) -> str | None:
+def why_not_fast(made: Matrix, *, dense: bool = False, lanes: bool = True) -> str | None:
     """Why the fast kernels cannot compute a layer exactly; None if they can.
 
     Args:
@@ -130,13 +140,55 @@ def why_not_fast(made: Layer, *, dense: bool = False, lanes: bool = True) -> str
     return None
 
 
-def constants(made: Layer, channels: slice) -> list[np.int64]:
+def constants(made: Matrix, channels: slice) -> list[np.int64]:
     """(multiplier, rounding, shift) of each channel, flat."""
     columns = (made.multiplier[channels], made.rounding[channels], made.shift[channels])
     return list(np.stack(columns, axis=1).reshape(-1))
 
 
-def padded(made: Layer, multiple: int) -> Layer:
+def finish_struct(made: Matrix) -> str:
+    """The C value of an `at_finish`."""
+    return f"(at_finish){{AT_{made.finish.upper()}, {made.low}, {made.high}}}"
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How the outputs of a layer fall into blocks, for the packer and for the call of the kernel.
+
+    Attributes:
+        outputs: how many there are.
+        block: outputs of a block.
+        small: outputs of the blocks that what is left falls into; the last one may be filled up.
+    """
+
+    outputs: int
+    block: int
+    small: int
+
+    @property
+    def blocks(self) -> int:
+        """Whole blocks, which stand first."""
+        return self.outputs // self.block
+
+    @property
+    def left(self) -> int:
+        """Outputs behind the whole blocks."""
+        return self.outputs % self.block
+
+    @property
+    def slices(self) -> list[slice]:
+        """The channels of every block, in order; the last one may reach behind the outputs."""
+        whole = self.blocks * self.block
+        firsts = [(first, self.block) for first in range(0, whole, self.block)]
+        firsts += [(first, self.small) for first in range(whole, self.outputs, self.small)]
+        return [slice(first, first + size) for first, size in firsts]
+
+    def finish(self, made: Matrix) -> str:
+        """What follows the accumulators, where only "clamp" can leave a part of a block out."""
+        return "clamp" if self.left else made.finish
+
+
+def padded(made: Matrix, multiple: int) -> Matrix:
     """The layer with so many empty channels that their number is a multiple."""
     missing = -len(made.bias) % multiple
 
@@ -161,55 +213,30 @@ def in_pairs(weights: Ints) -> Ints:
     return pairs[:, :-1] if taps % 4 == 1 else pairs  # the last pair would be all zeros
 
 
-def lanes(high: Ints, low: Ints) -> Words:
+def halfwords(pairs: Ints) -> Ints:
+    """Pairs (…, 2) of int16 as words, the first one low."""
+    halves = pairs & 0xFFFF
+    words: Ints = halves[..., 0] | halves[..., 1] << 16
+    return words
+
+
+def words_of(values: Ints) -> Words:
+    """All values in their order, as words."""
+    return (values.reshape(-1) & 0xFFFFFFFF).astype(np.uint32)
+
+
+def lanes(high: Ints, low: Ints) -> Ints:
     """Pairs (…, 2) of two channels as words whose int16 lanes are 256·high + low."""
-    lane = (256 * high + low) & 0xFFFF
-    return (lane[..., 0] | lane[..., 1] << 16).astype(np.uint32)
+    return halfwords(256 * high + low)
 
 
-def starts_of(made: Layer, channels: slice) -> list[np.int64]:
+def lane_starts(made: Matrix, channels: slice) -> list[np.int64]:
     """S and T before the first tap, of each pair of channels."""
     high, low = made.bias[channels][0::2], made.bias[channels][1::2]
     return list(np.stack((256 * high + low, low), axis=1).reshape(-1))
 
 
-def gemm_stream(made: Layer, columns: int) -> Words:
-    """The stream of `at_gemm`, 4 columns for two pixels, 2 for four.
-
-    For every `columns` channels: start values of S and T, two a pair of channels; the weights,
-    (pairs, columns / 2) words; (multiplier, rounding, shift) a channel.
-    """
-    made = padded(made, columns)
-    pairs = in_pairs(made.weights)
-    stream: list[np.int64] = []
-    for first in range(0, len(made.bias), columns):
-        channels = slice(first, first + columns)
-        stream.extend(starts_of(made, channels))
-        words = lanes(pairs[channels][0::2], pairs[channels][1::2])  # (columns / 2, pairs)
-        stream.extend(words.T.reshape(-1))
-        stream.extend(constants(made, channels))
-    return (np.array(stream, np.int64) & 0xFFFFFFFF).astype(np.uint32)
-
-
-def expanded_stream(made: Layer) -> Words:
-    """The stream of `at_gemm` with expanded weights: doubled, as int16 pairs.
-
-    For every four channels: the doubled biases; (pairs, 4) words; (multiplier, rounding, shift) a
-    channel.
-    """
-    made = padded(made, 4)
-    pairs = (2 * in_pairs(made.weights)) & 0xFFFF
-    words = pairs[..., 0] | pairs[..., 1] << 16  # (outputs, pairs)
-    stream: list[np.int64] = []
-    for first in range(0, len(made.bias), 4):
-        channels = slice(first, first + 4)
-        stream.extend(2 * made.bias[channels])
-        stream.extend(words[channels].T.reshape(-1))
-        stream.extend(constants(made, channels))
-    return (np.array(stream, np.int64) & 0xFFFFFFFF).astype(np.uint32)
-
-
-def dense_parts(made: Layer) -> int:
+def dense_parts(made: Matrix) -> int:
     """Into how many equal parts of whole words the inputs are cut; 0 if no cut is fine enough.
 
     The sums of every part, times 256, fit 32 bits.
@@ -221,35 +248,3 @@ def dense_parts(made: Layer) -> int:
             if (128 * sums + np.abs(made.bias)[:, None] < LANE_LIMIT).all():
                 return parts
     return 0
-
-
-def dense_stream(made: Layer) -> tuple[Words, int]:
-    """The stream of `at_dense_gemm`, and how many blocks of 8 outputs it begins with.
-
-    The rest stands by 2, filled up with one where it is odd. For every block S and T at the start,
-    two a pair; for every part of the inputs (pairs, outputs / 2) words of weights; (multiplier,
-    rounding, shift) of each output.
-    """
-    eights = len(made.bias) // 8
-    made = padded(made, 2)
-    pairs = in_pairs(made.weights)
-    starts = [(first, 8) for first in range(0, 8 * eights, 8)]
-    starts += [(first, 2) for first in range(8 * eights, len(made.bias), 2)]
-    stream: list[np.int64] = []
-    for first, outputs in starts:
-        channels = slice(first, first + outputs)
-        stream.extend(starts_of(made, channels))
-        stream.extend(lanes(pairs[channels][0::2], pairs[channels][1::2]).T.reshape(-1))
-        stream.extend(constants(made, channels))
-    return (np.array(stream, np.int64) & 0xFFFFFFFF).astype(np.uint32), eights
-
-
-def depthwise_stream(made: Layer, *, turned: bool) -> Words:
-    """The stream of `at_depthwise_3x3_s8`, ten words a channel; turned: lines are columns."""
-    filters = 2 * made.weights.reshape(-1, 3, 3)
-    lines = filters.transpose(0, 2, 1) if turned else filters
-    pairs = np.stack((lines[:, :, 0:2], lines[:, :, 1:3]), axis=2) & 0xFFFF
-    words = (pairs[..., 0] | pairs[..., 1] << 16).reshape(-1, 6)
-    ends = np.stack((made.multiplier, made.rounding, made.shift), axis=1)
-    stream = np.concatenate((2 * made.bias[:, None], words, ends), axis=1)
-    return (stream.reshape(-1) & 0xFFFFFFFF).astype(np.uint32)

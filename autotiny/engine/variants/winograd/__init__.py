@@ -1,22 +1,59 @@
-"""CONV_2D with 3×3 filters of stride 1 by exact Winograd filtering (`kernels/winograd_s8.h`)."""
+"""CONV_2D with 3×3 filters of stride 1 by exact Winograd filtering (`winograd_s8.h`)."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from autotiny.engine import packing
 from autotiny.engine.kernel import Kernel, Overlap, Site, scratch, table
-from autotiny.engine.ops import gemm
-from autotiny.engine.ops.shape import window
-from autotiny.engine.packing import Ints, Layer, Words
+from autotiny.engine.layers.matrix import (
+    Ints,
+    Matrix,
+    Words,
+    constants,
+    halfwords,
+    matrix,
+    why_not_fast,
+    words_of,
+)
+from autotiny.engine.layers.patches import rows_struct, why_no_patches
+from autotiny.engine.layers.window import window
+from autotiny.engine.variants.variant import Variant, with_each
+from autotiny.graph import Graph
+from autotiny.schedule import Schedule, Way
 
 # Twice the matrix that transforms filters, so that it has no halves; both sides: four times.
 FILTER = np.array([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]], np.int64)
 BIAS_PRODUCT = 5  # the one product, (1, 1), that adds to all four outputs
 
 
+@dataclass(frozen=True)
+class Winograd(Way):
+    """Two by two outputs of four channels at a time, in the domain of the products."""
+
+    stores_factors = True
+
+
+def with_winograd(graph: Graph, schedule: Schedule) -> Schedule:
+    """Compute int8 3×3 convolutions of stride 1 by exact Winograd filtering.
+
+    Raises:
+        NotApplicable: no step is a convolution that can be computed so.
+    """
+    refusal = "with_winograd: no int8 3×3 convolution of stride 1 is eligible"
+    return with_each(graph, schedule, (chosen,), refusal)
+
+
+def chosen(site: Site) -> Winograd | None:
+    """Filtering wherever it can be."""
+    return None if why_not(site) else Winograd()
+
+
 def why_not(site: Site) -> str | None:
     """Why a convolution cannot be computed so; None if it can."""
+    if site.op.kind != "CONV_2D":
+        return "it is no convolution"
     shape = window(site, *site.input(1).shape[1:3])
     if (shape["k_h"], shape["k_w"]) != (3, 3) or shape["stride_h"] != 1 or shape["stride_w"] != 1:
         return "it is not 3×3 of stride 1"
@@ -26,9 +63,11 @@ def why_not(site: Site) -> str | None:
         return "it needs a multiple of 8 input and of 4 output channels"
     if shape["in_c"] * 16 * 4 > 1 << 16:
         return "it has more than 1,024 input channels"
-    if why := gemm.why_not(gemm.widened(site)):  # transformed, weights take 16 bits
+    if why := why_no_patches(site, shape):
         return why
-    made = gemm.matrix(site)
+    made = matrix(site)
+    if why := why_not_fast(made, lanes=False):  # transformed, weights take 16 bits
+        return why
     if (np.abs(transformed(made, shape["in_c"])) > 32767).any():
         return "a transformed weight leaves 16 bits"
     if (4 * made.reach >= 1 << 31).any():
@@ -36,19 +75,18 @@ def why_not(site: Site) -> str | None:
     return None
 
 
-def transformed(made: Layer, in_c: int) -> Ints:
+def transformed(made: Matrix, in_c: int) -> Ints:
     """(16, outputs, in_c): four times the filters in the domain of the products."""
     filters = made.weights.reshape(-1, 3, 3, in_c)
     products: Ints = np.einsum("ai,kijc,bj->abkc", FILTER, filters, FILTER)
     return products.reshape(16, -1, in_c)
 
 
-def stream(made: Layer, in_c: int) -> Words:
+def stream(made: Matrix, in_c: int) -> Words:
     """The stream of `at_winograd`; channels in the input transform's pairs (0, 2), (1, 3), …."""
     filters = transformed(made, in_c)
     order = np.arange(in_c).reshape(-1, 4)[:, [0, 2, 1, 3]].reshape(-1)
-    pairs = filters[:, :, order].reshape(16, -1, in_c // 2, 2) & 0xFFFF
-    words = pairs[..., 0] | pairs[..., 1] << 16  # (16, outputs, pairs)
+    words = halfwords(filters[:, :, order].reshape(16, -1, in_c // 2, 2))  # (16, outputs, pairs)
     parts: list[Ints] = []
     for first in range(0, len(made.bias), 4):
         channels = slice(first, first + 4)
@@ -56,19 +94,19 @@ def stream(made: Layer, in_c: int) -> Words:
             start = 4 * made.bias[channels] if product == BIAS_PRODUCT else np.zeros(4, np.int64)
             parts.append(start)
             parts.append(words[product, channels].T.reshape(-1))
-        parts.append(np.array(packing.constants(made, channels), np.int64))
-    return (np.concatenate(parts) & 0xFFFFFFFF).astype(np.uint32)
+        parts.append(np.array(constants(made, channels), np.int64))
+    return words_of(np.concatenate(parts))
 
 
-def conv(site: Site) -> Kernel:
-    """CONV_2D; its step's method is "winograd"."""
+def emit(site: Site) -> Kernel:
+    """CONV_2D."""
     if why := why_not(site):
         site.refuse(f"Winograd filtering is not computed: {why}")
     shape = window(site, 3, 3)
-    made = gemm.matrix(site)
+    made = matrix(site)
     columns = 2 * -(-shape["out_w"] // 2) + 2  # patches are whole: the last may reach further
     pitch = max(shape["pad_left"] + shape["in_w"], columns) * shape["in_c"]
-    rows = gemm.rows_struct(site, shape, slots=4, pitch=pitch)
+    rows = rows_struct(site, shape, slots=4, pitch=pitch)
     bounds = f", {made.low}, {made.high}" if made.finish == "clamp" else ""
     body = (
         f"static const at_rows rows = {rows};\n"
@@ -76,7 +114,7 @@ def conv(site: Site) -> Kernel:
     )
     operands = (
         site.reads("x"),
-        table("w", stream(made, shape["in_c"]), site.step.weights_in),
+        table("w", stream(made, shape["in_c"]), site.step.weights.memory),
         site.writes(),
         scratch("ring", 4 * pitch, "uint32_t"),
         scratch("v", 64 * shape["in_c"], "uint32_t"),
@@ -97,3 +135,6 @@ def _until(shape: dict[str, int]) -> int:
         if loaded < shape["in_h"]:
             rooms.append(loaded * row - (r + 2) * shape["out_w"] * shape["out_c"])
     return min(rooms)
+
+
+VARIANT = Variant(Winograd, why_not, emit, ("winograd_s8.h",))

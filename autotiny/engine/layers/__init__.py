@@ -1,0 +1,1 @@
+"""What the kernels of convolutions, poolings and dense layers have in common."""
