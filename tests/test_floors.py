@@ -65,3 +65,47 @@ def test_no_cycle_between_rooms() -> None:
         assert free, f"import cycle among {sorted(remaining)}"
         for name in free:
             del remaining[name]
+
+
+def imported_parts(path: Path) -> set[str]:
+    """The files and folders of the engine that one of its files imports."""
+    parts: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = node.module.split(".")
+            if names[:2] == ["autotiny", "engine"]:
+                parts.update(names[2:3] or [alias.name for alias in node.names])
+    return parts
+
+
+ENGINE = PACKAGE / "engine"
+ENGINE_FLOORS = {"kernel": 0, "layers": 1, "variants": 2, "ops": 3, "generate": 4}
+"""Of the parts that a kernel passes through; the others have none of their own."""
+
+
+def part(path: Path) -> str:
+    return path.relative_to(ENGINE).parts[0].removesuffix(".py")
+
+
+def test_imports_point_down_in_the_engine() -> None:
+    arrows: dict[str, set[str]] = {}
+    for path in ENGINE.rglob("*.py"):
+        arrows.setdefault(part(path), set()).update(imported_parts(path) - {part(path)})
+    reached = {name: set(others) for name, others in arrows.items() if name != "__init__"}
+    for _ in reached:
+        for others in reached.values():
+            others.update(*(reached.get(other, set()) for other in tuple(others)))
+    assert not [name for name, others in reached.items() if name in others]
+    for name, floor in ENGINE_FLOORS.items():
+        above = {other for other, its in ENGINE_FLOORS.items() if its > floor}
+        assert not reached[name] & above, name
+
+
+MOST_LINES = 300
+
+
+def test_no_file_of_the_engine_is_long() -> None:
+    files = [path for path in ENGINE.rglob("*") if path.suffix in (".py", ".h")]
+    counts = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in files}
+    long = [f"{path.relative_to(PACKAGE)}: {n}" for path, n in counts.items() if n > MOST_LINES]
+    assert not long, f"more than {MOST_LINES} lines: {', '.join(long)}"

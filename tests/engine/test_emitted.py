@@ -13,7 +13,8 @@ from build import single, tensor
 from images import Network
 
 from autotiny.engine import generate, plain_schedule
-from autotiny.engine.generate import kernel_text, kernels_of
+from autotiny.engine.generate import kernels_of
+from autotiny.engine.headers import kernel_text
 from autotiny.engine.kernel import Kernel, Overlap, Table
 from autotiny.engine.ops.shape import DTYPES
 from autotiny.engine.variants.blocks import Blocks

@@ -13,7 +13,7 @@ from build import single, tensor
 from autotiny.engine import check_supported
 from autotiny.engine.declared import MOST_DIMENSIONS
 from autotiny.engine.layers.window import padding_before
-from autotiny.engine.ops.moving import steps
+from autotiny.engine.ops.boxes import steps
 from autotiny.engine.shapes import MOST_CHANNELS
 from autotiny.errors import UnsupportedOp
 from autotiny.graph import DType, Graph, Quantization, Tensor

@@ -19,13 +19,15 @@ class Variant:
     """A way to compute layers on int8.
 
     Attributes:
-        way: the dataclass that a step names it by; it is defined in the folder of the variant.
+        way: the dataclass that a step names it by.
+        package: the dotted name of its folder.
         why_not: why a layer cannot be computed so; None if it can. Takes ops of any kind.
         emit: its C, for a step whose kernel is such a `way`; refuses what `why_not` names.
         headers: the files of C in its folder.
     """
 
     way: type[Way]
+    package: str
     why_not: Callable[[Site], str | None]
     emit: Emit
     headers: tuple[str, ...] = ()

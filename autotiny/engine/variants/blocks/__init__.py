@@ -239,4 +239,6 @@ def _suffix(blocks: Blocks) -> str:
     return f"{blocks.rows}x{blocks.columns}{'_expanded' if blocks.expanded else ''}"
 
 
-VARIANT = Variant(Blocks, why_not, emit, ("conv_gemm_s8.h", "gemm_s8.h", "dense_gemm_s8.h"))
+VARIANT = Variant(
+    Blocks, __name__, why_not, emit, ("conv_gemm_s8.h", "gemm_s8.h", "dense_gemm_s8.h")
+)

@@ -101,4 +101,4 @@ def _constants(site: Site, made: Matrix) -> Operand:
     return table("c", values.astype(np.uint32), site.step.weights.memory)
 
 
-VARIANT = Variant(Pairs, why_not, emit, ("dots_s8.h",))
+VARIANT = Variant(Pairs, __name__, why_not, emit, ("dots_s8.h",))

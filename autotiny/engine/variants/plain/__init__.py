@@ -92,4 +92,4 @@ def _dense(site: Site) -> Kernel:
 
 _EMITS = {"CONV_2D": _conv, "DEPTHWISE_CONV_2D": _depthwise, "FULLY_CONNECTED": _dense}
 
-VARIANT = Variant(Plain, why_not, emit)
+VARIANT = Variant(Plain, __name__, why_not, emit)

@@ -163,4 +163,4 @@ def stream(made: Matrix, *, turned: bool) -> Words:
     return words_of(np.concatenate((2 * made.bias[:, None], words, ends), axis=1))
 
 
-VARIANT = Variant(Planes, why_not, emit, ("depthwise_s8.h",))
+VARIANT = Variant(Planes, __name__, why_not, emit, ("depthwise_s8.h",))

@@ -100,4 +100,4 @@ def _filled_rows(made: Matrix, run: int) -> Matrix:
     return replace(made, weights=filled.reshape(len(made.weights), -1))
 
 
-VARIANT = Variant(Sparse, why_not, emit, ("sparse_s8.h",))
+VARIANT = Variant(Sparse, __name__, why_not, emit, ("sparse_s8.h",))

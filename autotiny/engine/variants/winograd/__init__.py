@@ -137,4 +137,4 @@ def _until(shape: dict[str, int]) -> int:
     return min(rooms)
 
 
-VARIANT = Variant(Winograd, why_not, emit, ("winograd_s8.h",))
+VARIANT = Variant(Winograd, __name__, why_not, emit, ("winograd_s8.h",))

@@ -1,0 +1,99 @@
+"""Constants and functions of a program, each emitted once however often it is used."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+
+from autotiny.engine.kernel import Kept, Kernel, Site, Table, c_type
+from autotiny.graph import Array
+
+
+class Constants:
+    """The constant arrays met so far; equal ones share a symbol."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.arrays: dict[str, tuple[Array, str]] = {}
+        self._symbols: dict[tuple[str, str, bytes], str] = {}
+        self.bytes = 0
+
+    def symbol(self, table: Table) -> str:
+        """The symbol of a constant, which is new where no equal one was met."""
+        key = (str(table.values.dtype), table.memory, table.values.tobytes())
+        if key not in self._symbols:
+            symbol = f"{self.name}_w{len(self._symbols)}"
+            self._symbols[key] = symbol
+            self.arrays[symbol] = (table.values, table.memory)
+            self.bytes += table.values.nbytes
+        return self._symbols[key]
+
+    def declared(self, symbol: str) -> str:
+        """The declaration of a constant, without its end."""
+        # alignment is part of it: where it is not stated, x86 takes 16 bytes for granted
+        values, memory = self.arrays[symbol]
+        const = "const " if memory == "flash" else ""
+        return f"AT_WORD_ALIGNED {const}{c_type(str(values.dtype))} {symbol}[{max(values.size, 1)}]"
+
+    def declarations(self) -> Iterable[str]:
+        """The declarations of all constants."""
+        return (f"extern {self.declared(symbol)};" for symbol in self.arrays)
+
+
+class Functions:
+    """The step functions met so far, and the memory they keep; equal bodies share a function."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.texts: list[str] = []
+        self._symbols: dict[tuple[str, str], str] = {}
+        self._kept = 0
+
+    def kept(self, memory: Kept) -> str:
+        """The symbol of new memory that is kept."""
+        symbol = f"{self.name}_kept{self._kept}"
+        self._kept += 1
+        self.texts.append(f"AT_WORD_ALIGNED static int8_t {symbol}[{memory.bytes}];\n")
+        return symbol
+
+    def symbol(self, site: Site, kernel: Kernel) -> str:
+        """The symbol of a step's function, which is new where no equal one was met."""
+        parameters = ", ".join(f"{o.c_type} *{o.name}" for o in kernel.operands)
+        key = (parameters, kernel.body)
+        if key not in self._symbols:
+            symbol = f"{self.name}_{site.op.kind.lower()}_{len(self._symbols)}"
+            self._symbols[key] = symbol
+            body = "\n".join(wrapped(f"  {line}") for line in kernel.body.splitlines())
+            self.texts.append(f"AT_STEP void {symbol}({parameters}) {{\n{body}\n}}\n")
+        return self._symbols[key]
+
+    def on_two_cores(self, call: str, other: str) -> str:
+        """A call of a function that has the other call made on the second core meanwhile."""
+        number = sum("at_start_task" in text for text in self.texts)
+        task, both = f"{self.name}_second_{number}", f"{self.name}_both_{number}"
+        self.texts.append(f"static void {task}(void) {{\n{wrapped(f'  {other}')}\n}}\n")
+        lines = "\n".join(
+            wrapped(f"  {one}") for one in (f"at_start_task({task});", call, "at_await_task();")
+        )
+        self.texts.append(f"AT_STEP void {both}(void) {{\n{lines}\n}}\n")
+        return f"{both}();"
+
+
+def wrapped(line: str) -> str:
+    """A line of C on as many lines as it needs, broken behind commas."""
+    if "//" in line:
+        return line
+    indent = " " * (len(line) - len(line.lstrip()))
+    tight = line.lstrip().replace(", ", ",\n").replace(" ", "\0").replace(",\n", ", ")
+    return textwrap.fill(
+        indent + tight,
+        100,
+        subsequent_indent=indent + "    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    ).replace("\0", " ")
+
+
+def const_free(c: str) -> str:
+    """A C type that can be written to."""
+    return c.removeprefix("const ")

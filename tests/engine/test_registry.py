@@ -1,0 +1,91 @@
+"""What every variant of the kernels must bring along, whatever it computes."""
+
+import json
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+
+import pytest
+from test_variants import CONV, DENSE, DEPTHWISE, Layer
+
+from autotiny.engine import (
+    plain_schedule,
+    with_blocks,
+    with_coded_weights,
+    with_expanded_weights,
+    with_pairs,
+    with_strassen,
+    with_winograd,
+)
+from autotiny.engine.headers import kernel_text
+from autotiny.engine.kernel import Site
+from autotiny.engine.variants import VARIANTS, WAYS
+from autotiny.engine.variants.blocks import Blocks
+from autotiny.engine.variants.sparse import Sparse
+from autotiny.engine.variants.strassen import Strassen
+from autotiny.engine.variants.variant import Variant
+from autotiny.errors import NotApplicable
+from autotiny.graph import Graph
+from autotiny.schedule import Plain, Schedule, Step, Way, Weights, step_facts, step_from
+
+FOLDER = Path(str(resources.files("autotiny.engine.variants")))
+CHOOSING: tuple[Callable[[Graph, Schedule], Schedule], ...] = (
+    with_blocks,
+    with_pairs,
+    with_winograd,
+    lambda graph, schedule: with_strassen(graph, schedule, 8, 0),
+    with_expanded_weights,
+)
+
+
+def folder(variant: Variant) -> Path:
+    return Path(str(resources.files(variant.package)))
+
+
+def test_every_folder_is_a_variant_in_the_list() -> None:
+    folders = {path.parent for path in FOLDER.glob("*/__init__.py")}
+    assert {folder(one) for one in VARIANTS} == folders
+    assert len({one.way for one in VARIANTS}) == len(VARIANTS) == len(WAYS)
+    for one in VARIANTS:
+        assert one.way in (Plain, vars(__import__(one.package, fromlist=["_"]))[one.way.__name__])
+
+
+def test_every_file_of_c_is_named_by_the_variant_beside_it() -> None:
+    shared = {path.name for path in (FOLDER.parent / "kernels").glob("*.h")}
+    for one in VARIANTS:
+        assert set(one.headers) == {path.name for path in folder(one).glob("*.h")}
+        assert not shared & set(one.headers)
+        shared |= set(one.headers)
+        for name in one.headers:
+            assert kernel_text(name) == (folder(one) / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("kernel", [Plain(), Blocks(2, 4, expanded=True), Strassen(16), Sparse()])
+def test_a_step_survives_json(kernel: Way) -> None:
+    step = Step((2, 3), kernel, Weights("shared", "layer", "sram"), in_place=True, core=1)
+    assert step_from(json.loads(json.dumps(step_facts(step))), WAYS) == step
+
+
+def test_every_variant_says_of_any_op_whether_it_computes_it() -> None:
+    graphs = [layer.graph() for layer in (Layer(CONV, (4, 4, 4), 4), Layer(DENSE, (1, 1, 8), 4))]
+    graphs += [Layer(DEPTHWISE, (4, 4, 4), 4, (3, 3)).graph()]
+    pooled = Layer(CONV, (4, 4, 4), 4, pool=True).graph()
+    pooling = Site(pooled, plain_schedule(pooled).steps[1])
+    sizes = {Blocks: Blocks(2, 4), Strassen: Strassen(8)}
+    for one in VARIANTS:
+        kernel = sizes.get(one.way) or one.way()
+        reasons = [one.why_not(Site(graph, Step((0,), kernel))) for graph in graphs]
+        assert None in reasons or one.way.__name__ in ("Strassen", "Winograd")
+        assert one.way is Plain or one.why_not(pooling.by(kernel))
+
+
+def test_coded_weights_and_what_stays_keep_their_kernel() -> None:
+    for layer in (Layer(CONV, (4, 4, 16), 8), Layer(CONV, (4, 4, 8), 4, (3, 3))):
+        graph = layer.graph()
+        coded = Step((0,), weights=Weights("ans", "layer"))
+        for step in (coded, Step((0,), Sparse())):
+            for change in CHOOSING:
+                with pytest.raises(NotApplicable):
+                    change(graph, Schedule((step,)))
+        with pytest.raises(NotApplicable):
+            with_coded_weights(graph, Schedule((Step((0,), Sparse()),)), "huffman")
