@@ -19,6 +19,8 @@ How to add an op
    (kind, arithmetic) → emitter and what it relies on, `Declared` of `declared.py`.
 4. Add a test in `tests/engine/`: generated cases against TensorFlow Lite Micro.
 
+A faster way to compute layers on int8 is no op but a variant: see `variants`.
+
 Offsets, deduplication of functions and constants, and the text are the business of `generate.py`
 and `memory.py`; an emitter never sees an address.
 """

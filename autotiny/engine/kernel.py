@@ -92,7 +92,7 @@ class Kernel:
     """A step as C.
 
     Attributes:
-        headers: the files of `kernels/` that `body` needs ("port.h" comes by itself).
+        headers: the files of C that `body` needs ("port.h" comes by itself); see `headers`.
         body: statements that use the operands' names; all else is a constant.
         operands: the function's parameters.
         overlaps: (operand read, operand written) → how the second may lie over the first.
