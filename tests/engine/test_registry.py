@@ -6,7 +6,8 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
-from test_variants import CONV, DENSE, DEPTHWISE, Layer
+from test_sweep import VARIANTS as SWEPT
+from test_variants import CONV, Layer
 
 from autotiny.engine import (
     plain_schedule,
@@ -66,17 +67,18 @@ def test_a_step_survives_json(kernel: Way) -> None:
     assert step_from(json.loads(json.dumps(step_facts(step))), WAYS) == step
 
 
-def test_every_variant_says_of_any_op_whether_it_computes_it() -> None:
-    graphs = [layer.graph() for layer in (Layer(CONV, (4, 4, 4), 4), Layer(DENSE, (1, 1, 8), 4))]
-    graphs += [Layer(DEPTHWISE, (4, 4, 4), 4, (3, 3)).graph()]
-    pooled = Layer(CONV, (4, 4, 4), 4, pool=True).graph()
-    pooling = Site(pooled, plain_schedule(pooled).steps[1])
-    sizes = {Blocks: Blocks(2, 4), Strassen: Strassen(8)}
-    for one in VARIANTS:
-        kernel = sizes.get(one.way) or one.way()
-        reasons = [one.why_not(Site(graph, Step((0,), kernel))) for graph in graphs]
-        assert None in reasons or one.way.__name__ in ("Strassen", "Winograd")
-        assert one.way is Plain or one.why_not(pooling.by(kernel))
+def test_every_variant_is_swept() -> None:
+    swept = {type(change.get("kernel", Plain())) for change in SWEPT.values()}
+    assert swept == {one.way for one in VARIANTS}
+
+
+def test_every_variant_but_the_plain_one_leaves_other_ops() -> None:
+    graph = Layer(CONV, (4, 4, 4), 4, pool=True).graph()
+    pooling = Site(graph, plain_schedule(graph).steps[1])
+    why_nots = {one.way: one.why_not for one in VARIANTS}
+    for change in SWEPT.values():
+        if "kernel" in change:
+            assert why_nots[type(change["kernel"])](pooling.by(change["kernel"]))
 
 
 def test_coded_weights_and_what_stays_keep_their_kernel() -> None:
