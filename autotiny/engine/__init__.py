@@ -40,6 +40,7 @@ from autotiny.engine.sources import Port, Sources
 from autotiny.engine.variants.blocks import with_blocks, with_expanded_weights
 from autotiny.engine.variants.pairs import with_pairs
 from autotiny.engine.variants.strassen import with_strassen
+from autotiny.engine.variants.strip import with_strips
 from autotiny.engine.variants.winograd import with_winograd
 
 __all__ = [
@@ -58,5 +59,6 @@ __all__ = [
     "with_pairs",
     "with_skipped_zeros",
     "with_strassen",
+    "with_strips",
     "with_winograd",
 ]

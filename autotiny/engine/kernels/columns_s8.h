@@ -35,6 +35,21 @@ AT_INLINE void at_move(int8_t *to, const int8_t *from, int32_t size) {
   for (; size > 0; size--) *to++ = *from++;
 }
 
+// size words; size is a multiple of 4 and not 0.
+AT_INLINE void at_copy_words(uint32_t *to, const uint32_t *from, int32_t size) {
+#if AT_DSP
+  const uint32_t *end = from + size;
+  __asm__ volatile(
+      ".p2align 2\n1:\nldm.w %[from]!, {r4, r5, r6, r8}\nstm.w %[to]!, {r4, r5, r6, r8}\n"
+      "cmp %[from], %[end]\nbne 1b\n"
+      : [from] "+&r"(from), [to] "+&r"(to)
+      : [end] "r"(end)
+      : "r4", "r5", "r6", "r8", "cc", "memory");
+#else
+  for (; size > 0; size--) *to++ = *from++;
+#endif
+}
+
 // Rows of `size` bytes that begin `apart` bytes from each other move together, to y at or before x.
 AT_INLINE void at_close_rows(const int8_t *x, int8_t *y, int32_t rows, int32_t apart,
                              int32_t size) {

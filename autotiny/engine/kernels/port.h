@@ -60,6 +60,16 @@
 #define AT_DSP 0
 #endif
 
+// Whether the core issues a load beside a multiplication, as Cortex-M7 and M33 do. Compilers do not
+// tell an M7 from an M4: a build for one says -DAT_LOADS_AHEAD=1. Results are the same in any case.
+#ifndef AT_LOADS_AHEAD
+#if defined(__ARM_ARCH_8M_MAIN__)
+#define AT_LOADS_AHEAD 1
+#else
+#define AT_LOADS_AHEAD 0
+#endif
+#endif
+
 AT_INLINE int32_t at_min(int32_t a, int32_t b) { return a < b ? a : b; }
 AT_INLINE int32_t at_max(int32_t a, int32_t b) { return a > b ? a : b; }
 AT_INLINE int32_t at_max4(int32_t a, int32_t b, int32_t c, int32_t d) {

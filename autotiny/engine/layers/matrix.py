@@ -225,17 +225,6 @@ def words_of(values: Ints) -> Words:
     return (values.reshape(-1) & 0xFFFFFFFF).astype(np.uint32)
 
 
-def lanes(high: Ints, low: Ints) -> Ints:
-    """Pairs (…, 2) of two channels as words whose int16 lanes are 256·high + low."""
-    return halfwords(256 * high + low)
-
-
-def lane_starts(made: Matrix, channels: slice) -> list[np.int64]:
-    """S and T before the first tap, of each pair of channels."""
-    high, low = made.bias[channels][0::2], made.bias[channels][1::2]
-    return list(np.stack((256 * high + low, low), axis=1).reshape(-1))
-
-
 def dense_parts(made: Matrix) -> int:
     """Into how many equal parts of whole words the inputs are cut; 0 if no cut is fine enough.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from autotiny.engine.kernel import Kernel, Operand, Overlap, Site, scratch, table
 from autotiny.engine.layers.constants import dense_shape
+from autotiny.engine.layers.lanes import lane_stream
 from autotiny.engine.layers.matrix import (
     Matrix,
     Tiling,
@@ -24,7 +25,7 @@ from autotiny.engine.layers.patches import (
 )
 from autotiny.engine.layers.window import window
 from autotiny.engine.variants import planes
-from autotiny.engine.variants.blocks.packing import expanded_stream, lane_stream
+from autotiny.engine.variants.blocks.packing import expanded_stream
 from autotiny.engine.variants.variant import Variant, with_each
 from autotiny.graph import Graph
 from autotiny.schedule import Schedule, Way
@@ -165,7 +166,7 @@ def _dense(site: Site) -> Kernel:
     else:
         bounds = bounds if made.finish == "clamp" else ""
         body = f"at_dense_{made.finish}_s8(x, w, y, {sizes}{bounds});"
-    stream = table("w", lane_stream(made, tiling), site.step.weights.memory)
+    stream = table("w", lane_stream(made, in_pairs(made.weights), tiling), site.step.weights.memory)
     return Kernel(("dense_gemm_s8.h",), body, (site.reads("x"), stream, site.writes()))
 
 
@@ -230,8 +231,11 @@ def _tiling(site: Site, made: Matrix) -> Tiling:
 
 
 def _stream(site: Site, made: Matrix, tiling: Tiling) -> Operand:
-    pack = expanded_stream if site.way(Blocks).expanded else lane_stream
-    return table("w", pack(made, tiling), site.step.weights.memory)
+    if site.way(Blocks).expanded:
+        words = expanded_stream(made, tiling)
+    else:
+        words = lane_stream(made, in_pairs(made.weights), tiling)
+    return table("w", words, site.step.weights.memory)
 
 
 def _suffix(blocks: Blocks) -> str:

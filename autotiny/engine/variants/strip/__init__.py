@@ -1,0 +1,184 @@
+"""Convolutions and dense layers on int8 by strips of pixels (`strip_s8.h`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from autotiny.engine.kernel import Kernel, Operand, Overlap, Site, initializer, scratch, table
+from autotiny.engine.layers.constants import quantization_of
+from autotiny.engine.layers.lanes import lane_stream
+from autotiny.engine.layers.matrix import (
+    Ints,
+    Matrix,
+    Tiling,
+    in_pairs,
+    matrix,
+    why_not_fast,
+)
+from autotiny.engine.layers.patches import (
+    overlap_until,
+    product_overlap,
+    product_shape,
+    span,
+    why_no_patches,
+)
+from autotiny.engine.layers.window import window
+from autotiny.engine.variants.variant import Variant, with_each
+from autotiny.graph import Graph
+from autotiny.schedule import Schedule, Way
+
+CHANNELS = 4
+"""Whose weights lie in SRAM at a time."""
+
+
+@dataclass(frozen=True)
+class Strip(Way):
+    """Some pixels for each reading of the weights, which are copied to SRAM for them.
+
+    Attributes:
+        pixels: of a strip, an even number; one takes two bytes a tap of SRAM.
+    """
+
+    pixels: int
+
+
+def with_strips(graph: Graph, schedule: Schedule, pixels: int = 32) -> Schedule:
+    """Compute int8 convolutions and dense layers of several rows by strips of pixels.
+
+    Args:
+        graph: the network.
+        schedule: what to change.
+        pixels: of a strip, an even number.
+
+    Raises:
+        NotApplicable: no step is a layer that can be computed so.
+    """
+
+    def chosen(site: Site) -> Strip | None:
+        if site.step.kernel.stores_factors or why_not(site):
+            return None
+        return Strip(pixels)
+
+    refusal = (
+        "with_strips: no int8 convolution and no dense layer of several rows has a multiple of 4 "
+        "outputs and sums that fit"
+    )
+    return with_each(graph, schedule, (chosen,), refusal)
+
+
+def why_not(site: Site) -> str | None:
+    """Why a layer cannot be computed by strips; None if it can."""
+    if site.op.kind not in ("CONV_2D", "FULLY_CONNECTED"):
+        return "only convolutions and dense layers are computed so"
+    if site.fused:
+        return "something is fused into it"
+    if site.input(1).shape[0] % CHANNELS:
+        return "its outputs are no multiple of 4"
+    if site.op.kind == "CONV_2D":
+        shape = window(site, *site.input(1).shape[1:3])
+        if why := why_no_patches(site, shape):
+            return why
+    elif _product(site) is None:
+        return "it is dense, and has one row or inputs that do not fill words"
+    return why_not_fast(matrix(site))
+
+
+def _product(site: Site) -> tuple[int, int, int] | None:
+    """(pixels, inputs, outputs) of a layer whose inputs are read as they lie, else None."""
+    shape = product_shape(site)
+    if shape is None or shape[1] % 4 or (site.op.kind == "FULLY_CONNECTED" and shape[0] == 1):
+        return None
+    return shape
+
+
+def emit(site: Site) -> Kernel:
+    """CONV_2D or FULLY_CONNECTED."""
+    if why := why_not(site):
+        site.refuse(f"its strips are not computed: {why}")
+    made = matrix(site)
+    shape = _product(site)
+    return _patches(site, made) if shape is None else _pixels(site, made, shape)
+
+
+def _pixels(site: Site, made: Matrix, shape: tuple[int, int, int]) -> Kernel:
+    count, depth, out = shape
+    strip = _strip(site, count)
+    taps = in_pairs(made.weights)
+    body = (
+        f"at_strip_pointwise_{_finish(made)}_s8(x, w, y, columns, block, {strip}, {count}, "
+        f"{depth}, {out},\n    {made.low}, {made.high});"
+    )
+    operands = (site.reads("x"), _stream(site, made, taps), site.writes(), *_rooms(strip, taps))
+    until = product_overlap(count, depth, out, strip)
+    return Kernel(("strip_s8.h",), body, operands, {("x", "y"): Overlap(until)})
+
+
+def _patches(site: Site, made: Matrix) -> Kernel:
+    """Any convolution: its rows are spread to int16, and patches are copied from them."""
+    shape = window(site, *site.input(1).shape[1:3])
+    strip = _strip(site, shape["out_h"] * shape["out_w"])
+    in_c = shape["in_c"]
+    lead = shape["pad_left"] * in_c % 2
+    row = lead + in_c * max(shape["pad_left"] + shape["in_w"], span(shape, "w"))
+    pitch = -(-row // 2) + 1  # a row of taps may end with half a word
+    zero = quantization_of(site, 0).zero_point
+    rows = initializer(s=initializer(**shape), pitch=pitch, lead=lead, zero=zero)
+    taps = _row_pairs(made.weights, shape["k_h"])
+    body = (
+        f"static const at_wide_rows rows = {rows};\n"
+        f"at_strip_conv_{_finish(made)}_s8(x, w, y, ring, columns, block, {strip}, &rows, "
+        f"{made.low}, {made.high});"
+    )
+    ring = scratch("ring", 4 * shape["k_h"] * pitch, "uint32_t")
+    operands = (
+        site.reads("x"),
+        _stream(site, made, taps),
+        site.writes(),
+        ring,
+        *_rooms(strip, taps),
+    )
+    until = overlap_until(site, shape, ring=True, pixels=strip)
+    return Kernel(("strip_s8.h",), body, operands, {("x", "y"): Overlap(until)})
+
+
+def _strip(site: Site, pixels: int) -> int:
+    """The pixels of a strip, no more than there are."""
+    wanted = site.way(Strip).pixels
+    if wanted < 2 or wanted % 2:
+        site.refuse(f"strips of {wanted} pixels are not computed; an even number is")
+    return min(wanted, pixels + pixels % 2)
+
+
+def _finish(made: Matrix) -> str:
+    """What follows the accumulators: as of `Matrix`, or "cap", where only the upper bound counts."""
+    only_above = made.finish == "clamp" and made.swallows_negatives and made.low == -128
+    return "cap" if only_above else made.finish
+
+
+def _row_pairs(weights: Ints, rows: int) -> Ints:
+    """(outputs, pairs, 2): taps in their order, each row of a filter filled up to whole pairs."""
+    by_row = weights.reshape(len(weights), rows, -1)
+    filled = np.pad(by_row, ((0, 0), (0, 0), (0, by_row.shape[2] % 2)))
+    pairs: Ints = filled.reshape(len(weights), -1, 2)
+    return pairs
+
+
+def _stream(site: Site, made: Matrix, taps: Ints) -> Operand:
+    words = lane_stream(made, taps, Tiling(len(made.bias), CHANNELS, CHANNELS))
+    return table("w", words, site.step.weights.memory)
+
+
+def _rooms(strip: int, taps: Ints) -> tuple[Operand, Operand]:
+    """Scratch for the columns, two words behind them that are read ahead, and for a block."""
+    pairs = taps.shape[1]
+    return (
+        scratch("columns", 4 * (strip * pairs + 2), "uint32_t"),
+        scratch("block", 4 * (16 + CHANNELS * pairs), "uint32_t"),
+    )
+
+
+VARIANT = Variant(
+    Strip, __name__, why_not, emit, ("strip_s8.h", "strip_run_s8.h", "strip_order_s8.h")
+)

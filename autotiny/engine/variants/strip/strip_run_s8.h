@@ -1,0 +1,190 @@
+// The inner loops of strips: four output channels of pairs of pixels.
+#ifndef AT_STRIP_RUN_S8_H
+#define AT_STRIP_RUN_S8_H
+
+#include "requantize.h"
+#include "strip_order_s8.h"
+
+// What a run over the pixels of a strip needs besides registers. Four outputs make a word.
+typedef struct {
+  const uint32_t *x;      // the columns, (pixels / 2, pairs, 2) words
+  uint32_t skip;          // bytes of code before the step at which the inner loop is entered
+  const uint32_t *end;    // of the weights
+  const uint32_t *start;  // of the block: four start values, weights, constants
+  int8_t *y;              // four channels of the first pixel
+  int32_t second, next;   // bytes to the second pixel of a pair, to the next pair
+  const uint32_t *x_end;
+  uint32_t low, high;  // bounds, a byte an output
+} at_strip;
+
+// What follows the accumulators: at_finish_kind, and a cap on top of saturation at -128.
+typedef enum { AT_STRIP_RELU, AT_STRIP_SIGNED, AT_STRIP_CAP, AT_STRIP_CLAMP } at_strip_finish;
+
+#if AT_DSP
+// A step is fourteen instructions of four bytes, for one pair of taps; eight sums lie in r4 to r11, two
+// pixels of a channel side by side. Eight steps make a round; the first is entered where as many steps
+// are left as taps do not fill rounds.
+#define AT_STRIP_ROUND(step) step step step step step step step step
+#define AT_STRIP_STEP_BYTES 56
+#if AT_LOADS_AHEAD
+// A load beside each multiplication, two cycles before its word is used: the first words of the next
+// step are loaded in this one.
+#define AT_STRIP_STEP                                                \
+  "smlad r4, r2, r12, r4\nldr.w lr, [r1, #4]\n"                      \
+  "smlad r5, r3, r12, r5\nldr.w r12, [r1, #8]\n"                     \
+  "smlad r6, r2, lr, r6\n"                                           \
+  "smlad r7, r3, lr, r7\nldr.w lr, [r1, #12]\n"                      \
+  "smlad r8, r2, r12, r8\n"                                          \
+  "smlad r9, r3, r12, r9\nldr.w r12, [r1, #16]!\n"                   \
+  "smlad r10, r2, lr, r10\nldr.w r2, [r0, #8]!\n"                    \
+  "smlad r11, r3, lr, r11\nldr.w r3, [r0, #4]\n"
+#define AT_STRIP_ENTER "ldr.w r12, [r1]\nldr.w lr, [sp]\nldr.w r2, [r0]\nldr.w r3, [r0, #4]\nbx lr\n"
+#else
+// Loads in runs, which take a cycle each and one more.
+#define AT_STRIP_STEP                                                \
+  "ldr.w r3, [r0, #4]\nldr.w r2, [r0], #8\n"                         \
+  "ldr.w lr, [r1, #4]\nldr.w r12, [r1], #8\n"                        \
+  "smlad r4, r2, r12, r4\nsmlad r5, r3, r12, r5\nsxtb16 r12, r12\n"  \
+  "smlad r8, r2, lr, r8\nsmlad r9, r3, lr, r9\nsxtb16 lr, lr\n"      \
+  "smlad r6, r2, r12, r6\nsmlad r7, r3, r12, r7\n"                   \
+  "smlad r10, r2, lr, r10\nsmlad r11, r3, lr, r11\n"
+#define AT_STRIP_ENTER "ldr.w r12, [sp]\nbx r12\n"
+// From S and T to doubled sums; then, of a channel, both pixels.
+#define AT_STRIP_SUMS                                                               \
+  "sub.w r4, r4, r6\nsub.w r5, r5, r7\nsub.w r8, r8, r10\nsub.w r9, r9, r11\n"      \
+  "asr.w r4, r4, #7\nasr.w r5, r5, #7\nasr.w r8, r8, #7\nasr.w r9, r9, #7\n"        \
+  "lsl.w r6, r6, #1\nlsl.w r7, r7, #1\nlsl.w r10, r10, #1\nlsl.w r11, r11, #1\n"
+#define AT_STRIP_ROUNDED(a, b)                                  \
+  "ldm.w r1!, {r2, r3, r12}\n"                                  \
+  "smmlar " a ", " a ", r2, r3\nsmmlar " b ", " b ", r2, r3\n"  \
+  "asr.w " a ", " a ", r12\nasr.w " b ", " b ", r12\n"          \
+  "ssat " a ", #8, " a "\nssat " b ", #8, " b "\n"
+#define AT_STRIP_AWAY(a, b)                                                   \
+  "ldm.w r1!, {r2, r3, r12}\n"                                                \
+  "smmulr " a ", " a ", r2\nsmmulr " b ", " b ", r2\n"                        \
+  "add.w " a ", " a ", " a ", asr #31\nadd.w " b ", " b ", " b ", asr #31\n"  \
+  "add.w " a ", " a ", r3\nadd.w " b ", " b ", r3\n"                          \
+  "asr.w " a ", " a ", r12\nasr.w " b ", " b ", r12\n"                        \
+  "ssat " a ", #8, " a "\nssat " b ", #8, " b "\n"
+#define AT_STRIP_PACKED(scale)                                                             \
+  AT_STRIP_SUMS scale("r4", "r5") scale("r6", "r7") scale("r8", "r9") scale("r10", "r11")  \
+  "bfi r4, r6, #8, #24\nbfi r5, r7, #8, #24\nbfi r8, r10, #8, #24\nbfi r9, r11, #8, #24\n" \
+  "pkhbt r4, r4, r8, lsl #16\npkhbt r5, r5, r9, lsl #16\n"
+#define AT_STRIP_AT_MOST \
+  "ldr.w r2, [sp, #32]\nssub8 r3, r2, r4\nsel r4, r4, r2\nssub8 r3, r2, r5\nsel r5, r5, r2\n"
+#define AT_STRIP_AT_LEAST \
+  "ldr.w r2, [sp, #28]\nssub8 r3, r4, r2\nsel r4, r4, r2\nssub8 r3, r5, r2\nsel r5, r5, r2\n"
+#define AT_STRIP_STORED                                                                    \
+  "ldr.w r2, [sp, #12]\nldr.w r3, [sp, #16]\nldr.w r12, [sp, #20]\nldr.w lr, [sp, #24]\n"  \
+  "str.w r5, [r2, r3]\nstr.w r4, [r2]\nadd.w r2, r2, r12\nstr.w r2, [sp, #12]\ncmp.w r0, lr\n"
+#define AT_STRIP_TAIL_RELU AT_STRIP_PACKED(AT_STRIP_ROUNDED) AT_STRIP_STORED
+#define AT_STRIP_TAIL_SIGNED AT_STRIP_PACKED(AT_STRIP_AWAY) AT_STRIP_STORED
+#define AT_STRIP_TAIL_CAP AT_STRIP_PACKED(AT_STRIP_ROUNDED) AT_STRIP_AT_MOST AT_STRIP_STORED
+#define AT_STRIP_TAIL_CLAMP \
+  AT_STRIP_PACKED(AT_STRIP_AWAY) AT_STRIP_AT_MOST AT_STRIP_AT_LEAST AT_STRIP_STORED
+#endif
+// Stack words: 0 where the steps are entered, then the fields of at_strip from `end` on. r7 may be a
+// frame pointer, so it is saved by hand.
+#define AT_STRIP_RUN(tail)                                                                   \
+  __asm__ volatile(                                                                          \
+      "push {r7}\nldmia r0, {r2-r11}\nadr.w r12, 1f\nadd r3, r3, r12\norr r3, r3, #1\n"      \
+      "stmdb sp!, {r3-r11}\nmov r0, r2\n.p2align 2\n"                                        \
+      "0:\nldr.w r1, [sp, #8]\nldm.w r1!, {r4, r6, r8, r10}\n"                               \
+      "mov.w r5, r4\nmov.w r7, r6\nmov.w r9, r8\nmov.w r11, r10\n" AT_STRIP_ENTER            \
+      ".p2align 2\n1:\n" AT_STRIP_ROUND(AT_STRIP_STEP)                                       \
+      "ldr.w lr, [sp, #4]\ncmp r1, lr\nbne 1b\n.p2align 2\n" tail                            \
+      "bne.w 0b\nadd sp, sp, #36\npop {r7}\n"                                                \
+      : "+r"(frame)                                                                          \
+      :                                                                                      \
+      : "r1", "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory")
+#endif
+
+// Weights of two channels in lanes as pairs of each: words 256·A + B as words A and B. size is a
+// multiple of 2 and not 0.
+AT_INLINE void at_part_lanes(uint32_t *to, const uint32_t *from, int32_t size) {
+#if AT_DSP
+  const uint32_t *end = from + size;
+  __asm__ volatile(
+      ".p2align 2\n1:\nldr.w r6, [%[from], #4]\nldr.w r4, [%[from]], #8\n"
+      "sxtb16 r8, r6\nsxtb16 r5, r4\nssub16 r6, r6, r8\nssub16 r4, r4, r5\n"
+      "sxtb16 r6, r6, ror #8\nsxtb16 r4, r4, ror #8\n"
+      "stm.w %[to]!, {r4, r5, r6, r8}\ncmp %[from], %[end]\nbne 1b\n"
+      : [from] "+&r"(from), [to] "+&r"(to)
+      : [end] "r"(end)
+      : "r4", "r5", "r6", "r8", "cc", "memory");
+#else
+  for (; size > 0; size--, from++) {
+    const uint32_t low = at_even_bytes(*from);
+    *to++ = at_odd_bytes(at_sub_pairs(*from, low));
+    *to++ = low;
+  }
+#endif
+}
+
+// The weights of four channels in the form that at_strip_run reads; returns where the next ones lie.
+AT_INLINE const uint32_t *at_strip_block(uint32_t *block, const uint32_t *w, int32_t pairs) {
+#if AT_LOADS_AHEAD
+  for (int i = 0; i < 4; i += 2) {
+    block[i] = (uint32_t)(at_sub((int32_t)w[i], (int32_t)w[i + 1]) >> 8);
+    block[i + 1] = w[i + 1];
+  }
+  at_part_lanes(block + 4, w + 4, 2 * pairs);
+  at_copy_words(block + 4 + 4 * pairs, w + 4 + 2 * pairs, 12);
+#else
+  // what is too much where pairs are odd, nothing reads
+  at_copy_words(block, w, (16 + 2 * pairs + 3) & ~3);
+#endif
+  return w + 16 + 2 * pairs;
+}
+
+// The pixels of a strip, four channels.
+AT_INLINE void at_strip_run(at_strip *s, int32_t pairs, at_strip_finish finish, int32_t low,
+                            int32_t high) {
+#if AT_DSP
+  register at_strip *frame __asm__("r0") = s;
+  s->skip = (uint32_t)(-pairs & 7) * AT_STRIP_STEP_BYTES;
+  s->low = (uint8_t)low * 0x01010101u;
+  s->high = (uint8_t)high * 0x01010101u;
+  if (finish == AT_STRIP_RELU)
+    AT_STRIP_RUN(AT_STRIP_TAIL_RELU);
+  else if (finish == AT_STRIP_SIGNED)
+    AT_STRIP_RUN(AT_STRIP_TAIL_SIGNED);
+  else if (finish == AT_STRIP_CAP)
+    AT_STRIP_RUN(AT_STRIP_TAIL_CAP);
+  else
+    AT_STRIP_RUN(AT_STRIP_TAIL_CLAMP);
+#else
+  const at_finish f = {finish == AT_STRIP_RELU     ? AT_RELU
+                       : finish == AT_STRIP_SIGNED ? AT_SIGNED
+                                                   : AT_CLAMP,
+                       low, high};
+  const uint32_t *x = s->x;
+  for (int8_t *y = s->y; x != s->x_end; y += s->next) {
+    const uint32_t *w = s->start + 4;
+    int32_t sums[8];
+    for (int i = 0; i < 8; i++) sums[i] = (int32_t)s->start[i / 2];
+    for (int32_t k = 0; k < pairs; k++, x += 2) {
+      for (int i = 0; i < 8; i++) {
+#if AT_LOADS_AHEAD
+        const uint32_t weights = w[i / 2];
+#else
+        const uint32_t weights = i % 4 < 2 ? w[i / 4] : at_even_bytes(w[i / 4]);
+#endif
+        sums[i] = at_dual_mac(x[i % 2], weights, sums[i]);
+      }
+      w += AT_LOADS_AHEAD ? 4 : 2;
+    }
+    for (int c = 0; c < 4; c++, w += 3) {
+      for (int i = 1; i >= 0; i--) {
+        int32_t sum = sums[2 * c + i] * 2;
+#if !AT_LOADS_AHEAD
+        if (c % 2 == 0) sum = at_sub(sums[2 * c + i], sums[2 * c + 2 + i]) >> 7;
+#endif
+        (y + i * s->second)[c] = at_finished(sum, w, f);
+      }
+    }
+  }
+#endif
+}
+
+#endif
