@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from autotiny.engine.kernel import Kernel, Site
-from autotiny.engine.variants import blocks, pairs, plain, planes, sparse, strassen, strip, winograd
+from autotiny.engine.variants import blocks, pairs, plain, planes, row_pairs, sparse, strassen, strip, winograd
 from autotiny.engine.variants.variant import Variant
 from autotiny.schedule import Way
 
@@ -23,6 +23,7 @@ VARIANTS: Final[tuple[Variant, ...]] = (
     pairs.VARIANT,
     blocks.VARIANT,
     planes.VARIANT,
+    row_pairs.VARIANT,
     winograd.VARIANT,
     strassen.VARIANT,
     strip.VARIANT,

@@ -30,24 +30,35 @@ BIAS_PRODUCT = 5  # the one product, (1, 1), that adds to all four outputs
 
 @dataclass(frozen=True)
 class Winograd(Way):
-    """Two by two outputs of four channels at a time, in the domain of the products."""
+    """Two by two outputs of four channels at a time, in the domain of the products.
+
+    Attributes:
+        pairs: of patches, for each reading of the weights; from 2 on, which are copied to SRAM for
+            them. A pair takes 64 bytes an input channel, and 512 more.
+    """
+
+    pairs: int = 1
 
     stores_factors = True
 
 
-def with_winograd(graph: Graph, schedule: Schedule) -> Schedule:
+def with_winograd(graph: Graph, schedule: Schedule, pairs: int = 1) -> Schedule:
     """Compute int8 3×3 convolutions of stride 1 by exact Winograd filtering.
+
+    Args:
+        graph: the network.
+        schedule: what to change.
+        pairs: of patches, for each reading of the weights.
 
     Raises:
         NotApplicable: no step is a convolution that can be computed so.
     """
+
+    def chosen(site: Site) -> Winograd | None:
+        return None if why_not(site) else Winograd(pairs)
+
     refusal = "with_winograd: no int8 3×3 convolution of stride 1 is eligible"
     return with_each(graph, schedule, (chosen,), refusal)
-
-
-def chosen(site: Site) -> Winograd | None:
-    """Filtering wherever it can be."""
-    return None if why_not(site) else Winograd()
 
 
 def why_not(site: Site) -> str | None:
@@ -107,20 +118,24 @@ def emit(site: Site) -> Kernel:
     columns = 2 * -(-shape["out_w"] // 2) + 2  # patches are whole: the last may reach further
     pitch = max(shape["pad_left"] + shape["in_w"], columns) * shape["in_c"]
     rows = rows_struct(site, shape, slots=4, pitch=pitch)
-    bounds = f", {made.low}, {made.high}" if made.finish == "clamp" else ""
+    pairs = min(site.way(Winograd).pairs, -(-shape["out_h"] // 2) * -(-shape["out_w"] // 4))
+    copied = pairs > 1
     body = (
         f"static const at_rows rows = {rows};\n"
-        f"at_winograd_{made.finish}_s8(x, w, y, ring, v, m, &rows{bounds});"
+        f"at_winograd_{made.finish}_s8(x, w, y, ring, v, m, {'block' if copied else 'v'}, {pairs}, "
+        f"&rows,\n    {made.low}, {made.high});"
     )
-    operands = (
+    operands = [
         site.reads("x"),
         table("w", stream(made, shape["in_c"]), site.step.weights.memory),
         site.writes(),
         scratch("ring", 4 * pitch, "uint32_t"),
-        scratch("v", 64 * shape["in_c"], "uint32_t"),
-        scratch("m", 512, "int32_t"),
-    )
-    return Kernel(("winograd_s8.h",), body, operands, {("x", "y"): Overlap(_until(shape))})
+        scratch("v", 64 * shape["in_c"] * pairs + 8, "uint32_t"),  # two words are read ahead
+        scratch("m", 512 * pairs, "int32_t"),
+    ]
+    if copied:
+        operands.append(scratch("block", 4 * (76 + 32 * shape["in_c"]), "uint32_t"))
+    return Kernel(("winograd_s8.h",), body, tuple(operands), {("x", "y"): Overlap(_until(shape))})
 
 
 def _until(shape: dict[str, int]) -> int:
@@ -137,4 +152,4 @@ def _until(shape: dict[str, int]) -> int:
     return min(rooms)
 
 
-VARIANT = Variant(Winograd, __name__, why_not, emit, ("winograd_s8.h",))
+VARIANT = Variant(Winograd, __name__, why_not, emit, ("winograd_s8.h", "winograd_products_s8.h"))

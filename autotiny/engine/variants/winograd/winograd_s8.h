@@ -9,6 +9,7 @@
 
 #include "columns_s8.h"
 #include "requantize.h"
+#include "winograd_products_s8.h"
 
 // Four pixels of a row, four channels in each, as pairs (0, 2) and (1, 3).
 typedef struct {
@@ -55,52 +56,6 @@ AT_INLINE void at_winograd_input(const uint32_t *const rows[4], uint32_t *v) {
   at_winograd_rows(at_four_of(rows[1]), at_four_of(rows[3]), 0, v + 24);
 }
 
-// The sixteen products of two patches and four output channels. v is (pairs, 16, 2 patches) words, w
-// for each of the sixteen the start values of four channels, then (pairs, 4) words; m gets (16, 4
-// channels, 2 patches). pairs is a multiple of 4. Returns the end of the weights.
-AT_INLINE const uint32_t *at_winograd_products(const uint32_t *v, const uint32_t *w, int32_t *m,
-                                               int32_t pairs) {
-#if AT_DSP
-// Sums lie in r4 to r11 (r7 may be a frame pointer, so it is saved by hand); stack words: 0 where
-// sums go, 1 bytes of weights of one product, 2 where they end, 3 where all end, 4 what takes r0
-// back to the next product.
-#define AT_PAIR                                                                    \
-  "ldrd r2, r3, [r0], #128\nldrd r12, lr, [r1], #8\n"                              \
-  "smlad r4, r2, r12, r4\nsmlad r5, r3, r12, r5\n"                                 \
-  "smlad r6, r2, lr, r6\nsmlad r7, r3, lr, r7\n"                                   \
-  "ldrd r12, lr, [r1], #8\n"                                                       \
-  "smlad r8, r2, r12, r8\nsmlad r9, r3, r12, r9\n"                                 \
-  "smlad r10, r2, lr, r10\nsmlad r11, r3, lr, r11\n"
-  register const uint32_t *from __asm__("r0") = v;
-  register const uint32_t *weights __asm__("r1") = w;
-  register int32_t *to __asm__("r2") = m;
-  register int32_t bytes __asm__("r3") = 16 * pairs;
-  register const uint32_t *end __asm__("r5") = w + 16 * (4 + 4 * pairs);
-  register int32_t back __asm__("r6") = 128 * pairs - 8;
-  __asm__ volatile(
-      "push {r2, r3, r4, r5, r6, r7}\n"
-      "1:\nldmia r1!, {r4, r6, r8, r10}\nmov r5, r4\nmov r7, r6\nmov r9, r8\nmov r11, r10\n"
-      "ldr r2, [sp, #4]\nadd r2, r1, r2\nstr r2, [sp, #8]\n"
-      "2:\n" AT_PAIR AT_PAIR AT_PAIR AT_PAIR "ldr r2, [sp, #8]\ncmp r1, r2\nbne 2b\n"
-      "ldr r2, [sp]\nstmia r2!, {r4-r11}\nstr r2, [sp]\n"
-      "ldrd r2, r3, [sp, #12]\nsub r0, r0, r3\ncmp r1, r2\nbne 1b\n"
-      "pop {r2, r3, r4, r5, r6, r7}\n"
-      : "+r"(from), "+r"(weights), "+r"(to), "+r"(bytes), "+r"(end), "+r"(back)
-      :
-      : "r4", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory");
-  return weights;
-#undef AT_PAIR
-#else
-  for (int p = 0; p < 16; p++, m += 8, v += 2) {
-    for (int i = 0; i < 8; i++) m[i] = (int32_t)w[i / 2];
-    w += 4;
-    for (int32_t k = 0; k < pairs; k++, w += 4)
-      for (int i = 0; i < 8; i++) m[i] = at_dual_mac(v[32 * k + i % 2], w[i / 2], m[i]);
-  }
-  return w;
-#endif
-}
-
 // A'mA of one patch and channel, m[8 p] for p = 0 … 15; the outputs (0, 0), (0, 1), (1, 0), (1, 1)
 // twice as large as the accumulators of a convolution.
 AT_INLINE void at_winograd_output(const int32_t *m, int32_t y[4]) {
@@ -133,76 +88,97 @@ AT_INLINE void at_winograd_load(uint32_t *ring, const int8_t *x, int32_t row, in
 
 // x is (in_h, in_w, in_c), in_c a multiple of 8; y is (out_h, out_w, out_c), out_c a multiple of 4.
 // For every four channels the stream w holds the sixteen weights as at_winograd_products reads them,
-// then (multiplier, rounding, shift) of each channel. Scratch: a ring of four rows of g->pitch bytes;
-// v, 16 · in_c words; m, 128 words.
+// then (multiplier, rounding, shift) of each channel. `strip` pairs of patches, on from one row to the
+// next, are multiplied with weights that were brought to SRAM for them. Scratch: a ring of four rows of
+// g->pitch bytes; v, 16 · in_c words a pair of patches and two more; m, 128 words a pair; block, the
+// weights of four channels.
 AT_INLINE void at_winograd(const int8_t *x, const uint32_t *w, int8_t *y, uint32_t *ring,
-                           uint32_t *v, int32_t *m, const at_rows *g, at_finish f) {
+                           uint32_t *v, int32_t *m, uint32_t *block, int32_t strip,
+                           const at_rows *g, at_finish f) {
   const int32_t in_c = g->s.in_c, out_c = g->s.out_c, out_w = g->s.out_w, out_h = g->s.out_h;
-  const int32_t row_words = g->pitch / 4, width = g->pitch / in_c;
+  const int32_t row_words = g->pitch / 4, width = g->pitch / in_c, words = 76 + 32 * in_c;
   int32_t next = 0;  // row of the ring's next load, padding counted
-  for (int32_t r = 0; r < out_h; r += 2) {
+  int32_t r = 0, c = 0;
+  while (r < out_h) {
+    const int32_t first_r = r, first_c = c;
+    int32_t pairs = 0;
     AT_ROLLED
-    for (; next < r + 4; next++)
-      at_winograd_load(ring + next % 4 * row_words, x, next - g->s.pad_top, width, g);
-    AT_ROLLED
-    for (int32_t c = 0; c < out_w; c += 4) {
+    for (uint32_t *to = v; pairs < strip && r < out_h; pairs++, to += 16 * in_c) {
+      AT_ROLLED
+      for (; next < r + 4; next++)
+        at_winograd_load(ring + next % 4 * row_words, x, next - g->s.pad_top, width, g);
       const int32_t second = c + 2 < out_w ? 2 : 0;  // from the first patch to the second, if any
       AT_ROLLED
       for (int32_t t = 0; t < 2; t++) {
         const uint32_t *rows[4];
         for (int i = 0; i < 4; i++)
           rows[i] = ring + (r + i) % 4 * row_words + c + t * second;
-        uint32_t *to = v + t;
+        uint32_t *channels = to + t;
         AT_ROLLED
-        for (int32_t k = 0; k < in_c; k += 4, to += 64) {
-          at_winograd_input(rows, to);
+        for (int32_t k = 0; k < in_c; k += 4, channels += 64) {
+          at_winograd_input(rows, channels);
           for (int i = 0; i < 4; i++) rows[i] += width;
         }
       }
-      const uint32_t *from = w;
-      int8_t *corner = y + (r * out_w + c) * out_c;
+      c += 4;
+      if (c >= out_w) {
+        c = 0;
+        r += 2;
+      }
+    }
+    const uint32_t *from = w;
+    AT_ROLLED
+    for (int32_t k = 0; k < out_c; k += 4, from += words) {
+      // Weights that are read once are not worth a copy.
+      const uint32_t *weights = strip > 1 ? block : from;
+      if (strip > 1) at_copy_words(block, from, words);
       AT_ROLLED
-      for (int32_t k = 0; k < out_c; k += 4, corner += 4) {
-        from = at_winograd_products(v, from, m, in_c / 2);
+      for (int32_t i = 0; i < pairs; i++)
+        at_winograd_products(v + i * 16 * in_c, weights, m + 128 * i, in_c / 2);
+      const int32_t *sum = m;
+      int32_t at_r = first_r, at_c = first_c;
+      AT_ROLLED
+      for (int32_t i = 0; i < pairs; i++, sum += 128) {
         // What lies outside the image goes where an output belongs that is written later.
         AT_ROLLED
         for (int32_t t = 1; t >= 0; t--) {
-          const int32_t right = c + t * second + 1 < out_w ? out_c : 0;
-          const int32_t below = r + 1 < out_h ? out_w * out_c : 0;
-          int8_t *to = corner + t * second * out_c;
-          const uint32_t *q = from;
+          const int32_t column = at_c + (at_c + 2 < out_w ? 2 * t : 0);
+          const int32_t right = column + 1 < out_w ? out_c : 0;
+          const int32_t below = at_r + 1 < out_h ? out_w * out_c : 0;
+          int8_t *to = y + (at_r * out_w + column) * out_c + k;
+          const uint32_t *q = weights + words - 12;
           AT_ROLLED
-          for (int i = 0; i < 4; i++, q += 3, to++) {
+          for (int j = 0; j < 4; j++, q += 3, to++) {
             int32_t sums[4];
-            at_winograd_output(m + 2 * i + t, sums);
+            at_winograd_output(sum + 2 * j + t, sums);
             to[below + right] = at_finished(sums[3], q, f);
             to[below] = at_finished(sums[2], q, f);
             to[right] = at_finished(sums[1], q, f);
             to[0] = at_finished(sums[0], q, f);
           }
         }
-        from += 12;
+        at_c += 4;
+        if (at_c >= out_w) {
+          at_c = 0;
+          at_r += 2;
+        }
       }
     }
   }
 }
 
 // One function for all layers of one finish.
-AT_SHARED void at_winograd_relu_s8(const int8_t *x, const uint32_t *w, int8_t *y, uint32_t *ring,
-                                   uint32_t *v, int32_t *m, const at_rows *g) {
-  const at_finish f = {AT_RELU, 0, 0};
-  at_winograd(x, w, y, ring, v, m, g, f);
-}
-AT_SHARED void at_winograd_signed_s8(const int8_t *x, const uint32_t *w, int8_t *y, uint32_t *ring,
-                                     uint32_t *v, int32_t *m, const at_rows *g) {
-  const at_finish f = {AT_SIGNED, 0, 0};
-  at_winograd(x, w, y, ring, v, m, g, f);
-}
-AT_SHARED void at_winograd_clamp_s8(const int8_t *x, const uint32_t *w, int8_t *y, uint32_t *ring,
-                                    uint32_t *v, int32_t *m, const at_rows *g, int32_t low,
-                                    int32_t high) {
-  const at_finish f = {AT_CLAMP, low, high};
-  at_winograd(x, w, y, ring, v, m, g, f);
-}
+#define AT_WINOGRAD(name, kind)                                                                     \
+  AT_SHARED void at_winograd_##name##_s8(const int8_t *x, const uint32_t *w, int8_t *y,             \
+                                         uint32_t *ring, uint32_t *v, int32_t *m, uint32_t *block,  \
+                                         int32_t strip, const at_rows *g, int32_t low,              \
+                                         int32_t high) {                                            \
+    const at_finish f = {kind, low, high};                                                          \
+    at_winograd(x, w, y, ring, v, m, block, strip, g, f);                                           \
+  }
+AT_WINOGRAD(relu, AT_RELU)
+AT_WINOGRAD(signed, AT_SIGNED)
+AT_WINOGRAD(clamp, AT_CLAMP)
+#undef AT_WINOGRAD
 
 #endif
