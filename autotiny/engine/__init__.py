@@ -30,13 +30,9 @@ from __future__ import annotations
 from autotiny.engine.coding import with_coded_weights, with_skipped_zeros
 from autotiny.engine.generate import check_supported, generate
 from autotiny.engine.ordering import with_least_memory
-from autotiny.engine.schedules import (
-    Style,
-    fuse,
-    plain_schedule,
-    schedule_for,
-)
+from autotiny.engine.schedules import fuse, plain_schedule
 from autotiny.engine.sources import Port, Sources
+from autotiny.engine.styles import Style, schedule_for, with_room
 from autotiny.engine.variants.blocks import with_blocks, with_expanded_weights
 from autotiny.engine.variants.pairs import with_pairs
 from autotiny.engine.variants.row_pairs import with_row_pairs
@@ -58,6 +54,7 @@ __all__ = [
     "with_expanded_weights",
     "with_least_memory",
     "with_pairs",
+    "with_room",
     "with_row_pairs",
     "with_skipped_zeros",
     "with_strassen",

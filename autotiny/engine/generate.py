@@ -140,6 +140,11 @@ def kernels_of(graph: Graph, schedule: Schedule) -> list[Kernel]:
     return [_kernel(Site(folded, step)) for step in schedule.steps]
 
 
+def kernel_of(graph: Graph, step: Step) -> Kernel:
+    """The kernel of one step."""
+    return _kernel(Site(fold(graph), step))
+
+
 def _partners(kernels: Sequence[Kernel], cores: Sequence[int]) -> dict[int, int]:
     """Step of core 1 → the step beside which it runs, of which it must be independent."""
     partners = beside(kernels, cores)

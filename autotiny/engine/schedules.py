@@ -5,20 +5,12 @@ Every function takes a schedule and returns a new one.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
-from typing import Literal
 
 from autotiny.engine.kernel import Site
-from autotiny.engine.ordering import with_least_memory
-from autotiny.engine.variants.blocks import with_blocks
-from autotiny.engine.variants.pairs import with_pairs
-from autotiny.engine.variants.winograd import with_winograd
 from autotiny.errors import NotApplicable
 from autotiny.graph import Graph, Op, needed_ops, read_once
 from autotiny.schedule import Schedule, Step
-
-Style = Literal["fastest", "smallest", "balanced"]
 
 _SHAPE_ARGUMENTS = {"RESHAPE": 1, "SQUEEZE": 1, "EXPAND_DIMS": 1}
 """Op kinds of which only so many inputs are data; the rest state the shape, which is known."""
@@ -115,24 +107,3 @@ def _same_quantization(graph: Graph, op: Op) -> bool:
     return x is y or (
         x is not None and y is not None and (x.scales, x.zero_points) == (y.scales, y.zero_points)
     )
-
-
-def schedule_for(graph: Graph, style: Style, *, dsp: bool) -> Schedule:
-    """A good schedule without any search.
-
-    Args:
-        graph: the network.
-        style: "fastest" spends flash for instructions, "smallest" saves flash, "balanced" takes
-            what is faster at no more flash.
-        dsp: whether the core has the DSP extension (SMLAD), which blocks are made of.
-    """
-    wanted = [fuse]
-    if style != "smallest":
-        wanted.append(with_blocks if dsp else with_pairs)
-    if dsp and style == "fastest":
-        wanted.append(with_winograd)
-    schedule = plain_schedule(graph)
-    for change in wanted:
-        with suppress(NotApplicable):
-            schedule = change(graph, schedule)
-    return with_least_memory(graph, schedule)

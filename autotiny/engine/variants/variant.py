@@ -24,6 +24,8 @@ class Variant:
         why_not: why a layer cannot be computed so; None if it can. Takes ops of any kind.
         emit: its C, for a step whose kernel is such a `way`; refuses what `why_not` names.
         headers: the files of C in its folder.
+        roomy: for a step that is computed well already, ways that are faster but take more SRAM,
+            the best first.
     """
 
     way: type[Way]
@@ -31,6 +33,7 @@ class Variant:
     why_not: Callable[[Site], str | None]
     emit: Emit
     headers: tuple[str, ...] = ()
+    roomy: Callable[[Site], tuple[Way, ...]] = lambda site: ()
 
 
 def with_each(
@@ -43,7 +46,7 @@ def with_each(
 
     def chosen(step: Step) -> Step:
         site = Site(graph, step)
-        if step.kernel.stays or step.weights.coding != "plain" or not _is_int8(site):
+        if not is_plain_int8(site):
             return step
         ways = (choose(site) for choose in choices)
         return replace(step, kernel=next((way for way in ways if way), step.kernel))
@@ -54,5 +57,9 @@ def with_each(
     return Schedule(steps)
 
 
-def _is_int8(site: Site) -> bool:
+def is_plain_int8(site: Site) -> bool:
+    """Whether a step is computed on int8, with weights as they are, and may be given a kernel."""
+    step = site.step
+    if step.kernel.stays or step.weights.coding != "plain":
+        return False
     return site.arithmetic == "int8" and site.output.dtype == "int8"

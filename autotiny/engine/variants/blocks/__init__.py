@@ -167,7 +167,8 @@ def _dense(site: Site) -> Kernel:
         bounds = bounds if made.finish == "clamp" else ""
         body = f"at_dense_{made.finish}_s8(x, w, y, {sizes}{bounds});"
     stream = table("w", lane_stream(made, in_pairs(made.weights), tiling), site.step.weights.memory)
-    return Kernel(("dense_gemm_s8.h",), body, (site.reads("x"), stream, site.writes()))
+    operands = (site.reads("x"), stream, site.writes())
+    return Kernel(("dense_gemm_s8.h",), body, operands, reads_past=4)
 
 
 def _product(site: Site) -> Kernel:

@@ -5,12 +5,31 @@
 #include "requantize.h"
 
 // Eight outputs. x is (taps) int8, taps a multiple of 4; w is (taps / 2 pairs, 4 pairs of outputs)
-// words. Adds to sums: S, T of the first pair of outputs, then of the next; returns the end of w.
+// words. Adds to sums: S, T of the first pair of outputs, then of the next; returns the end of w. A
+// word behind x is read, whatever it holds.
 AT_INLINE const uint32_t *at_multiply_1x8(const int8_t *x, const uint32_t *w, int32_t taps,
                                           int32_t *sums) {
 #if AT_DSP
 // The sums lie in r4 to r11 (r7 may be a frame pointer, so it is saved by hand). Taps come sixteen
 // at a time, then four: r1 runs over the weights up to the addresses in stack words 1 and 2.
+#if AT_LOADS_AHEAD
+// In the order that a Cortex-M7 issues fastest, found by benchmarks/orders.py: loads and extensions
+// beside multiplications, the first words of the next taps loaded in these.
+#define AT_TAPS \
+  "sxtb16 r3, r2, ror #8\nsxtb16 r2, r2\nldr.w lr, [r1, #4]\n" \
+  "smlad r4, r2, r12, r4\nsxtb16 r12, r12\nsmlad r6, r2, lr, r6\n" \
+  "smlad r5, r2, r12, r5\nsxtb16 lr, lr\nldr.w r12, [r1, #8]\n" \
+  "smlad r7, r2, lr, r7\nldr.w lr, [r1, #12]\nsmlad r8, r2, r12, r8\n" \
+  "sxtb16 r12, r12\nsmlad r10, r2, lr, r10\nsxtb16 lr, lr\n" \
+  "smlad r9, r2, r12, r9\nldr.w r12, [r1, #16]\nsmlad r11, r2, lr, r11\n" \
+  "ldr.w lr, [r1, #20]\nsmlad r4, r3, r12, r4\nsxtb16 r12, r12\n" \
+  "smlad r6, r3, lr, r6\nsmlad r5, r3, r12, r5\nldr.w r12, [r1, #24]\n" \
+  "sxtb16 lr, lr\nsmlad r7, r3, lr, r7\nldr.w lr, [r1, #28]\n" \
+  "ldr.w r2, [r0], #4\nsmlad r8, r3, r12, r8\nsxtb16 r12, r12\n" \
+  "smlad r10, r3, lr, r10\nsxtb16 lr, lr\nsmlad r9, r3, r12, r9\n" \
+  "ldr.w r12, [r1, #32]!\nsmlad r11, r3, lr, r11\n"
+#define AT_BEFORE_TAPS "ldr.w r2, [r0], #4\nldr.w r12, [r1]\n"
+#else
 #define AT_OUTPUTS(x, s0, t0, s1, t1)                    \
   "ldrd r12, lr, [r1], #8\n"                             \
   "smlad " s0 ", " x ", r12, " s0 "\nsxtb16 r12, r12\n"  \
@@ -23,22 +42,24 @@ AT_INLINE const uint32_t *at_multiply_1x8(const int8_t *x, const uint32_t *w, in
   AT_OUTPUTS("r2", "r8", "r9", "r10", "r11")                  \
   AT_OUTPUTS("r3", "r4", "r5", "r6", "r7")                    \
   AT_OUTPUTS("r3", "r8", "r9", "r10", "r11")
+#define AT_BEFORE_TAPS ""
+#endif
   register const int8_t *xp __asm__("r0") = x;
   register const uint32_t *wp __asm__("r1") = w;
   register int32_t *to __asm__("r2") = sums;
   register const uint32_t *fours __asm__("r3") = w + 2 * (taps & ~15);
   register const uint32_t *end __asm__("r4") = w + 2 * taps;
   __asm__ volatile(
-      "push {r2, r3, r4, r7}\nldmia r2, {r4-r11}\n"
-      "cmp r1, r3\nbeq 2f\n"
-      "1:\n" AT_TAPS AT_TAPS AT_TAPS AT_TAPS "ldr r2, [sp, #4]\ncmp r1, r2\nbne 1b\n"
-      "2:\nldr r2, [sp, #8]\ncmp r1, r2\nbeq 4f\n"
-      "3:\n" AT_TAPS "ldr r2, [sp, #8]\ncmp r1, r2\nbne 3b\n"
+      "push {r2, r3, r4, r7}\nldmia r2, {r4-r11}\ncmp r1, r3\n" AT_BEFORE_TAPS "beq 2f\n"
+      ".p2align 2\n1:\n" AT_TAPS AT_TAPS AT_TAPS AT_TAPS "ldr lr, [sp, #4]\ncmp r1, lr\nbne.w 1b\n"
+      "2:\nldr lr, [sp, #8]\ncmp r1, lr\nbeq 4f\n"
+      "3:\n" AT_TAPS "ldr lr, [sp, #8]\ncmp r1, lr\nbne 3b\n"
       "4:\nldr r2, [sp]\nstmia r2, {r4-r11}\npop {r2, r3, r4, r7}\n"
       : "+r"(xp), "+r"(wp), "+r"(to), "+r"(fours), "+r"(end)
       :
       : "r5", "r6", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory");
   return wp;
+#undef AT_BEFORE_TAPS
 #undef AT_TAPS
 #undef AT_OUTPUTS
 #else

@@ -52,6 +52,12 @@ def chosen(site: Site) -> RowPairs | None:
     return None if why_not(site) or _outputs_each(site) > WORTH else RowPairs()
 
 
+def roomy(site: Site) -> tuple[RowPairs, ...]:
+    """The plane of four channels is four times one channel's."""
+    way = chosen(site)
+    return (way,) if way else ()
+
+
 def _outputs_each(site: Site) -> float:
     """Outputs that are computed for one that is kept."""
     shape = window(site, 3, 3)
@@ -134,4 +140,5 @@ VARIANT = Variant(
     why_not,
     emit,
     ("row_pairs_s8.h", "row_pairs_run_s8.h", "row_pairs_order_s8.h"),
+    roomy,
 )

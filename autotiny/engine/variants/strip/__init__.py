@@ -57,15 +57,22 @@ def with_strips(graph: Graph, schedule: Schedule, pixels: int = 32) -> Schedule:
     """
 
     def chosen(site: Site) -> Strip | None:
-        if site.step.kernel.stores_factors or why_not(site):
-            return None
-        return Strip(pixels)
+        return Strip(pixels) if _suits(site) else None
 
     refusal = (
         "with_strips: no int8 convolution and no dense layer of several rows has a multiple of 4 "
         "outputs and sums that fit"
     )
     return with_each(graph, schedule, (chosen,), refusal)
+
+
+def roomy(site: Site) -> tuple[Strip, ...]:
+    """Wider strips read the weights less often."""
+    return (Strip(32), Strip(16), Strip(8)) if _suits(site) else ()
+
+
+def _suits(site: Site) -> bool:
+    return not site.step.kernel.stores_factors and why_not(site) is None
 
 
 def why_not(site: Site) -> str | None:
@@ -180,5 +187,5 @@ def _rooms(strip: int, taps: Ints) -> tuple[Operand, Operand]:
 
 
 VARIANT = Variant(
-    Strip, __name__, why_not, emit, ("strip_s8.h", "strip_run_s8.h", "strip_order_s8.h")
+    Strip, __name__, why_not, emit, ("strip_s8.h", "strip_run_s8.h", "strip_order_s8.h"), roomy
 )

@@ -61,6 +61,11 @@ def with_winograd(graph: Graph, schedule: Schedule, pairs: int = 1) -> Schedule:
     return with_each(graph, schedule, (chosen,), refusal)
 
 
+def roomy(site: Site) -> tuple[Winograd, ...]:
+    """Of filtering that was chosen already: fewer than four pairs are not worth copies."""
+    return (Winograd(8), Winograd(4)) if isinstance(site.step.kernel, Winograd) else ()
+
+
 def why_not(site: Site) -> str | None:
     """Why a convolution cannot be computed so; None if it can."""
     if site.op.kind != "CONV_2D":
@@ -152,4 +157,4 @@ def _until(shape: dict[str, int]) -> int:
     return min(rooms)
 
 
-VARIANT = Variant(Winograd, __name__, why_not, emit, ("winograd_s8.h", "winograd_products_s8.h"))
+VARIANT = Variant(Winograd, __name__, why_not, emit, ("winograd_s8.h", "winograd_products_s8.h"), roomy)

@@ -1,0 +1,77 @@
+"""Schedules that are good without any search, for what is wanted most."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import Literal
+
+from autotiny.engine.arena import lay_out
+from autotiny.engine.generate import kernel_of, kernels_of
+from autotiny.engine.kernel import Site
+from autotiny.engine.ordering import with_least_memory
+from autotiny.engine.schedules import fuse, plain_schedule
+from autotiny.engine.variants import VARIANTS
+from autotiny.engine.variants.blocks import with_blocks
+from autotiny.engine.variants.pairs import with_pairs
+from autotiny.engine.variants.variant import is_plain_int8
+from autotiny.engine.variants.winograd import with_winograd
+from autotiny.errors import NotApplicable
+from autotiny.graph import Graph
+from autotiny.schedule import Schedule
+
+Style = Literal["fastest", "smallest", "balanced"]
+
+MORE_BYTES = {"fastest": 4096, "balanced": 0}
+"""SRAM that kernels may take beyond what blocks need, by style."""
+
+EXCHANGES = (10, 400)
+"""How long an arena is planned for at first, and where it has no room then; see `memory.plan`."""
+
+
+def schedule_for(graph: Graph, style: Style, *, dsp: bool) -> Schedule:
+    """A good schedule without any search.
+
+    Args:
+        graph: the network.
+        style: "fastest" spends flash and up to 4 KB of SRAM for cycles, "smallest" saves flash,
+            "balanced" takes what is faster with weights no larger and in no more SRAM.
+        dsp: whether the core has the DSP extension (SMLAD), which blocks are made of.
+    """
+    wanted = [fuse]
+    if style != "smallest":
+        wanted.append(with_blocks if dsp else with_pairs)
+    if dsp and style == "fastest":
+        wanted.append(with_winograd)
+    schedule = plain_schedule(graph)
+    for change in wanted:
+        with suppress(NotApplicable):
+            schedule = change(graph, schedule)
+    schedule = with_least_memory(graph, schedule)
+    if dsp and style in MORE_BYTES:
+        schedule = with_room(graph, schedule, MORE_BYTES[style])
+    return schedule
+
+
+def with_room(graph: Graph, schedule: Schedule, more_bytes: int) -> Schedule:
+    """The schedule with the fastest kernels that the arena has room for.
+
+    Args:
+        graph: the network.
+        schedule: what to change; steps whose weights are coded stay.
+        more_bytes: that the arena may take beyond what it takes so far.
+    """
+    steps, kernels = list(schedule.steps), kernels_of(graph, schedule)
+    cores = [step.core for step in steps]
+    limit = lay_out(graph, kernels, cores).bytes + more_bytes
+    for index, step in enumerate(steps):
+        site = Site(graph, step)
+        if not is_plain_int8(site):
+            continue
+        for way in (way for variant in VARIANTS for way in variant.roomy(site)):
+            wider = replace(step, kernel=way)
+            trial = [*kernels[:index], kernel_of(graph, wider), *kernels[index + 1 :]]
+            if any(lay_out(graph, trial, cores, n).bytes <= limit for n in EXCHANGES):
+                steps[index], kernels = wider, trial
+                break
+    return Schedule(tuple(steps))
