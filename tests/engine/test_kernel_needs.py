@@ -34,7 +34,9 @@ from autotiny.engine.variants import blocks, emit, pairs, planes, sparse, strass
 from autotiny.engine.variants.blocks import EXPANDED, Blocks
 from autotiny.engine.variants.pairs import Pairs
 from autotiny.engine.variants.planes import Planes
+from autotiny.engine.variants.row_pairs import RowPairs
 from autotiny.engine.variants.strassen import Strassen
+from autotiny.engine.variants.strip import Strip
 from autotiny.engine.variants.winograd import Winograd
 from autotiny.errors import UnsupportedOp
 from autotiny.graph import ITEM_BYTES, DType, Graph, Option, Tensor
@@ -282,7 +284,37 @@ def scratch_of(kernel: Kernel) -> dict[str, int]:
         (
             Layer(CONV, (6, 6, 8), 4, (3, 3)),
             Winograd(),
-            {"ring": 4 * 8 * 8, "v": 16 * 4 * 8, "m": 16 * 8 * 4},
+            {"ring": 4 * 8 * 8, "v": 16 * 4 * 8 + 8, "m": 16 * 8 * 4},
+        ),
+        (
+            Layer(CONV, (6, 6, 8), 4, (3, 3)),
+            Winograd(8),  # there are six pairs of patches
+            {
+                "ring": 4 * 8 * 8,
+                "v": 6 * 16 * 4 * 8 + 8,
+                "m": 6 * 16 * 8 * 4,
+                "block": 4 * (16 * (4 + 16) + 12),
+            },
+        ),
+        (
+            Layer(CONV, (4, 4, 8), 4),
+            Strip(6),
+            {"columns": 4 * (6 * 4 + 2), "block": 4 * (4 + 4 * 4 + 12)},
+        ),
+        (
+            Layer(CONV, (3, 3, 3), 4, (3, 3)),
+            Strip(64),
+            # 9 pixels; a row of 9 taps takes 5 words; a lead, 5 columns of 3 int16, half a word
+            {
+                "columns": 4 * (10 * 15 + 2),
+                "block": 4 * (4 + 4 * 15 + 12),
+                "ring": 4 * 3 * (8 + 1),
+            },
+        ),
+        (
+            Layer(DEPTHWISE, (6, 5, 8), 8, (3, 3)),
+            RowPairs(),
+            {"plane": 4 * 4 * 7 * 4},  # pairs of rows, columns, channels, bytes
         ),
         (
             Layer(CONV, (6, 6, 3), 4, (3, 3)),

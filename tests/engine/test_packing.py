@@ -14,6 +14,7 @@ from build import single, tensor
 import autotiny.engine
 import autotiny.tflite
 from autotiny.engine.kernel import Site
+from autotiny.engine.layers.lanes import lane_stream
 from autotiny.engine.layers.matrix import (
     Matrix,
     Tiling,
@@ -24,7 +25,7 @@ from autotiny.engine.layers.matrix import (
     padded,
 )
 from autotiny.engine.variants import planes, strassen, winograd
-from autotiny.engine.variants.blocks.packing import expanded_stream, lane_stream
+from autotiny.engine.variants.blocks.packing import expanded_stream
 from autotiny.engine.variants.sparse import packing as sparse_packing
 from autotiny.engine.variants.sparse.packing import Format
 from autotiny.schedule import Step
@@ -61,7 +62,7 @@ def word(first: int, second: int) -> int:
 
 def lanes_of(layer: Matrix, columns: int) -> Any:
     """The stream of a product in blocks of so many channels."""
-    return lane_stream(layer, Tiling(len(layer.bias), columns, columns))
+    return lane_stream(layer, in_pairs(layer.weights), Tiling(len(layer.bias), columns, columns))
 
 
 FOUR = [[1, 2, 3, 4], [5, 6, 7, 8], [-1, -2, -3, -4], [9, 10, 11, 12]]
@@ -118,7 +119,7 @@ def test_expanded_weights_are_doubled() -> None:
 def test_a_dense_layer_is_cut_in_eights_and_twos() -> None:
     layer = made([[k, 0, 0, 0] for k in range(1, 12)])
     tiling = Tiling(11, 8, 2)
-    stream = lane_stream(layer, tiling)
+    stream = lane_stream(layer, in_pairs(layer.weights), tiling)
     assert (tiling.blocks, tiling.left) == (1, 3)
     # 8 starts, 2 pairs of 4 words, 8 ends; then twice 2, 2 and 2 ends
     assert len(stream) == (8 + 8 + 24) + 2 * (2 + 2 + 6)

@@ -15,7 +15,9 @@ from autotiny.engine import (
     with_coded_weights,
     with_expanded_weights,
     with_pairs,
+    with_row_pairs,
     with_strassen,
+    with_strips,
     with_winograd,
 )
 from autotiny.engine.headers import kernel_text
@@ -34,6 +36,8 @@ CHOOSING: tuple[Callable[[Graph, Schedule], Schedule], ...] = (
     with_blocks,
     with_pairs,
     with_winograd,
+    with_strips,
+    with_row_pairs,
     lambda graph, schedule: with_strassen(graph, schedule, 8, 0),
     with_expanded_weights,
 )

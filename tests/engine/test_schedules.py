@@ -18,18 +18,22 @@ from autotiny.engine import (
     with_coded_weights,
     with_expanded_weights,
     with_pairs,
+    with_room,
     with_skipped_zeros,
     with_strassen,
     with_winograd,
 )
 from autotiny.engine.coding import constant_bytes
+from autotiny.engine.generate import arena_bytes
 from autotiny.engine.kernel import Site
 from autotiny.engine.schedules import data_inputs
 from autotiny.engine.variants.blocks import EXPANDED, Blocks, best_blocks
 from autotiny.engine.variants.pairs import Pairs
 from autotiny.engine.variants.planes import Planes
+from autotiny.engine.variants.row_pairs import RowPairs
 from autotiny.engine.variants.sparse import Sparse
 from autotiny.engine.variants.strassen import Strassen
+from autotiny.engine.variants.strip import Strip
 from autotiny.engine.variants.winograd import Winograd
 from autotiny.errors import NotApplicable
 from autotiny.graph import Graph, Op, Quantization
@@ -251,12 +255,34 @@ def test_a_style_is_a_row_of_changes() -> None:
     pairs = with_pairs(graph, plain)
     assert schedule_for(graph, "smallest", dsp=True) == plain
     assert schedule_for(graph, "smallest", dsp=False) == plain
-    assert schedule_for(graph, "balanced", dsp=True) == blocks
+    assert schedule_for(graph, "balanced", dsp=True) == with_room(graph, blocks, 0)
     assert schedule_for(graph, "balanced", dsp=False) == pairs
-    assert schedule_for(graph, "fastest", dsp=True) == with_winograd(graph, blocks)
+    filtered = with_winograd(graph, blocks)
+    assert schedule_for(graph, "fastest", dsp=True) == with_room(graph, filtered, 4096)
     assert schedule_for(graph, "fastest", dsp=False) == pairs
     pooling = pooled()
     assert len(schedule_for(pooling, "smallest", dsp=False).steps) == 1
+
+
+def test_kernels_are_as_fast_as_there_is_room_for() -> None:
+    graph = Layer(CONV, (12, 12, 32), 32).graph()
+    blocks = with_blocks(graph, plain_schedule(graph))
+    least = arena_bytes(graph, blocks)
+    widths = []
+    for more in (0, 700, 1300, 1 << 16):
+        roomy = with_room(graph, blocks, more)
+        assert arena_bytes(graph, roomy) <= least + more
+        kernel = roomy.steps[0].kernel
+        widths.append(kernel.pixels if isinstance(kernel, Strip) else 0)
+    assert widths == sorted(widths) and widths[0] == 0 and widths[-1] == 32
+    assert len(set(widths)) > 2
+
+
+def test_row_pairs_are_taken_where_few_outputs_come_twice() -> None:
+    even, odd = (Layer(DEPTHWISE, (n, n, 4), 4, (3, 3)).graph() for n in (6, 5))
+    for graph, kernel in ((even, RowPairs()), (odd, Planes())):
+        planes = with_blocks(graph, plain_schedule(graph))
+        assert with_room(graph, planes, 1 << 16).steps[0].kernel == kernel
 
 
 def test_only_int8_becomes_faster() -> None:

@@ -22,8 +22,10 @@ from autotiny.engine.entropy import CODINGS
 from autotiny.engine.variants.blocks import Blocks
 from autotiny.engine.variants.pairs import Pairs
 from autotiny.engine.variants.planes import Planes
+from autotiny.engine.variants.row_pairs import RowPairs
 from autotiny.engine.variants.sparse import Sparse
 from autotiny.engine.variants.strassen import Strassen
+from autotiny.engine.variants.strip import Strip
 from autotiny.engine.variants.winograd import Winograd
 from autotiny.errors import UnsupportedOp
 from autotiny.firmware import build_host
@@ -40,11 +42,16 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "pairs": {"kernel": Pairs()},
     "planes": {"kernel": Planes()},
     "expanded": {"kernel": Blocks(2, 4, expanded=True)},
+    "row pairs": {"kernel": RowPairs()},
     "winograd": {"kernel": Winograd()},
+    "winograd 4": {"kernel": Winograd(4)},
+    "strips of 2": {"kernel": Strip(2)},
+    "strips of 32": {"kernel": Strip(32)},
     "strassen 8": {"kernel": Strassen(8)},
     "strassen 32": {"kernel": Strassen(32)},
     "in place": {"in_place": True},
     "in SRAM": {"kernel": Blocks(4, 2), "weights": Weights(memory="sram")},
+    "strips in SRAM": {"kernel": Strip(4), "weights": Weights(memory="sram")},
     "planes in SRAM": {"kernel": Planes(), "weights": Weights(memory="sram")},
     "sparse": {"kernel": Sparse()},
     **{

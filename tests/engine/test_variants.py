@@ -24,17 +24,20 @@ from autotiny.engine import (
     with_winograd,
 )
 from autotiny.engine.variants.blocks import EXPANDED, Blocks
+from autotiny.engine.variants.row_pairs import RowPairs
 from autotiny.engine.variants.strassen import Strassen
+from autotiny.engine.variants.strip import Strip
 from autotiny.engine.variants.winograd import Winograd
 from autotiny.errors import NotApplicable
 from autotiny.firmware import build_host, link
 from autotiny.graph import Array, Graph, Op, Option
 from autotiny.schedule import Schedule, Weights
 from autotiny.simulator import run
-from autotiny.target import load_target
+from autotiny.target import Target, load_target
 from autotiny.tflite import write_tflite
 
 CORES = ("stm32l4r5", "stm32h7a3")
+ALL_DSP = (*CORES, "stm32u575")  # M4, M7, M33
 SIMPLE_CORES = ("stm32g0b1", "stm32f103", "esp32c3")  # M0+, M3, RV32
 
 
@@ -155,6 +158,29 @@ MULTIPLIED = (
     Layer(DENSE, (1, 1, 64), 8, activation="NONE", rows=15),
 )
 
+STRIPPED = (
+    Layer(CONV, (5, 5, 8), 16),
+    Layer(CONV, (1, 7, 36), 12, activation="RELU6"),
+    Layer(CONV, (1, 1, 68), 4, activation="NONE"),
+    Layer(DENSE, (1, 1, 40), 24, rows=5),
+    Layer(CONV, (9, 7, 3), 8, (3, 3), stride=2),  # a row of taps ends with half a word
+    Layer(CONV, (9, 8, 3), 4, (3, 3)),  # every other patch begins with half a word
+    Layer(CONV, (6, 6, 16), 12, (3, 3), padding="VALID", activation="NONE"),
+    Layer(CONV, (12, 5, 1), 8, (10, 4), stride=2, activation="RELU6"),
+    Layer(CONV, (8, 8, 12), 8, (1, 1), stride=2, activation="NONE"),
+    Layer(CONV, (5, 5, 7), 4),
+)
+PAIRED = (
+    Layer(DEPTHWISE, (6, 6, 8), 8, (3, 3)),
+    Layer(DEPTHWISE, (7, 5, 6), 6, (3, 3), activation="NONE"),  # odd rows and columns
+    Layer(DEPTHWISE, (6, 12, 5), 5, (3, 3), activation="RELU6"),
+    Layer(DEPTHWISE, (9, 7, 4), 4, (3, 3), stride=2, activation="NONE"),
+    Layer(DEPTHWISE, (8, 10, 4), 4, (3, 3), stride=2),
+    Layer(DEPTHWISE, (9, 10, 3), 3, (3, 3), stride=2, activation="RELU6"),
+    Layer(DEPTHWISE, (6, 7, 4), 4, (3, 3), padding="VALID"),
+    Layer(DEPTHWISE, (1, 2, 2), 2, (3, 3)),
+)
+
 
 def samples(graph: Graph) -> Array:
     dice = np.random.default_rng(1)
@@ -179,8 +205,8 @@ def check(graph: Graph, schedule: Schedule, cores: tuple[str, ...] = CORES) -> N
         np.testing.assert_array_equal(on_core(sources, core, rows), expected)
 
 
-def on_core(sources: Sources, core: str, rows: Array) -> Array:
-    target = load_target(core)
+def on_core(sources: Sources, core: str | Target, rows: Array) -> Array:
+    target = core if isinstance(core, Target) else load_target(core)
     firmware = link(sources, target)
     found = run(firmware, target, rows, repeats=len(rows), simulate_memory=False).outputs
     return np.asarray(found).reshape(len(rows), -1)
@@ -235,6 +261,32 @@ def test_winograd_is_exact(layer: Layer) -> None:
     schedule = with_winograd(graph, plain_schedule(graph))
     assert schedule.steps[0].kernel == Winograd()
     check(graph, schedule)
+
+
+@pytest.mark.parametrize("layer", FILTERED, ids=str)
+def test_winograd_with_weights_in_sram_is_exact(layer: Layer) -> None:
+    graph = layer.graph()
+    check(graph, with_winograd(graph, plain_schedule(graph), 3))
+
+
+@pytest.mark.parametrize("layer", STRIPPED, ids=str)
+@pytest.mark.parametrize("pixels", [2, 6])
+def test_strips_are_exact(layer: Layer, pixels: int) -> None:
+    graph = layer.graph()
+    (step,) = plain_schedule(graph).steps
+    check(graph, Schedule((replace(step, kernel=Strip(pixels)),)), ALL_DSP)
+
+
+@pytest.mark.parametrize("layer", PAIRED, ids=str)
+def test_row_pairs_are_exact(layer: Layer) -> None:
+    graph = layer.graph()
+    (step,) = plain_schedule(graph).steps
+    schedule = Schedule((replace(step, kernel=RowPairs()),))
+    check(graph, schedule, ALL_DSP)
+    bare = replace(load_target("stm32l4r5"), fpu="none")  # what waits in its registers must not
+    rows = samples(graph)
+    found = on_core(generate(graph, schedule), bare, rows)
+    np.testing.assert_array_equal(found, reference(graph, rows))
 
 
 @pytest.mark.parametrize("layer", MULTIPLIED, ids=str)
@@ -295,7 +347,7 @@ def test_the_style_follows_the_core() -> None:
     graph = BLOCKED[0].graph()
     plain = plain_schedule(graph)
     assert schedule_for(graph, "fastest", dsp=False) == with_pairs(graph, plain)
-    assert schedule_for(graph, "fastest", dsp=True) == with_blocks(graph, plain)
+    assert schedule_for(graph, "fastest", dsp=True).steps[0].kernel == Strip(32)
     assert schedule_for(graph, "smallest", dsp=True) == plain
 
 

@@ -1,4 +1,4 @@
-"""Weights of two output channels in one int16 lane, as the kernels on cores with SMLAD read them."""
+"""Weights of two output channels in one int16 lane, as kernels on cores with SMLAD read them."""
 
 from __future__ import annotations
 

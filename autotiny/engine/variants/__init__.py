@@ -14,7 +14,17 @@ from collections.abc import Mapping
 from typing import Final
 
 from autotiny.engine.kernel import Kernel, Site
-from autotiny.engine.variants import blocks, pairs, plain, planes, row_pairs, sparse, strassen, strip, winograd
+from autotiny.engine.variants import (
+    blocks,
+    pairs,
+    plain,
+    planes,
+    row_pairs,
+    sparse,
+    strassen,
+    strip,
+    winograd,
+)
 from autotiny.engine.variants.variant import Variant
 from autotiny.schedule import Way
 

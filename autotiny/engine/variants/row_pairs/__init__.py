@@ -34,7 +34,7 @@ WORTH = 1.15
 
 @dataclass(frozen=True)
 class RowPairs(Way):
-    """Two by two outputs of a channel at a time, or two of stride 2; odd rows are computed twice."""
+    """Two by two outputs of a channel at a time, or two of stride 2; odd ends come twice."""
 
 
 def with_row_pairs(graph: Graph, schedule: Schedule) -> Schedule:

@@ -159,7 +159,7 @@ def _strip(site: Site, pixels: int) -> int:
 
 
 def _finish(made: Matrix) -> str:
-    """What follows the accumulators: as of `Matrix`, or "cap", where only the upper bound counts."""
+    """What follows the accumulators: "cap" where only the upper bound counts."""
     only_above = made.finish == "clamp" and made.swallows_negatives and made.low == -128
     return "cap" if only_above else made.finish
 

@@ -157,4 +157,6 @@ def _until(shape: dict[str, int]) -> int:
     return min(rooms)
 
 
-VARIANT = Variant(Winograd, __name__, why_not, emit, ("winograd_s8.h", "winograd_products_s8.h"), roomy)
+VARIANT = Variant(
+    Winograd, __name__, why_not, emit, ("winograd_s8.h", "winograd_products_s8.h"), roomy
+)
