@@ -540,7 +540,11 @@ def _lowered(
     *,
     keep: bool,
 ) -> tuple[Model, str, str | None]:
-    """A network with its schedule, the schedule's name, and what its ranges were found with."""
+    """A network with its schedule, the schedule's name, and what its ranges were found with.
+
+    Constant channels go unless they are to be kept: what a recipe decides, and what only noise does
+    not reach, stays as it is.
+    """
     if schedule not in STYLES:
         raise unknown("schedule", schedule, STYLES, "autotiny measure --help")
     kind = component_named(lowering)  # a misspelt name is told before TensorFlow is loaded
@@ -553,18 +557,19 @@ def _lowered(
             raise UserError(
                 f"{model} is a recipe, which calibrates with its own data; leave --data out"
             )
-        saved = read_recipe(model)
+        saved, keep = read_recipe(model), True
         network = studies.rebuilt(saved, cache).model
         calibrated = saved.data if any(is_calibrated(step) for step in saved.recipe.steps) else None
     else:
         network, calibrated = _read(model, kind(), seed, samples, cache)
-        if network.level is Level.TFLITE and calibrated != NOISE and not keep:
-            with suppress(NotApplicable):
-                network = narrowed(network)
+        keep = keep or calibrated == NOISE
     if network.level is Level.PROGRAM:
         return network, OWN, calibrated
+    check_supported(network.graph)
+    if not keep:
+        with suppress(NotApplicable):
+            network = narrowed(network)
     graph = network.graph
-    check_supported(graph)
     program = Program(graph, schedule_for(graph, schedule, dsp=target.dsp))
     return replace(network, level=Level.PROGRAM, network=program), schedule, calibrated
 
