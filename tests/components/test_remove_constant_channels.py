@@ -98,15 +98,33 @@ def test_outside_the_input_lies_a_zero(value: int, padding: str, channels: int) 
     assert left(net.graph(net.layer(y, 4, window=3, padding=padding)))[0] == channels
 
 
-def test_taps_that_stay_inside_or_weigh_nothing_do_not_see_it() -> None:
+@pytest.mark.parametrize(
+    ("stride", "blank", "channels"), [(2, (), 8), (2, (2,), 6), (1, (2,), 8), (1, (0, 2), 6)]
+)
+def test_taps_that_stay_inside_or_weigh_nothing_do_not_see_it(
+    stride: int, blank: tuple[int, ...], channels: int
+) -> None:
     net = Net()
-    y = planted(net, value=40)  # 6 × 6; windows of 3 at stride 2 leave it at the bottom and right
-    graph = net.graph(net.layer(y, 4, window=3, stride=2, padding="SAME"))
-    assert left(graph)[0] == 8
+    y = planted(net, value=40)  # 6 × 6: at stride 2 a window of 3 leaves it at the end alone
+    graph = net.graph(net.layer(y, 4, window=3, stride=stride, padding="SAME"))
     weights = graph.tensors[graph.ops[-1].inputs[1]].data
     assert weights is not None
-    weights[:, 2, :, [1, 4]] = weights[:, :, 2, [1, 4]] = 0
-    assert left(graph)[0] == 6
+    for tap in blank:
+        weights[:, tap, :, [1, 4]] = weights[:, :, tap, [1, 4]] = 0
+    assert left(graph)[0] == channels
+
+
+def test_a_sum_that_may_wrap_is_no_saturated_one() -> None:
+    counts = []
+    for room in (0, 1 << 20):
+        net = Net()
+        y = net.layer(net.input(1, 4, 4, 3), 8)
+        weights, bias = (net.tensors[index].data for index in net.ops[-1].inputs[1:])
+        assert weights is not None
+        assert bias is not None
+        weights[3], bias[3] = 127, (1 << 31) - 1 - room
+        counts.append(left(net.graph(net.layer(y, 4)))[0])
+    assert counts == [8, 7]
 
 
 def test_a_bias_stays_in_its_type() -> None:
@@ -280,6 +298,15 @@ def test_constants_are_followed_through(kind: str) -> None:
     assert left(graph) == [5, 4]
 
 
+@pytest.mark.parametrize("kind", ["MAX_POOL_2D", "AVERAGE_POOL_2D"])
+def test_a_pooling_may_clamp(kind: str) -> None:
+    net = Net()
+    y = planted(net, value=-60)
+    one = replace(net.tensors[y], shape=(1, 3, 3, 8))
+    y = net.op(kind, (y,), one, **WINDOW, fused_activation_function="RELU")
+    assert left(net.graph(net.layer(y, 4))) == [5, 4]
+
+
 @pytest.mark.parametrize("kind", [*BETWEEN, "SUB", "PAD", "RESIZE_NEAREST_NEIGHBOR"])
 def test_what_is_not_read_goes_through_everything(kind: str) -> None:
     net = Net()
@@ -420,6 +447,14 @@ def test_a_repeated_channel_beside_a_constant_stays() -> None:
     other = net.add(tensor((1, 1, 1, 8), "int8", 0.1, 0, data=range(8)))
     y = net.op("ADD", (gate, other), tensor((1, 6, 6, 8), "int8", 0.3, 2))
     graph = net.graph(net.layer(y, 4))
+    assert without_constant_channels(graph, 1) is graph
+
+
+def test_what_claims_to_be_huge_is_left_alone() -> None:
+    net = Net()
+    y = planted(net)
+    huge = net.input(1, 1 << 23)
+    graph = net.graph(net.layer(y, 4), net.each("RELU", huge))
     assert without_constant_channels(graph, 1) is graph
 
 

@@ -59,8 +59,15 @@ PAIRS: Final = ("ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "PRELU")
 """Ops that make each channel of the same one of two inputs, one of which may have a single one."""
 
 
+Stored = Callable[[Tensor, Array, Quantization | None], int]
+"""Keeps values and scales as a new constant named like an old one, and gives its index."""
+
 NOTE: Final = "constant_channels"
 """The note of a model that says what was removed."""
+
+
+MOST_CHANNELS: Final = 1 << 22
+"""Of all tensors: a file may say anything, and each takes 17 bytes here."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +133,8 @@ def without_constant_channels(graph: Graph, multiple: int = 4) -> Graph:
         graph: of any ops; channels of those that are not known here stay.
         multiple: as many channels as a layer keeps are a multiple of it, unless it has fewer.
     """
+    if sum(map(channels_of, graph.tensors)) > MOST_CHANNELS:
+        return graph
     bounds = bounds_of(graph)
     kept = _kept(graph, bounds, multiple)
     if all(flags.all() for flags in kept):
@@ -204,7 +213,8 @@ def _kept(graph: Graph, bounds: Sequence[Bounds | None], multiple: int) -> list[
 
 def _spread(kept: list[Flags], ties: Iterable[_Tie], layers: Sequence[_Reads]) -> None:
     """Keep what is needed by what is kept, until nothing more is."""
-    ties = tuple(ties)[::-1]
+    ties = tuple(ties)
+    ties = (*ties[::-1], *ties)  # backwards for what readers need, forwards for what is fixed
     before = -1
     while before != (before := sum(int(flags.sum()) for flags in kept)):
         for tie in ties:
@@ -329,7 +339,7 @@ def _narrowed(
     kept: Sequence[Flags],
     bounds: Sequence[Bounds | None],
     tensors: Sequence[Tensor],
-    stored: Callable[[Tensor, Array, Quantization | None], int],
+    stored: Stored,
 ) -> Op:
     """An op on the channels that stay.
 
@@ -338,7 +348,7 @@ def _narrowed(
         kept: of each tensor, the channels that stay.
         bounds: of each tensor.
         tensors: the narrower ones.
-        stored: keeps a new constant like an old one, and gives its index.
+        stored: see `Stored`.
     """
     op, result = site.op, site.op.outputs[0]
     rows = kept[result]
@@ -364,7 +374,7 @@ def _narrower_layer(
     site: Site,
     kept: Sequence[Flags],
     bounds: Sequence[Bounds | None],
-    stored: Callable[[Tensor, Array, Quantization | None], int],
+    stored: Stored,
 ) -> Op:
     """A layer without the outputs and inputs that go; what those add is in its bias."""
     op, weights, data = site.op, site.input(1), site.constant(1)
@@ -395,7 +405,7 @@ def _new_bias(
     site: Site,
     values: Ints,
     rows: Flags,
-    stored: Callable[[Tensor, Array, Quantization | None], int],
+    stored: Stored,
 ) -> int:
     """A bias for a layer on int8 that has none; its scale is that of the products."""
     x, w = site.input(0).quantization, site.input(1).quantization
