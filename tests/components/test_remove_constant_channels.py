@@ -339,6 +339,17 @@ def test_columns_of_a_flattened_image(explicit: bool) -> None:
         assert (*said,) == after.ops[1].options["new_shape"] == (1, 180)
 
 
+def test_a_squeeze_names_what_it_leaves_out() -> None:
+    graphs = []
+    for options in ({"squeeze_dims": (1, 2)}, {}):
+        net = Net()
+        y = net.layer(net.input(1, 1, 1, 3), 8, constant=(1, 4, 5), value=30)
+        y = net.op("SQUEEZE", (y,), replace(net.tensors[y], shape=(1, 8)), **options)
+        graphs.append(net.graph(net.layer(y, 6, kind="FULLY_CONNECTED")))
+    assert left(graphs[0]) == [5, 6]
+    assert without_constant_channels(graphs[1], 1) is graphs[1]
+
+
 def test_a_mean_before_a_dense_layer() -> None:
     net = Net()
     y = planted(net, value=30)
@@ -416,6 +427,16 @@ def test_results_keep_their_channels() -> None:
     net = Net()
     y = planted(net, value=44)
     graph = net.graph(net.layer(y, 4), y)
+    assert without_constant_channels(graph, 1) is graph
+
+
+def test_a_shape_that_is_computed_stays() -> None:
+    net = Net()
+    shape = net.add(tensor((2,), "int32"))
+    net.inputs.append(shape)
+    y = planted(net)
+    y = net.op("RESHAPE", (y, shape), replace(net.tensors[y], shape=(1, 288)))
+    graph = net.graph(net.layer(y, 6, kind="FULLY_CONNECTED"))
     assert without_constant_channels(graph, 1) is graph
 
 

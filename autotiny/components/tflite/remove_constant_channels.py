@@ -327,8 +327,10 @@ def _in_order(site: Site) -> bool:
 
 
 def _says_shape(site: Site) -> bool:
-    """Whether the shape that an op may state can be changed."""
-    return site.op.kind not in RESHAPES or not site.has_input(1) or site.input(1).data is not None
+    """Whether an op has the same meaning with fewer channels, once its new shape is stated."""
+    if site.op.kind == "SQUEEZE":  # without its dimensions, all that have one element go
+        return bool(site.op.options.get("squeeze_dims"))
+    return site.op.kind != "RESHAPE" or not site.has_input(1) or site.input(1).data is not None
 
 
 # What is left of an op
