@@ -6,6 +6,7 @@ Models and data are taken as names, paths, or objects: see `load_model` and `loa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias, get_args
@@ -15,9 +16,10 @@ from autotiny import study as studies
 from autotiny.cache import Cache
 from autotiny.checked import arguments
 from autotiny.components import COMPONENTS, Component, Work, is_calibrated, is_lowering
+from autotiny.components.tflite.remove_constant_channels import NOTE, narrowed
 from autotiny.dataset import DataSource, Reading, synthetic
 from autotiny.engine import Style, check_supported, schedule_for
-from autotiny.errors import UserError, shown, unknown
+from autotiny.errors import NotApplicable, UserError, shown, unknown
 from autotiny.evaluate import cost, sources_of
 from autotiny.firmware import export_project
 from autotiny.metrics import Cost, missing, overshoot
@@ -61,6 +63,7 @@ class Taken:
         cost: flash, SRAM, cycles, latency, and what each layer takes of them.
         calibration: what the ranges of an integer network were found with: the name of the data,
             or `NOISE`; None where nothing was calibrated.
+        constant_channels: how many of them were removed, in words; None where none were.
     """
 
     model: str
@@ -68,6 +71,7 @@ class Taken:
     schedule: str
     cost: Cost
     calibration: str | None
+    constant_channels: str | None
 
     @property
     def misses(self) -> tuple[str, ...]:
@@ -79,7 +83,7 @@ class Taken:
         asked = {
             "model": self.model, "target": self.target.name,
             "flash_wait_states": self.target.flash.wait_states, "schedule": self.schedule,
-            "calibration": self.calibration,
+            "calibration": self.calibration, "constant_channels": self.constant_channels,
         }  # fmt: skip
         error = {
             "latency_error": expected_error(self.target.core),
@@ -320,6 +324,7 @@ def measure(
     scale: str | float | None = None,
     resize: str | tuple[int, int] | None = None,
     calibration: str | None = None,
+    keep_constant_channels: bool = False,
     profile: bool = False,
     wait_states: int | None = None,
     cache: Cache | None = None,
@@ -344,6 +349,9 @@ def measure(
             mean two things is refused.
         resize: height and width that a folder of images is brought to, as (96, 96) or "96x96".
         calibration: "noise" calibrates with seeded noise: sizes and cycles hold, accuracy does not.
+        keep_constant_channels: leave out `remove_constant_channels`, which changes no output; a
+            recipe says by itself whether it is part of it, and with noise it would remove what only
+            noise does not reach.
         profile: also tell where the cycles went.
         wait_states: of the target's flash, in place of those that its file states.
         cache: where results are kept; by default the user's cache folder.
@@ -359,13 +367,18 @@ def measure(
     seed = arguments(seed=seed)["seed"]
     board, cache = _target(target, wait_states), cache or Cache()
     samples = _Samples(data, Reading.of(scale, resize), calibration, on_notice)
-    network, style, calibrated = _lowered(model, lowering, schedule, board, seed, samples, cache)
+    network, style, calibrated = _lowered(
+        model, lowering, schedule, board, seed, samples, cache, keep=keep_constant_channels
+    )
     taken = cost(network, board, cache, _tell(board, on_stage, on_notice))
     found = None
     if profile:
         firmware = simulator.measured_firmware(sources_of(network), board, taken)
         found = simulator.profile(firmware, board)
-    return Measurement(studies.model_name(model), board, style, taken, calibrated, found)
+    removed = _removed(network)
+    return Measurement(
+        studies.model_name(model), board, style, taken, calibrated, removed, profile=found
+    )
 
 
 def is_firmware(model: object) -> bool:
@@ -422,6 +435,7 @@ def compile(  # noqa: A001 - the command's name
     scale: str | float | None = None,
     resize: str | tuple[int, int] | None = None,
     calibration: str | None = None,
+    keep_constant_channels: bool = False,
     project: bool = False,
     cache: Cache | None = None,
     on_stage: Callable[[str], None] | None = None,
@@ -443,6 +457,9 @@ def compile(  # noqa: A001 - the command's name
             mean two things is refused.
         resize: height and width that a folder of images is brought to, as (96, 96) or "96x96".
         calibration: "noise" calibrates with seeded noise: sizes and cycles hold, accuracy does not.
+        keep_constant_channels: leave out `remove_constant_channels`, which changes no output; a
+            recipe says by itself whether it is part of it, and with noise it would remove what only
+            noise does not reach.
         project: also write start-up code, linker script, Makefile and ELF: ready to flash.
         cache: where results are kept; by default the user's cache folder.
         on_stage: called now and then with what is executed, in words.
@@ -457,7 +474,9 @@ def compile(  # noqa: A001 - the command's name
     board, folder, cache = _target(target), Path(out).expanduser(), cache or Cache()
     check_writable(folder)
     samples = _Samples(data, Reading.of(scale, resize), calibration or REFUSED, on_notice)
-    network, style, calibrated = _lowered(model, lowering, schedule, board, seed, samples, cache)
+    network, style, calibrated = _lowered(
+        model, lowering, schedule, board, seed, samples, cache, keep=keep_constant_channels
+    )
     comment = NOISE_COMMENT if calibrated == NOISE else ""
     sources = sources_of(network, comment=comment)
 
@@ -481,7 +500,8 @@ def compile(  # noqa: A001 - the command's name
         for name, text in sources.files.items():
             (folder / name).write_text(text, encoding="utf-8")
     asked = studies.model_name(model)
-    return Compiled(asked, board, style, taken, calibrated, folder, tuple(files))
+    removed = _removed(network)
+    return Compiled(asked, board, style, taken, calibrated, removed, folder, tuple(files))
 
 
 @dataclass(frozen=True)
@@ -517,8 +537,14 @@ def _lowered(
     seed: int,
     samples: _Samples,
     cache: Cache,
+    *,
+    keep: bool,
 ) -> tuple[Model, str, str | None]:
-    """A network with its schedule, the schedule's name, and what its ranges were found with."""
+    """A network with its schedule, the schedule's name, and what its ranges were found with.
+
+    Constant channels go unless they are to be kept: what a recipe decides, and what only noise does
+    not reach, stays as it is.
+    """
     if schedule not in STYLES:
         raise unknown("schedule", schedule, STYLES, "autotiny measure --help")
     kind = component_named(lowering)  # a misspelt name is told before TensorFlow is loaded
@@ -531,15 +557,19 @@ def _lowered(
             raise UserError(
                 f"{model} is a recipe, which calibrates with its own data; leave --data out"
             )
-        saved = read_recipe(model)
+        saved, keep = read_recipe(model), True
         network = studies.rebuilt(saved, cache).model
         calibrated = saved.data if any(is_calibrated(step) for step in saved.recipe.steps) else None
     else:
         network, calibrated = _read(model, kind(), seed, samples, cache)
+        keep = keep or calibrated == NOISE
     if network.level is Level.PROGRAM:
         return network, OWN, calibrated
+    check_supported(network.graph)
+    if not keep:
+        with suppress(NotApplicable):
+            network = narrowed(network)
     graph = network.graph
-    check_supported(graph)
     program = Program(graph, schedule_for(graph, schedule, dsp=target.dsp))
     return replace(network, level=Level.PROGRAM, network=program), schedule, calibrated
 
@@ -571,6 +601,12 @@ def _read(
         )
     work = Work(data=data, seed=seed)
     return apply_steps(Recipe((lowering,)), network, work, cache).model, name
+
+
+def _removed(network: Model) -> str | None:
+    """How many constant channels are gone, in words."""
+    told = network.notes.get(NOTE)
+    return None if told is None else str(told)
 
 
 def _untrained(model: object) -> bool:

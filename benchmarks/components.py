@@ -99,6 +99,10 @@ CASES = (
     ),
     Case(step("reduce_control_edges"), "cnn1", behind=BLOCKED),
     Case(step("fuse_recurrent"), "lstm", ahead=(*FROZEN, *INT8)),
+    Case(
+        step("remove_constant_channels"), "ds_cnn",
+        ahead=(step("prune_magnitude", sparsity=0.9), *INT8), behind=BLOCKED[1:],
+    ),
     Case(step("float16"), "cnn1", instead=FLOAT32),
     Case(step("dynamic_range"), "cnn1", instead=FLOAT32),
     Case(step("int8_float_fallback"), "cnn1", instead=FLOAT32),

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from fuzzing import fuzz
 
+from autotiny.components.tflite.remove_constant_channels import without_constant_channels
 from autotiny.engine import check_supported, generate, schedule_for
 from autotiny.graph import ITEM_BYTES, Graph, Op, Option, Quantization
 from autotiny.tflite import OPS, read_tflite, write_tflite
@@ -84,6 +85,7 @@ def compiled(data: bytes, *, dsp: bool) -> str:
     """What `autotiny compile` does with a file before a compiler is called."""
     graph = read_tflite(data)
     check_supported(graph)
+    graph = without_constant_channels(graph)
     generate(graph, schedule_for(graph, "fastest", dsp=dsp))
     return "compiled"
 

@@ -12,15 +12,17 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from planted import Net, planted
 
 import autotiny
 from autotiny.cache import Cache
-from autotiny.dataset import digits
+from autotiny.dataset import Dataset, digits
 from autotiny.evaluate import sources_of
 from autotiny.evaluate.accuracy import stored
 from autotiny.firmware import build_host
-from autotiny.model import keras
+from autotiny.model import Model, copy_network, keras
 from autotiny.target import load_target
+from autotiny.tflite import write_tflite
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -356,6 +358,34 @@ def test_what_ranges_were_found_with_is_a_figure(
         told(calibration="nose")
     built_in = autotiny.compile("cnn1", "rp2040", tmp_path / "c")
     assert built_in.calibration == "noise"
+
+
+def test_constant_channels_go_unless_they_are_to_be_kept(tmp_path: Path) -> None:
+    net = Net()
+    graph = net.graph(net.layer(planted(net, constant=(1, 4, 5, 6)), 4))
+    (tmp_path / "net.tflite").write_bytes(write_tflite(graph))
+    given: Any = {"model": str(tmp_path / "net.tflite"), "target": "rp2040"}
+    gone, kept = (autotiny.measure(**given, keep_constant_channels=keep) for keep in (False, True))
+    assert gone.constant_channels == "4 of 12 channels removed, 2,016 → 1,008 multiplications"
+    assert gone.to_dict()["constant_channels"] == gone.constant_channels
+    assert kept.to_dict()["constant_channels"] is None
+    assert gone.cost.weights_bytes < kept.cost.weights_bytes
+    out = tmp_path / "c"
+    assert autotiny.compile(**given, out=out).constant_channels == gone.constant_channels
+    kept_too = autotiny.compile(**given, out=out, keep_constant_channels=True)
+    assert kept_too.cost.weights_bytes == kept.cost.weights_bytes
+
+
+def test_noise_decides_on_no_channel(residual: Model, data: Dataset) -> None:
+    network = copy_network(residual.keras)
+    layer = network.get_layer("point")
+    layer.set_weights([part * (np.arange(12) >= 4) for part in layer.get_weights()])
+
+    def told(**options: Any) -> str | None:
+        return autotiny.measure(network, "rp2040", **options).constant_channels
+
+    assert told(calibration="noise") is None
+    assert str(told(data=(data.x_train, data.y_train))).startswith("4 of ")
 
 
 def test_a_function_that_may_load_weights_is_not_compiled_on_noise(

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from planted import Net, planted
 from typer.testing import CliRunner
 
 from autotiny.cli import app
 from autotiny.dataset import digits
 from autotiny.model import keras, tensorflow
+from autotiny.tflite import write_tflite
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -82,6 +84,15 @@ def test_measure_takes_other_wait_states() -> None:
     told = " ".join(done(*command, "0").split())
     assert "for 0 wait states of the flash, where stm32l4r5 has 5; times and energy are" in told
     assert "wait states" not in done("measure", "cnn1", "-t", "stm32l4r5")
+
+
+def test_measure_tells_of_constant_channels(tmp_path: Path) -> None:
+    net = Net()
+    graph = net.graph(net.layer(planted(net, constant=(1, 4, 5, 6)), 4))
+    (tmp_path / "net.tflite").write_bytes(write_tflite(graph))
+    asked = ("measure", tmp_path / "net.tflite", "-t", "rp2040")
+    assert "remove_constant_channels: 4 of 12 channels removed" in done(*asked)
+    assert "channels removed" not in done(*asked, "--keep-constant-channels")
 
 
 def test_measure_repeats() -> None:

@@ -11,6 +11,7 @@ from autotiny.cli.options import (
     MODEL_HELP,
     CalibrationOption,
     Json,
+    KeepConstantChannelsOption,
     LoweringOption,
     OwnDataOption,
     ResizeOption,
@@ -49,6 +50,7 @@ def run(
     scale: ScaleOption = None,
     resize: ResizeOption = None,
     calibration: CalibrationOption = None,
+    keep_constant_channels: KeepConstantChannelsOption = False,
     project: Annotated[
         bool,
         typer.Option(
@@ -74,6 +76,7 @@ def run(
             model, board, out,
             schedule=schedule.value, lowering=lowering, seed=seed, project=project,
             data=data, scale=scale, resize=resize, calibration=calibration,
+            keep_constant_channels=keep_constant_channels,
             on_stage=staged(status), on_notice=noticed(status),
         )  # fmt: skip
     if as_json:

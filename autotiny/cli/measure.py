@@ -12,6 +12,7 @@ from autotiny.cli.options import (
     MODEL_HELP,
     CalibrationOption,
     Json,
+    KeepConstantChannelsOption,
     LoweringOption,
     OwnDataOption,
     ResizeOption,
@@ -67,6 +68,7 @@ def run(
     scale: ScaleOption = None,
     resize: ResizeOption = None,
     calibration: CalibrationOption = None,
+    keep_constant_channels: KeepConstantChannelsOption = False,
     profile: Annotated[
         bool,
         typer.Option("--profile", help="Also by function, with what the core waited for."),
@@ -142,6 +144,7 @@ def run(
             schedule=schedule.value, lowering=lowering, seed=seed,
             profile=profile or speedscope is not None, wait_states=wait_states,
             data=data, scale=scale, resize=resize, calibration=calibration,
+            keep_constant_channels=keep_constant_channels,
             on_stage=staged(status), on_notice=noticed(status),
         )  # fmt: skip
     if found.profile and speedscope:

@@ -109,6 +109,13 @@ CalibrationOption = Annotated[
         help="Calibrate with seeded noise: sizes and cycles hold, accuracy does not.",
     ),
 ]
+KeepConstantChannelsOption = Annotated[
+    bool,
+    typer.Option(
+        "--keep-constant-channels",
+        help="Leave in channels that are the same for every input.",
+    ),
+]
 EpochsOption = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="Upper limit of each fine-tuning.  [default: 5]"),

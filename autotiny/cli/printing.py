@@ -88,6 +88,8 @@ def print_cost(found: Taken) -> None:
             else f"ranges found with {found.calibration}"
         )
         print_tables(told, "")
+    if found.constant_channels is not None:
+        print_tables(f"remove_constant_channels: {found.constant_channels}", "")
     if found.misses:
         misses = " and ".join(found.misses)
         print_tables(f"does not fit {found.target.name}: misses by {misses}", "")

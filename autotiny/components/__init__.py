@@ -44,6 +44,7 @@ from autotiny.components.tflite.int8 import Int8
 from autotiny.components.tflite.int8_float_fallback import Int8FloatFallback
 from autotiny.components.tflite.int16x8 import Int16x8
 from autotiny.components.tflite.merge_duplicates import MergeDuplicates
+from autotiny.components.tflite.remove_constant_channels import RemoveConstantChannels
 from autotiny.components.tflite.remove_identities import RemoveIdentities
 
 COMPONENTS: dict[str, type[Component]] = {
@@ -76,6 +77,7 @@ COMPONENTS: dict[str, type[Component]] = {
         RemoveIdentities,
         MergeDuplicates,
         FuseRecurrent,
+        RemoveConstantChannels,
         # program
         ExecutePatchwise,
         FuseOperators,

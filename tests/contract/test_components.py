@@ -15,6 +15,7 @@ from autotiny.engine.variants import WAYS
 from autotiny.model import (
     Level,
     Model,
+    copy_network,
     freeze,
     freeze_function,
     graph_model,
@@ -38,6 +39,7 @@ NATURAL = {
     "remove_loop_invariants": "recurrent", "fuse_recurrent": "recurrent",
     "fold_constants": "redundant", "remove_identities": "redundant",
     "merge_duplicates": "redundant", "remove_dead_branches": "redundant",
+    "remove_constant_channels": "killed",
 }  # fmt: skip
 """Networks in which a component finds more to do than in cnn1."""
 
@@ -64,6 +66,15 @@ def redundant() -> Model:
 
     spec = tf.TensorSpec((1, 28, 28), tf.float32)
     return graph_model(freeze_function(tf.function(computed).get_concrete_function(spec)))
+
+
+@pytest.fixture(scope="module")
+def killed(residual: Model) -> Model:
+    """A network of which training left four filters without weights."""
+    network = copy_network(residual.keras)
+    layer = network.get_layer("point")
+    layer.set_weights([part * (np.arange(12) >= 4) for part in layer.get_weights()])
+    return keras_model(network)
 
 
 def start(kind: type[Component], work: Work, request: pytest.FixtureRequest) -> Model:
