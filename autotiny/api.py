@@ -14,7 +14,14 @@ from autotiny import simulator
 from autotiny import study as studies
 from autotiny.cache import Cache
 from autotiny.checked import arguments
-from autotiny.components import COMPONENTS, Component, Work, is_calibrated, is_lowering
+from autotiny.components import (
+    COMPONENTS,
+    Component,
+    Work,
+    is_calibrated,
+    is_lowering,
+    with_grus,
+)
 from autotiny.dataset import DataSource, Reading, synthetic
 from autotiny.engine import Style, check_supported, schedule_for
 from autotiny.errors import UserError, shown, unknown
@@ -41,6 +48,11 @@ NOISE = "noise"
 REFUSED = "refused"
 
 NOISE_COMMENT = "Calibrated with noise: sizes and cycles hold, accuracy does not."
+
+STEPS_APART = (
+    "the steps of a GRU have scales of their own, so each is computed by code of its own; the "
+    "component fuse_recurrent gives them one scale and computes them in a loop"
+)
 
 RESULTS = Path("results")
 """Where a search writes unless told otherwise, a folder a study."""
@@ -538,7 +550,9 @@ def _lowered(
         network, calibrated = _read(model, kind(), seed, samples, cache)
     if network.level is Level.PROGRAM:
         return network, OWN, calibrated
-    graph = network.graph
+    graph = with_grus(network.graph, exact=True)
+    if with_grus(graph) is not graph:
+        _tell_all([STEPS_APART], samples.on_notice)
     check_supported(graph)
     program = Program(graph, schedule_for(graph, schedule, dsp=target.dsp))
     return replace(network, level=Level.PROGRAM, network=program), schedule, calibrated

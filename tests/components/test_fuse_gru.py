@@ -12,10 +12,9 @@ from test_fuse_recurrent import computed
 from autotiny.components import COMPONENTS, Work
 from autotiny.components.tflite._gru import with_grus
 from autotiny.dataset import synthetic
-from autotiny.errors import NotApplicable
 from autotiny.evaluate import sources_of, stored
-from autotiny.graph import Graph, Quantization, written_out
-from autotiny.model import Model, freeze, keras, keras_model, predict
+from autotiny.graph import Graph
+from autotiny.model import Model, keras, keras_model, predict
 from autotiny.tflite import read_tflite, write_tflite
 
 STEPS, DEPTH = 4, 6
@@ -98,3 +97,87 @@ def test_a_gru_becomes_one_op_that_computes_its_steps(name: str, lowering: str) 
 @pytest.mark.parametrize(("name", "lowering"), RARELY)
 def test_grus_in_the_rarer_number_formats(name: str, lowering: str) -> None:
     check(name, lowering)
+
+
+def unfused(model: Model, lowering: str, monkeypatch: pytest.MonkeyPatch) -> Graph:
+    """What the converter gives: a copy of the ops a step."""
+    with monkeypatch.context() as patch:
+        patch.setattr("autotiny.components.tflite._lowering.with_grus", lambda graph: graph)
+        return COMPONENTS[lowering]().apply(model, Work(synthetic(model))).graph
+
+
+@pytest.mark.parametrize("name", ["plain", "reset before", "backwards", "both ways, all steps"])
+@pytest.mark.parametrize("lowering", ["float32", "int8", "int16x8"])
+def test_what_a_file_holds_is_found_again_to_the_bit(name: str, lowering: str) -> None:
+    model = network(name)
+    data = synthetic(model)
+    lowered = COMPONENTS[lowering]().apply(model, Work(data))
+    flat = write_tflite(lowered.graph)
+    read = read_tflite(flat)
+    assert "GRU" not in {op.kind for op in read.ops}
+    again = with_grus(read, exact=True)
+    assert [op.kind for op in again.ops].count("GRU") == VARIANTS[name][1]
+    x = data.x_test[:4]
+    first, second = (computed(replace(lowered, network=g), x)[0] for g in (lowered.graph, again))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_steps_with_scales_of_their_own_stay_apart_unless_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = network("plain")
+    apart = unfused(model, "int8", monkeypatch)
+    assert with_grus(apart, exact=True) is apart
+    fused = COMPONENTS["fuse_recurrent"]().apply(
+        replace(keras_less(model), network=apart), Work(synthetic(model))
+    )
+    assert "GRU" in {op.kind for op in fused.graph.ops}
+
+
+def keras_less(model: Model) -> Model:
+    return COMPONENTS["float32"]().apply(model, Work(synthetic(model)))
+
+
+def test_a_gru_that_reads_its_own_result_stays(work: Work) -> None:
+    """An input of a later step that hangs on an earlier one cannot be gathered first."""
+    k = keras()
+    x = k.Input((STEPS, DEPTH))
+    cell, back = k.layers.GRUCell(5), k.layers.Dense(DEPTH)
+    state = cell(x[:, 0], [k.layers.Lambda(lambda one: one[:, :5] * 0.0)(x[:, 0])])[0]
+    for step in range(1, STEPS):
+        state = cell(x[:, step] + back(state), [state])[0]
+    graph = COMPONENTS["float32"]().apply(keras_model(k.Model(x, state)), work).graph
+    assert "GRU" not in {op.kind for op in graph.ops}
+
+
+def test_other_weights_in_one_step_are_no_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = unfused(network("plain"), "float32", monkeypatch)
+    assert with_grus(graph) is not graph
+    dense = [op for op in graph.ops if op.kind == "FULLY_CONNECTED"]
+    for op in (dense[1], dense[4]):  # of the second step's input, and of its state
+        tensors = list(graph.tensors)
+        weights = tensors[op.inputs[1]]
+        assert weights.data is not None
+        tensors.append(replace(weights, data=weights.data * np.float32(1.5)))
+        other = replace(op, inputs=(op.inputs[0], len(tensors) - 1, *op.inputs[2:]))
+        ops = tuple(other if one is op else one for one in graph.ops)
+        wrong = replace(graph, tensors=tuple(tensors), ops=ops)
+        kept = with_grus(wrong)
+        assert sum(one.kind == "LOGISTIC" for one in kept.ops) > 0
+
+
+def test_measure_tells_of_steps_with_scales_of_their_own(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from autotiny import measure
+    from autotiny.api import STEPS_APART
+
+    graph = unfused(network("plain"), "int8", monkeypatch)
+    heard: list[str] = []
+    for name, one in (("apart", graph), ("alike", with_grus(graph))):
+        file = tmp_path / f"{name}.tflite"
+        file.write_bytes(write_tflite(one))
+        cost = measure(file, "stm32f746", on_notice=heard.append).cost
+        assert any(layer.name.startswith("gru") for layer in cost.layers) == (name == "alike")
+        assert (STEPS_APART in heard) == (name == "apart")
+        heard.clear()
