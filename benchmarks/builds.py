@@ -60,6 +60,9 @@ WAYS: Mapping[str, tuple[str, ...]] = {
 }
 """Schedules by the components that make them."""
 
+PICOLIBC = Path("/usr/lib/picolibc/riscv64-unknown-elf")
+"""The C library that Debian has for its GCC for RISC-V."""
+
 LEVELS = ("O0", "Og", "O1", "O2", "O3", "Os")
 STANDARDS = ("c99", "gnu11")
 WARNINGS = ("-Wall", "-Wextra", "-Werror")
@@ -166,9 +169,20 @@ def compilers(target: Target) -> Iterator[Compiler]:
     yield Compiler("clang", zig)
     gcc = f"{CORES[target.core].isa.gcc_prefix}gcc"
     if shutil.which(gcc):
-        # Bare RISC-V tools of Debian have their C library apart.
-        own = ("--specs=picolibc.specs",) if gcc.startswith("riscv") else ()
+        own = _riscv_libraries(gcc) if gcc.startswith("riscv") else ()
         yield Compiler("gcc", (gcc, *gcc_machine_flags(target).split(), *own))
+
+
+@cache
+def _riscv_libraries(gcc: str) -> tuple[str, ...]:
+    """Where picolibc and libgcc lie: with `_zicsr` this GCC takes those of a core of 64 bits."""
+    ask = (gcc, "-march=rv32imc", "-mabi=ilp32")
+    libgcc, core = (
+        subprocess.check_output((*ask, question), text=True).strip()
+        for question in ("-print-libgcc-file-name", "-print-multi-directory")
+    )
+    headers = ("-isystem", str(PICOLIBC / "include"))
+    return (*headers, f"-L{PICOLIBC / 'lib' / core}", f"-L{Path(libgcc).parent}")
 
 
 @dataclass(frozen=True)
@@ -216,7 +230,7 @@ def linked(
     """Autotiny's firmware, built in another way, or what the compiler complains of."""
     units = sorted(name for name in firmware.files if name.endswith(".c"))
     output = f"{build.compiler}-{build.level}-{build.lto}.elf"
-    libraries = ("-nostartfiles", "-lm") if build.compiler == "gcc" else ()
+    libraries = ("-nostdlib", "-lm", "-lc", "-lgcc") if build.compiler == "gcc" else ()
     defines = [flag for flag in firmware.flags if flag.startswith("-D")]
     command = [
         *compiler.command, *build.flags, *defines, "-ffunction-sections", "-fdata-sections", *units,
