@@ -33,7 +33,7 @@ from autotiny.simulator import run
 from autotiny.target import Target, load_target
 
 BOARDS = ("rp2040", "stm32f103", "stm32l4r5", "stm32f746", "stm32u575", "esp32c3")
-LEVELS = ("-O0", "-Og", "-O1")
+LEVELS = ("-O0", "-Og", "-O1", "-O3")
 WARNINGS = ("-Wall", "-Wextra", "-Werror", "-std=c99")
 PREFIXES = ("arm-none-eabi-", "riscv64-unknown-elf-")
 
