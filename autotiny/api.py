@@ -15,7 +15,14 @@ from autotiny import simulator
 from autotiny import study as studies
 from autotiny.cache import Cache
 from autotiny.checked import arguments
-from autotiny.components import COMPONENTS, Component, Work, is_calibrated, is_lowering
+from autotiny.components import (
+    COMPONENTS,
+    Component,
+    Work,
+    is_calibrated,
+    is_lowering,
+    with_grus,
+)
 from autotiny.components.tflite.remove_constant_channels import NOTE, narrowed
 from autotiny.dataset import DataSource, Reading, synthetic
 from autotiny.engine import Style, check_supported, schedule_for
@@ -43,6 +50,11 @@ NOISE = "noise"
 REFUSED = "refused"
 
 NOISE_COMMENT = "Calibrated with noise: sizes and cycles hold, accuracy does not."
+
+STEPS_APART = (
+    "the steps of a GRU have scales of their own, so each is computed by code of its own; the "
+    "component fuse_recurrent gives them one scale and computes them in a loop"
+)
 
 RESULTS = Path("results")
 """Where a search writes unless told otherwise, a folder a study."""
@@ -565,7 +577,11 @@ def _lowered(
         keep = keep or calibrated == NOISE
     if network.level is Level.PROGRAM:
         return network, OWN, calibrated
-    check_supported(network.graph)
+    graph = with_grus(network.graph, exact=True)
+    if with_grus(graph) is not graph:
+        _tell_all([STEPS_APART], samples.on_notice)
+    check_supported(graph)
+    network = replace(network, network=graph)
     if not keep:
         with suppress(NotApplicable):
             network = narrowed(network)

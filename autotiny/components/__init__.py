@@ -35,6 +35,7 @@ from autotiny.components.program.share_weights import ShareWeights
 from autotiny.components.program.skip_zeros import SkipZeros
 from autotiny.components.program.strassen import Strassen
 from autotiny.components.program.use_winograd import UseWinograd
+from autotiny.components.tflite._gru import with_grus
 from autotiny.components.tflite.dynamic_range import DynamicRange
 from autotiny.components.tflite.float16 import Float16
 from autotiny.components.tflite.float32 import Float32
@@ -106,4 +107,5 @@ __all__ = [
     "is_lowering",
     "misplaced",
     "objection",
+    "with_grus",
 ]

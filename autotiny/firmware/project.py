@@ -112,18 +112,23 @@ def _inside(folder: Path, name: str) -> Path:
     return path
 
 
-def _makefile(firmware: Firmware, target: Target) -> str:
-    prefix = CORES[target.core].isa.gcc_prefix
+def gcc_machine_flags(target: Target) -> str:
+    """What tells GCC for which core and FPU it compiles."""
     core = CORES[target.core].gcc_flags + _GCC_FPUS[target.fpu]
     if target.core == "cortex-m33" and not target.dsp:
         core = core.replace("cortex-m33", "cortex-m33+nodsp")
+    return core
+
+
+def _makefile(firmware: Firmware, target: Target) -> str:
+    prefix = CORES[target.core].isa.gcc_prefix
     defines = [flag for flag in firmware.flags if flag.startswith("-D")]
     units = sorted(f"src/{name}" for name in firmware.files if name.endswith(".c"))
     return Template((C_FILES / "project.mk").read_text(encoding="utf-8")).substitute(
         title=target.title,
         compiler=f"{prefix}gcc",
         objcopy=f"{prefix}objcopy",
-        core_flags=core,
+        core_flags=gcc_machine_flags(target),
         # zig takes -O2 and -O3 for the same level, gcc does not
         optimize="-Os" if {"-Os", "-Oz"} & set(firmware.flags) else "-O3",
         defines="".join(f" {flag}" for flag in defines),

@@ -205,8 +205,11 @@ def unrolled(network: KerasModel, *, keep_lstm: bool) -> KerasModel:
         config = layer.get_config()
         if loops(layer):
             inner = (config.get("layer"), config.get("backward_layer"))
-            for part in (config, *(entry["config"] for entry in inner if entry)):
-                part["unroll"] = True
+            whole = {"class_name": type(layer).__name__, "config": config}
+            for entry in filter(None, (whole, *inner)):
+                entry["config"]["unroll"] = True
+                if entry["class_name"] == "GRU":  # the other way to compute the same is not found
+                    entry["config"]["implementation"] = 2
             if "layer" in config:
                 del config["unroll"]
         return type(layer).from_config(config)

@@ -308,7 +308,9 @@ def _boot(processor: Processor, firmware: Firmware) -> None:
 
 def step_ends(firmware: Firmware) -> list[int]:
     """Where the calls of the model's run function return to; empty if they are not its steps."""
-    function = firmware.symbols[f"{firmware.name}_run"]
+    function = firmware.symbols.get(f"{firmware.name}_run")
+    if function is None:  # it was inlined, where the linker optimizes
+        return []
     start = function.address - firmware.target.flash.origin
     code = firmware.image[start : start + function.bytes]
     ends = call_ends(firmware.target.core, code, function.address)

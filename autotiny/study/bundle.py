@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from autotiny.cache import MANIFEST, Cache, digest, files_of, key_of
-from autotiny.components import Component, Work, is_calibrated, is_lowering
+from autotiny.components import Component, Work, is_calibrated, is_lowering, with_grus
 from autotiny.dataset import Dataset, read_arrays
 from autotiny.errors import InvalidData, NotApplicable, UserError, shown
 from autotiny.evaluate import program_key
@@ -194,7 +194,8 @@ def replayed(saved: SavedRecipe, folder: Path, cache: Cache) -> Replayed:
     graph = read_tflite(flat.read_bytes(), "model")
     _check(flat, bundle.lowered, graph.fingerprint())
     notes: tuple[str, ...] = ()
-    kept = Model(Level.TFLITE, graph, graph.fingerprint())
+    looped = with_grus(graph, exact=True) if lowered else graph
+    kept = Model(Level.TFLITE, looped, looped.fingerprint())
     samples = _calibration(saved, bundle, folder)
     work = Work(samples, seed=saved.seed, epochs=saved.epochs)
     if bundle.trained and lowered:
@@ -213,14 +214,16 @@ def _lowered_again(
         found = apply(Recipe(tuple(steps)), start, work, cache).model
     except (NotApplicable, UserError) as refusal:
         note = f"the lowering was not done again ({refusal}); the kept result stands for it"
-        return Model(Level.TFLITE, graph, graph.fingerprint()), (note,)
-    if found.graph.fingerprint() == graph.fingerprint():
+        kept = with_grus(graph, exact=True)
+        return Model(Level.TFLITE, kept, kept.fingerprint()), (note,)
+    # As a file holds it: a GRU is written out there.
+    if read_tflite(write_tflite(found.graph), "model").fingerprint() == graph.fingerprint():
         return found, ()
     note = (
         "the lowering gives other bits here than where the recipe was found; the kept result "
         "stands for it"
     )
-    return successor(found, graph), (note,)
+    return successor(found, with_grus(graph, exact=True)), (note,)
 
 
 def _calibration(saved: SavedRecipe, bundle: Bundle, folder: Path) -> Calibration:

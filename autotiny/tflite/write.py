@@ -9,7 +9,7 @@ import flatbuffers
 import numpy as np
 
 from autotiny.errors import UnsupportedOp
-from autotiny.graph import Graph, Op, Option, Quantization, Tensor, variables
+from autotiny.graph import Graph, Op, Option, Quantization, Tensor, variables, written_out
 from autotiny.tflite.read import NUMPY
 from autotiny.tflite.schema import (
     BY_KIND,
@@ -31,11 +31,12 @@ def write_tflite(graph: Graph) -> bytes:
     """The FlatBuffer of a graph; the same graph gives the same bytes.
 
     Constants are aligned to 16 bytes, equal ones are stored once, and int4 ones are packed two a
-    byte.
+    byte. A GRU, for which the schema has no op, is written out step by step.
 
     Raises:
         UnsupportedOp: an op whose kind the schema does not know.
     """
+    graph = written_out(graph)
     builder = flatbuffers.Builder(1024)
     kinds = sorted({op.kind for op in graph.ops})
     for i, op in enumerate(graph.ops):

@@ -11,6 +11,7 @@ from build import single, tensor
 from grid import Case
 
 from autotiny.graph import Array, DType, Graph, Op, Tensor
+from autotiny.graph.gru import ROLES
 
 Rng = np.random.Generator
 ACTIVATIONS = ("NONE", "NONE", "RELU", "RELU6", "RELU_N1_TO_1")
@@ -756,6 +757,67 @@ def lstm(rng: Rng, dtype: DType) -> Case:
     return case(rng, label, graph, runs=runs)
 
 
+def gru(rng: Rng, arithmetic: str) -> Case:
+    """Scales that fit the sums, or cut them a little."""
+    steps, depth, units = (whole(rng, 1, n) for n in (5, 9, 9))
+    flags = ("time_major", "reset_after", "backwards", "results_backwards")
+    options: dict[str, Any] = {name: bool(rng.integers(2)) for name in flags}
+    after, real = options["reset_after"], arithmetic in ("float32", "float16", "hybrid")
+    dtype = cast(DType, "float32" if real else arithmetic)
+    most, point = (1, 0) if real else (RANGE[dtype][1] + 1, zero(rng, dtype))
+    x = image(rng, dtype, (steps, 1, depth) if options["time_major"] else (1, steps, depth))
+    state = tensor((1, units), dtype, *(() if real else (pick(rng, 1, 1.1) / most, point)))
+    per_channel = bool(rng.integers(2))
+
+    def matrix(source: Tensor, shape: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+        made, scales = weights(rng, shape, 0, arithmetic, per_channel)
+        if rng.integers(3) == 0:
+            return made, None
+        if real:
+            return made, tensor(shape[:1], "float32", data=rng.normal(0, 0.5, shape[0]))
+        kept = (scales if per_channel else scales[:1]) * quantized(source)[0]
+        kind: DType = "int32" if dtype == "int8" else "int64"
+        return made, tensor(shape[:1], kind, kept, data=rng.integers(-3000, 3000, shape[0]))
+
+    inputs: list[Tensor | None] = [x, *matrix(x, (3 * units, depth))]
+    product = state if real else tensor((1, units), dtype, 1 / most, point)
+    if after:
+        inputs += [*matrix(state, (3 * units, units)), None, None]
+    else:
+        inputs += [*matrix(state, (2 * units, units)), *matrix(product, (units, units))]
+    shape = (*x.shape[:2], units) if rng.integers(2) else (1, units)
+    graph = single("GRU", inputs, replace(state, shape=shape), **options)
+    label = f"GRU {arithmetic} {steps} steps, {depth} to {units}, {options}, gives {shape}"
+    if real:
+        if arithmetic == "hybrid" and rng.integers(2):
+            graph = with_options(graph, asymmetric_quantize_inputs=True)
+        tolerance = 1e-3 if arithmetic == "hybrid" else 1e-5
+        return case(rng, label, graph, reference="litert", tolerance=tolerance)
+    fixed = {"update": -most, "reset": -most, "candidate": 0, "one": -most}
+    scales = {
+        "update": 0.5 / most, "reset": 0.5 / most, "candidate": 1 / most, "one": 1 / (2 * most - 1),
+    }  # fmt: skip
+    if dtype == "int16":
+        fixed = dict.fromkeys(fixed, 0)
+        scales = {name: 1 / (most - (name == "one")) for name in scales}
+    inner = [
+        tensor(
+            (0,), dtype, scales.get(role, pick(rng, 2, 4) / most),
+            fixed.get(role, zero(rng, dtype)), name=role,
+        )
+        if role != "reset_product" else replace(product, shape=(0,), name=role)
+        for role in ROLES
+    ]  # fmt: skip
+    places = tuple(range(len(graph.tensors), len(graph.tensors) + len(inner)))
+    graph = replace(graph, tensors=(*graph.tensors, *inner))
+    return case(rng, label, with_options(graph, intermediates=places))
+
+
+def with_options(graph: Graph, **options: Any) -> Graph:
+    (op,) = graph.ops
+    return graph.with_ops((replace(op, options={**op.options, **options}),))
+
+
 Family = Callable[[Rng], Case]
 
 
@@ -942,4 +1004,8 @@ FAMILIES: dict[str, Family] = {
         for arithmetic in ("int8", "int16", "float32")
     },
     **{f"lstm_{dtype}": family(lstm, dtype) for dtype in ("int8", "int16", "float32")},
+    **{
+        f"gru_{arithmetic}": family(gru, arithmetic)
+        for arithmetic in ("int8", "int16", "float32", "float16", "hybrid")
+    },
 }

@@ -18,6 +18,7 @@ from autotiny.engine.kernel import Site
 from autotiny.engine.ops import EMITTERS
 from autotiny.errors import InvalidModel, UnsupportedOp
 from autotiny.graph import Graph, Option, Quantization
+from autotiny.graph.gru import GRU
 from autotiny.tflite.schema import BY_KIND
 
 Key = tuple[str, str]
@@ -51,10 +52,13 @@ def test_every_entry_has_cases() -> None:
 
 @pytest.mark.parametrize("key", EMITTERS)
 def test_every_entry_declares_what_the_schema_allows(key: Key) -> None:
-    emitter, facts = EMITTERS[key], BY_KIND[key[0]]
+    emitter = EMITTERS[key]
     assert isinstance(emitter, Emitter)
     declared = emitter.declared
     assert isinstance(declared, Declared)
+    if key[0] == GRU:  # autotiny's own
+        return
+    facts = BY_KIND[key[0]]
     known = {field.name for field in facts.options.fields}
     if key[0] == "UNIDIRECTIONAL_SEQUENCE_LSTM":
         known.add("intermediates")

@@ -24,14 +24,20 @@ from autotiny.engine.fixed_point import (
     quantized_multiplier,
 )
 from autotiny.engine.kernel import Site, Table
+from autotiny.engine.layers.constants import (
+    biases,
+    multipliers,
+    quantization_of,
+    tensor_multiplier,
+)
+from autotiny.engine.layers.window import window
+from autotiny.engine.moved_shapes import paddings
 from autotiny.engine.ops import EMITTERS
 from autotiny.engine.ops.add import sum_int8
-from autotiny.engine.ops.convolution import biases, multipliers, quantization_of
-from autotiny.engine.ops.dense import tensor_multiplier
-from autotiny.engine.ops.shape import window
-from autotiny.engine.shapes import axis_of, paddings, reduced_axes
+from autotiny.engine.shapes import axis_of, reduced_axes
 from autotiny.errors import InvalidModel, UnsupportedOp
-from autotiny.graph import DType, Graph, Step, Tensor
+from autotiny.graph import DType, Graph, Tensor
+from autotiny.schedule import Step
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]

@@ -22,6 +22,7 @@ from autotiny import worker
 from autotiny.components.base import Component, Work
 from autotiny.components.frozen._loops import unrolled_loops
 from autotiny.components.tflite._calibrating import Kept, Method, quantized
+from autotiny.components.tflite._gru import with_grus
 from autotiny.errors import NotApplicable
 from autotiny.graph import Array, Graph
 from autotiny.model import (
@@ -97,7 +98,7 @@ class Lowering(Component):
         graph = read_tflite(self.lowered(model, samples))
         if samples is not None:
             graph = self.refined(graph, samples)
-        graph = tidy(graph)
+        graph = tidy(with_grus(graph))
         notes = {**model.notes, "number_format": self.name}
         return replace(successor(model, graph), notes=notes)
 

@@ -40,13 +40,13 @@ from autotiny.graph import (
     Graph,
     Op,
     Quantization,
-    Step,
     Tensor,
     live,
     named,
     variables,
 )
 from autotiny.model import Level, Model, successor
+from autotiny.schedule import Step
 
 RESHAPES: Final = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
 EACH: Final = (

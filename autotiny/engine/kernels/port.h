@@ -21,18 +21,22 @@
 #define at_round __builtin_roundf
 #define AT_RARE(condition) __builtin_expect(condition, 0)
 // Whether the compiler has found a value that assembly needs as a constant; GCC at -Og has not.
+// AT_SET_LATER: what is set before it is read, though GCC does not see that and would warn.
 #if defined(__clang__)
 #define AT_KNOWN(value) 1
+#define AT_SET_LATER(value)
 #define AT_PRAGMA(text) _Pragma(#text)
 #define AT_ROLLED AT_PRAGMA(clang loop unroll(disable))
 #define AT_UNROLL(n) AT_PRAGMA(clang loop unroll_count(n))
 #else
 #define AT_KNOWN(value) __builtin_constant_p(value)
+#define AT_SET_LATER(value) __asm__("" : "=m"(value))
 #define AT_PRAGMA(text) _Pragma(#text)
 #define AT_ROLLED
 #define AT_UNROLL(n) AT_PRAGMA(GCC unroll n)
 #endif
 #else
+#define AT_SET_LATER(value)
 #define AT_ROLLED
 #define AT_UNROLL(n)
 #include <math.h>

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from autotiny.engine.declared import Emitter
 from autotiny.engine.ops.binary import BINARY
+from autotiny.engine.ops.gru import GRUS
 from autotiny.engine.ops.layers import LAYERS
 from autotiny.engine.ops.matmul import MATMUL
 from autotiny.engine.ops.moving import MOVING
@@ -30,6 +31,7 @@ EMITTERS: dict[tuple[str, str], Emitter] = {
     **BINARY,
     **MOVING,
     **RECURRENT_OPS,
+    **GRUS,
     **REDUCING,
     **MATMUL,
     **RESIZING,

@@ -46,7 +46,8 @@ __asm(".section .vectors,\"ax\",@progbits\n"
       ".size Default_Handler, . - Default_Handler\n"
       ".text\n");
 
-SMALL void start_c(void) {
+/* Only assembly calls it, which the linker does not see where it optimizes. */
+SMALL __attribute__((used)) void start_c(void) {
   SystemInit();
   fill(_data_start, _data_end, _data_load);
   fill(_bss_start, _bss_end, 0);

@@ -13,6 +13,7 @@ AT_INLINE void at_conv_gemm(const int8_t *x, const uint32_t *w, int8_t *y, int8_
                             int32_t pixels, int32_t expanded, int32_t pairs, at_finish f) {
   const at_rows g = *rows;
   const int8_t *row[16];
+  AT_SET_LATER(row);
   at_scan at = at_scan_of(ring, g);
   for (int32_t left = g.s.out_h * g.s.out_w; left > 0; left -= pixels) {
     int8_t *to[4];

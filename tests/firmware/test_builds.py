@@ -1,0 +1,147 @@
+"""Generated C with flags of a user's own, where the compiler keeps little in registers."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from elftools.elf.elffile import ELFFile
+from images import Network
+
+from autotiny.cores import CORES
+from autotiny.engine import (
+    Sources,
+    generate,
+    plain_schedule,
+    schedule_for,
+    with_blocks,
+    with_expanded_weights,
+    with_strassen,
+)
+from autotiny.engine.variants.sparse import Sparse
+from autotiny.firmware import Firmware, link
+from autotiny.firmware.linking import compiler_flags, symbols_of
+from autotiny.firmware.project import gcc_machine_flags
+from autotiny.firmware.zig import zig_cc
+from autotiny.graph import Graph
+from autotiny.schedule import Schedule, Weights
+from autotiny.simulator import run
+from autotiny.target import Target, load_target
+
+BOARDS = ("rp2040", "stm32f103", "stm32l4r5", "stm32f746", "stm32u575", "esp32c3")
+LEVELS = ("-O0", "-Og", "-O1", "-O3")
+WARNINGS = ("-Wall", "-Wextra", "-Werror", "-std=c99")
+PREFIXES = ("arm-none-eabi-", "riscv64-unknown-elf-")
+
+
+def network() -> Graph:
+    """A layer for each kernel with assembly: planes, blocks, tiles, channels, products, pooling."""
+    net = Network(12, 12, 1)
+    x = net.conv(0, 16, 3, 1)
+    x = net.conv(net.conv(x, 16, 3, 1), 0, 3, 1)
+    return net.graph(net.conv(net.pool(net.conv(x, 32, 1, 1)), 8, 1, 1))
+
+
+def coded(graph: Graph) -> Schedule:
+    """Weights as sparse as they are, and entropy-coded, in turn."""
+    steps = plain_schedule(graph).steps
+    return Schedule(
+        tuple(
+            replace(step, **({"kernel": Sparse()}, {"weights": Weights("huffman")})[k % 2])
+            if graph.ops[step.ops[0]].kind == "CONV_2D"
+            else step
+            for k, step in enumerate(steps)
+        )
+    )
+
+
+def multiplied(graph: Graph) -> Schedule:
+    """Strassen's products, and wide weights where there are none."""
+    blocks = with_blocks(graph, plain_schedule(graph))
+    return with_strassen(graph, with_expanded_weights(graph, blocks), pixels=8, least_depth=16)
+
+
+PROGRAMS: dict[str, Callable[[Graph, Target], Schedule]] = {
+    "fastest": lambda graph, target: schedule_for(graph, "fastest", dsp=target.dsp),
+    "smallest": lambda graph, target: schedule_for(graph, "smallest", dsp=target.dsp),
+    "blocks": lambda graph, target: with_blocks(graph, plain_schedule(graph)),
+    "products": lambda graph, target: multiplied(graph),
+    "coded": lambda graph, target: coded(graph),
+}
+
+
+def sources(program: str, target: Target) -> Sources:
+    graph = network()
+    return generate(graph, PROGRAMS[program](graph, target))
+
+
+def written(program: str, target: Target, folder: Path) -> None:
+    for name, text in sources(program, target).files.items():
+        (folder / name).write_text(text)
+
+
+def zig_machine(target: Target) -> tuple[str, ...]:
+    flags = compiler_flags(target, "-O0")
+    return (*flags[: flags.index("-O0")], "-fno-sanitize=undefined")
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("board", BOARDS)
+def test_clang_compiles_without_a_warning(board: str, program: str, tmp_path: Path) -> None:
+    target = load_target(board)
+    written(program, target, tmp_path)
+    # Each core at each level, if not each program.
+    level = LEVELS[(BOARDS.index(board) + list(PROGRAMS).index(program)) % len(LEVELS)]
+    flags = (*zig_machine(target), level, *WARNINGS, "-c", "model.c", "-o", "model.o")
+    assert zig_cc(flags, tmp_path) == ""
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("level", LEVELS)
+def test_gcc_compiles_without_a_warning(prefix: str, level: str, tmp_path: Path) -> None:
+    if not shutil.which(f"{prefix}gcc"):
+        pytest.skip(f"{prefix}gcc is not installed")
+    for board in BOARDS:
+        target = load_target(board)
+        if CORES[target.core].isa.gcc_prefix != prefix:
+            continue
+        machine = (*gcc_machine_flags(target).split(), "-ffreestanding")
+        for program in PROGRAMS:
+            written(program, target, tmp_path)
+            flags = (*machine, level, *WARNINGS, "-c", "model.c", "-o", "model.o")
+            done = subprocess.run(
+                [f"{prefix}gcc", *flags], cwd=tmp_path, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, f"{board} {program}: {done.stderr[:2000]}"
+
+
+@pytest.mark.parametrize("program", ["fastest", "products"])
+@pytest.mark.parametrize("board", ["stm32f746", "rp2040"])
+def test_what_is_not_optimized_computes_the_same(board: str, program: str, tmp_path: Path) -> None:
+    target = load_target(board)
+    firmware = link(sources(program, target), target, stack_bytes=4096)
+    other = at_level(firmware, target, "-O0", tmp_path)
+    assert len(other.image) > len(firmware.image)
+    found, expected = (run(one, target, repeats=1) for one in (other, firmware))
+    np.testing.assert_array_equal(found.outputs, expected.outputs)
+    assert len(np.unique(expected.outputs)) > 5
+
+
+def at_level(firmware: Firmware, target: Target, level: str, folder: Path) -> Firmware:
+    for name, text in firmware.files.items():
+        (folder / name).write_text(text)
+    units = [name for name in firmware.files if name.endswith(".c")]
+    linking = ("-Wl,--gc-sections", "-Wl,--entry,Reset_Handler", "-T", "link.ld")
+    flags = (*zig_machine(target), level, "-ffunction-sections", "-fdata-sections")
+    assert zig_cc((*flags, *units, *linking, "-o", "other.elf"), folder) == ""
+    elf = (folder / "other.elf").read_bytes()
+    with BytesIO(elf) as file:
+        symbols = symbols_of(ELFFile(file))
+    limit, top = (symbols[name].address for name in ("_stack_limit", "_stack_top"))
+    return replace(firmware, elf=elf, symbols=symbols, stack_limit=limit, stack_top=top)
