@@ -14,10 +14,10 @@ from autotiny.engine.arena import Arena, lay_out
 from autotiny.engine.declared import FLAG, Declared, Emitter, Ignored, Takes, check
 from autotiny.engine.folding import fold
 from autotiny.engine.kernel import Kernel, Operand, Scratch, Site, scratch
-from autotiny.engine.ops import dots
 from autotiny.engine.ops.binary import BINARY
 from autotiny.engine.ops.layers import LAYERS
 from autotiny.engine.ops.unary import UNARY
+from autotiny.engine.variants import pairs
 from autotiny.graph import DType, Graph
 from autotiny.graph.gru import (
     CANDIDATE,
@@ -72,9 +72,8 @@ def _kernel(site: Site) -> Kernel:
         return Kernel(aliases=places)
     emitter = _EMITTERS[op.kind, site.arithmetic]
     check(site, emitter.declared)
-    if (op.kind, site.arithmetic) == ("FULLY_CONNECTED", "int8") and dots.why_not(site) is None:
-        return dots.dense(site)
-    return emitter.emit(site)
+    faster = pairs.chosen(site) if site.arithmetic == "int8" else None
+    return emitter.emit(site.by(faster) if faster else site)
 
 
 def _block(kernel: Kernel, number: int, memory: Arena) -> tuple[list[str], list[Operand]]:

@@ -9,57 +9,52 @@
 
 // Two rows of four channels, n columns; the rows' pixels are step_a and step_b bytes apart.
 AT_INLINE void at_spread_row_pair(uint32_t *to, const int8_t *a, const int8_t *b, int32_t n,
-                            int32_t step_a, int32_t step_b, int32_t channels) {
-#if AT_DSP
-  int32_t left = n;
-  if (AT_KNOWN(channels) && step_a == step_b) {
-    left = n >> 1;
-    if (n & 1) {
-      const uint32_t u = at_word(a), v = at_word(b);
-      to[0] = at_pack_low(at_even_bytes(u), at_even_bytes(v));
-      to[1] = at_pack_low(at_odd_bytes(u), at_odd_bytes(v));
-      to[2] = at_pack_high(at_even_bytes(u), at_even_bytes(v));
-      to[3] = at_pack_high(at_odd_bytes(u), at_odd_bytes(v));
-      a += channels;
-      b += channels;
-      to += 4;
-    }
-    if (left == 0) return;
+                                  int32_t step_a, int32_t step_b) {
+  AT_ROLLED
+  for (; n > 0; n--, a += step_a, b += step_b, to += 4) {
+    const uint32_t u = at_word(a), v = at_word(b);
+    to[0] = at_pack_low(at_even_bytes(u), at_even_bytes(v));
+    to[1] = at_pack_low(at_odd_bytes(u), at_odd_bytes(v));
+    to[2] = at_pack_high(at_even_bytes(u), at_even_bytes(v));
+    to[3] = at_pack_high(at_odd_bytes(u), at_odd_bytes(v));
   }
-#define AT_ONE_COLUMN                                                                          \
-  "sxtb16 r4, r12\nsxtb16 r5, r12, ror #8\nsxtb16 r12, lr\nsxtb16 lr, lr, ror #8\n"             \
-  "pkhtb r6, r12, r4, asr #16\npkhbt r4, r4, r12, lsl #16\n"                                    \
-  "pkhtb r8, lr, r5, asr #16\npkhbt r5, r5, lr, lsl #16\n"                                      \
+}
+
+// The same of two rows one below the other, two columns at a time.
+AT_INLINE void at_spread_rows(uint32_t *to, const int8_t *row, int32_t n, int32_t channels,
+                              int32_t line) {
+#if AT_DSP && defined(__OPTIMIZE__)
+// A column, words r12 and lr, to where `to` points.
+#define AT_ROW_PAIR                                                                           \
+  "sxtb16 r4, r12\nsxtb16 r5, r12, ror #8\nsxtb16 r12, lr\nsxtb16 lr, lr, ror #8\n"           \
+  "pkhtb r6, r12, r4, asr #16\npkhbt r4, r4, r12, lsl #16\n"                                  \
+  "pkhtb r8, lr, r5, asr #16\npkhbt r5, r5, lr, lsl #16\n"                                    \
   "stm.w %[to]!, {r4, r5, r6, r8}\n"
-  if (AT_KNOWN(channels) && step_a == step_b)
-    __asm__ volatile(".p2align 2\n1:\n"
-                     "ldr.w r12, [%[a]]\nldr.w lr, [%[b]]\n" AT_ONE_COLUMN
-                     "ldr.w r12, [%[a], #%c[step]]\nldr.w lr, [%[b], #%c[step]]\n"
-                     "add %[a], %[a], #2*%c[step]\nadd %[b], %[b], #2*%c[step]\n" AT_ONE_COLUMN
-                     "subs.w %[left], %[left], #1\nbne 1b\n"
-                     : [to] "+&r"(to), [a] "+&r"(a), [b] "+&r"(b), [left] "+&r"(left)
-                     : [step] "i"(channels)
-                     : "r4", "r5", "r6", "r8", "r12", "lr", "cc", "memory");
-  else
-    __asm__ volatile(".p2align 2\n1:\nldr.w r12, [%[a]]\nldr.w lr, [%[b]]\n"
-                     "add.w %[a], %[a], %[step_a]\nadd.w %[b], %[b], %[step_b]\n" AT_ONE_COLUMN
-                     "subs.w %[left], %[left], #1\nbne 1b\n"
-                     : [to] "+&r"(to), [a] "+&r"(a), [b] "+&r"(b), [left] "+&r"(left)
-                     : [step_a] "r"(step_a), [step_b] "r"(step_b)
-                     : "r4", "r5", "r6", "r8", "r12", "lr", "cc", "memory");
-#undef AT_ONE_COLUMN
-#else
-  (void)channels;
-  for (; n > 0; n--, a += step_a, b += step_b)
-    for (int i = 0; i < 4; i++) *to++ = at_pair(a[i], b[i]);
+  if (AT_KNOWN(channels)) {
+    const int8_t *below = row + line;
+    int32_t twos = n / 2;
+    if (twos)
+      __asm__ volatile(".p2align 2\n1:\n"
+                       "ldr.w r12, [%[a]]\nldr.w lr, [%[b]]\n" AT_ROW_PAIR
+                       "ldr.w r12, [%[a], #%c[step]]\nldr.w lr, [%[b], #%c[step]]\n"
+                       "add %[a], %[a], #2*%c[step]\nadd %[b], %[b], #2*%c[step]\n" AT_ROW_PAIR
+                       "subs.w %[twos], %[twos], #1\nbne 1b\n"
+                       : [to] "+&r"(to), [a] "+&r"(row), [b] "+&r"(below), [twos] "+&r"(twos)
+                       : [step] "i"(channels)
+                       : "r4", "r5", "r6", "r8", "r12", "lr", "cc", "memory");
+    if (n % 2) at_spread_row_pair(to, row, below, 1, 0, 0);
+    return;
+  }
+#undef AT_ROW_PAIR
 #endif
+  at_spread_row_pair(to, row, row + line, n, channels, channels);
 }
 
 // x is (in_h, in_w, channels), y is (out_h, out_w, channels); up to 3 bytes behind x are read.
-AT_INLINE void at_depthwise_row_pairs_s8(const int8_t *x, const uint32_t *w, int8_t *y, uint32_t *plane,
-                                     int32_t zero, at_row_pairs g, at_finish f) {
+AT_INLINE void at_depthwise_row_pairs_s8(const int8_t *x, const uint32_t *w, int8_t *y,
+                                         uint32_t *plane, int32_t zero, at_row_pairs g, at_finish f) {
   const int32_t words = g.pitch / 4, line = g.in_w * g.channels;
-  const int8_t zeros[4] AT_WORD_ALIGNED = {(int8_t)zero, (int8_t)zero, (int8_t)zero, (int8_t)zero};
+  const int8_t z = (int8_t)zero, zeros[4] AT_WORD_ALIGNED = {z, z, z, z};
   const uint32_t pair = at_pair(zero, zero);
   AT_ROLLED
   for (int32_t i = 0; i < g.pairs * words; i++) plane[i] = pair;
@@ -71,10 +66,10 @@ AT_INLINE void at_depthwise_row_pairs_s8(const int8_t *x, const uint32_t *w, int
     for (int32_t r = -g.pad_top; r < 2 * g.pairs - g.pad_top; r += 2, row += 2 * line, to += words) {
       const int32_t upper = r >= 0 && r < g.in_h, lower = r >= -1 && r < g.in_h - 1;
       if (upper && lower)
-        at_spread_row_pair(to, row, row + line, g.in_w, g.channels, g.channels, g.channels);
+        at_spread_rows(to, row, g.in_w, g.channels, line);
       else if (upper || lower)
         at_spread_row_pair(to, upper ? row : zeros, lower ? row + line : zeros, g.in_w,
-                     upper ? g.channels : 0, lower ? g.channels : 0, g.channels);
+                           upper ? g.channels : 0, lower ? g.channels : 0);
     }
     AT_ROLLED
     for (int32_t i = 0; i < at_min(4, g.channels - k); i++, w += 10)
