@@ -112,7 +112,7 @@ AT_INLINE const uint32_t *at_dense_block(const int8_t *x, const uint32_t *w, int
       sums[i] = sums[i + 1] = 0;
     }
   }
-  AT_ROLLED
+  AT_UNROLL(4)
   for (int i = 0; i < outputs; i += 2, w += 6, y += 2) {
     const int32_t a = parts == 1 ? at_sub(sums[i], sums[i + 1]) >> 7 : gathered[i];
     const int32_t b = parts == 1 ? sums[i + 1] * 2 : gathered[i + 1];
