@@ -41,8 +41,8 @@ EXPLANATION = """\
 Each vendor's binary is counted as its firmware had configured flash and caches when an inference
 began; what it reached on the board stands in brackets, with the error of the model there. ST's
 NUCLEO-L4R5ZI reads its flash as one bank, and so does autotiny's beside it. autotiny is given the
-official `.tflite`, from which `compile` removes constant channels, as ST's binary of VWW seems to do
-as well: it is smaller than the weights. Ratio: cycles of `fastest` ÷ the peer's, both as counted
+official `.tflite`, from which `compile` removes constant channels, as ST's binary of VWW seems to
+do as well: it is smaller than the weights. Ratio: cycles of `fastest` ÷ the peer's, both as counted
 here."""
 
 

@@ -158,10 +158,11 @@ def test_files_of_0_1_0_are_read() -> None:
     before = {name: source for name, source in now.sources.items() if name != later}
     old = load_target(str(OLD / "stm32f746.toml"))
     assert old == replace(now, active_current_error_percent=None, sources=before)
-    space, later = load_space("default"), "remove_constant_channels"
-    fewer = {name: ranges for name, ranges in space.components.items() if name != later}
+    space, since = load_space("default"), {"remove_constant_channels", "spend_sram"}
+    fewer = {name: ranges for name, ranges in space.components.items() if name not in since}
     first = tuple(
-        Recipe(tuple(step for step in recipe.steps if step.name != later)) for recipe in space.first
+        Recipe(tuple(step for step in recipe.steps if step.name not in since))
+        for recipe in space.first
     )
     assert load_space(str(OLD / "default.toml")) == replace(space, components=fewer, first=first)
     saved = read_recipe(OLD / "recipe.json")

@@ -33,6 +33,7 @@ from autotiny.components.program.partition_cores import PartitionCores
 from autotiny.components.program.place_weights import PlaceWeights
 from autotiny.components.program.share_weights import ShareWeights
 from autotiny.components.program.skip_zeros import SkipZeros
+from autotiny.components.program.spend_sram import SpendSram
 from autotiny.components.program.strassen import Strassen
 from autotiny.components.program.use_winograd import UseWinograd
 from autotiny.components.tflite._gru import with_grus
@@ -87,6 +88,7 @@ COMPONENTS: dict[str, type[Component]] = {
         ExpandWeights,
         UseWinograd,
         Strassen,
+        SpendSram,
         SkipZeros,
         ShareWeights,
         HuffmanCode,

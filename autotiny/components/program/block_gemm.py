@@ -23,6 +23,7 @@ class BlockGemm(Scheduling):
     not_after = {  # noqa: RUF012 - a constant of the class
         "use_winograd": "it would take the convolutions back from it",
         "strassen": "it would take the layers back from it",
+        "spend_sram": "it would take the layers back from it",
     }
 
     def rescheduled(self, graph: Graph, schedule: Schedule) -> Schedule:

@@ -23,6 +23,7 @@ class PairProducts(Scheduling):
         "use_winograd": "it would take the convolutions back from it",
         "expand_weights": "it would take the convolutions back from it",
         "strassen": "it would take the layers back from it",
+        "spend_sram": "it would take the layers back from it",
     }
 
     def rescheduled(self, graph: Graph, schedule: Schedule) -> Schedule:

@@ -1,0 +1,44 @@
+"""Compute layers by kernels that read their weights from SRAM, as far as it has room.
+
+Weights of a few channels are copied to SRAM and serve a strip of pixels, as in "weight stationary"
+dataflows: Sze et al., "Efficient Processing of Deep Neural Networks", Proc. IEEE 105, 2017.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from autotiny.checked import Within
+from autotiny.components.base import CONVOLUTIONS
+from autotiny.components.program._scheduling import Scheduling
+from autotiny.engine import with_room
+from autotiny.errors import NotApplicable
+from autotiny.graph import Graph
+from autotiny.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class SpendSram(Scheduling):
+    """Computes int8 layers by the fastest kernels that the arena has room for.
+
+    Strips of pixels, pairs of rows, and Winograd filtering where it is used already.
+
+    Attributes:
+        more_bytes: what the arena may take beyond what it takes so far.
+    """
+
+    name = "spend_sram"
+    treats = (*CONVOLUTIONS, "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+
+    more_bytes: Annotated[int, Within(ge=0, le=1 << 20)] = 4096
+
+    def rescheduled(self, graph: Graph, schedule: Schedule) -> Schedule:
+        """The schedule with wider kernels."""
+        roomy = with_room(graph, schedule, self.more_bytes)
+        if roomy == schedule:
+            raise NotApplicable(
+                f"spend_sram: with {self.more_bytes:,} bytes more, the arena has room for no "
+                "faster kernel of an int8 layer"
+            )
+        return roomy
