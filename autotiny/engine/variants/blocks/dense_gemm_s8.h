@@ -23,9 +23,9 @@ AT_INLINE const uint32_t *at_multiply_1x8(const int8_t *x, const uint32_t *w, in
   "sxtb16 r12, r12\nsmlad r10, r2, lr, r10\nsxtb16 lr, lr\n" \
   "smlad r9, r2, r12, r9\nldr.w r12, [r1, #16]\nsmlad r11, r2, lr, r11\n" \
   "ldr.w lr, [r1, #20]\nsmlad r4, r3, r12, r4\nsxtb16 r12, r12\n" \
-  "smlad r6, r3, lr, r6\nsmlad r5, r3, r12, r5\nldr.w r12, [r1, #24]\n" \
-  "sxtb16 lr, lr\nsmlad r7, r3, lr, r7\nldr.w lr, [r1, #28]\n" \
-  "ldr.w r2, [r0], #4\nsmlad r8, r3, r12, r8\nsxtb16 r12, r12\n" \
+  "smlad r6, r3, lr, r6\nsxtb16 lr, lr\nsmlad r5, r3, r12, r5\n" \
+  "ldr.w r12, [r1, #24]\nsmlad r7, r3, lr, r7\nldr.w lr, [r1, #28]\n" \
+  "smlad r8, r3, r12, r8\nldr.w r2, [r0], #4\nsxtb16 r12, r12\n" \
   "smlad r10, r3, lr, r10\nsxtb16 lr, lr\nsmlad r9, r3, r12, r9\n" \
   "ldr.w r12, [r1, #32]!\nsmlad r11, r3, lr, r11\n"
 #define AT_BEFORE_TAPS "ldr.w r2, [r0], #4\nldr.w r12, [r1]\n"
