@@ -3,10 +3,10 @@
     python benchmarks/builds.py [--programs cnn1/fastest …] [--levels O0 …] [--jobs 2]
 
 Compiles the C of the built-in networks in all three schedules, of other number formats and of each
-way to store or multiply weights, for six cores: with clang (zig) and with GCC where it is on PATH,
-at every level, with and without link-time optimization, as C99 and as GNU C11, every warning an
-error. Then links and executes what -O0 and -O3 make, and compares outputs with those of autotiny's
-own firmware. Writes results/builds.md.
+way to store or multiply weights, for six cores: with clang (zig), and with GCC where it is on PATH,
+at every level, as C99 and as GNU C11, every warning an error. Then links what -O0 and -O3 make,
+with and without link-time optimization, executes it, and compares the outputs for one input with
+those of autotiny's own firmware. Writes results/builds.md.
 """
 
 from __future__ import annotations
@@ -311,12 +311,13 @@ def tried(
 
 def page(rows: Sequence[tuple[Build, str, str]]) -> str:
     """The page: a row a core and compiler, then every failure."""
+    names = list(dict.fromkeys(build.program for build, *_ in rows))
     lines = [
         "# Builds with flags of one's own",
         "",
-        f"`python benchmarks/builds.py`: {len(rows):,} builds of "
-        f"{len({build.program for build, *_ in rows})} programs, every warning an error. A cell "
-        "says how many were right, of how many; those that were executed gave the outputs of "
+        f"`python benchmarks/builds.py --programs {' '.join(names)}`: {len(rows):,} builds of "
+        f"{len(names)} of {len(programs())} programs, every warning an error. A cell says how many "
+        "were right, of how many; those that were executed gave, for one input, the outputs of "
         "autotiny's own firmware (-O2, clang), integers to the bit, floats to 1e-5.",
         "",
         *(f"- {name}: {version()}" for name, version in VERSIONS.items()),
