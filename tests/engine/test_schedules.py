@@ -266,10 +266,13 @@ def test_a_style_is_a_row_of_changes() -> None:
 
 def test_kernels_are_as_fast_as_there_is_room_for() -> None:
     graph = Layer(CONV, (12, 12, 32), 32).graph()
+    few = Layer(CONV, (2, 4, 32), 32).graph()
+    blocks = with_blocks(few, plain_schedule(few))
+    assert with_room(few, blocks, 1 << 16) == blocks
     blocks = with_blocks(graph, plain_schedule(graph))
     least = arena_bytes(graph, blocks)
     widths = []
-    for more in (0, 700, 1300, 1 << 16):
+    for more in (0, 900, 1600, 1 << 16):
         roomy = with_room(graph, blocks, more)
         assert arena_bytes(graph, roomy) <= least + more
         kernel = roomy.steps[0].kernel
@@ -283,6 +286,13 @@ def test_row_pairs_are_taken_where_few_outputs_come_twice() -> None:
     for graph, kernel in ((even, RowPairs()), (odd, Planes())):
         planes = with_blocks(graph, plain_schedule(graph))
         assert with_room(graph, planes, 1 << 16).steps[0].kernel == kernel
+
+
+def test_an_image_of_one_channel_stays_in_its_plane() -> None:
+    for channels, kernel in ((1, Blocks(4, 2)), (2, Strip(32))):
+        graph = Layer(CONV, (16, 16, channels), 8, (3, 3)).graph()
+        blocks = with_blocks(graph, plain_schedule(graph))
+        assert with_room(graph, blocks, 1 << 16).steps[0].kernel == kernel
 
 
 def test_only_int8_becomes_faster() -> None:

@@ -25,12 +25,16 @@ from autotiny.engine.layers.patches import (
     why_no_patches,
 )
 from autotiny.engine.layers.window import window
+from autotiny.engine.variants import planes
 from autotiny.engine.variants.variant import Variant, with_each
 from autotiny.graph import Graph
 from autotiny.schedule import Schedule, Way
 
 CHANNELS = 4
 """Whose weights lie in SRAM at a time."""
+
+FEW_PIXELS = 8
+"""For so many, blocks are as fast."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +71,17 @@ def with_strips(graph: Graph, schedule: Schedule, pixels: int = 32) -> Schedule:
 
 
 def roomy(site: Site) -> tuple[Strip, ...]:
-    """Wider strips read the weights less often."""
-    return (Strip(32), Strip(16), Strip(8)) if _suits(site) else ()
+    """Wider strips read the weights less often; few pixels are not worth copies of them."""
+    pixels = site.output.size // site.output.shape[-1]
+    return (Strip(32), Strip(16)) if pixels > FEW_PIXELS and _suits(site) else ()
 
 
 def _suits(site: Site) -> bool:
-    return not site.step.kernel.stores_factors and why_not(site) is None
+    """Whether strips are a good way: filtering and planes of a single channel are better."""
+    if site.step.kernel.stores_factors or why_not(site):
+        return False
+    shape = window(site, *site.input(1).shape[1:3]) if site.op.kind == "CONV_2D" else {}
+    return shape.get("in_c") != 1 or planes.why_no_plane(shape) is not None
 
 
 def why_not(site: Site) -> str | None:
