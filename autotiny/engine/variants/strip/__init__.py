@@ -72,8 +72,9 @@ def with_strips(graph: Graph, schedule: Schedule, pixels: int = 32) -> Schedule:
 
 def roomy(site: Site) -> tuple[Strip, ...]:
     """Wider strips read the weights less often; few pixels are not worth copies of them."""
-    pixels = site.output.size // site.output.shape[-1]
-    return (Strip(32), Strip(16)) if pixels > FEW_PIXELS and _suits(site) else ()
+    if not _suits(site) or site.output.size // site.output.shape[-1] <= FEW_PIXELS:
+        return ()
+    return (Strip(32), Strip(16))
 
 
 def _suits(site: Site) -> bool:
