@@ -35,7 +35,7 @@ PORT_TYPES = {"int8": "int8", "int16x8": "int16"}
 
 NATURAL = {
     "skip_zeros": "compressed", "share_weights": "compressed", "huffman_code": "compressed",
-    "use_winograd": "wide", "strassen": "wide",
+    "use_winograd": "wide", "strassen": "wide", "spend_sram": "wide",
     "remove_loop_invariants": "recurrent", "fuse_recurrent": "recurrent",
     "fold_constants": "redundant", "remove_identities": "redundant",
     "merge_duplicates": "redundant", "remove_dead_branches": "redundant",
