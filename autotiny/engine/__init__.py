@@ -35,9 +35,7 @@ from autotiny.engine.sources import Port, Sources
 from autotiny.engine.styles import Style, schedule_for, with_room
 from autotiny.engine.variants.blocks import with_blocks, with_expanded_weights
 from autotiny.engine.variants.pairs import with_pairs
-from autotiny.engine.variants.row_pairs import with_row_pairs
 from autotiny.engine.variants.strassen import with_strassen
-from autotiny.engine.variants.strip import with_strips
 from autotiny.engine.variants.winograd import with_winograd
 
 __all__ = [
@@ -55,9 +53,7 @@ __all__ = [
     "with_least_memory",
     "with_pairs",
     "with_room",
-    "with_row_pairs",
     "with_skipped_zeros",
     "with_strassen",
-    "with_strips",
     "with_winograd",
 ]

@@ -42,7 +42,7 @@ def check_supported(graph: Graph) -> None:
     folded = fold(graph)
     _check_results(folded)
     for step in plain_schedule(folded).steps:
-        _kernel(Site(folded, step))
+        kernel_of(Site(folded, step))
 
 
 def _check_results(graph: Graph) -> None:
@@ -70,7 +70,7 @@ def generate(
     graph = fold(graph)
     _check_results(graph)
     sites = [Site(graph, step) for step in schedule.steps]
-    kernels = [_kernel(site) for site in sites]
+    kernels = [kernel_of(site) for site in sites]
     cores = [step.core for step in schedule.steps]
     partners = _partners(kernels, cores)
     for k in partners:
@@ -137,12 +137,7 @@ def arena_bytes(graph: Graph, schedule: Schedule) -> int:
 def kernels_of(graph: Graph, schedule: Schedule) -> list[Kernel]:
     """The kernel of each step."""
     folded = fold(graph)
-    return [_kernel(Site(folded, step)) for step in schedule.steps]
-
-
-def kernel_of(graph: Graph, step: Step) -> Kernel:
-    """The kernel of one step."""
-    return _kernel(Site(fold(graph), step))
+    return [kernel_of(Site(folded, step)) for step in schedule.steps]
 
 
 def _partners(kernels: Sequence[Kernel], cores: Sequence[int]) -> dict[int, int]:
@@ -156,7 +151,8 @@ def _partners(kernels: Sequence[Kernel], cores: Sequence[int]) -> dict[int, int]
     return partners
 
 
-def _kernel(site: Site) -> Kernel:
+def kernel_of(site: Site) -> Kernel:
+    """The kernel of a step of a graph whose constants are folded."""
     if all(site.graph.tensors[index].data is not None for index in site.op.outputs):
         return Kernel()  # folded away
     emitter = _emitter(site)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 from typing import Literal
 
 from autotiny.engine.arena import lay_out
-from autotiny.engine.generate import kernel_of, kernels_of
+from autotiny.engine.folding import fold
+from autotiny.engine.generate import kernel_of
 from autotiny.engine.kernel import Site
 from autotiny.engine.ordering import with_least_memory
 from autotiny.engine.schedules import fuse, plain_schedule
@@ -61,17 +61,17 @@ def with_room(graph: Graph, schedule: Schedule, more_bytes: int) -> Schedule:
         schedule: what to change; steps whose weights are coded stay.
         more_bytes: that the arena may take beyond what it takes so far.
     """
-    steps, kernels = list(schedule.steps), kernels_of(graph, schedule)
-    cores = [step.core for step in steps]
+    graph = fold(graph)
+    sites = [Site(graph, step) for step in schedule.steps]
+    kernels, cores = [kernel_of(site) for site in sites], [step.core for step in schedule.steps]
     limit = lay_out(graph, kernels, cores).bytes + more_bytes
-    for index, step in enumerate(steps):
-        site = Site(graph, step)
+    for index, site in enumerate(sites):
         if not is_plain_int8(site):
             continue
         for way in (way for variant in VARIANTS for way in variant.roomy(site)):
-            wider = replace(step, kernel=way)
-            trial = [*kernels[:index], kernel_of(graph, wider), *kernels[index + 1 :]]
+            wider = site.by(way)
+            trial = [*kernels[:index], kernel_of(wider), *kernels[index + 1 :]]
             if any(lay_out(graph, trial, cores, n).bytes <= limit for n in EXCHANGES):
-                steps[index], kernels = wider, trial
+                sites[index], kernels = wider, trial
                 break
-    return Schedule(tuple(steps))
+    return Schedule(tuple(site.step for site in sites))

@@ -284,14 +284,14 @@ def scratch_of(kernel: Kernel) -> dict[str, int]:
         (
             Layer(CONV, (6, 6, 8), 4, (3, 3)),
             Winograd(),
-            {"ring": 4 * 8 * 8, "v": 16 * 4 * 8 + 8, "m": 16 * 8 * 4},
+            {"ring": 4 * 8 * 8, "v": 16 * 4 * 8 + 128, "m": 16 * 8 * 4},
         ),
         (
             Layer(CONV, (6, 6, 8), 4, (3, 3)),
             Winograd(8),  # there are six pairs of patches
             {
                 "ring": 4 * 8 * 8,
-                "v": 6 * 16 * 4 * 8 + 8,
+                "v": 6 * 16 * 4 * 8 + 128,
                 "m": 6 * 16 * 8 * 4,
                 "block": 4 * (16 * (4 + 16) + 12),
             },

@@ -15,9 +15,8 @@ from autotiny.engine import (
     with_coded_weights,
     with_expanded_weights,
     with_pairs,
-    with_row_pairs,
+    with_room,
     with_strassen,
-    with_strips,
     with_winograd,
 )
 from autotiny.engine.headers import kernel_text
@@ -36,8 +35,6 @@ CHOOSING: tuple[Callable[[Graph, Schedule], Schedule], ...] = (
     with_blocks,
     with_pairs,
     with_winograd,
-    with_strips,
-    with_row_pairs,
     lambda graph, schedule: with_strassen(graph, schedule, 8, 0),
     with_expanded_weights,
 )
@@ -90,6 +87,8 @@ def test_coded_weights_and_what_stays_keep_their_kernel() -> None:
         graph = layer.graph()
         coded = Step((0,), weights=Weights("ans", "layer"))
         for step in (coded, Step((0,), Sparse())):
+            schedule = Schedule((step,))
+            assert with_room(graph, schedule, 1 << 16) == schedule
             for change in CHOOSING:
                 with pytest.raises(NotApplicable):
                     change(graph, Schedule((step,)))

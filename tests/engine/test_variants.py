@@ -20,10 +20,12 @@ from autotiny.engine import (
     with_expanded_weights,
     with_least_memory,
     with_pairs,
+    with_room,
     with_strassen,
     with_winograd,
 )
 from autotiny.engine.variants.blocks import EXPANDED, Blocks
+from autotiny.engine.variants.planes import Planes
 from autotiny.engine.variants.row_pairs import RowPairs
 from autotiny.engine.variants.strassen import Strassen
 from autotiny.engine.variants.strip import Strip
@@ -179,6 +181,7 @@ PAIRED = (
     Layer(DEPTHWISE, (9, 10, 3), 3, (3, 3), stride=2, activation="RELU6"),
     Layer(DEPTHWISE, (6, 7, 4), 4, (3, 3), padding="VALID"),
     Layer(DEPTHWISE, (1, 2, 2), 2, (3, 3)),
+    Layer(DEPTHWISE, (4, 4, 680), 680, (3, 3), padding="VALID"),  # lines 4,080 bytes apart
 )
 
 
@@ -266,7 +269,8 @@ def test_winograd_is_exact(layer: Layer) -> None:
 @pytest.mark.parametrize("layer", FILTERED, ids=str)
 def test_winograd_with_weights_in_sram_is_exact(layer: Layer) -> None:
     graph = layer.graph()
-    check(graph, with_winograd(graph, plain_schedule(graph), 3))
+    (step,) = plain_schedule(graph).steps
+    check(graph, Schedule((replace(step, kernel=Winograd(3)),)))
 
 
 @pytest.mark.parametrize("layer", STRIPPED, ids=str)
@@ -287,6 +291,13 @@ def test_row_pairs_are_exact(layer: Layer) -> None:
     rows = samples(graph)
     found = on_core(generate(graph, schedule), bare, rows)
     np.testing.assert_array_equal(found, reference(graph, rows))
+
+
+def test_distances_that_no_instruction_holds_are_left_to_planes() -> None:
+    for channels, kernel in ((680, RowPairs()), (684, Planes())):
+        graph = Layer(DEPTHWISE, (4, 4, channels), channels, (3, 3), padding="VALID").graph()
+        planes = with_blocks(graph, plain_schedule(graph))
+        assert with_room(graph, planes, 1 << 20).steps[0].kernel == kernel
 
 
 @pytest.mark.parametrize("layer", MULTIPLIED, ids=str)

@@ -8,12 +8,13 @@
 typedef enum {
   AT_RELU,   // saturation at a zero-point of -128: nothing below zero survives
   AT_SIGNED, // saturation at [-128, 127]
+  AT_CAP,    // as AT_RELU, but with an upper bound below 127; of some kernels
   AT_CLAMP   // any bounds
 } at_finish_kind;
 
 typedef struct {
   at_finish_kind kind;
-  int32_t low, high;  // for AT_CLAMP
+  int32_t low, high;  // for AT_CAP and AT_CLAMP
 } at_finish;
 
 // The output for a doubled accumulator. q is (multiplier, rounding, shift); rounding is
@@ -22,14 +23,14 @@ typedef struct {
 AT_INLINE int8_t at_finished(int32_t doubled, const uint32_t *q, at_finish f) {
   const int32_t multiplier = (int32_t)q[0], rounding = (int32_t)q[1];
   int32_t y;
-  if (f.kind == AT_RELU) {
+  if (f.kind == AT_RELU || f.kind == AT_CAP) {
     y = at_mul_high_add(rounding, doubled, multiplier);
   } else {
     y = at_mul_high(doubled, multiplier);
     y += rounding + (y >> 31);
   }
   y >>= q[2];
-  return (int8_t)(f.kind == AT_CLAMP ? at_clamp(y, f.low, f.high) : at_saturate8(y));
+  return (int8_t)(f.kind == AT_CLAMP || f.kind == AT_CAP ? at_clamp(y, f.low, f.high) : at_saturate8(y));
 }
 
 #endif

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autotiny.engine.kernel import Kernel, Operand, Overlap, Site, initializer, scratch, table
+from autotiny.engine.kernel import Kernel, Overlap, Site, initializer, scratch, table
 from autotiny.engine.layers.constants import bounds_int8
 from autotiny.engine.layers.matrix import (
     Matrix,
@@ -18,7 +18,7 @@ from autotiny.engine.layers.matrix import (
     words_of,
 )
 from autotiny.engine.layers.patches import span
-from autotiny.engine.layers.sharing import dies
+from autotiny.engine.layers.sharing import placed
 from autotiny.engine.layers.window import window
 from autotiny.engine.variants.variant import Variant
 from autotiny.schedule import Way
@@ -69,30 +69,22 @@ def emit(site: Site) -> Kernel:
     # Outputs come in pairs along a line: lines are the side that leaves fewer odd ends.
     h, w = shape["out_h"], shape["out_w"]
     turned = shape["stride_h"] == 1 == shape["stride_w"] and w * -(-h // 2) < h * -(-w // 2)
-    same = (shape["in_h"], shape["in_w"]) == (h, w)
-    # Fewer outputs than inputs first replace the inputs where they lie, then move together.
-    within = not same and h <= shape["in_h"] and w <= shape["in_w"] and dies(site)
-    row = shape["in_w"] if within else w
-    planes, bytes_ = _planes(shape, site.output.shape, row, turned=turned)
+    place = placed(site, shape)
+    planes, bytes_ = _planes(shape, site.output.shape, place.row, turned=turned)
     body = (
-        f"at_depthwise_3x3_s8(x, w, {'x' if within else 'y'}, plane, {shape['in_c']}, "
+        f"at_depthwise_3x3_s8(x, w, {place.name}, plane, {shape['in_c']}, "
         f"{-bounds_int8(site)['zero']},\n"
         f"                    {planes},\n"
-        f"                    {finish_struct(made)});"
+        f"                    {finish_struct(made)});{place.closing}"
     )
-    x = site.reads("x")
-    if within:
-        channels = shape["in_c"]
-        body += f"\nat_close_rows(x, y, {h}, {shape['in_w'] * channels}, {w * channels});"
-        x = Operand("x", site.op.inputs[0], "int8_t")
     operands = (
-        x,
+        place.x,
         table("w", stream(made, turned=turned), site.step.weights.memory),
         site.writes(),
         scratch("plane", bytes_, "int16_t"),
     )
-    overlap = Overlap() if within else Overlap(None, None, same=same)
-    return Kernel(("depthwise_s8.h", "columns_s8.h"), body, operands, {("x", "y"): overlap})
+    headers = ("depthwise_s8.h", "columns_s8.h")
+    return Kernel(headers, body, operands, {("x", "y"): place.overlap})
 
 
 def of_one_channel(site: Site, shape: dict[str, int]) -> Kernel:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autotiny.engine.kernel import Kernel, Operand, Overlap, Site, initializer, scratch, table
+from autotiny.engine.kernel import Kernel, Site, initializer, scratch, table
 from autotiny.engine.layers.constants import bounds_int8
 from autotiny.engine.layers.matrix import (
     Ints,
@@ -18,12 +18,11 @@ from autotiny.engine.layers.matrix import (
     words_of,
 )
 from autotiny.engine.layers.patches import span
-from autotiny.engine.layers.sharing import dies
+from autotiny.engine.layers.sharing import placed
 from autotiny.engine.layers.window import window
 from autotiny.engine.variants import planes
-from autotiny.engine.variants.variant import Variant, with_each
-from autotiny.graph import Graph
-from autotiny.schedule import Schedule, Way
+from autotiny.engine.variants.variant import Variant
+from autotiny.schedule import Way
 
 GROUP = 4
 """Channels whose plane lies in scratch memory at a time."""
@@ -37,25 +36,12 @@ class RowPairs(Way):
     """Two by two outputs of a channel at a time, or two of stride 2; odd ends come twice."""
 
 
-def with_row_pairs(graph: Graph, schedule: Schedule) -> Schedule:
-    """Compute int8 depthwise 3×3 convolutions from words that hold two rows.
-
-    Raises:
-        NotApplicable: no step is a convolution that can be computed so.
-    """
-    refusal = "with_row_pairs: no int8 depthwise 3×3 convolution of stride 1 or 2 is eligible"
-    return with_each(graph, schedule, (chosen,), refusal)
-
-
-def chosen(site: Site) -> RowPairs | None:
-    """Row pairs, unless odd rows and columns are computed twice too often."""
-    return None if why_not(site) or _outputs_each(site) > WORTH else RowPairs()
-
-
 def roomy(site: Site) -> tuple[RowPairs, ...]:
-    """The plane of four channels is four times one channel's."""
-    way = chosen(site)
-    return (way,) if way else ()
+    """Row pairs, unless odd rows and columns are computed twice too often.
+
+    Their plane of four channels is four times that of one.
+    """
+    return () if why_not(site) or _outputs_each(site) > WORTH else (RowPairs(),)
 
 
 def _outputs_each(site: Site) -> float:
@@ -73,9 +59,16 @@ def why_not(site: Site) -> str | None:
     shape = window(site, 3, 3)
     if shape["out_w"] < 2:
         return "it has one column of outputs"
-    if _pitch(shape) + 80 > 4095:  # an immediate operand
+    if max(_pitch(shape) + 80, _advance(shape)) > 4095:  # immediate operands
         return "its rows are too long"
     return None
+
+
+def _advance(shape: dict[str, int]) -> int:
+    """Bytes from the end of a line of outputs to the next one, which may lie a row below."""
+    at_once = 2 if shape["stride_h"] == 1 else 1
+    row = max(shape["in_w"], shape["out_w"])  # outputs may first replace the inputs
+    return (at_once * row - shape["out_w"]) * shape["in_c"]
 
 
 def _pitch(shape: dict[str, int]) -> int:
@@ -89,29 +82,22 @@ def emit(site: Site) -> Kernel:
         site.refuse(f"its row pairs are not computed: {why}")
     shape = window(site, 3, 3)
     made = matrix(site)
-    h, w, channels = shape["out_h"], shape["out_w"], shape["in_c"]
-    same = (shape["in_h"], shape["in_w"]) == (h, w)
-    # Fewer outputs than inputs first replace the inputs where they lie, then move together.
-    within = not same and h <= shape["in_h"] and w <= shape["in_w"] and dies(site)
-    pairs = 1 + (-(-h // 2) if shape["stride_h"] == 1 else h)
+    channels, place = shape["in_c"], placed(site, shape)
+    pairs = 1 + (-(-shape["out_h"] // 2) if shape["stride_h"] == 1 else shape["out_h"])
     fields = initializer(
         **{name: shape[name] for name in ("in_h", "in_w", "pad_top", "pad_left", "out_h", "out_w")},
         channels=channels,
         stride=shape["stride_w"],
         pitch=_pitch(shape),
         pairs=pairs,
-        y_line=channels * (shape["in_w"] if within else w),
+        y_line=place.row * channels,
     )
     body = (
-        f"at_depthwise_row_pairs_s8(x, w, {'x' if within else 'y'}, plane, "
-        f"{-bounds_int8(site)['zero']},\n    (at_row_pairs){fields},\n    {finish_struct(made)});"
+        f"at_depthwise_row_pairs_s8(x, w, {place.name}, plane, {-bounds_int8(site)['zero']},\n"
+        f"    (at_row_pairs){fields},\n    {finish_struct(made)});{place.closing}"
     )
-    x = site.reads("x")
-    if within:
-        body += f"\nat_close_rows(x, y, {h}, {shape['in_w'] * channels}, {w * channels});"
-        x = Operand("x", site.op.inputs[0], "int8_t")
     operands = (
-        x,
+        place.x,
         table("w", stream(made), site.step.weights.memory),
         site.writes(),
         scratch("plane", pairs * _pitch(shape), "uint32_t"),
@@ -120,7 +106,7 @@ def emit(site: Site) -> Kernel:
         ("row_pairs_s8.h", "columns_s8.h"),
         body,
         operands,
-        {("x", "y"): Overlap() if within else Overlap(None, None, same=same)},
+        {("x", "y"): place.overlap},
         reads_past=-channels % GROUP,
     )
 

@@ -104,36 +104,36 @@ AT_INLINE int32_t at_row_pair_sum(const uint32_t *p, const uint32_t *w, int32_t 
 #endif
 #define AT_ROW_CLAMP_1 AT_TAIL_1(AT_SIGNED_SCALED, AT_BOUNDED)
 #define AT_ROW_CLAMP_2 AT_TAIL_2(AT_SIGNED_SCALED, AT_BOUNDED)
-#define AT_ROW_RUN(first, macs, tail)                                                                  \
-  __asm__ volatile(                                                                     \
-      AT_ROOM                                                                           \
-      "ldr.w r3, [r2], #4\n" AT_HOLD(0, "r3")                                           \
-      "ldmia r2, {r4-r12}\n" AT_HOLD(1, "r10") AT_HOLD(2, "r11") AT_HOLD(3, "r12")      \
-      "movw r3, #%c[lines]\n" AT_HOLD(5, "r3") "movw r3, #%c[second]\n" AT_HOLD(6, "r3") \
-      ".p2align 2\n"                                                                    \
-      "2:\n.if %c[steps]\nadd r2, r0, #%c[line]\n" AT_HOLD(4, "r2") first ".p2align 2\n" \
-      "1:\n.rept %c[unroll]\n" macs tail ".endr\n" AT_HELD("lr", 4)                         \
-      "cmp.w r0, lr\nbne 1b\n.endif\n" \
-      ".if %c[odd]\nsub.w r0, r0, #%c[column]\nsub r1, r1, #%c[next]\n" first macs tail ".endif\n" \
-      "add r0, r0, #%c[plane_line]\nadd r1, r1, #%c[y_line]\n"                      \
-      AT_HELD("r2", 5) "subs.w r2, r2, #1\n" AT_HOLD(5, "r2")                           \
-      "beq 4f\n.if %c[cut]\ncmp r2, #1\nbne.w 2b\nmov.w r3, #0\n" AT_HOLD(6, "r3")      \
-      ".endif\nb.w 2b\n4:\n" AT_NO_ROOM                                                 \
-      : "+r"(from), "+r"(to), "+r"(stream)                                              \
-      : [lines] "i"(lines), [steps] "i"(steps), [column] "i"(16 * g.stride), [odd] "i"(odd), \
-        [unroll] "i"(unroll), \
-        [cut] "i"(cut), [next] "i"(g.channels), [second] "i"(g.y_line), [pitch] "i"(g.pitch), \
-        [line] "i"(32 * g.stride * steps),                                              \
-        [plane_line] "i"(g.pitch - 16 * g.stride * g.out_w),                            \
-        [y_line] "i"(g.y_line * (3 - g.stride) - g.out_w * g.channels),                 \
-        [low] "i"(f.low), [high] "i"(f.high)                                            \
+#define AT_ROW_RUN(first, macs, tail)                                                                \
+  __asm__ volatile(                                                                                  \
+      AT_ROOM                                                                                        \
+      "ldr.w r3, [r2], #4\n" AT_HOLD(0, "r3")                                                        \
+      "ldmia r2, {r4-r12}\n" AT_HOLD(1, "r10") AT_HOLD(2, "r11") AT_HOLD(3, "r12")                   \
+      "movw r3, #%c[lines]\n" AT_HOLD(5, "r3") "movw r3, #%c[second]\n" AT_HOLD(6, "r3")             \
+      ".p2align 2\n"                                                                                 \
+      "2:\n.if %c[steps]\nadd r2, r0, #%c[line]\n" AT_HOLD(4, "r2") first ".p2align 2\n"             \
+      "1:\n.rept %c[unroll]\n" macs tail ".endr\n" AT_HELD("lr", 4)                                  \
+      "cmp.w r0, lr\nbne 1b\n.endif\n"                                                               \
+      ".if %c[odd]\nsub.w r0, r0, #%c[column]\nsub r1, r1, #%c[next]\n" first macs tail ".endif\n"   \
+      "add r0, r0, #%c[plane_line]\nadd r1, r1, #%c[y_line]\n"                                       \
+      AT_HELD("r2", 5) "subs.w r2, r2, #1\n" AT_HOLD(5, "r2")                                        \
+      "beq 4f\n.if %c[cut]\ncmp r2, #1\nbne.w 2b\nmov.w r3, #0\n" AT_HOLD(6, "r3")                   \
+      ".endif\nb.w 2b\n4:\n" AT_NO_ROOM                                                              \
+      : "+r"(from), "+r"(to), "+r"(stream)                                                           \
+      : [lines] "i"(lines), [steps] "i"(steps), [column] "i"(16 * g.stride), [odd] "i"(odd),         \
+        [unroll] "i"(unroll),                                                                        \
+        [cut] "i"(cut), [next] "i"(g.channels), [second] "i"(g.y_line), [pitch] "i"(g.pitch),        \
+        [line] "i"(32 * g.stride * steps),                                                           \
+        [plane_line] "i"(g.pitch - 16 * g.stride * g.out_w),                                         \
+        [y_line] "i"(g.y_line * (3 - g.stride) - g.out_w * g.channels),                              \
+        [low] "i"(f.low), [high] "i"(f.high)                                                         \
       : "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory" AT_HOLDS)
 #endif
 
 // One channel of outputs. For each channel w holds the doubled bias; of each column of the filter the
 // doubled weights as pairs (0, 1) and (1, 2); then (multiplier, rounding, shift).
 AT_INLINE void at_convolve_row_pairs(const uint32_t *plane, const uint32_t *w, int8_t *y,
-                                 at_row_pairs g, at_finish f) {
+                                     at_row_pairs g, at_finish f) {
 #if AT_DSP && defined(__OPTIMIZE__)
   if (AT_KNOWN(g.out_w + g.stride + (int32_t)f.kind)) {
     register const uint32_t *from __asm__("r0") = plane;

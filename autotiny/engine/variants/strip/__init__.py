@@ -26,9 +26,8 @@ from autotiny.engine.layers.patches import (
 )
 from autotiny.engine.layers.window import window
 from autotiny.engine.variants import planes
-from autotiny.engine.variants.variant import Variant, with_each
-from autotiny.graph import Graph
-from autotiny.schedule import Schedule, Way
+from autotiny.engine.variants.variant import Variant
+from autotiny.schedule import Way
 
 CHANNELS = 4
 """Whose weights lie in SRAM at a time."""
@@ -48,41 +47,19 @@ class Strip(Way):
     pixels: int
 
 
-def with_strips(graph: Graph, schedule: Schedule, pixels: int = 32) -> Schedule:
-    """Compute int8 convolutions and dense layers of several rows by strips of pixels.
-
-    Args:
-        graph: the network.
-        schedule: what to change.
-        pixels: of a strip, an even number.
-
-    Raises:
-        NotApplicable: no step is a layer that can be computed so.
-    """
-
-    def chosen(site: Site) -> Strip | None:
-        return Strip(pixels) if _suits(site) else None
-
-    refusal = (
-        "with_strips: no int8 convolution and no dense layer of several rows has a multiple of 4 "
-        "outputs and sums that fit"
-    )
-    return with_each(graph, schedule, (chosen,), refusal)
-
-
 def roomy(site: Site) -> tuple[Strip, ...]:
-    """Wider strips read the weights less often; few pixels are not worth copies of them."""
-    if not _suits(site) or site.output.size // site.output.shape[-1] <= FEW_PIXELS:
-        return ()
-    return (Strip(32), Strip(16))
+    """Wider strips read the weights less often; few pixels are not worth copies of them.
 
-
-def _suits(site: Site) -> bool:
-    """Whether strips are a good way: filtering and planes of a single channel are better."""
+    Filtering is better, and so is the plane of an image of a single channel.
+    """
     if site.step.kernel.stores_factors or why_not(site):
-        return False
+        return ()
+    if site.output.size // site.output.shape[-1] <= FEW_PIXELS:
+        return ()
     shape = window(site, *site.input(1).shape[1:3]) if site.op.kind == "CONV_2D" else {}
-    return shape.get("in_c") != 1 or planes.why_no_plane(shape) is not None
+    if shape.get("in_c") == 1 and planes.why_no_plane(shape) is None:
+        return ()
+    return Strip(32), Strip(16)
 
 
 def why_not(site: Site) -> str | None:

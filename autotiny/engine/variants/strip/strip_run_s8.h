@@ -3,6 +3,7 @@
 #define AT_STRIP_RUN_S8_H
 
 #include "requantize.h"
+#include "steps_s8.h"
 #include "strip_order_s8.h"
 
 // What a run over the pixels of a strip needs besides registers. Four outputs make a word.
@@ -17,28 +18,10 @@ typedef struct {
   uint32_t low, high;  // bounds, a byte an output
 } at_strip;
 
-// What follows the accumulators: at_finish_kind, and a cap on top of saturation at -128.
-typedef enum { AT_STRIP_RELU, AT_STRIP_SIGNED, AT_STRIP_CAP, AT_STRIP_CLAMP } at_strip_finish;
-
 #if AT_DSP
-// A step is fourteen instructions of four bytes, for one pair of taps; eight sums lie in r4 to r11, two
-// pixels of a channel side by side. Eight steps make a round; the first is entered where as many steps
-// are left as taps do not fill rounds.
-#define AT_STRIP_ROUND(step) step step step step step step step step
-#define AT_STRIP_STEP_BYTES 56
 #if AT_LOADS_AHEAD
-// A load beside each multiplication, two cycles before its word is used: the first words of the next
-// step are loaded in this one.
-#define AT_STRIP_STEP                                                \
-  "smlad r4, r2, r12, r4\nldr.w lr, [r1, #4]\n"                      \
-  "smlad r5, r3, r12, r5\nldr.w r12, [r1, #8]\n"                     \
-  "smlad r6, r2, lr, r6\n"                                           \
-  "smlad r7, r3, lr, r7\nldr.w lr, [r1, #12]\n"                      \
-  "smlad r8, r2, r12, r8\n"                                          \
-  "smlad r9, r3, r12, r9\nldr.w r12, [r1, #16]!\n"                   \
-  "smlad r10, r2, lr, r10\nldr.w r2, [r0, #8]!\n"                    \
-  "smlad r11, r3, lr, r11\nldr.w r3, [r0, #4]\n"
-#define AT_STRIP_ENTER "ldr.w r12, [r1]\nldr.w lr, [sp]\nldr.w r2, [r0]\nldr.w r3, [r0, #4]\nbx lr\n"
+#define AT_STRIP_STEP AT_STEP_AHEAD("#8")
+#define AT_STRIP_ENTER AT_ENTER_AHEAD
 #else
 // Loads in runs, which take a cycle each and one more.
 #define AT_STRIP_STEP                                                \
@@ -91,7 +74,7 @@ typedef enum { AT_STRIP_RELU, AT_STRIP_SIGNED, AT_STRIP_CAP, AT_STRIP_CLAMP } at
       "stmdb sp!, {r3-r11}\nmov r0, r2\n.p2align 2\n"                                        \
       "0:\nldr.w r1, [sp, #8]\nldm.w r1!, {r4, r6, r8, r10}\n"                               \
       "mov.w r5, r4\nmov.w r7, r6\nmov.w r9, r8\nmov.w r11, r10\n" AT_STRIP_ENTER            \
-      ".p2align 2\n1:\n" AT_STRIP_ROUND(AT_STRIP_STEP)                                       \
+      ".p2align 2\n1:\n" AT_ROUND(AT_STRIP_STEP)                                       \
       "ldr.w lr, [sp, #4]\ncmp r1, lr\nbne 1b\n.p2align 2\n" tail                            \
       "bne.w 0b\nadd sp, sp, #36\npop {r7}\n"                                                \
       : "+r"(frame)                                                                          \
@@ -138,26 +121,21 @@ AT_INLINE const uint32_t *at_strip_block(uint32_t *block, const uint32_t *w, int
 }
 
 // The pixels of a strip, four channels.
-AT_INLINE void at_strip_run(at_strip *s, int32_t pairs, at_strip_finish finish, int32_t low,
-                            int32_t high) {
+AT_INLINE void at_strip_run(at_strip *s, int32_t pairs, at_finish f) {
 #if AT_DSP
   register at_strip *frame __asm__("r0") = s;
-  s->skip = (uint32_t)(-pairs & 7) * AT_STRIP_STEP_BYTES;
-  s->low = (uint8_t)low * 0x01010101u;
-  s->high = (uint8_t)high * 0x01010101u;
-  if (finish == AT_STRIP_RELU)
+  s->skip = AT_SKIPPED(pairs);
+  s->low = (uint8_t)f.low * 0x01010101u;
+  s->high = (uint8_t)f.high * 0x01010101u;
+  if (f.kind == AT_RELU)
     AT_STRIP_RUN(AT_STRIP_TAIL_RELU);
-  else if (finish == AT_STRIP_SIGNED)
+  else if (f.kind == AT_SIGNED)
     AT_STRIP_RUN(AT_STRIP_TAIL_SIGNED);
-  else if (finish == AT_STRIP_CAP)
+  else if (f.kind == AT_CAP)
     AT_STRIP_RUN(AT_STRIP_TAIL_CAP);
   else
     AT_STRIP_RUN(AT_STRIP_TAIL_CLAMP);
 #else
-  const at_finish f = {finish == AT_STRIP_RELU     ? AT_RELU
-                       : finish == AT_STRIP_SIGNED ? AT_SIGNED
-                                                   : AT_CLAMP,
-                       low, high};
   const uint32_t *x = s->x;
   for (int8_t *y = s->y; x != s->x_end; y += s->next) {
     const uint32_t *w = s->start + 4;

@@ -17,7 +17,7 @@
 // for what at_strip_block makes of them.
 AT_INLINE void at_strip_channels(const uint32_t *columns, const uint32_t *w, int8_t *y,
                                  uint32_t *block, int32_t pixels, int32_t pairs, int32_t out_c,
-                                 at_strip_finish finish, int32_t low, int32_t high) {
+                                 at_finish f) {
   const int32_t even = pixels & ~1;
   at_strip run;
   run.start = block;
@@ -31,7 +31,7 @@ AT_INLINE void at_strip_channels(const uint32_t *columns, const uint32_t *w, int
       run.x_end = columns + even * pairs;
       run.y = y;
       run.second = out_c;
-      at_strip_run(&run, pairs, finish, low, high);
+      at_strip_run(&run, pairs, f);
     }
     if (pixels > even) {
       // The second pixel's outputs are written first, and the first one's over them.
@@ -39,7 +39,7 @@ AT_INLINE void at_strip_channels(const uint32_t *columns, const uint32_t *w, int
       run.x_end = run.x + 2 * pairs;
       run.y = y + even * out_c;
       run.second = 0;
-      at_strip_run(&run, pairs, finish, low, high);
+      at_strip_run(&run, pairs, f);
     }
   }
 }
@@ -68,8 +68,7 @@ AT_INLINE void at_two_columns(uint32_t *to, const int8_t *a, const int8_t *b, in
 // 1×1 convolution of stride 1: x is (count, in_c), y is (count, out_c), both multiples of 4.
 AT_INLINE void at_strip_pointwise(const int8_t *x, const uint32_t *w, int8_t *y, uint32_t *columns,
                                   uint32_t *block, int32_t strip, int32_t count, int32_t in_c,
-                                  int32_t out_c, at_strip_finish finish, int32_t low,
-                                  int32_t high) {
+                                  int32_t out_c, at_finish f) {
   AT_ROLLED
   for (; count > 0; count -= strip, x += strip * in_c, y += strip * out_c) {
     const int32_t pixels = at_min(strip, count);
@@ -77,7 +76,7 @@ AT_INLINE void at_strip_pointwise(const int8_t *x, const uint32_t *w, int8_t *y,
     AT_ROLLED
     for (int32_t i = 0; i < pixels; i += 2, to += in_c)
       at_two_columns(to, x + i * in_c, x + at_min(i + 1, pixels - 1) * in_c, in_c);
-    at_strip_channels(columns, w, y, block, pixels, in_c / 2, out_c, finish, low, high);
+    at_strip_channels(columns, w, y, block, pixels, in_c / 2, out_c, f);
   }
 }
 
@@ -161,8 +160,7 @@ AT_INLINE uint32_t *at_take_words(uint32_t *to, const uint32_t *ring, int32_t fi
 // takes `words` pairs.
 AT_INLINE void at_strip_conv(const int8_t *x, const uint32_t *w, int8_t *y, uint32_t *ring,
                              uint32_t *columns, uint32_t *block, int32_t strip,
-                             const at_wide_rows *g, at_strip_finish finish, int32_t low,
-                             int32_t high) {
+                             const at_wide_rows *g, at_finish f) {
   const int32_t words = (g->s.k_w * g->s.in_c + 1) / 2, pairs = g->s.k_h * words;
   const int32_t step = g->s.stride_w * g->s.in_c, out_w = g->s.out_w, out_c = g->s.out_c;
   const int32_t k_h = g->s.k_h;
@@ -188,26 +186,28 @@ AT_INLINE void at_strip_conv(const int8_t *x, const uint32_t *w, int8_t *y, uint
       AT_ROLLED
       for (int32_t k = 0; k < k_h; k++) to = at_take_words(to, row[k], first, words);
     }
-    at_strip_channels(columns, w, y, block, pixels, pairs, out_c, finish, low, high);
+    at_strip_channels(columns, w, y, block, pixels, pairs, out_c, f);
   }
 }
 
 // One function for all layers of one finish.
-#define AT_STRIP(name, finish)                                                                  \
+#define AT_STRIP(name, kind)                                                                    \
   AT_SHARED void at_strip_pointwise_##name##_s8(                                                \
       const int8_t *x, const uint32_t *w, int8_t *y, uint32_t *columns, uint32_t *block,        \
       int32_t strip, int32_t count, int32_t in_c, int32_t out_c, int32_t low, int32_t high) {   \
-    at_strip_pointwise(x, w, y, columns, block, strip, count, in_c, out_c, finish, low, high);  \
+    const at_finish f = {kind, low, high};                                                      \
+    at_strip_pointwise(x, w, y, columns, block, strip, count, in_c, out_c, f);                  \
   }                                                                                             \
   AT_SHARED void at_strip_conv_##name##_s8(                                                     \
       const int8_t *x, const uint32_t *w, int8_t *y, uint32_t *ring, uint32_t *columns,         \
       uint32_t *block, int32_t strip, const at_wide_rows *g, int32_t low, int32_t high) {       \
-    at_strip_conv(x, w, y, ring, columns, block, strip, g, finish, low, high);                  \
+    const at_finish f = {kind, low, high};                                                      \
+    at_strip_conv(x, w, y, ring, columns, block, strip, g, f);                                  \
   }
-AT_STRIP(relu, AT_STRIP_RELU)
-AT_STRIP(signed, AT_STRIP_SIGNED)
-AT_STRIP(cap, AT_STRIP_CAP)
-AT_STRIP(clamp, AT_STRIP_CLAMP)
+AT_STRIP(relu, AT_RELU)
+AT_STRIP(signed, AT_SIGNED)
+AT_STRIP(cap, AT_CAP)
+AT_STRIP(clamp, AT_CLAMP)
 #undef AT_STRIP
 
 #endif

@@ -42,23 +42,19 @@ class Winograd(Way):
     stores_factors = True
 
 
-def with_winograd(graph: Graph, schedule: Schedule, pairs: int = 1) -> Schedule:
+def with_winograd(graph: Graph, schedule: Schedule) -> Schedule:
     """Compute int8 3×3 convolutions of stride 1 by exact Winograd filtering.
-
-    Args:
-        graph: the network.
-        schedule: what to change.
-        pairs: of patches, for each reading of the weights.
 
     Raises:
         NotApplicable: no step is a convolution that can be computed so.
     """
-
-    def chosen(site: Site) -> Winograd | None:
-        return None if why_not(site) else Winograd(pairs)
-
     refusal = "with_winograd: no int8 3×3 convolution of stride 1 is eligible"
     return with_each(graph, schedule, (chosen,), refusal)
+
+
+def chosen(site: Site) -> Winograd | None:
+    """Filtering wherever it can be."""
+    return None if why_not(site) else Winograd()
 
 
 def roomy(site: Site) -> tuple[Winograd, ...]:
@@ -135,7 +131,7 @@ def emit(site: Site) -> Kernel:
         table("w", stream(made, shape["in_c"]), site.step.weights.memory),
         site.writes(),
         scratch("ring", 4 * pitch, "uint32_t"),
-        scratch("v", 64 * shape["in_c"] * pairs + 8, "uint32_t"),  # two words are read ahead
+        scratch("v", 64 * shape["in_c"] * pairs + 128, "uint32_t"),  # the next step is read ahead
         scratch("m", 512 * pairs, "int32_t"),
     ]
     if copied:

@@ -2,24 +2,13 @@
 #ifndef AT_WINOGRAD_PRODUCTS_S8_H
 #define AT_WINOGRAD_PRODUCTS_S8_H
 
-#include "port.h"
+#include "steps_s8.h"
 
 #if AT_DSP
-// Fourteen instructions of four bytes, for one pair of channels: eight sums in r4 to r11, two patches
-// each. With loads ahead as in strip_run_s8.h.
-#define AT_WINOGRAD_ROUND(step) step step step step step step step step
-#define AT_WINOGRAD_STEP_BYTES 56
+// The steps of steps_s8.h; columns are patches, and a step's inputs lie 128 bytes from the next one's.
 #if AT_LOADS_AHEAD
-#define AT_WINOGRAD_STEP                                                    \
-  "smlad r4, r2, r12, r4\nldr.w lr, [r1, #4]\n"                          \
-  "smlad r5, r3, r12, r5\nldr.w r12, [r1, #8]\n"                         \
-  "smlad r6, r2, lr, r6\n"                                               \
-  "smlad r7, r3, lr, r7\nldr.w lr, [r1, #12]\n"                          \
-  "smlad r8, r2, r12, r8\n"                                              \
-  "smlad r9, r3, r12, r9\nldr.w r12, [r1, #16]!\n"                       \
-  "smlad r10, r2, lr, r10\nldr.w r2, [r0, #128]!\n"                      \
-  "smlad r11, r3, lr, r11\nldr.w r3, [r0, #4]\n"
-#define AT_WINOGRAD_ENTER "ldr.w r12, [r1]\nldr.w lr, [sp]\nldr.w r2, [r0]\nldr.w r3, [r0, #4]\nbx lr\n"
+#define AT_WINOGRAD_STEP AT_STEP_AHEAD("#128")
+#define AT_WINOGRAD_ENTER AT_ENTER_AHEAD
 #else
 #define AT_WINOGRAD_STEP                                                  \
   "ldr.w r3, [r0, #4]\nldr.w r2, [r0], #128\n"                           \
@@ -33,14 +22,14 @@
 #endif
 // Stack words: 0 where the steps are entered, 1 where sums go, 2 bytes of weights of one product, 3
 // what takes r0 back to the next product, 4 where all weights end, 5 where those of a product do.
-#define AT_WINOGRAD_PRODUCTS                                                                          \
+#define AT_WINOGRAD_PRODUCTS                                                                 \
   __asm__ volatile(                                                                          \
       "push {r7}\nadr.w lr, 2f\nadd r4, r4, lr\norr r4, r4, #1\nsub sp, sp, #8\n"             \
       "push {r2, r3, r5, r6}\nstr r4, [sp, #-4]!\n.p2align 2\n"                              \
       "1:\nldm.w r1!, {r4, r6, r8, r10}\n"                                                   \
       "mov.w r5, r4\nmov.w r7, r6\nmov.w r9, r8\nmov.w r11, r10\n"                           \
-      "ldr.w r2, [sp, #8]\nadd.w r2, r1, r2\nstr.w r2, [sp, #20]\n" AT_WINOGRAD_ENTER                 \
-      ".p2align 2\n2:\n" AT_WINOGRAD_ROUND(AT_WINOGRAD_STEP)                                                   \
+      "ldr.w r2, [sp, #8]\nadd.w r2, r1, r2\nstr.w r2, [sp, #20]\n" AT_WINOGRAD_ENTER    \
+      ".p2align 2\n2:\n" AT_ROUND(AT_WINOGRAD_STEP)                                            \
       "ldr.w lr, [sp, #20]\ncmp r1, lr\nbne 2b\n"                                            \
       "ldr r2, [sp, #4]\nstm.w r2!, {r4-r11}\nstr r2, [sp, #4]\n"                            \
       "ldr.w r3, [sp, #16]\nldr.w r2, [sp, #12]\nsub r0, r0, r2\ncmp r1, r3\nbne.w 1b\n"     \
@@ -60,7 +49,7 @@ AT_INLINE void at_winograd_products(const uint32_t *v, const uint32_t *w, int32_
   register const uint32_t *weights __asm__("r1") = w;
   register int32_t *to __asm__("r2") = m;
   register int32_t bytes __asm__("r3") = 16 * pairs;
-  register uint32_t skip __asm__("r4") = (uint32_t)(-pairs & 7) * AT_WINOGRAD_STEP_BYTES;
+  register uint32_t skip __asm__("r4") = AT_SKIPPED(pairs);
   register int32_t back __asm__("r5") = 128 * pairs - 8;
   register const uint32_t *end __asm__("r6") = w + 16 * (4 + 4 * pairs);
   AT_WINOGRAD_PRODUCTS;
@@ -77,8 +66,6 @@ AT_INLINE void at_winograd_products(const uint32_t *v, const uint32_t *w, int32_
 #undef AT_WINOGRAD_PRODUCTS
 #undef AT_WINOGRAD_ENTER
 #undef AT_WINOGRAD_STEP
-#undef AT_WINOGRAD_STEP_BYTES
-#undef AT_WINOGRAD_ROUND
 #endif
 
 #endif

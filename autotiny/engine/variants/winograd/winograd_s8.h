@@ -90,7 +90,7 @@ AT_INLINE void at_winograd_load(uint32_t *ring, const int8_t *x, int32_t row, in
 // For every four channels the stream w holds the sixteen weights as at_winograd_products reads them,
 // then (multiplier, rounding, shift) of each channel. `strip` pairs of patches, on from one row to the
 // next, are multiplied with weights that were brought to SRAM for them. Scratch: a ring of four rows of
-// g->pitch bytes; v, 16 · in_c words a pair of patches and two more; m, 128 words a pair; block, the
+// g->pitch bytes; v, 16 · in_c words a pair of patches and 32 more; m, 128 words a pair; block, the
 // weights of four channels.
 AT_INLINE void at_winograd(const int8_t *x, const uint32_t *w, int8_t *y, uint32_t *ring,
                            uint32_t *v, int32_t *m, uint32_t *block, int32_t strip,
