@@ -48,27 +48,29 @@ def schedule_for(graph: Graph, style: Style, *, dsp: bool) -> Schedule:
         with suppress(NotApplicable):
             schedule = change(graph, schedule)
     schedule = with_least_memory(graph, schedule)
-    if dsp and style in MORE_BYTES:
-        schedule = with_room(graph, schedule, MORE_BYTES[style])
+    if style in MORE_BYTES:
+        schedule = with_room(graph, schedule, MORE_BYTES[style], dsp=dsp)
     return schedule
 
 
-def with_room(graph: Graph, schedule: Schedule, more_bytes: int) -> Schedule:
+def with_room(graph: Graph, schedule: Schedule, more_bytes: int, *, dsp: bool) -> Schedule:
     """The schedule with the fastest kernels that the arena has room for.
 
     Args:
         graph: the network.
         schedule: what to change; steps whose weights are coded stay.
         more_bytes: that the arena may take beyond what it takes so far.
+        dsp: whether the core has the DSP extension.
     """
     graph = fold(graph)
     sites = [Site(graph, step) for step in schedule.steps]
     kernels, cores = [kernel_of(site) for site in sites], [step.core for step in schedule.steps]
+    variants = [variant for variant in VARIANTS if variant.dsp == dsp]
     limit = lay_out(graph, kernels, cores).bytes + more_bytes
     for index, site in enumerate(sites):
         if not is_plain_int8(site):
             continue
-        for way in (way for variant in VARIANTS for way in variant.roomy(site)):
+        for way in (way for variant in variants for way in variant.roomy(site)):
             wider = site.by(way)
             trial = [*kernels[:index], kernel_of(wider), *kernels[index + 1 :]]
             if any(lay_out(graph, trial, cores, n).bytes <= limit for n in EXCHANGES):

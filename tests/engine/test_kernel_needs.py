@@ -37,6 +37,7 @@ from autotiny.engine.variants.planes import Planes
 from autotiny.engine.variants.row_pairs import RowPairs
 from autotiny.engine.variants.strassen import Strassen
 from autotiny.engine.variants.strip import Strip
+from autotiny.engine.variants.trios import Trios
 from autotiny.engine.variants.winograd import Winograd
 from autotiny.errors import UnsupportedOp
 from autotiny.graph import ITEM_BYTES, DType, Graph, Option, Tensor
@@ -310,6 +311,17 @@ def scratch_of(kernel: Kernel) -> dict[str, int]:
                 "block": 4 * (4 + 4 * 15 + 12),
                 "ring": 4 * 3 * (8 + 1),
             },
+        ),
+        (
+            Layer(CONV, (6, 6, 3), 4, (3, 3)),
+            Trios(),
+            # 27 taps and one behind; a block of six pixels reaches over two rows of outputs
+            {"columns": 16 * 28, "ring": 4 * 24 + 4},
+        ),
+        (
+            Layer(CONV, (6, 2, 8), 4, (3, 3)),
+            Trios(18),  # there are 12 pixels, a block reaches over four rows
+            {"columns": 2 * 16 * 72, "ring": 6 * 4 * 8 + 4},
         ),
         (
             Layer(DEPTHWISE, (6, 5, 8), 8, (3, 3)),

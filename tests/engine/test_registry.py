@@ -88,7 +88,7 @@ def test_coded_weights_and_what_stays_keep_their_kernel() -> None:
         coded = Step((0,), weights=Weights("ans", "layer"))
         for step in (coded, Step((0,), Sparse())):
             schedule = Schedule((step,))
-            assert with_room(graph, schedule, 1 << 16) == schedule
+            assert with_room(graph, schedule, 1 << 16, dsp=True) == schedule
             for change in CHOOSING:
                 with pytest.raises(NotApplicable):
                     change(graph, Schedule((step,)))

@@ -255,11 +255,11 @@ def test_a_style_is_a_row_of_changes() -> None:
     pairs = with_pairs(graph, plain)
     assert schedule_for(graph, "smallest", dsp=True) == plain
     assert schedule_for(graph, "smallest", dsp=False) == plain
-    assert schedule_for(graph, "balanced", dsp=True) == with_room(graph, blocks, 0)
-    assert schedule_for(graph, "balanced", dsp=False) == pairs
+    assert schedule_for(graph, "balanced", dsp=True) == with_room(graph, blocks, 0, dsp=True)
+    assert schedule_for(graph, "balanced", dsp=False) == with_room(graph, pairs, 0, dsp=False)
     filtered = with_winograd(graph, blocks)
-    assert schedule_for(graph, "fastest", dsp=True) == with_room(graph, filtered, 4096)
-    assert schedule_for(graph, "fastest", dsp=False) == pairs
+    assert schedule_for(graph, "fastest", dsp=True) == with_room(graph, filtered, 4096, dsp=True)
+    assert schedule_for(graph, "fastest", dsp=False) == with_room(graph, pairs, 4096, dsp=False)
     pooling = pooled()
     assert len(schedule_for(pooling, "smallest", dsp=False).steps) == 1
 
@@ -268,12 +268,12 @@ def test_kernels_are_as_fast_as_there_is_room_for() -> None:
     graph = Layer(CONV, (12, 12, 32), 32).graph()
     few = Layer(CONV, (2, 4, 32), 32).graph()
     blocks = with_blocks(few, plain_schedule(few))
-    assert with_room(few, blocks, 1 << 16) == blocks
+    assert with_room(few, blocks, 1 << 16, dsp=True) == blocks
     blocks = with_blocks(graph, plain_schedule(graph))
     least = arena_bytes(graph, blocks)
     widths = []
     for more in (0, 900, 1600, 1 << 16):
-        roomy = with_room(graph, blocks, more)
+        roomy = with_room(graph, blocks, more, dsp=True)
         assert arena_bytes(graph, roomy) <= least + more
         kernel = roomy.steps[0].kernel
         widths.append(kernel.pixels if isinstance(kernel, Strip) else 0)
@@ -285,14 +285,14 @@ def test_row_pairs_are_taken_where_few_outputs_come_twice() -> None:
     even, odd = (Layer(DEPTHWISE, (n, n, 4), 4, (3, 3)).graph() for n in (6, 5))
     for graph, kernel in ((even, RowPairs()), (odd, Planes())):
         planes = with_blocks(graph, plain_schedule(graph))
-        assert with_room(graph, planes, 1 << 16).steps[0].kernel == kernel
+        assert with_room(graph, planes, 1 << 16, dsp=True).steps[0].kernel == kernel
 
 
 def test_an_image_of_one_channel_stays_in_its_plane() -> None:
     for channels, kernel in ((1, Blocks(4, 2)), (2, Strip(32))):
         graph = Layer(CONV, (16, 16, channels), 8, (3, 3)).graph()
         blocks = with_blocks(graph, plain_schedule(graph))
-        assert with_room(graph, blocks, 1 << 16).steps[0].kernel == kernel
+        assert with_room(graph, blocks, 1 << 16, dsp=True).steps[0].kernel == kernel
 
 
 def test_only_int8_becomes_faster() -> None:

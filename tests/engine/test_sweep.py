@@ -26,6 +26,7 @@ from autotiny.engine.variants.row_pairs import RowPairs
 from autotiny.engine.variants.sparse import Sparse
 from autotiny.engine.variants.strassen import Strassen
 from autotiny.engine.variants.strip import Strip
+from autotiny.engine.variants.trios import Trios
 from autotiny.engine.variants.winograd import Winograd
 from autotiny.errors import UnsupportedOp
 from autotiny.firmware import build_host
@@ -47,6 +48,8 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "winograd 4": {"kernel": Winograd(4)},
     "strips of 2": {"kernel": Strip(2)},
     "strips of 32": {"kernel": Strip(32)},
+    "trios": {"kernel": Trios()},
+    "strips of trios": {"kernel": Trios(24)},
     "strassen 8": {"kernel": Strassen(8)},
     "strassen 32": {"kernel": Strassen(32)},
     "in place": {"in_place": True},

@@ -25,10 +25,12 @@ from autotiny.engine import (
     with_winograd,
 )
 from autotiny.engine.variants.blocks import EXPANDED, Blocks
+from autotiny.engine.variants.pairs import Pairs
 from autotiny.engine.variants.planes import Planes
 from autotiny.engine.variants.row_pairs import RowPairs
 from autotiny.engine.variants.strassen import Strassen
 from autotiny.engine.variants.strip import Strip
+from autotiny.engine.variants.trios import Trios
 from autotiny.engine.variants.winograd import Winograd
 from autotiny.errors import NotApplicable
 from autotiny.firmware import build_host, link
@@ -297,7 +299,7 @@ def test_distances_that_no_instruction_holds_are_left_to_planes() -> None:
     for channels, kernel in ((680, RowPairs()), (684, Planes())):
         graph = Layer(DEPTHWISE, (4, 4, channels), channels, (3, 3), padding="VALID").graph()
         planes = with_blocks(graph, plain_schedule(graph))
-        assert with_room(graph, planes, 1 << 20).steps[0].kernel == kernel
+        assert with_room(graph, planes, 1 << 20, dsp=True).steps[0].kernel == kernel
 
 
 @pytest.mark.parametrize("layer", MULTIPLIED, ids=str)
@@ -354,10 +356,51 @@ def test_pairs_are_exact_on_simple_cores(layer: Layer) -> None:
     check(graph, with_pairs(graph, plain_schedule(graph)), SIMPLE_CORES)
 
 
+IN_TRIOS = (
+    *(layer for layer in BLOCKED if layer.kind == CONV and not layer.pool),
+    Layer(CONV, (3, 3, 64), 5, (3, 3), activation="NONE"),  # a block reaches over three rows
+    Layer(CONV, (4, 1, 12), 7, (3, 3)),  # and over six
+    Layer(CONV, (6, 6, 300), 3, (3, 3), spread=90.0),  # its sums are cut in parts
+    Layer(CONV, (7, 9, 5), 6, (2, 3), stride=2, padding="VALID", activation="RELU6"),
+)
+
+
+@pytest.mark.parametrize("layer", IN_TRIOS, ids=str)
+def test_trios_are_exact(layer: Layer) -> None:
+    graph = layer.graph()
+    (step,) = plain_schedule(graph).steps
+    for pixels in (6, 18):
+        check(graph, Schedule((replace(step, kernel=Trios(pixels)),)), SIMPLE_CORES)
+
+
+@pytest.mark.parametrize("taps", [64, 68])
+def test_trios_are_exact_at_the_ends_of_their_sums(taps: int) -> None:
+    """Weights and inputs as large as can be: 64 taps just fit, more are cut in parts."""
+    graph = Layer(CONV, (3, 2, taps), 4, activation="NONE").graph()
+    x, w, b, y = graph.tensors
+    assert w.data is not None
+    signs = np.where(np.indices((4, taps)).sum(axis=0) // 2 % 2, 1, -1)
+    signs[1:3] = [[1], [-1]]
+    edges = (127 * signs).reshape(w.shape).astype(np.int8)
+    graph = replace(graph, tensors=(x, replace(w, data=edges), b, y))
+    (step,) = plain_schedule(graph).steps
+    schedule = Schedule((replace(step, kernel=Trios()),))
+    ends = np.array([-128, 127], np.int8)
+    fixed = [np.full(x.shape, end) for end in ends]
+    fixed += [
+        np.broadcast_to(np.where(signs[0] > 0, *pair), x.shape) for pair in (ends, ends[::-1])
+    ]
+    rows = np.array([*fixed, *np.random.default_rng(0).choice(ends, (6, *x.shape))])
+    for core in SIMPLE_CORES:
+        found = on_core(generate(graph, schedule), load_target(core), rows)
+        np.testing.assert_array_equal(found, reference(graph, rows))
+
+
 def test_the_style_follows_the_core() -> None:
     graph = BLOCKED[0].graph()
     plain = plain_schedule(graph)
-    assert schedule_for(graph, "fastest", dsp=False) == with_pairs(graph, plain)
+    assert with_pairs(graph, plain).steps[0].kernel == Pairs()
+    assert schedule_for(graph, "fastest", dsp=False).steps[0].kernel == Trios(24)
     assert schedule_for(graph, "fastest", dsp=True).steps[0].kernel == Strip(32)
     assert schedule_for(graph, "smallest", dsp=True) == plain
 

@@ -13,6 +13,7 @@ from autotiny.checked import Within
 from autotiny.components.base import CONVOLUTIONS
 from autotiny.components.program._scheduling import Scheduling
 from autotiny.engine import with_room
+from autotiny.engine.variants.pairs import Pairs
 from autotiny.errors import NotApplicable
 from autotiny.graph import Graph
 from autotiny.schedule import Schedule
@@ -22,7 +23,8 @@ from autotiny.schedule import Schedule
 class SpendSram(Scheduling):
     """Computes int8 layers by the fastest kernels that the arena has room for.
 
-    Strips of pixels, pairs of rows, and Winograd filtering where it is used already.
+    Strips of pixels, pairs of rows, and Winograd filtering where it is used already; trios of
+    pixels where layers are computed in pairs, as suits cores without the DSP extension.
 
     Attributes:
         more_bytes: what the arena may take beyond what it takes so far.
@@ -35,7 +37,8 @@ class SpendSram(Scheduling):
 
     def rescheduled(self, graph: Graph, schedule: Schedule) -> Schedule:
         """The schedule with wider kernels."""
-        roomy = with_room(graph, schedule, self.more_bytes)
+        dsp = not any(isinstance(step.kernel, Pairs) for step in schedule.steps)
+        roomy = with_room(graph, schedule, self.more_bytes, dsp=dsp)
         if roomy == schedule:
             raise NotApplicable(
                 f"spend_sram: with {self.more_bytes:,} bytes more, the arena has room for no "

@@ -23,6 +23,7 @@ from autotiny.engine.variants import (
     sparse,
     strassen,
     strip,
+    trios,
     winograd,
 )
 from autotiny.engine.variants.variant import Variant
@@ -37,6 +38,7 @@ VARIANTS: Final[tuple[Variant, ...]] = (
     winograd.VARIANT,
     strassen.VARIANT,
     strip.VARIANT,
+    trios.VARIANT,
     sparse.VARIANT,
 )
 

@@ -77,7 +77,7 @@ def _conv(site: Site) -> Kernel:
     operands = [
         site.reads("x"),
         site.reads("w", 1),
-        _constants(site, made),
+        channel_constants(site, made),
         site.writes(),
         scratch("patches", 2 * taps, "int8_t"),
     ]
@@ -91,11 +91,12 @@ def _dense(site: Site) -> Kernel:
     _, depth, out = dense_shape(site)
     made = matrix(site)
     body = f"at_dense_dots_{made.finish}(x, w, c, y, {depth}, {out}, {made.low}, {made.high});"
-    operands = (site.reads("x"), site.reads("w", 1), _constants(site, made), site.writes())
+    operands = (site.reads("x"), site.reads("w", 1), channel_constants(site, made), site.writes())
     return Kernel(("dots_s8.h",), body, operands)
 
 
-def _constants(site: Site, made: Matrix) -> Operand:
+def channel_constants(site: Site, made: Matrix) -> Operand:
+    """(bias, multiplier, rounding, shift) of each channel."""
     columns = (made.bias, made.multiplier, made.rounding, made.shift)
     values = np.stack(columns, axis=1) & 0xFFFFFFFF
     return table("c", values.astype(np.uint32), site.step.weights.memory)
