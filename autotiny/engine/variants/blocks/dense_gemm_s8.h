@@ -5,10 +5,10 @@
 #include "requantize.h"
 
 // Eight outputs. x is (taps) int8, taps a multiple of 4; w is (taps / 2 pairs, 4 pairs of outputs)
-// words. Adds to sums: S, T of the first pair of outputs, then of the next; returns the end of w. A
-// word behind x is read, whatever it holds.
+// words. Leaves sums: S, T of the first pair of outputs, then of the next, which begin with `start`;
+// returns the end of w. A word behind x is read, whatever it holds.
 AT_INLINE const uint32_t *at_multiply_1x8(const int8_t *x, const uint32_t *w, int32_t taps,
-                                          int32_t *sums) {
+                                          const uint32_t *start, int32_t *sums) {
 #if AT_DSP
 // The sums lie in r4 to r11 (r7 may be a frame pointer, so it is saved by hand). Taps come sixteen
 // at a time, then four: r1 runs over the weights up to the addresses in stack words 1 and 2.
@@ -49,20 +49,22 @@ AT_INLINE const uint32_t *at_multiply_1x8(const int8_t *x, const uint32_t *w, in
   register int32_t *to __asm__("r2") = sums;
   register const uint32_t *fours __asm__("r3") = w + 2 * (taps & ~15);
   register const uint32_t *end __asm__("r4") = w + 2 * taps;
+  register const uint32_t *first __asm__("r5") = start;
   __asm__ volatile(
-      "push {r2, r3, r4, r7}\nldmia r2, {r4-r11}\ncmp r1, r3\n" AT_BEFORE_TAPS "beq 2f\n"
+      "push {r2, r3, r4, r7}\nldmia r5, {r4-r11}\ncmp r1, r3\n" AT_BEFORE_TAPS "beq 2f\n"
       ".p2align 2\n1:\n" AT_TAPS AT_TAPS AT_TAPS AT_TAPS "ldr lr, [sp, #4]\ncmp r1, lr\nbne.w 1b\n"
       "2:\nldr lr, [sp, #8]\ncmp r1, lr\nbeq 4f\n"
       "3:\n" AT_TAPS "ldr lr, [sp, #8]\ncmp r1, lr\nbne 3b\n"
       "4:\nldr r2, [sp]\nstmia r2, {r4-r11}\npop {r2, r3, r4, r7}\n"
-      : "+r"(xp), "+r"(wp), "+r"(to), "+r"(fours), "+r"(end)
+      : "+r"(xp), "+r"(wp), "+r"(to), "+r"(fours), "+r"(end), "+r"(first)
       :
-      : "r5", "r6", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory");
+      : "r6", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory");
   return wp;
 #undef AT_BEFORE_TAPS
 #undef AT_TAPS
 #undef AT_OUTPUTS
 #else
+  for (int i = 0; i < 8; i++) sums[i] = (int32_t)start[i];
   for (; taps > 0; taps -= 4, x += 4) {
     const uint32_t bytes = at_word(x);
     for (int half = 0; half < 2; half++, w += 4) {
@@ -79,8 +81,8 @@ AT_INLINE const uint32_t *at_multiply_1x8(const int8_t *x, const uint32_t *w, in
 
 // Two outputs, otherwise as above.
 AT_INLINE const uint32_t *at_multiply_1x2(const int8_t *x, const uint32_t *w, int32_t taps,
-                                          int32_t *sums) {
-  int32_t s = sums[0], t = sums[1];
+                                          const uint32_t *start, int32_t *sums) {
+  int32_t s = (int32_t)start[0], t = (int32_t)start[1];
   AT_UNROLL(2)
   for (const int8_t *end = x + taps; x != end; x += 4, w += 2) {
     const uint32_t bytes = at_word(x), even = at_even_bytes(bytes), odd = at_odd_bytes(bytes);
@@ -97,19 +99,18 @@ AT_INLINE const uint32_t *at_multiply_1x2(const int8_t *x, const uint32_t *w, in
 AT_INLINE const uint32_t *at_dense_block(const int8_t *x, const uint32_t *w, int8_t *y,
                                          int32_t part, int32_t parts, int32_t outputs,
                                          int32_t wanted, at_finish f) {
-  int32_t sums[8], gathered[8];
-  for (int i = 0; i < outputs; i++) {
-    sums[i] = (int32_t)*w++;
-    gathered[i] = 0;
-  }
-  for (int32_t left = parts; left > 0; left--, x += part) {
-    w = outputs == 8 ? at_multiply_1x8(x, w, part, sums) : at_multiply_1x2(x, w, part, sums);
+  static const uint32_t zeros[8] = {0};
+  const uint32_t *start = w;
+  int32_t sums[8], gathered[8] = {0};
+  w += outputs;
+  for (int32_t left = parts; left > 0; left--, x += part, start = zeros) {
+    w = outputs == 8 ? at_multiply_1x8(x, w, part, start, sums)
+                     : at_multiply_1x2(x, w, part, start, sums);
     if (parts == 1) break;
     AT_ROLLED
     for (int i = 0; i < outputs; i += 2) {
       gathered[i] = at_add(gathered[i], at_sub(sums[i], sums[i + 1]) >> 7);
       gathered[i + 1] = at_add(gathered[i + 1], sums[i + 1] * 2);
-      sums[i] = sums[i + 1] = 0;
     }
   }
   AT_UNROLL(4)
