@@ -35,6 +35,7 @@ from autotiny.engine.variants.blocks import EXPANDED, Blocks
 from autotiny.engine.variants.pairs import Pairs
 from autotiny.engine.variants.planes import Planes
 from autotiny.engine.variants.row_pairs import RowPairs
+from autotiny.engine.variants.slide import Slide
 from autotiny.engine.variants.strassen import Strassen
 from autotiny.engine.variants.strip import Strip
 from autotiny.engine.variants.trios import Trios
@@ -311,6 +312,12 @@ def scratch_of(kernel: Kernel) -> dict[str, int]:
                 "block": 4 * (4 + 4 * 15 + 12),
                 "ring": 4 * 3 * (8 + 1),
             },
+        ),
+        (
+            Layer(CONV, (6, 6, 3), 4, (3, 3)),
+            Slide(),
+            # two copies of rows of 3 · (8 + 1) int16 and 4 more, in fours of words
+            {"rows": 4 * 2 * 3 * 16, "block": 4 * (4 + 4 * 15 + 12)},
         ),
         (
             Layer(CONV, (6, 6, 3), 4, (3, 3)),

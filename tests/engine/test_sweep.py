@@ -23,6 +23,7 @@ from autotiny.engine.variants.blocks import Blocks
 from autotiny.engine.variants.pairs import Pairs
 from autotiny.engine.variants.planes import Planes
 from autotiny.engine.variants.row_pairs import RowPairs
+from autotiny.engine.variants.slide import Slide
 from autotiny.engine.variants.sparse import Sparse
 from autotiny.engine.variants.strassen import Strassen
 from autotiny.engine.variants.strip import Strip
@@ -48,6 +49,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "winograd 4": {"kernel": Winograd(4)},
     "strips of 2": {"kernel": Strip(2)},
     "strips of 32": {"kernel": Strip(32)},
+    "slide": {"kernel": Slide()},
     "trios": {"kernel": Trios()},
     "strips of trios": {"kernel": Trios(24)},
     "strassen 8": {"kernel": Strassen(8)},

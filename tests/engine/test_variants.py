@@ -28,6 +28,7 @@ from autotiny.engine.variants.blocks import EXPANDED, Blocks
 from autotiny.engine.variants.pairs import Pairs
 from autotiny.engine.variants.planes import Planes
 from autotiny.engine.variants.row_pairs import RowPairs
+from autotiny.engine.variants.slide import Slide
 from autotiny.engine.variants.strassen import Strassen
 from autotiny.engine.variants.strip import Strip
 from autotiny.engine.variants.trios import Trios
@@ -300,6 +301,38 @@ def test_distances_that_no_instruction_holds_are_left_to_planes() -> None:
         graph = Layer(DEPTHWISE, (4, 4, channels), channels, (3, 3), padding="VALID").graph()
         planes = with_blocks(graph, plain_schedule(graph))
         assert with_room(graph, planes, 1 << 20, dsp=True).steps[0].kernel == kernel
+
+
+SLID = (
+    Layer(CONV, (9, 7, 3), 8, (3, 3), stride=2),
+    Layer(CONV, (9, 8, 3), 8, (3, 3)),  # an odd step: the second pixel is read from a copy
+    Layer(CONV, (12, 5, 1), 8, (10, 4), stride=2, activation="NONE"),
+    Layer(CONV, (7, 9, 5), 4, (2, 3), stride=2, padding="VALID", activation="RELU6"),
+    Layer(CONV, (6, 6, 3), 4, (3, 3), stride=3, padding="VALID"),
+    Layer(CONV, (4, 1, 3), 4, (3, 3)),
+    Layer(CONV, (7, 7, 4), 8, stride=2),
+    Layer(CONV, (5, 6, 1), 4, (5, 5), activation="RELU6"),
+    Layer(CONV, (5, 5, 2), 4, (1, 7), activation="NONE"),
+    Layer(CONV, (5, 224, 3), 4, (3, 3), stride=2),  # as far apart as rows may lie
+    Layer(CONV, (4, 128, 3), 4, (3, 3)),
+)
+
+
+@pytest.mark.parametrize("layer", SLID, ids=str)
+def test_sliding_windows_are_exact(layer: Layer) -> None:
+    graph = layer.graph()
+    (step,) = plain_schedule(graph).steps
+    check(graph, Schedule((replace(step, kernel=Slide()),)), ALL_DSP)
+
+
+def test_a_window_slides_over_long_rows_where_its_steps_are_few_and_its_rows_near() -> None:
+    slid = ((12, 12, 6), (6, 128, 3))
+    stripped = ((12, 12, 8), (24, 8, 6), (6, 130, 3))
+    for shapes, kernel in ((slid, Slide()), (stripped, Strip(32))):
+        for shape in shapes:
+            graph = Layer(CONV, shape, 4, (3, 3)).graph()
+            blocks = with_blocks(graph, plain_schedule(graph))
+            assert with_room(graph, blocks, 1 << 20, dsp=True).steps[0].kernel == kernel
 
 
 @pytest.mark.parametrize("layer", MULTIPLIED, ids=str)

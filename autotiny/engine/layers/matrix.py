@@ -146,9 +146,9 @@ def constants(made: Matrix, channels: slice) -> list[np.int64]:
     return list(np.stack(columns, axis=1).reshape(-1))
 
 
-def finish_struct(made: Matrix) -> str:
-    """The C value of an `at_finish`."""
-    return f"(at_finish){{AT_{made.finish.upper()}, {made.low}, {made.high}}}"
+def finish_struct(made: Matrix, kind: str | None = None) -> str:
+    """The C value of an `at_finish`; of the layer's own kind unless another one is named."""
+    return f"(at_finish){{AT_{(kind or made.finish).upper()}, {made.low}, {made.high}}}"
 
 
 @dataclass(frozen=True)

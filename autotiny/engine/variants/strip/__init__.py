@@ -101,10 +101,10 @@ def _pixels(site: Site, made: Matrix, shape: tuple[int, int, int]) -> Kernel:
     strip = _strip(site, count)
     taps = in_pairs(made.weights)
     body = (
-        f"at_strip_pointwise_{_finish(made)}_s8(x, w, y, columns, block, {strip}, {count}, "
+        f"at_strip_pointwise_{finish(made)}_s8(x, w, y, columns, block, {strip}, {count}, "
         f"{depth}, {out},\n    {made.low}, {made.high});"
     )
-    operands = (site.reads("x"), _stream(site, made, taps), site.writes(), *_rooms(strip, taps))
+    operands = (site.reads("x"), stream(site, made, taps), site.writes(), *_rooms(strip, taps))
     until = product_overlap(count, depth, out, strip)
     return Kernel(("strip_s8.h",), body, operands, {("x", "y"): Overlap(until)})
 
@@ -119,16 +119,16 @@ def _patches(site: Site, made: Matrix) -> Kernel:
     pitch = -(-row // 2) + 1  # a row of taps may end with half a word
     zero = quantization_of(site, 0).zero_point
     rows = initializer(s=initializer(**shape), pitch=pitch, lead=lead, zero=zero)
-    taps = _row_pairs(made.weights, shape["k_h"])
+    taps = row_pairs(made.weights, shape["k_h"])
     body = (
         f"static const at_wide_rows rows = {rows};\n"
-        f"at_strip_conv_{_finish(made)}_s8(x, w, y, ring, columns, block, {strip}, &rows, "
+        f"at_strip_conv_{finish(made)}_s8(x, w, y, ring, columns, block, {strip}, &rows, "
         f"{made.low}, {made.high});"
     )
     ring = scratch("ring", 4 * shape["k_h"] * pitch, "uint32_t")
     operands = (
         site.reads("x"),
-        _stream(site, made, taps),
+        stream(site, made, taps),
         site.writes(),
         ring,
         *_rooms(strip, taps),
@@ -145,13 +145,13 @@ def _strip(site: Site, pixels: int) -> int:
     return min(wanted, pixels + pixels % 2)
 
 
-def _finish(made: Matrix) -> str:
+def finish(made: Matrix) -> str:
     """What follows the accumulators: "cap" where only the upper bound counts."""
     only_above = made.finish == "clamp" and made.swallows_negatives and made.low == -128
     return "cap" if only_above else made.finish
 
 
-def _row_pairs(weights: Ints, rows: int) -> Ints:
+def row_pairs(weights: Ints, rows: int) -> Ints:
     """(outputs, pairs, 2): taps in their order, each row of a filter filled up to whole pairs."""
     by_row = weights.reshape(len(weights), rows, -1)
     filled = np.pad(by_row, ((0, 0), (0, 0), (0, by_row.shape[2] % 2)))
@@ -159,7 +159,8 @@ def _row_pairs(weights: Ints, rows: int) -> Ints:
     return pairs
 
 
-def _stream(site: Site, made: Matrix, taps: Ints) -> Operand:
+def stream(site: Site, made: Matrix, taps: Ints) -> Operand:
+    """The weights in lanes, four channels at a time."""
     words = lane_stream(made, taps, Tiling(len(made.bias), CHANNELS, CHANNELS))
     return table("w", words, site.step.weights.memory)
 
@@ -169,8 +170,13 @@ def _rooms(strip: int, taps: Ints) -> tuple[Operand, Operand]:
     pairs = taps.shape[1]
     return (
         scratch("columns", 4 * (strip * pairs + 2), "uint32_t"),
-        scratch("block", 4 * (16 + CHANNELS * pairs), "uint32_t"),
+        block(taps),
     )
+
+
+def block(taps: Ints) -> Operand:
+    """Scratch for the weights of four channels as pairs, their start values and constants."""
+    return scratch("block", 4 * (16 + CHANNELS * taps.shape[1]), "uint32_t")
 
 
 VARIANT = Variant(

@@ -2,6 +2,7 @@
 #ifndef AT_STRIP_RUN_S8_H
 #define AT_STRIP_RUN_S8_H
 
+#include "columns_s8.h"
 #include "requantize.h"
 #include "steps_s8.h"
 #include "strip_order_s8.h"
@@ -120,6 +121,32 @@ AT_INLINE const uint32_t *at_strip_block(uint32_t *block, const uint32_t *w, int
   return w + 16 + 2 * pairs;
 }
 
+// Adds a pair of taps of two pixels and four channels; w is theirs in the block.
+AT_INLINE void at_strip_pair(uint32_t a, uint32_t b, const uint32_t *w, int32_t sums[8]) {
+  for (int i = 0; i < 8; i++) {
+#if AT_LOADS_AHEAD
+    const uint32_t weights = w[i / 2];
+#else
+    const uint32_t weights = i % 4 < 2 ? w[i / 4] : at_even_bytes(w[i / 4]);
+#endif
+    sums[i] = at_dual_mac(i % 2 ? b : a, weights, sums[i]);
+  }
+}
+
+// The outputs of two pixels and four channels; q holds the constants of each channel.
+AT_INLINE void at_strip_finish(const int32_t sums[8], const uint32_t *q, int8_t *y, int32_t second,
+                               at_finish f) {
+  for (int c = 0; c < 4; c++, q += 3) {
+    for (int i = 1; i >= 0; i--) {
+      int32_t sum = sums[2 * c + i] * 2;
+#if !AT_LOADS_AHEAD
+      if (c % 2 == 0) sum = at_sub(sums[2 * c + i], sums[2 * c + 2 + i]) >> 7;
+#endif
+      (y + i * second)[c] = at_finished(sum, q, f);
+    }
+  }
+}
+
 // The pixels of a strip, four channels.
 AT_INLINE void at_strip_run(at_strip *s, int32_t pairs, at_finish f) {
 #if AT_DSP
@@ -141,26 +168,9 @@ AT_INLINE void at_strip_run(at_strip *s, int32_t pairs, at_finish f) {
     const uint32_t *w = s->start + 4;
     int32_t sums[8];
     for (int i = 0; i < 8; i++) sums[i] = (int32_t)s->start[i / 2];
-    for (int32_t k = 0; k < pairs; k++, x += 2) {
-      for (int i = 0; i < 8; i++) {
-#if AT_LOADS_AHEAD
-        const uint32_t weights = w[i / 2];
-#else
-        const uint32_t weights = i % 4 < 2 ? w[i / 4] : at_even_bytes(w[i / 4]);
-#endif
-        sums[i] = at_dual_mac(x[i % 2], weights, sums[i]);
-      }
-      w += AT_LOADS_AHEAD ? 4 : 2;
-    }
-    for (int c = 0; c < 4; c++, w += 3) {
-      for (int i = 1; i >= 0; i--) {
-        int32_t sum = sums[2 * c + i] * 2;
-#if !AT_LOADS_AHEAD
-        if (c % 2 == 0) sum = at_sub(sums[2 * c + i], sums[2 * c + 2 + i]) >> 7;
-#endif
-        (y + i * s->second)[c] = at_finished(sum, w, f);
-      }
-    }
+    for (int32_t k = 0; k < pairs; k++, x += 2, w += AT_LOADS_AHEAD ? 4 : 2)
+      at_strip_pair(x[0], x[1], w, sums);
+    at_strip_finish(sums, w, y, s->second, f);
   }
 #endif
 }
