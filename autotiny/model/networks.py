@@ -89,6 +89,33 @@ def mobilenet_v1() -> KerasModel:
     return network
 
 
+def mobilenet_v2() -> KerasModel:
+    """Visual wake words on 96×96×3, 2 classes: MobileNet v2 of width 0.35, 10,656,688 MACs.
+
+    Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018.
+    """
+    k = keras()
+    image = k.Input((96, 96, 3), name="image")
+    x = _conv(image, 16, 3, 2, "conv", most=6.0)
+    blocks = (
+        *((1, 8, 1),),
+        *((6, 8, 2), (6, 8, 1)),
+        *((6, 16, 2), (6, 16, 1), (6, 16, 1)),
+        *((6, 24, 2), (6, 24, 1), (6, 24, 1), (6, 24, 1)),
+        *((6, 32, 1), (6, 32, 1), (6, 32, 1)),
+        *((6, 56, 2), (6, 56, 1), (6, 56, 1)),
+        *((6, 112, 1),),
+    )
+    for block, (expansion, channels, stride) in enumerate(blocks, 1):
+        x = _bottleneck(x, expansion, channels, stride, f"block{block}")
+    x = _conv(x, 1280, 1, 1, "last", most=6.0)
+    x = k.layers.AveragePooling2D(3, name="pool")(x)
+    x = k.layers.Flatten(name="flatten")(x)
+    x = k.layers.Dense(2, activation="softmax", name="dense")(x)
+    network: KerasModel = k.Model(image, x, name="mobilenet_v2")
+    return network
+
+
 def autoencoder() -> KerasModel:
     """Anomaly detection: a dense autoencoder of 640 log-mel values, 128×4, 8, 128×4, 640."""
     k = keras()
@@ -111,13 +138,14 @@ def _conv(
     name: str,
     *,
     activation: bool = True,
+    most: float | None = None,
 ) -> KerasTensor:
-    """A convolution with batch normalization, and a ReLU if asked."""
+    """A convolution with batch normalization, and if asked a ReLU, which lets `most` pass."""
     k = keras()
     x = k.layers.Conv2D(channels, kernel, stride, "same", name=name)(x)
     x = k.layers.BatchNormalization(name=f"{name}_norm")(x)
     if activation:
-        x = k.layers.ReLU(name=f"{name}_relu")(x)
+        x = k.layers.ReLU(most, name=f"{name}_relu")(x)
     return x
 
 
@@ -130,6 +158,24 @@ def _separable(x: KerasTensor, channels: int, stride: int, name: str) -> KerasTe
     return _conv(x, channels, 1, 1, f"{name}_pointwise")
 
 
+def _bottleneck(
+    x: KerasTensor, expansion: int, channels: int, stride: int, name: str
+) -> KerasTensor:
+    """An inverted residual: channels × `expansion`, a depthwise 3×3, a projection; the sum of both."""
+    k = keras()
+    start = x
+    if expansion > 1:
+        x = _conv(x, expansion * start.shape[3], 1, 1, f"{name}_expand", most=6.0)
+    x = k.layers.DepthwiseConv2D(3, stride, "same", name=f"{name}_depthwise")(x)
+    x = k.layers.BatchNormalization(name=f"{name}_depthwise_norm")(x)
+    x = k.layers.ReLU(6.0, name=f"{name}_depthwise_relu")(x)
+    x = _conv(x, channels, 1, 1, f"{name}_project", activation=False)
+    if stride == 1 and start.shape[3] == channels:
+        x = k.layers.Add(name=f"{name}_add")([start, x])
+    return x
+
+
 BUILTIN: Mapping[str, Callable[[], KerasModel]] = {
-    builder.__name__: builder for builder in (cnn1, ds_cnn, resnet8, mobilenet_v1, autoencoder)
+    builder.__name__: builder
+    for builder in (cnn1, ds_cnn, resnet8, mobilenet_v1, mobilenet_v2, autoencoder)
 }
