@@ -68,7 +68,14 @@ def test_builtin_networks_have_the_published_size(
 
 
 def test_every_builtin_is_listed_by_its_name() -> None:
-    assert set(BUILTIN) == {"cnn1", "ds_cnn", "resnet8", "mobilenet_v1", "mobilenet_v2", "autoencoder"}
+    assert set(BUILTIN) == {
+        "cnn1",
+        "ds_cnn",
+        "resnet8",
+        "mobilenet_v1",
+        "mobilenet_v2",
+        "autoencoder",
+    }
 
 
 def test_fingerprint_is_the_same_in_another_process() -> None:

@@ -161,7 +161,7 @@ def _separable(x: KerasTensor, channels: int, stride: int, name: str) -> KerasTe
 def _bottleneck(
     x: KerasTensor, expansion: int, channels: int, stride: int, name: str
 ) -> KerasTensor:
-    """An inverted residual: channels × `expansion`, a depthwise 3×3, a projection; the sum of both."""
+    """An inverted residual: × `expansion` channels, a depthwise 3×3, a projection; the sum."""
     k = keras()
     start = x
     if expansion > 1:

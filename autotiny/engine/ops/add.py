@@ -47,7 +47,16 @@ def add_int8(site: Site) -> Kernel:
     _one_shape(site)
     for position in (0, 1, None):
         quantization_of(site, position)
-    fields = initializer(**sum_int8(site.graph, site.op))
-    body = f"at_add_s8(a, b, y, {site.output.size}, (at_sum_s8){fields});"
+    q = sum_int8(site.graph, site.op)
+    # The larger scale is halved, exactly.
+    halved = "b" if (q["b_multiplier"], q["b_shift"]) == (1 << 30, 0) else "a"
+    other = "a" if halved == "b" else "b"
+    common = ("multiplier", "shift", "out_zero", "low", "high")
+    fields = initializer(
+        **{f"a_{name}": q[f"{other}_{name}"] for name in ("zero", "multiplier", "shift")},
+        b_zero=q[f"{halved}_zero"],
+        **{name: q[name] for name in common},
+    )
+    body = f"at_add_s8({other}, {halved}, y, {site.output.size}, (at_sum_s8){fields});"
     operands = (site.reads("a", 0), site.reads("b", 1), site.writes())
     return Kernel(("add.h",), body, operands, _IN_PLACE)
