@@ -35,8 +35,8 @@ from autotiny.engine.variants.trios import Trios
 from autotiny.engine.variants.winograd import Winograd
 from autotiny.errors import NotApplicable
 from autotiny.firmware import build_host, link
-from autotiny.graph import Array, Graph, Op, Option
-from autotiny.schedule import Schedule, Weights
+from autotiny.graph import Array, Graph, Op, Option, Quantization
+from autotiny.schedule import Schedule, Way, Weights
 from autotiny.simulator import run
 from autotiny.target import Target, load_target
 from autotiny.tflite import write_tflite
@@ -427,6 +427,67 @@ def test_trios_are_exact_at_the_ends_of_their_sums(taps: int) -> None:
     for core in SIMPLE_CORES:
         found = on_core(generate(graph, schedule), load_target(core), rows)
         np.testing.assert_array_equal(found, reference(graph, rows))
+
+
+@pytest.mark.parametrize(("activation", "sign"), [("RELU", 1), ("NONE", 1), ("NONE", -1)])
+@pytest.mark.parametrize(
+    ("layer", "kernel"),
+    [
+        (Layer(CONV, (3, 3, 64), 8, (3, 3), spread=90.0), Trios()),
+        (Layer(DEPTHWISE, (5, 7, 8), 8, (3, 3), spread=1000.0), Planes()),
+    ],
+    ids=str,
+)
+def test_the_largest_sums_are_scaled_exactly(
+    layer: Layer, kernel: Way, activation: str, sign: int
+) -> None:
+    """Biases up to the limit, halfway between two outputs, so that what is added to them counts."""
+    graph = replace(layer, activation=activation).graph()
+    x, w, b, y = graph.tensors
+    assert x.quantization and w.quantization and y.quantization
+    step_of_output = (1 << 29) // 250
+    one = x.quantization.scale * w.quantization.scales[0]
+    scale = float(np.float32(one * step_of_output))
+    quantization = Quantization((scale,), (-128 if sign > 0 else 127,))
+    even = replace(w.quantization, scales=w.quantization.scales[:1] * 8)
+    outputs = np.array([245.5, 0.5, 100.5, 17.5, 244.5, 3.5, 60.5, 200.5])
+
+    def with_biases(outputs: Array) -> Graph:
+        biases = (sign * outputs * step_of_output).astype(np.int32)
+        tensors = (
+            x,
+            replace(w, quantization=even),
+            replace(b, data=biases),
+            replace(y, quantization=quantization),
+        )
+        return replace(graph, tensors=tensors)
+
+    widest = with_biases(outputs)
+    (step,) = plain_schedule(widest).steps
+    rows = samples(widest)
+    assert all(len(np.unique(channel)) > 1 for channel in reference(widest, rows).reshape(-1, 8).T)
+    check(widest, Schedule((replace(step, kernel=kernel),)), SIMPLE_CORES)
+    beyond = with_biases(outputs + 5)
+    with pytest.raises(NotApplicable):
+        with_pairs(beyond, plain_schedule(beyond))
+
+
+@pytest.mark.parametrize("activation", ["RELU", "NONE"])
+@pytest.mark.parametrize(("kind", "kernel"), [(CONV, Trios()), (DEPTHWISE, Planes())])
+def test_sums_that_are_hardly_scaled_are_rounded_exactly(
+    activation: str, kind: str, kernel: Way
+) -> None:
+    """Every bit of a product counts where little of it is shifted out."""
+    graph = Layer(kind, (16, 16, 8), 8, (3, 3), activation=activation, spread=0.5).graph()
+    x, w, b, y = graph.tensors
+    assert x.quantization and w.quantization and y.quantization
+    factors = np.random.default_rng(0).uniform(0.13, 0.49, 8)
+    scales = (factors * y.quantization.scale / x.quantization.scale).astype(np.float32)
+    w = replace(w, quantization=replace(w.quantization, scales=tuple(map(float, scales))))
+    b = replace(b, data=np.arange(-4, 4).astype(np.int32))
+    graph = replace(graph, tensors=(x, w, b, y))
+    (step,) = plain_schedule(graph).steps
+    check(graph, Schedule((replace(step, kernel=kernel),)), SIMPLE_CORES)
 
 
 def test_the_style_follows_the_core() -> None:

@@ -64,6 +64,13 @@
 #define AT_DSP 0
 #endif
 
+// The Thumb instructions of cores without it: 1 on Armv6-M, 2 on Armv7-M.
+#if defined(__GNUC__) && defined(__ARM_ARCH_ISA_THUMB) && !AT_DSP
+#define AT_THUMB __ARM_ARCH_ISA_THUMB
+#else
+#define AT_THUMB 0
+#endif
+
 // Whether the core issues a load beside a multiplication, as Cortex-M7 and M33 do. Compilers do not
 // tell an M7 from an M4: a build for one says -DAT_LOADS_AHEAD=1. Results are the same in any case.
 #ifndef AT_LOADS_AHEAD

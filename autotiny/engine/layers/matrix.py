@@ -135,6 +135,9 @@ def why_not_fast(made: Matrix, *, dense: bool = False, lanes: bool = True) -> st
     # S − T is 256 times the sum of one channel; dense layers can cut it in parts.
     if lanes and (made.reach >= LANE_LIMIT).any() and not (dense and dense_parts(made)):
         return "an accumulator may exceed 23 bits"
+    # Without a double-word product a doubled sum is multiplied in halves, the middle of which fits.
+    if (made.reach >= 1 << 29).any():
+        return "an accumulator may exceed 29 bits"
     if (2 * made.reach + np.abs(made.rounding) >= 1 << 31).any():
         return "a scaled sum may exceed 32 bits"
     return None

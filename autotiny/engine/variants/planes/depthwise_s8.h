@@ -155,8 +155,13 @@ AT_INLINE void at_convolve_plane(const int16_t *plane, const uint32_t *w, int8_t
   AT_ROLLED
   for (int32_t r = 0; r < g.lines; r++, plane += g.pitch * g.apart, y += g.y_line) {
     AT_ROLLED
-    for (int32_t c = 0; c < g.length; c++) {
-      y[c * g.y_next] = at_finished(at_plane_sum(plane + c * g.stride, w, g.pitch), w + 7, f);
+    for (int32_t c = 0; c < g.length; c += 16) {
+      const int32_t size = at_min(16, g.length - c);
+      int32_t sums[16];
+      AT_ROLLED
+      for (int32_t i = 0; i < size; i++)
+        sums[i] = at_plane_sum(plane + (c + i) * g.stride, w, g.pitch);
+      at_finish_each(sums, w + 7, y + c * g.y_next, size, g.y_next, f);
     }
   }
 }

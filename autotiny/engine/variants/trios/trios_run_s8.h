@@ -4,13 +4,6 @@
 
 #include "port.h"
 
-// Cores of Armv6-M, and those of Armv7-M without the DSP extension.
-#if defined(__GNUC__) && defined(__ARM_ARCH_ISA_THUMB) && !AT_DSP
-#define AT_THUMB __ARM_ARCH_ISA_THUMB
-#else
-#define AT_THUMB 0
-#endif
-
 #if AT_THUMB
 // r0 runs over the inputs up to r12, r1 over the weights, four at a time in r2, then one in r3. Sums
 // lie in high registers, which only moves and additions reach.

@@ -19,15 +19,14 @@ typedef struct {
   int32_t strip; // pixels for each reading of the weights, a multiple of 6
 } at_trios;
 
-// Adds A, B and C.
+// Adds A, B and C, doubled.
 AT_INLINE void at_part_trio(uint32_t s, uint32_t t, int32_t sums[3]) {
-  const int32_t b = (int32_t)(s << 11) >> 11;
-  const uint32_t low = (s - (uint32_t)b) >> 21;  // A modulo 2^11
-  const uint32_t rest = t - (low << 11);         // C + 2^22 · floor(A / 2^11)
-  const int32_t c = (int32_t)(rest << 10) >> 10;
-  sums[0] += (int32_t)low + ((int32_t)(rest - (uint32_t)c) >> 11);
-  sums[1] += b;
-  sums[2] += c;
+  const uint32_t low = (s + (1u << 20)) >> 21;  // A modulo 2^11
+  const uint32_t rest = t - (low << 11);        // C + 2^22 · floor(A / 2^11)
+  const int32_t high = (int32_t)(rest + (1u << 21)) >> 22;
+  sums[0] += (int32_t)(low * 2) + high * (1 << 12);
+  sums[1] += (int32_t)(s << 11) >> 10;
+  sums[2] += (int32_t)(rest << 10) >> 9;
 }
 
 // P and Q of `size` bytes, at least one, of three pixels, every `apart` words.
@@ -58,53 +57,13 @@ AT_INLINE void at_twine(uint32_t *to, const int8_t *const from[3], int32_t size,
 #endif
 }
 
-// The outputs of one channel at some pixels, `apart` bytes from each other; q is as for at_finished.
-AT_INLINE void at_finish_pixels(const int32_t *sums, const uint32_t *q, int8_t *y, int32_t pixels,
-                                int32_t apart, at_finish f) {
-#if AT_THUMB == 1
-// The high word of a product from four products of halves; the middle two are 2^30 less, so that their
-// sum fits, which at the end is 2^14.
-#define AT_FINISH_EACH(shifted, rounded)                                                        \
-  __asm__ volatile(                                                                             \
-      ".syntax unified\npush {r7}\nldmia r2!, {r5-r7}\nmov r10, r3\nmov r11, r4\n"              \
-      "lsrs r2, r5, #16\nuxth r3, r5\nmovs r5, #1\nlsls r4, r5, #14\nmov r12, r4\n"             \
-      "" shifted "mov r9, r6\nlsls r4, r5, #15\nlsls r5, r5, #30\nsubs r4, r4, r5\nmov r8, r4\n" \
-      "1:\nldmia r0!, {r4}\nlsls r4, r4, #1\nasrs r5, r4, #16\nuxth r4, r4\n"                  \
-      "mov r6, r4\nmuls r6, r2, r6\nmuls r4, r3, r4\nlsrs r4, r4, #16\nadds r4, r4, r6\n"       \
-      "add r4, r8\nmov r6, r5\nmuls r6, r3, r6\nadds r4, r4, r6\nasrs r4, r4, #16\n"           \
-      "muls r5, r2, r5\nadds r4, r4, r5\n" rounded                                            \
-      "asrs r4, r4, r7\nsxtb r5, r4\ncmp r5, r4\nbeq 2f\n"                                     \
-      "asrs r4, r4, #31\nmovs r5, #127\neors r4, r5\n2:\nstrb r4, [r1]\nadd r1, r10\n"         \
-      "cmp r0, r11\nbne 1b\npop {r7}\n"                                                        \
-      : "+r"(from), "+r"(to), "+r"(by), "+r"(next), "+r"(end)                                   \
-      :                                                                                         \
-      : "r5", "r6", "r8", "r9", "r10", "r11", "r12", "cc", "memory")
-  register const int32_t *from __asm__("r0") = sums;
-  register int8_t *to __asm__("r1") = y;
-  register const uint32_t *by __asm__("r2") = q;
-  register int32_t next __asm__("r3") = apart;
-  register const int32_t *end __asm__("r4") = sums + pixels;
-  if (f.kind == AT_RELU)
-    AT_FINISH_EACH("add r6, r12\n", "add r4, r9\n");
-  else
-    AT_FINISH_EACH("", "add r4, r12\nasrs r5, r4, #31\nadds r4, r4, r5\nadd r4, r9\n");
-#undef AT_FINISH_EACH
-  AT_ROLLED
-  for (int32_t p = 0; f.kind == AT_CLAMP && p < pixels; p++, y += apart)
-    *y = (int8_t)at_clamp(*y, f.low, f.high);
-#else
-  AT_ROLLED
-  for (int32_t p = 0; p < pixels; p++, y += apart) *y = at_finished(sums[p] * 2, q, f);
-#endif
-}
-
 // One channel of up to six pixels; columns is (taps, trios, 2) words. q holds (bias, multiplier,
 // rounding, shift).
 AT_INLINE void at_trios_of_channel(const uint32_t *columns, const int8_t *w, const uint32_t *q,
                                    int8_t *y, int32_t pixels, const at_trios *g, at_finish f) {
   int32_t sums[6];
   AT_ROLLED
-  for (int32_t p = 0; p < 6; p++) sums[p] = (int32_t)q[0];
+  for (int32_t p = 0; p < 6; p++) sums[p] = (int32_t)q[0] * 2;
   AT_ROLLED
   for (int32_t left = g->taps; left > 0; left -= g->part) {
     const int32_t taps = at_min(left, g->part);
@@ -120,7 +79,7 @@ AT_INLINE void at_trios_of_channel(const uint32_t *columns, const int8_t *w, con
     at_part_trio(s[0], s[1], sums);
     w += taps;
   }
-  at_finish_pixels(sums, q + 1, y, pixels, g->rows.s.out_c, f);
+  at_finish_each(sums, q + 1, y, pixels, g->rows.s.out_c, f);
 }
 
 // x is (in_h, in_w, in_c), y is (out_h, out_w, out_c), w is (out_c, taps), c holds the constants of each
