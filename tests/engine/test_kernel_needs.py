@@ -208,7 +208,7 @@ def made(**fields: Any) -> Matrix:
 
 
 LANES = (1 << 23) - 4 * 128  # what is left of a lane for a bias
-WORDS = (1 << 30) - 4 * 128 - 1  # of a sum that is doubled
+HALVES = (1 << 29) - 4 * 128  # of a sum that is multiplied in halves
 
 
 @pytest.mark.parametrize(
@@ -228,9 +228,11 @@ WORDS = (1 << 30) - 4 * 128 - 1  # of a sum that is doubled
         ({"bias": [0, -LANES]}, {}, "exceed 23 bits"),
         ({"bias": [0, LANES]}, {"dense": True}, "exceed 23 bits"),  # the bias is in each part
         ({"bias": [0, LANES]}, {"lanes": False}, None),
-        ({"bias": [0, WORDS], "rounding": [0, 1]}, {"lanes": False}, None),
-        ({"bias": [0, WORDS], "rounding": [0, 2]}, {"lanes": False}, "exceed 32 bits"),
-        ({"bias": [0, WORDS], "rounding": [0, -2]}, {"lanes": False}, "exceed 32 bits"),
+        ({"bias": [0, HALVES - 1]}, {"lanes": False}, None),
+        ({"bias": [0, -HALVES]}, {"lanes": False}, "exceed 29 bits"),
+        ({"bias": [0, HALVES - 1], "rounding": [0, (1 << 30) + 1]}, {"lanes": False}, None),
+        ({"bias": [0, HALVES - 1], "rounding": [0, (1 << 30) + 2]}, {"lanes": False}, "32 bits"),
+        ({"bias": [0, HALVES - 1], "rounding": [0, -(1 << 30) - 2]}, {"lanes": False}, "32 bits"),
     ],
 )
 def test_sums_fit_their_words(

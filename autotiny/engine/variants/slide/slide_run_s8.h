@@ -49,6 +49,12 @@ typedef struct {
   "smlad r10, r2, lr, r10\nsmlad r11, r3, lr, r11\n"                 \
   AT_SLIDE_NEXT
 #endif
+// GCC takes the lines of a statement for its instructions and places constants by that: as many lines as
+// steps may have, 32 of 14.
+#define AT_LINES_64 AT_LINES_8 AT_LINES_8 AT_LINES_8 AT_LINES_8 AT_LINES_8 AT_LINES_8 AT_LINES_8 AT_LINES_8
+#define AT_LINES_8 "\n\n\n\n\n\n\n\n"
+#define AT_LINES \
+  AT_LINES_64 AT_LINES_64 AT_LINES_64 AT_LINES_64 AT_LINES_64 AT_LINES_64 AT_LINES_64
 // Stack words as in AT_STRIP_RUN.
 #define AT_SLIDE_RUN(tail)                                                                   \
   __asm__ volatile(                                                                          \
@@ -57,7 +63,7 @@ typedef struct {
       "mov.w r5, r4\nmov.w r7, r6\nmov.w r9, r8\nmov.w r11, r10\n" AT_SLIDE_FIRST            \
       "1:\n.set at_j, 0\n.set at_x, 0\n.rept %c[steps]\n" AT_SLIDE_STEP ".endr\n"             \
       AT_SLIDE_ROUND                                                                         \
-      "add.w r0, r0, #%c[step]\n" tail "bne.w 0b\nadd sp, sp, #36\npop {r7}\n"               \
+      AT_LINES "add.w r0, r0, #%c[step]\n" tail "bne.w 0b\nadd sp, sp, #36\npop {r7}\n"               \
       : "+r"(frame)                                                                          \
       : [steps] "i"(rows * g.words), [words] "i"(g.words), [pitch] "i"(g.pitch),             \
         [beside] "i"(g.beside), [step] "i"(g.step), [round] "i"(rows * g.pitch),             \
