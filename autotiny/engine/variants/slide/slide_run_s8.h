@@ -23,16 +23,9 @@ typedef struct {
 #define AT_SLIDE_FIRST "ldr.w r12, [r1]\nldr.w r2, [r0]\nldr.w r3, [r0, #%c[beside]]\n"
 #define AT_SLIDE_ROWS(g) g.k_h
 #define AT_SLIDE_ROUND ""
-#define AT_SLIDE_STEP                               \
-  AT_SLIDE_NEXT                                     \
-  "smlad r4, r2, r12, r4\nldr.w lr, [r1, #4]\n"     \
-  "smlad r5, r3, r12, r5\nldr.w r12, [r1, #8]\n"    \
-  "smlad r6, r2, lr, r6\n"                          \
-  "smlad r7, r3, lr, r7\nldr.w lr, [r1, #12]\n"     \
-  "smlad r8, r2, r12, r8\n"                         \
-  "smlad r9, r3, r12, r9\nldr.w r12, [r1, #16]!\n"  \
-  "smlad r10, r2, lr, r10\nldr.w r2, [r0, #at_x]\n" \
-  "smlad r11, r3, lr, r11\nldr.w r3, [r0, #at_x + %c[beside]]\n"
+#define AT_SLIDE_STEP \
+  AT_SLIDE_NEXT       \
+  AT_STEP_LOADING("ldr.w r2, [r0, #at_x]\n", "ldr.w r3, [r0, #at_x + %c[beside]]\n")
 #else
 // Few instructions, for the small caches before the flash of an M4.
 #define AT_SLIDE_FIRST ""
