@@ -7,6 +7,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from tiny_model import PROGRAM, tiny_sources
 
+import autotiny.engine
 from autotiny.errors import LinkError, MachineFault
 from autotiny.firmware import link, zig
 from autotiny.firmware.layout import place
@@ -23,6 +24,17 @@ def test_links_for_every_target(name: str) -> None:
     assert firmware.arena_bytes == 64
     assert firmware.static_bytes == 0
     assert target.memory_at(firmware.stack_top - 1) in target.data_memories
+
+
+@pytest.mark.parametrize(
+    ("name", "ahead"), [("stm32f746", 1), ("stm32h743", 1), ("stm32u575", 1), ("stm32l4r5", 0)]
+)
+def test_kernels_are_told_which_cores_load_ahead(name: str, ahead: int) -> None:
+    kernels = Path(autotiny.engine.__file__).parent / "kernels"
+    told = f"#if AT_LOADS_AHEAD != {ahead}\n#error it is told otherwise\n#endif\n"
+    sources = tiny_sources('#include "port.h"\n' + told + PROGRAM)
+    files = {**sources.files, "port.h": (kernels / "port.h").read_text(encoding="utf-8")}
+    assert link(replace(sources, files=files), load_target(name)).fits
 
 
 def test_same_bytes_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,10 +71,11 @@
 #define AT_THUMB 0
 #endif
 
-// Whether the core issues a load beside a multiplication, as Cortex-M7 and M33 do. Compilers do not
-// tell an M7 from an M4: a build for one says -DAT_LOADS_AHEAD=1. Results are the same in any case.
+// Whether the core issues a load beside a multiplication, as Cortex-M7 and M33 do. Compilers tell an M7
+// from an M4 by its doubles alone: a build for one without says -DAT_LOADS_AHEAD=1. Results are the same
+// in any case.
 #ifndef AT_LOADS_AHEAD
-#if defined(__ARM_ARCH_8M_MAIN__)
+#if defined(__ARM_ARCH_8M_MAIN__) || (defined(__ARM_FP) && (__ARM_FP & 8))
 #define AT_LOADS_AHEAD 1
 #else
 #define AT_LOADS_AHEAD 0
