@@ -23,12 +23,14 @@ class Way:
         row_by_row: they read the input row by row where asked to, so the output may replace it.
         stores_factors: int16 factors of the weights are stored, so expanding them means nothing.
         stays: what chooses kernels leaves such a step as it is.
+        without_dsp: made for cores without the DSP extension; others have faster kernels.
     """
 
     in_model_order: ClassVar[bool] = False
     row_by_row: ClassVar[bool] = False
     stores_factors: ClassVar[bool] = False
     stays: ClassVar[bool] = False
+    without_dsp: ClassVar[bool] = False
 
 
 @dataclass(frozen=True)

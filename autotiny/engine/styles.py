@@ -65,7 +65,7 @@ def with_room(graph: Graph, schedule: Schedule, more_bytes: int, *, dsp: bool) -
     graph = fold(graph)
     sites = [Site(graph, step) for step in schedule.steps]
     kernels, cores = [kernel_of(site) for site in sites], [step.core for step in schedule.steps]
-    variants = [variant for variant in VARIANTS if variant.dsp == dsp]
+    variants = [variant for variant in VARIANTS if variant.way.without_dsp != dsp]
     limit = lay_out(graph, kernels, cores).bytes + more_bytes
     for index, site in enumerate(sites):
         if not is_plain_int8(site):

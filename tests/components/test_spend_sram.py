@@ -4,13 +4,16 @@ import pytest
 from autotiny.components import COMPONENTS, Work
 from autotiny.components.program.spend_sram import SpendSram
 from autotiny.dataset import synthetic
-from autotiny.engine import generate
+from autotiny.engine import generate, plain_schedule
 from autotiny.engine.variants.row_pairs import RowPairs
+from autotiny.engine.variants.slide import Slide
 from autotiny.engine.variants.strip import Strip
+from autotiny.engine.variants.trios import Trios
 from autotiny.errors import NotApplicable
 from autotiny.firmware import build_host
 from autotiny.graph import Array
 from autotiny.model import Model, load_model
+from autotiny.schedule import Plain, Schedule
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +51,17 @@ def test_it_says_that_there_is_no_room(blocked: tuple[Model, Work]) -> None:
     assert any(isinstance(step.kernel, Strip | RowPairs) for step in roomy.program.schedule.steps)
     with pytest.raises(NotApplicable, match="spend_sram: with 1,048,576 bytes more"):
         SpendSram(1 << 20).apply(roomy, blocked[1])
+
+
+def test_pairs_become_trios_and_stay_so(blocked: tuple[Model, Work]) -> None:
+    model, work = blocked
+    paired = COMPONENTS["pair_products"]().apply(model, work)
+    roomy = SpendSram(1500).apply(paired, work)
+    kernels = {type(step.kernel) for step in roomy.program.schedule.steps}
+    assert Trios in kernels and not kernels & {Strip, Slide, RowPairs}
+    x = np.random.default_rng(0).integers(-128, 128, (3, 49, 10, 1)).astype(np.int8)
+    np.testing.assert_array_equal(computed(roomy, x), computed(model, x))
+    (conv, *_) = roomy.program.schedule.steps
+    alone = Schedule((conv, *plain_schedule(roomy.program.graph).steps[1:]))
+    again = SpendSram(1 << 20).rescheduled(roomy.program.graph, alone)
+    assert all(isinstance(step.kernel, Trios | Plain) for step in again.steps)

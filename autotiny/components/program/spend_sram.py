@@ -13,7 +13,6 @@ from autotiny.checked import Within
 from autotiny.components.base import CONVOLUTIONS
 from autotiny.components.program._scheduling import Scheduling
 from autotiny.engine import with_room
-from autotiny.engine.variants.pairs import Pairs
 from autotiny.errors import NotApplicable
 from autotiny.graph import Graph
 from autotiny.schedule import Schedule
@@ -37,7 +36,7 @@ class SpendSram(Scheduling):
 
     def rescheduled(self, graph: Graph, schedule: Schedule) -> Schedule:
         """The schedule with wider kernels."""
-        dsp = not any(isinstance(step.kernel, Pairs) for step in schedule.steps)
+        dsp = not any(step.kernel.without_dsp for step in schedule.steps)
         roomy = with_room(graph, schedule, self.more_bytes, dsp=dsp)
         if roomy == schedule:
             raise NotApplicable(

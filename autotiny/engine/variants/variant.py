@@ -26,7 +26,6 @@ class Variant:
         headers: the files of C in its folder.
         roomy: for a step that is computed well already, ways that are faster but take more SRAM,
             the best first.
-        dsp: whether these are faster on cores with the DSP extension, or on those without.
     """
 
     way: type[Way]
@@ -35,7 +34,6 @@ class Variant:
     emit: Emit
     headers: tuple[str, ...] = ()
     roomy: Callable[[Site], tuple[Way, ...]] = lambda site: ()
-    dsp: bool = True
 
 
 def with_each(

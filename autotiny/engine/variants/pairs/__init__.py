@@ -25,6 +25,7 @@ class Pairs(Way):
     """Two output pixels, or two outputs of a dense layer, at a time."""
 
     in_model_order = True
+    without_dsp = True
 
 
 def with_pairs(graph: Graph, schedule: Schedule) -> Schedule:

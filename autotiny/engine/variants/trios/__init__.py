@@ -38,6 +38,8 @@ class Trios(Way):
 
     pixels: int = BLOCK
 
+    without_dsp = True
+
 
 def roomy(site: Site) -> tuple[Trios, ...]:
     """Trios wherever they can be; wider strips read the weights less often."""
@@ -103,6 +105,4 @@ def _part(weights: Ints) -> int:
     raise AssertionError("four taps stay below the limit")
 
 
-VARIANT = Variant(
-    Trios, __name__, why_not, emit, ("trios_s8.h", "trios_run_s8.h"), roomy, dsp=False
-)
+VARIANT = Variant(Trios, __name__, why_not, emit, ("trios_s8.h", "trios_run_s8.h"), roomy)
