@@ -121,6 +121,21 @@ def test_gcc_compiles_without_a_warning(prefix: str, level: str, tmp_path: Path)
             assert done.returncode == 0, f"{board} {program}: {done.stderr[:2000]}"
 
 
+@pytest.mark.parametrize("level", ["-O2", "-O3"])
+def test_gcc_places_constants_near_enough_to_a_window(level: str, tmp_path: Path) -> None:
+    """It must know how much code stands between a load and its constant."""
+    if not shutil.which("arm-none-eabi-gcc"):
+        pytest.skip("arm-none-eabi-gcc is not installed")
+    target = load_target("stm32u575")
+    net = Network(48, 48, 3)
+    graph = net.graph(net.conv(net.conv(0, 8, 3, 2), 0, 3, 1))
+    for name, text in generate(graph, schedule_for(graph, "fastest", dsp=True)).files.items():
+        (tmp_path / name).write_text(text)
+    machine = (*gcc_machine_flags(target).split(), "-ffreestanding")
+    flags = (*machine, level, *WARNINGS, "-c", "model.c", "-o", "model.o")
+    subprocess.run(["arm-none-eabi-gcc", *flags], cwd=tmp_path, check=True)
+
+
 @pytest.mark.parametrize("program", ["fastest", "products"])
 @pytest.mark.parametrize("board", ["stm32f746", "rp2040"])
 def test_what_is_not_optimized_computes_the_same(board: str, program: str, tmp_path: Path) -> None:
