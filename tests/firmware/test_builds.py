@@ -41,7 +41,7 @@ PREFIXES = ("arm-none-eabi-", "riscv64-unknown-elf-")
 
 
 def network() -> Graph:
-    """A layer for each kernel with assembly: planes, windows, tiles, channels, products, pooling."""
+    """A layer for each kernel with assembly: planes, windows, tiles, products, pooling."""
     net = Network(12, 12, 1)
     x = net.conv(net.conv(0, 4, 3, 1), 16, 3, 1)
     x = net.conv(net.conv(x, 16, 3, 1), 0, 3, 1)
