@@ -98,13 +98,13 @@ def mobilenet_v2() -> KerasModel:
     image = k.Input((96, 96, 3), name="image")
     x = _conv(image, 16, 3, 2, "conv", most=6.0)
     blocks = (
-        *((1, 8, 1),),
+        (1, 8, 1),
         *((6, 8, 2), (6, 8, 1)),
         *((6, 16, 2), (6, 16, 1), (6, 16, 1)),
         *((6, 24, 2), (6, 24, 1), (6, 24, 1), (6, 24, 1)),
         *((6, 32, 1), (6, 32, 1), (6, 32, 1)),
         *((6, 56, 2), (6, 56, 1), (6, 56, 1)),
-        *((6, 112, 1),),
+        (6, 112, 1),
     )
     for block, (expansion, channels, stride) in enumerate(blocks, 1):
         x = _bottleneck(x, expansion, channels, stride, f"block{block}")

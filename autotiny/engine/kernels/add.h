@@ -13,10 +13,14 @@ typedef struct {
   int32_t low, high;
 } at_sum_s8;
 
+// x · 2^-shift, halves away from zero, for |x| < 2^30.
+AT_INLINE int32_t at_shifted_down(int32_t x, int32_t shift) {
+  return shift == 0 ? x : (x + (x >> 31) + (1 << (shift - 1))) >> shift;
+}
+
 // x · multiplier · 2^(-31 - shift), rounded twice as at_rescale does, for |x| < 2^30.
 AT_INLINE int32_t at_scaled_down(int32_t x, int32_t multiplier, int32_t shift) {
-  const int32_t high = at_mul_high(x * 2, multiplier);
-  return shift == 0 ? high : (high + (high >> 31) + (1 << (shift - 1))) >> shift;
+  return at_shifted_down(at_mul_high(x * 2, multiplier), shift);
 }
 
 // The same of x · 2^20, for |x| < 2^9: without a double-word product the multiplier is taken in two.
@@ -25,7 +29,7 @@ AT_INLINE int32_t at_raised_s8(int32_t x, int32_t multiplier, int32_t shift) {
   return at_scaled_down(x * (1 << 20), multiplier, shift);
 #else
   const int32_t high = x * (multiplier >> 11) + ((x * (multiplier & 0x7ff) + (1 << 10)) >> 11);
-  return shift == 0 ? high : (high + (high >> 31) + (1 << (shift - 1))) >> shift;
+  return at_shifted_down(high, shift);
 #endif
 }
 

@@ -66,7 +66,7 @@ AT_INLINE void at_finish_each(const int32_t *sums, const uint32_t *q, int8_t *y,
     AT_FINISHES("", "add r4, r12\nasrs r5, r4, #31\nadds r4, r4, r5\nadd r4, r9\n");
 #undef AT_FINISHES
   AT_ROLLED
-  for (int32_t i = 0; f.kind == AT_CLAMP && i < size; i++, y += apart)
+  for (int32_t i = 0; (f.kind == AT_CLAMP || f.kind == AT_CAP) && i < size; i++, y += apart)
     *y = (int8_t)at_clamp(*y, f.low, f.high);
 #else
   AT_ROLLED

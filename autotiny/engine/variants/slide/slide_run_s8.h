@@ -33,20 +33,16 @@ typedef struct {
 #define AT_SLIDE_ROUND                                                               \
   ".if %c[down]\nadd.w r0, r0, #%c[round]\nldr.w lr, [sp, #4]\ncmp r1, lr\nbne.w 1b\n" \
   "sub.w r0, r0, #%c[down] / 2\nsub.w r0, r0, #%c[down] - %c[down] / 2\n.endif\n"
-#define AT_SLIDE_STEP                                                \
-  "ldr.w r3, [r0, #at_x + %c[beside]]\nldr.w r2, [r0, #at_x]\n"      \
-  "ldr.w lr, [r1, #4]\nldr.w r12, [r1], #8\n"                        \
-  "smlad r4, r2, r12, r4\nsmlad r5, r3, r12, r5\nsxtb16 r12, r12\n"  \
-  "smlad r8, r2, lr, r8\nsmlad r9, r3, lr, r9\nsxtb16 lr, lr\n"      \
-  "smlad r6, r2, r12, r6\nsmlad r7, r3, r12, r7\n"                   \
-  "smlad r10, r2, lr, r10\nsmlad r11, r3, lr, r11\n"                 \
+#define AT_SLIDE_STEP                                                                  \
+  AT_STRIP_STEP_LOADING("ldr.w r3, [r0, #at_x + %c[beside]]\nldr.w r2, [r0, #at_x]\n") \
   AT_SLIDE_NEXT
 #endif
 // GCC takes the lines of a statement for its instructions and places constants by that: as many lines as
 // steps may have, 32 of 14.
-#define AT_LINES_64 AT_LINES_8 AT_LINES_8 AT_LINES_8 AT_LINES_8 AT_LINES_8 AT_LINES_8 AT_LINES_8 AT_LINES_8
 #define AT_LINES_8 "\n\n\n\n\n\n\n\n"
-#define AT_LINES \
+#define AT_LINES_64                                                                          \
+  AT_LINES_8 AT_LINES_8 AT_LINES_8 AT_LINES_8 AT_LINES_8 AT_LINES_8 AT_LINES_8 AT_LINES_8
+#define AT_LINES                                                                             \
   AT_LINES_64 AT_LINES_64 AT_LINES_64 AT_LINES_64 AT_LINES_64 AT_LINES_64 AT_LINES_64
 // Stack words as in AT_STRIP_RUN.
 #define AT_SLIDE_RUN(tail)                                                                   \
@@ -54,9 +50,9 @@ typedef struct {
       "push {r7}\nldmia r0, {r2-r11}\nstmdb sp!, {r3-r11}\nmov r0, r2\n.p2align 2\n"         \
       "0:\nldr.w r1, [sp, #8]\nldm.w r1!, {r4, r6, r8, r10}\n"                               \
       "mov.w r5, r4\nmov.w r7, r6\nmov.w r9, r8\nmov.w r11, r10\n" AT_SLIDE_FIRST            \
-      "1:\n.set at_j, 0\n.set at_x, 0\n.rept %c[steps]\n" AT_SLIDE_STEP ".endr\n"             \
+      "1:\n.set at_j, 0\n.set at_x, 0\n.rept %c[steps]\n" AT_SLIDE_STEP ".endr\n"            \
       AT_SLIDE_ROUND                                                                         \
-      AT_LINES "add.w r0, r0, #%c[step]\n" tail "bne.w 0b\nadd sp, sp, #36\npop {r7}\n"               \
+      AT_LINES "add.w r0, r0, #%c[step]\n" tail "bne.w 0b\nadd sp, sp, #36\npop {r7}\n"      \
       : "+r"(frame)                                                                          \
       : [steps] "i"(rows * g.words), [words] "i"(g.words), [pitch] "i"(g.pitch),             \
         [beside] "i"(g.beside), [step] "i"(g.step), [round] "i"(rows * g.pitch),             \
@@ -70,16 +66,7 @@ AT_INLINE void at_slide_run(at_strip *s, at_slide g, at_finish f) {
   if (AT_KNOWN(g.k_h + g.words + g.at_once + g.pitch + g.beside + g.step)) {
     const int32_t rows = AT_SLIDE_ROWS(g);
     register at_strip *frame __asm__("r0") = s;
-    s->low = (uint8_t)f.low * 0x01010101u;
-    s->high = (uint8_t)f.high * 0x01010101u;
-    if (f.kind == AT_RELU)
-      AT_SLIDE_RUN(AT_STRIP_TAIL_RELU);
-    else if (f.kind == AT_SIGNED)
-      AT_SLIDE_RUN(AT_STRIP_TAIL_SIGNED);
-    else if (f.kind == AT_CAP)
-      AT_SLIDE_RUN(AT_STRIP_TAIL_CAP);
-    else
-      AT_SLIDE_RUN(AT_STRIP_TAIL_CLAMP);
+    AT_STRIP_FINISHED(AT_SLIDE_RUN);
     return;
   }
 #endif

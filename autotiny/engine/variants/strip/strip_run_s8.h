@@ -25,13 +25,13 @@ typedef struct {
 #define AT_STRIP_ENTER AT_ENTER_AHEAD
 #else
 // Loads in runs, which take a cycle each and one more.
-#define AT_STRIP_STEP                                                \
-  "ldr.w r3, [r0, #4]\nldr.w r2, [r0], #8\n"                         \
-  "ldr.w lr, [r1, #4]\nldr.w r12, [r1], #8\n"                        \
+#define AT_STRIP_STEP_LOADING(inputs)                                \
+  inputs "ldr.w lr, [r1, #4]\nldr.w r12, [r1], #8\n"                 \
   "smlad r4, r2, r12, r4\nsmlad r5, r3, r12, r5\nsxtb16 r12, r12\n"  \
   "smlad r8, r2, lr, r8\nsmlad r9, r3, lr, r9\nsxtb16 lr, lr\n"      \
   "smlad r6, r2, r12, r6\nsmlad r7, r3, r12, r7\n"                   \
   "smlad r10, r2, lr, r10\nsmlad r11, r3, lr, r11\n"
+#define AT_STRIP_STEP AT_STRIP_STEP_LOADING("ldr.w r3, [r0, #4]\nldr.w r2, [r0], #8\n")
 #define AT_STRIP_ENTER "ldr.w r12, [sp]\nbx r12\n"
 // From S and T to doubled sums; then, of a channel, both pixels.
 #define AT_STRIP_SUMS                                                               \
@@ -67,6 +67,18 @@ typedef struct {
 #define AT_STRIP_TAIL_CLAMP \
   AT_STRIP_PACKED(AT_STRIP_AWAY) AT_STRIP_AT_MOST AT_STRIP_AT_LEAST AT_STRIP_STORED
 #endif
+// A run over the pixels of s with the tail that f asks for.
+#define AT_STRIP_FINISHED(run)             \
+  s->low = (uint8_t)f.low * 0x01010101u;   \
+  s->high = (uint8_t)f.high * 0x01010101u; \
+  if (f.kind == AT_RELU)                   \
+    run(AT_STRIP_TAIL_RELU);               \
+  else if (f.kind == AT_SIGNED)            \
+    run(AT_STRIP_TAIL_SIGNED);             \
+  else if (f.kind == AT_CAP)               \
+    run(AT_STRIP_TAIL_CAP);                \
+  else                                     \
+    run(AT_STRIP_TAIL_CLAMP)
 // Stack words: 0 where the steps are entered, then the fields of at_strip from `end` on. r7 may be a
 // frame pointer, so it is saved by hand.
 #define AT_STRIP_RUN(tail)                                                                   \
@@ -152,16 +164,7 @@ AT_INLINE void at_strip_run(at_strip *s, int32_t pairs, at_finish f) {
 #if AT_DSP
   register at_strip *frame __asm__("r0") = s;
   s->skip = AT_SKIPPED(pairs);
-  s->low = (uint8_t)f.low * 0x01010101u;
-  s->high = (uint8_t)f.high * 0x01010101u;
-  if (f.kind == AT_RELU)
-    AT_STRIP_RUN(AT_STRIP_TAIL_RELU);
-  else if (f.kind == AT_SIGNED)
-    AT_STRIP_RUN(AT_STRIP_TAIL_SIGNED);
-  else if (f.kind == AT_CAP)
-    AT_STRIP_RUN(AT_STRIP_TAIL_CAP);
-  else
-    AT_STRIP_RUN(AT_STRIP_TAIL_CLAMP);
+  AT_STRIP_FINISHED(AT_STRIP_RUN);
 #else
   const uint32_t *x = s->x;
   for (int8_t *y = s->y; x != s->x_end; y += s->next) {

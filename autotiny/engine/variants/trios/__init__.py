@@ -90,8 +90,7 @@ def _strip(site: Site, pixels: int) -> int:
     wanted = site.way(Trios).pixels
     if wanted < BLOCK or wanted % BLOCK:
         site.refuse(f"strips of {wanted} pixels are not computed; a multiple of {BLOCK} is")
-    whole = -(-pixels // BLOCK) * BLOCK
-    return min(wanted, whole)
+    return min(wanted, -(-pixels // BLOCK) * BLOCK)
 
 
 def _part(weights: Ints) -> int:
