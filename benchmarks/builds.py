@@ -74,7 +74,7 @@ WARNINGS = ("-Wall", "-Wextra", "-Werror")
 @cache
 def lowered(network: str, lowering: str) -> Model:
     """A built-in network, untrained, in a number format."""
-    model = gru() if network == "gru" else load_model(network)
+    model = OWN[network]() if network in OWN else load_model(network)
     return COMPONENTS[lowering]().apply(model, Work(synthetic(model)))
 
 
@@ -88,6 +88,20 @@ def gru() -> Model:
     return keras_model(
         k.Sequential([layers.InputLayer(input_shape=(16, 7)), both, last, layers.Dense(5)])
     )
+
+
+def windows() -> Model:
+    """Depthwise convolutions with other filters than 3×3."""
+    k = keras()
+    k.utils.set_random_seed(0)
+    layers = k.layers
+    image = x = k.Input((20, 19, 4), name="image")
+    for window, stride in ((5, 1), (7, 2), ((9, 1), 1), ((1, 4), 1), (5, 2)):
+        x = layers.DepthwiseConv2D(window, stride, padding="same", activation="relu")(x)
+    return keras_model(k.Model(image, layers.Dense(10)(layers.Flatten()(x)), name="windows"))
+
+
+OWN: Mapping[str, Callable[[], Model]] = {"gru": gru, "windows": windows}
 
 
 def wide() -> Model:
@@ -140,9 +154,10 @@ def programs() -> dict[str, Callable[[Target], Sources]]:
         for style in STYLES
     }
     formats = {f"cnn1/{name}": scheduled("cnn1", name, "fastest") for name in FORMATS}
+    filters = {"windows/fastest": scheduled("windows", "int8", "fastest")}
     loops = {f"gru/{name}": scheduled("gru", name, "fastest") for name in ("int8", *FORMATS)}
     ways = {f"wide/{name}": composed(parts) for name, parts in WAYS.items()}
-    return {**whole, **formats, **loops, **ways}
+    return {**whole, **filters, **formats, **loops, **ways}
 
 
 # Compilers

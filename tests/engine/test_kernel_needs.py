@@ -12,7 +12,7 @@ import pytest
 from build import single, tensor
 from test_variants import CONV, DENSE, DEPTHWISE, Layer
 
-from autotiny.engine import check_supported, fuse, plain_schedule
+from autotiny.engine import check_supported, fuse, plain_schedule, schedule_for
 from autotiny.engine.declared import (
     FLAG,
     SIZE,
@@ -30,8 +30,9 @@ from autotiny.engine.kernel import C_TYPE, Kernel, Scratch, Site, Table, initial
 from autotiny.engine.layers import constants, rows
 from autotiny.engine.layers.matrix import Matrix, why_not_fast
 from autotiny.engine.layers.patches import product_overlap
-from autotiny.engine.variants import blocks, emit, pairs, planes, sparse, strassen, winograd
+from autotiny.engine.variants import blocks, emit, lines, pairs, planes, sparse, strassen, winograd
 from autotiny.engine.variants.blocks import EXPANDED, Blocks
+from autotiny.engine.variants.lines import Lines
 from autotiny.engine.variants.pairs import Pairs
 from autotiny.engine.variants.planes import Planes
 from autotiny.engine.variants.row_pairs import RowPairs
@@ -42,7 +43,7 @@ from autotiny.engine.variants.trios import Trios
 from autotiny.engine.variants.winograd import Winograd
 from autotiny.errors import UnsupportedOp
 from autotiny.graph import ITEM_BYTES, DType, Graph, Option, Tensor
-from autotiny.schedule import Step, Way, Weights
+from autotiny.schedule import Plain, Step, Way, Weights
 
 WhyNot = Callable[[Site], str | None]
 
@@ -73,7 +74,7 @@ def expanded(site: Site) -> str | None:
     return blocks.why_not(site.by(EXPANDED))
 
 
-GEMM, DEEP = in_blocks, planes.why_not
+GEMM, DEEP, LINE = in_blocks, planes.why_not, lines.why_not
 REFUSALS: tuple[tuple[WhyNot, Site, str | None], ...] = (
     (GEMM, site_of(Layer(CONV, (20, 4, 4), 8, (16, 1), padding="VALID")), None),
     (GEMM, site_of(Layer(CONV, (20, 4, 4), 8, (17, 1), padding="VALID")), "more than 16 rows"),
@@ -105,6 +106,23 @@ REFUSALS: tuple[tuple[WhyNot, Site, str | None], ...] = (
     (DEEP, site_of(Layer(DEPTHWISE, (3, 4, 501), 501, (3, 3))), "rows are too long"),
     (DEEP, site_of(Layer(DEPTHWISE, (5, 5, 800), 800, (3, 3), 2, "VALID")), None),  # 5 · 800
     (DEEP, site_of(Layer(DEPTHWISE, (5, 5, 801), 801, (3, 3), 2, "VALID")), "rows are too long"),
+    (LINE, site_of(Layer(DEPTHWISE, (15, 9, 8), 8, (11, 11))), None),
+    (LINE, site_of(Layer(DEPTHWISE, (15, 9, 8), 8, (12, 11))), None),
+    (LINE, site_of(Layer(DEPTHWISE, (15, 9, 8), 8, (12, 12))), "filters are too large"),
+    (LINE, site_of(Layer(DEPTHWISE, (40, 1, 8), 8, (40, 1))), None),
+    (LINE, site_of(Layer(DEPTHWISE, (5, 5, 8), 16, (5, 5))), "several outputs a channel"),
+    (LINE, site_of(Layer(CONV, (5, 5, 8), 8, (5, 5))), "no depthwise convolution"),
+    (
+        lines.why_not,
+        site_of(Layer(DEPTHWISE, (9, 9, 8), 8, (5, 5), stride=3)),
+        "not both 1 or both 2",
+    ),
+    (
+        lines.why_not,
+        site_of(Layer(DEPTHWISE, (9, 9, 8), 8, (5, 5)), dilation_w_factor=2),
+        "dilated",
+    ),
+    (LINE, site_of(Layer(DEPTHWISE, (4, 5, 401), 401, (5, 5))), "rows are too long"),
     (winograd.why_not, site_of(Layer(CONV, (5, 5, 8), 4, (3, 3))), None),
     (winograd.why_not, site_of(Layer(CONV, (5, 5, 4), 4, (3, 3))), "a multiple of 8 input"),
     (winograd.why_not, site_of(Layer(CONV, (5, 5, 8), 6, (3, 3))), "and of 4 output"),
@@ -597,3 +615,22 @@ def test_of_a_tensor_only_what_is_declared_is_asked() -> None:
         check_with(Site(with_option, Step((0,))))
     with pytest.raises(UnsupportedOp, match="its option n is 1; it must be False or True"):
         check_with(Site(with_option, Step((0,))), n=FLAG)
+
+
+@pytest.mark.parametrize(
+    ("window", "stride", "way"),
+    [
+        ((3, 3), 1, RowPairs()),
+        ((5, 5), 2, Lines()),
+        ((3, 1), 1, Lines()),
+        ((1, 2), 1, Plain()),
+        ((1, 4), 2, Plain()),
+        ((5, 1), 2, Lines()),
+    ],
+)
+def test_lines_are_chosen_where_spreading_pays(
+    window: tuple[int, int], stride: int, way: Way
+) -> None:
+    graph = Layer(DEPTHWISE, (12, 12, 4), 4, window, stride=stride).graph()
+    (step,) = schedule_for(graph, "fastest", dsp=True).steps
+    assert step.kernel == way

@@ -20,6 +20,7 @@ from test_variants import CONV, DENSE, DEPTHWISE, Layer, on_core, samples
 from autotiny.engine import generate, plain_schedule
 from autotiny.engine.entropy import CODINGS
 from autotiny.engine.variants.blocks import Blocks
+from autotiny.engine.variants.lines import Lines
 from autotiny.engine.variants.pairs import Pairs
 from autotiny.engine.variants.planes import Planes
 from autotiny.engine.variants.row_pairs import RowPairs
@@ -43,6 +44,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "blocks 2x4": {"kernel": Blocks(2, 4)},
     "pairs": {"kernel": Pairs()},
     "planes": {"kernel": Planes()},
+    "lines": {"kernel": Lines()},
     "expanded": {"kernel": Blocks(2, 4, expanded=True)},
     "row pairs": {"kernel": RowPairs()},
     "winograd": {"kernel": Winograd()},
@@ -57,6 +59,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "in place": {"in_place": True},
     "in SRAM": {"kernel": Blocks(4, 2), "weights": Weights(memory="sram")},
     "strips in SRAM": {"kernel": Strip(4), "weights": Weights(memory="sram")},
+    "lines in SRAM": {"kernel": Lines(), "weights": Weights(memory="sram")},
     "planes in SRAM": {"kernel": Planes(), "weights": Weights(memory="sram")},
     "sparse": {"kernel": Sparse()},
     **{
@@ -98,6 +101,8 @@ def layers() -> Iterator[Layer]:
         yield Layer(DEPTHWISE, (5, 4, n), n, (3, 3), activation=activation)
         yield Layer(DEPTHWISE, (n, 6, 4), 4, (3, 3), 2, activation=activation)
         yield Layer(DEPTHWISE, (4, n, 3), 3, (3, 3), activation=activation)
+        yield Layer(DEPTHWISE, (n, 5, 3), 3, (5, 5), 1 + n % 2, activation=activation)
+        yield Layer(DEPTHWISE, (33, 2, 3), 3, (n, 1), 1 + n // 2 % 2, activation=activation)
 
 
 @dataclass(frozen=True)

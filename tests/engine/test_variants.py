@@ -25,6 +25,7 @@ from autotiny.engine import (
     with_winograd,
 )
 from autotiny.engine.variants.blocks import EXPANDED, Blocks
+from autotiny.engine.variants.lines import Lines
 from autotiny.engine.variants.pairs import Pairs
 from autotiny.engine.variants.planes import Planes
 from autotiny.engine.variants.row_pairs import RowPairs
@@ -36,7 +37,7 @@ from autotiny.engine.variants.winograd import Winograd
 from autotiny.errors import NotApplicable
 from autotiny.firmware import build_host, link
 from autotiny.graph import Array, Graph, Op, Option, Quantization
-from autotiny.schedule import Schedule, Way, Weights
+from autotiny.schedule import Plain, Schedule, Way, Weights
 from autotiny.simulator import run
 from autotiny.target import Target, load_target
 from autotiny.tflite import write_tflite
@@ -294,6 +295,54 @@ def test_row_pairs_are_exact(layer: Layer) -> None:
     rows = samples(graph)
     found = on_core(generate(graph, schedule), bare, rows)
     np.testing.assert_array_equal(found, reference(graph, rows))
+
+
+LINED = (
+    Layer(DEPTHWISE, (7, 9, 4), 4, (5, 5)),
+    Layer(DEPTHWISE, (9, 6, 3), 3, (5, 5), stride=2, activation="NONE"),
+    Layer(DEPTHWISE, (8, 8, 5), 5, (7, 7), activation="RELU6"),
+    Layer(DEPTHWISE, (11, 10, 2), 2, (7, 7), stride=2, padding="VALID"),
+    Layer(DEPTHWISE, (20, 1, 6), 6, (9, 1)),
+    Layer(DEPTHWISE, (1, 21, 6), 6, (1, 8), stride=2, activation="NONE"),
+    Layer(DEPTHWISE, (6, 5, 4), 4, (2, 4), padding="VALID"),
+    Layer(DEPTHWISE, (5, 7, 4), 4, (4, 3), activation="RELU6"),
+    Layer(DEPTHWISE, (6, 7, 3), 3, (3, 2), stride=2),
+    Layer(DEPTHWISE, (4, 4, 3), 3),  # a window of one tap
+    Layer(DEPTHWISE, (5, 6, 4), 4, (5, 6), padding="VALID"),  # one output
+    Layer(DEPTHWISE, (2, 3, 4), 4, (7, 5)),  # windows larger than the image
+    Layer(DEPTHWISE, (3, 130, 2), 2, (3, 3)),  # lines that planes do not take
+    Layer(DEPTHWISE, (30, 1, 3), 3, (23, 1), padding="VALID"),  # a line cut in several
+    Layer(DEPTHWISE, (1, 40, 3), 3, (1, 14), stride=2, activation="RELU6"),
+    Layer(DEPTHWISE, (13, 12, 2), 2, (11, 11)),
+    Layer(DEPTHWISE, (13, 12, 2), 2, (11, 10), stride=2, padding="VALID"),
+    Layer(DEPTHWISE, (14, 13, 2), 2, (11, 11), stride=2),
+    Layer(DEPTHWISE, (12, 15, 2), 2, (9, 13)),
+)
+
+
+@pytest.mark.parametrize("layer", LINED, ids=str)
+def test_lines_are_exact(layer: Layer) -> None:
+    graph = layer.graph()
+    (step,) = plain_schedule(graph).steps
+    schedule = Schedule((replace(step, kernel=Lines()),))
+    check(graph, schedule, ALL_DSP)
+    check(graph, schedule, SIMPLE_CORES)
+
+
+@pytest.mark.parametrize("kernel", [Plain(), Planes(), Lines(), RowPairs()], ids=str)
+def test_halves_below_zero_go_away_from_zero(kernel: Way) -> None:
+    made = Layer(DEPTHWISE, (8, 8, 4), 4, (3, 3), activation="NONE", spread=1.0).graph()
+    x, w, b, y = made.tensors
+    tensors = (
+        replace(x, quantization=Quantization((1.0,), (-3,))),
+        replace(w, quantization=Quantization((1.0,) * 4, (0,) * 4, 3)),
+        replace(b, quantization=Quantization((1.0,) * 4, (0,) * 4), data=np.zeros(4, np.int32)),
+        replace(y, quantization=Quantization((16.0,), (0,))),
+    )
+    graph = replace(made, tensors=tensors)
+    (step,) = plain_schedule(graph).steps
+    check(graph, Schedule((replace(step, kernel=kernel),)), ALL_DSP)
+    check(graph, Schedule((replace(step, kernel=kernel),)), SIMPLE_CORES)
 
 
 def test_distances_that_no_instruction_holds_are_left_to_planes() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autotiny.engine.fixed_point import multiply
-from autotiny.engine.kernel import Site
+from autotiny.engine.kernel import Operand, Site, table
 from autotiny.engine.layers.constants import (
     biases,
     bounds_int8,
@@ -147,6 +147,13 @@ def constants(made: Matrix, channels: slice) -> list[np.int64]:
     """(multiplier, rounding, shift) of each channel, flat."""
     columns = (made.multiplier[channels], made.rounding[channels], made.shift[channels])
     return list(np.stack(columns, axis=1).reshape(-1))
+
+
+def channel_constants(site: Site, made: Matrix) -> Operand:
+    """(bias, multiplier, rounding, shift) of each channel."""
+    columns = (made.bias, made.multiplier, made.rounding, made.shift)
+    values = np.stack(columns, axis=1) & 0xFFFFFFFF
+    return table("c", values.astype(np.uint32), site.step.weights.memory)
 
 
 def finish_struct(made: Matrix, kind: str | None = None) -> str:

@@ -16,6 +16,7 @@ from typing import Final
 from autotiny.engine.kernel import Kernel, Site
 from autotiny.engine.variants import (
     blocks,
+    lines,
     pairs,
     plain,
     planes,
@@ -35,6 +36,7 @@ VARIANTS: Final[tuple[Variant, ...]] = (
     pairs.VARIANT,
     blocks.VARIANT,
     planes.VARIANT,
+    lines.VARIANT,
     row_pairs.VARIANT,
     winograd.VARIANT,
     strassen.VARIANT,

@@ -24,7 +24,7 @@ from autotiny.engine.layers.patches import (
     why_no_patches,
 )
 from autotiny.engine.layers.window import window
-from autotiny.engine.variants import planes
+from autotiny.engine.variants import lines, planes
 from autotiny.engine.variants.blocks.packing import expanded_stream
 from autotiny.engine.variants.variant import Variant, with_each
 from autotiny.graph import Graph
@@ -54,7 +54,7 @@ def with_blocks(graph: Graph, schedule: Schedule) -> Schedule:
         NotApplicable: no step is an int8 layer that can be computed in blocks.
     """
     refusal = "with_blocks: no int8 layer can be computed in blocks"
-    return with_each(graph, schedule, (chosen, planes.chosen), refusal)
+    return with_each(graph, schedule, (chosen, planes.chosen, lines.chosen), refusal)
 
 
 def with_expanded_weights(graph: Graph, schedule: Schedule) -> Schedule:

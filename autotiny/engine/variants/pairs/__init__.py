@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from autotiny.engine.kernel import Kernel, Operand, Overlap, Site, scratch, table
+from autotiny.engine.kernel import Kernel, Overlap, Site, scratch
 from autotiny.engine.layers.constants import dense_shape
-from autotiny.engine.layers.matrix import Matrix, matrix, why_not_fast
+from autotiny.engine.layers.matrix import channel_constants, matrix, why_not_fast
 from autotiny.engine.layers.patches import overlap_until, row_ring, why_no_patches
 from autotiny.engine.layers.window import window
-from autotiny.engine.variants import planes
+from autotiny.engine.variants import lines, planes
 from autotiny.engine.variants.variant import Variant, with_each
 from autotiny.graph import Graph
 from autotiny.schedule import Schedule, Way
@@ -35,7 +33,7 @@ def with_pairs(graph: Graph, schedule: Schedule) -> Schedule:
         NotApplicable: no step is an int8 layer that can be computed so.
     """
     refusal = "with_pairs: no int8 layer can be computed in pairs"
-    return with_each(graph, schedule, (chosen, planes.chosen), refusal)
+    return with_each(graph, schedule, (chosen, planes.chosen, lines.chosen), refusal)
 
 
 def chosen(site: Site) -> Pairs | None:
@@ -94,13 +92,6 @@ def _dense(site: Site) -> Kernel:
     body = f"at_dense_dots_{made.finish}(x, w, c, y, {depth}, {out}, {made.low}, {made.high});"
     operands = (site.reads("x"), site.reads("w", 1), channel_constants(site, made), site.writes())
     return Kernel(("dots_s8.h",), body, operands)
-
-
-def channel_constants(site: Site, made: Matrix) -> Operand:
-    """(bias, multiplier, rounding, shift) of each channel."""
-    columns = (made.bias, made.multiplier, made.rounding, made.shift)
-    values = np.stack(columns, axis=1) & 0xFFFFFFFF
-    return table("c", values.astype(np.uint32), site.step.weights.memory)
 
 
 VARIANT = Variant(Pairs, __name__, why_not, emit, ("dots_s8.h",))

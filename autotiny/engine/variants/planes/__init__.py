@@ -43,13 +43,18 @@ def why_no_plane(shape: dict[str, int]) -> str | None:
     """Why a window cannot be computed from a plane of one channel; None if it can."""
     if (shape["k_h"], shape["k_w"]) != (3, 3):
         return "only 3×3 is computed so"
+    # Distances are immediate operands.
+    if max(shape["in_w"], shape["in_h"]) > 120:
+        return "its lines are too long"
+    return why_no_distance(shape)
+
+
+def why_no_distance(shape: dict[str, int]) -> str | None:
+    """Why planes do not serve the strides of a window, or its rows; None if they do."""
     if shape["step_h"] != 1 or shape["step_w"] != 1:
         return "it is dilated"
     if shape["stride_w"] not in (1, 2) or shape["stride_h"] != shape["stride_w"]:
         return "its strides are not both 1 or both 2"
-    # Distances are immediate operands.
-    if max(shape["in_w"], shape["in_h"]) > 120:
-        return "its lines are too long"
     if max(shape["in_w"] * shape["in_c"], 2 * shape["out_w"] * shape["out_c"]) > 4000:
         return "its rows are too long"
     return None
@@ -117,6 +122,16 @@ def _planes(
     `out` is the shape of what is written, which a fused pooling makes smaller; its rows begin `row`
     pixels apart.
     """
+    along = "h" if turned else "w"
+    # Two outputs of stride 1 read four elements, a word pair; an output of stride 2 as well.
+    steps = -(-shape[f"out_{along}"] // 2) if shape["stride_w"] == 1 else shape[f"out_{along}"]
+    return planes_struct(shape, out, row, 2 * steps + 2, turned=turned)
+
+
+def planes_struct(
+    shape: dict[str, int], out: tuple[int, ...], row: int, reads: int, *, turned: bool
+) -> tuple[str, int]:
+    """The same where the outputs of a line read as many elements of the plane as `reads` says."""
     line, along = ("w", "h") if turned else ("h", "w")
     pads = {"h": shape["pad_top"], "w": shape["pad_left"]}
     written = {"h": out[1], "w": out[2]}
@@ -124,9 +139,7 @@ def _planes(
     def distance(width: int, channels: int, side: str) -> int:
         return channels if side == "w" else width * channels
 
-    # Two outputs of stride 1 read four elements, a word pair; an output of stride 2 as well.
-    steps = -(-shape[f"out_{along}"] // 2) if shape["stride_w"] == 1 else shape[f"out_{along}"]
-    pitch = -(-max(pads[along] + shape[f"in_{along}"], 2 * steps + 2) // 2) * 2
+    pitch = -(-max(pads[along] + shape[f"in_{along}"], reads) // 2) * 2
     lines = max(pads[line] + shape[f"in_{line}"], span(shape, line))
     fields = initializer(
         x_lines=shape[f"in_{line}"],

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from autotiny.engine.kernel import Kernel, Overlap, Site, initializer, scratch, table
-from autotiny.engine.layers.matrix import Ints, matrix, why_not_fast
+from autotiny.engine.layers.matrix import Ints, channel_constants, matrix, why_not_fast
 from autotiny.engine.layers.patches import (
     overlap_until,
     row_ring,
     why_no_patches,
 )
 from autotiny.engine.layers.window import window
-from autotiny.engine.variants.pairs import channel_constants
 from autotiny.engine.variants.variant import Variant
 from autotiny.schedule import Way
 
