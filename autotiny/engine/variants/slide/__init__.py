@@ -47,6 +47,8 @@ def why_not(site: Site) -> str | None:
     """Why a layer cannot be computed so; None if it can."""
     if site.op.kind != "CONV_2D":
         return "only convolutions are computed so"
+    if site.input(1).shape[0] % strip.CHANNELS:
+        return "its outputs are no multiple of 4"
     if why := strip.why_not(site):
         return why
     shape = window(site, *site.input(1).shape[1:3])

@@ -13,9 +13,12 @@ from autotiny.engine.layers.matrix import (
     Ints,
     Matrix,
     Tiling,
+    constants,
+    halfwords,
     in_pairs,
     matrix,
     why_not_fast,
+    words_of,
 )
 from autotiny.engine.layers.patches import (
     overlap_until,
@@ -68,21 +71,21 @@ def why_not(site: Site) -> str | None:
         return "only convolutions and dense layers are computed so"
     if site.fused:
         return "something is fused into it"
-    if site.input(1).shape[0] % CHANNELS:
-        return "its outputs are no multiple of 4"
+    if site.input(1).shape[0] < CHANNELS:
+        return "it has fewer than 4 outputs"
     if site.op.kind == "CONV_2D":
         shape = window(site, *site.input(1).shape[1:3])
         if why := why_no_patches(site, shape):
             return why
     elif _product(site) is None:
-        return "it is dense, and has one row or inputs that do not fill words"
+        return "it is dense, and has one row"
     return why_not_fast(matrix(site))
 
 
 def _product(site: Site) -> tuple[int, int, int] | None:
     """(pixels, inputs, outputs) of a layer whose inputs are read as they lie, else None."""
     shape = product_shape(site)
-    if shape is None or shape[1] % 4 or (site.op.kind == "FULLY_CONNECTED" and shape[0] == 1):
+    if shape is None or (site.op.kind == "FULLY_CONNECTED" and shape[0] == 1):
         return None
     return shape
 
@@ -99,9 +102,9 @@ def emit(site: Site) -> Kernel:
 def _pixels(site: Site, made: Matrix, shape: tuple[int, int, int]) -> Kernel:
     count, depth, out = shape
     strip = _strip(site, count)
-    taps = in_pairs(made.weights)
+    taps = _column_pairs(made.weights)
     body = (
-        f"at_strip_pointwise_{finish(made)}_s8(x, w, y, columns, block, {strip}, {count}, "
+        f"at_strip_pointwise_{_name(made)}_s8(x, w, y, columns, block, {strip}, {count}, "
         f"{depth}, {out},\n    {made.low}, {made.high});"
     )
     operands = (site.reads("x"), stream(site, made, taps), site.writes(), *_rooms(strip, taps))
@@ -122,7 +125,7 @@ def _patches(site: Site, made: Matrix) -> Kernel:
     taps = row_pairs(made.weights, shape["k_h"])
     body = (
         f"static const at_wide_rows rows = {rows};\n"
-        f"at_strip_conv_{finish(made)}_s8(x, w, y, ring, columns, block, {strip}, &rows, "
+        f"at_strip_conv_{_name(made)}_s8(x, w, y, ring, columns, block, {strip}, &rows, "
         f"{made.low}, {made.high});"
     )
     ring = scratch("ring", 4 * shape["k_h"] * pitch, "uint32_t")
@@ -151,6 +154,17 @@ def finish(made: Matrix) -> str:
     return "cap" if only_above else made.finish
 
 
+def _name(made: Matrix) -> str:
+    """Of the function for a finish, with channels that do not fill fours or without."""
+    return finish(made) + ("_rest" if len(made.bias) % CHANNELS else "")
+
+
+def _column_pairs(weights: Ints) -> Ints:
+    """(outputs, pairs, 2): taps in the order of `at_two_columns`."""
+    words = weights.shape[1] // 4 * 4
+    return np.concatenate((in_pairs(weights[:, :words]), row_pairs(weights[:, words:], 1)), axis=1)
+
+
 def row_pairs(weights: Ints, rows: int) -> Ints:
     """(outputs, pairs, 2): taps in their order, each row of a filter filled up to whole pairs."""
     by_row = weights.reshape(len(weights), rows, -1)
@@ -160,9 +174,18 @@ def row_pairs(weights: Ints, rows: int) -> Ints:
 
 
 def stream(site: Site, made: Matrix, taps: Ints) -> Operand:
-    """The weights in lanes, four channels at a time."""
-    words = lane_stream(made, taps, Tiling(len(made.bias), CHANNELS, CHANNELS))
-    return table("w", words, site.step.weights.memory)
+    """The weights in lanes, four channels at a time, then the rest two and one at a time."""
+    whole = len(taps) // CHANNELS * CHANNELS
+    parts = [lane_stream(made, taps[:whole], Tiling(whole, CHANNELS, CHANNELS))]
+    first = whole
+    for size in (2, 1):
+        if len(taps) & size:
+            channels = slice(first, first + size)
+            words = halfwords(2 * taps[channels]).T.reshape(-1)
+            ends = constants(made, channels)
+            parts.append(words_of(np.concatenate((2 * made.bias[channels], words, ends))))
+            first += size
+    return table("w", np.concatenate(parts), site.step.weights.memory)
 
 
 def _rooms(strip: int, taps: Ints) -> tuple[Operand, Operand]:

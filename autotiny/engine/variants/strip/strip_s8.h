@@ -11,20 +11,55 @@
 #include "columns_s8.h"
 #include "strip_run_s8.h"
 
+// The one or two channels of w's stream behind the fours, whose weights stay where they are; returns
+// where the next ones lie.
+AT_INLINE const uint32_t *at_strip_rest(const uint32_t *columns, const uint32_t *w, int8_t *y,
+                                        int32_t pixels, int32_t pairs, int32_t channels,
+                                        int32_t out_c, at_finish f) {
+  const uint32_t *const q = w + channels * (1 + pairs);
+  AT_ROLLED
+  for (int32_t i = 0; i < pixels; i += 2, y += 2 * out_c) {
+    int32_t a = (int32_t)w[0], b = a, c = (int32_t)w[channels - 1], d = c;
+    const uint32_t *by = w + channels;
+    if (channels == 2) {
+      AT_UNROLL(4)
+      for (int32_t k = 0; k < pairs; k++, columns += 2, by += 2) {
+        a = at_dual_mac(columns[0], by[0], a);
+        b = at_dual_mac(columns[1], by[0], b);
+        c = at_dual_mac(columns[0], by[1], c);
+        d = at_dual_mac(columns[1], by[1], d);
+      }
+    } else {
+      AT_UNROLL(4)
+      for (int32_t k = 0; k < pairs; k++, columns += 2, by++) {
+        a = at_dual_mac(columns[0], by[0], a);
+        b = at_dual_mac(columns[1], by[0], b);
+      }
+    }
+    y[0] = at_finished(a, q, f);
+    if (channels == 2) y[1] = at_finished(c, q + 3, f);
+    if (i + 1 == pixels) break;
+    y[out_c] = at_finished(b, q, f);
+    if (channels == 2) y[out_c + 1] = at_finished(d, q + 3, f);
+  }
+  return q + 3 * channels;
+}
+
 // All channels of the pixels of a strip. columns is (pixels / 2, pairs, 2) words; beside a last pixel
 // that is alone stands anything. The stream w holds for every four channels the start values S and T of
-// two pairs of channels, (pairs, 2) words and (multiplier, rounding, shift) a channel. block has room
-// for what at_strip_block makes of them.
+// two pairs of channels, (pairs, 2) words and (multiplier, rounding, shift) a channel; then, if there
+// are more, for two and for one the doubled biases, (pairs, channels) doubled weights, and the same.
+// block has room for what at_strip_block makes of four.
 AT_INLINE void at_strip_channels(const uint32_t *columns, const uint32_t *w, int8_t *y,
                                  uint32_t *block, int32_t pixels, int32_t pairs, int32_t out_c,
-                                 at_finish f) {
+                                 at_finish f, int32_t rest) {
   const int32_t even = pixels & ~1;
   at_strip run;
   run.start = block;
   run.end = block + 4 + (AT_LOADS_AHEAD ? 4 : 2) * pairs;
   run.next = 2 * out_c;
   AT_ROLLED
-  for (int32_t k = 0; k < out_c; k += 4, y += 4) {
+  for (int32_t k = out_c; k >= 4; k -= 4, y += 4) {
     w = at_strip_block(block, w, pairs);
     if (even) {
       run.x = columns;
@@ -42,41 +77,57 @@ AT_INLINE void at_strip_channels(const uint32_t *columns, const uint32_t *w, int
       at_strip_run(&run, pairs, f);
     }
   }
+  if (rest && (out_c & 2)) {
+    w = at_strip_rest(columns, w, y, pixels, pairs, 2, out_c, f);
+    y += 2;
+  }
+  if (rest && (out_c & 1)) at_strip_rest(columns, w, y, pixels, pairs, 1, out_c, f);
 }
 
-// Two pixels of a 1×1 convolution as columns: bytes 0 … size - 1 of each.
+// Two pixels of a 1×1 convolution as columns: bytes 0 … size - 1 of each, four by four as (0, 2) and
+// (1, 3), then (0, 1) and (2, -).
 AT_INLINE void at_two_columns(uint32_t *to, const int8_t *a, const int8_t *b, int32_t size) {
+  const int8_t *const end = a + (size & ~3);
 #if AT_DSP
-  const int8_t *end = a + size;
-  __asm__ volatile(
-      ".p2align 2\n1:\nldr.w r6, [%[a]], #4\nldr.w r8, [%[b]], #4\n"
-      "sxtb16 r4, r6\nsxtb16 r5, r8\nsxtb16 r6, r6, ror #8\nsxtb16 r8, r8, ror #8\n"
-      "stm.w %[to]!, {r4, r5, r6, r8}\ncmp %[a], %[end]\nbne 1b\n"
-      : [a] "+&r"(a), [b] "+&r"(b), [to] "+&r"(to)
-      : [end] "r"(end)
-      : "r4", "r5", "r6", "r8", "cc", "memory");
+  if (a != end)
+    __asm__ volatile(
+        ".p2align 2\n1:\nldr.w r6, [%[a]], #4\nldr.w r8, [%[b]], #4\n"
+        "sxtb16 r4, r6\nsxtb16 r5, r8\nsxtb16 r6, r6, ror #8\nsxtb16 r8, r8, ror #8\n"
+        "stm.w %[to]!, {r4, r5, r6, r8}\ncmp %[a], %[end]\nbne 1b\n"
+        : [a] "+&r"(a), [b] "+&r"(b), [to] "+&r"(to)
+        : [end] "r"(end)
+        : "r4", "r5", "r6", "r8", "cc", "memory");
 #else
-  for (int32_t k = 0; k < size; k += 4, to += 4) {
-    to[0] = at_even_bytes(at_word(a + k));
-    to[1] = at_even_bytes(at_word(b + k));
-    to[2] = at_odd_bytes(at_word(a + k));
-    to[3] = at_odd_bytes(at_word(b + k));
+  for (; a != end; a += 4, b += 4, to += 4) {
+    to[0] = at_even_bytes(at_word(a));
+    to[1] = at_even_bytes(at_word(b));
+    to[2] = at_odd_bytes(at_word(a));
+    to[3] = at_odd_bytes(at_word(b));
   }
 #endif
+  if (size & 2) {
+    *to++ = at_pair(a[0], a[1]);
+    *to++ = at_pair(b[0], b[1]);
+  }
+  if (size & 1) {
+    to[0] = at_pair(a[size & 2], 0);
+    to[1] = at_pair(b[size & 2], 0);
+  }
 }
 
-// 1×1 convolution of stride 1: x is (count, in_c), y is (count, out_c), both multiples of 4.
+// 1×1 convolution of stride 1: x is (count, in_c), y is (count, out_c).
 AT_INLINE void at_strip_pointwise(const int8_t *x, const uint32_t *w, int8_t *y, uint32_t *columns,
                                   uint32_t *block, int32_t strip, int32_t count, int32_t in_c,
-                                  int32_t out_c, at_finish f) {
+                                  int32_t out_c, at_finish f, int32_t rest) {
+  const int32_t pairs = (in_c + 1) / 2;
   AT_ROLLED
   for (; count > 0; count -= strip, x += strip * in_c, y += strip * out_c) {
     const int32_t pixels = at_min(strip, count);
     uint32_t *to = columns;
     AT_ROLLED
-    for (int32_t i = 0; i < pixels; i += 2, to += in_c)
+    for (int32_t i = 0; i < pixels; i += 2, to += 2 * pairs)
       at_two_columns(to, x + i * in_c, x + at_min(i + 1, pixels - 1) * in_c, in_c);
-    at_strip_channels(columns, w, y, block, pixels, in_c / 2, out_c, f);
+    at_strip_channels(columns, w, y, block, pixels, pairs, out_c, f, rest);
   }
 }
 
@@ -160,7 +211,7 @@ AT_INLINE uint32_t *at_take_words(uint32_t *to, const uint32_t *ring, int32_t fi
 // takes `words` pairs.
 AT_INLINE void at_strip_conv(const int8_t *x, const uint32_t *w, int8_t *y, uint32_t *ring,
                              uint32_t *columns, uint32_t *block, int32_t strip,
-                             const at_wide_rows *g, at_finish f) {
+                             const at_wide_rows *g, at_finish f, int32_t rest) {
   const int32_t words = (g->s.k_w * g->s.in_c + 1) / 2, pairs = g->s.k_h * words;
   const int32_t step = g->s.stride_w * g->s.in_c, out_w = g->s.out_w, out_c = g->s.out_c;
   const int32_t k_h = g->s.k_h;
@@ -186,28 +237,32 @@ AT_INLINE void at_strip_conv(const int8_t *x, const uint32_t *w, int8_t *y, uint
       AT_ROLLED
       for (int32_t k = 0; k < k_h; k++) to = at_take_words(to, row[k], first, words);
     }
-    at_strip_channels(columns, w, y, block, pixels, pairs, out_c, f);
+    at_strip_channels(columns, w, y, block, pixels, pairs, out_c, f, rest);
   }
 }
 
-// One function for all layers of one finish.
-#define AT_STRIP(name, kind)                                                                    \
+// One function for all layers of one finish; those whose channels are no multiple of 4 have a rest.
+#define AT_STRIP(name, kind, rest)                                                                    \
   AT_SHARED void at_strip_pointwise_##name##_s8(                                                \
       const int8_t *x, const uint32_t *w, int8_t *y, uint32_t *columns, uint32_t *block,        \
       int32_t strip, int32_t count, int32_t in_c, int32_t out_c, int32_t low, int32_t high) {   \
     const at_finish f = {kind, low, high};                                                      \
-    at_strip_pointwise(x, w, y, columns, block, strip, count, in_c, out_c, f);                  \
+    at_strip_pointwise(x, w, y, columns, block, strip, count, in_c, out_c, f, rest);              \
   }                                                                                             \
   AT_SHARED void at_strip_conv_##name##_s8(                                                     \
       const int8_t *x, const uint32_t *w, int8_t *y, uint32_t *ring, uint32_t *columns,         \
       uint32_t *block, int32_t strip, const at_wide_rows *g, int32_t low, int32_t high) {       \
     const at_finish f = {kind, low, high};                                                      \
-    at_strip_conv(x, w, y, ring, columns, block, strip, g, f);                                  \
+    at_strip_conv(x, w, y, ring, columns, block, strip, g, f, rest);                             \
   }
-AT_STRIP(relu, AT_RELU)
-AT_STRIP(signed, AT_SIGNED)
-AT_STRIP(cap, AT_CAP)
-AT_STRIP(clamp, AT_CLAMP)
+AT_STRIP(relu, AT_RELU, 0)
+AT_STRIP(signed, AT_SIGNED, 0)
+AT_STRIP(cap, AT_CAP, 0)
+AT_STRIP(clamp, AT_CLAMP, 0)
+AT_STRIP(relu_rest, AT_RELU, 1)
+AT_STRIP(signed_rest, AT_SIGNED, 1)
+AT_STRIP(cap_rest, AT_CAP, 1)
+AT_STRIP(clamp_rest, AT_CLAMP, 1)
 #undef AT_STRIP
 
 #endif
