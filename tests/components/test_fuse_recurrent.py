@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,12 +13,14 @@ from autotiny.components import COMPONENTS, Work
 from autotiny.dataset import synthetic
 from autotiny.errors import NotApplicable
 from autotiny.evaluate import real, sources_of, stored
-from autotiny.firmware import build_host
+from autotiny.firmware import build_host, link
 from autotiny.graph import Array, live
 from autotiny.model import Model, freeze, keras, keras_model, predict, tensorflow
+from autotiny.target import load_target
 from autotiny.tflite import write_tflite
 
 FUSE = COMPONENTS["fuse_recurrent"]()
+BOARD = load_target("stm32l4r5")
 STEPS, DEPTH, UNITS = 4, 6, 5
 
 
@@ -79,6 +82,12 @@ def computed(model: Model, x: Array) -> tuple[Array, Array]:
     return y, real(y, sources.outputs[0])
 
 
+def separate(model: Model, lowering: str, work: Work) -> Model:
+    """A lowered model whose steps stay separate ops, as in files from elsewhere."""
+    with mock.patch("autotiny.components.tflite._lowering.with_lstms", lambda graph: graph):
+        return COMPONENTS[lowering]().apply(freeze(model), work)
+
+
 @pytest.mark.parametrize(
     ("name", "lowering"),
     [*CASES, *(pytest.param(*case, marks=pytest.mark.slow) for case in MORE)],
@@ -88,8 +97,7 @@ def test_separate_ops_become_one(name: str, lowering: str, work: Work) -> None:
     network, count = networks()[name]()
     model = keras_model(network)
     work = Work(synthetic(model))
-    before = COMPONENTS[lowering]().apply(freeze(model), work)
-    after = FUSE.apply(before, work)
+    after = FUSE.apply(separate(model, lowering, work), work)
     kinds = [op.kind for op in after.graph.ops]
     assert kinds.count("UNIDIRECTIONAL_SEQUENCE_LSTM") == count
     assert not {"LOGISTIC", "TANH", "SPLIT"} & set(kinds)
@@ -109,14 +117,32 @@ def test_separate_ops_become_one(name: str, lowering: str, work: Work) -> None:
 def test_products_that_were_joined_before_are_found_too(work: Work) -> None:
     model = keras_model(sequential(keras().layers.LSTM(UNITS), keras().layers.Dense(3)))
     lifted = COMPONENTS["remove_loop_invariants"]().apply(model, work)
-    after = FUSE.apply(COMPONENTS["float32"]().apply(lifted, work), work)
+    after = FUSE.apply(separate(lifted, "float32", work), work)
     x = synthetic(model).x_test[:4]
     np.testing.assert_allclose(computed(after, x)[1], predict(model, x), atol=1e-6)
 
 
+REWRITES = (
+    "reduce_control_edges", "simplify_arithmetic", "fold_constants", "remove_identities",
+    "merge_duplicates",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("rewrite", REWRITES)
+def test_a_keras_lstm_stays_one_op_behind_the_frozen_graph(rewrite: str) -> None:
+    model = keras_model(sequential(keras().layers.LSTM(UNITS), keras().layers.Dense(3)))
+    work, int8 = Work(synthetic(model)), COMPONENTS["int8"]()
+    direct = link(sources_of(int8.apply(model, work)), BOARD).flash_bytes
+    rewritten = int8.apply(COMPONENTS[rewrite]().apply(model, work), work)
+    assert {op.kind for op in rewritten.graph.ops} <= {
+        "RESHAPE", "UNIDIRECTIONAL_SEQUENCE_LSTM", "STRIDED_SLICE", "FULLY_CONNECTED"
+    }  # fmt: skip
+    assert link(sources_of(rewritten), BOARD).flash_bytes <= 1.02 * direct
+
+
 def test_a_later_rewrite_keeps_the_scales_inside(work: Work) -> None:
     model = keras_model(sequential(keras().layers.LSTM(UNITS), keras().layers.Dense(3)))
-    lowered = COMPONENTS["int8"]().apply(freeze(model), Work(synthetic(model)))
+    lowered = separate(model, "int8", Work(synthetic(model)))
     whole = FUSE.apply(lowered, work).graph
     end = next(i for i, op in enumerate(whole.ops) if op.kind == "UNIDIRECTIONAL_SEQUENCE_LSTM")
     less = live(replace(whole, ops=whole.ops[: end + 1], outputs=whole.ops[end].outputs))

@@ -23,6 +23,7 @@ from autotiny.components.base import Component, Work
 from autotiny.components.frozen._loops import unrolled_loops
 from autotiny.components.tflite._calibrating import Kept, Method, quantized
 from autotiny.components.tflite._gru import with_grus
+from autotiny.components.tflite._lstm import with_lstms
 from autotiny.errors import NotApplicable
 from autotiny.graph import Array, Graph
 from autotiny.model import (
@@ -98,7 +99,7 @@ class Lowering(Component):
         graph = read_tflite(self.lowered(model, samples))
         if samples is not None:
             graph = self.refined(graph, samples)
-        graph = tidy(with_grus(graph))
+        graph = tidy(with_grus(with_lstms(graph)))
         notes = {**model.notes, "number_format": self.name}
         return replace(successor(model, graph), notes=notes)
 

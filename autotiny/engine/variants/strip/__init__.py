@@ -62,7 +62,9 @@ def roomy(site: Site) -> tuple[Strip, ...]:
     shape = window(site, *site.input(1).shape[1:3]) if site.op.kind == "CONV_2D" else {}
     if shape.get("in_c") == 1 and planes.why_no_plane(shape) is None:
         return ()
-    return Strip(32), Strip(16)
+    wide = Strip(32), Strip(16)
+    # Blocks compute channels that do not fill them by filling them up.
+    return (*wide, Strip(8)) if site.output.shape[-1] % CHANNELS else wide
 
 
 def why_not(site: Site) -> str | None:
