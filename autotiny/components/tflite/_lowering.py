@@ -99,7 +99,8 @@ class Lowering(Component):
         graph = read_tflite(self.lowered(model, samples))
         if samples is not None:
             graph = self.refined(graph, samples)
-        graph = tidy(with_grus(with_lstms(graph)))
+        graph = with_lstms(graph) if self.fuses_lstm else graph
+        graph = tidy(with_grus(graph))
         notes = {**model.notes, "number_format": self.name}
         return replace(successor(model, graph), notes=notes)
 

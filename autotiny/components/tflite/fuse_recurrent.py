@@ -11,8 +11,9 @@ The op keeps its state from one inference to the next, as in LiteRT; `<model>_re
 A GRU (Cho et al., 2014; `graph.gru`) is found in the form that Keras gives it. In integers its
 steps get common scales.
 
-Lowerings fuse what they meet: a Keras LSTM stays one op behind a rewrite of the frozen graph and in
-int16 too. This component is for `.tflite` files.
+Lowerings fuse what they meet, so a Keras LSTM stays one op behind a rewrite of the frozen graph.
+Not in int16, where LiteRT refuses the op that TensorFlow Lite Micro and the engine compute: this
+component is for that, and for `.tflite` files.
 """
 
 from __future__ import annotations
