@@ -91,13 +91,15 @@ def gru() -> Model:
 
 
 def windows() -> Model:
-    """Depthwise convolutions with other filters than 3×3."""
+    """Depthwise convolutions with other filters than 3×3, and others with odd channels."""
     k = keras()
     k.utils.set_random_seed(0)
     layers = k.layers
     image = x = k.Input((20, 19, 4), name="image")
     for window, stride in ((5, 1), (7, 2), ((9, 1), 1), ((1, 4), 1), (5, 2)):
         x = layers.DepthwiseConv2D(window, stride, padding="same", activation="relu")(x)
+    for filters, window in ((7, 1), (9, 3)):
+        x = layers.Conv2D(filters, window, padding="same", activation="relu")(x)
     return keras_model(k.Model(image, layers.Dense(10)(layers.Flatten()(x)), name="windows"))
 
 
