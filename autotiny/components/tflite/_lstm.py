@@ -198,7 +198,7 @@ def _read_in_own_scale(graph: Graph) -> Graph:
         source, target = (graph.tensors[index] for index in (op.inputs[0], op.outputs[0]))
         dense = read_by.get(op.outputs[0], [])
         alike = source.dtype == target.dtype and op.outputs[0] not in graph.outputs
-        if not dense or not alike or not all(_rescalable(graph, one, op) for one in dense):
+        if not dense or not alike or not all(_rescalable(graph, one, op, read_by) for one in dense):
             continue
         instead[op.outputs[0]] = op.inputs[0]
         for bias in {index for one in dense for index in one.inputs[2:3] if index >= 0}:
@@ -221,14 +221,18 @@ def _is_result(tensor: int, made_by: Mapping[int, Op]) -> bool:
     return op is not None and op.kind == "UNIDIRECTIONAL_SEQUENCE_LSTM"
 
 
-def _rescalable(graph: Graph, op: Op, before: Op) -> bool:
-    """Whether an op is a dense layer on what another gives, with constants that it alone reads."""
+def _rescalable(graph: Graph, op: Op, before: Op, read_by: Mapping[int, list[Op]]) -> bool:
+    """Whether an op is a dense layer on what another gives, with constants that it alone reads.
+
+    Files from elsewhere may leave a bias without a scale, which is then nobody's to change.
+    """
     constants = [index for index in op.inputs[1:] if index >= 0]
     return (
         op.kind == "FULLY_CONNECTED"
         and op.inputs[0] == before.outputs[0]
         and all(graph.tensors[index].data is not None for index in constants)
-        and all(readers(graph)[index] == [op] for index in constants)
+        and all(graph.tensors[index].quantization is not None for index in constants)
+        and all(read_by[index] == [op] for index in constants)
     )
 
 
