@@ -140,6 +140,24 @@ def test_a_keras_lstm_stays_one_op_behind_the_frozen_graph(rewrite: str) -> None
     assert link(sources_of(rewritten), BOARD).flash_bytes <= 1.02 * direct
 
 
+def test_a_bias_without_a_scale_keeps_the_requantization() -> None:
+    """Files from elsewhere have such biases; the op's own scale cannot be worked into them."""
+    keras().utils.set_random_seed(1)
+    layers = keras().layers
+    dense = layers.Dense(5, bias_initializer="ones")
+    shape = layers.InputLayer(input_shape=(16, 7))
+    model = keras_model(keras().Sequential([shape, layers.LSTM(12), dense]))
+    work = Work(synthetic(model))
+    lowered = separate(model, "int8", work)
+    assert "QUANTIZE" not in {op.kind for op in FUSE.apply(lowered, work).graph.ops}
+    bias = lowered.graph.ops[-1].inputs[2]
+    tensors = list(lowered.graph.tensors)
+    tensors[bias] = replace(tensors[bias], quantization=None)
+    graph = replace(lowered.graph, tensors=tuple(tensors))
+    after = FUSE.apply(replace(lowered, network=graph), work)
+    assert [op.kind for op in after.graph.ops][-2:] == ["QUANTIZE", "FULLY_CONNECTED"]
+
+
 def test_a_later_rewrite_keeps_the_scales_inside(work: Work) -> None:
     model = keras_model(sequential(keras().layers.LSTM(UNITS), keras().layers.Dense(3)))
     lowered = separate(model, "int8", Work(synthetic(model)))
