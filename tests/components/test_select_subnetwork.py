@@ -42,7 +42,7 @@ def test_a_masked_network_computes_what_the_small_one_does(name: str, residual: 
     x = np.random.default_rng(0).random((8, *network.input_shape[1:]), np.float32)
     for width, depth in [(0.25, 0.0), (0.5, 0.4), (0.7, 1.0)]:
         masked = twin([x, tf.constant([width]), tf.constant([depth])])
-        small = rewrite(elastic.subnetwork(network, width, depth), by_batch)
+        small = rewrite(elastic.subnetwork(network, elastic.kept(width, 1), depth), by_batch)
         np.testing.assert_allclose(np.asarray(small(x)), np.asarray(masked), atol=1e-4)
 
 

@@ -175,6 +175,11 @@ STRIPPED = (
     Layer(CONV, (12, 5, 1), 8, (10, 4), stride=2, activation="RELU6"),
     Layer(CONV, (8, 8, 12), 8, (1, 1), stride=2, activation="NONE"),
     Layer(CONV, (5, 5, 7), 4),
+    Layer(CONV, (5, 3, 10), 7),  # a rest of three channels, an odd pixel at the end
+    Layer(CONV, (1, 4, 9), 6, activation="NONE"),
+    Layer(CONV, (3, 5, 6), 5, activation="RELU6"),
+    Layer(CONV, (5, 4, 3), 7, (3, 3), activation="NONE"),
+    Layer(CONV, (6, 5, 4), 10, (3, 3), stride=2),
 )
 PAIRED = (
     Layer(DEPTHWISE, (6, 6, 8), 8, (3, 3)),

@@ -104,6 +104,16 @@ class Ties:
         return self.spread(axis, kept, True).astype(bool)
 
 
+def in_multiples(wanted: int, size: int, multiple: int) -> int:
+    """How many of a group's channels stay if `wanted` should: the nearest multiple, never none.
+
+    A number of channels from which nothing should go stays as it is.
+    """
+    if wanted >= size:
+        return size
+    return min(size, max(1, (2 * wanted + multiple) // (2 * multiple)) * multiple)
+
+
 def tied_channels(network: KerasModel) -> Ties:
     """Follows every channel of a sequential or functional model through its layers."""
     ties = Ties()

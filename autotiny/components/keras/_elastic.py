@@ -18,7 +18,7 @@ from autotiny.cache import key_of
 from autotiny.codeversion import code_version
 from autotiny.components.base import Work
 from autotiny.components.keras._blocks import Block, removable_blocks
-from autotiny.components.keras._channels import Ties, narrowed, tied_channels
+from autotiny.components.keras._channels import Ties, in_multiples, narrowed, tied_channels
 from autotiny.components.keras._rewriting import (
     Bypass,
     NewFunction,
@@ -79,17 +79,23 @@ class Elastic:
         channels = {group: _places(-scores) for group, scores in ties.scores().items()}
         return cls(ties, channels, dict(zip(blocks, _places(np.arange(len(blocks))), strict=True)))
 
-    def kept(self, width: float) -> dict[int, Array]:
-        """True for the channels of each group that a width keeps."""
-        return {group: places < np.float32(width) for group, places in self.channels.items()}
+    def kept(self, width: float, multiple: int) -> dict[int, Array]:
+        """True for the channels of each group that a width keeps, in multiples of a number."""
+        masks = {}
+        for group, places in self.channels.items():
+            size = len(places)
+            stay = in_multiples(int((places < np.float32(width)).sum()), size, multiple)
+            masks[group] = places < np.float32(stay) / np.float32(size)
+        return masks
 
     def left_out(self, depth: float) -> list[Block]:
         """The blocks that a depth leaves out."""
         return [block for block, place in self.blocks.items() if place >= np.float32(depth)]
 
-    def subnetwork(self, network: KerasModel, width: float, depth: float) -> KerasModel:
-        """A network of this order without the channels and blocks that go."""
-        kept = self.kept(width)
+    def subnetwork(
+        self, network: KerasModel, kept: Mapping[int, Array], depth: float
+    ) -> KerasModel:
+        """A network of this order with the channels that are kept and the blocks of a depth."""
         return rewrite(
             network,
             lambda layer: narrowed(layer, self.ties, kept),

@@ -13,7 +13,7 @@ import numpy as np
 
 from autotiny.checked import Within
 from autotiny.components.base import Component, Work
-from autotiny.components.keras._channels import narrowed, tied_channels
+from autotiny.components.keras._channels import in_multiples, narrowed, tied_channels
 from autotiny.components.keras._rewriting import rewrite
 from autotiny.components.keras._tuning import fine_tuned
 from autotiny.errors import NotApplicable
@@ -26,7 +26,9 @@ class PruneChannels(Component):
     """Removes a share of the channels of every convolution and hidden dense layer.
 
     Attributes:
-        ratio: share of each layer's channels that go; at least one stays.
+        ratio: share of each layer's channels that go.
+        multiple: the number that stays is the nearest multiple of it, or all. Kernels compute four
+            channels at a time, so that nine may take longer than twelve.
     """
 
     name = "prune_channels"
@@ -37,6 +39,7 @@ class PruneChannels(Component):
     }
 
     ratio: Annotated[float, Within(ge=0, le=1)] = 0.25
+    multiple: Annotated[int, Within(ge=1, le=64)] = 4
 
     def apply(self, model: Model, work: Work) -> Model:
         """The narrower model, fine-tuned."""
@@ -44,14 +47,16 @@ class PruneChannels(Component):
         kept = {group: self._strongest(scores) for group, scores in ties.scores().items()}
         if all(mask.all() for mask in kept.values()):
             raise NotApplicable(
-                f"prune_channels: a ratio of {self.ratio} removes none of the channels that may go"
+                f"prune_channels: a ratio of {self.ratio} removes none of the channels that may "
+                f"go, where multiples of {self.multiple} stay"
             )
         network = rewrite(model.keras, lambda layer: narrowed(layer, ties, kept))
         return fine_tuned(network, model, work)
 
     def _strongest(self, scores: Array) -> Array:
         """True for the channels that stay."""
-        stay = max(1, len(scores) - int(self.ratio * len(scores)))
+        wanted = len(scores) - int(self.ratio * len(scores))
+        stay = in_multiples(wanted, len(scores), self.multiple)
         mask = np.zeros(len(scores), bool)
         mask[np.argsort(-scores, kind="stable")[:stay]] = True
         return mask

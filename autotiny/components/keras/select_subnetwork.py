@@ -23,6 +23,7 @@ class SelectSubnetwork(Component):
 
     Attributes:
         width: share of each layer's channels that stay, 0.25 to 1.
+        multiple: the number that stays is the nearest multiple of it, or all, as in prune_channels.
         depth: share of the removable blocks that stay, 0 to 1. Removable is what stands beside an
             identity shortcut, and a layer of stride 1 that keeps its number of channels.
     """
@@ -36,6 +37,7 @@ class SelectSubnetwork(Component):
 
     width: Annotated[float, Within(gt=0, le=1)] = 0.5
     depth: Annotated[float, Within(ge=0, le=1)] = 1.0
+    multiple: Annotated[int, Within(ge=1, le=64)] = 4
 
     def apply(self, model: Model, work: Work) -> Model:
         """The subnetwork, with weights of the elastic training."""
@@ -45,13 +47,14 @@ class SelectSubnetwork(Component):
                 "smallest that is trained"
             )
         elastic = Elastic.of(model.keras)
-        whole = all(kept.all() for kept in elastic.kept(self.width).values())
+        kept = elastic.kept(self.width, self.multiple)
+        whole = all(mask.all() for mask in kept.values())
         if whole and not elastic.left_out(self.depth):
             raise NotApplicable(
                 f"select_subnetwork: a width of {self.width} and a depth of {self.depth} keep all "
                 f"channels and all of the {len(elastic.blocks)} removable blocks"
             )
         network = trained(model, elastic, work).keras
-        network = elastic.subnetwork(network, self.width, self.depth)
+        network = elastic.subnetwork(network, kept, self.depth)
         recalibrate(network, work)
         return changed(network, model)
