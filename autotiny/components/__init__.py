@@ -4,7 +4,6 @@ from autotiny.components.base import PARAMETERS, Component, Work
 from autotiny.components.frozen.reduce_control_edges import ReduceControlEdges
 from autotiny.components.frozen.remove_dead_branches import RemoveDeadBranches
 from autotiny.components.frozen.remove_loop_invariants import RemoveLoopInvariants
-from autotiny.components.frozen.simplify_arithmetic import SimplifyArithmetic
 from autotiny.components.keras.cluster_weights import ClusterWeights
 from autotiny.components.keras.factorize_low_rank import FactorizeLowRank
 from autotiny.components.keras.factorize_spatial import FactorizeSpatial
@@ -48,6 +47,7 @@ from autotiny.components.tflite.int16x8 import Int16x8
 from autotiny.components.tflite.merge_duplicates import MergeDuplicates
 from autotiny.components.tflite.remove_constant_channels import RemoveConstantChannels
 from autotiny.components.tflite.remove_identities import RemoveIdentities
+from autotiny.components.tflite.simplify_arithmetic import SimplifyArithmetic
 
 COMPONENTS: dict[str, type[Component]] = {
     component.name: component
@@ -63,7 +63,6 @@ COMPONENTS: dict[str, type[Component]] = {
         ClusterWeights,
         QuantizeAware,
         # graph: frozen
-        SimplifyArithmetic,
         RemoveLoopInvariants,
         RemoveDeadBranches,
         ReduceControlEdges,
@@ -75,6 +74,7 @@ COMPONENTS: dict[str, type[Component]] = {
         Int8,
         Int16x8,
         # graph and tflite
+        SimplifyArithmetic,
         FoldConstants,
         RemoveIdentities,
         MergeDuplicates,

@@ -39,6 +39,7 @@ NATURAL = {
     "remove_loop_invariants": "recurrent", "fuse_recurrent": "recurrent",
     "fold_constants": "redundant", "remove_identities": "redundant",
     "merge_duplicates": "redundant", "remove_dead_branches": "redundant",
+    "simplify_arithmetic": "redundant",
     "remove_constant_channels": "killed",
 }  # fmt: skip
 """Networks in which a component finds more to do than in cnn1."""
@@ -60,13 +61,14 @@ def recurrent() -> Model:
 
 @pytest.fixture(scope="module")
 def redundant() -> Model:
-    """A frozen graph with a decided branch, a constant to fold, identities and duplicates."""
+    """A frozen graph with a decided branch, a constant, identities, duplicates and like terms."""
     tf = tensorflow()
 
     def computed(image: Any) -> Any:
         scale = tf.reduce_sum(tf.sqrt(tf.constant([4.0, 9.0])))
         x = tf.cond(scale > 1.0, lambda: tf.identity(tf.sin(image)), lambda: tf.exp(image))
-        return tf.identity(tf.identity(tf.sin(image) * x * scale))
+        y = tf.identity(tf.identity(tf.sin(image) * x * scale))
+        return y + image * 2.0 + image * 3.0
 
     spec = tf.TensorSpec((1, 28, 28), tf.float32)
     return graph_model(freeze_function(tf.function(computed).get_concrete_function(spec)))
