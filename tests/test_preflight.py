@@ -62,9 +62,38 @@ def test_what_needs_convolutions_is_not_drawn_for_dense_layers(
     assert left_out >= {"separate_convolutions", "factorize_spatial", "use_winograd"}
     assert set(narrowed.space.components) == set(asked.space.components) - left_out
     assert "int8" in narrowed.space.components
-    (notice,) = findings.notices
-    assert "separate_convolutions" in notice
+    (notice,) = [notice for notice in findings.notices if "separate_convolutions" in notice]
     assert "the model has no CONV_2D" in notice
+
+
+def test_a_rewrite_that_changes_no_byte_is_not_drawn(
+    dense: Model, blobs: Dataset, tmp_path: Path
+) -> None:
+    _, findings = checked(job(dense, blobs, load_space("default"), tmp_path))
+    useless = {d.component for d in findings.left_out if "changes no byte" in d.reason}
+    assert useless == {
+        "simplify_arithmetic", "remove_loop_invariants", "remove_dead_branches",
+        "reduce_control_edges", "fold_constants", "remove_identities", "merge_duplicates",
+        "fuse_recurrent",
+    }  # fmt: skip
+    assert any("fuse_recurrent: it changes no byte" in notice for notice in findings.notices)
+
+
+def test_a_rewrite_that_changes_the_firmware_is_drawn(blobs: Dataset, tmp_path: Path) -> None:
+    k = keras()
+    x = k.Input((8,))
+    p, q = (k.layers.Dense(8, activation="relu")(x) for _ in range(2))
+    twice = k.layers.Dense(2)(p * 0.5 + q * 0.5)
+    narrowed, _ = checked(
+        job(keras_model(k.Model(x, twice)), blobs, load_space("default"), tmp_path)
+    )
+    assert "simplify_arithmetic" in narrowed.space.components
+    steps = k.Sequential(
+        [k.layers.Reshape((4, 2), input_shape=(8,)), k.layers.LSTM(3), k.layers.Dense(2)]
+    )
+    narrowed, _ = checked(job(keras_model(steps), blobs, load_space("default"), tmp_path))
+    assert "fuse_recurrent" in narrowed.space.components  # behind int16x8
+    assert "remove_constant_channels" in narrowed.space.components  # weights decide
 
 
 def test_what_trains_is_not_drawn_for_a_lowered_model(

@@ -9,7 +9,7 @@ from autotiny.components import COMPONENTS, Component, is_lowering, objection
 from autotiny.dataset import Dataset
 from autotiny.errors import UserError
 from autotiny.evaluate import at_chance, best_guess, standard_error
-from autotiny.model import Level
+from autotiny.model import Level, Model
 from autotiny.recipe import Dropped, Recipe
 from autotiny.space import Space
 from autotiny.study.job import Job
@@ -78,6 +78,7 @@ def checked(job: Job) -> tuple[Job, Findings]:
         return job, Findings()  # the first trial will say why
     kinds = job.evaluator.op_kinds(original)
     left_out = tuple(idle_components(job.space, job.model.level, kinds))
+    left_out += tuple(useless_rewrites(replace(job, space=without(job.space, left_out))))
     guessing = at_chance(accuracy, job.data)
     doubts = tuple(doubts_of(job.data, accuracy, job.accuracy_drop))
     findings = Findings(left_out, accuracy if guessing else None, doubts)
@@ -135,6 +136,63 @@ def idle_components(space: Space, start: Level, kinds: Set[str]) -> Iterable[Dro
             yield Dropped(kind.name, f"it takes a model of level {takes}, and this is {start}")
         elif kind.treats and not kinds & set(kind.treats):
             yield Dropped(kind.name, f"the model has no {' or '.join(kind.treats)}")
+
+
+def useless_rewrites(job: Job) -> Iterable[Dropped]:
+    """The rewrites of graphs in a job's space that change no firmware of its model.
+
+    Each is rehearsed before the first lowering of the space, which all others convert alike, and
+    behind each of them, and where training prepared for int8. What weights decide is kept.
+    """
+    bases = [_rehearsed(job, recipe) for recipe in _bases(job)]
+    tried = [base for base in bases if base is not None]
+    if not tried:
+        return
+    for name in job.space.components:
+        kind = COMPONENTS[name]
+        if kind.level not in (Level.GRAPH, Level.TFLITE) or is_lowering(kind):
+            continue
+        first, lowered = tried[0]
+        sequences = [(Recipe((kind(), *first.steps)), lowered)]
+        sequences += [(Recipe((*base.steps, kind())), plain) for base, plain in tried]
+        if not any(_changes(job, recipe, plain) for recipe, plain in sequences):
+            yield Dropped(name, "it changes no byte of this model's firmware")
+
+
+def _bases(job: Job) -> Iterable[Recipe]:
+    """The sequences beside which a rewrite is tried: the shortest ones of the space."""
+    if job.model.level is Level.TFLITE:
+        yield Recipe()
+        return
+    lowerings = [name for name in job.space.components if is_lowering(COMPONENTS[name])]
+    for name in lowerings:
+        yield Recipe((COMPONENTS[name](),))
+    if {"int8", "quantize_aware"} <= {*job.space.components}:
+        yield Recipe((COMPONENTS["quantize_aware"](), COMPONENTS["int8"]()))
+
+
+def _rehearsed(job: Job, recipe: Recipe) -> tuple[Recipe, Model] | None:
+    """A recipe and what it makes of shapes; None if it cannot be done."""
+    try:
+        return recipe, job.candidate(recipe, rehearse=True).model
+    except tuple(REFUSALS):
+        return None
+
+
+def _changes(job: Job, recipe: Recipe, plain: Model) -> bool:
+    """Whether a sequence gives another firmware than the one with a rewrite less."""
+    if objection([type(step) for step in recipe.steps], job.model.level) is not None:
+        return False
+    try:
+        found = job.candidate(recipe, rehearse=True)
+        if found.dropped:
+            return False
+        if found.model.fingerprint != plain.fingerprint:
+            return job.evaluator.files(found.model) != job.evaluator.files(plain)
+    except tuple(REFUSALS):
+        return True
+    # A rehearsed model is handed on as it is where weights decide.
+    return not is_lowering(type(recipe.steps[-1]))
 
 
 def _has_place(kind: type[Component], start: Level, lowerings: list[type[Component]]) -> bool:
