@@ -1,10 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from autotiny.components import COMPONENTS, Work
 from autotiny.components.tflite.fold_constants import with_constants_folded
 from autotiny.components.tflite.remove_identities import without_identities
+from autotiny.engine import generate, plain_schedule
 from autotiny.errors import NotApplicable
+from autotiny.firmware import build_host
 from autotiny.graph import Graph, Op, Quantization, Tensor
 from autotiny.model import Level, Model, freeze, predict
 
@@ -148,3 +152,61 @@ def test_trained_ranges_are_not_folded_away(cnn1: Model, work: Work) -> None:
     trained = COMPONENTS["quantize_aware"]().apply(cnn1, work)
     with pytest.raises(NotApplicable, match="trained ranges"):
         COMPONENTS["fold_constants"]().apply(trained, work)
+
+
+# Transpositions
+
+
+def moving(shape: tuple[int, ...], *steps: tuple[str, list[int], bool]) -> Graph:
+    """Transpositions and reductions in a row: axes, and whether a reduction keeps them."""
+    tensors = [Tensor("in", shape, "int8", SCALE), Tensor("x", shape, "int8", SCALE)]
+    ops = [Op("RELU", (0,), (1,))]
+    for kind, axes, keep in steps:
+        if kind == "TRANSPOSE":
+            shape = tuple(shape[axis] for axis in axes)
+        else:
+            gone = {axis % len(shape) for axis in axes}
+            shape = tuple(
+                1 if i in gone else n for i, n in enumerate(shape) if keep or i not in gone
+            )
+        tensors.append(Tensor("", (len(axes),), "int32", None, np.array(axes, np.int32)))
+        tensors.append(Tensor("", shape, "int8", SCALE))
+        source, last = ops[-1].outputs[0], len(tensors) - 1
+        options = {} if kind == "TRANSPOSE" else {"keep_dims": keep}
+        ops.append(Op(kind, (source, last - 1), (last,), options))
+    return Graph(tuple(tensors), tuple(ops), (0,), ops[-1].outputs)
+
+
+T, MEAN, MAX = "TRANSPOSE", "MEAN", "REDUCE_MAX"
+
+
+@pytest.mark.parametrize(
+    ("shape", "steps", "left"),
+    [
+        ((1, 4, 5, 6), [(T, [0, 2, 1, 3], False), (T, [0, 2, 3, 1], False)], ["TRANSPOSE"]),
+        ((1, 4, 5, 6), [(T, [0, 3, 1, 2], False), (T, [0, 2, 3, 1], False)], []),
+        ((1, 1, 5, 6), [(T, [0, 2, 1, 3], False)], ["RESHAPE"]),
+        ((1, 1, 5, 6), [(T, [0, 3, 1, 2], False)], ["TRANSPOSE"]),
+        ((1, 4, 5, 6), [(T, [0, 3, 1, 2], False), (MEAN, [2, 3], False)], ["MEAN"]),
+        ((1, 4, 5, 6), [(T, [0, 3, 1, 2], False), (MEAN, [-2, -1], True)], ["MEAN", "RESHAPE"]),
+        ((1, 4, 5, 6), [(T, [0, 3, 1, 2], False), (MAX, [1], False)], ["REDUCE_MAX"]),
+        # rows and columns change places: the values are added in another order
+        ((1, 4, 5, 6), [(T, [0, 3, 2, 1], False), (MEAN, [2, 3], False)], ["TRANSPOSE", "MEAN"]),
+        ((1, 4, 5, 6), [(T, [0, 3, 1, 2], False), (MEAN, [3], False)], ["TRANSPOSE", "MEAN"]),
+    ],
+)  # fmt: skip
+def test_transpositions_join_and_go_into_reductions(
+    shape: tuple[int, ...], steps: list[tuple[str, list[int], bool]], left: list[str]
+) -> None:
+    graph = moving(shape, *steps)
+    less = without_identities(graph)
+    assert [op.kind for op in less.ops] == ["RELU", *left]
+    x = np.random.default_rng(0).integers(-128, 128, (4, *shape)).astype(np.int8)
+    before, after = (build_host(generate(g, plain_schedule(g))).predict(x) for g in (graph, less))
+    np.testing.assert_array_equal(after, before)
+
+
+def test_a_transposition_that_others_read_stays_for_them() -> None:
+    graph = moving((1, 4, 5, 6), (T, [0, 3, 1, 2], False), (MEAN, [2, 3], False))
+    graph = replace(graph, outputs=(graph.ops[1].outputs[0], *graph.outputs))
+    assert [op.kind for op in without_identities(graph).ops] == ["RELU", "TRANSPOSE", "MEAN"]

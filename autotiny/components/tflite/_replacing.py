@@ -74,6 +74,11 @@ class Writing:
         """A new op."""
         self.ops.append(Op(kind, tuple(inputs), tuple(outputs), options))
 
+    def instead(self, graph: Graph, position: int) -> Graph:
+        """The graph with the new ops in the place of one."""
+        ops = (*graph.ops[:position], *self.ops, *graph.ops[position + 1 :])
+        return replace(graph, tensors=tuple(self.tensors), ops=ops)
+
 
 def with_layer(
     graph: Graph,

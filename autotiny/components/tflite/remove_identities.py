@@ -1,9 +1,10 @@
-"""Remove ops that hand on what they get: identities, reshapes of reshapes, conversions and back.
+"""Remove ops that hand on what they get: identities, chains of moves, conversions and back.
 
 On a frozen graph through Grappler's pruning of identities and NoOps; on a graph of level tflite
 here. What stands there between a conversion to reals and back, and only moves them, moves stored
 numbers instead: the converter leaves such islands in recurrent layers. Reshapes cost the engine
-nothing in any case, for they rename memory.
+nothing in any case, for they rename memory; transpositions do, and models that come from frameworks
+with channels first are full of them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 
 from autotiny.components.base import Component, Work
 from autotiny.components.frozen._grappler import optimized
+from autotiny.components.tflite._transpositions import without_transposition
 from autotiny.errors import NotApplicable
 from autotiny.graph import Graph, Op, Tensor, live, producers, readers, redirected, renumbered
 from autotiny.model import Level, Model, successor
@@ -26,7 +28,7 @@ MOVES = (*RESHAPES, "SPLIT", "SPLIT_V", "UNPACK", "STRIDED_SLICE", "SLICE", "TRA
 
 @dataclass(frozen=True)
 class RemoveIdentities(Component):
-    """Drops ops without effect and joins chains of reshapes."""
+    """Drops ops without effect and joins chains of reshapes and transpositions."""
 
     name = "remove_identities"
     level = Level.TFLITE
@@ -55,6 +57,9 @@ def without_identities(graph: Graph) -> Graph:
 def _step(graph: Graph) -> Graph | None:
     made_by, read_by = producers(graph), readers(graph)
     for position, op in enumerate(graph.ops):
+        moved = without_transposition(graph, position, made_by)
+        if moved is not None:
+            return moved
         if op.kind in MOVES and _moves_stored(graph, op, made_by, read_by):
             return _without_conversions(graph, position, made_by)
         source = _same_as(graph, op, made_by)

@@ -92,9 +92,7 @@ def _cheaper(graph: Graph, root: Op) -> Graph | None:
         writing.ops[-1] = replace(writing.ops[-1], outputs=root.outputs, options=options)
     elif _activation(root) or result in graph.outputs:
         return None
-    place = graph.ops.index(root)
-    ops = (*graph.ops[:place], *writing.ops, *graph.ops[place + 1 :])
-    changed = replace(graph, tensors=tuple(writing.tensors), ops=ops)
+    changed = writing.instead(graph, graph.ops.index(root))
     return changed if isinstance(better, Apply) else redirected(changed, {result: source})
 
 
