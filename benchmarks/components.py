@@ -357,7 +357,8 @@ def sparse_section() -> str:
     rows = []
     for name, pruned in (("single weights", PRUNED), ("blocks of 1×4", BLOCKS_PRUNED)):
         for title, scheduled in (
-            ("plain", FUSED), ("block_gemm", (*FUSED, FAST[0])), ("skip_zeros", (*FUSED, step("skip_zeros"))),
+            ("plain", FUSED), ("block_gemm", (*FUSED, FAST[0])),
+            ("skip_zeros", (*FUSED, step("skip_zeros"))),
         ):  # fmt: skip
             bytes_, cycles = dense("cnn1", (*pruned, *scheduled))
             rows.append(row(name, title, f"{bytes_:,}", *(f"{count:,}" for count in cycles)))
@@ -402,6 +403,8 @@ REWRITES = (
     "fuse_recurrent", "remove_constant_channels", "fuse_operators",
 )  # fmt: skip
 FOREIGN = ("stm32h743", "stm32l4r5")
+LARGEST_BYTES = 1 << 20
+"""Of a file of others that is looked at."""
 
 
 def foreign_lines(folders: Sequence[Path]) -> Iterator[str]:
@@ -409,6 +412,8 @@ def foreign_lines(folders: Sequence[Path]) -> Iterator[str]:
     seen: set[str] = set()
     for path in sorted(one for folder in folders for one in folder.rglob("*.tflite")):
         try:
+            if path.stat().st_size > LARGEST_BYTES:
+                continue
             model = load_model(str(path))
         except AutotinyError:
             continue
@@ -453,8 +458,8 @@ def foreign_text(folders: Sequence[Path]) -> str:
     titles = [f"{figure} {core}" for core in ("M7", "M4") for figure in figures]
     head = row("rewrite", "model", *titles)
     return f"""\
-`.tflite` files of {len(folders)} repositories on which a rewrite acts, each once, alone before
-`fuse_operators → block_gemm → spend_sram` (`fuse_operators` itself before the other two).
+`.tflite` files of {len(folders)} repositories, up to 1 MB, on which a rewrite acts, each once, alone
+before `fuse_operators → block_gemm → spend_sram` (`fuse_operators` itself before the other two).
 
 {chr(10).join([head, "|" + "---|" * 8, *lines])}"""
 
@@ -482,8 +487,10 @@ change. Flash and SRAM are of the whole firmware on stm32h743 (Cortex-M7); M4 is
 rp2040. float32 is what the other lowerings are compared with. cnn1 learns Fashion-MNIST (54,000
 images) and is tested on 10,000; ds_cnn and resnet8 learn 5,400 of its images, enlarged to 49×10 and
 32×32×3, and are tested on 1,000: there one image is 0.1 %. The others are untrained.
-`remove_dead_branches` and `reduce_control_edges` bring nothing to any network that TensorFlow's
-converter lowers, for it does the same; a search leaves them out where they change no byte.
+`remove_dead_branches`, `reduce_control_edges`, `fold_constants` and `merge_duplicates` bring nothing
+to a network that TensorFlow's converter lowers, for it does the same; a search leaves them out where
+they change no byte. No file below holds a conditional, and equal constants are stored once in any
+case.
 
 {chr(10).join([head, "|" + "---|" * 10, *lines])}
 
