@@ -458,8 +458,8 @@ def foreign_text(folders: Sequence[Path]) -> str:
     titles = [f"{figure} {core}" for core in ("M7", "M4") for figure in figures]
     head = row("rewrite", "model", *titles)
     return f"""\
-`.tflite` files of {len(folders)} repositories, up to 1 MB, on which a rewrite acts, each once, alone
-before `fuse_operators → block_gemm → spend_sram` (`fuse_operators` itself before the other two).
+`.tflite` files of {len(folders)} repositories, up to 1 MB, on which a rewrite acts, each once,
+alone before `fuse_operators → block_gemm → spend_sram` (`fuse_operators` before the other two).
 
 {chr(10).join([head, "|" + "---|" * 8, *lines])}"""
 
@@ -485,12 +485,12 @@ def main() -> None:
 Each row: the sequence without and with the component, `before → after`; a single figure did not
 change. Flash and SRAM are of the whole firmware on stm32h743 (Cortex-M7); M4 is stm32l4r5, M0+ is
 rp2040. float32 is what the other lowerings are compared with. cnn1 learns Fashion-MNIST (54,000
-images) and is tested on 10,000; ds_cnn and resnet8 learn 5,400 of its images, enlarged to 49×10 and
-32×32×3, and are tested on 1,000: there one image is 0.1 %. The others are untrained.
-`remove_dead_branches`, `reduce_control_edges`, `fold_constants` and `merge_duplicates` bring nothing
-to a network that TensorFlow's converter lowers, for it does the same; a search leaves them out where
-they change no byte. No file below holds a conditional, and equal constants are stored once in any
-case.
+images) and is tested on 10,000; ds_cnn and resnet8 learn 5,400 of its images, enlarged to 49×10
+and 32×32×3, and are tested on 1,000: there one image is 0.1 %. The others are untrained.
+`remove_dead_branches`, `reduce_control_edges`, `fold_constants` and `merge_duplicates` bring
+nothing to a network that TensorFlow's converter lowers, for it does the same; a search leaves them
+out where they change no byte. No file below holds a conditional, and equal constants are stored
+once in any case.
 
 {chr(10).join([head, "|" + "---|" * 10, *lines])}
 
