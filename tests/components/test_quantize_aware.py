@@ -1,11 +1,14 @@
 from collections.abc import Callable
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from autotiny.components import COMPONENTS, Work
 from autotiny.components.keras.prune_magnitude import PruneMagnitude
-from autotiny.components.keras.quantize_aware import QuantizeAware
+from autotiny.components.keras.quantize_aware import QuantizeAware, _set_ranges, _wrapped
 from autotiny.errors import NotApplicable
+from autotiny.graph import Array
 from autotiny.model import Level, Model, graph_def, keras, keras_model
 
 
@@ -30,6 +33,36 @@ def test_it_keeps_the_accuracy(cnn1: Model, work: Work, accuracy: Callable[[Mode
     trained = QuantizeAware().apply(cnn1, work)
     assert any(node.op.startswith("FakeQuant") for node in graph_def(trained.frozen).node)
     assert accuracy(trained) >= accuracy(cnn1) - 0.03
+
+
+@pytest.mark.parametrize("network", ["cnn1", "residual"])
+def test_a_relu_uses_the_whole_range(
+    network: str, work: Work, request: pytest.FixtureRequest
+) -> None:
+    """Where the least value is 0 no stored number stands for less, however short the fine-tune."""
+    trained = QuantizeAware().apply(request.getfixturevalue(network), replace(work, epochs=1))
+    graph = COMPONENTS["int8"]().apply(trained, work).graph
+    results = [
+        graph.tensors[op.outputs[0]].quantization
+        for op in graph.ops
+        if op.option("fused_activation_function", "NONE") == "RELU"
+    ]
+    assert results
+    assert {one.zero_point for one in results if one is not None} == {-128}
+
+
+def test_ranges_are_those_of_samples_and_statistics_stay(residual: Model, work: Work) -> None:
+    wrapped = _wrapped(residual)
+
+    def named(part: str) -> list[Array]:
+        return [one.numpy() for one in wrapped.weights if part in one.name]
+
+    before = named("/moving_")
+    _set_ranges(wrapped, work)
+    assert before
+    for was, now in zip(before, named("/moving_"), strict=True):
+        np.testing.assert_array_equal(now, was)
+    assert not any(6.0 in one.reshape(-1) for one in named("activation_max"))
 
 
 @pytest.mark.parametrize("network", ["cnn1", "residual"])
