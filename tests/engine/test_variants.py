@@ -136,6 +136,10 @@ BLOCKED = (
     Layer(DEPTHWISE, (6, 6, 8), 8, (3, 3)),
     Layer(DEPTHWISE, (7, 5, 4), 4, (3, 3), activation="NONE"),
     Layer(DEPTHWISE, (5, 6, 260), 260, (3, 3), activation="RELU6"),
+    # columns are lines, and from one to the next it is further than an immediate reaches
+    Layer(DEPTHWISE, (31, 13, 48), 48, (3, 3), padding="VALID"),
+    Layer(DEPTHWISE, (50, 7, 32), 32, (3, 3), activation="NONE"),
+    Layer(DEPTHWISE, (23, 10, 220), 220, (3, 3), padding="VALID", activation="RELU6"),
     Layer(DEPTHWISE, (9, 8, 12), 12, (3, 3), stride=2),
     Layer(DEPTHWISE, (8, 7, 4), 4, (3, 3), stride=2, activation="RELU6"),
     Layer(DEPTHWISE, (7, 7, 3), 3, (3, 3), stride=2, padding="VALID", activation="NONE"),

@@ -64,6 +64,15 @@
 #define AT_DSP 0
 #endif
 
+#if AT_DSP
+// A register moved by a constant of either sign below 2^20: an instruction holds twelve bits of it.
+#define AT_MOVED(r, by)                                                                   \
+  ".if (" by ") > 4095\nadd " r ", " r ", #((" by ") >> 12) << 12\n.endif\n"              \
+  ".if (" by ") < -4095\nsub " r ", " r ", #(-(" by ") >> 12) << 12\n.endif\n"            \
+  ".if (" by ") < 0\nsub " r ", " r ", #-(" by ") & 4095\n"                               \
+  ".else\nadd " r ", " r ", #(" by ") & 4095\n.endif\n"
+#endif
+
 // The Thumb instructions of cores without it: 1 on Armv6-M, 2 on Armv7-M.
 #if defined(__GNUC__) && defined(__ARM_ARCH_ISA_THUMB) && !AT_DSP
 #define AT_THUMB __ARM_ARCH_ISA_THUMB

@@ -97,7 +97,7 @@ AT_INLINE void at_convolve_plane(const int16_t *plane, const uint32_t *w, int8_t
   AT_LINE_TWO("ldrd r2, r3, [r0, #%c[line1]]\n", "r6", "r7")                              \
   AT_LINE_TWO("ldrd r2, r3, [r0, #%c[line2]]\n", "r8", "r9")                              \
   "ldr r2, [sp, #4]\n" finish("lr") finish("r12")                                         \
-  "strb lr, [r1, #%c[next]]\nstrb r12, [r1]\nadd r1, r1, #2*%c[next]\n"
+  "strb lr, [r1, #%c[next]]\nstrb r12, [r1]\n" AT_MOVED("r1", "2*%c[next]")
 #define AT_PLANE(body, tail)                                                              \
   __asm__ volatile(                                                                       \
       "push {r7}\nsub sp, sp, #16\n"                                                      \
@@ -106,8 +106,7 @@ AT_INLINE void at_convolve_plane(const int16_t *plane, const uint32_t *w, int8_t
       "2:\n.if %c[steps]\nadd r3, r0, #4*%c[steps]\nstr r3, [sp, #8]\n"                   \
       "1:\n" body "ldr r3, [sp, #8]\ncmp r0, r3\nbne 1b\n.endif\n" tail                   \
       "add r0, r0, #%c[plane_line]\n"                                                     \
-      ".if %c[y_line] < 0\nsub r1, r1, #-(%c[y_line])\n"                                  \
-      ".else\nadd r1, r1, #%c[y_line]\n.endif\n"                                          \
+      AT_MOVED("r1", "%c[y_line]")                                                        \
       "ldr r3, [sp, #12]\nsubs r3, r3, #1\nstr r3, [sp, #12]\nbne 2b\n"                   \
       "add sp, sp, #16\npop {r7}\n"                                                       \
       : "+r"(from), "+r"(to), "+r"(stream)                                                \
@@ -204,8 +203,7 @@ AT_INLINE void at_convolve_plane_max(const int16_t *plane, const uint32_t *w, in
       "strb r10, [r1]\nadd r1, r1, #%c[next]\n"                                             \
       "ldr r3, [sp, #16]\ncmp r0, r3\nbne 1b\n"                                             \
       "add r0, r0, #%c[plane_line]\n"                                                       \
-      ".if %c[y_line] < 0\nsub r1, r1, #-(%c[y_line])\n"                                    \
-      ".else\nadd r1, r1, #%c[y_line]\n.endif\n"                                            \
+      AT_MOVED("r1", "%c[y_line]")                                                          \
       "ldr r3, [sp, #20]\nsubs r3, r3, #1\nstr r3, [sp, #20]\nbne 2b\n"                     \
       "add sp, sp, #24\npop {r7}\n"                                                         \
       : "+r"(from), "+r"(to), "+r"(stream)                                                  \
