@@ -10,12 +10,14 @@ layer between them are computed twice.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 
 from autotiny.engine.cutting import CONVOLUTIONS, POOLINGS, Rewrite, Rows, Window
 from autotiny.engine.generate import arena_bytes
+from autotiny.engine.in_place import with_steps_in_place
 from autotiny.engine.kernel import Site
 from autotiny.errors import NotApplicable
 from autotiny.graph import Graph, Op
@@ -33,7 +35,7 @@ def with_patches(
     """Compute the first stages of a network patch by patch.
 
     All of them are computed for one stripe of rows, then for the next, so that of the large tensors
-    between them only stripes exist.
+    between them only stripes exist. Where steps were in place, it is decided anew which are.
 
     Args:
         graph: the network.
@@ -57,12 +59,17 @@ def with_patches(
     sizes = [arena_bytes(*one) for one in made]
     before = arena_bytes(graph, schedule)
     best = min(range(len(cuts)), key=lambda i: (sizes[i], cuts[i]))
-    if sizes[best] >= before:
+    found, size = made[best], sizes[best]
+    if any(step.in_place for step in schedule.steps):
+        with suppress(NotApplicable):
+            found = (found[0], with_steps_in_place(*found))
+            size = arena_bytes(*found)
+    if size >= before:
         raise NotApplicable(
-            f"with_patches: the arena of {before} bytes would take {sizes[best]} with the first "
+            f"with_patches: the arena of {before} bytes would take {size} with the first "
             f"{cuts[best]} layers in {patches} patches; its largest tensors lie elsewhere"
         )
-    return made[best]
+    return found
 
 
 def _cuts(graph: Graph, region: Sequence[int], stages: int) -> list[int]:
@@ -90,7 +97,8 @@ def _region(graph: Graph, schedule: Schedule) -> tuple[int, ...]:
 
 def _can_be_cut(graph: Graph, step: Step) -> bool:
     """Whether a step is an op of its own, computed the plain way, that can be cut into rows."""
-    return step == Step(step.ops[:1]) and _follows_rows(graph, graph.ops[step.ops[0]])
+    plain = replace(step, in_place=False) == Step(step.ops[:1])
+    return plain and _follows_rows(graph, graph.ops[step.ops[0]])
 
 
 def _follows_rows(graph: Graph, op: Op) -> bool:

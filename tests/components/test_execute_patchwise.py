@@ -4,6 +4,7 @@ import pytest
 
 from autotiny.components import Component, Work, objection
 from autotiny.components.program.block_gemm import BlockGemm
+from autotiny.components.program.execute_in_place import ExecuteInPlace
 from autotiny.components.program.execute_patchwise import ExecutePatchwise
 from autotiny.components.tflite.int8 import Int8
 from autotiny.dataset import synthetic
@@ -44,3 +45,19 @@ def test_it_stands_before_what_decides_how_layers_are_computed() -> None:
     sequence: list[type[Component]] = [Int8, BlockGemm, ExecutePatchwise]
     assert "before it is decided" in (objection(sequence) or "")
     assert objection([Int8, ExecutePatchwise, BlockGemm]) is None
+
+
+def test_patches_and_steps_in_place_compose_in_both_orders() -> None:
+    network = load_model("resnet8")
+    work = Work(synthetic(network), rehearse=True)
+    lowered = Int8().apply(network, work)
+
+    def arena(*components: Component) -> int:
+        model = lowered
+        for component in components:
+            model = component.apply(model, work)
+        return sources_of(model).arena_bytes
+
+    stripes, rows = ExecutePatchwise(), ExecuteInPlace()
+    both = arena(stripes, rows)
+    assert arena(rows, stripes) == both < min(arena(stripes), arena(rows))

@@ -31,7 +31,7 @@ class ExecutePatchwise(Scheduling):
     not_after = dict.fromkeys(
         (
             "fuse_operators", "block_gemm", "pair_products", "expand_weights", "use_winograd",
-            "place_weights", "execute_in_place", "partition_cores",
+            "place_weights", "partition_cores",
         ),
         _TOO_LATE,
     )  # fmt: skip
