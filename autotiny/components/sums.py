@@ -85,9 +85,14 @@ class Term:
 
 def simplified(expression: Expression) -> Expression | None:
     """A cheaper expression of the same value and shape; None if none is known."""
-    better = _factored(_collected(_terms(expression)))
+    with np.errstate(all="ignore"):
+        better = _factored(_collected(_terms(expression)))
     if better.shape != expression.shape or _stored(better) > max(_stored(expression), 1):
         return None
+    if not all(
+        np.isfinite(one.values).all() for one in _parts(better) if isinstance(one, Constant)
+    ):
+        return None  # what two factors do one after the other may be too large for one
     return better if cost(better) < cost(expression) else None
 
 

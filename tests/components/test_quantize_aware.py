@@ -89,3 +89,13 @@ def test_a_layer_that_it_cannot_treat_is_named(work: Work) -> None:
     )
     with pytest.raises(NotApplicable, match=r"quantize_aware: .*(lstm|LSTM)"):
         QuantizeAware().apply(keras_model(network), work)
+
+
+def test_units_dropped_while_ranges_are_found_follow_from_the_seed(work: Work) -> None:
+    k = keras()
+    layers = [k.layers.Flatten(input_shape=(28, 28)), k.layers.Dropout(0.5), k.layers.Dense(10)]
+    k.utils.set_random_seed(0)
+    model = keras_model(k.Sequential(layers))
+    work = replace(work, epochs=0)
+    one, other = (QuantizeAware().apply(model, work).fingerprint for _ in range(2))
+    assert one == other

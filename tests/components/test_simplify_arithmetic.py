@@ -100,6 +100,8 @@ def _of(kind: Kind, *parts: Expression) -> Expression:
         (_of("ADD", P, Q), 32, None),
         (_of("DIV", P, Q), 128, None),
         (_of("DIV", P, Constant(np.array([1, 0, 1, 1], np.float32))), 128, None),
+        (_of("DIV", P, Constant(np.full(4, 1e-40, np.float32))), 128, None),
+        (_of("MUL", P, Constant(C1 * np.float32(1e30)), Constant(C1 * np.float32(1e30))), 64, None),
         # what has another shape then, or larger constants, stays
         (_of("SUB", _of("ADD", P, SMALL), P), 64, None),
         (_of("MUL", P, _of("MUL", SMALL, Constant(np.ones((8, 1), np.float32) * 3))), 64, None),

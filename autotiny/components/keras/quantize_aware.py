@@ -73,6 +73,7 @@ def _set_ranges(wrapped: KerasModel, work: Work) -> None:
     """
     from tensorflow_model_optimization.python.core.quantization.keras import quant_ops
 
+    keras().utils.set_random_seed(work.seed)  # units may be dropped
     statistics = [(one, one.numpy()) for one in wrapped.weights if "/moving_" in one.name]
     moving = quant_ops.MovingAvgQuantize
 
