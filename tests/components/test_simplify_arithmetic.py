@@ -228,6 +228,12 @@ def test_what_others_read_is_computed_all_the_same() -> None:
     ]
 
 
+def test_an_input_that_is_read_twice_is_no_part_of_a_sum() -> None:
+    ones = {1: np.full(4, 2, np.float32)}
+    ops = (Op("MUL", (0, 1), (2,)), Op("TANH", (2,), (3,)), Op("ADD", (0, 3), (4,)))
+    assert [kind for kind, _ in simple(graph(*ops, constants=ones))] == ["MUL", "TANH", "ADD"]
+
+
 def test_an_op_without_effect_goes_but_not_the_output() -> None:
     ones = {1: np.ones(4, np.float32)}
     inside = graph(Op("MUL", (0, 1), (2,)), Op("TANH", (2,), (3,)), constants=ones)

@@ -63,9 +63,10 @@ def _cheaper(graph: Graph, root: Op) -> Graph | None:
 
     def is_inside(tensor: int) -> bool:
         """Whether a tensor is a part of one sum and nothing else."""
-        around = [*(op for op in (made_by.get(tensor),) if op), *read_by.get(tensor, ())]
-        alone = len(around) == 2 and tensor not in graph.outputs
-        return alone and all(_is_sum(graph, op) for op in around) and not _activation(around[0])
+        maker, read = made_by.get(tensor), read_by.get(tensor, [])
+        if maker is None or len(read) != 1 or tensor in graph.outputs:
+            return False
+        return all(_is_sum(graph, op) for op in (maker, *read)) and not _activation(maker)
 
     leaves: dict[int, Leaf] = {}
 
