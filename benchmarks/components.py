@@ -25,6 +25,7 @@ from writing import row, step
 from autotiny.cache import Cache
 from autotiny.components import COMPONENTS, Component, Work
 from autotiny.dataset import Dataset, check_fits, load_dataset, synthetic
+from autotiny.engine import check_supported
 from autotiny.errors import AutotinyError
 from autotiny.evaluate import accuracy_on, cost, program_of
 from autotiny.graph import Array, Graph
@@ -415,6 +416,7 @@ def foreign_lines(folders: Sequence[Path]) -> Iterator[str]:
             if path.stat().st_size > LARGEST_BYTES:
                 continue
             model = load_model(str(path))
+            check_supported(model.graph)
         except AutotinyError:
             continue
         if model.fingerprint in seen or len(model.graph.inputs) != 1:
@@ -425,6 +427,7 @@ def foreign_lines(folders: Sequence[Path]) -> Iterator[str]:
         for rewrite in REWRITES:
             found = foreign_line(name, model, rewrite)
             if found is not None:
+                print(found, flush=True)
                 yield found
 
 
