@@ -156,7 +156,7 @@ def useless_rewrites(job: Job) -> Iterable[Dropped]:
         sequences = [(Recipe((kind(), *first.steps)), lowered)]
         sequences += [(Recipe((*base.steps, kind())), plain) for base, plain in tried]
         if not any(_changes(job, recipe, plain) for recipe, plain in sequences):
-            yield Dropped(name, "it changes no byte of this model's firmware")
+            yield Dropped(name, "this model's firmware stays the same, byte for byte")
 
 
 def _bases(job: Job) -> Iterable[Recipe]:
