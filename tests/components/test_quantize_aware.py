@@ -51,6 +51,19 @@ def test_a_relu_uses_the_whole_range(
     assert {one.zero_point for one in results if one is not None} == {-128}
 
 
+def test_averages_need_no_requantization(work: Work) -> None:
+    k = keras()
+    k.utils.set_random_seed(0)
+    image = k.Input((28, 28))
+    x = k.layers.Conv2D(4, 3, activation="relu")(k.layers.Reshape((28, 28, 1))(image))
+    x = k.layers.AveragePooling2D(2)(x)
+    model = keras_model(k.Model(image, k.layers.Dense(10)(k.layers.Flatten()(x))))
+    trained = QuantizeAware(1e-3).apply(model, replace(work, epochs=1))
+    kinds = [op.kind for op in COMPONENTS["int8"]().apply(trained, work).graph.ops]
+    assert "AVERAGE_POOL_2D" in kinds
+    assert "QUANTIZE" not in kinds
+
+
 def test_ranges_are_those_of_samples_and_statistics_stay(residual: Model, work: Work) -> None:
     wrapped = _wrapped(residual)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Any
 
 from autotiny.checked import Within
 from autotiny.components.base import Component, Work
@@ -18,6 +18,7 @@ from autotiny.components.keras._tuning import BATCH, fine_tune
 from autotiny.errors import BrokenPromise, NotApplicable
 from autotiny.graph import Array
 from autotiny.model import (
+    KerasLayer,
     KerasModel,
     Level,
     Model,
@@ -59,6 +60,7 @@ class QuantizeAware(Component):
         before = _kernels(wrapped)
         _set_ranges(wrapped, work)
         fine_tune(wrapped, work, learning_rate=self.learning_rate)
+        _share_ranges(wrapped)
         frozen = freeze_function(concrete_function(wrapped))
         sparsity = _post_condition(model, before, _kernels(wrapped))
         traits = replace(model.traits, sparsity=sparsity, quantization_aware=True)
@@ -87,6 +89,41 @@ def _set_ranges(wrapped: KerasModel, work: Work) -> None:
         quant_ops.MovingAvgQuantize = moving
     for variable, value in statistics:
         variable.assign(value)
+
+
+def _share_ranges(wrapped: KerasModel) -> None:
+    """Lets averages keep the range of what they are made of.
+
+    Their kernel has one scale for both; a range of their own takes one more pass over them.
+    """
+    layers = keras().layers
+    averages = (layers.AveragePooling1D, layers.AveragePooling2D)
+    for layer in wrapped.layers:
+        if isinstance(getattr(layer, "layer", None), averages):
+            for mine, theirs in zip(_range(layer), _range_before(layer), strict=False):
+                mine.assign(theirs)
+
+
+def _range(layer: KerasLayer) -> list[Any]:
+    """The variables least and greatest value of what a layer gives; none if it has none."""
+    ends = ("output", "post_activation", "quantize_layer")
+    named = {weight.name.rsplit("/", 1)[-1].split(":")[0]: weight for weight in layer.weights}
+    found = [named[f"{end}_min"] for end in ends if f"{end}_min" in named]
+    found += [named[f"{end}_max"] for end in ends if f"{end}_max" in named]
+    return found if len(found) == 2 else []
+
+
+def _range_before(layer: KerasLayer) -> list[Any]:
+    """That of the tensor that a layer reads, which reshapes hand on; none if it is not known."""
+    while True:
+        read: Any = getattr(layer, "input", None)
+        if not hasattr(read, "_keras_history"):  # several, or none
+            return []
+        before = read._keras_history.layer
+        found = _range(before)
+        if found or before is layer or isinstance(before, keras().layers.InputLayer):
+            return found
+        layer = before
 
 
 def _kernels(wrapped: KerasModel) -> list[Array]:
