@@ -20,7 +20,8 @@ from autotiny.dataset import (
     synthetic,
 )
 from autotiny.errors import InvalidData, UserError
-from autotiny.model import BUILTIN, keras, load_model, tensorflow
+from autotiny.graph import Graph, Op, Tensor
+from autotiny.model import BUILTIN, Level, Model, keras, load_model, tensorflow
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -492,6 +493,17 @@ def test_check_fits_adds_a_channel_and_refuses_the_rest() -> None:
         [tf_keras.layers.Flatten(input_shape=(28, 28, 1)), tf_keras.layers.Dense(10)]
     )
     assert check_fits(keras_model(network), data).shape == (28, 28, 1)
+
+
+def test_synthetic_data_fits_a_model_that_gives_one_number_without_a_shape() -> None:
+    tensors = (
+        Tensor("in", (1, 4), "float32"),
+        Tensor("axes", (2,), "int32", None, np.array([0, 1], np.int32)),
+        Tensor("out", (), "float32"),
+    )
+    graph = Graph(tensors, (Op("REDUCE_MAX", (0, 1), (2,)),), (0,), (2,))
+    model = Model(Level.TFLITE, graph, graph.fingerprint())
+    assert synthetic(model).x_train.shape[1:] == (4,)
 
 
 @pytest.mark.parametrize("name", list(BUILTIN))

@@ -91,7 +91,7 @@ def synthetic(model: Model, seed: int = 0, samples: int = 256) -> Dataset:
     if len(inputs) != 1:
         raise InvalidData(f"synthetic data needs a model of one input; this one has {len(inputs)}")
     shape = inputs[0][0][1:]
-    width = outputs[0][0][-1]
+    width = outputs[0][0][-1] if outputs[0][0] else 1
     gives_back = outputs[0][0][1:] == shape
     draw = np.random.default_rng(seed)
     x = draw.random((samples, *shape), dtype=np.float32)
