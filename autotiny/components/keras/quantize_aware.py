@@ -106,11 +106,11 @@ def _share_ranges(wrapped: KerasModel) -> None:
 
 def _range(layer: KerasLayer) -> list[Any]:
     """The variables least and greatest value of what a layer gives; none if it has none."""
-    ends = ("output", "post_activation", "quantize_layer")
     named = {weight.name.rsplit("/", 1)[-1].split(":")[0]: weight for weight in layer.weights}
-    found = [named[f"{end}_min"] for end in ends if f"{end}_min" in named]
-    found += [named[f"{end}_max"] for end in ends if f"{end}_max" in named]
-    return found if len(found) == 2 else []
+    for what in ("output", "post_activation", "quantize_layer"):
+        if f"{what}_min" in named:
+            return [named[f"{what}_min"], named[f"{what}_max"]]
+    return []
 
 
 def _range_before(layer: KerasLayer) -> list[Any]:

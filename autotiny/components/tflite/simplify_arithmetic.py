@@ -113,11 +113,10 @@ def _written(expression: Expression, writing: Writing) -> int:
     if isinstance(expression, Leaf):
         assert isinstance(expression.name, int)
         return expression.name
-    result = writing.tensor(expression.shape, "float32")
     if isinstance(expression, Constant):
         values = np.asarray(expression.values, np.float32)
-        writing.tensors[result] = replace(writing.tensors[result], data=values)
-    else:
-        sides = [_written(side, writing) for side in (expression.left, expression.right)]
-        writing.op(expression.kind, sides, (result,))
+        return writing.tensor(expression.shape, "float32", None, values)
+    sides = [_written(side, writing) for side in (expression.left, expression.right)]
+    result = writing.tensor(expression.shape, "float32")
+    writing.op(expression.kind, sides, (result,))
     return result
