@@ -37,7 +37,7 @@ from autotiny.engine.variants import WAYS
 from autotiny.errors import LONGEST, InvalidModel, NotApplicable, UserError, shown, unknown
 from autotiny.model import BUILTIN, Level, Model, restore, save, storing
 from autotiny.model.crossing import crossed_model
-from autotiny.target import target_names
+from autotiny.target import Target, target_key, target_names
 from autotiny.version import __version__
 
 SCHEMA = 1
@@ -236,13 +236,18 @@ def starting_key(model: Model, work: Work) -> str:
     )  # fmt: skip
 
 
-def extended_key(prefix: str, step: Component) -> str:
-    """The key of one step more: the component, its parameters, the code that applies and stores."""
-    return key_of(prefix, step_key(step), code_version(type(step).__module__, storing.__name__))
+def extended_key(prefix: str, step: Component, target: Target | None) -> str:
+    """The key of one step more: the component, its parameters, the code that applies and stores.
+
+    The target is part of it for a component that measures.
+    """
+    measured_on = target_key(target) if step.measures and target else ""
+    code = code_version(type(step).__module__, storing.__name__)
+    return key_of(prefix, step_key(step), measured_on, code)
 
 
 def _extended(prefix: _Prefix, step: Component, work: Work, cache: Cache) -> _Prefix:
-    key = extended_key(prefix.key, step)
+    key = extended_key(prefix.key, step, work.target)
     entry = cache.get(key)
     if entry is None:
         try:

@@ -260,6 +260,17 @@ def target_key(target: Target) -> str:
     return key_of(*((name, value) for name, value in values.items() if name not in INFORMS))
 
 
+def target_from(facts: Mapping[str, Any]) -> Target:
+    """The target that `dataclasses.asdict` took apart."""
+    caches = {key: Cache(**facts[key]) for key in ("icache", "dcache") if facts[key]}
+    accelerator = facts["accelerator"]
+    parts = {
+        "memories": tuple(Memory(**memory) for memory in facts["memories"]),
+        "accelerator": Accelerator(**accelerator) if accelerator else None,
+    }
+    return Target(**{**facts, **caches, **parts})
+
+
 TARGETS = DataFiles("targets", "target", "autotiny targets")
 
 

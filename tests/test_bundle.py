@@ -22,8 +22,9 @@ from autotiny.dataset import digits
 from autotiny.model import keras
 from autotiny.model.foreign import restore_into
 from autotiny.provenance import differences, made_with
-from autotiny.recipe import read_recipe, write_recipe
+from autotiny.recipe import Recipe, component_from, read_recipe, write_recipe
 from autotiny.study import Applied
+from autotiny.study.replay import rebuilt
 
 SPACE = """
 schema = 1
@@ -250,6 +251,21 @@ def test_a_target_that_has_changed_or_gone_is_that_of_the_bundle(study: Path) ->
     assert "has changed since" in found.notes[0]
     board.unlink()
     assert "is not found" in apply(study / "best.json").notes[0]
+
+
+@pytest.mark.parametrize("layers", ["faster", "smaller"])
+def test_what_measures_is_done_again_for_the_recipes_own_target(study: Path, layers: str) -> None:
+    saved = read_recipe(trained(study))
+    step = component_from({"component": "separate_convolutions", "layers": layers})
+    separated = replace(saved, recipe=Recipe((step, *saved.recipe.steps)))
+    doing_it = mock.patch("autotiny.study.replay.candidate_of", side_effect=InterruptedError)
+    with doing_it as asked, pytest.raises(InterruptedError):
+        rebuilt(separated, Cache(study / "other"))
+    target = asked.call_args.args[3]
+    if layers == "smaller":
+        assert target is None
+    else:
+        assert Path(target.file).samefile(study.parent / "boards" / "mine.toml")
 
 
 def test_without_data_the_cost_alone_is_compared(study: Path) -> None:

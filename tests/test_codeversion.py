@@ -38,7 +38,7 @@ DATA = Dataset("three", *(SAMPLES, CLASSES) * 2, SAMPLES, CLASSES, classes=2)
 
 
 def step(component: Component) -> Callable[[], str]:
-    return lambda: extended_key("before", component)
+    return lambda: extended_key("before", component, None)
 
 
 KEYS: dict[str, Callable[[], str]] = {

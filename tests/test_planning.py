@@ -101,7 +101,7 @@ def test_a_fault_of_the_machine_is_queued_once_more_and_once_only() -> None:
 @pytest.mark.parametrize("level", list(Level))
 def test_a_network_that_can_be_trained_teaches_its_fine_tunes(level: Level) -> None:
     model, data = toy_model(level), toy_data()
-    work = work_with(model, data, seed=7, epochs=2)
+    work = work_with(model, data, None, seed=7, epochs=2)
     assert work.original is (model if level is Level.KERAS else None)
     assert (work.data, work.seed, work.epochs, work.rehearse) == (data, 7, 2, False)
 

@@ -208,7 +208,10 @@ def test_a_sequence_that_is_legal_for_another_level_is_refused_for_this(
 ) -> None:
     recipe = Recipe(steps_from_text(text))
     with pytest.raises(UserError, match=message):
-        candidate_of(recipe, toy_model(level), toy_data(), seed=0, epochs=1, cache=Cache(tmp_path))
+        candidate_of(
+            recipe, toy_model(level), toy_data(), None,
+            seed=0, epochs=1, cache=Cache(tmp_path),
+        )  # fmt: skip
 
 
 FIRSTS = {

@@ -1,11 +1,20 @@
+import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from autotiny.datafile import data_folder
 from autotiny.errors import UserError
-from autotiny.target import Target, load_target, target_key, target_names, with_wait_states
+from autotiny.target import (
+    Target,
+    load_target,
+    target_from,
+    target_key,
+    target_names,
+    with_wait_states,
+)
 
 EXPECTED = {
     "esp32c3", "imxrt1062", "nrf52840", "nrf5340", "rp2040", "rp2350", "samd21", "stm32f103",
@@ -190,3 +199,9 @@ def test_other_wait_states_are_those_of_every_flash_memory() -> None:
         assert after.wait_states == (9 if before.kind == "flash" else before.wait_states)
     assert target_key(other) != target_key(target)
     assert with_wait_states(other, target.flash.wait_states) == target
+
+
+@pytest.mark.parametrize("name", target_names())
+def test_a_target_taken_apart_is_put_together(name: str) -> None:
+    target = load_target(name)
+    assert target_from(json.loads(json.dumps(asdict(target)))) == target

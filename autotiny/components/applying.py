@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import asdict, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from autotiny.model.crossing import (
     crossed_model,
     crossed_samples,
 )
+from autotiny.target import target_from
 
 
 def trains_apart(step: Component, work: Work) -> bool:
@@ -48,6 +49,7 @@ def apply_apart(step: Component, source: str, folder: str, work: Work) -> bool:
         "seed": work.seed,
         "epochs": work.epochs,
         "cache": [str(work.cache.folder), work.cache.limit_bytes] if work.cache else None,
+        "target": asdict(work.target) if work.target else None,
     }
     counts = worker.ask(
         apply_into, source, folder, original, facts,
@@ -77,6 +79,7 @@ def apply_into(
         epochs=facts["epochs"],
         original=teacher,
         cache=cache,
+        target=target_from(facts["target"]) if facts["target"] else None,
     )
     save(step.apply(model, work), Path(folder))
     return (cache.hits, cache.misses) if cache else (0, 0)

@@ -10,6 +10,7 @@ from autotiny.cache import Cache
 from autotiny.checked import Wording, fitted, hints_of
 from autotiny.dataset import Dataset
 from autotiny.model import Level, Model
+from autotiny.target import Target
 
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 """A convolution of one input channel is lowered as a depthwise one."""
@@ -38,6 +39,7 @@ class Work:
         rehearse: shapes only: no training and two calibration samples, so that the cost of the
             sequence is known about a second after it was drawn.
         cache: keeps what several components or parameters share; None makes it each time anew.
+        target: what the result is made for, for those that measure where they pay; None if unknown.
     """
 
     data: Dataset
@@ -46,6 +48,7 @@ class Work:
     original: Model | None = None
     rehearse: bool = False
     cache: Cache | None = None
+    target: Target | None = None
 
 
 class Component(ABC):
@@ -94,6 +97,11 @@ class Component(ABC):
         for name, hint in hints_of(type(self)).items():
             value = fitted(getattr(self, name), hint, name, self.name, PARAMETERS)
             object.__setattr__(self, name, value)
+
+    @property
+    def measures(self) -> bool:
+        """Whether its result depends on the target."""
+        return False
 
     @classmethod
     def gives(cls, level: Level) -> Level:

@@ -98,6 +98,12 @@ class KerasLayer(Protocol):
     def build(self, shape: Sizes) -> None:
         """Makes its weights for an input of a shape."""
 
+    def get_input_shape_at(self, call: int) -> Sizes:
+        """What it reads at one of its calls."""
+
+    def compute_output_shape(self, shape: Sizes) -> Sizes:
+        """What it gives for an input of a shape."""
+
 
 class Activation(Protocol):
     """A function of Keras on single values, or softmax."""

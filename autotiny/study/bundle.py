@@ -176,8 +176,10 @@ def check_intact(folder: Path) -> None:
             raise UserError(f"{file} has changed since the recipe was written; {WAY_OUT}")
 
 
-def replayed(saved: SavedRecipe, folder: Path, cache: Cache) -> Replayed:
+def replayed(saved: SavedRecipe, target: Target | None, folder: Path, cache: Cache) -> Replayed:
     """What a recipe's bundle gives: lowered and scheduled again, with nothing trained.
+
+    The target is that of the recipe, for steps that measure; None if there are none.
 
     Raises:
         UserError: a part of the bundle is missing, is not what the recipe names, or holds what is
@@ -197,7 +199,7 @@ def replayed(saved: SavedRecipe, folder: Path, cache: Cache) -> Replayed:
     looped = with_grus(graph, exact=True) if lowered else graph
     kept = Model(Level.TFLITE, looped, looped.fingerprint())
     samples = _calibration(saved, bundle, folder)
-    work = Work(samples, seed=saved.seed, epochs=saved.epochs)
+    work = Work(samples, seed=saved.seed, epochs=saved.epochs, target=target)
     if bundle.trained and lowered:
         start = foreign_model(folder / TRAINED)
         _check(folder / TRAINED, bundle.trained, weights_digest(start))

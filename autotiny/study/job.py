@@ -105,12 +105,12 @@ class Job:
 
     def work(self) -> Work:
         """What the components of a candidate may use besides the model."""
-        return work_with(self.model, self.data, seed=self.seed, epochs=self.epochs)
+        return work_with(self.model, self.data, self.target, seed=self.seed, epochs=self.epochs)
 
     def candidate(self, recipe: Recipe, *, rehearse: bool = False) -> Candidate:
         """What a recipe makes of the original."""
         return candidate_of(
-            recipe, self.model, self.data,
+            recipe, self.model, self.data, self.target,
             seed=self.seed, epochs=self.epochs, cache=self.cache, rehearse=rehearse,
         )  # fmt: skip
 
@@ -139,8 +139,8 @@ class Job:
 
 
 def candidate_of(
-    recipe: Recipe, model: Model, data: Dataset, *, seed: int, epochs: int, cache: Cache,
-    rehearse: bool = False,
+    recipe: Recipe, model: Model, data: Dataset, target: Target | None, *, seed: int, epochs: int,
+    cache: Cache, rehearse: bool = False,
 ) -> Candidate:  # fmt: skip
     """What a recipe makes of a model, which is also the teacher of its fine-tunes.
 
@@ -148,12 +148,18 @@ def candidate_of(
         UserError: the recipe is illegal on a model of this level.
     """
     check_legal(recipe, model.level)
-    work = work_with(model, data, seed=seed, epochs=epochs, rehearse=rehearse)
+    work = work_with(model, data, target, seed=seed, epochs=epochs, rehearse=rehearse)
     return apply(recipe, model, work, cache)
 
 
 def work_with(
-    model: Model, data: Dataset, *, seed: int, epochs: int, rehearse: bool = False
+    model: Model,
+    data: Dataset,
+    target: Target | None,
+    *,
+    seed: int,
+    epochs: int,
+    rehearse: bool = False,
 ) -> Work:
     """What components may use for a model: it is also the teacher of its fine-tunes."""
     return Work(
@@ -162,4 +168,5 @@ def work_with(
         epochs=epochs,
         original=model if model.level is Level.KERAS else None,
         rehearse=rehearse,
+        target=target,
     )

@@ -305,7 +305,7 @@ def _repetition(
     cache: Cache, evaluator: Evaluator,
 ) -> Repetition:  # fmt: skip
     try:
-        candidate = candidate_of(recipe, model, data, seed=seed, epochs=epochs, cache=cache)
+        candidate = candidate_of(recipe, model, data, target, seed=seed, epochs=epochs, cache=cache)
         metrics = evaluator.metrics(candidate.model, target, data, cache, test=True)
     except tuple(REFUSALS) as refusal:
         return Repetition(seed, None, failure=str(refusal))

@@ -158,9 +158,11 @@ def rebuilt(
         UserError: model or data are not those it was found with, or were objects in memory and are
             not given; or a part of the bundle is missing or is not what the recipe names.
     """
+    measures = any(step.measures for step in saved.recipe.steps)
+    target = target_of(saved)[0] if measures else None
     folder = None if retrain else folder_of(saved)
     if folder is not None:
-        found = replayed(saved, folder, cache)
+        found = replayed(saved, target, folder, cache)
         unused = (
             () if model is None else ("a replay takes no model; --retrain takes the one given",)
         )
@@ -176,8 +178,9 @@ def rebuilt(
     _check_fingerprint("data", saved.data, saved.data_fingerprint, samples.fingerprint)
     _check_fingerprint("model", saved.model, saved.model_fingerprint, original.fingerprint)
     candidate = candidate_of(
-        saved.recipe, original, samples, seed=saved.seed, epochs=saved.epochs, cache=cache
-    )
+        saved.recipe, original, samples, target,
+        seed=saved.seed, epochs=saved.epochs, cache=cache,
+    )  # fmt: skip
     return Rebuilt(candidate.model, TRAINED_AGAIN, samples, notes)
 
 

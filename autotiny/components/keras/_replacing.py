@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, TypeGuard
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, TypeGuard
 
 from autotiny.components.base import Component, Work
+from autotiny.components.keras._alone import faster
 from autotiny.components.keras._rewriting import NewLayer, rewrite
 from autotiny.components.keras._tuning import fine_tuned
 from autotiny.errors import NotApplicable
 from autotiny.model import KerasLayer, KernelLayer, Level, Model
 
 
+@dataclass(frozen=True)
 class Replacing(Component):
-    """A component that replaces each layer for which that pays, and fine-tunes the network."""
+    """A component that replaces each layer for which that pays, and fine-tunes the network.
+
+    Attributes:
+        layers: "smaller", those that have fewer weights then; or "faster", those of them that also
+            take fewer cycles then, each measured alone on the target. Without a target to measure
+            on, as in Python where none is given, all that are smaller.
+    """
 
     level: ClassVar[Level] = Level.KERAS
     trains: ClassVar[bool] = True
@@ -20,21 +29,36 @@ class Replacing(Component):
         "cluster_weights": "fine-tuning would dissolve its clusters",
     }
 
+    layers: Literal["faster", "smaller"] = field(default="faster", kw_only=True)
+
+    @property
+    def measures(self) -> bool:
+        """Whether its result depends on the target."""
+        return self.layers == "faster"
+
     def apply(self, model: Model, work: Work) -> Model:
-        """The model with other layers where they take fewer weights, fine-tuned."""
-        chosen = {layer.name: layer for layer in model.keras.layers if self.pays(layer)}
-        if not chosen:
+        """The model with other layers where they pay, fine-tuned."""
+        smaller = [(layer, self.instead(layer)) for layer in model.keras.layers if self.pays(layer)]
+        if not smaller:
             raise NotApplicable(f"{self.name}: {self.refusal}")
-
-        def substitute(layer: KerasLayer) -> list[NewLayer] | None:
-            return self.instead(chosen[layer.name]) if layer.name in chosen else None
-
-        network = rewrite(model.keras, substitute)
+        target = work.target if self.measures else None
+        chosen = {
+            layer.name: instead
+            for layer, instead in smaller
+            if target is None or faster(layer, instead, model.keras, target, work.cache)
+        }
+        if not chosen:
+            assert target is not None
+            raise NotApplicable(
+                f"{self.name}: no layer takes fewer cycles of {target.name} so; layers=smaller "
+                "replaces those that get smaller"
+            )
+        network = rewrite(model.keras, lambda layer: chosen.get(layer.name))
         return fine_tuned(network, model, work)
 
     @property
     def refusal(self) -> str:
-        """Why it changes nothing, where it pays for no layer."""
+        """Why it changes nothing, where it makes no layer smaller."""
         raise NotImplementedError
 
     def pays(self, layer: KerasLayer) -> TypeGuard[KernelLayer]:

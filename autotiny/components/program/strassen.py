@@ -7,13 +7,19 @@ with 15 additions. The weights are stored as the seven factors, int16: 3.5 times
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
+from autotiny.cache import Cache
 from autotiny.checked import Within
-from autotiny.components.program._scheduling import Scheduling
+from autotiny.components.alone import cycles, step_alone
+from autotiny.components.base import Work
+from autotiny.components.program._scheduling import Scheduling, as_program
 from autotiny.engine import with_strassen
+from autotiny.errors import NotApplicable
 from autotiny.graph import Graph
-from autotiny.schedule import Schedule
+from autotiny.model import Model, Program, successor
+from autotiny.schedule import Schedule, Step
+from autotiny.target import Target
 
 
 @dataclass(frozen=True)
@@ -23,8 +29,11 @@ class Strassen(Scheduling):
     Attributes:
         pixels: pixels that each reading of the weights serves; each takes 3.5
             bytes of SRAM an input channel.
-        least_depth: input channels below which a layer is left as it is. From 192 on it was faster
-            than blocks on Cortex-M7 and M33; on M4, whose flash is read anew each time, it was not.
+        least_depth: input channels below which a layer is left as it is.
+        layers: "faster", those that take fewer cycles so than as `fastest` computes them, each
+            measured alone on the target; or "all", also where no target is there to measure on.
+            From 192 inputs on it was faster than blocks on Cortex-M7 and M33; on M4, whose flash
+            is read anew each time, it was not.
     """
 
     name = "strassen"
@@ -33,6 +42,37 @@ class Strassen(Scheduling):
     pixels: Annotated[int, Within(ge=8, le=4096, multiple_of=8)] = 32
     least_depth: Annotated[int, Within(ge=0, le=1 << 20)] = 192
 
+    layers: Literal["faster", "all"] = "faster"
+
+    @property
+    def measures(self) -> bool:
+        """Whether its result depends on the target."""
+        return self.layers == "faster"
+
     def rescheduled(self, graph: Graph, schedule: Schedule) -> Schedule:
         """The schedule with Strassen's products."""
         return with_strassen(graph, schedule, self.pixels, self.least_depth)
+
+    def apply(self, model: Model, work: Work) -> Model:
+        """The program with Strassen's products where they pay."""
+        multiplied = super().apply(model, work)
+        if work.target is None or not self.measures:
+            return multiplied
+        before, graph = as_program(model).program.schedule, multiplied.program.graph
+        steps = tuple(
+            new if new != old and _faster(graph, new, work.target, work.cache) else old
+            for old, new in zip(before.steps, multiplied.program.schedule.steps, strict=True)
+        )
+        if steps == before.steps:
+            raise NotApplicable(
+                f"strassen: no layer takes fewer cycles of {work.target.name} so; layers=all takes "
+                "all that can be computed so"
+            )
+        return successor(model, Program(graph, Schedule(steps)))
+
+
+def _faster(graph: Graph, step: Step, target: Target, cache: Cache | None) -> bool:
+    """Whether the kernel of a step takes fewer cycles of a target than the one `fastest` has."""
+    alone = step_alone(graph, step)
+    multiplied = Schedule((Step((0,), step.kernel),))
+    return cycles(alone, multiplied, target, cache) < cycles(alone, None, target, cache)
