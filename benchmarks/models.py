@@ -35,6 +35,7 @@ from autotiny.engine import Sources, Style, check_supported, generate, plain_sch
 from autotiny.errors import UserError
 from autotiny.firmware.host import build_host
 from autotiny.graph import Array, Graph, Tensor
+from autotiny.schedule import Schedule
 from autotiny.tflite import read_tflite
 from autotiny.tflite.schema import FILE_IDENTIFIER
 
@@ -177,18 +178,22 @@ def one(name: str, data: bytes, show: Callable[[dict[str, Any]], None]) -> None:
 
 def programs(graph: Graph) -> Iterator[tuple[str, Sources]]:
     """Each program that some schedule makes of a network, with the names of its schedules."""
+    for names, schedule in schedules_of(graph):
+        yield names, generate(graph, schedule)
+
+
+def schedules_of(graph: Graph) -> list[tuple[str, Schedule]]:
+    """A schedule for each program that some style makes of a network, with their names."""
     schedules = {"plain": plain_schedule(graph)} | {
         f"{style} {core} DSP": schedule_for(graph, style, dsp=core == "with")
         for style in get_args(Style)
         for core in ("with", "without")
     }
-    found: dict[str, tuple[list[str], Sources]] = {}
+    found: dict[str, tuple[list[str], Schedule]] = {}
     for name, schedule in schedules.items():
-        sources = generate(graph, schedule)
-        text = json.dumps(sources.files, sort_keys=True)
-        found.setdefault(hashlib.sha256(text.encode()).hexdigest(), ([], sources))[0].append(name)
-    for names, sources in found.values():
-        yield ", ".join(names), sources
+        text = json.dumps(generate(graph, schedule).files, sort_keys=True)
+        found.setdefault(hashlib.sha256(text.encode()).hexdigest(), ([], schedule))[0].append(name)
+    return [(", ".join(names), schedule) for names, schedule in found.values()]
 
 
 def referred(

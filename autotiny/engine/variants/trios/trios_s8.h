@@ -50,9 +50,9 @@ AT_INLINE void at_twine(uint32_t *to, const int8_t *const from[3], int32_t size,
   const int8_t *a = from[0], *b = from[1], *c = from[2];
   AT_ROLLED
   for (int32_t i = 0; i < size; i++, to += apart) {
-    const uint32_t x = (uint32_t)a[i];
-    to[0] = (x << 21) + (uint32_t)b[i];
-    to[1] = (x << 11) + (uint32_t)c[i];
+    const uint32_t x = (uint32_t)a[i], y = (uint32_t)b[i], z = (uint32_t)c[i];
+    to[0] = (x << 21) + y;
+    to[1] = (x << 11) + z;
   }
 #endif
 }
