@@ -54,8 +54,8 @@ def quantized_multiplier(real: float) -> tuple[int, int]:
 
 def multiply(value: int, multiplier: int, shift: int) -> int:
     """What a kernel's `at_rescale` computes, for constants and tests."""
-    product = (value << max(shift, 0)) * multiplier
-    high = (product + (1 << 30)) >> 31
+    wide = ((value << max(shift, 0)) + (1 << 31)) % (1 << 32) - (1 << 31)  # as int32 holds it
+    high = (wide * multiplier + (1 << 30)) >> 31
     right = max(-shift, 0)
     if right == 0:
         return high

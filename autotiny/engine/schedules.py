@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from autotiny.engine.kernel import Site
+from autotiny.engine.trees import with_trees
 from autotiny.errors import NotApplicable
 from autotiny.graph import Graph, Op, needed_ops, read_once
 from autotiny.schedule import Schedule, Step
@@ -30,13 +31,14 @@ def plain_schedule(graph: Graph) -> Schedule:
 
 
 def fuse(graph: Graph, schedule: Schedule) -> Schedule:
-    """Let convolutions compute what stands before and behind them.
+    """Let convolutions compute what stands before and behind them, and tables whole functions.
 
     A PAD that only a convolution reads becomes its padding; a max-pooling that alone reads a
-    convolution is computed on its accumulators.
+    convolution is computed on its accumulators. Ops that make a function of one int8 tensor, and
+    leave nothing else behind, become a lookup in one table; see `trees`.
 
     Raises:
-        NotApplicable: no convolution has such a neighbour.
+        NotApplicable: no steps can be joined so.
     """
     steps = list(schedule.steps)
     for step in schedule.steps:
@@ -51,9 +53,11 @@ def fuse(graph: Graph, schedule: Schedule) -> Schedule:
         elif _pads(graph, maker, step):
             steps[steps.index(step)] = replace(step, ops=step.ops + maker.ops)
             steps.remove(maker)
+    steps = with_trees(graph, steps)
     if len(steps) == len(schedule.steps):
         raise NotApplicable(
-            "fuse: no convolution stands behind a PAD or before a max-pooling that reads it alone"
+            "fuse: no convolution stands behind a PAD or before a max-pooling that reads it alone, "
+            "and no ops make one function of an int8 tensor"
         )
     return Schedule(tuple(steps))
 

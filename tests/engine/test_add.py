@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from build import tensor, tflm
+from build import single, tensor, tflm
 
 from autotiny.engine import generate, plain_schedule
+from autotiny.errors import UnsupportedOp
 from autotiny.firmware import build_host, link
 from autotiny.graph import Array, Graph, Op
 from autotiny.simulator import run
@@ -54,6 +55,15 @@ def test_every_sum_is_exact(
         target = load_target(name)
         report = run(link(sources, target), target, [a, b], repeats=1, simulate_memory=False)
         np.testing.assert_array_equal(np.asarray(report.outputs).reshape(-1), expected.ravel())
+
+
+@pytest.mark.parametrize("numbers", [1, 8])
+def test_a_scale_to_which_no_sum_is_scaled_down_is_refused(numbers: int) -> None:
+    x, y = (tensor((1, 8), "int8", scale, 0) for scale in (0.3, 5e-7))
+    number = tensor((1, numbers), "int8", 0.1, 0, data=np.ones((1, numbers)))
+    graph = single("ADD", [x, number], y)
+    with pytest.raises(UnsupportedOp, match="its output scale is too small for its inputs"):
+        generate(graph, plain_schedule(graph))
 
 
 @pytest.mark.parametrize("size", [1, 3, 5, 6])

@@ -1,7 +1,10 @@
-"""Compute a convolution with its padding and max-pooling in one pass, without tensors between.
+"""Compute in one pass, without tensors between, what several ops compute one after the other.
 
-Requantization is monotone: the largest accumulator of a window is requantized once, and the result
-is the same to the bit. Activations are fused on lowering already.
+A convolution with its padding and max-pooling: requantization is monotone, so the largest
+accumulator of a window is requantized once, and the result is the same to the bit. And any ops of
+one int8 tensor and single numbers, such as SiLU, h-swish or GELU: the tensor has 256 values, for
+which a table holds the results, computed in the arithmetic of the ops. Activations are fused on
+lowering already.
 """
 
 from __future__ import annotations
@@ -11,16 +14,17 @@ from dataclasses import dataclass
 from autotiny.components.base import CONVOLUTIONS
 from autotiny.components.program._scheduling import Scheduling
 from autotiny.engine import fuse
+from autotiny.engine.ops.tables import FUNCTIONS
 from autotiny.graph import Graph
 from autotiny.schedule import Schedule
 
 
 @dataclass(frozen=True)
 class FuseOperators(Scheduling):
-    """Joins steps that can work on each other's results in registers."""
+    """Joins steps that can work on each other's results in registers, or by one table."""
 
     name = "fuse_operators"
-    treats = CONVOLUTIONS
+    treats = (*CONVOLUTIONS, *FUNCTIONS)
     not_after = {  # noqa: RUF012 - a constant of the class
         "block_gemm": "blocks are chosen for a step as it was fused",
         "pair_products": "blocks are chosen for a step as it was fused",

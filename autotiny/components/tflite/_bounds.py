@@ -19,7 +19,6 @@ from autotiny.engine.declared import check
 from autotiny.engine.fixed_point import (
     INT_RANGE,
     UnscalableError,
-    activation_range,
     multiply,
     quantized_multiplier,
 )
@@ -32,8 +31,7 @@ from autotiny.engine.layers.constants import (
 )
 from autotiny.engine.layers.window import window
 from autotiny.engine.moved_shapes import paddings
-from autotiny.engine.ops import EMITTERS
-from autotiny.engine.ops.add import sum_int8
+from autotiny.engine.ops import EMITTERS, lookup, stored
 from autotiny.engine.shapes import axis_of, reduced_axes
 from autotiny.errors import InvalidModel, UnsupportedOp
 from autotiny.graph import DType, Graph, Tensor
@@ -44,9 +42,7 @@ Flags = NDArray[np.bool_]
 
 INTEGERS: Final[tuple[DType, ...]] = ("int8", "int16")
 LAYERS: Final = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
-LOOKED_UP: Final = (
-    "RELU", "RELU6", "RELU_N1_TO_1", "LEAKY_RELU", "LOGISTIC", "TANH", "HARD_SWISH", "ELU", "EXP",
-)  # fmt: skip
+LOOKED_UP: Final = tuple(lookup.FUNCTIONS)
 """Ops of one element, for which the engine has a table of 256 results on int8."""
 
 WIDE: Final = 1 << 47
@@ -226,7 +222,7 @@ def _rescaled(
         factors: (multiplier, shift) of each channel.
         wide: whether 48 bits are multiplied by 16.
     """
-    zero, (low, high) = quantization_of(site, None).zero_point, _limits(site)
+    zero, (low, high) = quantization_of(site, None).zero_point, stored.limits(site).values()
     ends: list[list[int]] = []
     for pair, (multiplier, shift) in zip(sums.T.tolist(), factors, strict=True):
         if wide:
@@ -247,12 +243,6 @@ def _multiplied_wide(value: int, multiplier: int, shift: int) -> int:
     """What `at_rescale_wide` computes."""
     short = 0x7FFF if multiplier >= 0x7FFF0000 else (multiplier + (1 << 15)) >> 16
     return (value * short + (1 << (14 - shift))) >> (15 - shift)
-
-
-def _limits(site: Site) -> tuple[int, int]:
-    """The stored numbers between which the op's activation clamps."""
-    activation = site.option("fused_activation_function", "NONE")
-    return activation_range(activation, quantization_of(site, None), site.output.dtype)
 
 
 # Ops of one tensor
@@ -282,15 +272,15 @@ def _looked_up(site: Site, operands: Sequence[Bounds]) -> Bounds:
 
 def _requantized(site: Site, operands: Sequence[Bounds]) -> Bounds:
     """QUANTIZE from one integer scale to another."""
-    x, y = quantization_of(site, 0), quantization_of(site, None)
+    q = stored.quantize_fields(site)
     found = _moved(site, operands)
-    sums = np.stack([found.low, found.high]) - x.zero_point
-    return _rescaled(site, sums, [quantized_multiplier(x.scale / y.scale)] * len(found.low))
+    sums = np.stack([found.low, found.high]) - q["zero"]
+    return _rescaled(site, sums, [(q["multiplier"], q["shift"])] * len(found.low))
 
 
 def _pooled(site: Site, operands: Sequence[Bounds]) -> Bounds:
     """MAX_POOL_2D and AVERAGE_POOL_2D: padding takes no part."""
-    low, high = _limits(site)
+    low, high = stored.limits(site).values()
     return Bounds(operands[0].low.clip(low, high), operands[0].high.clip(low, high))
 
 
@@ -345,25 +335,17 @@ def _sum(site: Site, operands: Sequence[Bounds]) -> Bounds:
     """ADD on int8."""
     if site.output.dtype != "int8":
         site.refuse("only int8 is followed through it")
-    q = sum_int8(site.graph, site.op)
-
-    def common(which: str, values: Ints) -> Ints:
-        factor = q[f"{which}_multiplier"], -q[f"{which}_shift"]
-        raised = ((values + q[f"{which}_zero"]) << 20).tolist()
-        return np.array([multiply(value, *factor) for value in raised], np.int64)
-
-    sums = [common("a", a) + common("b", b) for a, b in _ends(*operands)]
-    ends = np.stack([np.min(sums, axis=0), np.max(sums, axis=0)])
-    return _rescaled(site, ends, [(q["multiplier"], -q["shift"])] * ends.shape[1])
+    of = stored.added(site)
+    ends = [list(map(of, a.tolist(), b.tolist())) for a, b in _ends(*operands)]
+    return Bounds(np.min(ends, axis=0), np.max(ends, axis=0))
 
 
 def _product(site: Site, operands: Sequence[Bounds]) -> Bounds:
     """MUL."""
-    a, b, y = (quantization_of(site, which) for which in (0, 1, None))
-    factor = quantized_multiplier(a.scale * b.scale / y.scale)
-    sums = [(one - a.zero_point) * (other - b.zero_point) for one, other in _ends(*operands)]
+    q = stored.times_fields(site)
+    sums = [(one + q["a_zero"]) * (other + q["b_zero"]) for one, other in _ends(*operands)]
     ends = np.stack([np.min(sums, axis=0), np.max(sums, axis=0)])
-    return _rescaled(site, ends, [factor] * ends.shape[1])
+    return _rescaled(site, ends, [(q["multiplier"], q["shift"])] * ends.shape[1])
 
 
 def _order(site: Site, operands: Sequence[Bounds]) -> Bounds:

@@ -18,6 +18,7 @@ from autotiny.engine.ops.reducing import REDUCING
 from autotiny.engine.ops.resizing import RESIZING
 from autotiny.engine.ops.shape import RENAMING
 from autotiny.engine.ops.softmax import SOFTMAX
+from autotiny.engine.ops.tables import FUNCTIONS
 from autotiny.engine.ops.transposed import TRANSPOSED
 from autotiny.engine.ops.unary import UNARY
 
@@ -38,5 +39,5 @@ EMITTERS: dict[tuple[str, str], Emitter] = {
     **TRANSPOSED,
 }
 
-FUSING = {("CONV_2D", "int8"), ("CONV_2D", "float32")}
+FUSING = {("CONV_2D", "int8"), ("CONV_2D", "float32"), *((kind, "int8") for kind in FUNCTIONS)}
 """The emitters that compute the further ops of a step; the others would leave them out."""

@@ -17,10 +17,10 @@ from autotiny.engine.declared import (
     Takes,
     Values,
 )
-from autotiny.engine.fixed_point import INT_RANGE, activation_range, quantized_multiplier
 from autotiny.engine.kernel import Emit, Kernel, Overlap, Site, initializer
-from autotiny.engine.layers.constants import bounds_float32, quantization_of
-from autotiny.engine.ops import add
+from autotiny.engine.layers.constants import bounds_float32
+from autotiny.engine.ops import add, stored
+from autotiny.engine.ops.tables import COMPARED, tabulated
 from autotiny.graph import DType
 
 SUFFIX: Final[Mapping[DType, str]] = {
@@ -29,7 +29,6 @@ SUFFIX: Final[Mapping[DType, str]] = {
     "int32": "s32",
     "float32": "f32",
 }
-LEFT: Final = {"int8": 20, "int16": 15}
 DIMENSIONS: Final = 5
 
 
@@ -73,21 +72,7 @@ def _kernel(site: Site, function: str, *arguments: str) -> Kernel:
 
 def sum_stored(site: Site) -> Kernel:
     """ADD and SUB on int8 and int16."""
-    dtype = site.output.dtype
-    a, b, y = (quantization_of(site, which) for which in (0, 1, None))
-    twice = 2.0 * max(a.scale, b.scale)
-    ratios = (a.scale / twice, b.scale / twice, twice / ((1 << LEFT[dtype]) * y.scale))
-    (am, ash), (bm, bsh), (m, sh) = (quantized_multiplier(ratio) for ratio in ratios)
-    if sh > 0:
-        site.refuse("its output scale is too small for its inputs")
-    low, high = activation_range(site.option("fused_activation_function", "NONE"), y, dtype)
-    fields = initializer(
-        left=LEFT[dtype], a_zero=-a.zero_point, a_multiplier=am, a_shift=ash,
-        b_zero=-b.zero_point, b_multiplier=bm, b_shift=bsh,
-        b_sign=1 if site.op.kind == "ADD" else -1,
-        multiplier=m, shift=sh, out_zero=y.zero_point, low=low, high=high,
-    )  # fmt: skip
-    return _kernel(site, f"at_each_sum_{SUFFIX[dtype]}", f"\n    (at_sum){fields}")
+    return _stored(site, "sum", stored.sum_fields(site))
 
 
 def add_int8(site: Site) -> Kernel:
@@ -98,30 +83,18 @@ def add_int8(site: Site) -> Kernel:
 
 def times_stored(site: Site) -> Kernel:
     """MUL on int8 and int16."""
-    dtype = site.output.dtype
-    a, b, y = (quantization_of(site, which) for which in (0, 1, None))
-    multiplier, shift = quantized_multiplier(a.scale * b.scale / y.scale)
-    low, high = activation_range(site.option("fused_activation_function", "NONE"), y, dtype)
-    fields = initializer(
-        a_zero=-a.zero_point, b_zero=-b.zero_point, multiplier=multiplier, shift=shift,
-        out_zero=y.zero_point, low=low, high=high,
-    )  # fmt: skip
-    return _kernel(site, f"at_each_times_{SUFFIX[dtype]}", f"\n    (at_times){fields}")
+    return _stored(site, "times", stored.times_fields(site))
 
 
 def prelu_stored(site: Site) -> Kernel:
     """PRELU on int8, and on int16 with int8 slopes."""
-    a, b, y = (quantization_of(site, which) for which in (0, 1, None))
-    (m1, s1), (m2, s2) = (
-        quantized_multiplier(ratio) for ratio in (a.scale / y.scale, a.scale * b.scale / y.scale)
-    )
-    low, high = INT_RANGE[site.output.dtype]
-    fields = initializer(
-        a_zero=-a.zero_point, b_zero=-b.zero_point, m1=m1, s1=s1, m2=m2, s2=s2,
-        out_zero=y.zero_point, low=low, high=high,
-    )  # fmt: skip
-    name = "s8" if site.output.dtype == "int8" else "s16_s8"
-    return _kernel(site, f"at_each_slope_{name}", f"\n    (at_slope){fields}")
+    return _stored(site, "slope", stored.slope_fields(site))
+
+
+def _stored(site: Site, what: str, fields: Mapping[str, int]) -> Kernel:
+    suffixes = [SUFFIX[site.input(position).dtype] for position in (0, 1)]
+    name = "_".join(dict.fromkeys(suffixes))
+    return _kernel(site, f"at_each_{what}_{name}", f"\n    (at_{what}){initializer(**fields)}")
 
 
 def order(site: Site) -> Kernel:
@@ -153,7 +126,7 @@ def declared(kind: str, dtype: DType) -> Declared:
     options = {**_OPTIONS.get(kind, {})}
     if dtype == "int32" and kind in _OPTIONS:
         options |= NO_ACTIVATION
-    compared = kind in ("MAXIMUM", "MINIMUM")  # stored numbers, as they are
+    compared = kind in COMPARED  # stored numbers, as they are
     second: DType = "int8" if (kind, dtype) == ("PRELU", "int16") else dtype
     scales: Literal["any", "one", "same"] = "one"
     if compared or dtype == "int32":
@@ -175,7 +148,7 @@ _EMITS: Final[Mapping[tuple[str, DType], Emit]] = {
     ("MUL", "int16"): times_stored,
     ("PRELU", "int8"): prelu_stored,
     ("PRELU", "int16"): prelu_stored,
-    **{(kind, dtype): order for kind in ("MAXIMUM", "MINIMUM") for dtype in SUFFIX},
+    **{(kind, dtype): order for kind in COMPARED for dtype in SUFFIX},
     **{
         (kind, "float32"): real
         for kind in ("ADD", "SUB", "MUL", "DIV", "SQUARED_DIFFERENCE", "PRELU")
@@ -184,6 +157,7 @@ _EMITS: Final[Mapping[tuple[str, DType], Emit]] = {
 }
 
 BINARY: Final[Mapping[tuple[str, str], Emitter]] = {
-    (kind, dtype): Emitter(emit, declared(kind, dtype)) for (kind, dtype), emit in _EMITS.items()
+    (kind, dtype): Emitter(tabulated(emit) if dtype == "int8" else emit, declared(kind, dtype))
+    for (kind, dtype), emit in _EMITS.items()
 }
 """(kind, arithmetic) → emitter."""

@@ -1,7 +1,4 @@
-"""Ops of one element on int8 by a table: the result for each of the 256 inputs.
-
-In the arithmetic of the reference.
-"""
+"""Ops of one element on int8 as functions of integers, in the arithmetic of the reference."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ from autotiny.engine.fixed_point import (
     quantized_multiplier,
     round_half_away,
 )
-from autotiny.engine.kernel import Emit, Kernel, Overlap, Site, table
+from autotiny.engine.kernel import Site
 from autotiny.engine.layers.constants import quantization_of
 
 ACTIVATIONS: Final[Mapping[str, str]] = {
@@ -26,22 +23,7 @@ ACTIVATIONS: Final[Mapping[str, str]] = {
     "RELU6": "RELU6",
     "RELU_N1_TO_1": "RELU_N1_TO_1",
 }
-IN_PLACE: Final = {("x", "y"): Overlap()}
 f32 = np.float32
-
-
-def tabulated(function: Callable[[Site], Callable[[int], int]]) -> Emit:
-    """An emitter that tabulates a function of int8."""
-
-    def emit(site: Site) -> Kernel:
-        one = function(site)
-        values = [min(max(one(x), -128), 127) for x in (*range(128), *range(-128, 0))]
-        results = table("table", np.array(values, np.int8), site.step.weights.memory)
-        body = f"at_lookup_s8(x, y, table, {site.output.size});"
-        operands = (site.reads("x"), site.writes(), results)
-        return Kernel(("unary.h",), body, operands, IN_PLACE)
-
-    return emit
 
 
 def relu(site: Site) -> Callable[[int], int]:
@@ -184,3 +166,15 @@ def elu(x: float) -> float:
 def exp(x: float) -> float:
     """EXP of a real number."""
     return math.exp(min(x, 700.0))  # no float32 is as large
+
+
+FUNCTIONS: Final[Mapping[str, Callable[[Site], Callable[[int], int]]]] = {
+    **dict.fromkeys(ACTIVATIONS, relu),
+    "LEAKY_RELU": leaky_relu,
+    "LOGISTIC": logistic,
+    "TANH": tanh,
+    "HARD_SWISH": hard_swish,
+    "ELU": sampled(elu),
+    "EXP": sampled(exp),
+}
+"""Kind → what an op makes of a stored number; what leaves int8 is clamped."""

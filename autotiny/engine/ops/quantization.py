@@ -9,9 +9,10 @@ import numpy as np
 
 from autotiny.engine import shapes
 from autotiny.engine.declared import STORED, Declared, Emitter, Takes
-from autotiny.engine.fixed_point import INT_RANGE, quantized_multiplier
 from autotiny.engine.kernel import Emit, Kernel, Overlap, Site, c_type
 from autotiny.engine.layers.constants import quantization_of
+from autotiny.engine.ops import stored
+from autotiny.engine.ops.tables import tabulated
 from autotiny.graph import DType
 
 SUFFIX: Final[Mapping[DType, str]] = {"int8": "s8", "int16": "s16", "uint8": "u8"}
@@ -45,13 +46,11 @@ def dequantize(site: Site) -> Kernel:
 
 def requantize(site: Site) -> Kernel:
     """QUANTIZE from one integer type or scale to another."""
-    x, y = quantization_of(site, 0), quantization_of(site, None)
-    multiplier, shift = quantized_multiplier(x.scale / y.scale)
-    low, high = INT_RANGE[site.output.dtype]
+    q = stored.quantize_fields(site)
     body = (
         f"AT_REQUANTIZE({c_type(site.input(0).dtype)}, {c_type(site.output.dtype)}, x, y, "
-        f"{site.output.size}, {x.zero_point}, {multiplier},\n              {shift}, "
-        f"{y.zero_point}, {low}, {high});"
+        f"{site.output.size}, {q['zero']}, {q['multiplier']},\n              {q['shift']}, "
+        f"{q['out_zero']}, {q['low']}, {q['high']});"
     )
     narrower = site.output.bytes <= site.input(0).bytes
     overlaps = {("x", "y"): Overlap()} if narrower else {}
@@ -71,7 +70,7 @@ def _entry(emit: Emit, source: DType, results: tuple[DType, ...]) -> Emitter:
 
 QUANTIZATION: Final[Mapping[tuple[str, str], Emitter]] = {
     ("QUANTIZE", "float32"): _entry(quantize, "float32", tuple(SUFFIX)),
-    **{("QUANTIZE", dtype): _entry(requantize, dtype, STORED) for dtype in STORED},
+    **{("QUANTIZE", dtype): _entry(tabulated(requantize), dtype, STORED) for dtype in STORED},
     **{("DEQUANTIZE", dtype): _entry(dequantize, dtype, ("float32",)) for dtype in SUFFIX},
 }
 """(kind, arithmetic) → emitter."""

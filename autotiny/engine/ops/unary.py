@@ -16,12 +16,15 @@ from autotiny.engine.fixed_point import (
     quantized_multiplier,
     round_half_away,
 )
-from autotiny.engine.kernel import Emit, Kernel, Site, table
+from autotiny.engine.kernel import Emit, Kernel, Overlap, Site, table
 from autotiny.engine.layers.constants import quantization_of
 from autotiny.engine.ops import lookup
-from autotiny.engine.ops.lookup import ACTIVATIONS, IN_PLACE
+from autotiny.engine.ops.lookup import ACTIVATIONS
 from autotiny.engine.ops.quantization import c_float
+from autotiny.engine.ops.tables import by_table
 from autotiny.graph import Array, DType
+
+IN_PLACE: Final = {("x", "y"): Overlap()}
 
 # int16
 
@@ -156,13 +159,7 @@ def declared(kind: str, dtype: DType) -> Declared:
 
 
 _EMITS: Final[Mapping[tuple[str, DType], Emit]] = {
-    **{(kind, "int8"): lookup.tabulated(lookup.relu) for kind in ACTIVATIONS},
-    ("LEAKY_RELU", "int8"): lookup.tabulated(lookup.leaky_relu),
-    ("LOGISTIC", "int8"): lookup.tabulated(lookup.logistic),
-    ("TANH", "int8"): lookup.tabulated(lookup.tanh),
-    ("HARD_SWISH", "int8"): lookup.tabulated(lookup.hard_swish),
-    ("ELU", "int8"): lookup.tabulated(lookup.sampled(lookup.elu)),
-    ("EXP", "int8"): lookup.tabulated(lookup.sampled(lookup.exp)),
+    **{(kind, "int8"): by_table for kind in lookup.FUNCTIONS},
     **{(kind, "int16"): relu_int16 for kind in ACTIVATIONS},
     ("LEAKY_RELU", "int16"): leaky_relu_int16,
     ("LOGISTIC", "int16"): sigmoidal_int16,

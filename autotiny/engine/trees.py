@@ -1,0 +1,67 @@
+"""Ops that are together a function of one byte, as one step: SiLU, h-swish, GELU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from autotiny.engine.folding import fold
+from autotiny.engine.ops.tables import FUNCTIONS, source_of
+from autotiny.graph import Graph
+from autotiny.schedule import Step
+
+MOST_OPS: Final = 32
+"""Of a tree; beyond it nothing more is looked for."""
+
+
+def with_trees(graph: Graph, steps: Sequence[Step]) -> list[Step]:
+    """The steps, each plain one with those before it that make a function of one tensor with it.
+
+    Args:
+        graph: the network.
+        steps: in the order in which they are executed.
+    """
+    graph, reading = fold(graph), _reading(graph)
+    plain = {step.ops[0] for step in steps if step == Step(step.ops[:1])}
+    ends = {index for index in plain if graph.ops[index].kind in FUNCTIONS}
+    makers = {graph.ops[index].outputs[0]: index for index in ends}
+    trees: list[Step] = []
+    taken: set[int] = set()
+    for step in reversed(steps):
+        (last, *_) = step.ops
+        if last not in taken:
+            ops = _tree(graph, reading, makers, last) if last in ends else step.ops
+            taken.update(ops)
+            trees.append(replace(step, ops=ops))
+    return trees[::-1]
+
+
+def _reading(graph: Graph) -> Mapping[int, set[int]]:
+    """Tensor → the ops that read it."""
+    found: dict[int, set[int]] = {}
+    for index, op in enumerate(graph.ops):
+        for tensor in op.inputs:
+            found.setdefault(tensor, set()).add(index)
+    return found
+
+
+def _tree(
+    graph: Graph, reading: Mapping[int, set[int]], makers: Mapping[int, int], last: int
+) -> tuple[int, ...]:
+    """The most ops, up to a last one, that make a function of one tensor and leave nothing else.
+
+    The latest op that may be part of it is added first. So where all paths meet in one tensor,
+    what lies behind it is there before its maker is.
+    """
+    ops, found = {last}, [last]
+    while len(ops) < MOST_OPS:
+        read = {tensor for index in ops for tensor in graph.ops[index].inputs} & makers.keys()
+        inner = {t for t in read if reading[t] <= ops and t not in graph.outputs}
+        further = {makers[tensor] for tensor in inner} - ops
+        if not further:
+            break
+        ops.add(max(further))
+        if source_of(graph, sorted(ops)) is not None:
+            found = sorted(ops)
+    return tuple(found)
