@@ -63,7 +63,7 @@ class Step:
 
     Attributes:
         ops: indices into `Graph.ops`; the first computes, the others work on its results in
-            registers (activation, max-pool, residual add) or on its input (pad).
+            registers (max-pool), row by row (residual add), or on its input (pad).
         kernel: the way in which the first is computed, if it is a layer on int8.
         weights: how its weights are stored.
         in_place: the output may overwrite the input.

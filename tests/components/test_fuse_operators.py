@@ -3,10 +3,12 @@ import pytest
 
 from autotiny.components import COMPONENTS, Work
 from autotiny.components.program._scheduling import as_program
+from autotiny.dataset import synthetic
 from autotiny.engine import generate
 from autotiny.errors import NotApplicable
+from autotiny.evaluate import sources_of
 from autotiny.firmware import build_host
-from autotiny.model import Level, Model
+from autotiny.model import Level, Model, load_model
 
 
 @pytest.mark.parametrize("lowering", ["int8", "float32"])
@@ -28,3 +30,15 @@ def test_fused_steps_compute_the_same(lowering: str, cnn1: Model, work: Work) ->
 def test_nothing_to_fuse(residual: Model, work: Work) -> None:
     with pytest.raises(NotApplicable, match="fuse_operators: no convolution"):
         COMPONENTS["fuse_operators"]().apply(COMPONENTS["int8"]().apply(residual, work), work)
+
+
+def test_the_largest_residual_is_added_row_by_row() -> None:
+    network = load_model("resnet8")
+    work = Work(synthetic(network), rehearse=True)
+    plain = as_program(COMPONENTS["int8"]().apply(network, work))
+    fused = COMPONENTS["fuse_operators"]().apply(plain, work)
+    assert sources_of(plain).arena_bytes == 3 * 32 * 32 * 16
+    assert sources_of(fused).arena_bytes == 2 * 32 * 32 * 16 + 32 * 16
+    blocks = COMPONENTS["block_gemm"]()
+    alone = blocks.apply(plain, work)
+    assert blocks.apply(fused, work).program.schedule == alone.program.schedule

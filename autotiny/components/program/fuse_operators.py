@@ -1,7 +1,8 @@
-"""Compute a convolution with its padding and max-pooling in one pass, without tensors between.
+"""Compute a convolution with its padding, max-pooling or residual in one pass, no tensor between.
 
 Requantization is monotone: the largest accumulator of a window is requantized once, and the result
-is the same to the bit. Activations are fused on lowering already.
+is the same to the bit. A residual is added row by row, where the arena shrinks, and the sum may
+replace it. Activations are fused on lowering already.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from autotiny.schedule import Schedule
 
 @dataclass(frozen=True)
 class FuseOperators(Scheduling):
-    """Joins steps that can work on each other's results in registers."""
+    """Joins steps that can work on each other's results in registers, or on a row of them."""
 
     name = "fuse_operators"
     treats = CONVOLUTIONS

@@ -30,10 +30,10 @@ from autotiny.engine.layers.constants import (
     quantization_of,
     tensor_multiplier,
 )
+from autotiny.engine.layers.sums import sum_int8
 from autotiny.engine.layers.window import window
 from autotiny.engine.moved_shapes import paddings
 from autotiny.engine.ops import EMITTERS
-from autotiny.engine.ops.add import sum_int8
 from autotiny.engine.shapes import axis_of, reduced_axes
 from autotiny.errors import InvalidModel, UnsupportedOp
 from autotiny.graph import DType, Graph, Tensor

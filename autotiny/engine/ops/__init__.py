@@ -38,5 +38,5 @@ EMITTERS: dict[tuple[str, str], Emitter] = {
     **TRANSPOSED,
 }
 
-FUSING = {("CONV_2D", "int8"), ("CONV_2D", "float32")}
-"""The emitters that compute the further ops of a step; the others would leave them out."""
+FUSING = {("CONV_2D", "int8"): ("MAX_POOL_2D", "ADD"), ("CONV_2D", "float32"): ("MAX_POOL_2D",)}
+"""Emitters that compute a further op of a step, and its kinds; others would leave it out."""
