@@ -104,7 +104,7 @@ def _joined(schedule: Schedule, sums: list[Step]) -> Schedule:
     for step in schedule.steps:
         if step in sums:
             maker = steps.pop()
-            step = replace(maker, ops=maker.ops + step.ops, in_place=False)
+            step = replace(maker, ops=maker.ops + step.ops)
         steps.append(step)
     return Schedule(tuple(steps))
 
@@ -114,7 +114,7 @@ def _adds(graph: Graph, maker: Step, step: Step) -> bool:
     conv, add = graph.ops[maker.ops[0]], graph.ops[step.ops[0]]
     if (conv.kind, add.kind, len(step.ops)) != ("CONV_2D", "ADD", 1):
         return False
-    if Site(graph, maker).fused or maker.kernel != Plain() or maker.core != step.core:
+    if maker.kernel != Plain() or maker.core != step.core:
         return False
     if conv.outputs[0] not in add.inputs or not read_once(graph, conv.outputs[0]):
         return False

@@ -106,7 +106,7 @@ def test_sums_of_rows_are_exact(graph: Graph) -> None:
 
 
 def residuals() -> Graph:
-    """Two blocks that both need the largest arena, and a smaller one."""
+    """Two blocks that both need the largest arena, a smaller one, and the largest weights."""
     net = Network(12, 10, 3)
     x = net.conv(0, 8, 3, 1)
     for stride in (1, 1, 2, 1):
@@ -114,14 +114,14 @@ def residuals() -> Graph:
             x = net.conv(x, 8, 3, stride)
             continue
         x = net.sum(net.conv(net.conv(x, 8, 3, 1), 8, 3, 1), x)
-    return net.graph(x)
+    return net.graph(net.conv(x, 56, 3, 1))
 
 
 def test_as_many_sums_are_fused_as_the_smallest_arena_needs() -> None:
     graph = residuals()
     plain, fused = plain_schedule(graph), fuse(graph, plain_schedule(graph))
     assert fused == schedule_for(graph, "smallest", dsp=True)
-    assert [len(step.ops) for step in fused.steps] == [1, 1, 2, 1, 2, 1, 1, 1, 1]
+    assert [len(step.ops) for step in fused.steps] == [1, 1, 2, 1, 2, 1, 1, 1, 1, 1]
     image, row = 12 * 10 * 8, 10 * 8
     assert generate(graph, plain).arena_bytes == 3 * image
     assert generate(graph, fused).arena_bytes == 2 * image + row
@@ -176,6 +176,9 @@ def test_other_sums_stay() -> None:
     assert len(with_sums_fused(graph, plain_schedule(graph)).steps) == 3
     refused(replace(graph, outputs=(total, y)))
     refused(Graph(graph.tensors, (*graph.ops[:-1], Op("ADD", (y, y), (total,))), (0,), (total,)))
+    steps = plain_schedule(graph).steps
+    with pytest.raises(NotApplicable, match="no sum follows"):
+        with_sums_fused(graph, Schedule((*steps[:-1], replace(steps[-1], core=1))))
     other = Op("ADD", (y, x), (net.add(net.tensors[total]),))
     refused(Graph(tuple(net.tensors), (*graph.ops, other), (0,), (total, other.outputs[0])))
     deep = net.conv(x, 0, 3, 1)
@@ -312,6 +315,8 @@ def test_coded_weights_are_decoded_for_fused_convolutions(coding: str) -> None:
     fused = with_sums_fused(graph, plain_schedule(graph))
     coded = with_coded_weights(graph, fused, coding)  # type: ignore[arg-type]
     assert [step.ops for step in coded.steps] == [step.ops for step in fused.steps]
+    before = with_coded_weights(graph, plain_schedule(graph), coding)  # type: ignore[arg-type]
+    assert with_sums_fused(graph, before) == coded
     check(graph, coded, CORES[:1])
 
 
