@@ -63,8 +63,9 @@ class Step:
 
     Attributes:
         ops: indices into `Graph.ops`; the first computes, the others work on its results in
-            registers (max-pool) or on its input (pad). Or all of them are one function of an int8
-            tensor, in the order of the graph, and what the last one gives is looked up.
+            registers (max-pool), row by row (residual add), or on its input (pad). Or all of them
+            are one function of an int8 tensor, in the order of the graph, and what the last one
+            gives is looked up.
         kernel: the way in which the first is computed, if it is a layer on int8.
         weights: how its weights are stored.
         in_place: the output may overwrite the input.

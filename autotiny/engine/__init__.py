@@ -28,9 +28,10 @@ and `memory.py`; an emitter never sees an address.
 from __future__ import annotations
 
 from autotiny.engine.coding import with_coded_weights, with_skipped_zeros
+from autotiny.engine.fusing import fuse
 from autotiny.engine.generate import check_supported, generate
 from autotiny.engine.ordering import with_least_memory
-from autotiny.engine.schedules import fuse, plain_schedule
+from autotiny.engine.schedules import plain_schedule
 from autotiny.engine.sources import Port, Sources
 from autotiny.engine.styles import Style, schedule_for, with_room
 from autotiny.engine.variants.blocks import with_blocks, with_expanded_weights

@@ -42,9 +42,10 @@ def with_skipped_zeros(graph: Graph, schedule: Schedule, least_saving: float = 0
         NotApplicable: no step would save so much, or too few to pay for the kernel.
     """
     saved: Counter[str] = Counter()
+    kinds = tuple(SPARSE_CODE)
 
     def chosen(site: Site) -> sparse.Sparse | None:
-        if sparse.why_not(site):
+        if site.op.kind not in kinds or sparse.why_not(site):
             return None
         skipping = sparse.Sparse()
         before, after = constant_bytes(site), constant_bytes(site.by(skipping))
@@ -59,19 +60,14 @@ def with_skipped_zeros(graph: Graph, schedule: Schedule, least_saving: float = 0
         + "less flash; prune_magnitude makes zeros"
     )
     skipped = with_each(graph, schedule, (chosen,), refusal)
-    worth = [kind for kind, count in saved.items() if count > SPARSE_CODE[kind]]
-    if not worth:
+    kinds = tuple(kind for kind, count in saved.items() if count > SPARSE_CODE[kind])
+    if not kinds:
         kind, count = saved.most_common(1)[0]
         raise NotApplicable(
             f"with_skipped_zeros: zeros left out save {count:,} bytes of {kind} weights, less than "
             f"the {SPARSE_CODE[kind]:,} of the kernel for it; prune_magnitude makes more zeros"
         )
-    return Schedule(
-        tuple(
-            new if graph.ops[new.ops[0]].kind in worth else old
-            for old, new in zip(schedule.steps, skipped.steps, strict=True)
-        )
-    )
+    return skipped if len(kinds) == len(saved) else with_each(graph, schedule, (chosen,), refusal)
 
 
 def with_coded_weights(

@@ -102,11 +102,12 @@ class Rewrite:
     def slice(self, region: Sequence[Op], result: int, rows: Rows) -> None:
         """Have the rows sliced that a region reads for these rows of its result."""
         needed = self._needed(region, {result: rows})
-        first = region[0]
-        for tensor in self._images(first):
-            self._sliced(
-                *self._whole(tensor), self._read(first, tensor, needed[first.outputs[0]])[0]
-            )
+        made = {op.outputs[0] for op in region}
+        for op in region:
+            for tensor in self._images(op):
+                if tensor not in made:
+                    wanted = self._read(op, tensor, needed[op.outputs[0]])[0]
+                    self._sliced(*self._whole(tensor), wanted)
 
     def join(self, stripes: Sequence[int], result: int) -> None:
         """Stripes one behind the other are the tensor `result`."""

@@ -171,8 +171,9 @@ def _emitter(site: Site) -> Emitter:
         site.refuse("its first input is missing")
     key = (site.op.kind, site.arithmetic)
     if key in EMITTERS:
-        if site.fused and key not in FUSING:
-            site.refuse(f"its {site.arithmetic} kernel computes no fused {site.fused[0].kind}")
+        for place, op in enumerate(site.fused):
+            if op.kind not in FUSING.get(key, ()) or (place and site.op.kind == "CONV_2D"):
+                site.refuse(f"its {site.arithmetic} kernel computes no fused {op.kind}")
         return EMITTERS[key]
     if any(kind == site.op.kind for kind, _ in EMITTERS):
         return site.refuse(f"the engine has no {site.arithmetic} kernel for it")

@@ -136,6 +136,14 @@ class Site:
         return tuple(op for op in ops if op.kind != "PAD")
 
     @property
+    def addend(self) -> int | None:
+        """What a fused ADD adds to the results of a convolution, a tensor; None without one."""
+        for op in self.fused if self.op.kind == "CONV_2D" else ():
+            if op.kind == "ADD":
+                return op.inputs[1 - op.inputs.index(self.op.outputs[0])]
+        return None
+
+    @property
     def output_index(self) -> int:
         """The tensor that the step leaves behind."""
         return (self.op, *self.fused)[-1].outputs[0]

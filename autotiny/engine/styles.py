@@ -7,14 +7,16 @@ from typing import Literal
 
 from autotiny.engine.arena import lay_out
 from autotiny.engine.folding import fold
+from autotiny.engine.fusing import with_sums_fused, with_windows_fused
 from autotiny.engine.generate import kernel_of
-from autotiny.engine.kernel import Site
+from autotiny.engine.kernel import Kernel, Site
 from autotiny.engine.ordering import with_least_memory
-from autotiny.engine.schedules import fuse, plain_schedule
+from autotiny.engine.schedules import plain_schedule
+from autotiny.engine.trees import with_trees
 from autotiny.engine.variants import VARIANTS
 from autotiny.engine.variants.blocks import with_blocks
 from autotiny.engine.variants.pairs import with_pairs
-from autotiny.engine.variants.variant import is_plain_int8
+from autotiny.engine.variants.variant import is_plain_int8, parted
 from autotiny.engine.variants.winograd import with_winograd
 from autotiny.errors import NotApplicable
 from autotiny.graph import Graph
@@ -38,7 +40,7 @@ def schedule_for(graph: Graph, style: Style, *, dsp: bool) -> Schedule:
             "balanced" takes what is faster with weights no larger and in no more SRAM.
         dsp: whether the core has the DSP extension (SMLAD), which blocks are made of.
     """
-    wanted = [fuse]
+    wanted = [with_windows_fused, with_trees]
     if style != "smallest":
         wanted.append(with_blocks if dsp else with_pairs)
     if dsp and style == "fastest":
@@ -49,7 +51,9 @@ def schedule_for(graph: Graph, style: Style, *, dsp: bool) -> Schedule:
             schedule = change(graph, schedule)
     schedule = with_least_memory(graph, schedule)
     if style in MORE_BYTES:
-        schedule = with_room(graph, schedule, MORE_BYTES[style], dsp=dsp)
+        return with_room(graph, schedule, MORE_BYTES[style], dsp=dsp)
+    with suppress(NotApplicable):  # faster kernels overwrite what a sum would have to keep
+        schedule = with_sums_fused(graph, schedule)
     return schedule
 
 
@@ -63,17 +67,28 @@ def with_room(graph: Graph, schedule: Schedule, more_bytes: int, *, dsp: bool) -
         dsp: whether the core has the DSP extension.
     """
     graph = fold(graph)
-    sites = [Site(graph, step) for step in schedule.steps]
-    kernels, cores = [kernel_of(site) for site in sites], [step.core for step in schedule.steps]
+    found = [[step] for step in schedule.steps]  # a sum that is fused may become a step of its own
+    kernels = [[kernel_of(Site(graph, step))] for step in schedule.steps]
     variants = [variant for variant in VARIANTS if variant.way.without_dsp != dsp]
-    limit = lay_out(graph, kernels, cores).bytes + more_bytes
-    for index, site in enumerate(sites):
+
+    def arena(kernels: list[list[Kernel]], exchanges: int) -> int:
+        flat = [kernel for group in kernels for kernel in group]
+        cores = [
+            step.core for step, group in zip(schedule.steps, kernels, strict=True) for _ in group
+        ]
+        return lay_out(graph, flat, cores, exchanges).bytes
+
+    limit = arena(kernels, EXCHANGES[-1]) + more_bytes
+    for index, step in enumerate(schedule.steps):
+        first, *behind = parted(graph, step)
+        site = Site(graph, first)
         if not is_plain_int8(site):
             continue
         for way in (way for variant in variants for way in variant.roomy(site)):
-            wider = site.by(way)
-            trial = [*kernels[:index], kernel_of(wider), *kernels[index + 1 :]]
-            if any(lay_out(graph, trial, cores, n).bytes <= limit for n in EXCHANGES):
-                sites[index], kernels = wider, trial
+            wider = [site.by(way).step, *behind]
+            one = [kernel_of(Site(graph, step)) for step in wider]
+            trial = [*kernels[:index], one, *kernels[index + 1 :]]
+            if any(arena(trial, n) <= limit for n in EXCHANGES):
+                found[index], kernels = wider, trial
                 break
-    return Schedule(tuple(site.step for site in sites))
+    return Schedule(tuple(step for group in found for step in group))

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
 from autotiny.engine.folding import fold
 from autotiny.engine.ops.tables import FUNCTIONS, source_of
+from autotiny.errors import NotApplicable
 from autotiny.graph import Graph
-from autotiny.schedule import Step
+from autotiny.schedule import Schedule, Step
 
 MOST_OPS: Final = 32
 """Of a tree; beyond it nothing more is looked for."""
 
 
-def with_trees(graph: Graph, steps: Sequence[Step]) -> list[Step]:
-    """The steps, each plain one with those before it that make a function of one tensor with it.
+def with_trees(graph: Graph, schedule: Schedule) -> Schedule:
+    """Each plain step together with those before it that make a function of one tensor with it.
 
-    Args:
-        graph: the network.
-        steps: in the order in which they are executed.
+    Raises:
+        NotApplicable: no steps do.
     """
     graph, reading = fold(graph), _reading(graph)
+    steps = schedule.steps
     plain = {step.ops[0] for step in steps if step == Step(step.ops[:1])}
     ends = {index for index in plain if graph.ops[index].kind in FUNCTIONS}
     makers = {graph.ops[index].outputs[0]: index for index in ends}
@@ -34,7 +35,9 @@ def with_trees(graph: Graph, steps: Sequence[Step]) -> list[Step]:
             ops = _tree(graph, reading, makers, last) if last in ends else step.ops
             taken.update(ops)
             trees.append(replace(step, ops=ops))
-    return trees[::-1]
+    if len(trees) == len(steps):
+        raise NotApplicable("with_trees: no ops make one function of an int8 tensor")
+    return Schedule(tuple(trees[::-1]))
 
 
 def _reading(graph: Graph) -> Mapping[int, set[int]]:

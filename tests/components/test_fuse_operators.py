@@ -6,8 +6,9 @@ from autotiny.components.program._scheduling import as_program
 from autotiny.dataset import synthetic
 from autotiny.engine import generate
 from autotiny.errors import NotApplicable
+from autotiny.evaluate import sources_of
 from autotiny.firmware import build_host
-from autotiny.model import Level, Model, keras, keras_model, tensorflow
+from autotiny.model import Level, Model, keras, keras_model, load_model, tensorflow
 
 
 @pytest.mark.parametrize("lowering", ["int8", "float32"])
@@ -61,3 +62,15 @@ def test_activations_of_several_ops_are_looked_up() -> None:
 def test_nothing_to_fuse(residual: Model, work: Work) -> None:
     with pytest.raises(NotApplicable, match="fuse_operators: no convolution"):
         COMPONENTS["fuse_operators"]().apply(COMPONENTS["int8"]().apply(residual, work), work)
+
+
+def test_the_largest_residual_is_added_row_by_row() -> None:
+    network = load_model("resnet8")
+    work = Work(synthetic(network), rehearse=True)
+    plain = as_program(COMPONENTS["int8"]().apply(network, work))
+    fused = COMPONENTS["fuse_operators"]().apply(plain, work)
+    assert sources_of(plain).arena_bytes == 3 * 32 * 32 * 16
+    assert sources_of(fused).arena_bytes == 2 * 32 * 32 * 16 + 32 * 16
+    blocks = COMPONENTS["block_gemm"]()
+    alone = blocks.apply(plain, work)
+    assert blocks.apply(fused, work).program.schedule == alone.program.schedule

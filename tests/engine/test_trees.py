@@ -126,7 +126,7 @@ def test_a_pooling_is_no_function_of_an_element() -> None:
     tree.add("RELU", pooled)
     graph = tree.graph()
     assert joined(graph) == [(0,), (1,), (2,)]
-    with pytest.raises(UnsupportedOp, match="with MAX_POOL_2D it is no function of one int8"):
+    with pytest.raises(UnsupportedOp, match="its int8 kernel computes no fused MAX_POOL_2D"):
         generate(graph, Schedule((Step((0, 1)), Step((2,)))))
 
 

@@ -1,9 +1,10 @@
 """Compute in one pass, without tensors between, what several ops compute one after the other.
 
 A convolution with its padding and max-pooling: requantization is monotone, so the largest
-accumulator of a window is requantized once, and the result is the same to the bit. And any ops of
-one int8 tensor and single numbers, such as SiLU, h-swish or GELU: the tensor has 256 values, for
-which a table holds the results, computed in the arithmetic of the ops. Activations are fused on
+accumulator of a window is requantized once, and the result is the same to the bit. A convolution
+with a residual, which is added row by row where the arena shrinks; the sum may replace it. And any
+ops of one int8 tensor and single numbers, such as SiLU, h-swish or GELU: the tensor has 256 values,
+for which a table holds the results, computed in the arithmetic of the ops. Activations are fused on
 lowering already.
 """
 
@@ -21,7 +22,7 @@ from autotiny.schedule import Schedule
 
 @dataclass(frozen=True)
 class FuseOperators(Scheduling):
-    """Joins steps that can work on each other's results in registers, or by one table."""
+    """Joins steps that can work on each other's results: in registers, on a row, or by a table."""
 
     name = "fuse_operators"
     treats = (*CONVOLUTIONS, *FUNCTIONS)

@@ -23,6 +23,7 @@ from autotiny.engine.fixed_point import (
     quantized_multiplier,
 )
 from autotiny.engine.kernel import Site, Table
+from autotiny.engine.layers import stored
 from autotiny.engine.layers.constants import (
     biases,
     multipliers,
@@ -31,7 +32,7 @@ from autotiny.engine.layers.constants import (
 )
 from autotiny.engine.layers.window import window
 from autotiny.engine.moved_shapes import paddings
-from autotiny.engine.ops import EMITTERS, lookup, stored
+from autotiny.engine.ops import EMITTERS, lookup
 from autotiny.engine.shapes import axis_of, reduced_axes
 from autotiny.errors import InvalidModel, UnsupportedOp
 from autotiny.graph import DType, Graph, Tensor

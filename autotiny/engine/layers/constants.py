@@ -38,7 +38,7 @@ def bounds_int8(site: Site) -> dict[str, int]:
     """The fields of `at_range_s8`, the bounds of a fused pooling included."""
     x, y = quantization_of(site, 0), quantization_of(site, None)
     low, high = activation_range(site.option("fused_activation_function", "NONE"), y, "int8")
-    for op in site.fused:
+    for op in site.fused if site.addend is None else ():
         bounds = activation_range(op.option("fused_activation_function", "NONE"), y, "int8")
         low, high = max(low, bounds[0]), min(high, bounds[1])
     return {"zero": -x.zero_point, "out_zero": y.zero_point, "low": low, "high": high}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from autotiny.engine.kernel import Operand, Overlap, Site
-from autotiny.graph import producers, read_once
+from autotiny.graph import Graph, producers, read_once
 
 MAKES_ANEW = (
     "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "MAX_POOL_2D", "AVERAGE_POOL_2D", "ADD",
@@ -17,8 +17,13 @@ MAKES_ANEW = (
 def dies(site: Site) -> bool:
     """Whether nothing but this op ever reads its input, under any name, so it may be spoilt."""
     index = site.op.inputs[0]
-    maker = producers(site.graph).get(index)
-    return read_once(site.graph, index) and (maker is None or maker.kind in MAKES_ANEW)
+    return read_once(site.graph, index) and made_anew(site.graph, index)
+
+
+def made_anew(graph: Graph, tensor: int) -> bool:
+    """Whether a tensor is memory of its own; two such tensors never share any."""
+    maker = producers(graph).get(tensor)
+    return maker is None or maker.kind in MAKES_ANEW
 
 
 @dataclass(frozen=True)

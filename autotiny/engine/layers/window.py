@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from autotiny.engine.kernel import Site, initializer
 from autotiny.graph import Graph, Op
 
@@ -51,7 +53,7 @@ def window_of(graph: Graph, op: Op, k_h: int, k_w: int) -> dict[str, int]:
     }
 
 
-def window_struct(fields: dict[str, int]) -> str:
+def window_struct(fields: Mapping[str, int | str]) -> str:
     """The C value of an `at_window`."""
     return f"(at_window){initializer(**fields)}"
 

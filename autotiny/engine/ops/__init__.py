@@ -39,5 +39,9 @@ EMITTERS: dict[tuple[str, str], Emitter] = {
     **TRANSPOSED,
 }
 
-FUSING = {("CONV_2D", "int8"), ("CONV_2D", "float32"), *((kind, "int8") for kind in FUNCTIONS)}
-"""The emitters that compute the further ops of a step; the others would leave them out."""
+FUSING = {
+    ("CONV_2D", "int8"): ("MAX_POOL_2D", "ADD"),
+    ("CONV_2D", "float32"): ("MAX_POOL_2D",),
+    **{(kind, "int8"): tuple(FUNCTIONS) for kind in FUNCTIONS},
+}
+"""Emitters that compute further ops of a step, and their kinds; others would leave them out."""

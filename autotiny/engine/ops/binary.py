@@ -18,8 +18,9 @@ from autotiny.engine.declared import (
     Values,
 )
 from autotiny.engine.kernel import Emit, Kernel, Overlap, Site, initializer
+from autotiny.engine.layers import stored
 from autotiny.engine.layers.constants import bounds_float32
-from autotiny.engine.ops import add, stored
+from autotiny.engine.ops import add
 from autotiny.engine.ops.tables import COMPARED, tabulated
 from autotiny.graph import DType
 

@@ -10,8 +10,8 @@ import numpy as np
 from autotiny.engine import shapes
 from autotiny.engine.declared import STORED, Declared, Emitter, Takes
 from autotiny.engine.kernel import Emit, Kernel, Overlap, Site, c_type
+from autotiny.engine.layers import stored
 from autotiny.engine.layers.constants import quantization_of
-from autotiny.engine.ops import stored
 from autotiny.engine.ops.tables import tabulated
 from autotiny.graph import DType
 

@@ -12,7 +12,8 @@ from typing import Final
 import numpy as np
 
 from autotiny.engine.kernel import Emit, Kernel, Overlap, Site, table
-from autotiny.engine.ops import lookup, stored
+from autotiny.engine.layers import stored
+from autotiny.engine.ops import lookup
 from autotiny.graph import Array, Graph
 from autotiny.schedule import Step
 

@@ -41,20 +41,30 @@ def with_each(
 ) -> Schedule:
     """Every step on int8 by the first way that is chosen for it; refused if all stay as they are.
 
-    Steps whose weights are coded keep their kernel, as do those of a variant that says so.
+    Steps whose weights are coded keep their kernel, as do those of a variant that says so. A sum
+    that is fused is a step of its own again behind what is computed another way.
     """
 
-    def chosen(step: Step) -> Step:
-        site = Site(graph, step)
-        if not is_plain_int8(site):
-            return step
-        ways = (choose(site) for choose in choices)
-        return replace(step, kernel=next((way for way in ways if way), step.kernel))
+    def chosen(step: Step) -> tuple[Step, ...]:
+        first, *behind = parted(graph, step)
+        site = Site(graph, first)
+        ways = (choose(site) for choose in choices) if is_plain_int8(site) else ()
+        way = next((way for way in ways if way), None)
+        return (replace(first, kernel=way), *behind) if way else (step,)
 
-    steps = tuple(map(chosen, schedule.steps))
+    steps = tuple(one for step in schedule.steps for one in chosen(step))
     if steps == schedule.steps:
         raise NotApplicable(refusal)
     return Schedule(steps)
+
+
+def parted(graph: Graph, step: Step) -> tuple[Step, ...]:
+    """A step without the sum that is fused into it, if there is one, and that sum."""
+    sums = tuple(index for index in step.ops[1:] if graph.ops[index].kind == "ADD")
+    if not sums or graph.ops[step.ops[0]].kind != "CONV_2D":
+        return (step,)
+    others = tuple(index for index in step.ops if index not in sums)
+    return replace(step, ops=others), Step(sums, core=step.core)
 
 
 def is_plain_int8(site: Site) -> bool:

@@ -14,6 +14,7 @@ from autotiny.engine.layers.constants import (
     tensor_multiplier,
 )
 from autotiny.engine.layers.rows import windowed
+from autotiny.engine.layers.sums import summed
 from autotiny.engine.layers.window import groups, multiple, pooling_struct
 from autotiny.engine.variants.variant import Variant
 from autotiny.schedule import Plain
@@ -34,20 +35,22 @@ def _conv(site: Site) -> Kernel:
     multiplier, shift = multipliers(site, site.input(1).shape[0])
     bias, bounds = centred(site, shift)
 
-    def call(x: str, shape: str) -> str:
-        if site.fused:
+    def call(x: str, shape: str, y: str = "y") -> str:
+        if site.fused and site.addend is None:
             return (
                 f"at_conv_max_pool_s8({x}, w, bias, multiplier, shift, y, {shape},\n"
                 f"                    {groups(site)}, {pooling_struct(site)},\n"
                 f"                    {bounds});"
             )
         return (
-            f"at_conv_s8({x}, w, bias, multiplier, shift, y, {shape},\n"
+            f"at_conv_s8({x}, w, bias, multiplier, shift, {y}, {shape},\n"
             f"           {groups(site)}, {bounds});"
         )
 
     constants = requantization(site, bias, multiplier, shift)
     operands = (site.reads("x"), site.reads("w", 1), *constants, site.writes())
+    if site.addend is not None:
+        return summed(site, "conv_s8.h", call, operands)
     return windowed(site, "conv_s8.h", call, operands)
 
 
