@@ -187,6 +187,8 @@ def stream(site: Site, made: Matrix, taps: Ints) -> Operand:
             ends = constants(made, channels)
             parts.append(words_of(np.concatenate((2 * made.bias[channels], words, ends))))
             first += size
+    if whole == len(taps) and taps.shape[1] % 2:  # the copy of the last block reads fours of words
+        parts.append(np.zeros(2, np.uint32))
     return table("w", np.concatenate(parts), site.step.weights.memory)
 
 
