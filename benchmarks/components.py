@@ -111,6 +111,7 @@ CASES = (
     Case(step("int8"), "cnn1", instead=FLOAT32),
     Case(step("int16x8"), "cnn1", instead=FLOAT32),
     Case(step("fuse_operators"), "cnn1", ahead=INT8, behind=FAST),
+    Case(step("fuse_operators"), "resnet8", ahead=INT8),
     Case(step("block_gemm"), "resnet8", ahead=FUSED, behind=FAST[1:]),
     Case(step("spend_sram"), "resnet8", ahead=(*FUSED, FAST[0])),
     Case(step("use_winograd"), "resnet8", ahead=(*FUSED, FAST[0])),
