@@ -287,16 +287,19 @@ class Outcome:
 
 @lru_cache
 def outcome(recipe: Recipe, network: str, boards: tuple[str, ...]) -> Outcome:
-    """A sequence applied to a network and measured on each board."""
+    """A sequence applied to a network for each board and measured there; accuracy on the first."""
     model, data = prepared(network)
     cache = Cache()
     work = Work(data=data, epochs=NETWORKS[network].epochs[1], original=model)
-    candidate = apply(recipe, model, work, cache)
+    targets = [load_target(board) for board in boards]
+    made = [apply(recipe, model, replace(work, target=target), cache) for target in targets]
+    costs = (cost(one.model, target, cache) for one, target in zip(made, targets, strict=True))
+    first = made[0]
     return Outcome(
-        None if data.synthetic else accuracy_on(candidate.model, data, "test", cache),
-        tuple(cost(candidate.model, load_target(board), cache) for board in boards),
-        program_of(candidate.model).graph,
-        {dropped.component: dropped.reason for dropped in candidate.dropped},
+        None if data.synthetic else accuracy_on(first.model, data, "test", cache),
+        tuple(costs),
+        program_of(first.model).graph,
+        {dropped.component: dropped.reason for dropped in first.dropped},
     )
 
 
