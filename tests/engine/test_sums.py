@@ -28,6 +28,7 @@ from autotiny.engine import (
 from autotiny.engine.fusing import with_sums_fused
 from autotiny.engine.in_place import with_steps_in_place
 from autotiny.engine.stripes import with_patches, with_two_cores
+from autotiny.engine.variants.sparse import Sparse
 from autotiny.errors import NotApplicable, UnsupportedOp
 from autotiny.firmware import build_host, link
 from autotiny.graph import Array, Graph, Op
@@ -260,6 +261,22 @@ def test_faster_kernels_leave_the_sum_to_a_step_of_its_own(
     fused = with_sums_fused(graph, plain)
     assert len(fused.steps) == len(plain.steps) - 1
     assert change(graph, fused) == change(graph, plain)
+
+
+def test_zeros_that_do_not_pay_leave_a_sum_fused() -> None:
+    net = Network(8, 8, 4)
+    x = net.conv(0, 8, 3, 1)
+    x = net.sum(net.conv(net.conv(x, 8, 3, 1), 8, 3, 1), x)
+    flat = net.add(replace(net.tensors[x], shape=(1, 512)))
+    net.ops.append(Op("RESHAPE", (x,), (flat,)))
+    w = net.add(tensor((4, 512), "int8", 0.01, data=np.ones((4, 512))))
+    y = net.add(tensor((1, 4), "int8", 9.0, 2))
+    net.ops.append(Op("FULLY_CONNECTED", (flat, w, -1), (y,)))
+    graph = with_zeros(net.graph(y))
+    fused = with_sums_fused(graph, plain_schedule(graph))
+    skipped = with_skipped_zeros(graph, fused)
+    assert skipped.steps[:-1] == fused.steps[:-1]
+    assert skipped.steps[-1].kernel == Sparse()
 
 
 def test_what_cannot_be_faster_stays_fused() -> None:
