@@ -64,7 +64,8 @@ class Step:
     Attributes:
         ops: indices into `Graph.ops`; the first computes, the others work on its results in
             registers (activation, max-pool, residual add) or on its input (pad).
-        kernel: the way in which the first is computed, if it is a layer on int8.
+        kernel: the way in which the first is computed, if it is a layer on int8; of other types
+            there are `Plain` and `Sparse`.
         weights: how its weights are stored.
         in_place: the output may overwrite the input.
         core: which of the target's cores computes the step.

@@ -11,10 +11,10 @@ from dataclasses import replace
 from typing import Literal
 
 from autotiny.engine.entropy import Coding
+from autotiny.engine.folding import fold
 from autotiny.engine.kernel import Kernel, Site, Table
-from autotiny.engine.ops import EMITTERS, coded
-from autotiny.engine.variants import sparse
-from autotiny.engine.variants.variant import with_each
+from autotiny.engine.ops import EMITTERS, coded, sparse
+from autotiny.engine.variants.sparse import Sparse
 from autotiny.errors import NotApplicable
 from autotiny.graph import Graph
 from autotiny.schedule import Plain, Schedule, Step
@@ -31,7 +31,7 @@ SPARSE_CODE = {"CONV_2D": 1200, "FULLY_CONNECTED": 400}
 
 
 def with_skipped_zeros(graph: Graph, schedule: Schedule, least_saving: float = 0.0) -> Schedule:
-    """Leave the zero weights of int8 convolutions and dense layers out.
+    """Leave the zero weights of convolutions and dense layers out.
 
     Args:
         graph: the network.
@@ -41,37 +41,46 @@ def with_skipped_zeros(graph: Graph, schedule: Schedule, least_saving: float = 0
     Raises:
         NotApplicable: no step would save so much, or too few to pay for the kernel.
     """
-    saved: Counter[str] = Counter()
-
-    def chosen(site: Site) -> sparse.Sparse | None:
-        if sparse.why_not(site):
-            return None
-        skipping = sparse.Sparse()
-        before, after = constant_bytes(site), constant_bytes(site.by(skipping))
-        if after >= (1 - least_saving) * before:
-            return None
-        saved[site.op.kind] += before - after
-        return skipping
-
-    refusal = (
-        "with_skipped_zeros: without its zeros no int8 convolution or dense layer takes "
-        + (f"{least_saving:.0%} " if least_saving else "")
-        + "less flash; prune_magnitude makes zeros"
-    )
-    skipped = with_each(graph, schedule, (chosen,), refusal)
-    worth = [kind for kind, count in saved.items() if count > SPARSE_CODE[kind]]
-    if not worth:
-        kind, count = saved.most_common(1)[0]
+    graph = fold(graph)  # float16 weights are a layer's own then
+    sites = [Site(graph, step) for step in schedule.steps]
+    saves = {k: saved for k, site in enumerate(sites) if (saved := _saved(site, least_saving))}
+    if not saves:
         raise NotApplicable(
-            f"with_skipped_zeros: zeros left out save {count:,} bytes of {kind} weights, less than "
+            "with_skipped_zeros: without its zeros no convolution or dense layer takes "
+            + (f"{least_saving:.0%} " if least_saving else "")
+            + "less flash; prune_magnitude makes zeros"
+        )
+    once = {(_layer(sites[k]), sites[k].op.inputs[1]): saved for k, saved in saves.items()}
+    totals: Counter[tuple[str, str]] = Counter()
+    for (layer, _), saved in once.items():
+        totals[layer] += saved
+    worth = [layer for layer, total in totals.items() if total > SPARSE_CODE[layer[0]]]
+    if not worth:
+        (kind, _), total = totals.most_common(1)[0]
+        raise NotApplicable(
+            f"with_skipped_zeros: zeros left out save {total:,} bytes of {kind} weights, less than "
             f"the {SPARSE_CODE[kind]:,} of the kernel for it; prune_magnitude makes more zeros"
         )
     return Schedule(
         tuple(
-            new if graph.ops[new.ops[0]].kind in worth else old
-            for old, new in zip(schedule.steps, skipped.steps, strict=True)
+            replace(site.step, kernel=Sparse())
+            if k in saves and _layer(site) in worth
+            else site.step
+            for k, site in enumerate(sites)
         )
     )
+
+
+def _layer(site: Site) -> tuple[str, str]:
+    return site.op.kind, site.arithmetic
+
+
+def _saved(site: Site, least_saving: float) -> int:
+    """Bytes that a step saves without its zeros; 0 where it stays as it is."""
+    if site.op.kind not in SPARSE_CODE or sparse.why_not(site):
+        return 0
+    before, after = constant_bytes(site), constant_bytes(site.by(Sparse()))
+    return before - after if after < (1 - least_saving) * before else 0
 
 
 def with_coded_weights(
