@@ -66,7 +66,8 @@ class Step:
             registers (max-pool), row by row (residual add), or on its input (pad). Or all of them
             are one function of an int8 tensor, in the order of the graph, and what the last one
             gives is looked up.
-        kernel: the way in which the first is computed, if it is a layer on int8.
+        kernel: the way in which the first is computed, if it is a layer on int8; of other types
+            there are `Plain` and `Sparse`.
         weights: how its weights are stored.
         in_place: the output may overwrite the input.
         core: which of the target's cores computes the step.

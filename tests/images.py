@@ -8,7 +8,7 @@ from zlib import crc32
 import numpy as np
 from build import tensor
 
-from autotiny.graph import Array, Graph, Op, Option, Tensor
+from autotiny.graph import Array, DType, Graph, Op, Option, Tensor
 
 
 @dataclass
@@ -76,6 +76,25 @@ class Network:
 
     def graph(self, result: int) -> Graph:
         return Graph(tuple(self.tensors), tuple(self.ops), (0,), (result,))
+
+
+def in_arithmetic(graph: Graph, arithmetic: str) -> Graph:
+    """An int8 graph on float32, on "float16" weights of it, or on int16 with int8 weights."""
+
+    def changed(one: Tensor) -> Tensor:
+        if arithmetic == "int16":
+            if one.data is None:
+                return tensor(one.shape, "int16", 0.03, name=one.name)
+            if one.dtype == "int32":
+                return replace(one, dtype="int64", data=one.data.astype(np.int64))
+            return one
+        if one.data is None:
+            return replace(one, dtype="float32", quantization=None)
+        half = arithmetic == "float16" and one.dtype == "int8"
+        dtype: DType = "float16" if half else "float32"
+        return replace(one, dtype=dtype, quantization=None, data=(one.data / 100).astype(dtype))
+
+    return replace(graph, tensors=tuple(map(changed, graph.tensors)))
 
 
 def samples(graph: Graph) -> Array:

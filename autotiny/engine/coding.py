@@ -11,10 +11,11 @@ from dataclasses import replace
 from typing import Literal
 
 from autotiny.engine.entropy import Coding
+from autotiny.engine.folding import fold
 from autotiny.engine.kernel import Kernel, Site, Table
-from autotiny.engine.ops import EMITTERS, coded
-from autotiny.engine.variants import sparse
-from autotiny.engine.variants.variant import with_each
+from autotiny.engine.ops import EMITTERS, coded, sparse
+from autotiny.engine.variants.sparse import Sparse
+from autotiny.engine.variants.variant import parted
 from autotiny.errors import NotApplicable
 from autotiny.graph import Graph
 from autotiny.schedule import Plain, Schedule, Step
@@ -31,7 +32,7 @@ SPARSE_CODE = {"CONV_2D": 1200, "FULLY_CONNECTED": 400}
 
 
 def with_skipped_zeros(graph: Graph, schedule: Schedule, least_saving: float = 0.0) -> Schedule:
-    """Leave the zero weights of int8 convolutions and dense layers out.
+    """Leave the zero weights of convolutions and dense layers out.
 
     Args:
         graph: the network.
@@ -41,33 +42,44 @@ def with_skipped_zeros(graph: Graph, schedule: Schedule, least_saving: float = 0
     Raises:
         NotApplicable: no step would save so much, or too few to pay for the kernel.
     """
-    saved: Counter[str] = Counter()
-    kinds = tuple(SPARSE_CODE)
-
-    def chosen(site: Site) -> sparse.Sparse | None:
-        if site.op.kind not in kinds or sparse.why_not(site):
-            return None
-        skipping = sparse.Sparse()
-        before, after = constant_bytes(site), constant_bytes(site.by(skipping))
-        if after >= (1 - least_saving) * before:
-            return None
-        saved[site.op.kind] += before - after
-        return skipping
-
-    refusal = (
-        "with_skipped_zeros: without its zeros no int8 convolution or dense layer takes "
-        + (f"{least_saving:.0%} " if least_saving else "")
-        + "less flash; prune_magnitude makes zeros"
-    )
-    skipped = with_each(graph, schedule, (chosen,), refusal)
-    kinds = tuple(kind for kind, count in saved.items() if count > SPARSE_CODE[kind])
-    if not kinds:
-        kind, count = saved.most_common(1)[0]
+    graph = fold(graph)  # float16 weights are a layer's own then
+    parts = [parted(graph, step) for step in schedule.steps]
+    sites = [Site(graph, first) for first, *_ in parts]
+    saves = {k: saved for k, site in enumerate(sites) if (saved := _saved(site, least_saving))}
+    if not saves:
         raise NotApplicable(
-            f"with_skipped_zeros: zeros left out save {count:,} bytes of {kind} weights, less than "
+            "with_skipped_zeros: without its zeros no convolution or dense layer takes "
+            + (f"{least_saving:.0%} " if least_saving else "")
+            + "less flash; prune_magnitude makes zeros"
+        )
+    once = {(_layer(sites[k]), sites[k].op.inputs[1]): saved for k, saved in saves.items()}
+    totals: Counter[tuple[str, str]] = Counter()
+    for (layer, _), saved in once.items():
+        totals[layer] += saved
+    worth = [layer for layer, total in totals.items() if total > SPARSE_CODE[layer[0]]]
+    if not worth:
+        (kind, _), total = totals.most_common(1)[0]
+        raise NotApplicable(
+            f"with_skipped_zeros: zeros left out save {total:,} bytes of {kind} weights, less than "
             f"the {SPARSE_CODE[kind]:,} of the kernel for it; prune_magnitude makes more zeros"
         )
-    return skipped if len(kinds) == len(saved) else with_each(graph, schedule, (chosen,), refusal)
+    steps: list[Step] = []
+    for k, (site, whole) in enumerate(zip(sites, schedule.steps, strict=True)):
+        taken = k in saves and _layer(site) in worth
+        steps += (replace(site.step, kernel=Sparse()), *parts[k][1:]) if taken else (whole,)
+    return Schedule(tuple(steps))
+
+
+def _layer(site: Site) -> tuple[str, str]:
+    return site.op.kind, site.arithmetic
+
+
+def _saved(site: Site, least_saving: float) -> int:
+    """Bytes that a step saves without its zeros; 0 where it stays as it is."""
+    if site.op.kind not in SPARSE_CODE or sparse.why_not(site):
+        return 0
+    before, after = constant_bytes(site), constant_bytes(site.by(Sparse()))
+    return before - after if after < (1 - least_saving) * before else 0
 
 
 def with_coded_weights(

@@ -157,6 +157,9 @@ def _pools(graph: Graph, producer: Step, step: Step) -> bool:
     # weights that are computed from others are stored smaller (float16): their kernel pools nothing
     if w.data is None or not x.dtype == w.dtype == y.dtype or x.dtype not in ("int8", "float32"):
         return False
+    # the kernel of floats knows the bounds of the convolution alone
+    if x.dtype == "float32" and pool.option("fused_activation_function", "NONE") != "NONE":
+        return False
     if not read_once(graph, conv.outputs[0]):
         return False
     return _windows_are_apart(graph, pool) and _same_quantization(graph, pool)

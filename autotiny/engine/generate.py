@@ -27,13 +27,14 @@ from autotiny.engine.folding import fold
 from autotiny.engine.headers import kernel_headers
 from autotiny.engine.kernel import Kept, Kernel, Site, Table
 from autotiny.engine.ops import EMITTERS, FUSING
+from autotiny.engine.ops.layers import LAYERS
 from autotiny.engine.schedules import plain_schedule
 from autotiny.engine.sources import Port, Sources
 from autotiny.engine.symbols import Constants, Functions, const_free
 from autotiny.engine.work import work_of
 from autotiny.errors import UnsupportedOp, UserError
 from autotiny.graph import Graph, variables
-from autotiny.schedule import Schedule, Step
+from autotiny.schedule import Plain, Schedule, Step
 
 
 def check_supported(graph: Graph) -> None:
@@ -174,6 +175,8 @@ def _emitter(site: Site) -> Emitter:
         for place, op in enumerate(site.fused):
             if op.kind not in FUSING.get(key, ()) or (place and site.op.kind == "CONV_2D"):
                 site.refuse(f"its {site.arithmetic} kernel computes no fused {op.kind}")
+        if key not in LAYERS and not isinstance(site.step.kernel, Plain):
+            site.refuse(f"it is no layer, so its kernel cannot be {site.step.kernel}")
         return EMITTERS[key]
     if any(kind == site.op.kind for kind, _ in EMITTERS):
         return site.refuse(f"the engine has no {site.arithmetic} kernel for it")

@@ -26,7 +26,8 @@ def with_trees(graph: Graph, schedule: Schedule) -> Schedule:
     steps = schedule.steps
     plain = {step.ops[0] for step in steps if step == Step(step.ops[:1])}
     ends = {index for index in plain if graph.ops[index].kind in FUNCTIONS}
-    makers = {graph.ops[index].outputs[0]: index for index in ends}
+    made = ((tensor, index) for index in ends for tensor in graph.ops[index].outputs)
+    makers = {tensor: index for tensor, index in made if graph.tensors[tensor].data is None}
     trees: list[Step] = []
     taken: set[int] = set()
     for step in reversed(steps):
@@ -54,8 +55,8 @@ def _tree(
 ) -> tuple[int, ...]:
     """The most ops, up to a last one, that make a function of one tensor and leave nothing else.
 
-    The latest op that may be part of it is added first. So where all paths meet in one tensor,
-    what lies behind it is there before its maker is.
+    An op is added once all that read its result are there. So where all paths meet in one tensor,
+    everything behind it is there before its maker is.
     """
     ops, found = {last}, [last]
     while len(ops) < MOST_OPS:
@@ -64,7 +65,7 @@ def _tree(
         further = {makers[tensor] for tensor in inner} - ops
         if not further:
             break
-        ops.add(max(further))
+        ops |= further
         if source_of(graph, sorted(ops)) is not None:
             found = sorted(ops)
     return tuple(found)

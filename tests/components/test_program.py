@@ -22,7 +22,7 @@ def computed(model: Model, x: Array) -> Array:
 NETWORKS = ("cnn1", "residual", "wide", "compressed")
 INT8_ALONE = {
     "block_gemm", "pair_products", "expand_weights", "use_winograd", "strassen", "spend_sram",
-    "skip_zeros", "share_weights", "huffman_code",
+    "share_weights", "huffman_code",
 }  # fmt: skip
 """Schedules of int8 layers, which find nothing to do in a network of reals."""
 

@@ -5,8 +5,9 @@ import pytest
 
 from autotiny.components import COMPONENTS, Component, Work, objection
 from autotiny.components.keras.prune_magnitude import PruneMagnitude
+from autotiny.components.program._scheduling import as_program
 from autotiny.components.program.skip_zeros import SkipZeros
-from autotiny.engine import generate
+from autotiny.engine import Sources, generate
 from autotiny.engine.variants.blocks import Blocks
 from autotiny.engine.variants.sparse import Sparse
 from autotiny.errors import NotApplicable
@@ -14,6 +15,8 @@ from autotiny.firmware import build_host
 from autotiny.graph import Array
 from autotiny.model import Model
 from autotiny.schedule import Plain, Way
+from autotiny.simulator import measure
+from autotiny.target import load_target
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +37,16 @@ def chain(model: Model, work: Work, *names: str) -> Model:
     return model
 
 
+def sources(model: Model) -> Sources:
+    return generate(model.program.graph, model.program.schedule)
+
+
 def weights_bytes(model: Model) -> int:
-    return generate(model.program.graph, model.program.schedule).weights_bytes
+    return sources(model).weights_bytes
 
 
 def computed(model: Model, x: Array) -> Array:
-    return build_host(generate(model.program.graph, model.program.schedule)).predict(x)
+    return build_host(sources(model)).predict(x)
 
 
 def test_four_fifths_of_zeros_more_than_halve_the_weights(pruned: Model, work: Work) -> None:
@@ -48,6 +55,30 @@ def test_four_fifths_of_zeros_more_than_halve_the_weights(pruned: Model, work: W
     assert 2.5 * weights_bytes(sparse) < weights_bytes(plain)
     x = np.round(work.data.x_test[:8] * 255 - 128).astype(np.int8)
     np.testing.assert_array_equal(computed(sparse, x), computed(plain, x))
+
+
+@pytest.mark.parametrize(
+    ("lowering", "share"), [("float32", 0.27), ("float16", 0.32), ("int16x8", 0.4)]
+)
+def test_other_types_take_less_flash_and_give_the_same(
+    lowering: str, share: float, cnn1: Model, work: Work
+) -> None:
+    target = load_target("stm32l4r5")
+    rehearsed = PruneMagnitude(0.8).apply(cnn1, replace(work, rehearse=True))
+    fusing = ("fuse_operators",) if lowering == "float32" else ()  # the others find nothing to do
+    plain = as_program(chain(rehearsed, work, lowering, *fusing))
+    sparse = chain(plain, work, "skip_zeros")
+    assert kernels(sparse)["FULLY_CONNECTED"] == Sparse()
+    before, after = (measure(sources(one), target) for one in (plain, sparse))
+    assert after.flash_bytes < share * before.flash_bytes
+    assert after.sram_bytes <= before.sram_bytes
+    assert after.cycles < before.cycles
+    x = work.data.x_test[:8]
+    if lowering == "int16x8":
+        x = np.round(x * 32767).astype(np.int16)
+    assert computed(sparse, x).tobytes() == computed(plain, x).tobytes()
+    with pytest.raises(NotApplicable, match="takes 10% less flash; prune_magnitude makes zeros"):
+        chain(cnn1, work, lowering, "skip_zeros")
 
 
 def test_blocks_leave_sparse_layers_and_sparse_layers_take_from_blocks(

@@ -6,14 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from build import tensor
-from images import Network, samples
+from images import Network, in_arithmetic, samples
 
 from autotiny.engine import fuse, generate, plain_schedule, with_blocks
 from autotiny.engine.in_place import with_steps_in_place
 from autotiny.errors import NotApplicable
 from autotiny.firmware import build_host, link
-from autotiny.graph import Array, Graph, Op, Tensor
+from autotiny.graph import Array, Graph, Op
 from autotiny.schedule import Schedule
 from autotiny.simulator import run
 from autotiny.target import load_target
@@ -56,26 +55,11 @@ def test_rows_in_place_are_exact(core: str) -> None:
 @pytest.mark.parametrize("stride", [1, 2])
 def test_other_arithmetics_are_exact(dtype: str, stride: int) -> None:
     net = Network(11, 7, 4)
-    net.pool(net.conv(net.conv(0, 6, 3, stride), 0, 3, 1), "AVERAGE_POOL_2D")
-    graph = in_arithmetic(net, dtype)
+    y = net.pool(net.conv(net.conv(0, 6, 3, stride), 0, 3, 1), "AVERAGE_POOL_2D")
+    graph = in_arithmetic(net.graph(y), dtype)
     x = samples(graph).astype(dtype)
     expected = computed(graph, plain_schedule(graph), x)
     np.testing.assert_array_equal(computed(graph, rowwise(graph), x), expected)
-
-
-def in_arithmetic(net: Network, dtype: str) -> Graph:
-    """The network on float32, or on int16 with int8 weights."""
-
-    def changed(one: Tensor) -> Tensor:
-        if dtype == "float32":
-            data = None if one.data is None else one.data.astype(np.float32) / 100
-            return replace(one, dtype="float32", quantization=None, data=data)
-        if one.data is None:
-            return tensor(one.shape, "int16", 0.03, name=one.name)
-        return one
-
-    made = net.graph(net.ops[-1].outputs[0])
-    return replace(made, tensors=tuple(map(changed, made.tensors)))
 
 
 def test_only_what_lowers_the_arena_is_computed_in_place() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass, replace
 from importlib import import_module
 from pkgutil import walk_packages
@@ -24,6 +25,7 @@ from autotiny.engine.layers.matrix import (
     matrix,
     padded,
 )
+from autotiny.engine.ops import sparse as sparse_layers
 from autotiny.engine.variants import planes, strassen, winograd
 from autotiny.engine.variants.blocks.packing import expanded_stream
 from autotiny.engine.variants.sparse import packing as sparse_packing
@@ -288,6 +290,28 @@ def test_steps_stand_before_the_weights_that_they_lead_to(
     row: list[int], form: Format, expected: list[int]
 ) -> None:
     assert sparse(row, form) == expected
+
+
+def kept(rows: Sequence[Sequence[float]]) -> tuple[list[float], list[int], list[int], int]:
+    """(weights, steps, counts, bits) of a layer on floats."""
+    found = sparse_layers.stored(np.array(rows, np.float32))
+    return found.weights.tolist(), found.steps.tolist(), found.counts.tolist(), found.bits
+
+
+def test_steps_of_other_types_share_a_byte_where_that_is_smaller() -> None:
+    # every output begins a byte
+    rows = [[0, 0, 5, 0, 7], [1, 0, 0, 0, 0], [0] * 5]
+    assert kept(rows) == ([5, 7, 1], [2 | 1 << 4, 0], [2, 1, 0], 4)
+    assert kept([[0] * 15 + [3]]) == ([3], [15], [1], 4)
+    assert kept([[0] * 16 + [3]]) == ([3], [16], [1], 8)
+    assert kept([[0] * 16 + [3] * 9]) == ([0] + [3] * 9, [15] + [0] * 4, [10], 4)
+    assert kept([[0] * 255 + [3]]) == ([3], [255], [1], 8)
+    assert kept([[0] * 256 + [3]]) == ([0, 3], [255, 0], [2], 8)
+    assert kept([[0] * 600 + [3]]) == ([0, 0, 3], [255, 255, 88], [3], 8)
+
+
+def test_without_any_weight_one_is_stored_and_none_is_counted() -> None:
+    assert kept([[0] * 5, [-0.0] * 5]) == ([0], [0], [0, 0], 4)
 
 
 def test_steps_count_the_bytes_of_all_patches() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from build import single, tensor
+from images import in_arithmetic
 from test_variants import CONV, DENSE, DEPTHWISE, Layer
 
 from autotiny.engine import (
@@ -107,6 +108,13 @@ def test_a_pooling_fuses_whose_windows_are_apart() -> None:
     assert fuses(with_shape(pooled(filter_height=2, stride_h=3), 4, shape=(1, 3, 4, 4)))
     assert not fuses(with_shape(pooled(filter_height=3, stride_h=3), 4, shape=(1, 3, 4, 4)))
     assert not fuses(with_shape(pooled(filter_width=3, stride_w=3), 4, shape=(1, 4, 3, 4)))
+
+
+def test_a_pooling_of_floats_with_an_activation_of_its_own_does_not_fuse() -> None:
+    for activation in ("NONE", "RELU"):
+        int8 = pooled(fused_activation_function=activation)
+        assert fuses(int8)
+        assert fuses(in_arithmetic(int8, "float32")) == (activation == "NONE")
 
 
 def test_a_pooling_fuses_that_alone_reads_a_convolution_of_its_own_kind() -> None:

@@ -10,6 +10,9 @@ from zlib import crc32
 import numpy as np
 import pytest
 from grid import Case, difference, expected, run_program
+from test_sparse_types import LAYERS as OTHERS
+from test_sparse_types import computed, inputs, plain
+from test_sparse_types import skipped as skipped_others
 from test_variants import CONV, CORES, DENSE, DEPTHWISE, SIMPLE_CORES, Layer, check, samples
 
 from autotiny.engine import fuse, generate, plain_schedule, with_blocks, with_skipped_zeros
@@ -99,8 +102,16 @@ def test_sparse_layers_are_exact_and_the_sanitizers_silent(tmp_path: Path) -> No
     cases = []
     for layer in (*LAYERS, *POOLED):
         graph = layer.graph()
-        inputs = (samples(graph)[2],)  # the ends of their range
-        cases.append(Case(str(layer), graph, inputs, schedule=skipped(graph)))
+        ends = (samples(graph)[2],)  # of their range
+        cases.append(Case(str(layer), graph, ends, schedule=skipped(graph)))
+    for other in OTHERS:
+        graph = other.graph()
+        row = inputs(graph, 1)
+        wanted = (computed(graph, plain(graph), row),)
+        schedule = skipped_others(graph)
+        cases.append(
+            Case(str(other), graph, (row[0],), tolerance=0, schedule=schedule, wanted=wanted)
+        )
     sanitizers = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
     found = run_program(cases, tmp_path, ("gcc", "-std=c99", "-O1", *sanitizers))
     for case, outputs in zip(cases, found, strict=True):

@@ -74,8 +74,24 @@ def behind_a_relu() -> Graph:
     return tree.graph()
 
 
+def of_numbers_that_are_compared() -> Graph:
+    """Alone, neither the first op nor the last one would take a table."""
+    tree = Tree()
+    x = tree.add("MAXIMUM", 0, tree.number(-50, 0.05, 3), scale=0.05, zero=3)
+    tree.add("QUANTIZE", x)
+    return tree.graph()
+
+
 @pytest.mark.parametrize(
-    "made", [silu, h_swish, of_two_branches, of_a_value_that_is_read_twice, behind_a_relu]
+    "made",
+    [
+        of_numbers_that_are_compared,
+        silu,
+        h_swish,
+        of_two_branches,
+        of_a_value_that_is_read_twice,
+        behind_a_relu,
+    ],
 )
 def test_a_function_of_one_tensor_is_one_step(made: Callable[[], Graph]) -> None:
     graph = made()
@@ -130,6 +146,13 @@ def test_a_pooling_is_no_function_of_an_element() -> None:
         generate(graph, Schedule((Step((0, 1)), Step((2,)))))
 
 
+def test_a_sum_is_not_computed_without_what_is_fused_into_it() -> None:
+    tree = Tree()
+    tree.add("RELU", tree.add("ADD", 0, tree.number(3, size=256)))
+    with pytest.raises(UnsupportedOp, match="with RELU it is no function of one int8 tensor"):
+        generate(tree.graph(), Schedule((Step((0, 1)),)))
+
+
 def test_behind_what_two_tensors_make_a_tree_is_joined() -> None:
     tree = Tree()
     other = len(tree.tensors)
@@ -142,6 +165,20 @@ def test_constants_are_single_numbers() -> None:
     tree = Tree()
     tree.add("RELU", tree.add("ADD", 0, tree.number(3, size=256)))
     assert joined(tree.graph()) == [(0,), (1,)]
+
+
+def test_a_number_may_be_made_of_others() -> None:
+    tree = Tree()
+    tree.tensors.append(tensor((1,), "float32", data=[0.7]))
+    tree.shape = (1,)
+    number = tree.add("QUANTIZE", len(tree.tensors) - 1)
+    tree.shape = (1, 256)
+    tree.add("MUL", tree.add("RELU", 0), number)
+    graph = tree.graph()
+    assert joined(graph) == [(0,), (1, 2)]
+    (expected,) = tflm(write_tflite(graph), BYTES)
+    found = build_host(generate(graph, fuse(graph, plain_schedule(graph)))).predict([BYTES[None]])
+    np.testing.assert_array_equal(found.reshape(-1), expected.reshape(-1))
 
 
 def test_rows_by_columns_are_no_function_of_an_element() -> None:

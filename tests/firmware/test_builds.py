@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -12,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from elftools.elf.elffile import ELFFile
-from images import Network
+from images import Network, in_arithmetic
 
 from autotiny.cores import CORES
 from autotiny.engine import (
     Sources,
+    fuse,
     generate,
     plain_schedule,
     schedule_for,
@@ -25,6 +27,7 @@ from autotiny.engine import (
     with_strassen,
 )
 from autotiny.engine.variants.sparse import Sparse
+from autotiny.errors import NotApplicable
 from autotiny.firmware import Firmware, link
 from autotiny.firmware.linking import compiler_flags, symbols_of
 from autotiny.firmware.project import gcc_machine_flags
@@ -61,23 +64,38 @@ def coded(graph: Graph) -> Schedule:
     )
 
 
+def without_zeros(graph: Graph) -> Schedule:
+    """Convolutions without zero weights, of floats one with max-pooling."""
+    schedule = plain_schedule(graph)
+    with suppress(NotApplicable):
+        schedule = fuse(graph, schedule)
+    return Schedule(
+        tuple(
+            replace(step, kernel=Sparse()) if graph.ops[step.ops[0]].kind == "CONV_2D" else step
+            for step in schedule.steps
+        )
+    )
+
+
 def multiplied(graph: Graph) -> Schedule:
     """Strassen's products, and wide weights where there are none."""
     blocks = with_blocks(graph, plain_schedule(graph))
     return with_strassen(graph, with_expanded_weights(graph, blocks), pixels=8, least_depth=16)
 
 
+TYPES = ("float32", "float16", "int16")
 PROGRAMS: dict[str, Callable[[Graph, Target], Schedule]] = {
     "fastest": lambda graph, target: schedule_for(graph, "fastest", dsp=target.dsp),
     "smallest": lambda graph, target: schedule_for(graph, "smallest", dsp=target.dsp),
     "blocks": lambda graph, target: with_blocks(graph, plain_schedule(graph)),
     "products": lambda graph, target: multiplied(graph),
     "coded": lambda graph, target: coded(graph),
+    **dict.fromkeys(TYPES, lambda graph, target: without_zeros(graph)),
 }
 
 
 def sources(program: str, target: Target) -> Sources:
-    graph = network()
+    graph = in_arithmetic(network(), program) if program in TYPES else network()
     return generate(graph, PROGRAMS[program](graph, target))
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from autotiny.engine.kernel import Site, initializer
 from autotiny.engine.layers.constants import dense_shape, quantization_of
 from autotiny.engine.layers.window import window
+from autotiny.graph import ITEM_BYTES
 
 _FAR = 1 << 40  # behind all
 _MOST_PIXELS = 1 << 20  # of an output that is looked at pixel by pixel
@@ -83,7 +84,9 @@ def overlap_until(site: Site, shape: dict[str, int], *, ring: bool, pixels: int)
     byte written. A ring has read whole rows; without one each patch is read when its turn comes.
     """
     at_once = 2 if site.fused else 1  # rows and columns of the convolution under one output
-    row_bytes = shape["in_w"] * shape["in_c"]
+    item = ITEM_BYTES[site.output.dtype]
+    column_bytes = shape["in_c"] * item
+    row_bytes = shape["in_w"] * column_bytes
     _, out_h, out_w, channels = site.output.shape
     if out_h * out_w > _MOST_PIXELS:
         return None
@@ -93,10 +96,11 @@ def overlap_until(site: Site, shape: dict[str, int], *, ring: bool, pixels: int)
         reached = top + (at_once - 1) * shape["stride_h"] + shape["k_h"]
         unread = np.where(reached < shape["in_h"], np.maximum(reached, 0) * row_bytes, _FAR)
     else:
-        first = top * row_bytes + c * at_once * shape["stride_w"] * shape["in_c"]
+        left = c * at_once * shape["stride_w"] - shape["pad_left"]
+        first = top * row_bytes + left * column_bytes
         later = np.minimum.accumulate(first[::-1])[::-1]
         unread = np.append(later[1:], _FAR)
-    written = np.arange(1, len(r) + 1) * channels
+    written = np.arange(1, len(r) + 1) * channels * item
     ends = np.arange(len(r)) if site.fused else np.arange(pixels - 1, len(r), pixels)
     rooms = (unread - written)[ends[ends < len(r) - 1]]
     return int(min(rooms.min(initial=_FAR), site.input(0).bytes))

@@ -4,27 +4,44 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from autotiny.engine.fixed_point import activation_range, quantized_multiplier
 from autotiny.engine.kernel import Kernel, Operand, Overlap, Site, initializer, table
-from autotiny.engine.layers.constants import quantization_of
+from autotiny.engine.layers.constants import quantization_of, requantization
 from autotiny.engine.layers.rows import windowed
 from autotiny.engine.ops.layer import Layer, layer_of
 from autotiny.graph import Array
 
 
-def layer(site: Site) -> Kernel:
-    """CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED on int16 with int8 weights."""
-    form = layer_of(site)
+@dataclass(frozen=True, eq=False)
+class Finish:
+    """How the sums of a layer on int16 become its outputs.
+
+    Attributes:
+        name: of the functions of C that do so.
+        constants: the operands bias, multiplier and shift, one value a channel each.
+        bounds: the C value of an `at_range_s16`.
+        zero_point: of the input, as far as it counts.
+    """
+
+    name: str
+    constants: tuple[Operand, Operand, Operand]
+    bounds: str
+    zero_point: int
+
+
+def finish(site: Site, form: Layer) -> Finish:
+    """How the sums of a layer become its outputs; refused where they cannot."""
     if site.input(1).dtype != "int8":
         site.refuse(f"its weights are {site.input(1).dtype}; int16 takes int8 weights")
     x, y = quantization_of(site, 0), quantization_of(site, None)
     low, high = activation_range(site.option("fused_activation_function", "NONE"), y, "int16")
     # Convolutions ignore zero-points, which this arithmetic has at 0.
-    zeros = (-x.zero_point, y.zero_point) if form.dense else (0, 0)
-    fields = initializer(zero=zeros[0], out_zero=zeros[1], low=low, high=high)
+    zeros = (x.zero_point, y.zero_point) if form.dense else (0, 0)
+    fields = initializer(zero=-zeros[0], out_zero=zeros[1], low=low, high=high)
     pairs = _multipliers(site, form)
     shift = np.array([shift for _, shift in pairs], np.int8)
     narrow = _bias_type(site) == "int32" and form.function == "conv"
@@ -41,20 +58,20 @@ def layer(site: Site) -> Kernel:
         if np.array_equal(bias, bias.astype(np.int32)):
             bias = bias.astype(np.int32)
         name = f"s{_sum_bits(site, form)}_b{8 * bias.dtype.itemsize}"
-    place = site.step.weights.memory
-    operands = (
-        site.reads("x"),
-        site.reads("w", 1),
-        table("bias", bias, place),
-        table("multiplier", multiplier, place),
-        table("shift", shift, place),
-        site.writes(),
-    )
+    constants = requantization(site, bias, multiplier, shift)
+    return Finish(name, constants, f"(at_range_s16){fields}", zeros[0])
+
+
+def layer(site: Site) -> Kernel:
+    """CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED on int16 with int8 weights."""
+    form = layer_of(site)
+    end = finish(site, form)
+    operands = (site.reads("x"), site.reads("w", 1), *end.constants, site.writes())
 
     def call(x: str, shape: str) -> str:
         return (
-            f"at_{form.function}_s16_{name}({x}, w, bias, multiplier, shift, y, {shape},\n"
-            f"    {form.groups}, (at_range_s16){fields});"
+            f"at_{form.function}_s16_{end.name}({x}, w, bias, multiplier, shift, y, {shape},\n"
+            f"    {form.groups}, {end.bounds});"
         )
 
     if form.dense:

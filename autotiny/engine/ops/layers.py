@@ -20,7 +20,7 @@ from autotiny.engine.declared import (
     Values,
 )
 from autotiny.engine.kernel import Emit, Site
-from autotiny.engine.ops import coded, compressed, convolution, dense, int16
+from autotiny.engine.ops import coded, compressed, convolution, dense, int16, sparse
 from autotiny.graph import DType
 
 _DILATIONS: Final = {"dilation_h_factor": SIZE, "dilation_w_factor": SIZE}
@@ -53,18 +53,18 @@ _TYPES: Final[Mapping[str, tuple[DType, tuple[DType, ...], tuple[DType, ...]]]] 
 
 _EMITS: Final[Mapping[tuple[str, str], Emit]] = {
     ("CONV_2D", "int8"): coded.decoding(variants.emit),
-    ("CONV_2D", "float32"): convolution.conv_float32,
+    ("CONV_2D", "float32"): sparse.skipping(convolution.conv_float32),
     ("DEPTHWISE_CONV_2D", "int8"): coded.decoding(variants.emit),
-    ("DEPTHWISE_CONV_2D", "float32"): convolution.depthwise_float32,
+    ("DEPTHWISE_CONV_2D", "float32"): sparse.skipping(convolution.depthwise_float32),
     ("FULLY_CONNECTED", "int8"): coded.decoding(variants.emit),
-    ("FULLY_CONNECTED", "float32"): dense.dense_float32,
+    ("FULLY_CONNECTED", "float32"): sparse.skipping(dense.dense_float32),
     **{
         (kind, arithmetic): emit
         for kind in SHAPES
         for arithmetic, emit in (
-            ("int16", coded.decoding(int16.layer)),
-            ("float16", compressed.half),
-            ("hybrid", coded.decoding(compressed.hybrid)),
+            ("int16", sparse.skipping(coded.decoding(int16.layer))),
+            ("float16", sparse.skipping(compressed.half)),
+            ("hybrid", sparse.skipping(coded.decoding(compressed.hybrid))),
         )
     },
 }

@@ -1,4 +1,7 @@
-"""Int8 convolutions and dense layers without their zero weights (`sparse_s8.h`)."""
+"""Int8 convolutions and dense layers without their zero weights (`sparse_s8.h`).
+
+A step says the same of layers on other types, which `ops/sparse.py` computes.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +29,8 @@ class Sparse(Way):
     stays = True
 
 
-def why_not(site: Site) -> str | None:
-    """Why a layer cannot be computed so; None if it can."""
+def why_not_shaped(site: Site) -> str | None:
+    """Why no layer of its shape is computed so, in any arithmetic; None if it can be."""
     if site.op.kind == "FULLY_CONNECTED":
         if dense_shape(site)[0] != 1:
             return "it has several rows of inputs"
@@ -38,7 +41,12 @@ def why_not(site: Site) -> str | None:
             return "only 2×2 max-pooling is fused into it"
     else:
         return "only convolutions and dense layers are computed so"
-    return why_not_fast(matrix(site), lanes=False)
+    return None
+
+
+def why_not(site: Site) -> str | None:
+    """Why a layer on int8 cannot be computed so; None if it can."""
+    return why_not_shaped(site) or why_not_fast(matrix(site), lanes=False)
 
 
 def emit(site: Site) -> Kernel:

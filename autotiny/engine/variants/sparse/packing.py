@@ -87,18 +87,23 @@ def _heads(made: Matrix, zero: int) -> Ints:
 def _entries(weights: Ints, form: Format) -> tuple[Ints, Ints]:
     """(steps, weights (entries, run)) of one output, their number a multiple of four."""
     runs = np.pad(weights, (0, -len(weights) % form.run)).reshape(-1, form.run)
-    farthest = (1 << form.bits) - 1
-    places: list[int] = []
-    following = 0  # the run behind the last entry
-    for place in np.flatnonzero(runs.any(axis=1)):
-        while place - following > farthest:
-            following += farthest + 1
-            places.append(following - 1)
-        places.append(int(place))
-        following = int(place) + 1
+    places, steps = bridged(np.flatnonzero(runs.any(axis=1)), form.bits)
     missing = -len(places) % FOUR
-    steps = np.diff(places, prepend=-1) - 1 if places else np.zeros(0, np.int64)
     return np.pad(steps, (0, missing)), np.pad(runs[places], ((0, missing), (0, 0)))
+
+
+def bridged(kept: Ints, bits: int) -> tuple[Ints, Ints]:
+    """(places, steps) of the entries that lead to all places that are kept, in order.
+
+    A step says how many places lie between an entry and the one before. Where it does not fit into
+    so many bits, entries stand in between, at places that are not kept.
+    """
+    farthest = (1 << bits) - 1
+    gaps = np.diff(kept, prepend=-1) - 1
+    behind = np.cumsum((gaps >> bits) + 1)  # the entry of each place that is kept
+    steps = np.full(behind[-1] if len(kept) else 0, farthest)
+    steps[behind - 1] = gaps & farthest
+    return np.cumsum(steps + 1) - 1, steps
 
 
 def _interleaved(steps: Ints, entries: Ints, form: Format, apart: int) -> list[Ints]:
