@@ -290,7 +290,7 @@ def test_row_pairs_are_taken_where_few_outputs_come_twice() -> None:
 
 
 def test_an_image_of_one_channel_stays_in_its_plane() -> None:
-    for channels, kernel in ((1, Blocks(4, 2)), (2, Slide())):
+    for channels, kernel in ((1, Blocks(4, 2)), (2, Slide(8))):
         graph = Layer(CONV, (16, 16, channels), 8, (3, 3)).graph()
         blocks = with_blocks(graph, plain_schedule(graph))
         assert with_room(graph, blocks, 1 << 16, dsp=True).steps[0].kernel == kernel
