@@ -18,11 +18,11 @@ from autotiny.engine.variants.variant import is_plain_int8
 from autotiny.engine.variants.winograd import with_winograd
 from autotiny.errors import NotApplicable
 from autotiny.graph import Graph
-from autotiny.schedule import Schedule
+from autotiny.schedule import Schedule, Way
 
 Style = Literal["fastest", "smallest", "balanced"]
 
-MORE_BYTES = {"fastest": 4096, "balanced": 0}
+MORE_BYTES = {"fastest": 3200, "balanced": 0}
 """SRAM that kernels may take beyond what blocks need, by style."""
 
 EXCHANGES = (10, 400)
@@ -34,8 +34,8 @@ def schedule_for(graph: Graph, style: Style, *, dsp: bool) -> Schedule:
 
     Args:
         graph: the network.
-        style: "fastest" spends flash and up to 4 KB of SRAM for cycles, "smallest" saves flash,
-            "balanced" takes what is faster with weights no larger and in no more SRAM.
+        style: "fastest" spends flash and up to 3,200 bytes of SRAM for cycles, "smallest" saves
+            flash, "balanced" takes what is faster with weights no larger and in no more SRAM.
         dsp: whether the core has the DSP extension (SMLAD), which blocks are made of.
     """
     wanted = [fuse]
@@ -67,13 +67,25 @@ def with_room(graph: Graph, schedule: Schedule, more_bytes: int, *, dsp: bool) -
     kernels, cores = [kernel_of(site) for site in sites], [step.core for step in schedule.steps]
     variants = [variant for variant in VARIANTS if variant.way.without_dsp != dsp]
     limit = lay_out(graph, kernels, cores).bytes + more_bytes
+
+    def fits(index: int, way: Way) -> bool:
+        """Whether the arena has room for a step in that way, which is then taken."""
+        wider = sites[index].by(way)
+        trial = [*kernels[:index], kernel_of(wider), *kernels[index + 1 :]]
+        if not any(lay_out(graph, trial, cores, n).bytes <= limit for n in EXCHANGES):
+            return False
+        sites[index], kernels[index] = wider, trial[index]
+        return True
+
+    # Every step gets a little before one gets more: in a full arena a plan is hard to find.
+    growing: dict[int, list[Way]] = {}
     for index, site in enumerate(sites):
         if not is_plain_int8(site):
             continue
-        for way in (way for variant in variants for way in variant.roomy(site)):
-            wider = site.by(way)
-            trial = [*kernels[:index], kernel_of(wider), *kernels[index + 1 :]]
-            if any(lay_out(graph, trial, cores, n).bytes <= limit for n in EXCHANGES):
-                sites[index], kernels = wider, trial
+        for ways in (list(variant.roomy(site)) for variant in variants):
+            if ways and fits(index, ways.pop()):
+                growing[index] = ways
                 break
+    while growing:
+        growing = {i: ways for i, ways in growing.items() if ways and fits(i, ways.pop())}
     return Schedule(tuple(site.step for site in sites))
