@@ -5,8 +5,8 @@ an input that dies with it. A buffer may be needed in parts: of an image that is
 stripe, the rows that were read last are free first. Every such rule between two buffers is a
 forbidden open interval or several for the difference of their offsets, so placing a buffer is
 choosing the lowest address outside a union of intervals. The order of placing decides the result: a
-few good orders are tried, then random exchanges, until the arena is as small as the largest live
-set or the tries are used up.
+few good orders are tried, then exchanges, half of them at random and half with a buffer that ends
+last, until the arena is as small as the largest live set or the tries are used up.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def plan(
     Args:
         buffers: what is to be placed.
         meetings: where a buffer may overlap another one all the same.
-        exchanges: random exchanges that are tried at most.
+        exchanges: how many are tried at most.
     """
     forbidden = _forbidden(buffers, meetings)
     bound = _lower_bound(buffers, meetings)
@@ -109,13 +109,19 @@ def plan(
             lambda i: (buffers[i].first - buffers[i].last, -buffers[i].bytes),
         )
     ]
-    best = min((_place(buffers, forbidden, order) for order in orders), key=lambda p: p.bytes)
-    order = orders[0]
+    plans = [(_place(buffers, forbidden, order), order) for order in orders]
+    best, order = min(plans, key=lambda planned: planned[0].bytes)
     dice = random.Random(0)
-    for _ in range(exchanges if len(buffers) > 1 else 0):
+    for turn in range(exchanges if len(buffers) > 1 else 0):
         if best.bytes <= bound:
             break
         i, j = dice.sample(range(len(order)), 2)
+        if turn % 2:  # one that reaches the end gets the place of an earlier one
+            ends = [
+                k for k, b in enumerate(order) if best.offsets[b] + buffers[b].bytes == best.bytes
+            ]
+            i = dice.choice(ends)
+            j = dice.randrange(max(i, 1))
         trial = list(order)
         trial[i], trial[j] = trial[j], trial[i]
         placed = _place(buffers, forbidden, trial)

@@ -20,11 +20,11 @@ from autotiny.engine.variants.variant import is_plain_int8, parted
 from autotiny.engine.variants.winograd import with_winograd
 from autotiny.errors import NotApplicable
 from autotiny.graph import Graph
-from autotiny.schedule import Schedule
+from autotiny.schedule import Schedule, Way
 
 Style = Literal["fastest", "smallest", "balanced"]
 
-MORE_BYTES = {"fastest": 4096, "balanced": 0}
+MORE_BYTES = {"fastest": 3200, "balanced": 0}
 """SRAM that kernels may take beyond what blocks need, by style."""
 
 EXCHANGES = (10, 400)
@@ -36,8 +36,8 @@ def schedule_for(graph: Graph, style: Style, *, dsp: bool) -> Schedule:
 
     Args:
         graph: the network.
-        style: "fastest" spends flash and up to 4 KB of SRAM for cycles, "smallest" saves flash,
-            "balanced" takes what is faster with weights no larger and in no more SRAM.
+        style: "fastest" spends flash and up to 3,200 bytes of SRAM for cycles, "smallest" saves
+            flash, "balanced" takes what is faster with weights no larger and in no more SRAM.
         dsp: whether the core has the DSP extension (SMLAD), which blocks are made of.
     """
     wanted = [with_windows_fused, with_trees]
@@ -79,16 +79,28 @@ def with_room(graph: Graph, schedule: Schedule, more_bytes: int, *, dsp: bool) -
         return lay_out(graph, flat, cores, exchanges).bytes
 
     limit = arena(kernels, EXCHANGES[-1]) + more_bytes
+
+    def fits(index: int, way: Way) -> bool:
+        """Whether the arena has room for a step in that way, which is then taken."""
+        first, *behind = parted(graph, schedule.steps[index])
+        wider = [Site(graph, first).by(way).step, *behind]
+        one = [kernel_of(Site(graph, step)) for step in wider]
+        trial = [*kernels[:index], one, *kernels[index + 1 :]]
+        if not any(arena(trial, n) <= limit for n in EXCHANGES):
+            return False
+        found[index], kernels[index] = wider, one
+        return True
+
+    # Every step gets a little before one gets more: in a full arena a plan is hard to find.
+    growing: dict[int, list[Way]] = {}
     for index, step in enumerate(schedule.steps):
-        first, *behind = parted(graph, step)
-        site = Site(graph, first)
+        site = Site(graph, parted(graph, step)[0])
         if not is_plain_int8(site):
             continue
-        for way in (way for variant in variants for way in variant.roomy(site)):
-            wider = [site.by(way).step, *behind]
-            one = [kernel_of(Site(graph, step)) for step in wider]
-            trial = [*kernels[:index], one, *kernels[index + 1 :]]
-            if any(arena(trial, n) <= limit for n in EXCHANGES):
-                found[index], kernels = wider, trial
+        for ways in (list(variant.roomy(site)) for variant in variants):
+            if ways and fits(index, ways.pop()):
+                growing[index] = ways
                 break
+    while growing:
+        growing = {i: ways for i, ways in growing.items() if ways and fits(i, ways.pop())}
     return Schedule(tuple(step for group in found for step in group))

@@ -336,8 +336,13 @@ def scratch_of(kernel: Kernel) -> dict[str, int]:
         (
             Layer(CONV, (6, 6, 3), 4, (3, 3)),
             Slide(),
-            # two copies of rows of 3 · (8 + 1) int16 and 4 more, in fours of words
-            {"rows": 4 * 2 * 3 * 16, "block": 4 * (4 + 4 * 15 + 12)},
+            # rows of 3 · (8 + 1) int16 and 4 more, twice
+            {"rows": 4 * 3 * 2 * 16, "block": 4 * (4 + 4 * 15 + 12)},
+        ),
+        (
+            Layer(CONV, (6, 6, 3), 4, (3, 3)),
+            Slide(2),  # four rows are under two of outputs
+            {"rows": 4 * 4 * 2 * 16, "block": 4 * (4 + 4 * 15 + 12)},
         ),
         (
             Layer(CONV, (6, 6, 3), 4, (3, 3)),

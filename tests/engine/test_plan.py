@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -104,6 +106,21 @@ def test_no_plan_can_need_less_than_its_bound_nor_stops_above_it() -> None:
     assert _lower_bound([one, other], []) == 1600
     assert _lower_bound([one, other], [shared]) == 1000
     assert _lower_bound([one, other, Buffer(50, 0, 2)], [shared]) == 1050
+
+
+def test_most_long_chains_with_working_memory_take_no_more_than_their_bound() -> None:
+    good = 0
+    for seed in range(12):
+        dice = random.Random(seed)
+        sizes = [4 * dice.randrange(20, 120) for _ in range(40)]
+        peak = max(a + b for a, b in pairwise(sizes))
+        chain = [Buffer(size, step, step + 1) for step, size in enumerate(sizes)]
+        working = [
+            Buffer((peak - a - b) // 8 * 4, step, step)
+            for step, (a, b) in enumerate(pairwise(sizes), start=1)
+        ]
+        good += plan(chain + working).bytes == peak
+    assert good >= 10
 
 
 def test_nothing_takes_no_memory() -> None:

@@ -35,7 +35,7 @@ from autotiny.engine.variants.row_pairs import RowPairs
 from autotiny.engine.variants.slide import Slide
 from autotiny.engine.variants.sparse import Sparse
 from autotiny.engine.variants.strassen import Strassen
-from autotiny.engine.variants.strip import Strip
+from autotiny.engine.variants.strip import Strip, widths
 from autotiny.engine.variants.winograd import Winograd
 from autotiny.errors import NotApplicable
 from autotiny.graph import Graph, Op, Quantization
@@ -267,8 +267,8 @@ def test_a_style_is_a_row_of_changes() -> None:
     assert schedule_for(graph, "balanced", dsp=True) == with_room(graph, blocks, 0, dsp=True)
     assert schedule_for(graph, "balanced", dsp=False) == with_room(graph, pairs, 0, dsp=False)
     filtered = with_winograd(graph, blocks)
-    assert schedule_for(graph, "fastest", dsp=True) == with_room(graph, filtered, 4096, dsp=True)
-    assert schedule_for(graph, "fastest", dsp=False) == with_room(graph, pairs, 4096, dsp=False)
+    assert schedule_for(graph, "fastest", dsp=True) == with_room(graph, filtered, 3200, dsp=True)
+    assert schedule_for(graph, "fastest", dsp=False) == with_room(graph, pairs, 3200, dsp=False)
     pooling = pooled()
     assert len(schedule_for(pooling, "smallest", dsp=False).steps) == 1
 
@@ -280,14 +280,22 @@ def test_kernels_are_as_fast_as_there_is_room_for() -> None:
     assert with_room(few, blocks, 1 << 16, dsp=True) == blocks
     blocks = with_blocks(graph, plain_schedule(graph))
     least = arena_bytes(graph, blocks)
-    widths = []
+    wide = []
     for more in (0, 900, 1600, 1 << 16):
         roomy = with_room(graph, blocks, more, dsp=True)
         assert arena_bytes(graph, roomy) <= least + more
         kernel = roomy.steps[0].kernel
-        widths.append(kernel.pixels if isinstance(kernel, Strip) else 0)
-    assert widths == sorted(widths) and widths[0] == 0 and widths[-1] == 32
-    assert len(set(widths)) > 2
+        wide.append(kernel.pixels if isinstance(kernel, Strip) else 0)
+    assert wide == sorted(wide) and wide[0] == 0 and wide[-1] == 144
+    assert len(set(wide)) > 2
+
+
+def test_strips_are_as_wide_as_their_number_asks() -> None:
+    assert list(widths(125, 128, 12)) == [42, 32, 26, 22, 18, 14, 12]
+    assert list(widths(36, 128, 12)) == [36, 18, 12]
+    assert list(widths(9, 256, 12)) == [10]  # one strip is never too narrow
+    assert next(widths(70, 1024, 12)) == 24  # of 32 pixels as many are needed
+    assert min(widths(125, 128, 8)) == 8
 
 
 def test_row_pairs_are_taken_where_few_outputs_come_twice() -> None:
@@ -298,7 +306,7 @@ def test_row_pairs_are_taken_where_few_outputs_come_twice() -> None:
 
 
 def test_an_image_of_one_channel_stays_in_its_plane() -> None:
-    for channels, kernel in ((1, Blocks(4, 2)), (2, Slide())):
+    for channels, kernel in ((1, Blocks(4, 2)), (2, Slide(8))):
         graph = Layer(CONV, (16, 16, channels), 8, (3, 3)).graph()
         blocks = with_blocks(graph, plain_schedule(graph))
         assert with_room(graph, blocks, 1 << 16, dsp=True).steps[0].kernel == kernel

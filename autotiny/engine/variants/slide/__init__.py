@@ -14,10 +14,13 @@ from autotiny.engine.variants.variant import Variant
 from autotiny.schedule import Way
 
 MOST_STEPS = 32
-"""Pairs of taps: each takes 56 bytes of code, once for every such layer."""
+"""Pairs of taps: each takes up to 56 bytes of code, once for every such layer."""
 
 CACHED_STEPS = 10
 """Of which an instruction cache of 1 KB, as the STM32L4 and F4 have, holds a round."""
+
+ROWS = 8, 4, 2, 1
+"""Of outputs, for each copy of the weights: as many as there is room for."""
 
 LONG_ROW = 12
 """Pixels: weights are copied for each row of outputs."""
@@ -28,7 +31,13 @@ FARTHEST = 4095
 
 @dataclass(frozen=True)
 class Slide(Way):
-    """Patches are not copied: the window slides over rows that are spread to int16."""
+    """Patches are not copied: the window slides over rows that are spread to int16.
+
+    Attributes:
+        rows: of outputs, for each copy of the weights to SRAM.
+    """
+
+    rows: int = 1
 
 
 def roomy(site: Site) -> tuple[Slide, ...]:
@@ -40,7 +49,7 @@ def roomy(site: Site) -> tuple[Slide, ...]:
         return ()
     if shape["in_c"] == 1 and planes.why_no_plane(shape) is None:
         return ()
-    return (Slide(),)
+    return tuple(map(Slide, ROWS))
 
 
 def why_not(site: Site) -> str | None:
@@ -54,10 +63,10 @@ def why_not(site: Site) -> str | None:
     shape = window(site, *site.input(1).shape[1:3])
     if shape["k_h"] * _words(shape) > MOST_STEPS:
         return f"a filter has more than {MOST_STEPS} pairs of taps"
-    step, pitch = shape["stride_w"] * shape["in_c"], 4 * _pitch(shape)
-    beside = (step % 2) * shape["k_h"] * pitch + 2 * step + 2
-    last = (shape["k_h"] - 1) * pitch + 4 * _words(shape)
-    if max(last + beside, shape["k_h"] * pitch // 2 + 1, 4 * step) > FARTHEST:
+    _, pitch, copies = _layout(shape)
+    step = shape["stride_w"] * shape["in_c"]
+    last = (shape["k_h"] - 1) * 4 * pitch + 4 * copies * _words(shape) + 2 * step + 4
+    if max(last, 4 * pitch, 4 * copies * step) > FARTHEST:
         return "its rows lie too far apart"
     return None
 
@@ -68,23 +77,23 @@ def emit(site: Site) -> Kernel:
         site.refuse(f"its window does not slide: {why}")
     shape = window(site, *site.input(1).shape[1:3])
     made = matrix(site)
-    pitch = _pitch(shape)
+    lead, pitch, _ = _layout(shape)
+    at_once = _at_once(site, shape)
     zero = quantization_of(site, 0).zero_point
-    finish = finish_struct(made, strip.finish(made))
     body = (
-        f"at_slide_conv(x, w, y, rows, block, {window_struct(shape)}, {pitch}, {_at_once(shape)}, "
-        f"{zero},\n    {finish});"
+        f"at_slide_conv(x, w, y, rows, block, {window_struct(shape)}, {at_once}, {pitch}, {lead}, "
+        f"{_in_code(shape)},\n    {zero}, {finish_struct(made, strip.finish(made))});"
     )
     taps = strip.row_pairs(made.weights, shape["k_h"])
-    copies = 1 + shape["stride_w"] * shape["in_c"] % 2
+    under = shape["k_h"] + (at_once - 1) * shape["stride_h"]
     operands = (
         site.reads("x"),
         strip.stream(site, made, taps),
         site.writes(),
-        scratch("rows", 4 * copies * shape["k_h"] * pitch, "uint32_t"),
+        scratch("rows", 4 * under * pitch, "uint32_t"),
         strip.block(taps),
     )
-    until = overlap_until(site, shape, ring=True, pixels=shape["out_w"])
+    until = overlap_until(site, shape, ring=True, pixels=at_once * shape["out_w"])
     return Kernel(("slide_s8.h",), body, operands, {("x", "y"): Overlap(until)})
 
 
@@ -93,21 +102,32 @@ def _words(shape: dict[str, int]) -> int:
     return -(-shape["k_w"] * shape["in_c"] // 2)
 
 
-def _at_once(shape: dict[str, int]) -> int:
+def _at_once(site: Site, shape: dict[str, int]) -> int:
+    """Rows of outputs at a time, no more than there are."""
+    rows = site.way(Slide).rows
+    if rows < 1:
+        site.refuse(f"{rows} rows at a time are not computed")
+    return min(rows, shape["out_h"])
+
+
+def _in_code(shape: dict[str, int]) -> int:
     """Rows of a filter, a divisor of all, whose steps a small cache holds beside the rest."""
     rows = range(shape["k_h"], 1, -1)
     fitting = (n for n in rows if shape["k_h"] % n == 0 and n * _words(shape) <= CACHED_STEPS)
     return next(fitting, 1)
 
 
-def _pitch(shape: dict[str, int]) -> int:
-    """Words of a row, a multiple of 4; what is read behind the last pixel is part of it.
+def _layout(shape: dict[str, int]) -> tuple[int, int, int]:
+    """(words before a row, words of a row with them, how often int16 stand in it).
 
-    The second pixel of a last pair that is none, half a word behind taps, a word read ahead.
+    A row is a multiple of 4 words. What is read behind the last pixel is part of it: the second
+    pixel of a last pair that is none, half a word behind taps, a word read ahead.
     """
-    step = shape["stride_w"] * shape["in_c"]
+    step, padding = shape["stride_w"] * shape["in_c"], shape["pad_left"] * shape["in_c"]
     row = shape["in_c"] * max(shape["pad_left"] + shape["in_w"], span(shape, "w")) + step + 4
-    return -(-row // 8) * 4
+    copies = 1 + step % 2
+    lead = max(0, -((padding - step) // 2)) if copies == 2 else 0
+    return copies * lead, -(-copies * (lead + -(-row // 2)) // 4) * 4, copies
 
 
 VARIANT = Variant(Slide, __name__, why_not, emit, ("slide_s8.h", "slide_run_s8.h"), roomy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +39,12 @@ CHANNELS = 4
 FEW_PIXELS = 8
 """For so many, blocks are as fast."""
 
+WIDE_PIXELS, WIDE_BYTES = 32, 12 << 10
+"""The widest strip: as many, or of as many bytes, for which a data cache of 16 KB has room."""
+
+NARROW_PIXELS = 12
+"""The narrowest of several strips; copies of weights for narrower ones cost what they save."""
+
 
 @dataclass(frozen=True)
 class Strip(Way):
@@ -62,9 +69,24 @@ def roomy(site: Site) -> tuple[Strip, ...]:
     shape = window(site, *site.input(1).shape[1:3]) if site.op.kind == "CONV_2D" else {}
     if shape.get("in_c") == 1 and planes.why_no_plane(shape) is None:
         return ()
-    wide = Strip(32), Strip(16)
     # Blocks compute channels that do not fill them by filling them up.
-    return (*wide, Strip(8)) if site.output.shape[-1] % CHANNELS else wide
+    narrowest = 8 if site.output.shape[-1] % CHANNELS else NARROW_PIXELS
+    pixels, taps = site.output.size // site.output.shape[-1], site.input(1).size
+    taps //= site.input(1).shape[0]
+    return tuple(map(Strip, widths(pixels, taps, narrowest)))
+
+
+def widths(pixels: int, taps: int, narrowest: int) -> Iterator[int]:
+    """Even widths of strips, the widest first, none wider than their number asks for."""
+    width = max(WIDE_PIXELS, WIDE_BYTES // (2 * taps))
+    while True:
+        strips = -(-pixels // width)
+        width = -(-pixels // strips)
+        width += width % 2
+        if strips > 1 and width < narrowest:
+            return
+        yield width
+        width = width * 5 // 6
 
 
 def why_not(site: Site) -> str | None:

@@ -22,45 +22,56 @@ typedef struct {
 #if AT_DSP
 #if AT_LOADS_AHEAD
 #define AT_STRIP_STEP AT_STEP_AHEAD("#8")
+#define AT_STRIP_STEP_BYTES 56u
+#define AT_STRIP_START                                       \
+  "ldm.w r1!, {r4, r6, r8, r10}\n"                           \
+  "mov.w r5, r4\nmov.w r7, r6\nmov.w r9, r8\nmov.w r11, r10\n"
 #define AT_STRIP_ENTER AT_ENTER_AHEAD
+#define AT_STRIP_ENDS "ldr.w lr, [sp, #4]\ncmp r1, lr\n"
 #else
-// Loads in runs, which take a cycle each and one more.
-#define AT_STRIP_STEP_LOADING(inputs)                                \
-  inputs "ldr.w lr, [r1, #4]\nldr.w r12, [r1], #8\n"                 \
-  "smlad r4, r2, r12, r4\nsmlad r5, r3, r12, r5\nsxtb16 r12, r12\n"  \
-  "smlad r8, r2, lr, r8\nsmlad r9, r3, lr, r9\nsxtb16 lr, lr\n"      \
-  "smlad r6, r2, r12, r6\nsmlad r7, r3, r12, r7\n"                   \
-  "smlad r10, r2, lr, r10\nsmlad r11, r3, lr, r11\n"
-#define AT_STRIP_STEP AT_STRIP_STEP_LOADING("ldr.w r3, [r0, #4]\nldr.w r2, [r0], #8\n")
-#define AT_STRIP_ENTER "ldr.w r12, [sp]\nbx r12\n"
+// Loads in runs, which take a cycle each and one more, into low registers: most are of two bytes. The
+// sums lie in r6 to r12 and lr. r2 and r3 are inputs, r4 and r5 weights.
+#define AT_STRIP_MACS                                                \
+  "smlad r6, r2, r4, r6\nsmlad r7, r3, r4, r7\nsxtb16 r4, r4\n"      \
+  "smlad r10, r2, r5, r10\nsmlad r11, r3, r5, r11\nsxtb16 r5, r5\n"  \
+  "smlad r8, r2, r4, r8\nsmlad r9, r3, r4, r9\n"                     \
+  "smlad r12, r2, r5, r12\nsmlad lr, r3, r5, lr\n"
+#define AT_STRIP_STEP                                                 \
+  "ldr r3, [r0, #4]\nldr r5, [r1, #4]\nldr.w r2, [r0], #8\nldr.w r4, [r1], #8\n" AT_STRIP_MACS
+#define AT_STRIP_STEP_BYTES 52u
+#define AT_STRIP_START                     \
+  "ldm.w r1!, {r6, r8, r10, r12}\n"        \
+  "mov r7, r6\nmov r9, r8\nmov r11, r10\nmov lr, r12\n"
+#define AT_STRIP_ENTER "ldr r2, [sp]\nbx r2\n"
+#define AT_STRIP_ENDS "ldr r5, [sp, #4]\ncmp r1, r5\n"
 // From S and T to doubled sums; then, of a channel, both pixels.
-#define AT_STRIP_SUMS                                                               \
-  "sub.w r4, r4, r6\nsub.w r5, r5, r7\nsub.w r8, r8, r10\nsub.w r9, r9, r11\n"      \
-  "asr.w r4, r4, #7\nasr.w r5, r5, #7\nasr.w r8, r8, #7\nasr.w r9, r9, #7\n"        \
-  "lsl.w r6, r6, #1\nlsl.w r7, r7, #1\nlsl.w r10, r10, #1\nlsl.w r11, r11, #1\n"
+#define AT_STRIP_SUMS                                                                    \
+  "sub.w r6, r6, r8\nsub.w r7, r7, r9\nsub.w r10, r10, r12\nsub.w r11, r11, lr\n"        \
+  "asrs r6, r6, #7\nasrs r7, r7, #7\nasr.w r10, r10, #7\nasr.w r11, r11, #7\n"           \
+  "lsl.w r8, r8, #1\nlsl.w r9, r9, #1\nlsl.w r12, r12, #1\nlsl.w lr, lr, #1\n"
 #define AT_STRIP_ROUNDED(a, b)                                  \
-  "ldm.w r1!, {r2, r3, r12}\n"                                  \
+  "ldm.w r1!, {r2, r3, r4}\n"                                   \
   "smmlar " a ", " a ", r2, r3\nsmmlar " b ", " b ", r2, r3\n"  \
-  "asr.w " a ", " a ", r12\nasr.w " b ", " b ", r12\n"          \
+  "asr.w " a ", " a ", r4\nasr.w " b ", " b ", r4\n"            \
   "ssat " a ", #8, " a "\nssat " b ", #8, " b "\n"
 #define AT_STRIP_AWAY(a, b)                                                   \
-  "ldm.w r1!, {r2, r3, r12}\n"                                                \
+  "ldm.w r1!, {r2, r3, r4}\n"                                                 \
   "smmulr " a ", " a ", r2\nsmmulr " b ", " b ", r2\n"                        \
   "add.w " a ", " a ", " a ", asr #31\nadd.w " b ", " b ", " b ", asr #31\n"  \
   "add.w " a ", " a ", r3\nadd.w " b ", " b ", r3\n"                          \
-  "asr.w " a ", " a ", r12\nasr.w " b ", " b ", r12\n"                        \
+  "asr.w " a ", " a ", r4\nasr.w " b ", " b ", r4\n"                          \
   "ssat " a ", #8, " a "\nssat " b ", #8, " b "\n"
-#define AT_STRIP_PACKED(scale)                                                             \
-  AT_STRIP_SUMS scale("r4", "r5") scale("r6", "r7") scale("r8", "r9") scale("r10", "r11")  \
-  "bfi r4, r6, #8, #24\nbfi r5, r7, #8, #24\nbfi r8, r10, #8, #24\nbfi r9, r11, #8, #24\n" \
-  "pkhbt r4, r4, r8, lsl #16\npkhbt r5, r5, r9, lsl #16\n"
+#define AT_STRIP_PACKED(scale)                                                                \
+  AT_STRIP_SUMS scale("r6", "r7") scale("r8", "r9") scale("r10", "r11") scale("r12", "lr")    \
+  "bfi r6, r8, #8, #24\nbfi r7, r9, #8, #24\nbfi r10, r12, #8, #24\nbfi r11, lr, #8, #24\n"   \
+  "pkhbt r6, r6, r10, lsl #16\npkhbt r7, r7, r11, lsl #16\n"
 #define AT_STRIP_AT_MOST \
-  "ldr.w r2, [sp, #32]\nssub8 r3, r2, r4\nsel r4, r4, r2\nssub8 r3, r2, r5\nsel r5, r5, r2\n"
+  "ldr.w r2, [sp, #32]\nssub8 r3, r2, r6\nsel r6, r6, r2\nssub8 r3, r2, r7\nsel r7, r7, r2\n"
 #define AT_STRIP_AT_LEAST \
-  "ldr.w r2, [sp, #28]\nssub8 r3, r4, r2\nsel r4, r4, r2\nssub8 r3, r5, r2\nsel r5, r5, r2\n"
-#define AT_STRIP_STORED                                                                    \
-  "ldr.w r2, [sp, #12]\nldr.w r3, [sp, #16]\nldr.w r12, [sp, #20]\nldr.w lr, [sp, #24]\n"  \
-  "str.w r5, [r2, r3]\nstr.w r4, [r2]\nadd.w r2, r2, r12\nstr.w r2, [sp, #12]\ncmp.w r0, lr\n"
+  "ldr.w r2, [sp, #28]\nssub8 r3, r6, r2\nsel r6, r6, r2\nssub8 r3, r7, r2\nsel r7, r7, r2\n"
+#define AT_STRIP_STORED                                                          \
+  "ldr r2, [sp, #12]\nldr r3, [sp, #16]\nldr r4, [sp, #20]\nldr r5, [sp, #24]\n" \
+  "str r7, [r2, r3]\nstr r6, [r2]\nadd r2, r4\nstr r2, [sp, #12]\ncmp.w r0, r5\n"
 #define AT_STRIP_TAIL_RELU AT_STRIP_PACKED(AT_STRIP_ROUNDED) AT_STRIP_STORED
 #define AT_STRIP_TAIL_SIGNED AT_STRIP_PACKED(AT_STRIP_AWAY) AT_STRIP_STORED
 #define AT_STRIP_TAIL_CAP AT_STRIP_PACKED(AT_STRIP_ROUNDED) AT_STRIP_AT_MOST AT_STRIP_STORED
@@ -85,10 +96,9 @@ typedef struct {
   __asm__ volatile(                                                                          \
       "push {r7}\nldmia r0, {r2-r11}\nadr.w r12, 1f\nadd r3, r3, r12\norr r3, r3, #1\n"      \
       "stmdb sp!, {r3-r11}\nmov r0, r2\n.p2align 2\n"                                        \
-      "0:\nldr.w r1, [sp, #8]\nldm.w r1!, {r4, r6, r8, r10}\n"                               \
-      "mov.w r5, r4\nmov.w r7, r6\nmov.w r9, r8\nmov.w r11, r10\n" AT_STRIP_ENTER            \
-      ".p2align 2\n1:\n" AT_ROUND(AT_STRIP_STEP)                                       \
-      "ldr.w lr, [sp, #4]\ncmp r1, lr\nbne 1b\n.p2align 2\n" tail                            \
+      "0:\nldr.w r1, [sp, #8]\n" AT_STRIP_START AT_STRIP_ENTER                               \
+      ".p2align 2\n1:\n" AT_ROUND(AT_STRIP_STEP)                                             \
+      AT_STRIP_ENDS "bne.w 1b\n.p2align 2\n" tail                                            \
       "bne.w 0b\nadd sp, sp, #36\npop {r7}\n"                                                \
       : "+r"(frame)                                                                          \
       :                                                                                      \
@@ -163,7 +173,7 @@ AT_INLINE void at_strip_finish(const int32_t sums[8], const uint32_t *q, int8_t 
 AT_INLINE void at_strip_run(at_strip *s, int32_t pairs, at_finish f) {
 #if AT_DSP
   register at_strip *frame __asm__("r0") = s;
-  s->skip = AT_SKIPPED(pairs);
+  s->skip = ((uint32_t)-pairs & 7) * AT_STRIP_STEP_BYTES;
   AT_STRIP_FINISHED(AT_STRIP_RUN);
 #else
   const uint32_t *x = s->x;
