@@ -21,6 +21,9 @@ UNEVEN = 0.1
 FEW = 30
 """Fewer samples than this decide nothing, whatever the accuracy."""
 
+FEW_KINDS = 3
+"""So many kinds of ops are named in a line."""
+
 FINEST = 0.01
 """The standard error that is borne where no loss of accuracy is allowed."""
 
@@ -135,7 +138,9 @@ def idle_components(space: Space, start: Level, kinds: Set[str]) -> Iterable[Dro
             takes = " or ".join(kind.levels)
             yield Dropped(kind.name, f"it takes a model of level {takes}, and this is {start}")
         elif kind.treats and not kinds & set(kind.treats):
-            yield Dropped(kind.name, f"the model has no {' or '.join(kind.treats)}")
+            few = len(kind.treats) <= FEW_KINDS
+            named = " or ".join(kind.treats) if few else "op that it treats"
+            yield Dropped(kind.name, f"the model has no {named}")
 
 
 def useless_rewrites(job: Job) -> Iterable[Dropped]:
