@@ -61,7 +61,8 @@ def main() -> None:
         "# Convolutions by their number of channels", "", "`python benchmarks/widths.py`", "",
         f"Cycles (and cycles a MAC) of one int8 layer, as many channels in as out. {boards}.",
         "`-O2`, random weights and inputs; figures of the cycle model. A layer alone has little",
-        "SRAM, of which `fastest` takes up to 3,200 bytes more: what kernel fits changes on the way.", "",
+        "SRAM, of which `fastest` takes up to 3,200 bytes more: what kernel fits changes on the",
+        "way.", "",
         *rows, "",
     ]  # fmt: skip
     RESULT.write_text("\n".join(text))

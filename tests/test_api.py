@@ -485,7 +485,11 @@ print(result.best["latency"])
 
 
 @pytest.mark.parametrize(
-    "imports", ["import keras", "import tensorflow as tf; keras = tf.keras"], ids=["keras", "tf"]
+    "imports",
+    [
+        pytest.param("import keras", id="keras", marks=pytest.mark.slow),
+        pytest.param("import tensorflow as tf; keras = tf.keras", id="tf"),
+    ],
 )
 def test_a_keras_3_object_in_a_process_that_began_without_autotiny(
     imports: str, tmp_path: Path

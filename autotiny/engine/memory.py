@@ -5,8 +5,8 @@ an input that dies with it. A buffer may be needed in parts: of an image that is
 stripe, the rows that were read last are free first. Every such rule between two buffers is a
 forbidden open interval or several for the difference of their offsets, so placing a buffer is
 choosing the lowest address outside a union of intervals. The order of placing decides the result: a
-few good orders are tried, then exchanges, half of them at random and half with a buffer that ends
-last, until the arena is as small as the largest live set or the tries are used up.
+few good orders are tried, then exchanges, once with a buffer that ends last every other time and
+once at random alone, until the arena is as small as the largest live set or the tries are used up.
 """
 
 from __future__ import annotations
@@ -110,13 +110,27 @@ def plan(
         )
     ]
     plans = [(_place(buffers, forbidden, order), order) for order in orders]
-    best, order = min(plans, key=lambda planned: planned[0].bytes)
+    tries = exchanges if len(buffers) > 1 else 0
+    best = min(plans, key=lambda planned: planned[0].bytes)
+    found = _exchanged(buffers, forbidden, best, tries, bound, guided=True)
+    if found.bytes > bound:
+        other = _exchanged(buffers, forbidden, plans[0], tries, bound, guided=False)
+        found = min(found, other, key=lambda placed: placed.bytes)
+    return found
+
+
+def _exchanged(
+    buffers: Sequence[Buffer], forbidden: list[dict[int, tuple[Interval, ...]]],
+    start: tuple[Plan, list[int]], tries: int, bound: int, *, guided: bool,
+) -> Plan:  # fmt: skip
+    """The best plan that exchanges lead to, at random or every other one with a last buffer."""
+    best, order = start
     dice = random.Random(0)
-    for turn in range(exchanges if len(buffers) > 1 else 0):
+    for turn in range(tries):
         if best.bytes <= bound:
             break
         i, j = dice.sample(range(len(order)), 2)
-        if turn % 2:  # one that reaches the end gets the place of an earlier one
+        if guided and turn % 2:  # one that reaches the end gets the place of an earlier one
             ends = [
                 k for k, b in enumerate(order) if best.offsets[b] + buffers[b].bytes == best.bytes
             ]

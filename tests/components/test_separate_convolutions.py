@@ -44,6 +44,7 @@ def test_a_separable_kernel_loses_nothing(data: object) -> None:
     np.testing.assert_allclose(predict(apart, x), predict(model, x), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_it_learns_what_the_original_knows(
     residual: Model, work: Work, accuracy: Callable[[Model], float]
 ) -> None:

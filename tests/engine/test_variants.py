@@ -558,7 +558,7 @@ def test_the_style_follows_the_core() -> None:
     plain = plain_schedule(graph)
     assert with_pairs(graph, plain).steps[0].kernel == Pairs()
     assert schedule_for(graph, "fastest", dsp=False).steps[0].kernel == Trios(24)
-    assert schedule_for(graph, "fastest", dsp=True).steps[0].kernel == Strip(32)
+    assert schedule_for(graph, "fastest", dsp=True).steps[0].kernel == Strip(26)
     assert schedule_for(graph, "smallest", dsp=True) == plain
 
 

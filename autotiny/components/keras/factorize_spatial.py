@@ -26,6 +26,8 @@ class FactorizeSpatial(Replacing):
 
     Attributes:
         rank: channels in the middle, as a share of the full rank.
+        layers: "faster", those that take fewer cycles on the target so, each measured alone; or
+            "smaller", all that have fewer weights so, also where no target is there to measure on.
     """
 
     name = "factorize_spatial"

@@ -26,6 +26,8 @@ class SeparateConvolutions(Replacing):
 
     Attributes:
         multiplier: depthwise channels an input channel, the rank of the approximation.
+        layers: "faster", those that take fewer cycles on the target so, each measured alone; or
+            "smaller", all that have fewer weights so, also where no target is there to measure on.
     """
 
     name = "separate_convolutions"
