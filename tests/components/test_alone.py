@@ -19,9 +19,19 @@ from autotiny.dataset import Dataset
 from autotiny.engine import generate, schedule_for
 from autotiny.engine.variants.strassen import Strassen as Products
 from autotiny.errors import NotApplicable
-from autotiny.graph import Graph
-from autotiny.model import KerasModel, KernelLayer, Level, Model, keras, keras_model
+from autotiny.graph import Graph, Op
+from autotiny.model import (
+    KerasModel,
+    KernelLayer,
+    Level,
+    Model,
+    Program,
+    keras,
+    keras_model,
+    successor,
+)
 from autotiny.recipe import Recipe, apply, extended_key
+from autotiny.schedule import Schedule, Step
 from autotiny.simulator import measure
 from autotiny.target import Target, load_target
 
@@ -132,6 +142,19 @@ def test_strassen_takes_what_gets_faster(data: Dataset, cache: Cache) -> None:
     for step, target in ((Strassen(64, layers="all"), M4), (Strassen(64), None)):
         everywhere = step.apply(model, Work(data, target=target, cache=cache))
         assert [one.kernel for one in everywhere.program.schedule.steps] == [Products(64)]
+
+
+def test_strassen_leaves_a_fused_sum_with_a_layer_that_stays(data: Dataset, cache: Cache) -> None:
+    one = product(192)
+    out = len(one.tensors)
+    add = Op("ADD", (out - 1, 0), (out,), {"fused_activation_function": "NONE"})
+    graph = Graph((*one.tensors, one.tensors[-1]), (*one.ops, add), (0,), (out,))
+    model = Model(Level.TFLITE, graph, graph.fingerprint())
+    fused = successor(model, Program(graph, Schedule((Step((0, 1)),))))
+    with pytest.raises(NotApplicable, match="no layer takes fewer cycles of stm32l4r5"):
+        Strassen(64).apply(fused, Work(data, target=M4, cache=cache))
+    taken = Strassen(64).apply(fused, Work(data, target=M7, cache=cache)).program.schedule
+    assert taken.steps == (Step((0,), Products(64)), Step((1,)))
 
 
 def test_a_layer_alone_is_measured_once(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,16 +59,20 @@ class Strassen(Scheduling):
         if work.target is None or not self.measures:
             return multiplied
         before, graph = as_program(model).program.schedule, multiplied.program.graph
-        steps = tuple(
-            new if new != old and _faster(graph, new, work.target, work.cache) else old
-            for old, new in zip(before.steps, multiplied.program.schedule.steps, strict=True)
-        )
-        if steps == before.steps:
+        kept = {step.ops[0]: step for step in before.steps}
+        steps: list[Step] = []
+        for new in multiplied.program.schedule.steps:
+            if steps and new.ops[0] in steps[-1].ops:
+                continue  # a sum that stays fused into a layer that stays as it was
+            old = kept.get(new.ops[0], new)
+            pays = new == old or _faster(graph, new, work.target, work.cache)
+            steps.append(new if pays else old)
+        if steps == [*before.steps]:
             raise NotApplicable(
                 f"strassen: no layer takes fewer cycles of {work.target.name} so; layers=all takes "
                 "all that can be computed so"
             )
-        return successor(model, Program(graph, Schedule(steps)))
+        return successor(model, Program(graph, Schedule(tuple(steps))))
 
 
 def _faster(graph: Graph, step: Step, target: Target, cache: Cache | None) -> bool:
