@@ -586,7 +586,7 @@ def _lowered(
         with suppress(NotApplicable):
             network = narrowed(network)
     graph = network.graph
-    program = Program(graph, schedule_for(graph, schedule, dsp=target.dsp))
+    program = Program(graph, schedule_for(graph, schedule, **target.traits))
     return replace(network, level=Level.PROGRAM, network=program), schedule, calibrated
 
 

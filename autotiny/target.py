@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypedDict
 
 from autotiny.cache import key_of
 from autotiny.checked import TABLE, Within, filled
@@ -24,6 +24,18 @@ Size = Annotated[int, Within(ge=1, le=1 << 32)]
 Count = Annotated[int, Within(ge=1, le=65_536)]
 Amount = Annotated[int, Within(ge=0, le=65_536)]
 Document = Annotated[str, Within(description="text that names a document")]
+
+
+class Traits(TypedDict):
+    """What decides which kernels are fast on a core.
+
+    Attributes:
+        dsp: whether it has the DSP extension (SMLAD and its kin).
+        loads_ahead: whether it issues a load beside a multiplication.
+    """
+
+    dsp: bool
+    loads_ahead: bool
 
 
 @dataclass(frozen=True)
@@ -169,6 +181,19 @@ class Target:
     def source(self) -> str:
         """How it was asked for: a name, or the path of a user's own file."""
         return self.file or self.name
+
+    @property
+    def traits(self) -> Traits:
+        """What the engine asks of its core."""
+        return {"dsp": self.dsp, "loads_ahead": self.loads_ahead}
+
+    @property
+    def loads_ahead(self) -> bool:
+        """Whether the core issues a load beside a multiplication.
+
+        Kernels have an order for that, which a compiler must be told of.
+        """
+        return self.core in ("cortex-m7", "cortex-m33")
 
     @property
     def usable_cores(self) -> int:

@@ -136,7 +136,7 @@ def programs() -> dict[str, Callable[[Target], Sources]]:
     def scheduled(network: str, lowering: str, style: Style) -> Callable[[Target], Sources]:
         def made(target: Target) -> Sources:
             graph = lowered(network, lowering).graph
-            return generate(graph, schedule_for(graph, style, dsp=target.dsp))
+            return generate(graph, schedule_for(graph, style, **target.traits))
 
         return made
 

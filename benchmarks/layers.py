@@ -81,9 +81,12 @@ for board in sys.argv[2:]:
     target = load_target(board)
     for path in Path(sys.argv[1]).glob("*.tflite"):
         graph = read_tflite(path.read_bytes(), "layer")
-        schedule = engine.schedule_for(graph, "fastest", dsp=target.dsp)
+        core = {"dsp": target.dsp}
+        if hasattr(target, "loads_ahead"):
+            core["loads_ahead"] = target.loads_ahead
+        schedule = engine.schedule_for(graph, "fastest", **core)
         if hasattr(engine, "with_room"):
-            schedule = engine.with_room(graph, schedule, 1 << 16, dsp=target.dsp)
+            schedule = engine.with_room(graph, schedule, 1 << 16, **core)
         sources = engine.generate(graph, schedule)
         Path(f"{path.stem}-{board}.elf").write_bytes(link(sources, target).elf)
 """

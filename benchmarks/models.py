@@ -45,6 +45,13 @@ TOLERANCE = 1e-5
 HYBRID_TOLERANCE = 1 / 128
 ARENA_BYTES = 16 << 20
 SECONDS = 300
+CORES: Mapping[str, Mapping[str, bool]] = {
+    "Cortex-M4": {"dsp": True},
+    "Cortex-M7": {"dsp": True, "loads_ahead": True},
+    "Cortex-M0+": {"dsp": False},
+}
+"""What schedules ask of a core."""
+
 C_FILES = (".c", ".cc", ".cpp", ".h", ".hpp", ".ino")
 C_ARRAY = re.compile(r"\{([0-9a-fA-FxX,\s]{20,})\}")
 
@@ -185,9 +192,9 @@ def programs(graph: Graph) -> Iterator[tuple[str, Sources]]:
 def schedules_of(graph: Graph) -> list[tuple[str, Schedule]]:
     """A schedule for each program that some style makes of a network, with their names."""
     schedules = {"plain": plain_schedule(graph)} | {
-        f"{style} {core} DSP": schedule_for(graph, style, dsp=core == "with")
+        f"{style}, {core}": schedule_for(graph, style, **traits)
         for style in get_args(Style)
-        for core in ("with", "without")
+        for core, traits in CORES.items()
     }
     found: dict[str, tuple[list[str], Schedule]] = {}
     for name, schedule in schedules.items():

@@ -39,7 +39,7 @@ def layer(window: int, channels: int) -> Graph:
 
 def cell(graph: Graph, window: int, channels: int, target: Target) -> str:
     """Cycles, and cycles a multiplication that the layer asks for."""
-    schedule = schedule_for(graph, "fastest", dsp=target.dsp)
+    schedule = schedule_for(graph, "fastest", **target.traits)
     cycles = measure(generate(graph, schedule), target).cycles
     return f"{cycles:,} ({cycles / (SIZES[window] * window * channels) ** 2:.2f})"
 

@@ -80,7 +80,7 @@ def cycles(graph: Graph, schedule: Schedule | None, target: Target, cache: Cache
         target: what executes it.
         cache: keeps the figure; None measures each time.
     """
-    chosen = schedule or schedule_for(graph, "fastest", dsp=target.dsp)
+    chosen = schedule or schedule_for(graph, "fastest", **target.traits)
 
     def measured() -> int:
         return measure(generate(graph, chosen), target).cycles

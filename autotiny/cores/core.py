@@ -49,8 +49,6 @@ class Core:
         gcc_flags: the same for GCC.
         unicorn_model: the number of Unicorn's CPU model, None for its usual one.
         timing: the pipeline.
-        loads_ahead: whether it issues a load beside a multiplication; kernels have an order for
-            that, which a compiler must be told of.
     """
 
     name: str
@@ -59,4 +57,3 @@ class Core:
     gcc_flags: str
     unicorn_model: int | None
     timing: Timing
-    loads_ahead: bool = False

@@ -93,5 +93,4 @@ CORE = Core(
     gcc_flags="-mcpu=cortex-m33 -mthumb",
     unicorn_model=arm_const.UC_CPU_ARM_CORTEX_M33,
     timing=TIMING,
-    loads_ahead=True,
 )

@@ -146,5 +146,4 @@ CORE = Core(
     gcc_flags="-mcpu=cortex-m7 -mthumb",
     unicorn_model=arm_const.UC_CPU_ARM_CORTEX_M7,
     timing=TIMING,
-    loads_ahead=True,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import Literal
 
 from autotiny.engine.arena import lay_out
@@ -31,7 +32,7 @@ EXCHANGES = (10, 400)
 """How long an arena is planned for at first, and where it has no room then; see `memory.plan`."""
 
 
-def schedule_for(graph: Graph, style: Style, *, dsp: bool) -> Schedule:
+def schedule_for(graph: Graph, style: Style, *, dsp: bool, loads_ahead: bool = False) -> Schedule:
     """A good schedule without any search.
 
     Args:
@@ -39,25 +40,29 @@ def schedule_for(graph: Graph, style: Style, *, dsp: bool) -> Schedule:
         style: "fastest" spends flash and up to 3,200 bytes of SRAM for cycles, "smallest" saves
             flash, "balanced" takes what is faster with weights no larger and in no more SRAM.
         dsp: whether the core has the DSP extension (SMLAD), which blocks are made of.
+        loads_ahead: whether it issues a load beside a multiplication, as Cortex-M7 and M33 do.
     """
     wanted = [with_windows_fused, with_trees]
     if style != "smallest":
         wanted.append(with_blocks if dsp else with_pairs)
     if dsp and style == "fastest":
-        wanted.append(with_winograd)
+        wanted.append(partial(with_winograd, loads_ahead=loads_ahead))
     schedule = plain_schedule(graph)
     for change in wanted:
         with suppress(NotApplicable):
             schedule = change(graph, schedule)
     schedule = with_least_memory(graph, schedule)
     if style in MORE_BYTES:
-        return with_room(graph, schedule, MORE_BYTES[style], dsp=dsp)
+        more_bytes = MORE_BYTES[style]
+        return with_room(graph, schedule, more_bytes, dsp=dsp, loads_ahead=loads_ahead)
     with suppress(NotApplicable):  # faster kernels overwrite what a sum would have to keep
         schedule = with_sums_fused(graph, schedule)
     return schedule
 
 
-def with_room(graph: Graph, schedule: Schedule, more_bytes: int, *, dsp: bool) -> Schedule:
+def with_room(
+    graph: Graph, schedule: Schedule, more_bytes: int, *, dsp: bool, loads_ahead: bool = False
+) -> Schedule:
     """The schedule with the fastest kernels that the arena has room for.
 
     Args:
@@ -65,6 +70,7 @@ def with_room(graph: Graph, schedule: Schedule, more_bytes: int, *, dsp: bool) -
         schedule: what to change; steps whose weights are coded stay.
         more_bytes: that the arena may take beyond what it takes so far.
         dsp: whether the core has the DSP extension.
+        loads_ahead: whether it issues a load beside a multiplication.
     """
     graph = fold(graph)
     found = [[step] for step in schedule.steps]  # a sum that is fused may become a step of its own
@@ -97,7 +103,7 @@ def with_room(graph: Graph, schedule: Schedule, more_bytes: int, *, dsp: bool) -
         site = Site(graph, parted(graph, step)[0])
         if not is_plain_int8(site):
             continue
-        for ways in (list(variant.roomy(site)) for variant in variants):
+        for ways in (list(variant.roomy(site, loads_ahead)) for variant in variants):
             if ways and fits(index, ways.pop()):
                 growing[index] = ways
                 break

@@ -206,7 +206,7 @@ def compiler_flags(target: Target, optimize: str) -> tuple[str, ...]:
     # at -Os zig drops the names of functions unless it makes debug information, which link.ld drops
     names = "-g" if optimize in ("-Os", "-Oz") else "-g0"
     machine = ("-target", triple, f"-mcpu={cpu}", "-ffreestanding")
-    ahead = ("-DAT_LOADS_AHEAD=1",) if core.loads_ahead else ()
+    ahead = ("-DAT_LOADS_AHEAD=1",) if target.loads_ahead else ()
     return (*machine, optimize, names, *_C_FLAGS, *caches, *ahead)
 
 

@@ -124,8 +124,9 @@ REFUSALS: tuple[tuple[WhyNot, Site, str | None], ...] = (
     ),
     (LINE, site_of(Layer(DEPTHWISE, (4, 5, 401), 401, (5, 5))), "rows are too long"),
     (winograd.why_not, site_of(Layer(CONV, (5, 5, 8), 4, (3, 3))), None),
-    (winograd.why_not, site_of(Layer(CONV, (5, 5, 4), 4, (3, 3))), "a multiple of 8 input"),
-    (winograd.why_not, site_of(Layer(CONV, (5, 5, 8), 6, (3, 3))), "and of 4 output"),
+    (winograd.why_not, site_of(Layer(CONV, (5, 5, 5), 7, (3, 3))), None),
+    (winograd.why_not, site_of(Layer(CONV, (5, 5, 3), 4, (3, 3))), "fewer than 4 input"),
+    (winograd.why_not, site_of(Layer(CONV, (5, 5, 4), 3, (3, 3))), "fewer than 4 input or output"),
     (winograd.why_not, site_of(Layer(CONV, (5, 5, 8), 4, (3, 3), 2)), "3×3 of stride 1"),
     (winograd.why_not, site_of(Layer(CONV, (5, 5, 8), 4, (3, 3)), stride_w=2), "of stride 1"),
     (winograd.why_not, site_of(Layer(CONV, (5, 5, 8), 4, (1, 3))), "3×3 of stride 1"),
@@ -319,6 +320,16 @@ def scratch_of(kernel: Kernel) -> dict[str, int]:
             },
         ),
         (
+            Layer(CONV, (6, 6, 6), 5, (3, 3)),
+            Winograd(8),  # as eight inputs
+            {
+                "ring": 4 * 8 * 8,
+                "v": 6 * 16 * 4 * 8 + 128,
+                "m": 6 * 16 * 8 * 4,
+                "block": 4 * (16 * (4 + 16) + 12),
+            },
+        ),
+        (
             Layer(CONV, (4, 4, 8), 4),
             Strip(6),
             {"columns": 4 * (6 * 4 + 2), "block": 4 * (4 + 4 * 4 + 12)},
@@ -349,6 +360,11 @@ def scratch_of(kernel: Kernel) -> dict[str, int]:
             Trios(),
             # 27 taps and one behind; a block of six pixels reaches over two rows of outputs
             {"columns": 16 * 28, "ring": 4 * 24 + 4},
+        ),
+        (
+            Layer(CONV, (6, 6, 3), 4, (3, 3)),
+            Trios(3),
+            {"columns": 8 * 28, "ring": 4 * 24 + 4},
         ),
         (
             Layer(CONV, (6, 2, 8), 4, (3, 3)),

@@ -39,7 +39,7 @@ from autotiny.schedule import Plain, Schedule, Way
 LAYERS = dict.fromkeys((*BLOCKED, *FILTERED, *MULTIPLIED, *STRIPPED, *PAIRED, *LINED))
 WAYS: tuple[Way, ...] = (
     Pairs(), Blocks(4, 2), Blocks(2, 4), EXPANDED, Planes(), Lines(), RowPairs(), Slide(), Slide(3),
-    Sparse(), Strassen(8), Strip(2), Strip(6), Trios(6), Winograd(), Winograd(3),
+    Sparse(), Strassen(8), Strip(2), Strip(6), Trios(3), Trios(6), Winograd(), Winograd(3),
 )  # fmt: skip
 GCC = ("gcc", "-std=c99", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 

@@ -28,6 +28,7 @@ from autotiny.engine.coding import constant_bytes
 from autotiny.engine.generate import arena_bytes
 from autotiny.engine.kernel import Site
 from autotiny.engine.schedules import data_inputs
+from autotiny.engine.variants import strip
 from autotiny.engine.variants.blocks import EXPANDED, Blocks, best_blocks
 from autotiny.engine.variants.pairs import Pairs
 from autotiny.engine.variants.planes import Planes
@@ -258,6 +259,45 @@ def test_strassen_takes_depths_from_the_least_on() -> None:
         with_strassen(graph, plain_schedule(graph), 16, 177)
 
 
+def test_filtering_is_taken_where_it_is_faster() -> None:
+    """By inputs, outputs and pixels, on a Cortex-M4 and on an M7 (results/widths.md)."""
+    for shape, channels, *pays in (
+        ((8, 8, 8), 8, False, True),
+        ((8, 8, 11), 11, False, True),  # as 12
+        ((8, 8, 16), 16, True, True),
+        ((8, 8, 17), 17, False, True),  # as 20
+        ((8, 8, 19), 19, True, True),
+        ((8, 8, 9), 9, False, False),
+        ((8, 8, 5), 32, False, False),
+        ((1, 1, 64), 64, False, False),  # eight pixels are computed
+        ((4, 4, 64), 64, True, True),
+    ):
+        graph = Layer(CONV, shape, channels, (3, 3)).graph()
+        for loads_ahead, wanted in zip((False, True), pays, strict=True):
+            chosen = schedule_for(graph, "fastest", dsp=True, loads_ahead=loads_ahead)
+            found = isinstance(chosen.steps[0].kernel, Winograd)
+            assert found == wanted, (shape, channels, loads_ahead)
+
+
+def test_filtering_copies_weights_that_no_cache_keeps() -> None:
+    for channels, pairs in ((16, 1), (32, 8)):
+        graph = Layer(CONV, (8, 8, channels), channels, (3, 3)).graph()
+        filtered = with_winograd(graph, plain_schedule(graph))
+        found = [
+            with_room(graph, filtered, 1 << 16, dsp=True, loads_ahead=ahead).steps[0].kernel
+            for ahead in (False, True)
+        ]
+        assert found == [Winograd(8), Winograd(pairs)]
+
+
+def test_strips_become_narrower_to_the_end() -> None:
+    for channels in range(4, 9):
+        for height in range(1, 9):
+            site = Site(Layer(CONV, (height, 5, 8), channels).graph(), Step((0,)))
+            found = [way.pixels for way in strip.roomy(site, False)]
+            assert found == sorted(set(found), reverse=True)
+
+
 def test_a_style_is_a_row_of_changes() -> None:
     graph = Layer(CONV, (4, 4, 8), 8, (3, 3)).graph()
     plain, blocks = plain_schedule(graph), with_blocks(graph, plain_schedule(graph))
@@ -266,8 +306,10 @@ def test_a_style_is_a_row_of_changes() -> None:
     assert schedule_for(graph, "smallest", dsp=False) == plain
     assert schedule_for(graph, "balanced", dsp=True) == with_room(graph, blocks, 0, dsp=True)
     assert schedule_for(graph, "balanced", dsp=False) == with_room(graph, pairs, 0, dsp=False)
+    assert schedule_for(graph, "fastest", dsp=True) == with_room(graph, blocks, 3200, dsp=True)
     filtered = with_winograd(graph, blocks)
-    assert schedule_for(graph, "fastest", dsp=True) == with_room(graph, filtered, 3200, dsp=True)
+    ahead = with_room(graph, filtered, 3200, dsp=True, loads_ahead=True)
+    assert schedule_for(graph, "fastest", dsp=True, loads_ahead=True) == ahead
     assert schedule_for(graph, "fastest", dsp=False) == with_room(graph, pairs, 3200, dsp=False)
     pooling = pooled()
     assert len(schedule_for(pooling, "smallest", dsp=False).steps) == 1

@@ -160,6 +160,11 @@ FILTERED = (
     Layer(CONV, (8, 8, 16), 8, (3, 3)),
     Layer(CONV, (7, 5, 8), 4, (3, 3), activation="NONE"),
     Layer(CONV, (6, 9, 24), 12, (3, 3), padding="VALID", activation="RELU6"),
+    # channels that fill no fours
+    Layer(CONV, (4, 6, 5), 4, (3, 3)),
+    Layer(CONV, (5, 4, 6), 7, (3, 3), activation="NONE"),
+    Layer(CONV, (3, 3, 11), 5, (3, 3), activation="RELU6"),
+    Layer(CONV, (6, 5, 4), 6, (3, 3), padding="VALID"),
 )
 MULTIPLIED = (
     Layer(CONV, (4, 4, 16), 4),
@@ -184,6 +189,8 @@ STRIPPED = (
     Layer(CONV, (3, 5, 6), 5, activation="RELU6"),
     Layer(CONV, (5, 4, 3), 7, (3, 3), activation="NONE"),
     Layer(CONV, (6, 5, 4), 10, (3, 3), stride=2),
+    Layer(CONV, (2, 4, 5), 11),  # three channels behind two blocks
+    Layer(CONV, (1, 1, 6), 7, activation="NONE"),  # and a single pixel
 )
 PAIRED = (
     Layer(DEPTHWISE, (6, 6, 8), 8, (3, 3)),
@@ -465,7 +472,7 @@ IN_TRIOS = (
 def test_trios_are_exact(layer: Layer) -> None:
     graph = layer.graph()
     (step,) = plain_schedule(graph).steps
-    for pixels in (6, 18):
+    for pixels in (3, 6, 18):
         check(graph, Schedule((replace(step, kernel=Trios(pixels)),)), SIMPLE_CORES)
 
 

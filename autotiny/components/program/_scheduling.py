@@ -10,6 +10,7 @@ from autotiny.errors import NotApplicable
 from autotiny.graph import Graph
 from autotiny.model import Level, Model, Program, successor
 from autotiny.schedule import Schedule
+from autotiny.target import Target
 
 
 class Scheduling(Component):
@@ -22,15 +23,17 @@ class Scheduling(Component):
         """The program with another schedule; a graph of level tflite starts from the plain one."""
         program = as_program(model).program
         try:
-            graph, schedule = self.changed(program.graph, program.schedule)
+            graph, schedule = self.changed(program.graph, program.schedule, work.target)
         except NotApplicable as refusal:
             # The engine names its function; who reads the reason knows the component.
             _, _, reason = str(refusal).partition(": ")
             raise NotApplicable(f"{self.name}: {reason or refusal}") from refusal
         return successor(model, Program(graph, schedule))
 
-    def changed(self, graph: Graph, schedule: Schedule) -> tuple[Graph, Schedule]:
-        """The new program; most components leave the graph as it is."""
+    def changed(
+        self, graph: Graph, schedule: Schedule, target: Target | None
+    ) -> tuple[Graph, Schedule]:
+        """The new program; most components leave the graph as it is, on whatever target."""
         return graph, self.rescheduled(graph, schedule)
 
     def rescheduled(self, graph: Graph, schedule: Schedule) -> Schedule:

@@ -14,6 +14,7 @@ from autotiny.components.program._scheduling import Scheduling
 from autotiny.engine.stripes import with_patches
 from autotiny.graph import Graph
 from autotiny.schedule import Schedule
+from autotiny.target import Target
 
 _TOO_LATE = "the stages are cut into patches before it is decided how each is computed"
 
@@ -39,6 +40,8 @@ class ExecutePatchwise(Scheduling):
     patches: Annotated[int, Within(ge=1, le=4096)] = 4
     stages: Annotated[int, Within(ge=0, le=4096)] = 0
 
-    def changed(self, graph: Graph, schedule: Schedule) -> tuple[Graph, Schedule]:
+    def changed(
+        self, graph: Graph, schedule: Schedule, target: Target | None
+    ) -> tuple[Graph, Schedule]:
         """The program with the ops of the first stages in stripes."""
         return with_patches(graph, schedule, patches=self.patches, stages=self.stages)

@@ -14,6 +14,7 @@ from autotiny.components.program._scheduling import Scheduling
 from autotiny.engine.stripes import with_two_cores
 from autotiny.graph import Graph
 from autotiny.schedule import Schedule
+from autotiny.target import Target
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class PartitionCores(Scheduling):
     name = "partition_cores"
     cores = 2
 
-    def changed(self, graph: Graph, schedule: Schedule) -> tuple[Graph, Schedule]:
+    def changed(
+        self, graph: Graph, schedule: Schedule, target: Target | None
+    ) -> tuple[Graph, Schedule]:
         """The program with layers in halves."""
         return with_two_cores(graph, schedule)

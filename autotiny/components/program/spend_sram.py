@@ -16,6 +16,7 @@ from autotiny.engine import with_room
 from autotiny.errors import NotApplicable
 from autotiny.graph import Graph
 from autotiny.schedule import Schedule
+from autotiny.target import Target
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,21 @@ class SpendSram(Scheduling):
 
     more_bytes: Annotated[int, Within(ge=0, le=1 << 20)] = 4096
 
-    def rescheduled(self, graph: Graph, schedule: Schedule) -> Schedule:
+    @property
+    def measures(self) -> bool:
+        """Whether its result depends on the target."""
+        return True
+
+    def changed(
+        self, graph: Graph, schedule: Schedule, target: Target | None
+    ) -> tuple[Graph, Schedule]:
         """The schedule with wider kernels."""
         dsp = not any(step.kernel.without_dsp for step in schedule.steps)
-        roomy = with_room(graph, schedule, self.more_bytes, dsp=dsp)
+        ahead = target is not None and target.loads_ahead
+        roomy = with_room(graph, schedule, self.more_bytes, dsp=dsp, loads_ahead=ahead)
         if roomy == schedule:
             raise NotApplicable(
                 f"spend_sram: with {self.more_bytes:,} bytes more, the arena has room for no "
                 "faster kernel of an int8 layer"
             )
-        return roomy
+        return graph, roomy

@@ -7,17 +7,24 @@ weights scaled to integers, so that the division at the end is exact.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from autotiny.components.base import CONVOLUTIONS
 from autotiny.components.program._scheduling import Scheduling
 from autotiny.engine import with_winograd
 from autotiny.graph import Graph
 from autotiny.schedule import Schedule
+from autotiny.target import Target
 
 
 @dataclass(frozen=True)
 class UseWinograd(Scheduling):
-    """Computes int8 3×3 convolutions of stride 1 by Winograd filtering."""
+    """Computes int8 3×3 convolutions of stride 1 by Winograd filtering.
+
+    Attributes:
+        layers: "faster", those that take fewer cycles so by what such layers took on the target's
+            kind of core; or "all", also where no target is known.
+    """
 
     name = "use_winograd"
     commutes_with = {  # noqa: RUF012 - a constant of the class
@@ -25,6 +32,16 @@ class UseWinograd(Scheduling):
     }
     treats = CONVOLUTIONS
 
-    def rescheduled(self, graph: Graph, schedule: Schedule) -> Schedule:
+    layers: Literal["faster", "all"] = "faster"
+
+    @property
+    def measures(self) -> bool:
+        """Whether its result depends on the target."""
+        return self.layers == "faster"
+
+    def changed(
+        self, graph: Graph, schedule: Schedule, target: Target | None
+    ) -> tuple[Graph, Schedule]:
         """The schedule with Winograd steps."""
-        return with_winograd(graph, schedule)
+        loads_ahead = target.loads_ahead if target and self.measures else None
+        return graph, with_winograd(graph, schedule, loads_ahead=loads_ahead)

@@ -50,6 +50,11 @@ class Matrix:
     high: int
     swallows_negatives: bool
 
+    def of(self, outputs: Ints) -> Matrix:
+        """The layer of these outputs, in this order."""
+        each = ("weights", "bias", "multiplier", "rounding", "shift")
+        return replace(self, **{name: getattr(self, name)[outputs] for name in each})
+
     @property
     def reach(self) -> Ints:
         """(outputs,) the largest magnitude that an accumulator can take, partial sums included."""

@@ -25,7 +25,7 @@ class Variant:
         emit: its C, for a step whose kernel is such a `way`; refuses what `why_not` names.
         headers: the files of C in its folder.
         roomy: for a step that is computed well already, ways that are faster but take more SRAM,
-            the best first.
+            the best first. Takes whether the core loads ahead, too.
     """
 
     way: type[Way]
@@ -33,7 +33,7 @@ class Variant:
     why_not: Callable[[Site], str | None]
     emit: Emit
     headers: tuple[str, ...] = ()
-    roomy: Callable[[Site], tuple[Way, ...]] = lambda site: ()
+    roomy: Callable[[Site, bool], tuple[Way, ...]] = lambda site, loads_ahead: ()
 
 
 def with_each(

@@ -36,7 +36,7 @@ class RowPairs(Way):
     """Two by two outputs of a channel at a time, or two of stride 2; odd ends come twice."""
 
 
-def roomy(site: Site) -> tuple[RowPairs, ...]:
+def roomy(site: Site, loads_ahead: bool) -> tuple[RowPairs, ...]:
     """Row pairs, unless odd rows and columns are computed twice too often.
 
     Their plane of four channels is four times that of one.

@@ -40,7 +40,7 @@ class Slide(Way):
     rows: int = 1
 
 
-def roomy(site: Site) -> tuple[Slide, ...]:
+def roomy(site: Site, loads_ahead: bool) -> tuple[Slide, ...]:
     """Where patches overlap in long rows; the plane of an image of a single channel is better."""
     if site.step.kernel.stores_factors or why_not(site):
         return ()

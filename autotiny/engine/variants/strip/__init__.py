@@ -42,8 +42,9 @@ FEW_PIXELS = 8
 WIDE_PIXELS, WIDE_BYTES = 32, 12 << 10
 """The widest strip: as many, or of as many bytes, for which a data cache of 16 KB has room."""
 
-NARROW_PIXELS = 12
-"""The narrowest of several strips; copies of weights for narrower ones cost what they save."""
+NARROWEST = (12, 6, 8, 6)
+"""Pixels of the narrowest of several strips, by channels behind the fours; copies of weights for
+narrower ones cost what they save. Blocks, too, have to fill such channels up."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Strip(Way):
     pixels: int
 
 
-def roomy(site: Site) -> tuple[Strip, ...]:
+def roomy(site: Site, loads_ahead: bool) -> tuple[Strip, ...]:
     """Wider strips read the weights less often; few pixels are not worth copies of them.
 
     Filtering is better, and so is the plane of an image of a single channel.
@@ -69,8 +70,7 @@ def roomy(site: Site) -> tuple[Strip, ...]:
     shape = window(site, *site.input(1).shape[1:3]) if site.op.kind == "CONV_2D" else {}
     if shape.get("in_c") == 1 and planes.why_no_plane(shape) is None:
         return ()
-    # Blocks compute channels that do not fill them by filling them up.
-    narrowest = 8 if site.output.shape[-1] % CHANNELS else NARROW_PIXELS
+    narrowest = NARROWEST[site.output.shape[-1] % CHANNELS]
     pixels, taps = site.output.size // site.output.shape[-1], site.input(1).size
     taps //= site.input(1).shape[0]
     return tuple(map(Strip, widths(pixels, taps, narrowest)))
@@ -86,7 +86,7 @@ def widths(pixels: int, taps: int, narrowest: int) -> Iterator[int]:
         if strips > 1 and width < narrowest:
             return
         yield width
-        width = width * 5 // 6
+        width = min(width * 5 // 6, width - 2)
 
 
 def why_not(site: Site) -> str | None:
@@ -198,18 +198,21 @@ def row_pairs(weights: Ints, rows: int) -> Ints:
 
 
 def stream(site: Site, made: Matrix, taps: Ints) -> Operand:
-    """The weights in lanes, four channels at a time, then the rest two and one at a time."""
-    whole = len(taps) // CHANNELS * CHANNELS
-    parts = [lane_stream(made, taps[:whole], Tiling(whole, CHANNELS, CHANNELS))]
-    first = whole
-    for size in (2, 1):
-        if len(taps) & size:
-            channels = slice(first, first + size)
-            words = halfwords(2 * taps[channels]).T.reshape(-1)
-            ends = constants(made, channels)
-            parts.append(words_of(np.concatenate((2 * made.bias[channels], words, ends))))
-            first += size
-    if whole == len(taps) and taps.shape[1] % 2:  # the copy of the last block reads fours of words
+    """The weights in lanes, four channels at a time, then one or two by themselves.
+
+    Where three are left, they come with the one before them, which is computed twice.
+    """
+    channels = np.arange(len(taps))
+    fours = channels[: len(taps) // CHANNELS * CHANNELS]
+    alone = channels[len(fours) :]
+    if len(alone) == CHANNELS - 1:
+        fours, alone = np.concatenate((fours, channels[-CHANNELS:])), alone[:0]
+    parts = [lane_stream(made.of(fours), taps[fours], Tiling(len(fours), CHANNELS, CHANNELS))]
+    for channel in alone:
+        one = slice(channel, channel + 1)
+        words = halfwords(2 * taps[one]).reshape(-1)
+        parts.append(words_of(np.concatenate((2 * made.bias[one], words, constants(made, one)))))
+    if not len(alone) and taps.shape[1] % 2:  # the copy of the last block reads fours of words
         parts.append(np.zeros(2, np.uint32))
     return table("w", np.concatenate(parts), site.step.weights.memory)
 

@@ -188,4 +188,29 @@ AT_INLINE void at_strip_run(at_strip *s, int32_t pairs, at_finish f) {
 #endif
 }
 
+// Adds `pairs` pairs of one channel's weights to the sums of four pixels, two of them in each column.
+AT_INLINE void at_four_dots(const uint32_t *x, const uint32_t *x2, const uint32_t *w, int32_t pairs,
+                            int32_t sums[4]) {
+  AT_UNROLL(4)
+  for (int32_t k = 0; k < pairs; k++) {
+    uint32_t a, b, c, d, by;
+#if AT_DSP && !AT_LOADS_AHEAD
+    __asm__ volatile(
+        "ldr.w %[b], [%[x], #4]\nldr.w %[d], [%[x2], #4]\nldr.w %[by], [%[w]], #4\n"
+        "ldr.w %[a], [%[x]], #8\nldr.w %[c], [%[x2]], #8\n"
+        : [x] "+&r"(x), [x2] "+&r"(x2), [w] "+&r"(w), [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c),
+          [d] "=&r"(d), [by] "=&r"(by)
+        :
+        : "memory");
+#else
+    a = x[0], b = x[1], c = x2[0], d = x2[1], by = *w++;
+    x += 2, x2 += 2;
+#endif
+    sums[0] = at_dual_mac(a, by, sums[0]);
+    sums[1] = at_dual_mac(b, by, sums[1]);
+    sums[2] = at_dual_mac(c, by, sums[2]);
+    sums[3] = at_dual_mac(d, by, sums[3]);
+  }
+}
+
 #endif

@@ -11,44 +11,26 @@
 #include "columns_s8.h"
 #include "strip_run_s8.h"
 
-// The one or two channels of w's stream behind the fours, whose weights stay where they are; returns
-// where the next ones lie.
-AT_INLINE const uint32_t *at_strip_rest(const uint32_t *columns, const uint32_t *w, int8_t *y,
-                                        int32_t pixels, int32_t pairs, int32_t channels,
-                                        int32_t out_c, at_finish f) {
-  const uint32_t *const q = w + channels * (1 + pairs);
+// A channel behind the fours, whose weights stay where they are, four pixels for each reading of them;
+// returns where the next one's lie.
+AT_INLINE const uint32_t *at_strip_one(const uint32_t *columns, const uint32_t *w, int8_t *y,
+                                       int32_t pixels, int32_t pairs, int32_t out_c, at_finish f) {
+  const uint32_t *const q = w + 1 + pairs;
   AT_ROLLED
-  for (int32_t i = 0; i < pixels; i += 2, y += 2 * out_c) {
-    int32_t a = (int32_t)w[0], b = a, c = (int32_t)w[channels - 1], d = c;
-    const uint32_t *by = w + channels;
-    if (channels == 2) {
-      AT_UNROLL(4)
-      for (int32_t k = 0; k < pairs; k++, columns += 2, by += 2) {
-        a = at_dual_mac(columns[0], by[0], a);
-        b = at_dual_mac(columns[1], by[0], b);
-        c = at_dual_mac(columns[0], by[1], c);
-        d = at_dual_mac(columns[1], by[1], d);
-      }
-    } else {
-      AT_UNROLL(4)
-      for (int32_t k = 0; k < pairs; k++, columns += 2, by++) {
-        a = at_dual_mac(columns[0], by[0], a);
-        b = at_dual_mac(columns[1], by[0], b);
-      }
-    }
-    y[0] = at_finished(a, q, f);
-    if (channels == 2) y[1] = at_finished(c, q + 3, f);
-    if (i + 1 == pixels) break;
-    y[out_c] = at_finished(b, q, f);
-    if (channels == 2) y[out_c + 1] = at_finished(d, q + 3, f);
+  for (int32_t left = pixels; left > 0; left -= 4) {
+    int32_t sums[4];
+    for (int i = 0; i < 4; i++) sums[i] = (int32_t)w[0];
+    at_four_dots(columns, left > 2 ? columns + 2 * pairs : columns, w + 1, pairs, sums);
+    columns += 4 * pairs;
+    for (int32_t i = 0; i < 4 && i < left; i++, y += out_c) *y = at_finished(sums[i], q, f);
   }
-  return q + 3 * channels;
+  return q + 3;
 }
 
 // All channels of the pixels of a strip. columns is (pixels / 2, pairs, 2) words; beside a last pixel
 // that is alone stands anything. The stream w holds for every four channels the start values S and T of
-// two pairs of channels, (pairs, 2) words and (multiplier, rounding, shift) a channel; then, if there
-// are more, for two and for one the doubled biases, (pairs, channels) doubled weights, and the same.
+// two pairs of channels, (pairs, 2) words and (multiplier, rounding, shift) a channel; then for each
+// channel that is left the doubled bias, (pairs) doubled weights, and the same.
 // block has room for what at_strip_block makes of four.
 AT_INLINE void at_strip_channels(const uint32_t *columns, const uint32_t *w, int8_t *y,
                                  uint32_t *block, int32_t pixels, int32_t pairs, int32_t out_c,
@@ -59,7 +41,8 @@ AT_INLINE void at_strip_channels(const uint32_t *columns, const uint32_t *w, int
   run.end = block + 4 + (AT_LOADS_AHEAD ? 4 : 2) * pairs;
   run.next = 2 * out_c;
   AT_ROLLED
-  for (int32_t k = out_c; k >= 4; k -= 4, y += 4) {
+  for (int32_t k = out_c; rest ? k >= 3 : k > 0; k -= 4, y += 4) {
+    if (rest && k == 3) y--;
     w = at_strip_block(block, w, pairs);
     if (even) {
       run.x = columns;
@@ -77,11 +60,9 @@ AT_INLINE void at_strip_channels(const uint32_t *columns, const uint32_t *w, int
       at_strip_run(&run, pairs, f);
     }
   }
-  if (rest && (out_c & 2)) {
-    w = at_strip_rest(columns, w, y, pixels, pairs, 2, out_c, f);
-    y += 2;
-  }
-  if (rest && (out_c & 1)) at_strip_rest(columns, w, y, pixels, pairs, 1, out_c, f);
+  AT_ROLLED
+  for (int32_t k = rest && (out_c & 3) < 3 ? out_c & 3 : 0; k > 0; k--, y++)
+    w = at_strip_one(columns, w, y, pixels, pairs, out_c, f);
 }
 
 // Two pixels of a 1×1 convolution as columns: bytes 0 … size - 1 of each, four by four as (0, 2) and

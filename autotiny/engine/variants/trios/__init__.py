@@ -20,8 +20,8 @@ from autotiny.engine.layers.window import window
 from autotiny.engine.variants.variant import Variant
 from autotiny.schedule import Way
 
-BLOCK = 6
-"""Pixels that are multiplied at once."""
+TRIO, BLOCK = 3, 6
+"""Pixels that are multiplied at once, at least and at most."""
 
 LIMIT = 1 << 20
 """A sum of inputs times weights is smaller."""
@@ -29,10 +29,11 @@ LIMIT = 1 << 20
 
 @dataclass(frozen=True)
 class Trios(Way):
-    """Three pixels by two multiplications, six pixels at a time.
+    """Three pixels by two multiplications, six pixels at a time where there is room.
 
     Attributes:
-        pixels: for each reading of the weights, a multiple of 6; six take 16 bytes a tap of SRAM.
+        pixels: for each reading of the weights, 3 or a multiple of 6; three take 8 bytes a tap of
+            SRAM.
     """
 
     pixels: int = BLOCK
@@ -40,9 +41,9 @@ class Trios(Way):
     without_dsp = True
 
 
-def roomy(site: Site) -> tuple[Trios, ...]:
+def roomy(site: Site, loads_ahead: bool) -> tuple[Trios, ...]:
     """Trios wherever they can be; wider strips read the weights less often."""
-    return () if why_not(site) else (Trios(24), Trios(12), Trios())
+    return () if why_not(site) else (Trios(24), Trios(12), Trios(), Trios(TRIO))
 
 
 def why_not(site: Site) -> str | None:
@@ -77,7 +78,7 @@ def emit(site: Site) -> Kernel:
         table("w", weights.astype(np.int8), site.step.weights.memory),
         channel_constants(site, made),
         site.writes(),
-        scratch("columns", strip // BLOCK * 16 * weights.shape[1], "uint32_t"),
+        scratch("columns", strip // TRIO * 8 * weights.shape[1], "uint32_t"),
     ]
     operands += [scratch("ring", ring_bytes, "int8_t")] if ring_bytes else []
     until = overlap_until(site, shape, ring=bool(ring_bytes), pixels=strip)
@@ -87,8 +88,9 @@ def emit(site: Site) -> Kernel:
 def _strip(site: Site, pixels: int) -> int:
     """The pixels of a strip, no more than there are in whole blocks."""
     wanted = site.way(Trios).pixels
-    if wanted < BLOCK or wanted % BLOCK:
-        site.refuse(f"strips of {wanted} pixels are not computed; a multiple of {BLOCK} is")
+    if wanted != TRIO and (wanted < BLOCK or wanted % BLOCK):
+        rule = f"{TRIO}, or a multiple of {BLOCK}, are"
+        site.refuse(f"strips of {wanted} pixels are not computed; {rule}")
     return min(wanted, -(-pixels // BLOCK) * BLOCK)
 
 

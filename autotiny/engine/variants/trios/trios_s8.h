@@ -16,7 +16,7 @@ typedef struct {
   at_rows rows;
   int32_t taps;  // of a filter, filled up to a multiple of 4
   int32_t part;  // of them whose sums stay in bounds, a multiple of 4
-  int32_t strip; // pixels for each reading of the weights, a multiple of 6
+  int32_t strip; // pixels for each reading of the weights, 3 or a multiple of 6
 } at_trios;
 
 // Adds A, B and C, doubled.
@@ -84,7 +84,7 @@ AT_INLINE void at_trios_of_channel(const uint32_t *columns, const int8_t *w, con
 
 // x is (in_h, in_w, in_c), y is (out_h, out_w, out_c), w is (out_c, taps), c holds the constants of each
 // channel. Strips of pixels run on from one row of outputs to the next; the ring holds the rows under
-// all pixels of a block. columns has 4 · taps words for every six pixels of a strip.
+// all pixels of a block. columns has 2 · taps words for every three pixels of a strip.
 AT_INLINE void at_conv_trios(const int8_t *x, const int8_t *w, const uint32_t *c, int8_t *y,
                              int8_t *ring, uint32_t *columns, const at_trios *trios, at_finish f) {
   const at_rows g = trios->rows;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -28,6 +29,35 @@ FILTER = np.array([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]], np.int64)
 BIAS_PRODUCT = 5  # the one product, (1, 1), that adds to all four outputs
 
 
+CACHED_BYTES = 16 << 10
+"""Of weights that the data cache of a Cortex-M7 keeps."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Thousand cycles of a 3×3 convolution of 8×8 pixels, fitted to benchmarks/widths.py's layers.
+
+    Attributes:
+        an_input, an_output, a_pair: by channels, and by pairs of an input and an output.
+    """
+
+    an_input: float
+    an_output: float
+    a_pair: float
+
+    def of(self, in_c: int, out_c: int) -> float:
+        """Of a layer."""
+        return self.an_input * in_c + self.an_output * out_c + self.a_pair * in_c * out_c
+
+
+COSTS = {
+    False: (Cost(1.6, 4.8, 0.45), Cost(1.53, 1.12, 0.756)),
+    True: (Cost(0.85, 1.7, 0.148), Cost(0.8, 0.62, 0.427)),
+}
+"""Filtered, and by strips, with a tenth more for those that find no room; by whether the core loads
+ahead: Cortex-M7 (stm32h7a3) or Cortex-M4 (stm32l4r5)."""
+
+
 @dataclass(frozen=True)
 class Winograd(Way):
     """Two by two outputs of four channels at a time, in the domain of the products.
@@ -42,24 +72,52 @@ class Winograd(Way):
     stores_factors = True
 
 
-def with_winograd(graph: Graph, schedule: Schedule) -> Schedule:
+def with_winograd(graph: Graph, schedule: Schedule, *, loads_ahead: bool | None = None) -> Schedule:
     """Compute int8 3×3 convolutions of stride 1 by exact Winograd filtering.
 
+    Args:
+        graph: the network.
+        schedule: what to change.
+        loads_ahead: whether the core issues a load beside a multiplication; None takes layers that
+            are slower so on either kind of core, too.
+
     Raises:
-        NotApplicable: no step is a convolution that can be computed so.
+        NotApplicable: no step is a convolution that can be computed so, and is faster.
     """
     refusal = "with_winograd: no int8 3×3 convolution of stride 1 is eligible"
-    return with_each(graph, schedule, (chosen,), refusal)
+    return with_each(graph, schedule, (partial(chosen, loads_ahead=loads_ahead),), refusal)
 
 
-def chosen(site: Site) -> Winograd | None:
-    """Filtering wherever it can be."""
-    return None if why_not(site) else Winograd()
+def chosen(site: Site, *, loads_ahead: bool | None) -> Winograd | None:
+    """Filtering where it can be and pays."""
+    if why_not(site):
+        return None
+    if loads_ahead is None:
+        return Winograd()
+    in_c, out_c = (site.input(1).shape[axis] for axis in (3, 0))
+    _, h, w, _ = site.output.shape
+    patched = -(-h // 2) * 2 * in_fours(w)  # pixels that two patches at a time compute
+    filtered, direct = COSTS[loads_ahead]
+    made = patched * filtered.of(in_fours(in_c), in_fours(out_c))
+    return Winograd() if made < h * w * direct.of(in_c, out_c) else None
 
 
-def roomy(site: Site) -> tuple[Winograd, ...]:
-    """Of filtering that was chosen already: fewer than four pairs are not worth copies."""
-    return (Winograd(8), Winograd(4)) if isinstance(site.step.kernel, Winograd) else ()
+def roomy(site: Site, loads_ahead: bool) -> tuple[Winograd, ...]:
+    """Of filtering that was chosen already: fewer than four pairs are not worth copies.
+
+    Nor is any number where a data cache keeps the weights.
+    """
+    if not isinstance(site.step.kernel, Winograd):
+        return ()
+    in_c, out_c = (site.input(1).shape[axis] for axis in (3, 0))
+    if loads_ahead and 32 * in_fours(in_c) * out_c <= CACHED_BYTES:
+        return ()
+    return (Winograd(8), Winograd(4))
+
+
+def in_fours(number: int) -> int:
+    """As many, and what fills the last four up."""
+    return -(-number // 4) * 4
 
 
 def why_not(site: Site) -> str | None:
@@ -71,8 +129,8 @@ def why_not(site: Site) -> str | None:
         return "it is not 3×3 of stride 1"
     if site.fused:
         return "something is fused into it"
-    if shape["in_c"] % 8 or shape["out_c"] % 4:
-        return "it needs a multiple of 8 input and of 4 output channels"
+    if shape["in_c"] < 4 or shape["out_c"] < 4:
+        return "it has fewer than 4 input or output channels"
     if shape["in_c"] * 16 * 4 > 1 << 16:
         return "it has more than 1,024 input channels"
     if why := why_no_patches(site, shape):
@@ -88,19 +146,21 @@ def why_not(site: Site) -> str | None:
 
 
 def transformed(made: Matrix, in_c: int) -> Ints:
-    """(16, outputs, in_c): four times the filters in the domain of the products."""
+    """(16, outputs, inputs in fours): four times the filters in the domain of the products."""
     filters = made.weights.reshape(-1, 3, 3, in_c)
+    filters = np.pad(filters, ((0, 0), (0, 0), (0, 0), (0, in_fours(in_c) - in_c)))
     products: Ints = np.einsum("ai,kijc,bj->abkc", FILTER, filters, FILTER)
-    return products.reshape(16, -1, in_c)
+    return products.reshape(16, len(filters), -1)
 
 
 def stream(made: Matrix, in_c: int) -> Words:
     """The stream of `at_winograd`; channels in the input transform's pairs (0, 2), (1, 3), …."""
     filters = transformed(made, in_c)
-    order = np.arange(in_c).reshape(-1, 4)[:, [0, 2, 1, 3]].reshape(-1)
-    words = halfwords(filters[:, :, order].reshape(16, -1, in_c // 2, 2))  # (16, outputs, pairs)
+    order = np.arange(filters.shape[2]).reshape(-1, 4)[:, [0, 2, 1, 3]].reshape(-1)
+    words = halfwords(filters[:, :, order].reshape(16, len(made.bias), -1, 2))
     parts: list[Ints] = []
-    for first in range(0, len(made.bias), 4):
+    for k in range(0, len(made.bias), 4):
+        first = min(k, len(made.bias) - 4)
         channels = slice(first, first + 4)
         for product in range(16):
             start = 4 * made.bias[channels] if product == BIAS_PRODUCT else np.zeros(4, np.int64)
@@ -117,7 +177,8 @@ def emit(site: Site) -> Kernel:
     shape = window(site, 3, 3)
     made = matrix(site)
     columns = 2 * -(-shape["out_w"] // 2) + 2  # patches are whole: the last may reach further
-    pitch = max(shape["pad_left"] + shape["in_w"], columns) * shape["in_c"]
+    in_c = in_fours(shape["in_c"])
+    pitch = max(shape["pad_left"] + shape["in_w"], columns) * in_c
     rows = rows_struct(site, shape, slots=4, pitch=pitch)
     pairs = min(site.way(Winograd).pairs, -(-shape["out_h"] // 2) * -(-shape["out_w"] // 4))
     copied = pairs > 1
@@ -131,11 +192,11 @@ def emit(site: Site) -> Kernel:
         table("w", stream(made, shape["in_c"]), site.step.weights.memory),
         site.writes(),
         scratch("ring", 4 * pitch, "uint32_t"),
-        scratch("v", 64 * shape["in_c"] * pairs + 128, "uint32_t"),  # the next step is read ahead
+        scratch("v", 64 * in_c * pairs + 128, "uint32_t"),  # the next step is read ahead
         scratch("m", 512 * pairs, "int32_t"),
     ]
     if copied:
-        operands.append(scratch("block", 4 * (76 + 32 * shape["in_c"]), "uint32_t"))
+        operands.append(scratch("block", 4 * (76 + 32 * in_c), "uint32_t"))
     return Kernel(("winograd_s8.h",), body, tuple(operands), {("x", "y"): Overlap(_until(shape))})
 
 

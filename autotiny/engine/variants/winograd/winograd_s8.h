@@ -71,7 +71,8 @@ AT_INLINE void at_winograd_output(const int32_t *m, int32_t y[4]) {
   y[3] = at_sub(at_sub(lower[1], lower[2]), lower[3]) >> 1;
 }
 
-// Load row `row` of x, in the ring as (in_c / 4, width) words; padding is the stored zero.
+// Load row `row` of x, in the ring as (in_c / 4, width) words; padding is the stored zero. Where
+// channels do not fill the last word, zeros do.
 AT_INLINE void at_winograd_load(uint32_t *ring, const int8_t *x, int32_t row, int32_t width,
                                 const at_rows *g) {
   const int32_t in_c = g->s.in_c;
@@ -80,22 +81,27 @@ AT_INLINE void at_winograd_load(uint32_t *ring, const int8_t *x, int32_t row, in
   x += row * g->s.in_w * in_c;
   AT_ROLLED
   for (int32_t k = 0; k < in_c; k += 4) {
+    const int32_t missing = at_max(k + 4 - in_c, 0);
     AT_ROLLED
-    for (int32_t c = -g->s.pad_left; c < width - g->s.pad_left; c++)
-      *ring++ = inside && c >= 0 && c < g->s.in_w ? at_word(x + c * in_c + k) : zero;
+    for (int32_t c = -g->s.pad_left; c < width - g->s.pad_left; c++) {
+      const int32_t is_pixel = inside && c >= 0 && c < g->s.in_w;
+      *ring++ = is_pixel ? at_word(x + c * in_c + k - missing) >> 8 * missing : zero;
+    }
   }
 }
 
-// x is (in_h, in_w, in_c), in_c a multiple of 8; y is (out_h, out_w, out_c), out_c a multiple of 4.
+// x is (in_h, in_w, in_c), y is (out_h, out_w, out_c); there are 4 channels or more. The weights of
+// inputs that fill the last four up are 0; the last four outputs may be in part those before them.
 // For every four channels the stream w holds the sixteen weights as at_winograd_products reads them,
 // then (multiplier, rounding, shift) of each channel. `strip` pairs of patches, on from one row to the
 // next, are multiplied with weights that were brought to SRAM for them. Scratch: a ring of four rows of
-// g->pitch bytes; v, 16 · in_c words a pair of patches and 32 more; m, 128 words a pair; block, the
-// weights of four channels.
+// g->pitch bytes; v, 16 words a channel of a pair of patches and 32 more; m, 128 words a pair; block,
+// the weights of four channels.
 AT_INLINE void at_winograd(const int8_t *x, const uint32_t *w, int8_t *y, uint32_t *ring,
                            uint32_t *v, int32_t *m, uint32_t *block, int32_t strip,
                            const at_rows *g, at_finish f) {
-  const int32_t in_c = g->s.in_c, out_c = g->s.out_c, out_w = g->s.out_w, out_h = g->s.out_h;
+  const int32_t in_c = (g->s.in_c + 3) & ~3;
+  const int32_t out_c = g->s.out_c, out_w = g->s.out_w, out_h = g->s.out_h;
   const int32_t row_words = g->pitch / 4, width = g->pitch / in_c, words = 76 + 32 * in_c;
   int32_t next = 0;  // row of the ring's next load, padding counted
   int32_t r = 0, c = 0;
@@ -129,6 +135,7 @@ AT_INLINE void at_winograd(const int8_t *x, const uint32_t *w, int8_t *y, uint32
     const uint32_t *from = w;
     AT_ROLLED
     for (int32_t k = 0; k < out_c; k += 4, from += words) {
+      int8_t *const first = y + at_min(k, out_c - 4);
       // Weights that are read once are not worth a copy.
       const uint32_t *weights = strip > 1 ? block : from;
       if (strip > 1) at_copy_words(block, from, words);
@@ -145,7 +152,7 @@ AT_INLINE void at_winograd(const int8_t *x, const uint32_t *w, int8_t *y, uint32
           const int32_t column = at_c + (at_c + 2 < out_w ? 2 * t : 0);
           const int32_t right = column + 1 < out_w ? out_c : 0;
           const int32_t below = at_r + 1 < out_h ? out_w * out_c : 0;
-          int8_t *to = y + (at_r * out_w + column) * out_c + k;
+          int8_t *to = first + (at_r * out_w + column) * out_c;
           const uint32_t *q = weights + words - 12;
           AT_ROLLED
           for (int j = 0; j < 4; j++, q += 3, to++) {
