@@ -406,6 +406,37 @@ def test_the_scale_that_is_wrong_is_named(bad: float) -> None:
         quantized((1, 2), scale=[1.0, bad], quantizedDimension=1)
 
 
+@pytest.mark.parametrize(
+    ("weights", "scales"), [([5, 0], [0.5, 0.0]), ([0, 0], [0.0]), ([0, 0], [0.0, 0.5])]
+)
+def test_zeros_may_have_the_scale_0(weights: list[int], scales: list[float]) -> None:
+    """As the converter to int16x8 writes an empty channel of a dense layer."""
+    found = scaled(weights, scales).tensors[1].quantization
+    assert found is not None
+    assert found.scales == tuple(s or float(np.finfo(np.float32).tiny) for s in scales)
+
+
+@pytest.mark.parametrize(
+    ("weights", "scales"), [([5, 1], [0.5, 0.0]), ([5, 0], [0.0]), ([5, 0], [0.5, -0.5])]
+)
+def test_nothing_else_may(weights: list[int], scales: list[float]) -> None:
+    with pytest.raises(InvalidModel, match=r"scale \d is .*; it must be positive"):
+        scaled(weights, scales)
+
+
+def scaled(weights: list[int], scales: list[float]) -> Graph:
+    """An addition of two constants with these scales, as LiteRT's classes write them."""
+    x = tensor((1, 2), "int8", 0.5)
+    w = tensor((1, 2), "int8", 0.5, data=[weights])
+
+    def change(model: Any) -> None:
+        quantization = model.subgraphs[0].tensors[1].quantization
+        quantization.scale, quantization.zeroPoint = scales, [0] * len(scales)
+        quantization.quantizedDimension = len(scales) - 1
+
+    return read_tflite(edited(single("ADD", [x, w], x), change))
+
+
 def test_scales_of_reals_do_not_count() -> None:
     one = Tensor("x", (1,), "float32", Quantization((0.5,), (0,)))
     data = write_tflite(Graph((one, one), (Op("RELU", (0,), (1,)),), (0,), (1,)))

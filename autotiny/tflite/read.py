@@ -257,7 +257,6 @@ class _Reader:
             raise UnsupportedOp(f"{self.file.name}: {place} has the type {type_name}")
         dtype = cast(DType, type_name)
         shape = self.shape(table, dtype, place)
-        quantization = self.quantization(table, dtype, shape, place)
         if table.integer(10, "I", 0):
             raise UnsupportedOp(f"{self.file.name}: {place} is stored in another file")
         if table.table(6, place) is not None:
@@ -274,6 +273,7 @@ class _Reader:
             data = self.constant(raw, dtype, shape, place)
         elif math.prod(shape) == 0 and not (computed or variable):
             data = np.zeros(shape, NUMPY[dtype])
+        quantization = self.quantization(table, dtype, shape, data, place)
         return Tensor(name, shape, dtype, quantization, data), variable
 
     def shape(self, table: Table, dtype: DType, place: str) -> tuple[int, ...]:
@@ -309,9 +309,12 @@ class _Reader:
             )
 
     def quantization(
-        self, table: Table, dtype: DType, shape: tuple[int, ...], place: str
+        self, table: Table, dtype: DType, shape: tuple[int, ...], data: Array | None, place: str
     ) -> Quantization | None:
-        """The affine quantization of an integer tensor, None if it has none."""
+        """The affine quantization of an integer tensor, None if it has none.
+
+        The converter gives a channel of zeros the scale 0; the smallest one says the same.
+        """
         found = table.table(4, place)
         if found is None or dtype not in INTEGER_RANGE:
             return None
@@ -331,6 +334,10 @@ class _Reader:
             raise self.file.invalid(
                 f"{place}: {len(zero_points)} zero-points for {len(scales)} scales"
             )
+        if data is not None:
+            channels = np.moveaxis(data, axis, 0) if len(scales) > 1 else data[None]
+            empty = ~channels.reshape(len(scales), -1).any(axis=1)
+            scales = np.where(empty & (scales == 0), np.finfo(np.float32).tiny, scales)
         if not (np.isfinite(scales) & (scales > 0)).all():
             bad = int(np.argmin(np.isfinite(scales) & (scales > 0)))
             raise self.file.invalid(f"{place}: scale {bad} is {scales[bad]}; it must be positive")

@@ -88,6 +88,25 @@ def test_a_network_that_int8_lacks_drops_out(work: Work) -> None:
         COMPONENTS["int8"]().apply(keras_model(network), work)
 
 
+@pytest.mark.parametrize("kind", LOWERINGS, ids=lambda kind: kind.name)
+def test_channels_that_pruning_emptied_stay_what_their_biases_say(
+    kind: type[Lowering], work: Work, executed: Executed
+) -> None:
+    k = keras()
+    k.utils.set_random_seed(0)
+    image = k.Input((8, 8, 3))
+    features = k.layers.Flatten()(k.layers.Conv2D(4, 3)(image))
+    network = k.Model(image, k.layers.Dense(3)(features))
+    kernel, bias, matrix, offsets = network.get_weights()
+    kernel[..., 1], matrix[:, 1:], bias[:], offsets[2] = 0, 0, (0.3, 0.5, 0.2, 0.1), 0.7
+    network.set_weights([kernel, bias, matrix, offsets])
+    model = keras_model(network)
+    data = synthetic(model)
+    graph = kind().apply(model, replace(work, data=data)).graph
+    x = data.x_test[:5]
+    np.testing.assert_allclose(executed(graph, x), predict(model, x), atol=0.05)
+
+
 def test_a_recurrent_layer_becomes_one_op(work: Work, executed: Executed) -> None:
     k = keras()
     network = k.Sequential(
