@@ -10,7 +10,7 @@ import ast
 import hashlib
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -85,7 +85,13 @@ def _source(module: str) -> _Source:
     if path is None:  # typed in by hand
         return _Source("")
     text = path.read_text(encoding="utf-8")
-    inside = path.name == "__init__.py"
+    known = key_of(hashlib.sha256(text.encode()).hexdigest(), *_data_files(path.parent, text))
+    return replace(_imports(text, module, path.name == "__init__.py"), digest=known)
+
+
+@cache
+def _imports(text: str, module: str, inside: bool) -> _Source:
+    """What a text says, but for its digest; `inside` of a package's own file."""
     tree = ast.parse(text)
 
     def imported(nodes: Iterable[ast.stmt]) -> list[tuple[str, str, str]]:
@@ -95,7 +101,7 @@ def _source(module: str) -> _Source:
     ours = {(where, name) for where, name, _ in imports if where.split(".")[0] == PACKAGE}
     others = {where.split(".")[0] for where, _, _ in imports} - {PACKAGE} - sys.stdlib_module_names
     return _Source(
-        digest=key_of(hashlib.sha256(text.encode()).hexdigest(), *_data_files(path.parent, text)),
+        digest="",
         wanted=frozenset(ours),
         hands_on=tuple((alias, (where, name)) for where, name, alias in handed if alias),
         packages=frozenset(others),

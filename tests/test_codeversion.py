@@ -118,9 +118,9 @@ PACKAGES = {
 
 
 def forget() -> None:
-    """What was read of the modules and packages so far."""
+    """What was read of the modules and packages so far; what a text says, it says again."""
     for remembered in vars(codeversion).values():
-        if hasattr(remembered, "cache_clear"):
+        if hasattr(remembered, "cache_clear") and remembered is not codeversion._imports:
             remembered.cache_clear()
 
 
