@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 from writing import row
@@ -25,6 +27,8 @@ BOARDS = {"M4": "stm32l4r5", "M7": "stm32h7a3", "M0+": "stm32g0b1"}
 SIZES = {1: 12, 3: 8}
 """Pixels a side, by those of the window."""
 
+CHANNELS = range(5, 33)
+
 
 def layer(window: int, channels: int) -> Graph:
     """A network of one layer in int8."""
@@ -37,11 +41,16 @@ def layer(window: int, channels: int) -> Graph:
     return graph
 
 
-def cell(graph: Graph, window: int, channels: int, target: Target) -> str:
-    """Cycles, and cycles a multiplication that the layer asks for."""
+def cycles_of(graph: Graph, target: Target) -> int:
+    """Of an inference."""
     schedule = schedule_for(graph, "fastest", **target.traits)
-    cycles = measure(generate(graph, schedule), target).cycles
-    return f"{cycles:,} ({cycles / (SIZES[window] * window * channels) ** 2:.2f})"
+    return measure(generate(graph, schedule), target).cycles
+
+
+def excess(cycles: Sequence[int]) -> float:
+    """The most that a number of channels takes beyond the next multiple of four, as a share."""
+    found = dict(zip(CHANNELS, cycles, strict=True))
+    return max(found[n] / found[-(-n // 4) * 4] for n in CHANNELS) - 1
 
 
 def main() -> None:
@@ -49,20 +58,26 @@ def main() -> None:
     targets = {core: load_target(board) for core, board in BOARDS.items()}
     heads = [f"{n}×{n}, {core}" for n in SIZES for core in targets]
     rows = [row("channels", *heads), "|---" * (1 + len(heads)) + "|"]
-    for channels in range(5, 33):
-        cells = []
-        for window in SIZES:
-            graph = layer(window, channels)
-            cells += [cell(graph, window, channels, target) for target in targets.values()]
+    columns: list[list[int]] = [[] for _ in heads]
+    for channels in CHANNELS:
+        graphs = {window: layer(window, channels) for window in SIZES}
+        pairs = list(product(SIZES, targets.values()))
+        found = [cycles_of(graphs[window], target) for window, target in pairs]
+        asked = [(SIZES[window] * window * channels) ** 2 for window, _ in pairs]
+        cells = [f"{n:,} ({n / macs:.2f})" for n, macs in zip(found, asked, strict=True)]
+        for column, cycles in zip(columns, found, strict=True):
+            column.append(cycles)
         rows.append(row(channels, *cells))
         print(rows[-1], flush=True)
+    rows.append(row("beyond the next four", *(f"{excess(column):+.1%}" for column in columns)))
     boards = ", ".join(f"{core} is {board}" for core, board in BOARDS.items())
     text = [
         "# Convolutions by their number of channels", "", "`python benchmarks/widths.py`", "",
         f"Cycles (and cycles a MAC) of one int8 layer, as many channels in as out. {boards}.",
         "`-O2`, random weights and inputs; figures of the cycle model. A layer alone has little",
         "SRAM, of which `fastest` takes up to 3,200 bytes more: what kernel fits changes on the",
-        "way.", "",
+        "way. The last row: the most that a number of channels takes beyond the next multiple of",
+        "four.", "",
         *rows, "",
     ]  # fmt: skip
     RESULT.write_text("\n".join(text))
