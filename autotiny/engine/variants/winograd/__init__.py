@@ -28,14 +28,13 @@ from autotiny.schedule import Schedule, Way
 FILTER = np.array([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]], np.int64)
 BIAS_PRODUCT = 5  # the one product, (1, 1), that adds to all four outputs
 
-
 CACHED_BYTES = 16 << 10
 """Of weights that the data cache of a Cortex-M7 keeps."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Thousand cycles of a 3×3 convolution of 8×8 pixels, fitted to benchmarks/widths.py's layers.
+    """Thousand cycles of a 3×3 convolution of 8×8 pixels, fitted to layers of 4 to 64 channels.
 
     Attributes:
         an_input, an_output, a_pair: by channels, and by pairs of an input and an output.
@@ -54,8 +53,8 @@ COSTS = {
     False: (Cost(1.6, 4.8, 0.45), Cost(1.53, 1.12, 0.756)),
     True: (Cost(0.85, 1.7, 0.148), Cost(0.8, 0.62, 0.427)),
 }
-"""Filtered, and by strips, with a tenth more for those that find no room; by whether the core loads
-ahead: Cortex-M7 (stm32h7a3) or Cortex-M4 (stm32l4r5)."""
+"""Filtered, and by strips of 8 pixels, with a tenth more for those that find no room; by whether
+the core loads ahead: Cortex-M7 (stm32h7a3) or Cortex-M4 (stm32l4r5)."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ def chosen(site: Site, *, loads_ahead: bool | None) -> Winograd | None:
         return None
     if loads_ahead is None:
         return Winograd()
-    in_c, out_c = (site.input(1).shape[axis] for axis in (3, 0))
+    out_c, _, _, in_c = site.input(1).shape
     _, h, w, _ = site.output.shape
     patched = -(-h // 2) * 2 * in_fours(w)  # pixels that two patches at a time compute
     filtered, direct = COSTS[loads_ahead]
@@ -109,7 +108,7 @@ def roomy(site: Site, loads_ahead: bool) -> tuple[Winograd, ...]:
     """
     if not isinstance(site.step.kernel, Winograd):
         return ()
-    in_c, out_c = (site.input(1).shape[axis] for axis in (3, 0))
+    out_c, _, _, in_c = site.input(1).shape
     if loads_ahead and 32 * in_fours(in_c) * out_c <= CACHED_BYTES:
         return ()
     return (Winograd(8), Winograd(4))
