@@ -103,7 +103,18 @@ def windows() -> Model:
     return keras_model(k.Model(image, layers.Dense(10)(layers.Flatten()(x)), name="windows"))
 
 
-OWN: Mapping[str, Callable[[], Model]] = {"gru": gru, "windows": windows}
+def odd() -> Model:
+    """Convolutions whose channels fill no fours."""
+    k = keras()
+    k.utils.set_random_seed(0)
+    layers = k.layers
+    image = x = k.Input((10, 9, 5), name="image")
+    for filters, window in ((11, 3), (19, 3), (23, 3), (10, 1)):
+        x = layers.Conv2D(filters, window, padding="same", activation="relu")(x)
+    return keras_model(k.Model(image, layers.Dense(10)(layers.Flatten()(x)), name="odd"))
+
+
+OWN: Mapping[str, Callable[[], Model]] = {"gru": gru, "windows": windows, "odd": odd}
 
 
 def wide() -> Model:
@@ -156,7 +167,7 @@ def programs() -> dict[str, Callable[[Target], Sources]]:
         for style in STYLES
     }
     formats = {f"cnn1/{name}": scheduled("cnn1", name, "fastest") for name in FORMATS}
-    filters = {"windows/fastest": scheduled("windows", "int8", "fastest")}
+    filters = {f"{name}/fastest": scheduled(name, "int8", "fastest") for name in ("windows", "odd")}
     loops = {f"gru/{name}": scheduled("gru", name, "fastest") for name in ("int8", *FORMATS)}
     ways = {f"wide/{name}": composed(parts) for name, parts in WAYS.items()}
     return {**whole, **filters, **formats, **loops, **ways}
