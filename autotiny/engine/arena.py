@@ -38,6 +38,7 @@ def lay_out(
     kernels: Sequence[Kernel],
     cores: Sequence[int] = (),
     exchanges: int = EXCHANGES,
+    enough: int | None = None,
 ) -> Arena:
     """Plan the arena: one buffer a tensor (aliases share theirs), one a scratch operand.
 
@@ -46,6 +47,7 @@ def lay_out(
         kernels: of its steps, in order.
         cores: which core computes each step; by default the first one.
         exchanges: how long to search, see `plan`.
+        enough: bytes that satisfy, see there.
     """
     home = homes(kernels)
     times = _times(kernels, cores)
@@ -77,7 +79,7 @@ def lay_out(
                 scratch[step, operand.name] = len(buffers)
                 buffers.append(Buffer(operand.what.bytes, times[step], times[step]))
     meetings = _meetings(graph, kernels, times, home, position, scratch)
-    placed = plan(buffers, list(meetings), exchanges)
+    placed = plan(buffers, list(meetings), exchanges, enough)
     tensors = {owner: placed.offsets[position[owner]] for owner in owners}
     for tensor, (owner, offset) in home.items():
         if owner in position:

@@ -12,6 +12,7 @@ once at random alone, until the arena is as small as the largest live set or the
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -89,7 +90,10 @@ class Plan:
 
 
 def plan(
-    buffers: Sequence[Buffer], meetings: Sequence[Meeting] = (), exchanges: int = EXCHANGES
+    buffers: Sequence[Buffer],
+    meetings: Sequence[Meeting] = (),
+    exchanges: int = EXCHANGES,
+    enough: int | None = None,
 ) -> Plan:
     """Place the buffers.
 
@@ -97,6 +101,8 @@ def plan(
         buffers: what is to be placed.
         meetings: where a buffer may overlap another one all the same.
         exchanges: how many are tried at most.
+        enough: bytes that satisfy; no plan is searched for that is smaller, nor one at all if none
+            can be as small. None asks for the smallest.
     """
     forbidden = _forbidden(buffers, meetings)
     bound = _lower_bound(buffers, meetings)
@@ -109,8 +115,15 @@ def plan(
             lambda i: (buffers[i].first - buffers[i].last, -buffers[i].bytes),
         )
     ]
-    plans = [(_place(buffers, forbidden, order), order) for order in orders]
+    plans = [
+        (placed, order)
+        for order in orders
+        if (placed := _place(buffers, forbidden, order, {}, sys.maxsize))
+    ]
     tries = exchanges if len(buffers) > 1 else 0
+    if enough is not None:
+        tries = tries if bound <= enough else 0
+        bound = max(bound, enough)
     best = min(plans, key=lambda planned: planned[0].bytes)
     found = _exchanged(buffers, forbidden, best, tries, bound, guided=True)
     if found.bytes > bound:
@@ -138,9 +151,9 @@ def _exchanged(
             j = dice.randrange(max(i, 1))
         trial = list(order)
         trial[i], trial[j] = trial[j], trial[i]
-        placed = _place(buffers, forbidden, trial)
-        if placed.bytes <= best.bytes:
-            best, order = placed, trial
+        placed = {b: best.offsets[b] for b in order[: min(i, j)]}
+        if found := _place(buffers, forbidden, trial, placed, best.bytes):
+            best, order = found, trial
     return best
 
 
@@ -229,10 +242,15 @@ def _place(
     buffers: Sequence[Buffer],
     forbidden: Sequence[Mapping[int, tuple[Interval, ...]]],
     order: Sequence[int],
-) -> Plan:
-    """Give each buffer, in this order, the lowest address that the earlier ones leave."""
-    offsets: dict[int, int] = {}
-    for index in order:
+    placed: Mapping[int, int],
+    most: int,
+) -> Plan | None:
+    """Give each buffer, in this order, the lowest address that the earlier ones leave.
+
+    The first ones of the order may be placed already. None if they take more than `most` bytes.
+    """
+    offsets = dict(placed)
+    for index in order[len(placed) :]:
         intervals = sorted(
             (offsets[other] + low, offsets[other] + high)
             for other, gaps in forbidden[index].items()
@@ -246,6 +264,8 @@ def _place(
             if low < offset < high:
                 offset = -(-high // alignment) * alignment
         offsets[index] = offset
+        if offset + buffers[index].bytes > most:
+            return None
     end = max((offsets[i] + b.bytes for i, b in enumerate(buffers)), default=0)
     return Plan(tuple(offsets[i] for i in range(len(buffers))), end)
 

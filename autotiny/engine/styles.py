@@ -28,9 +28,6 @@ Style = Literal["fastest", "smallest", "balanced"]
 MORE_BYTES = {"fastest": 3200, "balanced": 0}
 """SRAM that kernels may take beyond what blocks need, by style."""
 
-EXCHANGES = (10, 400)
-"""How long an arena is planned for at first, and where it has no room then; see `memory.plan`."""
-
 
 def schedule_for(graph: Graph, style: Style, *, dsp: bool, loads_ahead: bool = False) -> Schedule:
     """A good schedule without any search.
@@ -77,14 +74,14 @@ def with_room(
     kernels = [[kernel_of(Site(graph, step))] for step in schedule.steps]
     variants = [variant for variant in VARIANTS if variant.way.without_dsp != dsp]
 
-    def arena(kernels: list[list[Kernel]], exchanges: int) -> int:
+    def arena(kernels: list[list[Kernel]], enough: int | None = None) -> int:
         flat = [kernel for group in kernels for kernel in group]
         cores = [
             step.core for step, group in zip(schedule.steps, kernels, strict=True) for _ in group
         ]
-        return lay_out(graph, flat, cores, exchanges).bytes
+        return lay_out(graph, flat, cores, enough=enough).bytes
 
-    limit = arena(kernels, EXCHANGES[-1]) + more_bytes
+    limit = arena(kernels) + more_bytes
 
     def fits(index: int, way: Way) -> bool:
         """Whether the arena has room for a step in that way, which is then taken."""
@@ -92,7 +89,7 @@ def with_room(
         wider = [Site(graph, first).by(way).step, *behind]
         one = [kernel_of(Site(graph, step)) for step in wider]
         trial = [*kernels[:index], one, *kernels[index + 1 :]]
-        if not any(arena(trial, n) <= limit for n in EXCHANGES):
+        if arena(trial, limit) > limit:
             return False
         found[index], kernels[index] = wider, one
         return True

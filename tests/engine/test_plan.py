@@ -42,6 +42,14 @@ def test_buffers_that_live_together_do_not_overlap(found: list[Buffer]) -> None:
                 assert a + one.bytes <= b or b + other.bytes <= a
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.lists(buffers, min_size=1, max_size=16), st.integers(0, 20000))
+def test_what_is_enough_is_found_as_the_smallest_would_be(found: list[Buffer], more: int) -> None:
+    least = plan(found).bytes
+    enough = least - 5000 + more
+    assert (plan(found, enough=enough).bytes <= enough) == (least <= enough)
+
+
 def test_a_chain_takes_its_two_largest_neighbours() -> None:
     sizes = [784, 8112, 2028, 12, 4096, 4000]
     chain = [Buffer(size, step, step + 1) for step, size in enumerate(sizes)]
