@@ -63,5 +63,5 @@ def test_pairs_become_trios_and_stay_so(blocked: tuple[Model, Work]) -> None:
     np.testing.assert_array_equal(computed(roomy, x), computed(model, x))
     (conv, *_) = roomy.program.schedule.steps
     alone = Schedule((conv, *plain_schedule(roomy.program.graph).steps[1:]))
-    again = SpendSram(1 << 20).rescheduled(roomy.program.graph, alone)
+    _, again = SpendSram(1 << 20).changed(roomy.program.graph, alone, None)
     assert all(isinstance(step.kernel, Trios | Plain) for step in again.steps)
