@@ -5,7 +5,7 @@
 Every `.tflite` below a folder (a clone of a repository, for instance mlcommons/tiny,
 tensorflow/tflite-micro or tum-ei-eda/mlonmcu-models), and every one that stands in C as an array,
 is read and scheduled plainly and in every
-style, for cores with and without the DSP extension. Each program that comes of it is compiled for
+style, for a Cortex-M4, an M7 and an M0+. Each program that comes of it is compiled for
 this machine and run on random inputs next to TensorFlow Lite Micro, or LiteRT's reference kernels
 where that refuses. Integer outputs must be equal; real ones may differ by 1e-5 of the largest.
 Where floats meet int8 weights they may differ by 1/128: there inputs are rounded to 255 steps when
@@ -304,8 +304,8 @@ def table(rows: Sequence[dict[str, Any]], files: int) -> str:
         "repositories that the rows begin with (a folder `owner+name` stands for owner/name).",
         f"{len(rows)} models in {files} files: {total}. A model stands where it was met first.",
         "",
-        "Each was scheduled plainly, and for speed, balance and size on cores with and without",
-        f"DSP, which gave {sum(row['programs'] for row in rows)} different programs. Weights and",
+        "Each was scheduled plainly, and for speed, balance and size on Cortex-M4, M7 and M0+,",
+        f"which gave {sum(row['programs'] for row in rows)} different programs. Weights and",
         "arena are those of the plain one.",
         "",
         "| model | result | | tensors | ops | programs | weights, bytes | arena, bytes |",
