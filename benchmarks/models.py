@@ -4,10 +4,10 @@
 
 Every `.tflite` below a folder (a clone of a repository, for instance mlcommons/tiny,
 tensorflow/tflite-micro or tum-ei-eda/mlonmcu-models), and every one that stands in C as an array,
-is read and scheduled plainly and in every
-style, for a Cortex-M4, an M7 and an M0+. Each program that comes of it is compiled for
-this machine and run on random inputs next to TensorFlow Lite Micro, or LiteRT's reference kernels
-where that refuses. Integer outputs must be equal; real ones may differ by 1e-5 of the largest.
+is read and scheduled plainly and in every style, for a Cortex-M4, an M7 and an M0+. Each program
+that comes of it is compiled for this machine and run on random inputs next to TensorFlow Lite
+Micro, or LiteRT's reference kernels where that refuses. Integer outputs must be equal; real ones
+may differ by 1e-5 of the largest.
 Where floats meet int8 weights they may differ by 1/128: there inputs are rounded to 255 steps when
 they are known, and the last bit decides which way a half is rounded. Equal files count once, and
 equal programs run once. The table goes to `results/models.md`; nothing of the models is kept. With

@@ -4,7 +4,7 @@
 
 Of the `.tflite` files below the folders (clones of repositories, as for benchmarks/models.py) that
 autotiny reads and that have up to 300,000 bytes, N are drawn with a seed. Each is scheduled plainly
-and in every style, with and without the DSP extension; every different program is compiled for this
+and in every style, for Cortex-M4, M7 and M0+; every different program is compiled for this
 machine with the address and the undefined-behaviour sanitizer, its inputs and outputs allocated one
 by one, and run on inputs that hold the ends of their range. A complaint ends the program. Writes
 results/sanitizers.md.
@@ -109,8 +109,9 @@ def main() -> None:
         "# Models of others under the sanitizers", "",
         f"`python benchmarks/sanitizers.py FOLDER… --count {arguments.count}`", "",
         f"{len(sample)} of {len(every)} models of up to {LARGEST:,} bytes, drawn with a seed;",
-        "plain, fastest, balanced and smallest, with and without DSP; GCC on this machine, `-O1`,",
-        f"address and undefined-behaviour sanitizers: {programs} programs, {loud} complaints.", "",
+        "plain, fastest, balanced and smallest, for Cortex-M4, M7 and M0+; GCC on this machine,",
+        f"`-O1`, address and undefined-behaviour sanitizers: {programs} programs, {loud}",
+        "complaints.", "",
         row("model", "ops", "programs", "sanitizers"), "|---" * 4 + "|", *rows, "",
     ]  # fmt: skip
     RESULT.write_text("\n".join(text).replace("\n\n\n", "\n\n"))
