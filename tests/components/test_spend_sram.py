@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,8 @@ from autotiny.errors import NotApplicable
 from autotiny.firmware import build_host
 from autotiny.graph import Array
 from autotiny.model import Model, load_model
-from autotiny.schedule import Plain, Schedule
+from autotiny.schedule import Plain, Schedule, Way
+from autotiny.target import load_target
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +54,18 @@ def test_it_says_that_there_is_no_room(blocked: tuple[Model, Work]) -> None:
     assert any(isinstance(step.kernel, Strip | RowPairs) for step in roomy.program.schedule.steps)
     with pytest.raises(NotApplicable, match="spend_sram: with 1,048,576 bytes more"):
         SpendSram(1 << 20).apply(roomy, blocked[1])
+
+
+def test_the_target_decides_for_which_cores_kernels_are_taken(blocked: tuple[Model, Work]) -> None:
+    model, work = blocked
+    ways: dict[str, tuple[set[type[Way]], set[type[Way]]]] = {
+        "rp2040": ({Trios}, {Strip, RowPairs}),
+        "stm32f746": ({Strip}, {Trios}),
+    }
+    for board, (fast, slow) in ways.items():
+        roomy = SpendSram().apply(model, replace(work, target=load_target(board)))
+        kernels = {type(step.kernel) for step in roomy.program.schedule.steps}
+        assert kernels & fast and not kernels & slow, board
 
 
 def test_pairs_become_trios_and_stay_so(blocked: tuple[Model, Work]) -> None:

@@ -24,7 +24,8 @@ class SpendSram(Scheduling):
     """Computes int8 layers by the fastest kernels that the arena has room for.
 
     Strips of pixels, pairs of rows, and Winograd filtering where it is used already; trios of
-    pixels where layers are computed in pairs, as suits cores without the DSP extension.
+    pixels on a target without the DSP extension, or where no target is known and layers are
+    computed in pairs, as suits such a core.
 
     Attributes:
         more_bytes: what the arena may take beyond what it takes so far.
@@ -44,9 +45,11 @@ class SpendSram(Scheduling):
         self, graph: Graph, schedule: Schedule, target: Target | None
     ) -> tuple[Graph, Schedule]:
         """The schedule with wider kernels."""
-        dsp = not any(step.kernel.without_dsp for step in schedule.steps)
-        ahead = target is not None and target.loads_ahead
-        roomy = with_room(graph, schedule, self.more_bytes, dsp=dsp, loads_ahead=ahead)
+        if target is None:
+            dsp = not any(step.kernel.without_dsp for step in schedule.steps)
+            roomy = with_room(graph, schedule, self.more_bytes, dsp=dsp)
+        else:
+            roomy = with_room(graph, schedule, self.more_bytes, **target.traits)
         if roomy == schedule:
             raise NotApplicable(
                 f"spend_sram: with {self.more_bytes:,} bytes more, the arena has room for no "
