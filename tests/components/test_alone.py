@@ -174,7 +174,10 @@ def test_the_target_is_in_the_key_of_what_measures(kind: type[Component]) -> Non
         pytest.skip("it has parameters without a default")
     keys = {extended_key("before", step, target) for target in (M4, M7)}
     assert len(keys) == (2 if step.measures else 1)
-    measuring = {"separate_convolutions", "factorize_spatial", "factorize_low_rank", "strassen"}
+    measuring = {
+        "separate_convolutions", "factorize_spatial", "factorize_low_rank", "strassen",
+        "use_winograd", "spend_sram",
+    }  # fmt: skip
     assert step.measures == (kind.name in measuring)
 
 

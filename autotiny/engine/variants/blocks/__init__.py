@@ -200,8 +200,11 @@ def _patches(site: Site, shape: dict[str, int]) -> Kernel:
     pairs = in_pairs(made.weights).shape[1]
     rows, ring_bytes = row_ring(site, shape, slots=shape["k_h"] + pooled * shape["stride_h"])
     run = shape["k_w"] * shape["in_c"]
-    joined = 0 if run % 4 == 0 else (shape["k_h"] - 1) * run + -(-run // 4) * 4
-    spread = -(-shape["k_h"] * run // 4) * 2  # pairs that a column is written to
+    words = -(-shape["k_h"] * run // 4)  # of a patch
+    spread = 2 * words  # pairs that a column is written to
+    # The last row is written by whole words, and all of them are read by words.
+    written = (shape["k_h"] - 1) * run + -(-run // 4) * 4
+    joined = 0 if run % 4 == 0 else max(written, 4 * words)
     operands = [
         site.reads("x"),
         _stream(site, made, tiling),
