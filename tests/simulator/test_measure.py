@@ -81,7 +81,7 @@ def test_what_is_missing_is_said_before_anything_is_executed() -> None:
 
 def test_a_long_run_tells_its_steps() -> None:
     slow = PROGRAM.replace(
-        "int32_t sum = 0;", "int32_t sum = 0; for (volatile int i = 0; i < 200000; i++) {}"
+        "int32_t sum = 0;", "int32_t sum = 0; for (volatile int i = 0; i < 900000; i++) {}"
     )
     said: list[str] = []
     measure(tiny_sources(slow), load_target("samd21"), tell=Tell(stage=said.append))
