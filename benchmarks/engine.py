@@ -172,10 +172,7 @@ def larger_rows() -> Iterator[str]:
     graph = seeded_int8("mobilenet_v2")
     for board, style in product(LARGER, STYLES):
         target = load_target(board)
-        cost = measure(
-            generate(graph, schedule_for(graph, style, **target.traits)),
-            target,
-        )
+        cost = measure(generate(graph, schedule_for(graph, style, **target.traits)), target)
         yield (
             f"| {board} | {style} | {cost.instructions:,} | {cost.cycles:,} "
             f"| {cost.cycles / LARGER_MACS:.2f} | {cost.latency_ms:.2f} | {cost.flash_bytes:,} "
@@ -197,19 +194,13 @@ def main() -> None:
         bound = least_flash(graph)
         for core, board in SIMPLE.items() if name in PEERS else ():
             target = load_target(board)
-            sources = generate(
-                graph,
-                schedule_for(graph, "fastest", **target.traits),
-            )
+            sources = generate(graph, schedule_for(graph, "fastest", **target.traits))
             simple.append(simple_row(name, core, measure(sources, target)))
             print(simple[-1], flush=True)
         for style in STYLES:
             for core, board in BOARDS.items():
                 target = load_target(board)
-                sources = generate(
-                    graph,
-                    schedule_for(graph, style, **target.traits),
-                )
+                sources = generate(graph, schedule_for(graph, style, **target.traits))
                 cost = measure(sources, target)
                 styles.append(style_row(name, style, core, cost, bound))
                 print(styles[-1], flush=True)

@@ -58,10 +58,7 @@ def main() -> None:
         graph = layer(size, window, stride)
         cells = []
         for target in targets.values():
-            ways = (
-                plain_schedule(graph),
-                schedule_for(graph, "fastest", **target.traits),
-            )
+            ways = (plain_schedule(graph), schedule_for(graph, "fastest", **target.traits))
             before, now = (per_output(graph, way, target) for way in ways)
             cells.append(f"{before:.0f} → {now:.0f} (÷ {before / now:.1f})")
         names = ("×".join(map(str, pair)) for pair in (size, window))

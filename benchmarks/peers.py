@@ -97,10 +97,7 @@ def ours(models: Path, task: str, board: str, style: Style, *, one_bank: bool) -
     target: Target = load_target(TARGETS[board])
     if one_bank:
         target = as_one_bank(target)
-    return measure(
-        generate(graph, schedule_for(graph, style, **target.traits)),
-        target,
-    )
+    return measure(generate(graph, schedule_for(graph, style, **target.traits)), target)
 
 
 def rows(models: Path, peers: Sequence[Peer]) -> Iterator[str]:

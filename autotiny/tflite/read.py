@@ -334,7 +334,7 @@ class _Reader:
             raise self.file.invalid(
                 f"{place}: {len(zero_points)} zero-points for {len(scales)} scales"
             )
-        if data is not None:
+        if data is not None and (scales == 0).any():
             channels = np.moveaxis(data, axis, 0) if len(scales) > 1 else data[None]
             empty = ~channels.reshape(len(scales), -1).any(axis=1)
             scales = np.where(empty & (scales == 0), np.finfo(np.float32).tiny, scales)

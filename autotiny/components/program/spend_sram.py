@@ -16,7 +16,7 @@ from autotiny.engine import with_room
 from autotiny.errors import NotApplicable
 from autotiny.graph import Graph
 from autotiny.schedule import Schedule
-from autotiny.target import Target
+from autotiny.target import Target, Traits
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,9 @@ class SpendSram(Scheduling):
         self, graph: Graph, schedule: Schedule, target: Target | None
     ) -> tuple[Graph, Schedule]:
         """The schedule with wider kernels."""
-        if target is None:
-            dsp = not any(step.kernel.without_dsp for step in schedule.steps)
-            roomy = with_room(graph, schedule, self.more_bytes, dsp=dsp)
-        else:
-            roomy = with_room(graph, schedule, self.more_bytes, **target.traits)
+        dsp = not any(step.kernel.without_dsp for step in schedule.steps)
+        core = target.traits if target else Traits(dsp=dsp, loads_ahead=False)
+        roomy = with_room(graph, schedule, self.more_bytes, **core)
         if roomy == schedule:
             raise NotApplicable(
                 f"spend_sram: with {self.more_bytes:,} bytes more, the arena has room for no "
