@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.progress import track
 from writing import row, step
 
 from autotiny.cache import Cache
@@ -479,7 +478,10 @@ def main() -> None:
     missing = set(COMPONENTS) - {case.component.name for case in CASES} - {"float32"}
     if missing:
         raise SystemExit(f"no case looks at {', '.join(sorted(missing))}")
-    lines = [line(case) for case in track(CASES, description="components")]
+    lines = []
+    for case in CASES:
+        lines.append(line(case))
+        print(lines[-1], flush=True)
     head = row(
         "component", "network", "before it ▸ behind it", "test, %", "flash, B", "SRAM, B",
         "cycles M4", "cycles M7", "cycles M0+", "remarks",
