@@ -191,6 +191,21 @@ def row_tail(stride: int, finish: str) -> list[str]:
     ]  # fmt: skip
 
 
+def row_end(stride: int, finish: str) -> list[str]:
+    """The last of an odd number of columns: an output of each row of stride 1, or one."""
+    columns = (("r2", "r3", "r4", "r5"), ("r12", "lr", "r6", "r7"), ("r2", "r3", "r8", "r9"))
+    sums = ("r10", "r11") if stride == 1 else ("r10",)
+    code = ["held r10, 0", *(["held r11, 0"] if stride == 1 else [])]
+    for n, (x, y, a, b) in enumerate(columns):
+        code += [*column(n, x, y), f"smlad r10, {x}, {a}, r10", f"smlabt r10, {y}, {b}, r10"]
+        if stride == 1:
+            code += [f"smlatb r11, {x}, {a}, r11", f"smlad r11, {y}, {b}, r11"]
+    code += ["held r2, 1", "held r3, 2", *scaled(sums, finish, ("r2", "r3")), "held r12, 3"]
+    code += [f"asr.w {a}, {a}, r12" for a in sums] + [f"ssat {a}, #8, {a}" for a in sums]
+    lower = ["held r3, 6", "add.w r3, r3, r1", "strb.w r11, [r3]"] if stride == 1 else []
+    return [*code, *lower, "strb.w r10, [r1]"]
+
+
 def dense_taps() -> list[str]:
     """Four taps of eight outputs; the first words of the next ones are loaded here."""
     code = ["sxtb16 r3, r2, ror #8", "ldr.w lr, [r1, #4]", "sxtb16 r2, r2"]
@@ -248,6 +263,8 @@ def main() -> None:
         for finish in ("relu", "signed"):
             code = ordered(row_tail(stride, finish), n)
             rows.append(macro(f"AT_ROW_{finish.upper()}_{stride}", code))
+            code = ordered(row_end(stride, finish), n)
+            rows.append(macro(f"AT_END_{finish.upper()}_{stride}", code))
     text = header("AT_ROW_PAIRS_ORDER_S8_H", "Sums and outputs of row_pairs_run_s8.h.", rows)
     (VARIANTS / "row_pairs" / "row_pairs_order_s8.h").write_text(text, encoding="utf-8")
     print(macro("AT_TAPS", ordered(dense_taps(), n, loops=True)))

@@ -341,8 +341,10 @@ def test_strips_are_as_wide_as_their_number_asks() -> None:
 
 
 def test_row_pairs_are_taken_where_few_outputs_come_twice() -> None:
-    even, odd = (Layer(DEPTHWISE, (n, n, 4), 4, (3, 3)).graph() for n in (6, 5))
-    for graph, kernel in ((even, RowPairs()), (odd, Planes())):
+    shapes = {(6, 6): RowPairs(), (5, 5): RowPairs(), (3, 4): RowPairs(), (3, 5): Planes(),
+              (1, 4): Planes(), (4, 1): Planes()}  # fmt: skip
+    for (rows, columns), kernel in shapes.items():
+        graph = Layer(DEPTHWISE, (rows, columns, 4), 4, (3, 3)).graph()
         planes = with_blocks(graph, plain_schedule(graph))
         assert with_room(graph, planes, 1 << 16, dsp=True).steps[0].kernel == kernel
 

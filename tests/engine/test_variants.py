@@ -196,7 +196,9 @@ PAIRED = (
     Layer(DEPTHWISE, (6, 6, 8), 8, (3, 3)),
     Layer(DEPTHWISE, (7, 5, 6), 6, (3, 3), activation="NONE"),  # odd rows and columns
     Layer(DEPTHWISE, (6, 12, 5), 5, (3, 3), activation="RELU6"),
+    Layer(DEPTHWISE, (5, 3, 4), 4, (3, 3), activation="RELU6"),
     Layer(DEPTHWISE, (9, 7, 4), 4, (3, 3), stride=2, activation="NONE"),
+    Layer(DEPTHWISE, (9, 9, 4), 4, (3, 3), stride=2, activation="NONE"),
     Layer(DEPTHWISE, (8, 10, 4), 4, (3, 3), stride=2),
     Layer(DEPTHWISE, (9, 10, 3), 3, (3, 3), stride=2, activation="RELU6"),
     Layer(DEPTHWISE, (6, 7, 4), 4, (3, 3), padding="VALID"),

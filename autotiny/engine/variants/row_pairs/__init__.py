@@ -27,29 +27,32 @@ from autotiny.schedule import Way
 GROUP = 4
 """Channels whose plane lies in scratch memory at a time."""
 
-WORTH = 1.15
+WORTH, WORTH_IF_NARROW = 1.25, 1.34
 """Outputs computed for one that is kept, from which on planes of single rows are as fast."""
+
+NARROW = 4
+"""Columns up to which a plane of single rows takes more time for its ends."""
 
 
 @dataclass(frozen=True)
 class RowPairs(Way):
-    """Two by two outputs of a channel at a time, or two of stride 2; odd ends come twice."""
+    """Two by two outputs of a channel at a time, or two of stride 2; odd rows: one comes twice."""
 
 
 def roomy(site: Site, loads_ahead: bool) -> tuple[RowPairs, ...]:
-    """Row pairs, unless odd rows and columns are computed twice too often.
+    """Row pairs, unless they are few and odd.
 
     Their plane of four channels is four times that of one.
     """
-    return () if why_not(site) or _outputs_each(site) > WORTH else (RowPairs(),)
+    return (RowPairs(),) if why_not(site) is None and _worth(site) else ()
 
 
-def _outputs_each(site: Site) -> float:
-    """Outputs that are computed for one that is kept."""
+def _worth(site: Site) -> bool:
+    """Whether few rows are computed for one that is kept."""
     shape = window(site, 3, 3)
-    h, w = shape["out_h"], shape["out_w"]
-    rows = 2 * -(-h // 2) if shape["stride_h"] == 1 else h
-    return rows * 2 * -(-w // 2) / (h * w)
+    rows = shape["out_h"]
+    computed = 2 * -(-rows // 2) if shape["stride_h"] == 1 else rows
+    return computed / rows <= (WORTH_IF_NARROW if shape["out_w"] <= NARROW else WORTH)
 
 
 def why_not(site: Site) -> str | None:
@@ -68,7 +71,7 @@ def _advance(shape: dict[str, int]) -> int:
     """Bytes from the end of a line of outputs to the next one, which may lie a row below."""
     at_once = 2 if shape["stride_h"] == 1 else 1
     row = max(shape["in_w"], shape["out_w"])  # outputs may first replace the inputs
-    return (at_once * row - shape["out_w"]) * shape["in_c"]
+    return (at_once * row - shape["out_w"] // 2 * 2) * shape["in_c"]
 
 
 def _pitch(shape: dict[str, int]) -> int:

@@ -69,16 +69,38 @@ AT_INLINE int32_t at_row_pair_sum(const uint32_t *p, const uint32_t *w, int32_t 
   AT_HELD("r2", 1) AT_HELD("r3", 2) AT_PAIR_OF(scaled)                                  \
   AT_HELD("r2", 3) AT_PAIR_OF(AT_SHIFTED) AT_PAIR_OF(bounded)                           \
   "strb.w r10, [r1]\nstrb.w r11, [r1, #%c[next]]\nadd r1, r1, #2*%c[next]\n"
-#if AT_LOADS_AHEAD
-#define AT_ROW_FIRST ""
-#else
-#define AT_ROW_FIRST AT_COLUMN_LOAD(0)
 #define AT_TAP(upper, lower, a, b)                                                      \
   "smlad " upper ", r2, " a ", " upper "\nsmlatb " lower ", r2, " a ", " lower "\n"     \
   "smlabt " upper ", r3, " b ", " upper "\nsmlad " lower ", r3, " b ", " lower "\n"
 #define AT_FIRST_TAP(upper, lower)                                                      \
   "smlad " upper ", r2, r4, lr\nsmlatb " lower ", r2, r4, lr\n"                         \
   "smlabt " upper ", r3, r5, " upper "\nsmlad " lower ", r3, r5, " lower "\n"
+// The last of an odd number of columns: an output of each row, or one. Column 0 is in r2 and r3.
+#define AT_SUMS_END_1                                                                   \
+  AT_HELD("lr", 0) AT_FIRST_TAP("r10", "r11")                                           \
+  "ldr.w r12, [r0, #16]\nldr.w lr, [r0, #%c[pitch]+16]\n"                               \
+  "ldr.w r2, [r0, #32]\nldr.w r3, [r0, #%c[pitch]+32]\n"                                \
+  "smlad r10, r12, r6, r10\nsmlatb r11, r12, r6, r11\n"                                 \
+  "smlabt r10, lr, r7, r10\nsmlad r11, lr, r7, r11\n" AT_TAP("r10", "r11", "r8", "r9")
+#define AT_SUMS_END_2                                                                   \
+  AT_HELD("r11", 0) AT_COLUMN_LOAD(0)                                                   \
+  "ldr.w r12, [r0, #16]\nldr.w lr, [r0, #%c[pitch]+16]\n"                               \
+  "smlad r10, r2, r4, r11\nsmlabt r10, r3, r5, r10\n" AT_COLUMN_LOAD(2)                 \
+  "smlad r10, r12, r6, r10\nsmlabt r10, lr, r7, r10\n"                                  \
+  "smlad r10, r2, r8, r10\nsmlabt r10, r3, r9, r10\n"
+#define AT_END_1(scaled, bounded)                                                       \
+  AT_SUMS_END_1 AT_HELD("r2", 1) AT_HELD("r3", 2) AT_PAIR_OF(scaled)                    \
+  AT_HELD("r2", 3) AT_PAIR_OF(AT_SHIFTED) AT_PAIR_OF(bounded)                           \
+  ".if %c[cut] || %c[second] > 4095\n" AT_HELD("r3", 6) "strb.w r11, [r1, r3]\n"        \
+  ".else\nstrb.w r11, [r1, #%c[second]]\n.endif\nstrb.w r10, [r1]\n"
+#define AT_END_2(scaled, bounded)                                                       \
+  AT_SUMS_END_2 AT_HELD("r2", 1) AT_HELD("r3", 2) scaled("r10")                         \
+  AT_HELD("r2", 3) AT_SHIFTED("r10") bounded("r10") "strb.w r10, [r1]\n"
+#if AT_LOADS_AHEAD
+#define AT_ROW_FIRST ""
+#define AT_END_CLAMP_1 AT_COLUMN_LOAD(0) AT_END_1(AT_SIGNED_SCALED, AT_BOUNDED)
+#else
+#define AT_ROW_FIRST AT_COLUMN_LOAD(0)
 #define AT_ROW_MACS_1                                                                   \
   AT_HELD("lr", 0) AT_FIRST_TAP("r10", "r11")                                           \
   AT_COLUMN_LOAD(1) AT_FIRST_TAP("r12", "lr") AT_TAP("r10", "r11", "r6", "r7")          \
@@ -97,6 +119,11 @@ AT_INLINE int32_t at_row_pair_sum(const uint32_t *p, const uint32_t *w, int32_t 
   "smlad r11, r12, r6, r11\nsmlabt r11, lr, r7, r11\n"                                  \
   "ldr.w r2, [r0, #64]\nldr.w r3, [r0, #%c[pitch]+64]\nadd.w r0, r0, #64\n"             \
   "smlad r11, r2, r8, r11\nsmlabt r11, r3, r9, r11\n"
+#define AT_END_RELU_1 AT_END_1(AT_RELU_SCALED, AT_SATURATED)
+#define AT_END_SIGNED_1 AT_END_1(AT_SIGNED_SCALED, AT_SATURATED)
+#define AT_END_CLAMP_1 AT_END_1(AT_SIGNED_SCALED, AT_BOUNDED)
+#define AT_END_RELU_2 AT_END_2(AT_RELU_SCALED, AT_SATURATED)
+#define AT_END_SIGNED_2 AT_END_2(AT_SIGNED_SCALED, AT_SATURATED)
 #define AT_ROW_RELU_1 AT_TAIL_1(AT_RELU_SCALED, AT_SATURATED)
 #define AT_ROW_SIGNED_1 AT_TAIL_1(AT_SIGNED_SCALED, AT_SATURATED)
 #define AT_ROW_RELU_2 AT_TAIL_2(AT_RELU_SCALED, AT_SATURATED)
@@ -104,28 +131,29 @@ AT_INLINE int32_t at_row_pair_sum(const uint32_t *p, const uint32_t *w, int32_t 
 #endif
 #define AT_ROW_CLAMP_1 AT_TAIL_1(AT_SIGNED_SCALED, AT_BOUNDED)
 #define AT_ROW_CLAMP_2 AT_TAIL_2(AT_SIGNED_SCALED, AT_BOUNDED)
-#define AT_ROW_RUN(first, macs, tail)                                                                \
+#define AT_END_CLAMP_2 AT_END_2(AT_SIGNED_SCALED, AT_BOUNDED)
+#define AT_ROW_RUN(first, macs, tail, end)                                                           \
   __asm__ volatile(                                                                                  \
       AT_ROOM                                                                                        \
       "ldr.w r3, [r2], #4\n" AT_HOLD(0, "r3")                                                        \
       "ldmia r2, {r4-r12}\n" AT_HOLD(1, "r10") AT_HOLD(2, "r11") AT_HOLD(3, "r12")                   \
       "movw r3, #%c[lines]\n" AT_HOLD(5, "r3") "movw r3, #%c[second]\n" AT_HOLD(6, "r3")             \
       ".p2align 2\n"                                                                                 \
-      "2:\n.if %c[steps]\nadd r2, r0, #%c[line]\n" AT_HOLD(4, "r2") first ".p2align 2\n"             \
-      "1:\n.rept %c[unroll]\n" macs tail ".endr\n" AT_HELD("lr", 4)                                  \
-      "cmp.w r0, lr\nbne 1b\n.endif\n"                                                               \
-      ".if %c[odd]\nsub.w r0, r0, #%c[column]\nsub r1, r1, #%c[next]\n" first macs tail ".endif\n"   \
+      "2:\n.if %c[steps] > %c[unroll]\nadd r2, r0, #%c[line]\n" AT_HOLD(4, "r2") ".endif\n" first     \
+      ".p2align 2\n1:\n.rept %c[unroll]\n" macs tail ".endr\n"                                       \
+      ".if %c[steps] > %c[unroll]\n" AT_HELD("lr", 4) "cmp.w r0, lr\nbne 1b\n.endif\n"               \
+      ".if %c[odd]\n" end ".endif\n"                                                                  \
       "add r0, r0, #%c[plane_line]\nadd r1, r1, #%c[y_line]\n"                                       \
       AT_HELD("r2", 5) "subs.w r2, r2, #1\n" AT_HOLD(5, "r2")                                        \
       "beq 4f\n.if %c[cut]\ncmp r2, #1\nbne.w 2b\nmov.w r3, #0\n" AT_HOLD(6, "r3")                   \
       ".endif\nb.w 2b\n4:\n" AT_NO_ROOM                                                              \
       : "+r"(from), "+r"(to), "+r"(stream)                                                           \
-      : [lines] "i"(lines), [steps] "i"(steps), [column] "i"(16 * g.stride), [odd] "i"(odd),         \
+      : [lines] "i"(lines), [steps] "i"(steps), [odd] "i"(odd),         \
         [unroll] "i"(unroll),                                                                        \
         [cut] "i"(cut), [next] "i"(g.channels), [second] "i"(g.y_line), [pitch] "i"(g.pitch),        \
         [line] "i"(32 * g.stride * steps),                                                           \
-        [plane_line] "i"(g.pitch - 16 * g.stride * g.out_w),                                         \
-        [y_line] "i"(g.y_line * (3 - g.stride) - g.out_w * g.channels),                              \
+        [plane_line] "i"(g.pitch - 32 * g.stride * steps),                                         \
+        [y_line] "i"(g.y_line * (3 - g.stride) - 2 * steps * g.channels),                              \
         [low] "i"(f.low), [high] "i"(f.high)                                                         \
       : "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory" AT_HOLDS)
 #endif
@@ -144,17 +172,17 @@ AT_INLINE void at_convolve_row_pairs(const uint32_t *plane, const uint32_t *w, i
     const int32_t lines = g.stride == 1 ? (g.out_h + 1) / 2 : g.out_h;
     const int32_t cut = g.stride == 1 && g.out_h % 2;
     if (g.stride == 1 && f.kind == AT_RELU)
-      AT_ROW_RUN(AT_ROW_FIRST, AT_ROW_MACS_1, AT_ROW_RELU_1);
+      AT_ROW_RUN(AT_ROW_FIRST, AT_ROW_MACS_1, AT_ROW_RELU_1, AT_END_RELU_1);
     else if (g.stride == 1 && f.kind == AT_SIGNED)
-      AT_ROW_RUN(AT_ROW_FIRST, AT_ROW_MACS_1, AT_ROW_SIGNED_1);
+      AT_ROW_RUN(AT_ROW_FIRST, AT_ROW_MACS_1, AT_ROW_SIGNED_1, AT_END_SIGNED_1);
     else if (g.stride == 1 && f.kind == AT_CLAMP)
-      AT_ROW_RUN(AT_ROW_FIRST, AT_ROW_MACS_1, AT_ROW_CLAMP_1);
+      AT_ROW_RUN(AT_ROW_FIRST, AT_ROW_MACS_1, AT_ROW_CLAMP_1, AT_END_CLAMP_1);
     else if (g.stride == 2 && f.kind == AT_RELU)
-      AT_ROW_RUN("", AT_ROW_MACS_2, AT_ROW_RELU_2);
+      AT_ROW_RUN("", AT_ROW_MACS_2, AT_ROW_RELU_2, AT_END_RELU_2);
     else if (g.stride == 2 && f.kind == AT_SIGNED)
-      AT_ROW_RUN("", AT_ROW_MACS_2, AT_ROW_SIGNED_2);
+      AT_ROW_RUN("", AT_ROW_MACS_2, AT_ROW_SIGNED_2, AT_END_SIGNED_2);
     else
-      AT_ROW_RUN("", AT_ROW_MACS_2, AT_ROW_CLAMP_2);
+      AT_ROW_RUN("", AT_ROW_MACS_2, AT_ROW_CLAMP_2, AT_END_CLAMP_2);
     return;
   }
 #endif

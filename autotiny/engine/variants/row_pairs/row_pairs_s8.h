@@ -30,19 +30,19 @@ AT_INLINE void at_spread_rows(uint32_t *to, const int8_t *row, int32_t n, int32_
   "pkhtb r6, r12, r4, asr #16\npkhbt r4, r4, r12, lsl #16\n"                                  \
   "pkhtb r8, lr, r5, asr #16\npkhbt r5, r5, lr, lsl #16\n"                                    \
   "stm.w %[to]!, {r4, r5, r6, r8}\n"
-  if (AT_KNOWN(channels)) {
+  if (AT_KNOWN(channels + n)) {
     const int8_t *below = row + line;
     int32_t twos = n / 2;
-    if (twos)
-      __asm__ volatile(".p2align 2\n1:\n"
-                       "ldr.w r12, [%[a]]\nldr.w lr, [%[b]]\n" AT_ROW_PAIR
-                       "ldr.w r12, [%[a], #%c[step]]\nldr.w lr, [%[b], #%c[step]]\n"
-                       "add %[a], %[a], #2*%c[step]\nadd %[b], %[b], #2*%c[step]\n" AT_ROW_PAIR
-                       "subs.w %[twos], %[twos], #1\nbne 1b\n"
-                       : [to] "+&r"(to), [a] "+&r"(row), [b] "+&r"(below), [twos] "+&r"(twos)
-                       : [step] "i"(channels)
-                       : "r4", "r5", "r6", "r8", "r12", "lr", "cc", "memory");
-    if (n % 2) at_spread_row_pair(to, row, below, 1, 0, 0);
+    __asm__ volatile(".if %c[odd]\nldr.w r12, [%[a]]\nldr.w lr, [%[b]]\n"
+                     "add %[a], %[a], #%c[step]\nadd %[b], %[b], #%c[step]\n" AT_ROW_PAIR
+                     ".endif\n.if %c[loops]\n.p2align 2\n1:\n"
+                     "ldr.w r12, [%[a]]\nldr.w lr, [%[b]]\n" AT_ROW_PAIR
+                     "ldr.w r12, [%[a], #%c[step]]\nldr.w lr, [%[b], #%c[step]]\n"
+                     "add %[a], %[a], #2*%c[step]\nadd %[b], %[b], #2*%c[step]\n" AT_ROW_PAIR
+                     "subs.w %[twos], %[twos], #1\nbne 1b\n.endif\n"
+                     : [to] "+&r"(to), [a] "+&r"(row), [b] "+&r"(below), [twos] "+&r"(twos)
+                     : [step] "i"(channels), [odd] "i"(n % 2), [loops] "i"(n / 2)
+                     : "r4", "r5", "r6", "r8", "r12", "lr", "cc", "memory");
     return;
   }
 #undef AT_ROW_PAIR
