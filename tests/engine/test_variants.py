@@ -364,8 +364,9 @@ def test_halves_below_zero_go_away_from_zero(kernel: Way) -> None:
 
 
 def test_distances_that_no_instruction_holds_are_left_to_planes() -> None:
-    for channels, kernel in ((680, RowPairs()), (684, Planes())):
-        graph = Layer(DEPTHWISE, (4, 4, channels), channels, (3, 3), padding="VALID").graph()
+    longest = ((4, 680, RowPairs()), (4, 684, Planes()), (5, 508, RowPairs()), (5, 512, Planes()))
+    for side, channels, kernel in longest:
+        graph = Layer(DEPTHWISE, (side, side, channels), channels, (3, 3), padding="VALID").graph()
         planes = with_blocks(graph, plain_schedule(graph))
         assert with_room(graph, planes, 1 << 20, dsp=True).steps[0].kernel == kernel
 

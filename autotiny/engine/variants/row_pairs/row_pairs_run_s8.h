@@ -98,7 +98,6 @@ AT_INLINE int32_t at_row_pair_sum(const uint32_t *p, const uint32_t *w, int32_t 
   AT_HELD("r2", 3) AT_SHIFTED("r10") bounded("r10") "strb.w r10, [r1]\n"
 #if AT_LOADS_AHEAD
 #define AT_ROW_FIRST ""
-#define AT_END_CLAMP_1 AT_COLUMN_LOAD(0) AT_END_1(AT_SIGNED_SCALED, AT_BOUNDED)
 #else
 #define AT_ROW_FIRST AT_COLUMN_LOAD(0)
 #define AT_ROW_MACS_1                                                                   \
@@ -121,7 +120,6 @@ AT_INLINE int32_t at_row_pair_sum(const uint32_t *p, const uint32_t *w, int32_t 
   "smlad r11, r2, r8, r11\nsmlabt r11, r3, r9, r11\n"
 #define AT_END_RELU_1 AT_END_1(AT_RELU_SCALED, AT_SATURATED)
 #define AT_END_SIGNED_1 AT_END_1(AT_SIGNED_SCALED, AT_SATURATED)
-#define AT_END_CLAMP_1 AT_END_1(AT_SIGNED_SCALED, AT_BOUNDED)
 #define AT_END_RELU_2 AT_END_2(AT_RELU_SCALED, AT_SATURATED)
 #define AT_END_SIGNED_2 AT_END_2(AT_SIGNED_SCALED, AT_SATURATED)
 #define AT_ROW_RELU_1 AT_TAIL_1(AT_RELU_SCALED, AT_SATURATED)
@@ -131,6 +129,7 @@ AT_INLINE int32_t at_row_pair_sum(const uint32_t *p, const uint32_t *w, int32_t 
 #endif
 #define AT_ROW_CLAMP_1 AT_TAIL_1(AT_SIGNED_SCALED, AT_BOUNDED)
 #define AT_ROW_CLAMP_2 AT_TAIL_2(AT_SIGNED_SCALED, AT_BOUNDED)
+#define AT_END_CLAMP_1 AT_END_1(AT_SIGNED_SCALED, AT_BOUNDED)
 #define AT_END_CLAMP_2 AT_END_2(AT_SIGNED_SCALED, AT_BOUNDED)
 #define AT_ROW_RUN(first, macs, tail, end)                                                           \
   __asm__ volatile(                                                                                  \
