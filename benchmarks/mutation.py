@@ -326,7 +326,7 @@ NAMED: tuple[Named, ...] = (
         ("engine/test_variants.py",),
     ),
     Named(
-        "all → any in folding", "engine/folding.py",
+        "all → any in folding", "graph/folding.py",
         "all(\n        op.kind in KEEPS_HALF", "any(\n        op.kind in KEEPS_HALF",
         ("engine/test_folding.py",),
     ),

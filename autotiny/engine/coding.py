@@ -11,13 +11,12 @@ from dataclasses import replace
 from typing import Literal
 
 from autotiny.engine.entropy import Coding
-from autotiny.engine.folding import fold
 from autotiny.engine.kernel import Kernel, Site, Table
 from autotiny.engine.ops import EMITTERS, coded, sparse
 from autotiny.engine.variants.sparse import Sparse
 from autotiny.engine.variants.variant import parted
 from autotiny.errors import NotApplicable
-from autotiny.graph import Graph
+from autotiny.graph import Graph, fold
 from autotiny.schedule import Plain, Schedule, Step
 
 DENSE = ("FULLY_CONNECTED",)

@@ -23,7 +23,6 @@ from autotiny.engine.c_files import (
 )
 from autotiny.engine.declared import Emitter, check, check_sizes
 from autotiny.engine.fixed_point import UnscalableError
-from autotiny.engine.folding import fold
 from autotiny.engine.headers import kernel_headers
 from autotiny.engine.kernel import Kept, Kernel, Site, Table
 from autotiny.engine.ops import EMITTERS, FUSING
@@ -33,7 +32,7 @@ from autotiny.engine.sources import Port, Sources
 from autotiny.engine.symbols import Constants, Functions, const_free
 from autotiny.engine.work import work_of
 from autotiny.errors import UnsupportedOp, UserError
-from autotiny.graph import Graph, variables
+from autotiny.graph import Graph, fold, variables
 from autotiny.schedule import Plain, Schedule, Step
 
 

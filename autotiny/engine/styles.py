@@ -7,7 +7,6 @@ from functools import partial
 from typing import Literal
 
 from autotiny.engine.arena import lay_out
-from autotiny.engine.folding import fold
 from autotiny.engine.fusing import with_sums_fused, with_windows_fused
 from autotiny.engine.generate import kernel_of
 from autotiny.engine.kernel import Kernel, Site
@@ -20,7 +19,7 @@ from autotiny.engine.variants.pairs import with_pairs
 from autotiny.engine.variants.variant import is_plain_int8, parted
 from autotiny.engine.variants.winograd import with_winograd
 from autotiny.errors import NotApplicable
-from autotiny.graph import Graph
+from autotiny.graph import Graph, fold
 from autotiny.schedule import Schedule, Way
 
 Style = Literal["fastest", "smallest", "balanced"]

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from autotiny.engine.folding import fold
 from autotiny.engine.ops.tables import FUNCTIONS, source_of
 from autotiny.errors import NotApplicable
-from autotiny.graph import Graph
+from autotiny.graph import Graph, fold
 from autotiny.schedule import Schedule, Step
 
 MOST_OPS: Final = 32

@@ -13,11 +13,10 @@ from cases import FAMILIES
 
 from autotiny.engine import check_supported, generate, plain_schedule, schedule_for
 from autotiny.engine.declared import Declared, Emitter, OneOf, Values
-from autotiny.engine.folding import fold
 from autotiny.engine.kernel import Site
 from autotiny.engine.ops import EMITTERS
 from autotiny.errors import InvalidModel, UnsupportedOp
-from autotiny.graph import Graph, Option, Quantization
+from autotiny.graph import Graph, Option, Quantization, fold
 from autotiny.graph.gru import GRU
 from autotiny.tflite.schema import BY_KIND
 

@@ -10,9 +10,8 @@ import pytest
 from build import single, tensor
 
 from autotiny.engine import generate, plain_schedule
-from autotiny.engine.folding import fold
 from autotiny.errors import UnsupportedOp
-from autotiny.graph import DType, Graph, Op, Quantization, Tensor
+from autotiny.graph import DType, Graph, Op, Quantization, Tensor, fold
 
 
 def shaped() -> Graph:

@@ -1,6 +1,6 @@
 """Compute what does not depend on the input now, so that the firmware need not.
 
-On a frozen graph through Grappler's constant folding, else through the engine's. Constants that are
+On a frozen graph through Grappler's constant folding, else through that of our own graph. Constants that are
 dequantized stay: folding them would store floats where bytes suffice.
 """
 
@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 from autotiny.components.base import Component, Work
 from autotiny.components.frozen._grappler import optimized
-from autotiny.engine.folding import fold
 from autotiny.errors import NotApplicable
-from autotiny.graph import Graph, live
+from autotiny.graph import Graph, fold, live
 from autotiny.model import Level, Model, graph_def, successor
 
 

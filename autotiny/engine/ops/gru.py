@@ -12,13 +12,12 @@ from typing import Final
 
 from autotiny.engine.arena import Arena, lay_out
 from autotiny.engine.declared import FLAG, Declared, Emitter, Ignored, Takes, check
-from autotiny.engine.folding import fold
 from autotiny.engine.kernel import Kernel, Operand, Scratch, Site, scratch
 from autotiny.engine.ops.binary import BINARY
 from autotiny.engine.ops.layers import LAYERS
 from autotiny.engine.ops.unary import UNARY
 from autotiny.engine.variants import pairs
-from autotiny.graph import DType, Graph
+from autotiny.graph import DType, Graph, fold
 from autotiny.graph.gru import (
     CANDIDATE,
     GRU,

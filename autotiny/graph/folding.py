@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -11,7 +11,9 @@ from typing import Final
 import numpy as np
 
 from autotiny.errors import UnsupportedOp
-from autotiny.graph import Array, Graph, Op, Tensor, dequantize, quantize, readers
+from autotiny.graph.quantizing import dequantize, quantize
+from autotiny.graph.types import Array, Graph, Op, Tensor
+from autotiny.graph.walking import readers
 
 # Constants larger than this are left to the ops: a graph can broadcast a few bytes to gigabytes.
 MOST_ELEMENTS: Final = 1 << 22
@@ -30,29 +32,41 @@ def fold(graph: Graph) -> Graph:
     """
     tensors = list(graph.tensors)
     for number, op in enumerate(graph.ops):
-        folder = FOLDERS.get(op.kind)
-        if op.kind == "QUANTIZE":
-            folder = partial(_quantize, tensors[op.outputs[0]])
-        if folder is None or set(op.outputs) & set(graph.outputs):
+        if set(op.outputs) & set(graph.outputs):
             continue
         if op.kind == "DEQUANTIZE" and _keeps_half(graph, tensors[op.inputs[0]], op.outputs[0]):
             half = tensors[op.inputs[0]]
             tensors[op.outputs[0]] = replace(half, name=tensors[op.outputs[0]].name)
             continue
         inputs = [tensors[i] if i >= 0 else None for i in op.inputs]
-        if _result_size(op, inputs) > MOST_ELEMENTS:
-            continue
-        try:
-            values = folder(op, inputs)
-            stored = [
-                _stored(v, tensors[i]) for i, v in zip(op.outputs, values or [], strict=False)
-            ]
-        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-            place = f"op {number} {op.kind} ({tensors[op.outputs[0]].name!r})"
-            raise UnsupportedOp(f"{place}: its constants contradict each other: {error}") from error
-        for index, value in zip(op.outputs, stored, strict=False):
+        results = [tensors[i] for i in op.outputs]
+        place = f"op {number} {op.kind} ({tensors[op.outputs[0]].name!r})"
+        for index, value in zip(op.outputs, folded(op, inputs, results, place), strict=False):
             tensors[index] = replace(tensors[index], data=value)
     return replace(graph, tensors=tuple(tensors))
+
+
+def folded(op: Op, inputs: Inputs, results: Sequence[Tensor], place: str) -> list[Array]:
+    """What an op computes, as its results store it; nothing if that is not known now.
+
+    Args:
+        op: the op.
+        inputs: its inputs, None where one is absent; those with data are constants.
+        results: its outputs.
+        place: what an error calls the op.
+
+    Raises:
+        UnsupportedOp: the constants cannot be what the op takes.
+    """
+    folder = partial(_quantize, results[0]) if op.kind == "QUANTIZE" else FOLDERS.get(op.kind)
+    if folder is None or _result_size(op, inputs) > MOST_ELEMENTS:
+        return []
+    try:
+        with np.errstate(over="ignore"):  # of whole numbers, which wrap as they do in C kernels
+            values = folder(op, inputs) or []
+        return [_stored(v, one) for v, one in zip(values, results, strict=False)]
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise UnsupportedOp(f"{place}: its constants contradict each other: {error}") from error
 
 
 def _result_size(op: Op, inputs: Inputs) -> int:
@@ -168,6 +182,15 @@ FOLDERS: Final[Mapping[str, Folder]] = {
     "ADD": _plain(lambda op, a, b: a + b),
     "SUB": _plain(lambda op, a, b: a - b),
     "MUL": _plain(lambda op, a, b: a * b),
+    "LESS": _plain(lambda op, a, b: a < b),
+    "LESS_EQUAL": _plain(lambda op, a, b: a <= b),
+    "GREATER": _plain(lambda op, a, b: a > b),
+    "GREATER_EQUAL": _plain(lambda op, a, b: a >= b),
+    "EQUAL": _plain(lambda op, a, b: a == b),
+    "NOT_EQUAL": _plain(lambda op, a, b: a != b),
+    "LOGICAL_AND": _plain(lambda op, a, b: a & b),
+    "LOGICAL_OR": _plain(lambda op, a, b: a | b),
+    "LOGICAL_NOT": _plain(lambda op, a: ~a),
     "STRIDED_SLICE": _moved(_strided_slice),
     "PACK": _moved(_pack),
     "CONCATENATION": _moved(_concatenation),
