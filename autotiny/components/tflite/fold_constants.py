@@ -1,7 +1,7 @@
 """Compute what does not depend on the input now, so that the firmware need not.
 
-On a frozen graph through Grappler's constant folding, else through that of our own graph. Constants that are
-dequantized stay: folding them would store floats where bytes suffice.
+On a frozen graph through Grappler's constant folding, else through that of our own graph. Constants
+that are dequantized stay: folding them would store floats where bytes suffice.
 """
 
 from __future__ import annotations
