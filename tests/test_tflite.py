@@ -303,10 +303,10 @@ def test_counts_and_indices_are_checked() -> None:
 def test_foreign_ops_are_named() -> None:
     from unittest.mock import patch
 
-    fake = {"ADD": BY_KIND["ADD"].__class__(119, "WHILE", 1, (2, 2), (1, 1), OPTIONS["Add"])}
+    fake = {"ADD": BY_KIND["ADD"].__class__(109, "WHERE", 1, (2, 2), (1, 1), OPTIONS["Add"])}
     with patch.object(write, "BY_KIND", fake):
         data = write_tflite(plain())
-    with pytest.raises(UnsupportedOp, match="op 0 is WHILE"):
+    with pytest.raises(UnsupportedOp, match="op 0 is WHERE"):
         read_tflite(data)
     with patch.object(write, "VERSION", 99):
         data = write_tflite(plain())

@@ -19,10 +19,12 @@ from autotiny.graph import (
     Option,
     Quantization,
     Tensor,
+    compact,
     named,
     renumbered,
 )
 from autotiny.tflite.cursor import File, Table
+from autotiny.tflite.flat import called, flattened
 from autotiny.tflite.schema import (
     BY_CODE,
     CUSTOM,
@@ -55,7 +57,8 @@ def read_tflite(data: bytes, name: str = "model") -> Graph:
     Tensors that nothing refers to are dropped, a leading dynamic dimension is read as batch 1,
     int4 constants are unpacked to one element a byte, and options that the file leaves out have
     the schema's defaults. A tensor without data that no op computes and that is no input is
-    state: it keeps its value from one inference to the next. Internal scales of an op (LSTM)
+    state: it keeps its value from one inference to the next. Control flow that follows from
+    constants is written out (see `flat`). Internal scales of an op (LSTM)
     stand in its option `intermediates` as indices of tensors.
 
     Args:
@@ -77,16 +80,25 @@ def read_tflite(data: bytes, name: str = "model") -> Graph:
     subgraphs = model.offsets(2)
     if not subgraphs:
         raise file.invalid("no subgraph")
-    subgraph = file.table(subgraphs[0], "subgraph 0")
-    return _Reader(file, model, subgraph).graph()
+    parts: dict[int, Graph] = {}
+    waiting = [0]
+    while waiting:
+        number = waiting.pop()
+        if not 0 <= number < len(subgraphs):
+            raise file.invalid(f"subgraph {number}, but there are {len(subgraphs)}")
+        if number not in parts:
+            parts[number] = _Reader(file, model, subgraphs[number], number).graph()
+            waiting += [other for op in parts[number].ops for other in called(op)]
+    return flattened(parts) if len(parts) > 1 else parts[0]
 
 
 class _Reader:
     """The vectors of one file that its ops and tensors refer to."""
 
-    def __init__(self, file: File, model: Table, subgraph: Table) -> None:
+    def __init__(self, file: File, model: Table, position: int, number: int) -> None:
         self.file = file
-        self.subgraph = subgraph
+        self.number = number
+        self.subgraph = subgraph = file.table(position, f"subgraph {number}")
         self.codes = model.offsets(1)
         self.buffers = model.offsets(4)
         self.tensors = subgraph.offsets(0)
@@ -95,9 +107,9 @@ class _Reader:
         inputs = self.indices(self.subgraph, 1, "subgraph inputs")
         outputs = self.indices(self.subgraph, 2, "subgraph outputs")
         if not outputs:
-            raise self.file.invalid("subgraph 0 has no outputs")
+            raise self.file.invalid(f"subgraph {self.number} has no outputs")
         if len(set(inputs)) != len(inputs):
-            raise self.file.invalid("a tensor is two inputs of subgraph 0")
+            raise self.file.invalid(f"a tensor is two inputs of subgraph {self.number}")
         ops = [self.op(i, at) for i, at in enumerate(self.subgraph.offsets(3))]
 
         used = {*inputs, *outputs}
@@ -120,7 +132,7 @@ class _Reader:
             tensors.append(tensor)
             if variable:
                 state.add(index)
-        for index in inputs:
+        for index in inputs if self.number == 0 else ():
             self.check_input(index, tensors[renumber[index]])
 
         written = {*inputs, *state}
@@ -135,7 +147,9 @@ class _Reader:
 
         ops = [renumbered(op, renumber) for op in ops]
         _shape_quantized(tensors, ops)
-        return Graph(tuple(tensors), tuple(ops), new(inputs), new(outputs), self.file.name)
+        return _without_empty_parts(
+            Graph(tuple(tensors), tuple(ops), new(inputs), new(outputs), self.file.name)
+        )
 
     def check_written(
         self, who: str, indices: tuple[int, ...], written: set[int], producer: dict[int, str]
@@ -400,3 +414,25 @@ def _shape_quantized(tensors: list[Tensor], ops: Sequence[Op]) -> None:
         if op.kind in ("QUANTIZE", "DEQUANTIZE") and tensors[op.outputs[0]].shape == ():
             source = tensors[op.inputs[0]]
             tensors[op.outputs[0]] = replace(tensors[op.outputs[0]], shape=source.shape)
+
+
+def _without_empty_parts(graph: Graph) -> Graph:
+    """The graph without last parts of a SPLIT_V that have no elements and that nothing reads.
+
+    TensorFlow's converter writes such parts for the gates of a GRU.
+    """
+    read = {*graph.outputs, *(index for op in graph.ops for index in op.inputs)}
+    tensors, ops = list(graph.tensors), []
+    for op in graph.ops:
+        if op.kind == "SPLIT_V" and len(op.outputs) > 1 and min(op.inputs) >= 0:
+            sizes, last = tensors[op.inputs[1]], op.outputs[-1]
+            known = sizes.data is not None and len(sizes.shape) == 1 and sizes.size > 1
+            if known and last not in read and tensors[last].size == 0:
+                fewer = cast(Array, sizes.data)[:-1]
+                tensors.append(replace(sizes, shape=fewer.shape, data=fewer))
+                inputs = (op.inputs[0], len(tensors) - 1, op.inputs[2])
+                op = replace(op, inputs=inputs, outputs=op.outputs[:-1])
+        ops.append(op)
+    if tuple(ops) == graph.ops:
+        return graph
+    return compact(replace(graph, tensors=tuple(tensors), ops=tuple(ops)))

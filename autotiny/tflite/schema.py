@@ -223,6 +223,8 @@ OPTIONS: Final[Mapping[str, OptionsTable]] = {
     "ReverseSequence": _table(87, "seq_dim:i32 batch_dim:i32"),
     "Quantize": _table(89),
     "HardSwish": _table(91),
+    "If": _table(92, "then_subgraph_index:i32 else_subgraph_index:i32"),
+    "While": _table(93, "cond_subgraph_index:i32 body_subgraph_index:i32"),
     "DepthToSpace": _table(94, "block_size:i32"),
     "ScatterNd": _table(97),
     "SelectV2": _table(98),
@@ -359,6 +361,8 @@ OPS: Final[tuple[OpFacts, ...]] = tuple(
  114 QUANTIZE                         6  1     1    Quantize
  116 ROUND                            1  1     1
  117 HARD_SWISH                       1  1     1    HardSwish
+ 118 IF                               1  1-    1-   If
+ 119 WHILE                            1  1-    1-   While
  122 SCATTER_ND                       1  3     1    ScatterNd
  123 SELECT_V2                        2  3     1    SelectV2
  125 SEGMENT_SUM                      1  2     1    SegmentSum
@@ -391,7 +395,7 @@ REFUSED: Final[Mapping[int, str]] = {
     15: "LSH_PROJECTION", 29: "CONCAT_EMBEDDINGS", 30: "SKIP_GRAM", 31: "CALL",
     33: "EMBEDDING_LOOKUP_SPARSE", 46: "BIDIRECTIONAL_SEQUENCE_RNN", 51: "DELEGATE",
     52: "BIDIRECTIONAL_SEQUENCE_LSTM", 68: "SPARSE_TO_DENSE", 80: "FAKE_QUANT", 103: "UNIQUE",
-    109: "WHERE", 113: "MATRIX_DIAG", 115: "MATRIX_SET_DIAG", 118: "IF", 119: "WHILE",
+    109: "WHERE", 113: "MATRIX_DIAG", 115: "MATRIX_SET_DIAG",
     120: "NON_MAX_SUPPRESSION_V4", 121: "NON_MAX_SUPPRESSION_V5", 124: "DENSIFY",
     129: "CALL_ONCE", 131: "RFFT2D", 132: "CONV_3D", 133: "IMAG", 134: "REAL",
     135: "COMPLEX_ABS", 136: "HASHTABLE", 137: "HASHTABLE_FIND", 138: "HASHTABLE_IMPORT",
@@ -399,7 +403,7 @@ REFUSED: Final[Mapping[int, str]] = {
     144: "ASSIGN_VARIABLE", 146: "RANDOM_STANDARD_NORMAL", 147: "BUCKETIZE",
     148: "RANDOM_UNIFORM", 149: "MULTINOMIAL", 203: "DILATE",
 }  # fmt: skip
-"""Builtin operators that are refused by name: control flow, resources, strings, dynamic shapes."""
+"""Builtin operators that are refused by name: resources, strings, dynamic shapes."""
 
 CUSTOM: Final = 32
 """The builtin code that stands for an operator named in the file."""
