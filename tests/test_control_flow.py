@@ -202,6 +202,12 @@ def fewer(file: Any, generated: Any) -> None:
     body.outputs = body.outputs[:-1]
 
 
+def left_out(file: Any, generated: Any) -> None:
+    for op in file.subgraphs[0].operators:
+        if len(op.inputs) == 5:
+            op.inputs = [-1, *op.inputs[1:]]
+
+
 def number(file: Any, generated: Any) -> None:
     """The condition gives its counter."""
     condition = file.subgraphs[operator(file, generated.BuiltinOperator.WHILE).condSubgraphIndex]
@@ -218,6 +224,7 @@ def number(file: Any, generated: Any) -> None:
         (of_the_input, UnsupportedOp, r"op 1 \(WHILE\): what it runs depends on the input"),
         (narrower, UnsupportedOp, r"whose shape is \(1, 4\), not \(1, 3\)"),
         (fewer, InvalidModel, "4 tensors; there are 5"),
+        (left_out, InvalidModel, r"op 1 \(WHILE\) leaves an input out"),
         (number, InvalidModel, r"its condition is int32 of shape \[\]; it must be one bool"),
     ],
     ids=lambda one: getattr(one, "__name__", None),

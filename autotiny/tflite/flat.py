@@ -86,6 +86,8 @@ class _Writing:
         inputs = [places.get(index, -1) for index in op.inputs]
         outputs = [graph.tensors[index] for index in op.outputs]
         if op.kind in CALLS:
+            if -1 in inputs:
+                raise InvalidModel(f"{self.name}: {place} leaves an input out")
             results, number = self.controlled(op, inputs, place)
             self.check(results, outputs, f"{place} takes from", number)
             return results
@@ -148,9 +150,8 @@ class _Writing:
                 f"{self.name}: {who} subgraph {number} {len(given)} tensors; "
                 f"there are {len(wanted)}"
             )
-        for i, (one, other) in enumerate(
-            zip((self.tensors[j] for j in given), wanted, strict=True)
-        ):
+        for i, other in enumerate(wanted):
+            one = self.tensors[given[i]]
             for what in ("shape", "dtype", "quantization"):
                 here, there = getattr(one, what), getattr(other, what)
                 if here != there:
