@@ -212,3 +212,21 @@ def test_a_slice_gets_the_shape_that_its_constants_say() -> None:
     main = replace(calling(0, 1), tensors=(X, result, tensor((), "bool", data=True)))
     flat = flattened({0: main, 1: inner})
     assert [flat.tensors[op.outputs[0]].shape for op in flat.ops] == [(2, 2), (2, 2)]
+
+
+def test_a_slice_that_leaves_its_input_stays_to_be_refused() -> None:
+    for begin, size in ((2, 2), (-1, 1), (4, -1)):
+        growing = Growing(0)
+        box = [growing.constant(np.array(values, np.int32)) for values in ([begin, 0], [size, 2])]
+        growing.add("SLICE", [0, *box], (1, 2))
+        growing.add("CONCATENATION", [len(growing.tensors) - 1, 0], (4, 2), axis=0)
+        graph = Graph(tuple(growing.tensors), tuple(growing.ops), (0,), growing.ops[-1].outputs)
+        assert [op.kind for op in joined_once(graph).ops] == ["SLICE", "CONCATENATION"]
+
+
+def test_entries_without_elements_are_left_out() -> None:
+    growing = Growing(0)
+    empty = growing.constant(np.zeros((0, 2), np.float32))
+    growing.add("CONCATENATION", [empty, 0, empty, 0], (6, 2), axis=0)
+    graph = Graph(tuple(growing.tensors), tuple(growing.ops), (0,), growing.ops[-1].outputs)
+    assert joined_once(graph).ops[0].inputs == (0, 0)
