@@ -328,7 +328,7 @@ NAMED: tuple[Named, ...] = (
     Named(
         "all → any in folding", "graph/folding.py",
         "all(\n        op.kind in KEEPS_HALF", "any(\n        op.kind in KEEPS_HALF",
-        ("engine/test_folding.py",),
+        ("test_folding.py",),
     ),
     Named("LRU never refreshed", "cache.py", "os.utime(entry)", "pass", ("test_cache.py",)),
     Named(

@@ -236,6 +236,17 @@ def test_loops_that_cannot_be_written_out(
         read_tflite(changed(converted("simple"), change))
 
 
+def test_what_a_body_takes_is_no_input_of_the_network() -> None:
+    """There a shape may be called open, which the network's inputs may not be."""
+
+    def open_shape(file: Any, generated: Any) -> None:
+        options = operator(file, generated.BuiltinOperator.WHILE)
+        body = file.subgraphs[options.bodySubgraphIndex]
+        body.tensors[body.inputs[3]].shapeSignature = np.array([1, -1], np.int32)
+
+    check(changed(converted("simple"), open_shape))
+
+
 def test_a_branch_that_the_input_chooses() -> None:
     with pytest.raises(UnsupportedOp, match=r"\(IF\): what it runs depends on the input"):
         read_tflite(choosing())

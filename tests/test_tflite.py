@@ -300,6 +300,29 @@ def test_counts_and_indices_are_checked() -> None:
         read_tflite(write_tflite(graph.with_ops((Op("MAX_POOL_2D", (0,), (2,)),))))
 
 
+@pytest.mark.parametrize("case", ["empty", "read", "given", "full"])
+def test_parts_without_elements_are_dropped_where_nothing_reads_them(case: str) -> None:
+    rest = 1 if case == "full" else 0
+    tensors = (
+        tensor((1, 4 + rest), "float32"), tensor((3,), "int32", data=[2, 2, rest]),
+        tensor((), "int32", data=1), *(tensor((1, n), "float32") for n in (2, 2, rest, 4 + rest)),
+    )  # fmt: skip
+    joined = (3, 4, 5) if case == "read" else (3, 4)
+    size = sum(tensors[index].shape[1] for index in joined)
+    ops = (
+        Op("SPLIT_V", (0, 1, 2), (3, 4, 5), {"num_splits": 3}),
+        Op("CONCATENATION", joined, (6,), {"axis": 1}),
+    )
+    tensors = (*tensors[:6], tensor((1, size), "float32"))
+    graph = Graph(tensors, ops, (0,), (6, 5) if case == "given" else (6,))
+    split = read_tflite(write_tflite(graph)).ops[0]
+    assert len(split.outputs) == (2 if case == "empty" else 3)
+    read = read_tflite(write_tflite(graph))
+    sizes = read.tensors[split.inputs[1]].data
+    assert sizes is not None
+    assert sizes.tolist() == ([2, 2] if case == "empty" else [2, 2, rest])
+
+
 def test_foreign_ops_are_named() -> None:
     from unittest.mock import patch
 

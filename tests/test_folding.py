@@ -237,3 +237,31 @@ def test_constants_that_contradict_each_other_are_refused() -> None:
         folded("ADD", [real(1, 2), real(1, 2, 3)], tensor((3,), "float32"))
     with pytest.raises(UnsupportedOp, match="its constants contradict each other"):
         folded("RESHAPE", [real(1, 2), ints(3)], tensor((3,), "float32"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("LESS", [True, False, False]), ("LESS_EQUAL", [True, True, False]),
+        ("GREATER", [False, False, True]), ("GREATER_EQUAL", [False, True, True]),
+        ("EQUAL", [False, True, False]), ("NOT_EQUAL", [True, False, True]),
+    ],
+)  # fmt: skip
+def test_comparisons_of_constants(kind: str, expected: list[bool]) -> None:
+    a, b = (tensor((3,), "int32", data=values) for values in ([-1, 4, 7], [4, 4, 4]))
+    assert folded(kind, [a, b], tensor((3,), "bool")).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [("LOGICAL_AND", [False, False, True]), ("LOGICAL_OR", [False, True, True])],
+)
+def test_logic_of_constants(kind: str, expected: list[bool]) -> None:
+    a, b = (tensor((3,), "bool", data=values) for values in ([0, 1, 1], [0, 0, 1]))
+    assert folded(kind, [a, b], tensor((3,), "bool")).tolist() == expected
+    assert folded("LOGICAL_NOT", [a], tensor((3,), "bool")).tolist() == [True, False, False]
+
+
+def test_counters_wrap_as_in_c() -> None:
+    a, b = tensor((), "int32", data=2**31 - 1), tensor((), "int32", data=1)
+    assert folded("ADD", [a, b], tensor((), "int32")).item() == -(2**31)
