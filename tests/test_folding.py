@@ -249,7 +249,7 @@ def test_constants_that_contradict_each_other_are_refused() -> None:
 )  # fmt: skip
 def test_comparisons_of_constants(kind: str, expected: list[bool]) -> None:
     a, b = (tensor((3,), "int32", data=values) for values in ([-1, 4, 7], [4, 4, 4]))
-    assert folded(kind, [a, b], tensor((3,), "bool")).tolist() == expected
+    assert folded(kind, [a, b], tensor((3,), "bool")) == expected
 
 
 @pytest.mark.parametrize(
@@ -258,10 +258,10 @@ def test_comparisons_of_constants(kind: str, expected: list[bool]) -> None:
 )
 def test_logic_of_constants(kind: str, expected: list[bool]) -> None:
     a, b = (tensor((3,), "bool", data=values) for values in ([0, 1, 1], [0, 0, 1]))
-    assert folded(kind, [a, b], tensor((3,), "bool")).tolist() == expected
-    assert folded("LOGICAL_NOT", [a], tensor((3,), "bool")).tolist() == [True, False, False]
+    assert folded(kind, [a, b], tensor((3,), "bool")) == expected
+    assert folded("LOGICAL_NOT", [a], tensor((3,), "bool")) == [True, False, False]
 
 
 def test_counters_wrap_as_in_c() -> None:
     a, b = tensor((), "int32", data=2**31 - 1), tensor((), "int32", data=1)
-    assert folded("ADD", [a, b], tensor((), "int32")).item() == -(2**31)
+    assert folded("ADD", [a, b], tensor((), "int32")) == -(2**31)
