@@ -514,7 +514,7 @@ def main() -> None:
     RESULT.write_text(
         f"""# Components, one by one
 
-`python benchmarks/components.py`
+`python benchmarks/components.py --models FOLDER…`
 
 Each row: the sequence without and with the component, `before → after`; a single figure did not
 change. Flash and SRAM are of the whole firmware on stm32h743 (Cortex-M7); M4 is stm32l4r5, M0+ is
