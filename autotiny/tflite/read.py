@@ -89,7 +89,7 @@ def read_tflite(data: bytes, name: str = "model") -> Graph:
         if number not in parts:
             parts[number] = _Reader(file, model, subgraphs[number], number).graph()
             waiting += [other for op in parts[number].ops for other in called(op)]
-    return flattened(parts) if len(parts) > 1 else parts[0]
+    return flattened(parts) if any(called(op) for op in parts[0].ops) else parts[0]
 
 
 class _Reader:

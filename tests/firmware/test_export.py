@@ -11,7 +11,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from images import Network
 
-from autotiny.engine import Port, Sources, generate, schedule_for
+from autotiny.engine import Port, Sources, Style, generate, schedule_for
 from autotiny.errors import UserError
 from autotiny.firmware import link
 from autotiny.firmware.linking import symbols_of
@@ -209,13 +209,19 @@ def test_gcc_builds_a_firmware_that_runs(name: str, tmp_path: Path) -> None:
     reason="make or arm-none-eabi-gcc is not installed",
 )
 @pytest.mark.parametrize("level", ["-O0", "-O1", "-Og", "-Os", "-O3"])
-def test_gcc_computes_the_same_at_every_level(level: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("style", "kernel"),
+    [("fastest", "at_depthwise_row_pairs_s8("), ("balanced", "at_depthwise_3x3_s8(")],
+)
+def test_gcc_computes_the_same_at_every_level(
+    style: Style, kernel: str, level: str, tmp_path: Path
+) -> None:
     net = Network(9, 9, 1)
     x = net.conv(0, 8, 3, 1)
     x = net.conv(net.conv(x, 0, 3, 1), 8, 1, 1)
     graph, target = net.graph(net.conv(x, 0, 3, 2)), load_target("stm32l4r5")
-    made = generate(graph, schedule_for(graph, "fastest", dsp=True))
-    assert "at_depthwise_3x3_s8(" in made.files["model.c"]
+    made = generate(graph, schedule_for(graph, style, dsp=True))
+    assert kernel in made.files["model.c"]
     assert "at_conv_plane_3x3_s8(" in made.files["model.c"]
     firmware = link(made, target)
     export_project(made, firmware, target, tmp_path)
