@@ -126,7 +126,7 @@ def test_a_list_that_a_loop_fills_is_joined_from_its_entries() -> None:
     np.testing.assert_array_equal(executed(once, x)[0], np.maximum(x, 0))
 
 
-@pytest.mark.parametrize("change", ["activation", "quantization"])
+@pytest.mark.parametrize("change", ["activation", "quantization", "rank", "rows", "columns"])
 def test_a_join_that_changes_its_rows_stays(change: str) -> None:
     growing = Growing(0)
     growing.add("CONCATENATION", [0, 0], (6, 2), axis=0)
@@ -136,8 +136,11 @@ def test_a_join_that_changes_its_rows_stays(change: str) -> None:
         first = replace(first, options={"axis": 0, "fused_activation_function": "RELU"})
     else:
         inner = first.outputs[0]
-        quantization = Quantization((0.5,), (0,))
-        growing.tensors[inner] = replace(growing.tensors[inner], quantization=quantization)
+        changed = {
+            "quantization": {"quantization": Quantization((0.5,), (0,))},
+            "rank": {"shape": ()}, "rows": {"shape": (5, 2)}, "columns": {"shape": (6, 3)},
+        }[change]  # fmt: skip
+        growing.tensors[inner] = replace(growing.tensors[inner], **changed)  # type: ignore[arg-type]
     graph = Graph(tuple(growing.tensors), (first, second), (0,), second.outputs)
     assert joined_once(graph).ops[-1].inputs != (0, 0, 0)
     assert len(joined_once(graph).ops) == 2
@@ -222,6 +225,32 @@ def test_a_slice_that_leaves_its_input_stays_to_be_refused() -> None:
         growing.add("CONCATENATION", [len(growing.tensors) - 1, 0], (4, 2), axis=0)
         graph = Graph(tuple(growing.tensors), tuple(growing.ops), (0,), growing.ops[-1].outputs)
         assert [op.kind for op in joined_once(graph).ops] == ["SLICE", "CONCATENATION"]
+
+
+def test_a_slice_into_another_quantization_stays() -> None:
+    growing = Growing(0)
+    box = [growing.constant(np.array(values, np.int32)) for values in ([1, 0], [2, 2])]
+    growing.add("SLICE", [0, *box], (2, 2))
+    growing.add("RELU", [len(growing.tensors) - 1], (2, 2))
+    inner, last = (op.outputs[0] for op in growing.ops)
+    growing.tensors[inner] = replace(
+        growing.tensors[inner], quantization=Quantization((0.5,), (0,))
+    )
+    graph = Graph(tuple(growing.tensors), tuple(growing.ops), (0,), (last,))
+    assert [op.kind for op in joined_once(graph).ops] == ["SLICE", "RELU"]
+
+
+def test_lists_of_lists_do_not_grow_without_end() -> None:
+    """Each joins the one before it twice: 2^40 entries if all were written."""
+    growing = Growing(0)
+    growing.tensors[0] = tensor((1, 1), "float32")
+    last = 0
+    for n in range(40):
+        growing.add("CONCATENATION", [last, last], (2 ** (n + 1), 1), axis=0)
+        last = len(growing.tensors) - 1
+    graph = Graph(tuple(growing.tensors), tuple(growing.ops), (0,), (last,))
+    once = joined_once(graph)
+    assert max(len(op.inputs) for op in once.ops) <= 4096
 
 
 def test_entries_without_elements_are_left_out() -> None:

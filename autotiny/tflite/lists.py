@@ -9,6 +9,9 @@ import numpy as np
 
 from autotiny.graph import Graph, Op, Tensor, live, redirected
 
+MOST_ENTRIES = 4096
+"""Of a list that is joined at once; lists of lists could double with each op."""
+
 
 def cut_shape(op: Op, inputs: Sequence[Tensor | None]) -> tuple[int, ...] | None:
     """The shape of what a SLICE cuts, which a file may leave open; None if it is not known now."""
@@ -27,14 +30,16 @@ def joined_once(graph: Graph) -> Graph:
     instead: dict[int, int] = {}
     ops = []
     for op in graph.ops:
-        result = op.outputs[0] if op.outputs else -1
+        result = op.outputs[0]
         found = None
         if op.kind == "CONCATENATION" and _plain(op, tensors):
-            found = [one for index in op.inputs for one in entries.get(index, [index])]
+            lists = [entries.get(index, [index]) for index in op.inputs]
+            if sum(map(len, lists)) <= MOST_ENTRIES:
+                found = [one for part in lists for one in part]
         elif op.kind == "SLICE":
             box = _box(op, [tensors[index] if index >= 0 else None for index in op.inputs])
-            if box is not None:
-                source = op.inputs[0]
+            source = op.inputs[0]
+            if box is not None and _alike(tensors[source], tensors[result]):
                 found = _cut(tensors, entries.get(source, [source]), box)
         if found is None:
             ops.append(op)
@@ -54,12 +59,20 @@ def joined_once(graph: Graph) -> Graph:
 
 def _plain(op: Op, tensors: Sequence[Tensor]) -> bool:
     """Whether a CONCATENATION puts rows below each other and changes none."""
-    result = tensors[op.outputs[0]]
+    result, parts = tensors[op.outputs[0]], [tensors[index] for index in op.inputs]
     return (
-        op.option("axis", 0) in (0, -len(result.shape))
+        len(result.shape) > 0
+        and op.option("axis", 0) in (0, -len(result.shape))
         and op.option("fused_activation_function", "NONE") == "NONE"
-        and all(tensors[index].quantization == result.quantization for index in op.inputs)
+        and all(len(one.shape) == len(result.shape) and _alike(one, result) for one in parts)
+        and all(one.shape[1:] == result.shape[1:] for one in parts)
+        and sum(one.shape[0] for one in parts) == result.shape[0]
     )
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors store their elements alike."""
+    return (one.dtype, one.quantization) == (other.dtype, other.quantization)
 
 
 def _box(op: Op, inputs: Sequence[Tensor | None]) -> list[tuple[int, int]] | None:
