@@ -229,15 +229,23 @@ def test_a_slice_that_leaves_its_input_stays_to_be_refused() -> None:
 
 def test_a_slice_into_another_quantization_stays() -> None:
     growing = Growing(0)
-    box = [growing.constant(np.array(values, np.int32)) for values in ([1, 0], [2, 2])]
-    growing.add("SLICE", [0, *box], (2, 2))
-    growing.add("RELU", [len(growing.tensors) - 1], (2, 2))
+    box = [growing.constant(np.array(values, np.int32)) for values in ([0, 0], [3, 2])]
+    growing.add("SLICE", [0, *box], (3, 2))
+    growing.add("RELU", [len(growing.tensors) - 1], (3, 2))
     inner, last = (op.outputs[0] for op in growing.ops)
     growing.tensors[inner] = replace(
         growing.tensors[inner], quantization=Quantization((0.5,), (0,))
     )
     graph = Graph(tuple(growing.tensors), tuple(growing.ops), (0,), (last,))
     assert [op.kind for op in joined_once(graph).ops] == ["SLICE", "RELU"]
+
+
+def test_a_join_of_numbers_and_an_absent_one_stay() -> None:
+    number, row, result = tensor((), "float32"), tensor((2,), "float32"), tensor((3,), "float32")
+    for inputs in ((0, 1), (1, -1)):
+        join = Op("CONCATENATION", inputs, (2,), {"axis": 0})
+        graph = Graph((number, row, result), (join,), (0, 1), (2,))
+        assert joined_once(graph).ops == (join,)
 
 
 def test_lists_of_lists_do_not_grow_without_end() -> None:

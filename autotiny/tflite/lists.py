@@ -9,8 +9,8 @@ import numpy as np
 
 from autotiny.graph import Graph, Op, Tensor, live, redirected
 
-MOST_ENTRIES = 4096
-"""Of a list that is joined at once; lists of lists could double with each op."""
+MOST_ENTRIES, MOST_ENTRIES_IN_ALL = 4096, 1 << 22
+"""Of a list that is joined at once, and of all such; lists of lists could double with each op."""
 
 
 def cut_shape(op: Op, inputs: Sequence[Tensor | None]) -> tuple[int, ...] | None:
@@ -28,13 +28,15 @@ def joined_once(graph: Graph) -> Graph:
     tensors = list(graph.tensors)
     entries: dict[int, list[int]] = {}
     instead: dict[int, int] = {}
-    ops = []
+    ops, left = [], MOST_ENTRIES_IN_ALL
     for op in graph.ops:
         result = op.outputs[0]
         found = None
         if op.kind == "CONCATENATION" and _plain(op, tensors):
             lists = [entries.get(index, [index]) for index in op.inputs]
-            if sum(map(len, lists)) <= MOST_ENTRIES:
+            count = sum(map(len, lists))
+            left -= count
+            if count <= MOST_ENTRIES and left >= 0:
                 found = [one for part in lists for one in part]
         elif op.kind == "SLICE":
             box = _box(op, [tensors[index] if index >= 0 else None for index in op.inputs])
@@ -62,6 +64,7 @@ def _plain(op: Op, tensors: Sequence[Tensor]) -> bool:
     result, parts = tensors[op.outputs[0]], [tensors[index] for index in op.inputs]
     return (
         len(result.shape) > 0
+        and min(op.inputs) >= 0
         and op.option("axis", 0) in (0, -len(result.shape))
         and op.option("fused_activation_function", "NONE") == "NONE"
         and all(len(one.shape) == len(result.shape) and _alike(one, result) for one in parts)
