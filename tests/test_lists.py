@@ -243,9 +243,9 @@ def test_a_slice_into_another_quantization_stays() -> None:
 def test_a_join_of_numbers_and_an_absent_one_stay() -> None:
     number, row, result = tensor((), "float32"), tensor((2,), "float32"), tensor((3,), "float32")
     for inputs in ((0, 1), (-1,)):
-        join = Op("CONCATENATION", inputs, (2,), {"axis": 0})
-        graph = Graph((number, row, result), (join,), (0, 1), (2,))
-        assert joined_once(graph).ops == (join,)
+        ops = (Op("CONCATENATION", inputs, (2,), {"axis": 0}), Op("RELU", (2,), (3,)))
+        graph = Graph((number, row, result, result), ops, (0, 1), (3,))
+        assert joined_once(graph).ops == ops
 
 
 def test_lists_of_lists_do_not_grow_without_end() -> None:
