@@ -39,6 +39,7 @@ from autotiny.simulator.silicon import expected_error
 from autotiny.space import Space, load_space
 from autotiny.study import Applied, Comparison, Originals, Progress, Result
 from autotiny.target import Target, load_target, with_wait_states
+from autotiny.tasks import check_asked
 
 STYLES: tuple[Style, ...] = get_args(Style)
 OWN = "of the recipe"
@@ -148,7 +149,10 @@ def search(
     trials: int = studies.TRIALS,
     timeout: float | None = None,
     seed: int = 0,
-    accuracy_drop: float = 0.01,
+    task: str | None = None,
+    metric: str | None = None,
+    accuracy_drop: float | None = None,
+    score_drop: str | float | None = None,
     epochs: int = studies.EPOCHS,
     storage: str | None = None,
     jobs: int = 1,
@@ -169,13 +173,19 @@ def search(
         data: as `load_dataset` takes it.
         target: the microcontroller: a name, the path of a `.toml` file, or one that was loaded.
         out: folder of the study; by default see `study_folder`.
-        objectives: one or several of `latency`, `size`, `sram`, `energy`, `balanced`; accuracy
-            always takes part.
+        objectives: one or several of `latency`, `size`, `sram`, `energy`, `balanced`; the task's
+            score always takes part.
         space: name or path of a search space, or one that was loaded.
         trials: how many different sequences to end with.
         timeout: seconds after which no trial is begun; the original is measured whatever it is.
         seed: decides everything random, the split of the data too.
-        accuracy_drop: the accuracy that a best point may lose on validation.
+        task: what the network is asked to do, one of `autotiny.tasks.TASKS`; by default what it and
+            the targets tell, which is said.
+        metric: what that is scored by: one of the task's, or `package.module:function`.
+        accuracy_drop: the accuracy that a best point may lose on validation; by default 0.01.
+        score_drop: the same for any score: an amount in its unit, or text such as "5%", of an error
+            a share of the original's; by default a hundredth of a score in percent, and a twentieth
+            of an error.
         epochs: upper limit of each fine-tune.
         storage: an Optuna storage URL, or the path of a journal file ending in `.log`.
         jobs: processes that work on the study.
@@ -195,6 +205,7 @@ def search(
         trials=trials, timeout=timeout, seed=seed, accuracy_drop=accuracy_drop, epochs=epochs,
         jobs=jobs,
     )  # fmt: skip
+    check_asked(task, metric)
     board = _target(target)
     wanted = (objectives,) if isinstance(objectives, str) else tuple(objectives)
     studies.wanted_objectives(wanted)
@@ -211,14 +222,14 @@ def search(
     tell(f"loading {names}; an untrained network is trained first")
     reading = Reading.of(scale, resize)
     network, samples = studies.load_pair(
-        model, data, seed=numbers["seed"], cache=cache, reading=reading
+        model, data, seed=numbers["seed"], cache=cache, reading=reading, task=task, metric=metric
     )
     _tell_all(samples.described(), on_notice)
     tell("searching")
     result = studies.search(
         network, samples, board,
         out=folder, objectives=wanted, space=drawn, storage=storage, cache=cache,
-        on_trial=on_trial, on_notice=on_notice, **numbers,
+        score_drop=score_drop, on_trial=on_trial, on_notice=on_notice, **numbers,
     )  # fmt: skip
     tell("writing results")
     return replace(result, folder=folder, files=tuple(write_study(result, folder)))
@@ -284,6 +295,8 @@ def order(
     behind: Steps | None = None,
     seeds: int = studies.SEEDS,
     epochs: int = studies.EPOCHS,
+    task: str | None = None,
+    metric: str | None = None,
     scale: str | float | None = None,
     resize: str | tuple[int, int] | None = None,
     cache: Cache | None = None,
@@ -301,6 +314,9 @@ def order(
         behind: what stands behind the pair; by default the usual lowering and schedule.
         seeds: how many repetitions; their seeds are 0, 1, …
         epochs: upper limit of each fine-tune.
+        task: what the network is asked to do, one of `autotiny.tasks.TASKS`; by default what it and
+            the targets tell, which is said.
+        metric: what that is scored by: one of the task's, or `package.module:function`.
         scale: what stored inputs are multiplied by: "none", a number, a fraction as "1/255"; by
             default bytes are divided by 255, floats are taken as they are, and what else could
             mean two things is refused.
@@ -313,13 +329,15 @@ def order(
         UserError: neither order is legal, or something that was given does not exist.
     """
     arguments(seeds=seeds, epochs=epochs)
+    check_asked(task, metric)
     board = _target(target)
     pair = [_steps(given) for given in (first, second)]
     if any(len(steps) != 1 for steps in pair):
         raise UserError(f"A is {first!r} and B is {second!r}; each must be one component")
     around = [given if given is None else _steps(given) for given in (before, behind)]
+    reading = Reading.of(scale, resize)
     return studies.compare_orders(
-        pair[0][0], pair[1][0], board, Originals.named(model, data, Reading.of(scale, resize)),
+        pair[0][0], pair[1][0], board, Originals.named(model, data, reading, task, metric),
         before=around[0], behind=around[1],
         seeds=seeds, epochs=epochs, cache=cache, on_stage=on_stage,
     )  # fmt: skip
@@ -333,6 +351,7 @@ def measure(
     lowering: str = "int8",
     seed: int = 0,
     data: DataSource | None = None,
+    task: str | None = None,
     scale: str | float | None = None,
     resize: str | tuple[int, int] | None = None,
     calibration: str | None = None,
@@ -356,6 +375,8 @@ def measure(
         seed: of initial weights and calibration noise.
         data: samples that an integer lowering calibrates with, as `load_dataset` takes them; an
             untrained network is trained on them.
+        task: what the network is asked to do, one of `autotiny.tasks.TASKS`; by default what it and
+            the targets tell, which is said.
         scale: what stored inputs are multiplied by: "none", a number, a fraction as "1/255"; by
             default bytes are divided by 255, floats are taken as they are, and what else could
             mean two things is refused.
@@ -378,7 +399,7 @@ def measure(
         raise UserError(f"{str(model)!r} is a firmware; autotiny.measure_elf measures it")
     seed = arguments(seed=seed)["seed"]
     board, cache = _target(target, wait_states), cache or Cache()
-    samples = _Samples(data, Reading.of(scale, resize), calibration, on_notice)
+    samples = _Samples(data, Reading.of(scale, resize), calibration, on_notice, task)
     network, style, calibrated = _lowered(
         model, lowering, schedule, board, seed, samples, cache, keep=keep_constant_channels
     )
@@ -444,6 +465,7 @@ def compile(  # noqa: A001 - the command's name
     lowering: str = "int8",
     seed: int = 0,
     data: DataSource | None = None,
+    task: str | None = None,
     scale: str | float | None = None,
     resize: str | tuple[int, int] | None = None,
     calibration: str | None = None,
@@ -464,6 +486,8 @@ def compile(  # noqa: A001 - the command's name
         seed: of initial weights and calibration noise.
         data: samples that an integer lowering calibrates with, as `load_dataset` takes them; an
             untrained network is trained on them.
+        task: what the network is asked to do, one of `autotiny.tasks.TASKS`; by default what it and
+            the targets tell, which is said.
         scale: what stored inputs are multiplied by: "none", a number, a fraction as "1/255"; by
             default bytes are divided by 255, floats are taken as they are, and what else could
             mean two things is refused.
@@ -485,7 +509,7 @@ def compile(  # noqa: A001 - the command's name
     seed = arguments(seed=seed)["seed"]
     board, folder, cache = _target(target), Path(out).expanduser(), cache or Cache()
     check_writable(folder)
-    samples = _Samples(data, Reading.of(scale, resize), calibration or REFUSED, on_notice)
+    samples = _Samples(data, Reading.of(scale, resize), calibration or REFUSED, on_notice, task)
     network, style, calibrated = _lowered(
         model, lowering, schedule, board, seed, samples, cache, keep=keep_constant_channels
     )
@@ -525,12 +549,14 @@ class _Samples:
         reading: how its inputs are read.
         calibration: `NOISE` where the user accepts it, `REFUSED` where noise must not pass unsaid.
         on_notice: called with lines that the user should read.
+        task: what the network is asked to do, if that was said.
     """
 
     data: DataSource | None
     reading: Reading
     calibration: str | None
     on_notice: Callable[[str], None] | None
+    task: str | None
 
     def __post_init__(self) -> None:
         if self.calibration not in (None, NOISE, REFUSED):
@@ -539,6 +565,7 @@ class _Samples:
             )
         if self.calibration == NOISE and self.data is not None:
             raise UserError("data and calibration='noise' exclude each other; give one of them")
+        check_asked(self.task, None)
 
 
 def _lowered(
@@ -596,7 +623,7 @@ def _read(
     """A network, lowered if need be, and what it was calibrated with."""
     if samples.data is not None:
         network, data = studies.load_pair(
-            model, samples.data, seed=seed, cache=cache, reading=samples.reading
+            model, samples.data, seed=seed, cache=cache, reading=samples.reading, task=samples.task
         )
         _tell_all(data.described(), samples.on_notice)
         name: str | None = data.source

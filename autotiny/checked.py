@@ -45,7 +45,7 @@ NUMBERS: Mapping[str, Any] = {
     "seeds": Annotated[int, Within(ge=1, le=10_000)],
     "jobs": Annotated[int, Within(ge=1, le=256)],
     "timeout": Annotated[float, Within(ge=0, le=1e9)] | None,
-    "accuracy_drop": Annotated[float, Within(ge=0, le=1)],
+    "accuracy_drop": Annotated[float, Within(ge=0, le=1)] | None,
     "repeat": Annotated[int, Within(ge=1, le=1_000_000)] | None,
     "wait_states": Annotated[int, Within(ge=0, le=65_536)] | None,
 }

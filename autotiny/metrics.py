@@ -71,28 +71,43 @@ class Cost:
 
 @dataclass(frozen=True)
 class Metrics:
-    """A cost and the accuracy of the same generated C, in [0, 1].
+    """A cost, and the score of the same generated C.
 
     Attributes:
         cost: flash, SRAM, cycles and latency.
-        accuracy_validation: on the split that the search sees.
-        accuracy_test: on the split that only reports see.
-        at_chance: whether always guessing the most frequent class does as well on validation.
+        score_validation: on the split that the search sees, in the unit of the metric.
+        score_test: on the split that only reports see.
+        at_chance: whether the best answer that knows no input does as well on validation.
+        metric: the name of the score, e.g. "accuracy".
+        error_validation: standard error of the score on validation.
+        threshold: from which output on the answer is yes; None where the task has none.
     """
 
     cost: Cost
-    accuracy_validation: float
-    accuracy_test: float | None = None
+    score_validation: float
+    score_test: float | None = None
     at_chance: bool = False
+    metric: str = "accuracy"
+    error_validation: float = 0.0
+    threshold: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The figures as plain data, for JSON."""
+        """The figures as plain data, for JSON; scores are named after their metric."""
+        validation, test = score_names(self.metric)
         return {
-            "accuracy_validation": self.accuracy_validation,
-            "accuracy_test": self.accuracy_test,
+            "metric": self.metric,
+            validation: self.score_validation,
+            test: self.score_test,
+            "error_validation": self.error_validation,
             "at_chance": self.at_chance,
+            "threshold": self.threshold,
             **self.cost.to_dict(),
         }
+
+
+def score_names(metric: str) -> tuple[str, str]:
+    """How the figures of a metric are called, on validation and on test."""
+    return f"{metric}_validation", f"{metric}_test"
 
 
 def overshoot(cost: Cost, target: Target) -> dict[str, int]:

@@ -38,6 +38,7 @@ from autotiny.errors import LONGEST, InvalidModel, NotApplicable, UserError, sho
 from autotiny.model import BUILTIN, Level, Model, restore, save, storing
 from autotiny.model.crossing import crossed_model
 from autotiny.target import Target, target_key, target_names
+from autotiny.tasks import Classification, Reconstruction, Task, task_from
 from autotiny.version import __version__
 
 SCHEMA = 1
@@ -311,7 +312,7 @@ class Bundle:
         lowered: the fingerprint of the graph that the lowering gave.
         program: a digest of the final graph and schedule, which decide every byte.
         shape: of one sample.
-        classes: how many the data has; 0 for a network that gives its input back.
+        classes: how many values the task reads; 0 for a network that gives its input back.
         target: a digest of what figures hang on in the target.
     """
 
@@ -343,6 +344,8 @@ class SavedRecipe:
         figures: what was measured, as `Metrics.to_dict` gives it.
         runtimes: what else can run the result.
         reading: how the inputs of the data are scaled, and images resized.
+        task: what the network is asked to do, and what it is scored by; None in recipes that were
+            written before there were tasks.
         made_with: versions and the processor; see `provenance`.
         bundle: what is kept beside the file; None where nothing is.
         autotiny: the version that wrote it.
@@ -360,6 +363,7 @@ class SavedRecipe:
     figures: Mapping[str, Any] = field(default_factory=dict)
     runtimes: tuple[str, ...] = ()
     reading: Reading = AS_STORED
+    task: Task | None = None
     made_with: Mapping[str, str] = field(default_factory=dict)
     bundle: Bundle | None = None
     autotiny: str = __version__
@@ -409,6 +413,8 @@ class SavedRecipe:
             "figures": dict(self.figures),
             "runtimes": list(self.runtimes),
         }
+        if self.task:
+            content["task"] = self.task.to_dict()
         if self.made_with:
             content["made_with"] = dict(self.made_with)
         if self.bundle:
@@ -476,6 +482,7 @@ class _File:
     steps: tuple[Any, ...]
     figures: Mapping[str, Any]
     runtimes: tuple[str, ...]
+    task: Mapping[str, Any] | None = None
     made_with: Mapping[str, str] = field(default_factory=dict)
     bundle: Bundle | None = None
 
@@ -517,10 +524,21 @@ def _saved_recipe(content: object) -> SavedRecipe:
         figures=file.figures,
         runtimes=file.runtimes,
         reading=Reading.of(file.data.scale, file.data.resize),
+        task=_task(file),
         made_with=file.made_with,
         bundle=file.bundle,
         autotiny=file.autotiny,
     )
+
+
+def _task(file: _File) -> Task | None:
+    """The task of a recipe; older ones with a bundle say how many classes there are."""
+    if file.task is not None:
+        return task_from(file.task)
+    if file.bundle is None:
+        return None
+    classes = file.bundle.classes
+    return Classification(outputs=classes) if classes else Reconstruction()
 
 
 def component_from(content: object) -> Component:

@@ -26,7 +26,7 @@ from autotiny.components import COMPONENTS, Component, Work
 from autotiny.dataset import Dataset, check_fits, load_dataset, synthetic
 from autotiny.engine import check_supported
 from autotiny.errors import AutotinyError
-from autotiny.evaluate import accuracy_on, cost, program_of
+from autotiny.evaluate import cost, program_of, score_on
 from autotiny.graph import Array, Graph
 from autotiny.metrics import Cost
 from autotiny.model import Model, keras, load_model, tensorflow
@@ -274,7 +274,7 @@ def prepared(name: str) -> tuple[Model, Dataset]:
         x_train=network.shaped(data.x_train),
         x_validation=network.shaped(data.x_validation),
         x_test=network.shaped(data.x_test),
-        classes=network.classes,
+        count=network.classes,
     )
     data = check_fits(load_model(network.builder), shaped)
     return load_model(network.builder, data, epochs=network.epochs[0], cache=cache), data
@@ -304,7 +304,7 @@ def outcome(recipe: Recipe, network: str, boards: tuple[str, ...]) -> Outcome:
     costs = (cost(one.model, target, cache) for one, target in zip(made, targets, strict=True))
     first = made[0]
     return Outcome(
-        None if data.synthetic else accuracy_on(first.model, data, "test", cache),
+        None if data.synthetic else score_on(first.model, data, "test", cache).value,
         tuple(costs),
         program_of(first.model).graph,
         {dropped.component: dropped.reason for dropped in first.dropped},

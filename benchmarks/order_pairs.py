@@ -18,7 +18,6 @@ from autotiny.cache import Cache
 from autotiny.recipe import step_text, steps_from_text
 from autotiny.report.ordering import beyond_text, difference_text, with_noise
 from autotiny.study import Comparison, Originals, compare_orders
-from autotiny.study.ordering import FIGURES
 from autotiny.target import load_target
 
 RESULT = Path(__file__).parent.parent / "results" / "order_pairs.md"
@@ -70,7 +69,7 @@ def compared(pair: Pair, data: str, seeds: int, cache: Cache) -> Comparison:
 def section(found: Comparison) -> str:
     """A pair's table."""
     rows = []
-    for figure in FIGURES:
+    for figure in found.figures:
         spreads = [found.spread(order, figure) for order in found.orders]
         entry = found.difference(figure)
         cells = [
@@ -101,7 +100,7 @@ def main() -> None:
     cache = Cache()
     found = [compared(pair, arguments.data, arguments.seeds, cache) for pair in PAIRS]
     mattering = sum(
-        any(entry.beyond_noise for figure in FIGURES if (entry := one.difference(figure)))
+        any(entry.beyond_noise for figure in one.figures if (entry := one.difference(figure)))
         for one in found
     )
     RESULT.write_text(

@@ -157,7 +157,7 @@ class Goal:
 
     def takes(self, found: Measured, base: Measured) -> bool:
         """Whether a sequence is able."""
-        lost = base.metrics.accuracy_validation - found.metrics.accuracy_validation
+        lost = base.metrics.score_validation - found.metrics.score_validation
         return lost <= self.loss and flash(found) * self.factor <= ORIGINAL_FILE_BYTES
 
 
@@ -173,7 +173,7 @@ def latency(found: Measured) -> float:
 
 def inaccuracy(found: Measured) -> float:
     """Share of validation images that are not found; of equals, the smaller firmware."""
-    return -found.metrics.accuracy_validation + 1e-9 * flash(found)
+    return -found.metrics.score_validation + 1e-9 * flash(found)
 
 
 GOALS = (
@@ -240,8 +240,8 @@ def measured_cells(found: Measured) -> tuple[str, ...]:
         times(cost.flash_bytes),
         f"{cost.sram_bytes:,}",
         f"{cost.latency_ms * 1000:,.0f}",
-        f"{found.metrics.accuracy_validation:.4f}",
-        f"{found.metrics.accuracy_test:.4f}",
+        f"{found.metrics.score_validation:.4f}",
+        f"{found.metrics.score_test:.4f}",
     )
 
 
@@ -280,7 +280,7 @@ def section(network: int, data_name: str, target: Target, cache: Cache) -> str:
         if best is None:
             ours.append(row(goal.title, *("",) * (len(MEASURED_HEAD) + 1), "no sequence does it"))
             continue
-        gained = 100 * ((best.metrics.accuracy_test or 0) - (base.metrics.accuracy_test or 0))
+        gained = 100 * ((best.metrics.score_test or 0) - (base.metrics.score_test or 0))
         ours.append(row(goal.title, f"{gained:+.2f} %", *measured_cells(best), best.recipe))
     return f"""## CNN{network + 1}: {data.name.rsplit("/", 1)[-1]}, \
 {len(data.x_train):,} + {len(data.x_validation):,} + {len(data.x_test):,} images

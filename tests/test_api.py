@@ -18,7 +18,7 @@ import autotiny
 from autotiny.cache import Cache
 from autotiny.dataset import Dataset, digits
 from autotiny.evaluate import sources_of
-from autotiny.evaluate.accuracy import stored
+from autotiny.evaluate.score import stored
 from autotiny.firmware import build_host
 from autotiny.model import Model, copy_network, keras
 from autotiny.target import load_target
@@ -413,7 +413,7 @@ def test_a_recipe_remembers_how_its_data_was_read(
         autotiny.search(trained, data, "rp2040", **asked)
     found = autotiny.search(trained, data, "rp2040", scale="1/64", **asked)
     assert found.baseline is not None
-    assert found.baseline.metrics.accuracy_validation > 0.9
+    assert found.baseline.metrics.score_validation > 0.9
     applied = autotiny.apply(tmp_path / "out" / "best.json", tmp_path / "again")
     assert not applied.differences
     report = (tmp_path / "out" / "report.md").read_text()

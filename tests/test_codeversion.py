@@ -18,12 +18,13 @@ from autotiny.components.program.block_gemm import BlockGemm
 from autotiny.components.tflite.int8 import Int8
 from autotiny.datafile import data_folder
 from autotiny.dataset import Dataset
-from autotiny.evaluate import accuracy_key, cost_key
+from autotiny.evaluate import cost_key, score_key
 from autotiny.graph import Graph, Op, Tensor
 from autotiny.model import Level, Model
 from autotiny.model.loading import trained_key
 from autotiny.recipe import extended_key
 from autotiny.target import load_target, target_key
+from autotiny.tasks import Classification
 
 GRAPH = Graph(
     (Tensor("x", (1, 4), "float32"), Tensor("y", (1, 4), "float32")),
@@ -34,7 +35,7 @@ GRAPH = Graph(
 MODEL = Model(Level.TFLITE, GRAPH, GRAPH.fingerprint())
 SAMPLES = np.zeros((3, 4), np.float32)
 CLASSES = np.zeros(3, np.int32)
-DATA = Dataset("three", *(SAMPLES, CLASSES) * 2, SAMPLES, CLASSES, classes=2)
+DATA = Dataset("three", *(SAMPLES, CLASSES) * 2, SAMPLES, CLASSES, task=Classification(outputs=2))
 
 
 def step(component: Component) -> Callable[[], str]:
@@ -47,24 +48,24 @@ KEYS: dict[str, Callable[[], str]] = {
     "block_gemm": step(BlockGemm()),
     "training": lambda: trained_key(MODEL, "data", 1, 0),
     "cost": lambda: cost_key(MODEL, load_target("stm32f746")),
-    "accuracy": lambda: accuracy_key(MODEL, DATA, "validation"),
+    "score": lambda: score_key(MODEL, DATA, "validation"),
 }
 ALL = set(KEYS)
 
 EDITS = {
-    "engine/schedules.py": {"block_gemm", "cost", "accuracy"},
-    "engine/ops/__init__.py": {"cost", "accuracy"},
-    "engine/ops/resizing.py": {"cost", "accuracy"},
-    "engine/kernels/conv_s8.h": {"cost", "accuracy"},
-    "engine/variants/__init__.py": {"cost", "accuracy"},
-    "engine/variants/blocks/__init__.py": {"block_gemm", "cost", "accuracy"},
-    "engine/variants/blocks/gemm_s8.h": {"block_gemm", "cost", "accuracy"},
-    "engine/variants/strassen/strassen_s8.h": {"cost", "accuracy"},
+    "engine/schedules.py": {"block_gemm", "cost", "score"},
+    "engine/ops/__init__.py": {"cost", "score"},
+    "engine/ops/resizing.py": {"cost", "score"},
+    "engine/kernels/conv_s8.h": {"cost", "score"},
+    "engine/variants/__init__.py": {"cost", "score"},
+    "engine/variants/blocks/__init__.py": {"block_gemm", "cost", "score"},
+    "engine/variants/blocks/gemm_s8.h": {"block_gemm", "cost", "score"},
+    "engine/variants/strassen/strassen_s8.h": {"cost", "score"},
     "engine/stripes.py": set(),
-    "firmware/c/main.c": {"cost", "accuracy"},
-    "firmware/zig.py": {"cost", "accuracy"},
+    "firmware/c/main.c": {"cost", "score"},
+    "firmware/zig.py": {"cost", "score"},
     "firmware/linking.py": {"cost"},
-    "firmware/host.py": {"accuracy"},
+    "firmware/host.py": {"score"},
     "firmware/project.py": set(),
     "firmware/__init__.py": set(),
     "cores/cortex_m7.py": {"cost"},
@@ -78,7 +79,7 @@ EDITS = {
     "components/keras/_tuning.py": {"prune_magnitude"},
     "components/tflite/_calibrating.py": {"int8"},
     "model/training.py": {"prune_magnitude", "training"},
-    "model/doors.py": {"prune_magnitude", "int8", "block_gemm", "training"},
+    "doors.py": {"prune_magnitude", "int8", "block_gemm", "training"},
     "model/storing.py": {"prune_magnitude", "int8", "block_gemm", "training"},
     "model/loading.py": set(),
     "model/__init__.py": set(),
@@ -86,7 +87,7 @@ EDITS = {
     "dataset/images.py": set(),
     "tflite/read.py": {"int8"},
     "evaluate/cost.py": {"cost"},
-    "evaluate/accuracy.py": {"accuracy"},
+    "evaluate/score.py": {"score"},
     "evaluate/build.py": set(),
     "recipe.py": set(),
     "report/tables.py": set(),
@@ -94,10 +95,10 @@ EDITS = {
     "graph/__init__.py": set(),
     "graph/types.py": ALL,
     "schedule.py": ALL,
-    "graph/walking.py": {"int8", "block_gemm", "cost", "accuracy"},
-    "graph/editing.py": {"int8", "cost", "accuracy"},
-    "graph/gru.py": {"int8", "cost", "accuracy"},
-    "graph/quantizing.py": {"int8", "cost", "accuracy"},
+    "graph/walking.py": {"int8", "block_gemm", "cost", "score"},
+    "graph/editing.py": {"int8", "cost", "score"},
+    "graph/gru.py": {"int8", "cost", "score"},
+    "graph/quantizing.py": {"int8", "cost", "score"},
     "cache.py": ALL - {"training"},
     "worker.py": {"int8"},
 }
@@ -110,7 +111,7 @@ PACKAGES = {
     "unicorn": {"cost"},
     "capstone": {"cost"},
     "numba": {"cost"},
-    "ziglang": {"cost", "accuracy"},
+    "ziglang": {"cost", "score"},
     "numpy": ALL,
     "optuna": set(),
     "rich": set(),

@@ -240,7 +240,7 @@ def test_class_folders_with_images(tmp_path: Path) -> None:
             (tmp_path / label / f"{index}.png").write_bytes(tf.io.encode_png(image).numpy())
     data = load_dataset(tmp_path)
     assert (data.x_train.min() >= 0, data.x_train.max() <= 1) == (True, True)
-    assert (data.shape, data.classes, data.labels) == ((4, 5, 3), 2, ("cat", "dog"))
+    assert (data.shape, data.task.outputs, data.labels) == ((4, 5, 3), 2, ("cat", "dog"))
     assert all((x.mean() > 0.5) == y for x, y in zip(data.x_train, data.y_train, strict=True))
     (tmp_path / "dog" / "0.png").write_bytes(b"no image")
     with pytest.raises(InvalidData, match="damaged or no image"):

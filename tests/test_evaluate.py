@@ -12,11 +12,10 @@ from autotiny.dataset import Dataset
 from autotiny.engine import Port
 from autotiny.errors import InvalidData
 from autotiny.evaluate import (
-    accuracy_on,
-    at_chance,
     build,
     cost,
     runtimes,
+    score_on,
     stored,
     write_build,
 )
@@ -26,9 +25,10 @@ from autotiny.schedule import Schedule, Step
 from autotiny.simulator import Tell
 from autotiny.study import Evaluator
 from autotiny.target import load_target
+from autotiny.tasks import Classification, Reconstruction, Score
 
 COST = import_module("autotiny.evaluate.cost")
-ACCURACY = import_module("autotiny.evaluate.accuracy")
+SCORE = import_module("autotiny.evaluate.score")
 
 OPTIONS = {"fused_activation_function": "NONE"}
 
@@ -56,7 +56,7 @@ def dense(weights: DType = "float32", activations: DType = "float32") -> Model:
 def data() -> Dataset:
     x = np.array([[1, 0], [0, 1], [-1, -1], [1, 0]], np.float32)
     y = np.array([0, 1, 2, 1], np.int32)
-    return Dataset("three", x, y, x, y, x[:2], y[:2], classes=3)
+    return Dataset("three", x, y, x, y, x[:2], y[:2], task=Classification(outputs=3))
 
 
 @pytest.mark.parametrize(
@@ -66,13 +66,12 @@ def test_chance_is_the_most_frequent_class_and_one_standard_error(
     data: Dataset, accuracy: float, expected: bool
 ) -> None:
     y = np.arange(100, dtype=np.int32) % 2
-    assert at_chance(accuracy, replace(data, y_validation=y)) is expected
+    assert data.task.at_chance(Score(accuracy), data.x_train, y) is expected
 
 
 def test_explaining_nothing_of_the_input_is_chance(data: Dataset) -> None:
-    same = replace(data, classes=0)
-    assert at_chance(0.0, same)
-    assert not at_chance(0.01, same)
+    assert Reconstruction().at_chance(Score(0.0), data.x_train, data.y_train)
+    assert not Reconstruction().at_chance(Score(0.01), data.x_train, data.y_train)
 
 
 @pytest.mark.parametrize("form", ["float32", "int8"])
@@ -82,12 +81,12 @@ def test_accuracy_comes_from_the_c_and_cost_from_the_elf(
     target = load_target("stm32f746")
     cache = Cache(tmp_path)
     metrics = Evaluator().metrics(dense(form, form), target, data, cache, test=True)
-    assert metrics.accuracy_validation == 0.75
-    assert metrics.accuracy_test == 1.0
+    assert metrics.score_validation == 0.75
+    assert metrics.score_test == 1.0
     assert metrics.cost.flash_bytes > metrics.cost.weights_bytes > 0
     assert metrics.cost.cycles > 0
     assert metrics.cost.layers
-    with mock.patch.object(COST, "measure"), mock.patch.object(ACCURACY, "build_host"):
+    with mock.patch.object(COST, "measure"), mock.patch.object(SCORE, "build_host"):
         again = Evaluator().metrics(dense(form, form), target, data, Cache(tmp_path), test=True)
     assert again == metrics
 
@@ -100,10 +99,11 @@ def test_a_network_that_gives_its_input_back_is_told_what_it_explains(tmp_path: 
     half = Graph((graph.tensors[0], kernel, bias, output), graph.ops, (0,), (3,))
     x = np.array([[1, -1], [-1, 1], [2, -2]], np.float32)
     nothing = np.zeros(3, np.int32)
-    data = Dataset("same", x, nothing, x, nothing, x, nothing, classes=0)
+    data = Dataset("same", x, nothing, x, nothing, x, nothing, task=Reconstruction())
     model = Model(Level.TFLITE, half, half.fingerprint())
     # Half of each value misses the other half: a quarter of the variance.
-    assert accuracy_on(model, data, "validation", Cache(tmp_path)) == pytest.approx(0.75)
+    score = score_on(model, data, "validation", Cache(tmp_path))
+    assert score.value == pytest.approx(0.75)
 
 
 def test_another_target_or_schedule_is_measured_anew(tmp_path: Path) -> None:

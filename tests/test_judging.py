@@ -10,7 +10,7 @@ import optuna
 import pytest
 from optuna.distributions import FloatDistribution
 from test_study import TOY_EVALUATOR, searching, toy_accuracy, toy_cost
-from toys import toy_data, toy_model, trace_of
+from toys import scored, toy_data, toy_model, trace_of
 
 from autotiny.cache import Cache
 from autotiny.dataset import Dataset
@@ -22,6 +22,7 @@ from autotiny.study.preflight import baseline_recipe
 from autotiny.study.sampling import STARTUP_TRIALS, StudySampler
 from autotiny.study.trials import values_of
 from autotiny.target import Target, load_target
+from autotiny.tasks import Drop
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def cost_of(flash: int, sram: int, latency: float) -> Cost:
 def job(model: Model, *objectives: str) -> Job:
     return Job(
         model, toy_data(), load_target("stm32f746"), objectives, load_space("default"),
-        seed=0, accuracy_drop=0.01, epochs=1, cache=Cache("unused"),
+        seed=0, score_drop=Drop(0.01), epochs=1, cache=Cache("unused"),
     )  # fmt: skip
 
 
@@ -69,7 +70,7 @@ def test_what_does_not_fit_is_not_judged_even_where_nothing_trains(run: Any) -> 
         taken = toy_cost(model, target, cache)
         return replace(taken, sram_bytes=1 << 30) if "Int16" in trace_of(model) else taken
 
-    result = run(evaluator=replace(TOY_EVALUATOR, cost=cost, accuracy=accuracy))
+    result = run(evaluator=replace(TOY_EVALUATOR, cost=cost, score=scored(accuracy)))
     records = [TrialRecord.load(trial) for trial in result.study.trials]
     large = [record for record in records if "int16" in record.sequence]
     plain = [record for record in large if record.metrics is None and not record.repeats]
@@ -102,7 +103,7 @@ def test_the_best_lose_no_more_than_the_budget(run: Any, drop: float) -> None:
         trace = trace_of(model)
         return 0.95 - 0.012 * ("Int8" in trace) - 0.004 * ("Int16" in trace)
 
-    evaluator = replace(TOY_EVALUATOR, accuracy=accuracy)
+    evaluator = replace(TOY_EVALUATOR, score=scored(accuracy))
     result = run(trials=30, accuracy_drop=drop, out=str(drop), evaluator=evaluator)
     lost = {point.trial: 0.95 - point.values[0] for point in result.front}
     assert {round(one, 3) for one in lost.values()} == {0, 0.004, 0.012}
@@ -130,7 +131,7 @@ def test_what_chance_may_make_better_is_not_hopeless(
 
     result = run(
         trials=40, data=few(samples), out=str(samples),
-        evaluator=replace(TOY_EVALUATOR, accuracy=accuracy),
+        evaluator=replace(TOY_EVALUATOR, score=scored(accuracy)),
     )  # fmt: skip
     assert (result.counts["hopeless"] > 0) is hopeless
 

@@ -8,7 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 from rich.console import Console
-from toys import Block, Cluster, Fuse, Idle, Int8, Prune, toy_components, toy_model, trace_of
+from toys import (
+    Block,
+    Cluster,
+    Fuse,
+    Idle,
+    Int8,
+    Prune,
+    scored,
+    toy_components,
+    toy_model,
+    trace_of,
+)
 
 from autotiny.cache import Cache
 from autotiny.components import Component
@@ -27,6 +38,7 @@ from autotiny.report.ordering import (
 from autotiny.study import Comparison, Evaluator, Originals, compare_orders
 from autotiny.study.ordering import Difference, usual_rest
 from autotiny.target import Target, load_target
+from autotiny.tasks import Classification
 
 TARGET = load_target("stm32f746")
 
@@ -54,11 +66,11 @@ def toy_pair(seed: int, cache: Cache) -> tuple[Model, Dataset]:
     """Under seed 2 nearly all validation samples are of one class."""
     rare = 1 if seed == 2 else 500
     x, y = np.zeros((1000, 2), np.float32), (np.arange(1000) < rare).astype(np.int32)
-    return toy_model(), Dataset(str(seed), x, y, x, y, x, y, classes=2)
+    return toy_model(), Dataset(str(seed), x, y, x, y, x, y, task=Classification(outputs=2))
 
 
 ORIGINALS = Originals("toy", "toys", Level.KERAS, toy_pair)
-TOY_EVALUATOR = Evaluator(cost=toy_cost, accuracy=toy_accuracy)
+TOY_EVALUATOR = Evaluator(cost=toy_cost, score=scored(toy_accuracy))
 
 
 @pytest.fixture(autouse=True)
@@ -125,7 +137,7 @@ def test_the_error_of_a_mean_falls_with_the_root_of_the_seeds(tmp_path: Path) ->
     def noisy(model: Model, data: Dataset, split: str, cache: Cache) -> float:
         return 0.9 + pruned_first(model) * (0.02, 0.04, 0.06, 0.08)[int(data.name)]
 
-    evaluator = Evaluator(cost=toy_cost, accuracy=noisy)
+    evaluator = Evaluator(cost=toy_cost, score=scored(noisy))
     found = compare_orders(
         Prune(0.5), Cluster(), TARGET, ORIGINALS, behind=(Int8(),), before=(), seeds=4,
         cache=Cache(tmp_path), evaluator=evaluator,

@@ -22,6 +22,7 @@ from autotiny.study.planning import enough, is_chances_turn, plan_again
 from autotiny.study.record import KNOWN_GOOD, enqueue, known
 from autotiny.study.result import Point, best_points, shortfall
 from autotiny.target import load_target
+from autotiny.tasks import ACCURACY
 
 COST = Cost(
     flash_bytes=1000, weights_bytes=0, code_bytes=1000, sram_bytes=100, arena_bytes=100,
@@ -123,7 +124,7 @@ def point(trial: int, accuracy: float, *costs: float, within: bool) -> Point:
 
 
 def test_the_best_are_the_cheapest_within_the_budget_else_the_most_accurate() -> None:
-    job = cast(Job, SimpleNamespace(objectives=("latency", "size")))
+    job = cast(Job, SimpleNamespace(objectives=("latency", "size"), metric=ACCURACY))
     points = [
         point(0, 0.95, 9.0, 50.0, within=True),
         point(1, 0.94, 5.0, 60.0, within=True),

@@ -11,12 +11,13 @@ from autotiny.cache import Cache
 from autotiny.components import COMPONENTS, Component, Work
 from autotiny.dataset import Dataset
 from autotiny.errors import NotApplicable, UserError
-from autotiny.evaluate import standard_error
 from autotiny.model import Level, Model, keras, keras_model
 from autotiny.space import Space, load_space
 from autotiny.study.job import Job
 from autotiny.study.preflight import checked, doubts_of
 from autotiny.target import load_target
+from autotiny.tasks import Classification, Drop, Score
+from autotiny.tasks.metrics import share_error
 
 PICKY = [
     kind
@@ -30,7 +31,7 @@ def blobs() -> Dataset:
     """Two classes apart by the sign of a feature; 200 samples in each part."""
     x = np.random.default_rng(0).normal(size=(200, 8)).astype(np.float32)
     y = (x[:, 0] > 0).astype(np.int32)
-    return Dataset("blobs", x, y, x, y, x, y, classes=2)
+    return Dataset("blobs", x, y, x, y, x, y, task=Classification(outputs=2))
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def dense() -> Model:
 def job(model: Model, data: Dataset, space: Space, folder: Path) -> Job:
     return Job(
         model=model, data=data, target=load_target("stm32f746"), objectives=("latency",),
-        space=space, seed=0, accuracy_drop=0.01, epochs=1, cache=Cache(folder),
+        space=space, seed=0, score_drop=Drop(0.01), epochs=1, cache=Cache(folder),
     )  # fmt: skip
 
 
@@ -122,10 +123,10 @@ def test_a_space_without_anything_for_the_model_is_refused(
 def test_an_original_at_chance_level_is_told(dense: Model, blobs: Dataset, tmp_path: Path) -> None:
     space = load_space("post_training")
     _, fine = checked(job(dense, blobs, space, tmp_path))
-    assert fine.accuracy_at_chance is None
+    assert fine.score_at_chance == ""
     shifted = replace(blobs, y_validation=np.random.default_rng(1).permutation(blobs.y_validation))
     _, wrong = checked(job(dense, shifted, space, tmp_path))
-    assert wrong.accuracy_at_chance == pytest.approx(0.5, abs=0.05)
+    assert wrong.score_at_chance.startswith(("accuracy 4", "accuracy 5"))
     assert "at chance level: check that the data is scaled" in wrong.notices[-1]
 
 
@@ -133,37 +134,44 @@ def parts(validation: list[int], test: int = 1000, **more: Any) -> Dataset:
     """Samples of which only the labels matter."""
     y = np.repeat(np.arange(len(validation)), validation).astype(np.int32)
     x, truth = np.zeros((1, 2), np.float32), np.zeros(test, np.int32)
-    classes = len(validation)
-    return Dataset("parts", x, truth[:1], x, y, x, truth, **({"classes": classes} | more))
+    task = {"task": Classification(outputs=len(validation))}
+    return Dataset("parts", x, truth[:1], x, y, x, truth, **(task | more))
+
+
+def doubts(data: Dataset, accuracy: float, drop: float) -> list[str]:
+    """What is said of an accuracy of the original and of what it may lose."""
+    score = Score(accuracy, share_error(data.y_validation, accuracy))
+    return [*doubts_of(data, score, Drop(drop))]
 
 
 def test_what_always_guessing_scores_is_told_for_uneven_classes() -> None:
-    (told,) = doubts_of(parts([100, 900]), 0.95, 0.01)
+    (told,) = doubts(parts([100, 900]), 0.95, 0.01)
     assert told.startswith("the classes are uneven: always answering class 1 finds 90.0 % of the")
-    (named,) = doubts_of(parts([990, 10], labels=("still", "fall")), 0.99, 0.01)
+    (named,) = doubts(parts([990, 10], labels=("still", "fall")), 0.99, 0.01)
     assert "always answering class 0 = still finds 99.0 %" in named
-    assert [*doubts_of(parts([500, 500]), 0.9, 0.01)] == []
-    assert [*doubts_of(parts([550, 450]), 0.9, 0.02)] == []
-    assert [*doubts_of(parts([250, 150, 100]), 0.9, 0.02)] != []
-    assert [*doubts_of(parts([1000]), 0.9, 0.01)] == []
-    assert [*doubts_of(parts([2], classes=0), 0.9, 0.01)] == []
+    assert doubts(parts([500, 500]), 0.9, 0.01) == []
+    assert doubts(parts([550, 450]), 0.9, 0.02) == []
+    assert doubts(parts([250, 150, 100]), 0.9, 0.02) != []
+    assert doubts(parts([1000]), 0.9, 0.01) == []
 
 
 def test_few_samples_decide_nothing() -> None:
-    validation, test = doubts_of(parts([1, 1], test=2), 0.5, 0.01)
+    validation, test = doubts(parts([1, 1], test=2), 0.5, 0.01)
     assert validation == (
-        "2 validation samples decide nothing: each is worth 50.0 % of accuracy, and the standard "
-        "error of an accuracy of 50.0 % is 35.4 %; give more samples"
+        "2 validation samples decide nothing: the standard error of accuracy 50.00 % is 35.36 %; "
+        "give more samples"
     )
-    assert test.startswith("2 test samples decide nothing: each is worth 50.0 %")
-    (one,) = doubts_of(parts([1], classes=1), 1.0, 0.01)
-    assert one.startswith("one validation sample decides nothing: it is worth 100.0 %")
-    (few,) = doubts_of(parts([40, 40]), 0.9, 0.01)
-    assert "80 validation samples decide little: the standard error of an accuracy of 90.0 %" in few
-    assert "is 3.4 %, more than the 1 % that a best point may lose" in few
-    assert [*doubts_of(parts([40, 40]), 0.9, 0.05)] == []
-    assert len([*doubts_of(parts([40, 40]), 0.9, 0.0)]) == 1
-    assert [*doubts_of(parts([5000, 5000]), 0.9, 0.0)] == []
+    assert test.startswith("2 test samples decide nothing: the standard error of accuracy 50")
+    (one,) = doubts(parts([1]), 1.0, 0.01)
+    assert one.startswith(
+        "one validation sample decides nothing: the standard error of accuracy 100.00 %"
+    )
+    (few,) = doubts(parts([40, 40]), 0.9, 0.01)
+    assert "80 validation samples decide little: the standard error of accuracy 90.00 %" in few
+    assert "is 3.35 %, more than the 1.00 % that a best point may lose" in few
+    assert doubts(parts([40, 40]), 0.9, 0.05) == []
+    assert len([*doubts(parts([40, 40]), 0.9, 0.0)]) == 1
+    assert doubts(parts([5000, 5000]), 0.9, 0.0) == []
 
 
 def test_doubts_are_told_before_the_search(dense: Model, blobs: Dataset, tmp_path: Path) -> None:
@@ -183,7 +191,7 @@ def test_doubts_are_told_before_the_search(dense: Model, blobs: Dataset, tmp_pat
     ],
 )
 def test_the_standard_error_of_an_accuracy(accuracy: float, samples: int, error: float) -> None:
-    assert standard_error(accuracy, samples) == pytest.approx(error, abs=1e-4)
+    assert share_error(np.zeros(samples), accuracy) == pytest.approx(error, abs=1e-4)
 
 
 @pytest.mark.parametrize("kind", PICKY, ids=lambda kind: kind.name)

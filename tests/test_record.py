@@ -6,7 +6,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from toys import SPACE, Block, Fuse, Int8, Prune, toy_components, toy_data, toy_model
+from toys import SPACE, Block, Fuse, Int8, Prune, scored, toy_components, toy_data, toy_model
 
 import autotiny
 from autotiny.cache import Cache
@@ -29,7 +29,7 @@ COST = Cost(
 
 TOY_EVALUATOR = Evaluator(
     cost=lambda model, target, cache: COST,
-    accuracy=lambda model, data, split, cache: 0.9,
+    score=scored(lambda model, data, split, cache: 0.9),
     runtimes=lambda model: (),
     op_kinds=lambda model: frozenset(),
 )
@@ -137,6 +137,6 @@ def test_a_study_of_0_1_0_is_refused_by_name(tmp_path: Path) -> None:
             space=str(space), known_good=(), evaluator=TOY_EVALUATOR,
             study_name="cnn1-digits-stm32f746-latency", cache=Cache(tmp_path / "cache"),
         )  # fmt: skip
-    assert "has schema 1, not 3: an early autotiny 0.1.0" in str(refusal.value)
+    assert "has schema 1, not 4: an early autotiny 0.1.0" in str(refusal.value)
     assert "--storage" in str(refusal.value)
     assert journal.read_bytes() == (OLD / "study.log").read_bytes()

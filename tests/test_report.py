@@ -20,7 +20,7 @@ from autotiny.metrics import Cost, LayerCost, Metrics
 from autotiny.recipe import Dropped, Recipe, read_recipe, step_data
 from autotiny.report import catalogue, cost_table, layer_table, milliseconds, target_table
 from autotiny.report.dashboard import note_text, serve, storage_url
-from autotiny.report.facts import COLUMNS, best_point, csv_text, study_facts
+from autotiny.report.facts import best_point, columns, csv_text, study_facts
 from autotiny.report.files import write_study
 from autotiny.report.live import SearchView, plain_line, progress_panel
 from autotiny.report.page import markdown_table, report_text, times
@@ -32,6 +32,7 @@ from autotiny.study import OUTCOMES, Point, Progress, Result, Shortfall, TrialRe
 from autotiny.study.preflight import Findings
 from autotiny.study.record import RECORD
 from autotiny.target import Target, load_target, target_names
+from autotiny.tasks import ACCURACY, Classification, Drop
 
 TARGET = load_target("stm32f746")
 FLOAT32 = Recipe((COMPONENTS["float32"](),))
@@ -116,11 +117,13 @@ def result(monkeypatch: pytest.MonkeyPatch) -> Result:
             source="digits",
             reading=AS_STORED,
             described=lambda: ("digits", "classes: 0 (9)"),
+            task=Classification(),
         ),
         target=TARGET,
         space=load_space("default"),
         seed=7,
-        accuracy_drop=0.01,
+        score_drop=Drop(0.01),
+        metric=ACCURACY,
         epochs=5,
     )
     counts = dict.fromkeys(OUTCOMES, 0) | {"measured": 4, "infeasible": 2, "invalid": 1}
@@ -165,7 +168,7 @@ def test_the_csv_has_the_promised_columns(result: Result, tmp_path: Path) -> Non
     write_study(result, tmp_path)
     with (tmp_path / "pareto.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert tuple(rows[0]) == COLUMNS
+    assert tuple(rows[0]) == columns("accuracy")
     assert [int(row["trial"]) for row in rows] == [3, 2, 1]
     assert rows[1]["runtimes"] == "autotiny+litert"
     assert int(rows[0]["flash_bytes"]) == result.front[0].metrics.cost.flash_bytes
@@ -176,7 +179,7 @@ def test_the_csv_has_the_promised_columns(result: Result, tmp_path: Path) -> Non
 
 
 def test_an_empty_front_still_has_a_header() -> None:
-    assert csv_text([], TARGET) == ",".join(COLUMNS) + "\n"
+    assert csv_text([], TARGET) == ",".join(columns("accuracy")) + "\n"
 
 
 def test_the_json_says_the_same(result: Result, tmp_path: Path) -> None:
@@ -195,7 +198,7 @@ def test_the_json_says_the_same(result: Result, tmp_path: Path) -> None:
 def test_the_report_tells_what_was_found_and_what_was_not(result: Result) -> None:
     text = report_text(result)
     for said in (
-        "STM32F746", "cnn1", "digits", "accuracy, latency", "1 % below", "30 of 42",
+        "STM32F746", "cnn1", "digits", "accuracy, latency", "accuracy 1 % below", "30 of 42",
         "(the original)", "**best**", "| infeasible | 4, 5 | misses stm32f746 by 12 bytes of flash",
         "| invalid | 6 | no kernel for ERF at op 3", "fold_constants | 3", "\\| really",
         "tflm", "autotiny apply best.json", "pareto.svg", "95.00†", "† loses more than 1 %",
@@ -382,7 +385,7 @@ def test_the_plot_is_well_formed_and_holds_every_point(result: Result, tmp_path:
     ],
 )
 def test_odd_plots_are_drawn(dots: list[Dot]) -> None:
-    ElementTree.fromstring(pareto_svg(dots, "a & b"))
+    ElementTree.fromstring(pareto_svg(dots, "a & b", ACCURACY))
 
 
 @pytest.mark.parametrize(

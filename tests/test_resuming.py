@@ -16,6 +16,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from test_study import TOY_EVALUATOR, searching, toy_accuracy, toy_cost
+from toys import scored
 
 from autotiny.cache import Cache
 from autotiny.dataset import Dataset
@@ -86,7 +87,7 @@ def killed(start: Callable[..., Result], place: Path, moment: int) -> bool:
     evaluator = replace(
         TOY_EVALUATOR,
         cost=counter.wrapped(toy_cost, after=False),
-        accuracy=counter.wrapped(toy_accuracy, after=True),
+        score=scored(counter.wrapped(toy_accuracy, after=True)),
     )
     try:
         with mock.patch.object(JournalFileBackend, "append_logs", half):
@@ -333,7 +334,7 @@ def test_without_an_original_the_most_accurate_is_the_measure(tmp_path: Path) ->
             raise LinkError("the original does not link")
         return toy_cost(model, target, cache)
 
-    evaluator = replace(TOY_EVALUATOR, cost=not_the_original, accuracy=accurate(0.95))
+    evaluator = replace(TOY_EVALUATOR, cost=not_the_original, score=scored(accurate(0.95)))
     with searching(tmp_path) as start:
         result = start(trials=20, evaluator=evaluator)
     assert result.baseline is None

@@ -42,7 +42,7 @@ def test_a_recipe_gives_the_same_bytes_and_figures_again(
 ) -> None:
     result = run(pair, cache, tmp_path)
     best = result.best["latency"]
-    assert best.metrics.accuracy_test > 0.9
+    assert best.metrics.score_test > 0.9
     assert best.metrics.cost.latency_ms < result.baseline.metrics.cost.latency_ms / 2
     assert best.metrics.cost.flash_bytes < result.baseline.metrics.cost.flash_bytes / 2
     write_recipe(result.saved_recipe(best), tmp_path / "best.json")

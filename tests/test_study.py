@@ -16,6 +16,7 @@ from toys import (
     Cluster,
     Prune,
     appended,
+    scored,
     toy_components,
     toy_data,
     toy_model,
@@ -64,7 +65,7 @@ def toy_accuracy(model: Model, data: Dataset, split: str, cache: Cache) -> float
 
 TOY_EVALUATOR = Evaluator(
     cost=toy_cost,
-    accuracy=toy_accuracy,
+    score=scored(toy_accuracy),
     runtimes=lambda model: ("autotiny",),
     op_kinds=lambda model: frozenset({"FULLY_CONNECTED"}),
 )
@@ -124,8 +125,8 @@ def test_a_whole_study_runs_and_gives_a_front(run: Any) -> None:
     assert str(result.baseline.recipe) == "float32"
     assert len(result.front) >= 2
     for point in result.front:
-        assert point.metrics.accuracy_test == pytest.approx(point.values[0] - 0.01)
-        assert point.values == (point.metrics.accuracy_validation, point.metrics.cost.latency_ms)
+        assert point.metrics.score_test == pytest.approx(point.values[0] - 0.01)
+        assert point.values == (point.metrics.score_validation, point.metrics.cost.latency_ms)
     latencies = [point.metrics.cost.latency_ms for point in result.front]
     assert latencies == sorted(latencies)
     assert len({point.values for point in result.front}) == len(result.front)
@@ -194,7 +195,7 @@ def test_what_cannot_reach_the_front_is_never_trained(run: Any) -> None:
     for trial in hopeless:
         assert trial.state is TrialState.PRUNED
         assert trial.constraints["flash"] <= 0
-        assert "more accurate than the original" in TrialRecord.load(trial).reason
+        assert "better than the original, or more" in TrialRecord.load(trial).reason
     trained = [t for t in result.study.trials if TrialRecord.load(t).outcome == "measured"]
     assert CALLS.count("prune") <= len(trained)
 
@@ -259,9 +260,9 @@ def test_guessing_is_marked_everywhere(run: Any) -> None:
         return 0.5 if "Prune" in trace_of(model) else 0.95
 
     told: list[Progress] = []
-    evaluator = replace(TOY_EVALUATOR, accuracy=guessing)
+    evaluator = replace(TOY_EVALUATOR, score=scored(guessing))
     result = run(trials=40, objectives=("size",), on_trial=told.append, evaluator=evaluator)
-    assert result.findings.accuracy_at_chance is None
+    assert result.findings.score_at_chance == ""
     marked = [point for point in result.front if point.metrics.at_chance]
     assert marked
     assert all("prune" in point.recipe.names for point in marked)
@@ -325,7 +326,7 @@ def test_an_interrupted_search_keeps_what_it_has_and_goes_on(run: Any) -> None:
         ({"target": "rp2040"}, "made with target"),
         ({"epochs": 1}, "made with epochs = 5, not 1"),
         ({"seed": 1}, "made with seed = 0, not 1; give the same again"),
-        ({"accuracy_drop": 0.02}, "made with accuracy_drop = 0.01, not 0.02"),
+        ({"accuracy_drop": 0.02}, "made with score_drop = 1 %, not 2 %"),
         ({"data": toy_data("others")}, "made with data"),
         ({"model": replace(toy_model(), fingerprint="other")}, "made with model"),
         ({"objectives": ("size",), "seed": 1}, "made with objectives = .*; with seed"),

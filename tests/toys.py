@@ -1,8 +1,9 @@
 """Components that compute nothing, so that a study runs in milliseconds."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
@@ -10,12 +11,15 @@ from unittest import mock
 
 import numpy as np
 
+from autotiny.cache import Cache
 from autotiny.components import Component, Work
 from autotiny.dataset import Dataset
 from autotiny.errors import NotApplicable
 from autotiny.graph import Graph
 from autotiny.model import FrozenGraph, Level, Model, Program
 from autotiny.schedule import Schedule
+from autotiny.tasks import Classification, Score
+from autotiny.tasks.metrics import share_error
 
 CALLS: list[str] = []
 """The names of the components that were applied, in order."""
@@ -231,7 +235,19 @@ def toy_model(level: Level = Level.KERAS) -> Model:
     return Model(level, toy_network(level, ["original"]), "original")
 
 
+def scored(accuracy: Callable[..., float]) -> Callable[..., Score]:
+    """A function that gives accuracies as one that gives scores, as an `Evaluator` takes it."""
+    return partial(_scored, accuracy)
+
+
+def _scored(
+    accuracy: Callable[..., float], model: Model, data: Dataset, split: str, cache: Cache
+) -> Score:
+    share = accuracy(model, data, split, cache)
+    return Score(share, share_error(data.y_validation, share))
+
+
 def toy_data(name: str = "toy") -> Dataset:
     x = np.zeros((10_000, 2), np.float32)
     y = np.arange(10_000, dtype=np.int32) % 2
-    return Dataset(name, x, y, x, y, x, y, classes=2)
+    return Dataset(name, x, y, x, y, x, y, task=Classification(outputs=2))

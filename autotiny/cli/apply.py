@@ -79,13 +79,15 @@ def run(
 
 def _print(applied: Applied) -> None:
     from autotiny import report
+    from autotiny.tasks import ACCURACY, shown_metric
 
     metrics = applied.metrics
     print_tables(f"{applied.saved.recipe} on {applied.target.title}, {applied.how}", "")
     print_tables(report.cost_table(applied.cost, applied.target), "")
     if metrics:
-        print_tables(f"accuracy: {100 * metrics.accuracy_validation:.2f} % on validation, "
-                     f"{100 * (metrics.accuracy_test or 0):.2f} % on test")  # fmt: skip
+        metric = shown_metric(metrics.metric) or ACCURACY
+        print_tables(f"{metric.title}: {metric.text(metrics.score_validation)} on validation, "
+                     f"{metric.text(metrics.score_test)} on test")  # fmt: skip
         if metrics.at_chance:
             print_tables(report.CHANCE_TEXT)
     print_tables(*applied.notes)

@@ -20,6 +20,7 @@ from autotiny.cli.options import (
     ScheduleOption,
     SeedOption,
     TargetOption,
+    TaskOption,
     complete_model,
 )
 from autotiny.cli.printing import noticed, print_cost, print_json, print_tables, staged
@@ -47,6 +48,7 @@ def run(
     lowering: LoweringOption = "int8",
     seed: SeedOption = 0,
     data: OwnDataOption = None,
+    task: TaskOption = None,
     scale: ScaleOption = None,
     resize: ResizeOption = None,
     calibration: CalibrationOption = None,
@@ -75,7 +77,7 @@ def run(
         compiled = api.compile(
             model, board, out,
             schedule=schedule.value, lowering=lowering, seed=seed, project=project,
-            data=data, scale=scale, resize=resize, calibration=calibration,
+            data=data, task=task, scale=scale, resize=resize, calibration=calibration,
             keep_constant_channels=keep_constant_channels,
             on_stage=staged(status), on_notice=noticed(status),
         )  # fmt: skip

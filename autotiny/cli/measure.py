@@ -21,6 +21,7 @@ from autotiny.cli.options import (
     ScheduleOption,
     SeedOption,
     TargetOption,
+    TaskOption,
     complete_model,
 )
 from autotiny.cli.printing import (
@@ -65,6 +66,7 @@ def run(
     lowering: LoweringOption = "int8",
     seed: SeedOption = 0,
     data: OwnDataOption = None,
+    task: TaskOption = None,
     scale: ScaleOption = None,
     resize: ResizeOption = None,
     calibration: CalibrationOption = None,
@@ -143,7 +145,7 @@ def run(
             model, board,
             schedule=schedule.value, lowering=lowering, seed=seed,
             profile=profile or speedscope is not None, wait_states=wait_states,
-            data=data, scale=scale, resize=resize, calibration=calibration,
+            data=data, task=task, scale=scale, resize=resize, calibration=calibration,
             keep_constant_channels=keep_constant_channels,
             on_stage=staged(status), on_notice=noticed(status),
         )  # fmt: skip

@@ -102,6 +102,41 @@ ResizeOption = Annotated[
     str | None,
     typer.Option(metavar="HxW", help="Bring a folder of images to one size, e.g. 96x96."),
 ]
+
+
+def complete_task(incomplete: str) -> list[str]:
+    """Names of tasks, for the shell."""
+    from autotiny.tasks import TASKS
+
+    return [name for name in TASKS if name.startswith(incomplete)]
+
+
+def complete_metric(incomplete: str) -> list[str]:
+    """Names of metrics, for the shell."""
+    from autotiny.tasks import TASKS
+
+    names = {metric.name for kind in TASKS.values() for metric in kind.metrics}
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+TaskOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="classification, binary, multilabel, regression, anomaly, reconstruction or "
+        "segmentation.  [default: what network and data tell]",
+        autocompletion=complete_task,
+    ),
+]
+MetricOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="What it is scored by: accuracy, balanced_accuracy, macro_f1; auc, pauc, f1; map; "
+        "mae, rmse, r2; miou; or package.module:function.  [default: the task's first]",
+        autocompletion=complete_metric,
+    ),
+]
 CalibrationOption = Annotated[
     str | None,
     typer.Option(

@@ -11,10 +11,12 @@ from autotiny.cli.failing import INTERRUPTED, complain
 from autotiny.cli.options import (
     DataOption,
     EpochsOption,
+    MetricOption,
     ModelOption,
     ResizeOption,
     ScaleOption,
     TargetOption,
+    TaskOption,
     complete_component,
 )
 from autotiny.cli.printing import print_json, print_tables, write_json
@@ -42,6 +44,8 @@ def run(
     target: TargetOption,
     model: ModelOption = "cnn1",
     data: DataOption = "digits",
+    task: TaskOption = None,
+    metric: MetricOption = None,
     scale: ScaleOption = None,
     resize: ResizeOption = None,
     seeds: Annotated[
@@ -85,7 +89,8 @@ def run(
     try:
         with counting(console(stderr=True)) as tell:
             found = api.order(
-                first, second, board, model=model, data=data, before=before, behind=behind,
+                first, second, board, model=model, data=data, task=task, metric=metric,
+                before=before, behind=behind,
                 seeds=seeds or SEEDS, epochs=epochs or EPOCHS, scale=scale, resize=resize,
                 on_stage=tell,
             )  # fmt: skip

@@ -13,10 +13,12 @@ from autotiny.cli.options import (
     DataOption,
     EpochsOption,
     Json,
+    MetricOption,
     ModelOption,
     ResizeOption,
     ScaleOption,
     TargetOption,
+    TaskOption,
     complete_objective,
     complete_space,
 )
@@ -39,7 +41,7 @@ ObjectiveOption = Annotated[
         "--objective",
         "-o",
         metavar="NAME",
-        help="latency, size, sram, energy, accuracy or balanced; may be repeated. Accuracy "
+        help="latency, size, sram, energy, score or balanced; may be repeated. The score "
         "always takes part.  [default: latency]",
         autocompletion=complete_objective,
     ),
@@ -69,14 +71,22 @@ TimeoutOption = Annotated[
     ),
 ]
 SeedOption = Annotated[int, typer.Option(min=0, metavar="N", help="Decides everything random.")]
-DropOption = Annotated[
-    float,
+AccuracyDropOption = Annotated[
+    float | None,
     typer.Option(
         min=0,
         max=100,
         metavar="PERCENT",
         help="Validation accuracy that the best sequence may lose against the original, in "
-        "percentage points.",
+        "percentage points.  [default: 1]",
+    ),
+]
+ScoreDropOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="AMOUNT",
+        help="The same for any metric: an amount in its unit, or e.g. 5%.  [default: of an error "
+        "5% of the original's]",
     ),
 ]
 StorageOption = Annotated[
@@ -106,7 +116,10 @@ def run(
     trials: TrialsOption = None,
     timeout: TimeoutOption = None,
     seed: SeedOption = 0,
-    accuracy_drop: DropOption = 1.0,
+    task: TaskOption = None,
+    metric: MetricOption = None,
+    accuracy_drop: AccuracyDropOption = None,
+    score_drop: ScoreDropOption = None,
     epochs: EpochsOption = None,
     storage: StorageOption = None,
     out: OutOption = None,
@@ -139,7 +152,8 @@ def run(
             result = api.search(
                 model, data, board,
                 out=out, objectives=objectives, space=space, trials=trials or TRIALS,
-                timeout=timeout, seed=seed, accuracy_drop=accuracy_drop / 100,
+                timeout=timeout, seed=seed, task=task, metric=metric, score_drop=score_drop,
+                accuracy_drop=None if accuracy_drop is None else accuracy_drop / 100,
                 epochs=epochs or EPOCHS, storage=storage, jobs=jobs, scale=scale, resize=resize,
                 on_stage=view.stage, on_trial=view, on_notice=view.notice,
             )  # fmt: skip

@@ -22,6 +22,7 @@ from autotiny.model.crossing import (
     crossed_samples,
 )
 from autotiny.target import target_from
+from autotiny.tasks import task_from
 
 
 def trains_apart(step: Component, work: Work) -> bool:
@@ -93,5 +94,5 @@ def _samples(folder: str) -> Dataset:
         arrays["x_train"], arrays["y_train"],
         arrays["x_validation"], arrays["y_validation"],
         arrays["x_test"], arrays["y_test"],
-        classes=facts["classes"],
+        task=task_from(facts["task"]),
     )  # fmt: skip

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import ArrayLike
 
-from autotiny.dataset.reading import AS_STORED, Reading, check_known, check_room, labels_of, scaled
+from autotiny.dataset.reading import AS_STORED, Reading, check_alike, check_room, scaled, targets_of
 from autotiny.dataset.samples import Dataset, dataset_of, split_all, split_train
 from autotiny.errors import InvalidData, shown
 from autotiny.graph import Array
@@ -127,7 +127,7 @@ def from_arrays(
     arrays = {SHORT_NAMES.get(short, short): values for short, values in arrays.items()}
     if {"x", "y"} <= set(arrays):
         parts, inputs = scaled({"x": arrays["x"]}, name, reading)
-        return split_all(name, parts["x"], labels_of(arrays["y"], name), seed, inputs=inputs)
+        return split_all(name, parts["x"], targets_of(arrays["y"], name), seed, inputs=inputs)
     if not set(TRAINED) <= set(arrays):
         raise InvalidData(
             f"{where} holds {', '.join(name[:40] for name in names[:8]) or 'nothing'}; "
@@ -137,13 +137,13 @@ def from_arrays(
     if ("x_validation" in arrays) != ("y_validation" in arrays):
         raise InvalidData(f"{where} holds only one of x_validation and y_validation; give both")
     xs, inputs = scaled({f"x_{part}": arrays[f"x_{part}"] for part in pairs}, name, reading)
-    y = labels_of(arrays["y_train"], name)
-    ys = {part: labels_of(arrays[f"y_{part}"], name, y.names or None) for part in pairs[1:]}
+    y = targets_of(arrays["y_train"], name)
+    ys = {part: targets_of(arrays[f"y_{part}"], name, y.names or None) for part in pairs[1:]}
     for part, labels in ys.items():
-        check_known(labels, y, part, name)
+        check_alike(labels, y, part, name)
     if "validation" in ys:
-        truths = (y.classes, ys["validation"].classes, ys["test"].classes)
-        return dataset_of(name, tuple(xs.values()), truths, y.names, y.count, inputs)
+        truths = (y.values, ys["validation"].values, ys["test"].values)
+        return dataset_of(name, tuple(xs.values()), truths, y.names, y.count, inputs, given=True)
     return split_train(name, xs["x_train"], y, xs["x_test"], ys["test"], seed, inputs)
 
 

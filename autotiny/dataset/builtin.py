@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from autotiny.dataset.idx import idx_folder, is_idx
-from autotiny.dataset.reading import AS_STORED, Labels, Reading, labels_of, scaled
+from autotiny.dataset.reading import AS_STORED, Reading, Targets, scaled, targets_of
 from autotiny.dataset.samples import Dataset, split_all, split_train
 from autotiny.errors import InvalidData
 from autotiny.graph import Array
@@ -32,7 +32,7 @@ def digits(seed: int = 0, reading: Reading = AS_STORED) -> Dataset:
     small = found.images.astype(np.float32) / 16
     weights = _interpolation(8, 28)
     x = np.clip(np.einsum("ij,njk,lk->nil", weights, small, weights), 0, 1)
-    return split_all("digits", x, Labels(found.target, tuple("0123456789")), seed)
+    return split_all("digits", x, Targets(found.target.astype(np.int32), tuple("0123456789")), seed)
 
 
 def _interpolation(source: int, target: int) -> Array:
@@ -79,5 +79,5 @@ def _mnist_like(
             "or give a folder with its four IDX files"
         ) from failure
     parts, inputs = scaled({"x_train": x_train, "x_test": x_test}, name, reading)
-    labels = [labels_of(y, name) for y in (y_train, y_test)]
+    labels = [targets_of(y, name) for y in (y_train, y_test)]
     return split_train(name, parts["x_train"], labels[0], parts["x_test"], labels[1], seed, inputs)

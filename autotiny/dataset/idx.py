@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from autotiny.dataset.reading import AS_STORED, Reading, check_known, check_room, labels_of, scaled
+from autotiny.dataset.reading import AS_STORED, Reading, check_alike, check_room, scaled, targets_of
 from autotiny.dataset.samples import Dataset, split_train
 from autotiny.errors import InvalidData
 from autotiny.graph import Array
@@ -47,8 +47,8 @@ def idx_folder(folder: Path, name: str, seed: int, reading: Reading = AS_STORED)
         arrays[part] = read_idx(path)
     stored = {part: arrays[part] for part in ("x_train", "x_test")}
     parts, inputs = scaled(stored, name, reading)
-    y, y_test = (labels_of(arrays[part], name) for part in ("y_train", "y_test"))
-    check_known(y_test, y, "test", name)
+    y, y_test = (targets_of(arrays[part], name) for part in ("y_train", "y_test"))
+    check_alike(y_test, y, "test", name)
     return split_train(name, parts["x_train"], y, parts["x_test"], y_test, seed, inputs)
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from autotiny.dataset.headers import image_size
-from autotiny.dataset.reading import AS_STORED, Inputs, Labels, Reading, check_room
-from autotiny.dataset.samples import Dataset, by, dataset_of, split_all, split_train
+from autotiny.dataset.reading import AS_STORED, Inputs, Reading, Targets, check_room
+from autotiny.dataset.samples import Dataset, dataset_of, split_all, split_train
 from autotiny.errors import InvalidData, shown
 from autotiny.graph import Array
 from autotiny.model import tensorflow
+from autotiny.tasks import shape_text
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 OTHER_ENDINGS = (
@@ -32,7 +33,7 @@ def class_folders(folder: Path, seed: int, reading: Reading = AS_STORED) -> Data
         files, labels = _listed(folder, None)
         images = _read(files, reading)
         x, inputs = _values(images, reading)
-        return split_all(folder.name, x, Labels(_numbers(files), labels), seed, inputs=inputs)
+        return split_all(folder.name, x, Targets(_numbers(files), labels), seed, inputs=inputs)
     files, labels = _listed(parts["train"], None)
     found = {"train": files}
     for part, place in parts.items():
@@ -49,9 +50,9 @@ def class_folders(folder: Path, seed: int, reading: Reading = AS_STORED) -> Data
         order = ("train", "validation", "test")
         return dataset_of(
             folder.name, tuple(xs[part] for part in order), tuple(ys[part] for part in order),
-            labels, inputs=inputs,
+            labels, len(labels), inputs, given=True,
         )  # fmt: skip
-    y, y_test = Labels(ys["train"], labels), Labels(ys["test"], labels)
+    y, y_test = Targets(ys["train"], labels), Targets(ys["test"], labels)
     return split_train(folder.name, xs["train"], y, xs["test"], y_test, seed, inputs)
 
 
@@ -151,8 +152,9 @@ def _read(files: list[File], reading: Reading) -> Array:
     for (path, _), found in zip(files, sizes, strict=True):
         if found != size and reading.resize is None:
             raise InvalidData(
-                f"{path} has {by(found)} pixels, {files[0][0].name} has {by(size)}; all need one "
-                f"size: --resize {size[0]}x{size[1]} brings them to one"
+                f"{path} has {shape_text(found)} pixels, {files[0][0].name} has "
+                f"{shape_text(size)}; all need one size: --resize {size[0]}x{size[1]} brings them "
+                "to one"
             )
     check_room(4 * 3 * len(files) * size[0] * size[1], str(files[0][0].parent.parent))
     tf = tensorflow()

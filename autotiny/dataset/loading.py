@@ -15,11 +15,12 @@ from autotiny.dataset.arrays import from_arrays, named_arrays, npz
 from autotiny.dataset.builtin import DATASETS
 from autotiny.dataset.idx import idx_folder, is_idx
 from autotiny.dataset.images import class_folders
-from autotiny.dataset.reading import AS_STORED, Labels, Reading
-from autotiny.dataset.samples import Dataset, by, split_all
+from autotiny.dataset.reading import AS_STORED, Reading, Targets
+from autotiny.dataset.samples import Dataset, split_all
 from autotiny.dataset.scaling import check_scaling
 from autotiny.errors import InvalidData, unknown
-from autotiny.model import Level, Model, gives_probabilities, ports
+from autotiny.model import Model, ends_in, ports
+from autotiny.tasks import Classification, Reconstruction, chosen, shape_text
 
 IN_MEMORY = "data"
 """Name of samples that came as arrays."""
@@ -95,16 +96,31 @@ def synthetic(model: Model, seed: int = 0, samples: int = 256) -> Dataset:
     gives_back = outputs[0][0][1:] == shape
     draw = np.random.default_rng(seed)
     x = draw.random((samples, *shape), dtype=np.float32)
-    y = np.zeros(samples, int) if gives_back else draw.integers(0, width, samples)
-    data = split_all("synthetic", x, Labels(y, count=0 if gives_back else width), seed)
-    return replace(data, synthetic=True)
+    y = (
+        np.zeros(samples, np.int32)
+        if gives_back
+        else draw.integers(0, width, samples).astype(np.int32)
+    )
+    data = split_all("synthetic", x, Targets(y, count=width), seed)
+    task = Reconstruction() if gives_back else Classification(outputs=width)
+    return replace(data.asked(task), synthetic=True)
 
 
-def check_fits(model: Model, data: Dataset) -> Dataset:
-    """The data in the shape a model takes; a last axis of one channel is added or dropped.
+def check_fits(
+    model: Model, data: Dataset, task: str | None = None, metric: str | None = None
+) -> Dataset:
+    """The data in the shape a model takes, for the task that both tell.
+
+    A last axis of one channel is added or dropped.
+
+    Args:
+        model: the network.
+        data: the samples.
+        task: one of `TASKS`; by default what network and targets tell.
+        metric: what it is scored by, one of the task's, or `package.module:function`.
 
     Raises:
-        InvalidData: shape, number of classes or scaling differ, or a task is not supported yet.
+        InvalidData: shape, number of classes or scaling differ, or it is open which task is meant.
     """
     inputs, outputs = ports(model)
     if len(inputs) != 1:
@@ -116,52 +132,32 @@ def check_fits(model: Model, data: Dataset) -> Dataset:
             f"the model has {len(outputs)} outputs; networks of one output are supported so far. "
             "Give a model of the one that counts"
         )
-    wanted = inputs[0][0][1:]
-    if data.shape != wanted:
-        if _bare(data.shape) != _bare(wanted):
-            raise InvalidData(
-                f"{data.name} has samples of {by(data.shape)}, the model takes {by(wanted)}; "
-                "give data of that shape, or put a Resizing or Reshape layer first in the model"
-            )
-        data = replace(
-            data,
-            stored_shape=data.shape,
-            x_train=data.x_train.reshape(-1, *wanted),
-            x_validation=data.x_validation.reshape(-1, *wanted),
-            x_test=data.x_test.reshape(-1, *wanted),
-        )
+    data = _shaped(data, inputs[0][0][1:])
     check_scaling(model, data)
-    shape = outputs[0][0][1:]
-    if data.classes == 0 or (shape == wanted and len(wanted) == 1 and data.synthetic):
+    if data.synthetic:
         return data
-    outputs_count = int(np.prod(shape))
-    counts = np.bincount(data.y_train, minlength=data.classes)
-    if data.classes == outputs_count + 1 and counts[0] == 0:
+    facts = data.facts(outputs[0][0][1:], ends_in(model))
+    return data.asked(chosen(facts, task, metric))
+
+
+def _shaped(data: Dataset, wanted: tuple[int, ...]) -> Dataset:
+    """The data in the shape that a model takes."""
+    if data.shape == wanted:
+        return data
+    flat = len(data.shape) == 1 and np.prod(data.shape) == np.prod(wanted)
+    if not flat and _bare(data.shape) != _bare(wanted):
         raise InvalidData(
-            f"{data.name} has labels from 1 to {outputs_count}, and the model's outputs are "
-            f"counted from 0 to {outputs_count - 1}; subtract 1 from the labels"
+            f"{data.name} has samples of {shape_text(data.shape)}, the model takes "
+            f"{shape_text(wanted)}; give data of that shape, or put a Resizing or Reshape layer "
+            "first in the model"
         )
-    gives_back = shape == wanted and shape[-1] != data.classes
-    if model.level is Level.KERAS and gives_back and not gives_probabilities(model.keras):
-        # An autoencoder learns its input; the classes of the data play no part.
-        return replace(data, classes=0)
-    if sum(size > 1 for size in shape) > 1:
-        raise InvalidData(
-            f"the model's output is {by(shape)}: a value at each place is not supported yet; give "
-            "the model one output a class"
-        )
-    if outputs_count == 1:
-        raise InvalidData(
-            f"the model gives one value and {data.name} has {data.classes} classes; a single "
-            "sigmoid or a predicted value is not supported yet: give the model one output a class"
-        )
-    if outputs_count != data.classes:
-        highest = f" (the highest label is {data.classes - 1})" if not data.labels else ""
-        raise InvalidData(
-            f"{data.name} has {data.classes} classes{highest}, the model's output has {by(shape)}; "
-            "the last layer needs one value a class"
-        )
-    return data
+    return replace(
+        data,
+        stored_shape=data.shape,
+        x_train=data.x_train.reshape(-1, *wanted),
+        x_validation=data.x_validation.reshape(-1, *wanted),
+        x_test=data.x_test.reshape(-1, *wanted),
+    )
 
 
 def _bare(shape: tuple[int, ...]) -> tuple[int, ...]:

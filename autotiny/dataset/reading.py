@@ -165,92 +165,62 @@ def _usual(dtype: np.dtype[np.generic], low: float, high: float, name: str) -> f
 
 
 @dataclass(frozen=True, eq=False)
-class Labels:
-    """Class numbers of samples.
+class Targets:
+    """What samples are to be answered with, before a task reads it.
 
     Attributes:
-        classes: (N,), from 0.
-        names: of the classes, where there are some.
-        count: how many classes there are, where the labels say it: by names or width of rows.
+        values: (N, …): whole numbers (int32, or int64 where they need it) or fractions (float32).
+        names: of the classes that whole numbers stand for, where there are some.
+        count: how many classes there are, where the targets say it: by names or width of rows.
     """
 
-    classes: Array
+    values: Array
     names: tuple[str, ...] = ()
     count: int | None = None
 
 
-def labels_of(y: Array, name: str, known: tuple[str, ...] | None = None) -> Labels:
-    """Classes from class numbers, names, or one-hot rows.
+def targets_of(y: Array, name: str, known: tuple[str, ...] | None = None) -> Targets:
+    """Targets from numbers, names of classes, or rows; rows with a single 1 are class numbers.
 
     Args:
-        y: (N,), (N, 1), or one row a sample.
+        y: (N, …).
         name: of the data, for messages.
         known: names of the classes, where another split has given them already.
 
     Raises:
-        InvalidData: they are something else: real numbers, several classes a sample.
+        InvalidData: they are neither numbers nor text, or NaN.
     """
     if y.dtype.kind not in "iufbUS":
-        raise InvalidData(
-            f"{name}: labels are of type {y.dtype}; class numbers or names are needed"
-        )
+        raise InvalidData(f"{name}: labels are of type {y.dtype}; numbers or names are needed")
     if y.ndim == 0 or y.size == 0:
         raise InvalidData(f"{name}: labels have shape {y.shape}; one a sample is needed")
-    if y.ndim == 2 and y.shape[1] > 1:
-        return Labels(_from_rows(y, name), count=y.shape[1])
-    if y.ndim > 2 or (y.ndim == 2 and y.shape[1] != 1):
-        raise InvalidData(f"{name}: labels have shape {y.shape}; one class a sample is needed")
-    y = y.reshape(-1)
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y.reshape(-1)
     if y.dtype.kind in "US":
+        if y.ndim > 1:
+            raise InvalidData(f"{name}: labels have shape {y.shape}; one name a sample is needed")
         return _from_names(y, name, known)
-    if y.dtype.kind == "f":
-        whole = bool(np.isfinite(y).all() and np.array_equal(y, np.round(y)))
-        if whole:
-            raise InvalidData(
-                f"{name}: labels are {y.dtype}, which could be class numbers or values to predict; "
-                "store class numbers as integers: y.astype(int). Regression is not supported yet"
-            )
-        raise InvalidData(
-            f"{name}: labels are fractions, {y.dtype} such as {_first_fraction(y):.6g}: values to "
-            "predict; regression is not supported yet, class numbers from 0 are needed"
-        )
-    return Labels(_class_numbers(y, name))
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        row = int(np.flatnonzero(~np.isfinite(y).reshape(len(y), -1).all(axis=1))[0])
+        raise InvalidData(f"{name}: the label of sample {row} is NaN or infinite; remove it")
+    if _is_one_hot(y):
+        return Targets(np.argmax(y, axis=1).astype(np.int32), count=y.shape[1])
+    return Targets(y.astype(np.float32) if y.dtype.kind == "f" else _compact(y))
 
 
-def _first_fraction(y: Array) -> float:
-    return float(y[np.flatnonzero(y != np.round(y))[0]])
+def _is_one_hot(y: Array) -> bool:
+    """Whether each row has one 1 and else 0."""
+    return y.ndim == 2 and bool(((y == 0) | (y == 1)).all() and ((y == 1).sum(axis=1) == 1).all())
 
 
-def _class_numbers(y: Array, name: str) -> Array:
-    low, high = int(y.min()), int(y.max())
-    if low < 0:
-        raise InvalidData(f"{name} has the label {low}; classes are counted from 0")
-    if high >= MOST_CLASSES:
-        raise InvalidData(f"{name} has the label {high}; class numbers are below {MOST_CLASSES:,}")
-    numbers: Array = y.astype(np.int32)
-    return numbers
+def _compact(y: Array) -> Array:
+    """Whole numbers in 32 bits where they fit, so that equal ones have equal bytes."""
+    limits = np.iinfo(np.int32)
+    fits = int(y.min()) >= limits.min and int(y.max()) <= limits.max
+    return y.astype(np.int32 if fits else np.int64)
 
 
-def _from_rows(y: Array, name: str) -> Array:
-    """The place of the only 1 in each row."""
-    if y.dtype.kind in "US":
-        raise InvalidData(f"{name}: labels have shape {y.shape}; one name a sample is needed")
-    ones = (y == 1).sum(axis=1)
-    exact = (ones == 1) & ((y != 0).sum(axis=1) == 1)
-    if not exact.all():
-        row = int(np.flatnonzero(~exact)[0])
-        several = bool(((y == 0) | (y == 1)).all())
-        what = f"has {int(ones[row])} ones" if several else f"begins {y[row][:4].tolist()}"
-        kind = "several classes a sample are" if several else "values to predict are"
-        raise InvalidData(
-            f"{name}: labels are rows of {y.shape[1]}, of which row {row} {what}; only rows with "
-            f"a single 1 are classes, {kind} not supported yet"
-        )
-    numbers: Array = np.argmax(y, axis=1).astype(np.int32)
-    return numbers
-
-
-def _from_names(y: Array, name: str, known: tuple[str, ...] | None) -> Labels:
+def _from_names(y: Array, name: str, known: tuple[str, ...] | None) -> Targets:
     """Numbers of class names in the order of the alphabet."""
     texts = np.char.decode(y, "utf-8", "replace") if y.dtype.kind == "S" else y
     names = known or tuple(str(text) for text in np.unique(texts))
@@ -263,14 +233,14 @@ def _from_names(y: Array, name: str, known: tuple[str, ...] | None) -> Labels:
     if len(names) > MOST_CLASSES:
         raise InvalidData(f"{name} has {len(names):,} classes; {MOST_CLASSES:,} are the most")
     order = {text: number for number, text in enumerate(names)}
-    return Labels(np.array([order[str(text)] for text in texts], np.int32), names, len(names))
+    return Targets(np.array([order[str(text)] for text in texts], np.int32), names, len(names))
 
 
-def check_known(given: Labels, train: Labels, part: str, name: str) -> None:
-    """Refuses a split whose classes are not those that training sees.
+def check_alike(given: Targets, train: Targets, part: str, name: str) -> None:
+    """Refuses a split whose targets are of another kind than those that training sees.
 
     Raises:
-        InvalidData: it has a class, or rows of a width, that train lacks.
+        InvalidData: e.g. names in one and numbers in the other.
     """
     if given.count != train.count:
         kinds = [
@@ -279,14 +249,6 @@ def check_known(given: Labels, train: Labels, part: str, name: str) -> None:
         ]
         raise InvalidData(
             f"{name}: labels of train are {kinds[0]}, those of {part} {kinds[1]}; give one kind"
-        )
-    odd = np.setdiff1d(given.classes, train.classes)
-    if odd.size:
-        first = int(train.classes.min())
-        hint = f"; train counts its classes from {first}" if first else ""
-        raise InvalidData(
-            f"{name}: {part} has the class {int(odd[0])}, of which train has no sample{hint}; "
-            "remove it, or split anew"
         )
 
 

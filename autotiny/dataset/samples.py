@@ -6,24 +6,23 @@ The search sees train and validation; test is for the report.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-from autotiny.dataset.reading import AS_STORED, Inputs, Labels, Reading
-from autotiny.errors import InvalidData, shown
+from autotiny.dataset.reading import AS_STORED, Inputs, Reading, Targets
+from autotiny.errors import InvalidData
 from autotiny.graph import Array
+from autotiny.tasks import SPLITS, Facts, Task, guessed, shape_text
 
 VALIDATION_SHARE = 0.1
 """Of the training samples, where a source has a test set of its own."""
 
 SPLIT_SHARES = (0.6, 0.2, 0.2)
 """Train, validation and test, where a source has one pile only."""
-
-SPLITS = ("train", "validation", "test")
-MOST_NAMED = 20
-"""Classes that are described one by one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,15 +32,19 @@ class Dataset:
     Attributes:
         name: what messages call it.
         x_train: inputs, (N, …) float32; likewise validation and test.
-        y_train: classes, (N,) int32; all zero where `classes` is 0.
-        classes: how many there are; 0 for a network that gives its input back.
+        y_train: targets, (N, …), as the task trains on them; likewise validation and test.
+        task: what a network is asked to do with the inputs.
         synthetic: seeded noise in place of data: good for measuring a network, never for its
-            accuracy.
-        labels: names of the classes, where the source has them.
+            score.
+        labels: names of the classes, or of the values to predict, where the source has them.
         source: how it was asked for: a name or a path; else the name.
         reading: what was asked of its inputs.
         inputs: how they were stored, and what was made of them.
         stored_shape: of one sample, where the model takes another.
+        stored: targets by split as the source has them, which another task reads otherwise; empty
+            where they are those of the task.
+        count: how many classes there are, where the source says it.
+        given: whether the source itself has the splits.
     """
 
     name: str
@@ -51,13 +54,16 @@ class Dataset:
     y_validation: Array = field(repr=False)
     x_test: Array = field(repr=False)
     y_test: Array = field(repr=False)
-    classes: int
+    task: Task
     synthetic: bool = False
     labels: tuple[str, ...] = ()
     source: str = ""
     reading: Reading = AS_STORED
     inputs: Inputs | None = None
     stored_shape: tuple[int, ...] | None = None
+    stored: Mapping[str, Array] = field(default_factory=dict, repr=False)
+    count: int | None = None
+    given: bool = False
 
     def __post_init__(self) -> None:
         """Samples that came as arrays were asked for by their name."""
@@ -68,10 +74,17 @@ class Dataset:
         """Shape of one sample."""
         return tuple(self.x_train.shape[1:])
 
+    @property
+    def parts(self) -> dict[str, tuple[Array, Array]]:
+        """Inputs and targets by split."""
+        return {
+            split: (getattr(self, f"x_{split}"), getattr(self, f"y_{split}")) for split in SPLITS
+        }
+
     @cached_property
     def fingerprint(self) -> str:
         """A digest of every sample and where it stands."""
-        digest = hashlib.sha256(repr((self.classes, self.shape)).encode())
+        digest = hashlib.sha256(repr((self.task.outputs, self.shape)).encode())
         for part in (
             self.x_train, self.y_train, self.x_validation,
             self.y_validation, self.x_test, self.y_test,
@@ -79,6 +92,30 @@ class Dataset:
             digest.update(repr(part.shape).encode())
             digest.update(np.ascontiguousarray(part).data)
         return digest.hexdigest()[:16]
+
+    def facts(self, output: tuple[int, ...] | None = None, ends: str = "") -> Facts:
+        """What tells its task, together with what a network gives and ends in."""
+        targets = {split: y for split, (_, y) in self.parts.items()}
+        return Facts(
+            self.name, {**targets, **self.stored}, self.labels, self.count, self.shape, output,
+            ends, self.given,
+        )  # fmt: skip
+
+    def asked(self, task: Task) -> Dataset:
+        """The same samples for another task.
+
+        Raises:
+            InvalidData: their targets are none of it.
+        """
+        stored = self.facts().parts
+        ys = {split: task.targets(y, self.name) for split, y in stored.items()}
+        same = all(ys[split] is y for split, (_, y) in self.parts.items())
+        if task == self.task and same:
+            return self
+        return replace(
+            self, task=task, stored=stored,
+            y_train=ys["train"], y_validation=ys["validation"], y_test=ys["test"],
+        )  # fmt: skip
 
     def calibration(self, n: int, seed: int) -> Array:
         """`n` inputs (n, …) drawn from train without replacement; all if there are fewer."""
@@ -88,87 +125,65 @@ class Dataset:
         return drawn
 
     def described(self) -> tuple[str, ...]:
-        """What was understood of the data, in lines for the user: samples, inputs, classes."""
-        parts = [getattr(self, f"y_{split}") for split in SPLITS]
-        sizes = ", ".join(f"{len(y):,} {split}" for y, split in zip(parts, SPLITS, strict=True))
-        shape = by(self.shape)
+        """What was understood of the data, in lines for the user: samples, inputs, targets."""
+        sizes = ", ".join(f"{len(y):,} {split}" for split, (_, y) in self.parts.items())
+        shape = shape_text(self.shape)
         if self.stored_shape is not None:
-            shape = f"{by(self.stored_shape)}, given to the model as {shape}"
+            shape = f"{shape_text(self.stored_shape)}, given to the model as {shape}"
         lines = [f"{self.name}: samples of {shape}: {sizes}"]
         if self.inputs is not None:
             lines.append(f"inputs: {self.inputs}")
-        if not self.classes:
-            return (*lines, "labels: none are used, the network gives its input back")
-        counts = np.stack([np.bincount(y, minlength=self.classes) for y in parts])
-        names = [self.class_name(number) for number in range(self.classes)]
-        if self.classes <= MOST_NAMED:
-            totals = zip(names, counts.sum(axis=0), strict=True)
-            lines.append("classes: " + ", ".join(f"{name} ({n:,})" for name, n in totals))
-        else:
-            lines.append(f"classes: {self.classes}, {names[0]} to {names[-1]}")
-        for split, count in zip(SPLITS, counts, strict=True):
-            missing = [name for name, n in zip(names, count, strict=True) if n == 0]
-            if missing:
-                first = ", ".join(missing[:MOST_NAMED]) + (", …" * (len(missing) > MOST_NAMED))
-                lines.append(f"no sample in {split} of class {first}")
-        return tuple(lines)
-
-    def class_name(self, number: int) -> str:
-        """A class as users know it: its number, with its name where the source has one."""
-        name = self.labels[number] if self.labels else str(number)
-        name = name if name.isprintable() else shown(name)
-        return name if name == str(number) else f"{number} = {name}"
+        lines.append(f"task: {self.task.name}, scored by {self.task.scored_by.title}")
+        targets = {split: y for split, (_, y) in self.parts.items()}
+        return (*lines, *self.task.described(targets, self.labels))
 
     def shrunk(self, train: int, validation: int, test: int) -> Dataset:
         """The same data with at most so many samples in each part."""
-        return replace(
-            self,
-            x_train=self.x_train[:train], y_train=self.y_train[:train],
-            x_validation=self.x_validation[:validation],
-            y_validation=self.y_validation[:validation],
-            x_test=self.x_test[:test], y_test=self.y_test[:test],
-        )  # fmt: skip
-
-
-def by(shape: tuple[int, ...]) -> str:
-    """A shape for the reader, e.g. 28×28."""
-    return "×".join(str(size) for size in shape) or "one value"
+        sizes = dict(zip(SPLITS, (train, validation, test), strict=True))
+        parts: dict[str, Any] = {
+            f"{axis}_{split}": getattr(self, f"{axis}_{split}")[: sizes[split]]
+            for axis in "xy"
+            for split in SPLITS
+        }
+        stored = {split: y[: sizes[split]] for split, y in self.stored.items()}
+        return replace(self, stored=stored, **parts)
 
 
 def split_train(
     name: str,
     x: Array,
-    y: Labels,
+    y: Targets,
     x_test: Array,
-    y_test: Labels,
+    y_test: Targets,
     seed: int,
     inputs: Inputs | None = None,
 ) -> Dataset:
     """Takes validation out of train by seed; test is given."""
-    _same_length(name, x, y.classes)
+    _same_length(name, x, y.values)
     order = np.random.default_rng(seed).permutation(len(x))
     cut = len(x) - max(1, round(VALIDATION_SHARE * len(x)))
     train, validation = order[:cut], order[cut:]
-    ys = (y.classes[train], y.classes[validation], y_test.classes)
-    return dataset_of(name, (x[train], x[validation], x_test), ys, y.names, y.count, inputs)
+    ys = (y.values[train], y.values[validation], y_test.values)
+    xs = (x[train], x[validation], x_test)
+    return dataset_of(name, xs, ys, y.names, y.count, inputs, given=True)
 
 
 def split_all(
     name: str,
     x: Array,
-    y: Labels,
+    y: Targets,
     seed: int,
     inputs: Inputs | None = None,
 ) -> Dataset:
     """Splits one pile by seed into train, validation and test."""
-    _same_length(name, x, y.classes)
+    _same_length(name, x, y.values)
     if len(x) < 5:
         raise InvalidData(f"{name} has {len(x)} samples; 5 are the least to split in three parts")
     order = np.random.default_rng(seed).permutation(len(x))
     first = max(1, round(SPLIT_SHARES[0] * len(x)))
     second = first + max(1, round(SPLIT_SHARES[1] * len(x)))
     parts = (order[:first], order[first:second], order[second:])
-    xs, ys = (tuple(values[part] for part in parts) for values in (x, y.classes))
+    xs, ys = (tuple(values[part] for part in parts) for values in (x, y.values))
     return dataset_of(name, xs, ys, y.names, y.count, inputs)
 
 
@@ -179,23 +194,28 @@ def _same_length(name: str, x: Array, y: Array) -> None:
 
 def dataset_of(
     name: str, xs: tuple[Array, ...], ys: tuple[Array, ...], labels: tuple[str, ...] = (),
-    classes: int | None = None, inputs: Inputs | None = None,
+    count: int | None = None, inputs: Inputs | None = None, *, given: bool = False,
 ) -> Dataset:  # fmt: skip
-    """Three parts as a data set; `classes` counts them where the labels do not say it."""
+    """Three parts as a data set, for the task that targets alone tell."""
     for x, y in zip(xs, ys, strict=True):
         _same_length(name, x, y)
         if len(x) == 0:
             raise InvalidData(f"{name} has an empty part; each needs at least one sample")
         if x.shape[1:] != xs[0].shape[1:]:
             raise InvalidData(
-                f"{name} has samples of {by(xs[0].shape[1:])} and of {by(x.shape[1:])}; all need "
-                "one shape"
+                f"{name} has samples of {shape_text(xs[0].shape[1:])} and of "
+                f"{shape_text(x.shape[1:])}; all need one shape"
+            )
+        if y.shape[1:] != ys[0].shape[1:]:
+            raise InvalidData(
+                f"{name} has targets of {shape_text(ys[0].shape[1:])} and of "
+                f"{shape_text(y.shape[1:])}; all need one shape"
             )
     parts = [np.ascontiguousarray(x, dtype=np.float32) for x in xs]
-    truths = [np.ascontiguousarray(y, dtype=np.int32) for y in ys]
-    if classes is None:
-        classes = max(len(labels), 1 + max(int(y.max()) for y in truths))
-    return Dataset(
-        name, parts[0], truths[0], parts[1], truths[1], parts[2], truths[2], classes,
-        labels=labels, inputs=inputs,
+    stored = dict(zip(SPLITS, ys, strict=True))
+    task = guessed(Facts(name, stored, labels, count, parts[0].shape[1:]))
+    unread = Dataset(
+        name, parts[0], ys[0], parts[1], ys[1], parts[2], ys[2], task,
+        labels=labels, inputs=inputs, count=count, given=given,
     )  # fmt: skip
+    return unread.asked(task)

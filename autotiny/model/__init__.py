@@ -1,7 +1,8 @@
 """Models: their levels, loading, training, freezing, and storing."""
 
-from autotiny.model.doors import keras, silent_stderr, tensorflow
+from autotiny.doors import keras, silent_stderr, tensorflow
 from autotiny.model.endings import check_ending
+from autotiny.model.ends import ends_in
 from autotiny.model.foreign import foreign_model, save_readable, weights_digest
 from autotiny.model.freezing import (
     concrete_function,
@@ -45,8 +46,6 @@ from autotiny.model.training import (
     batch_size,
     copy_network,
     fit,
-    gives_probabilities,
-    log_probabilities,
     steps_per_epoch,
     train,
 )
@@ -82,18 +81,17 @@ __all__ = [
     "check_ending",
     "concrete_function",
     "copy_network",
+    "ends_in",
     "fit",
     "foreign_model",
     "freeze",
     "freeze_function",
-    "gives_probabilities",
     "graph_def",
     "graph_function",
     "graph_model",
     "keras",
     "keras_model",
     "load_model",
-    "log_probabilities",
     "ports",
     "predict",
     "restore",

@@ -17,6 +17,7 @@ from autotiny.machine import memory_bytes
 from autotiny.model.levels import Model
 from autotiny.model.storing import restore, save
 from autotiny.model.training import Samples
+from autotiny.tasks import Task, task_from
 from autotiny.worker import Limits
 
 TRAINING = Limits(seconds=None, memory=max(2 << 30, memory_bytes() * 3 // 4))
@@ -45,7 +46,7 @@ def crossed_samples(data: Samples, fingerprint: str) -> str:
         for part in PARTS:
             if (values := getattr(data, part, None)) is not None:
                 np.save(folder / f"{part}.npy", values)
-        facts = {"name": getattr(data, "name", ""), "classes": data.classes}
+        facts = {"name": getattr(data, "name", ""), "task": data.task.to_dict()}
         (folder / "facts.json").write_text(json.dumps(facts))
 
     return _crossed(f"samples {fingerprint}", write)
@@ -85,10 +86,10 @@ class Arrived:
     y_train: Array
     x_validation: Array
     y_validation: Array
-    classes: int
+    task: Task
 
     @classmethod
     def read(cls, folder: str) -> Arrived:
         """What `crossed_samples` wrote."""
         arrays, facts = arrived_parts(folder)
-        return cls(**{part: arrays[part] for part in PARTS[:4]}, classes=int(facts["classes"]))
+        return cls(**{part: arrays[part] for part in PARTS[:4]}, task=task_from(facts["task"]))

@@ -12,11 +12,11 @@ import numpy as np
 
 from autotiny import worker
 from autotiny.cache import key_of
+from autotiny.doors import keras
 from autotiny.errors import InvalidModel
 from autotiny.model.allowed import as_many_weights_as, check_activations, clean_stored
 from autotiny.model.allowed.files import LARGEST_TEXT
 from autotiny.model.allowed.sizes import LARGEST_WEIGHTS
-from autotiny.model.doors import keras
 from autotiny.model.freezing import graph_fingerprint
 from autotiny.model.levels import Level, Model
 from autotiny.model.loading import LOADING_SECONDS

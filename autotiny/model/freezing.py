@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from autotiny.doors import keras, tensorflow
 from autotiny.errors import InvalidModel
 from autotiny.graph import Array, Graph
-from autotiny.model.doors import keras, tensorflow
 from autotiny.model.graphtypes import (
     ConcreteFunction,
     FunctionDef,

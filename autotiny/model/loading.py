@@ -14,10 +14,10 @@ from autotiny import worker
 from autotiny.cache import Cache, key_of
 from autotiny.checked import arguments
 from autotiny.codeversion import code_version
+from autotiny.doors import keras, tensorflow
 from autotiny.errors import InvalidModel, UserError, unknown
 from autotiny.model.crossing import TRAINING, Arrived, arrived_model, crossed_model, crossed_samples
 from autotiny.model.crossing import WAY_OUT as TRAINING_WAY_OUT
-from autotiny.model.doors import keras, tensorflow
 from autotiny.model.endings import check_ending
 from autotiny.model.freezing import concrete_function, freeze_function, graph_model, keras_model
 from autotiny.model.graphtypes import ConcreteFunction, GraphTensor

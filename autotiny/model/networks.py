@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from autotiny.model.doors import keras
+from autotiny.doors import keras
 from autotiny.model.kerastypes import KerasModel, KerasTensor
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from autotiny.doors import keras, silent_stderr, tensorflow
 from autotiny.errors import AutotinyError, InvalidModel
 from autotiny.model.allowed import (
     CleanCopy,
@@ -25,7 +26,6 @@ from autotiny.model.allowed import (
     metadata_config,
 )
 from autotiny.model.allowed.names import MODELS
-from autotiny.model.doors import keras, silent_stderr, tensorflow
 from autotiny.model.keras3 import convert_keras3, first_line
 from autotiny.model.kerastypes import Config, KerasModel
 

@@ -10,10 +10,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from autotiny.doors import keras
 from autotiny.errors import InvalidModel, shown
 from autotiny.model.allowed import checked_config, checked_graph
 from autotiny.model.allowed.names import ACTIVATIONS, OPERATIONS
-from autotiny.model.doors import keras
 from autotiny.model.keras3 import own
 from autotiny.model.keras3.own import OWN_LAYERS, unpacked
 from autotiny.model.levels import Model

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from autotiny.doors import keras
 from autotiny.errors import InvalidModel
 from autotiny.graph import Graph, Op, Option, Quantization, Tensor
-from autotiny.model.doors import keras
 from autotiny.model.keras3.own import own_classes
 from autotiny.model.kerastypes import KerasModel
 from autotiny.model.levels import FrozenGraph, Level, Model, Network, Program, Traits

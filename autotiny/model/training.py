@@ -9,20 +9,17 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from autotiny.doors import keras, tensorflow
 from autotiny.errors import TrainingDiverged
 from autotiny.graph import Array
-from autotiny.model.doors import keras, tensorflow
+from autotiny.model.ends import ends_in, keras_ends_in
 from autotiny.model.freezing import predict, successor
 from autotiny.model.kerastypes import KerasModel
-from autotiny.model.levels import Level, Model
+from autotiny.model.levels import Model
+from autotiny.tasks import Task
 
 BATCH = 64
 PATIENCE = 4
-TEMPERATURE = 2.0
-"""Softens the teacher's classes (Hinton et al., "Distilling the Knowledge", 2015)."""
-
-DISTILLED = 0.7
-"""Share of the teacher in the loss of a fine-tune; the labels have the rest."""
 
 
 class Samples(Protocol):
@@ -34,7 +31,7 @@ class Samples(Protocol):
 
     @property
     def y_train(self) -> Array:
-        """Classes, (N,)."""
+        """Targets, (N, …)."""
 
     @property
     def x_validation(self) -> Array:
@@ -42,14 +39,14 @@ class Samples(Protocol):
 
     @property
     def y_validation(self) -> Array:
-        """Classes, (N,)."""
+        """Targets, (N, …)."""
 
     def __hash__(self) -> int:
         """One data set is one key."""
 
     @property
-    def classes(self) -> int:
-        """How many classes there are; 0 where the model gives its input back."""
+    def task(self) -> Task:
+        """What a network is asked to do with them."""
 
 
 def train(
@@ -103,7 +100,7 @@ def fit(
 
     Args:
         network: the tf_keras model, wrapped by a component or not.
-        data: samples; targets are the classes, or the inputs themselves where `classes` is 0.
+        data: samples; what is learned of them, and by which loss, its task says.
         epochs: upper limit.
         seed: decides the order of the samples and every dropped unit.
         learning_rate: of Adam, a number or a Keras schedule.
@@ -117,13 +114,12 @@ def fit(
     k.utils.set_random_seed(seed)
     network.compile(
         optimizer=k.optimizers.Adam(learning_rate),
-        loss=_loss(network, data.classes, taught=teacher is not None),
-        metrics=[] if data.classes == 0 else [_accuracy],
+        loss=data.task.loss(keras_ends_in(network), tensorflow()),
+        metrics=data.task.watches(tensorflow()),
     )
-    x_train, x_validation = data.x_train, data.x_validation
-    y_train, y_validation = _targets(data, teacher)
-    watched = "val_loss" if data.classes == 0 else "val__accuracy"
-    best = _KeepBest(watched, highest=data.classes != 0, first=first_best, patience=patience)
+    x_train, y_train, x_validation, y_validation = _targets(data, teacher)
+    watched = data.task.watched
+    best = _KeepBest(watched, highest=watched != "val_loss", first=first_best, patience=patience)
     network.fit(
         x_train,
         y_train,
@@ -187,71 +183,18 @@ class _KeepBest:
             network.stop_training = True
 
 
-def gives_probabilities(network: KerasModel) -> bool:
-    """Whether a Keras model ends in a softmax rather than in logits."""
-    layer = network.layers[-1]
-    layer = getattr(layer, "layer", layer)
-    if type(layer).__name__ == "Softmax":
-        return True
-    activation = getattr(layer, "activation", None)
-    activation = getattr(activation, "activation", activation)
-    return getattr(activation, "__name__", "") == "softmax"
-
-
-def _targets(data: Samples, teacher: Model | None) -> tuple[Array, Array]:
-    """What is learned: classes (N,); classes and a teacher's logits (N, 1 + classes); inputs."""
-    if data.classes == 0:
-        return data.x_train, data.x_validation
-    if teacher is None:
-        return data.y_train, data.y_validation
-    return _taught(data, teacher)
+def _targets(data: Samples, teacher: Model | None) -> tuple[Array, Array, Array, Array]:
+    """Inputs and targets of train and validation; a teacher has its share in those of train."""
+    task = data.task
+    x, y = task.learned(data.x_train, data.y_train)
+    x_validation, y_validation = task.learned(data.x_validation, data.y_validation)
+    if teacher is not None and task.teachable:
+        y = _taught(data, teacher)
+    return x, y, x_validation, y_validation
 
 
 @lru_cache(maxsize=1)
-def _taught(data: Samples, teacher: Model) -> tuple[Array, Array]:
-    """Classes and a teacher's logits; kept, since one search fine-tunes with one teacher often."""
-    parts = ((data.x_train, data.y_train), (data.x_validation, data.y_validation))
-    train, validation = (
-        np.column_stack([y, log_probabilities(teacher, x)]).astype(np.float32) for x, y in parts
-    )
-    return train, validation
-
-
-def log_probabilities(model: Model, x: Array) -> Array:
-    """Logarithms of a classifier's probabilities, (N, classes), up to a constant per row."""
-    if model.level is Level.KERAS and not gives_probabilities(model.keras):
-        return predict(model, x)
-    outputs = predict(model, x)
-    certain = np.allclose(outputs.sum(axis=1), 1, atol=1e-3) and outputs.min() >= 0
-    return np.log(np.maximum(outputs, 1e-9)) if certain else outputs
-
-
-def _loss(network: KerasModel, classes: int, *, taught: bool) -> Callable[[Any, Any], Any]:
-    """Cross-entropy with the labels and, with a teacher, with its softened classes."""
-    tf = tensorflow()
-    if classes == 0:
-        loss: Callable[[Any, Any], Any] = keras().losses.MeanSquaredError()
-        return loss
-    softmax_inside = gives_probabilities(network)
-
-    def cross_entropy(target: Any, output: Any) -> Any:
-        logits = tf.math.log(tf.maximum(output, 1e-9)) if softmax_inside else output
-        labels = tf.cast(tf.reshape(target[:, 0] if taught else target, (-1,)), tf.int32)
-        hard = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-        if not taught:
-            return hard
-        soft = tf.nn.softmax_cross_entropy_with_logits(
-            tf.nn.softmax(target[:, 1:] / TEMPERATURE), logits / TEMPERATURE
-        )
-        # Gradients of the soft part shrink with the square of the temperature.
-        return (1 - DISTILLED) * hard + DISTILLED * TEMPERATURE**2 * soft
-
-    return cross_entropy
-
-
-def _accuracy(target: Any, output: Any) -> Any:
-    """Share of samples whose largest output is their class."""
-    tf = tensorflow()
-    labels = target[:, 0] if target.shape.rank == 2 else target
-    found = tf.argmax(output, axis=-1, output_type=tf.int32)
-    return tf.cast(found == tf.cast(tf.reshape(labels, (-1,)), tf.int32), tf.float32)
+def _taught(data: Samples, teacher: Model) -> Array:
+    """Targets with a teacher's share; kept, since one search fine-tunes with one teacher often."""
+    x, y = data.task.learned(data.x_train, data.y_train)
+    return data.task.taught(y, predict(teacher, x), ends_in(teacher))

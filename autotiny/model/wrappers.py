@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from autotiny.model.doors import keras
+from autotiny.doors import keras
 from autotiny.model.kerastypes import KerasLayer, KerasModel
 from autotiny.model.levels import Traits
 from autotiny.model.training import copy_network

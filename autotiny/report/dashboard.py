@@ -13,7 +13,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 import optuna
 
 from autotiny.errors import UserError
-from autotiny.report.tables import accuracy_text, milliseconds
+from autotiny.report.tables import milliseconds, score_text
 from autotiny.study import TrialRecord, ended, open_storage, quiet_optuna, sqlite_url
 
 HOST = "127.0.0.1"
@@ -90,9 +90,9 @@ def note_text(record: TrialRecord) -> str:
     """What a reader wants to know of a trial, as Markdown."""
     lines = [f"**{record.sequence}**"]
     if record.cost:
-        accuracy = accuracy_text(record.metrics) if record.metrics else ""
+        score = score_text(record.metrics) if record.metrics else ""
         lines.append(
-            (f"accuracy {accuracy}, " if accuracy else "")
+            (f"{score}, " if score else "")
             + f"flash {record.cost.flash_bytes:,} bytes, SRAM {record.cost.sram_bytes:,} bytes, "
             f"{milliseconds(record.cost.latency_ms)} ms"
         )

@@ -5,34 +5,15 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from io import StringIO
-from typing import TypedDict
+from typing import Any, TypeAlias, TypedDict
 
+from autotiny.metrics import score_names
 from autotiny.study import Point, Result
 from autotiny.target import Target
+from autotiny.tasks import ACCURACY
 
-
-class PointFacts(TypedDict):
-    """One line of `pareto.csv`."""
-
-    trial: int
-    sequence: str
-    accuracy_validation: float
-    accuracy_test: float | None
-    at_chance: bool
-    flash_bytes: int
-    sram_bytes: int
-    cycles: int
-    latency_ms: float
-    energy_estimated_mj: float
-    active_current_error_percent: int | None
-    runtimes: list[str]
-    recipe: str
-
-
-class FrontFacts(PointFacts):
-    """A point of the front, and whether it keeps within the accuracy budget."""
-
-    within_budget: bool
+PointFacts: TypeAlias = dict[str, Any]
+"""One line of `pareto.csv`; in `pareto.json` a point of the front also says `within_budget`."""
 
 
 class BestFacts(TypedDict):
@@ -65,7 +46,9 @@ class StudyFacts(TypedDict):
     objectives: list[str]
     space: str
     seed: int
-    accuracy_drop: float
+    task: str
+    metric: str
+    score_drop: str
     interrupted: bool
     seconds: float
     trials: dict[str, int]
@@ -73,11 +56,17 @@ class StudyFacts(TypedDict):
     notices: list[str]
     baseline: PointFacts | None
     best: BestFacts | None
-    front: list[FrontFacts]
+    front: list[PointFacts]
     shortfall: ShortfallFacts | None
 
 
-COLUMNS = tuple(PointFacts.__annotations__)
+def columns(metric: str) -> tuple[str, ...]:
+    """The columns of `pareto.csv`, whose scores are named after their metric."""
+    return (
+        "trial", "sequence", *score_names(metric), "at_chance", "flash_bytes", "sram_bytes",
+        "cycles", "latency_ms", "energy_estimated_mj", "active_current_error_percent", "runtimes",
+        "recipe",
+    )  # fmt: skip
 
 
 def points_of(result: Result) -> list[Point]:
@@ -94,7 +83,7 @@ def recipe_path(point: Point) -> str:
 
 def asked(result: Result) -> str:
     """The objective that `best.json` is the best of: the first one asked for."""
-    return result.job.objectives[0] if result.job.objectives else "accuracy"
+    return result.job.objectives[0] if result.job.objectives else result.job.metric.name
 
 
 def best_point(result: Result) -> Point | None:
@@ -105,11 +94,12 @@ def best_point(result: Result) -> Point | None:
 def point_facts(point: Point, target: Target) -> PointFacts:
     """One line of `pareto.csv`, as plain data."""
     cost = point.metrics.cost
-    return {
+    validation, test = score_names(point.metrics.metric)
+    facts = {
         "trial": point.trial,
         "sequence": str(point.recipe),
-        "accuracy_validation": point.metrics.accuracy_validation,
-        "accuracy_test": point.metrics.accuracy_test,
+        validation: point.metrics.score_validation,
+        test: point.metrics.score_test,
         "at_chance": point.metrics.at_chance,
         "flash_bytes": cost.flash_bytes,
         "sram_bytes": cost.sram_bytes,
@@ -120,12 +110,13 @@ def point_facts(point: Point, target: Target) -> PointFacts:
         "runtimes": list(point.runtimes),
         "recipe": recipe_path(point),
     }
+    return {name: facts[name] for name in columns(point.metrics.metric)}
 
 
-def csv_text(front: Sequence[Point], target: Target) -> str:
+def csv_text(front: Sequence[Point], target: Target, metric: str = ACCURACY.name) -> str:
     """`pareto.csv`; the runtimes of a point are joined by a plus sign."""
     text = StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, columns(metric), lineterminator="\n")
     writer.writeheader()
     for point in front:
         facts = point_facts(point, target)
@@ -147,7 +138,9 @@ def study_facts(result: Result) -> StudyFacts:
         "objectives": list(job.objectives),
         "space": job.space.name,
         "seed": job.seed,
-        "accuracy_drop": job.accuracy_drop,
+        "task": job.data.task.name,
+        "metric": job.metric.name,
+        "score_drop": job.score_drop.text(job.metric),
         "interrupted": result.interrupted,
         "seconds": round(result.seconds, 1),
         "trials": dict(result.counts),

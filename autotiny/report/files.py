@@ -17,7 +17,7 @@ from autotiny.recipe import Bundle, SavedRecipe, read_recipe, write_recipe
 from autotiny.report.facts import best_point, csv_text, points_of, recipe_path, study_facts
 from autotiny.report.page import report_text
 from autotiny.report.plot import Dot, pareto_svg
-from autotiny.report.tables import accuracy_text
+from autotiny.report.tables import score_text
 from autotiny.study import DRAFT, Point, Result, bundle_bytes, check_intact, folder_of, measured
 
 BUNDLE = "bundle"
@@ -69,9 +69,9 @@ def _write(result: Result, folder: Path) -> list[Path]:
         _write_best(result, best, saved[best.trial], folder)
     written = {
         "report.md": report_text(result, kept_bytes=_kept_bytes(folder)),
-        "pareto.csv": csv_text(result.front, result.job.target),
+        "pareto.csv": csv_text(result.front, result.job.target, result.job.metric.name),
         "pareto.json": json.dumps(study_facts(result), indent=2) + "\n",
-        "pareto.svg": pareto_svg(dots(result), plot_title(result)),
+        "pareto.svg": pareto_svg(dots(result), plot_title(result), result.job.metric),
     }
     for name, text in written.items():
         write_whole(folder / name, text)
@@ -159,11 +159,11 @@ def dots(result: Result) -> list[Dot]:
         found.append(
             Dot(
                 x=cost.latency_ms,
-                y=record.metrics.accuracy_validation,
+                y=record.metrics.score_validation,
                 weight=cost.flash_bytes,
                 kind=kind,  # type: ignore[arg-type]
                 label=str(number) if kind != "other" else "",
-                hint=f"trial {number}: {record.sequence}, {accuracy_text(record.metrics)}, "
+                hint=f"trial {number}: {record.sequence}, {score_text(record.metrics)}, "
                 f"{cost.latency_ms:.4g} ms, {cost.flash_bytes:,} bytes of flash",
             )
         )

@@ -17,16 +17,22 @@ from rich.text import Text
 from autotiny.report.tables import GAP, clock, milliseconds, table
 from autotiny.study import Progress
 from autotiny.target import Target
+from autotiny.tasks import shown_metric
 
 HEADINGS = {
-    "accuracy_validation": "accuracy",
     "latency_ms": "ms",
     "flash_bytes": "flash B",
     "sram_bytes": "SRAM B",
     "energy_estimated_mj": "est. mJ",
     "balanced_ratio": "ratio",
 }
-"""Column headings of a study's values."""
+"""Column headings of a study's values, but for its score."""
+
+
+def heading(name: str) -> str:
+    """What a column of a study's values is called."""
+    metric = shown_metric(name)
+    return metric.name.rpartition(":")[2] if metric else HEADINGS.get(name, name)
 
 
 @contextmanager
@@ -137,9 +143,11 @@ def progress_panel(
 
 
 def live_front_table(progress: Progress, rows: int, width: int) -> Table:
-    """The front so far, the most accurate first; sequences are cut to one line each."""
-    front = sorted(progress.front, key=lambda point: -point[2][0])
-    lines = [["trial", *(HEADINGS.get(name, name) for name in progress.objectives)]]
+    """The front so far, the best score first; sequences are cut to one line each."""
+    metric = shown_metric(progress.objectives[0])
+    sign = metric.sign if metric else 1
+    front = sorted(progress.front, key=lambda point: -sign * point[2][0])
+    lines = [["trial", *map(heading, progress.objectives)]]
     for number, _, values in front[:rows]:
         named = zip(progress.objectives, values, strict=True)
         lines.append(
@@ -158,8 +166,8 @@ def live_front_table(progress: Progress, rows: int, width: int) -> Table:
 
 def value_text(name: str, value: float, target: Target) -> str:
     """A value of a study as a table shows it."""
-    if name.startswith("accuracy"):
-        return f"{100 * value:.2f} %"
+    if metric := shown_metric(name):
+        return metric.text(value)
     if name.endswith("_bytes"):
         return f"{value:,.0f}"
     if name.endswith("_mj"):
@@ -187,7 +195,7 @@ def last_trial(progress: Progress) -> str:
     outcome = trial.outcome or "failed"
     if outcome == "measured" and trial.values:
         found = ", ".join(
-            f"{HEADINGS.get(name, name)} {value_text(name, value, progress.target)}"
+            f"{heading(name)} {value_text(name, value, progress.target)}"
             for name, value in zip(progress.objectives, trial.values, strict=True)
         )
         if trial.metrics and trial.metrics.at_chance:

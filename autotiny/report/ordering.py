@@ -8,17 +8,16 @@ from typing import TypedDict
 from rich.table import Table
 
 from autotiny.recipe import step_text
-from autotiny.report.tables import AT_CHANCE, CHANCE_TEXT, milliseconds, percent, table
-from autotiny.study.ordering import FIGURES, Comparison, Difference, Order
+from autotiny.report.tables import AT_CHANCE, CHANCE_TEXT, milliseconds, table
+from autotiny.study.ordering import Comparison, Difference, Order
+from autotiny.tasks import shown_metric
 
 NAMES = {
-    "accuracy_validation": "valid %",
-    "accuracy_test": "test %",
     "flash_bytes": "flash B",
     "sram_bytes": "SRAM B",
     "latency_ms": "ms",
 }
-"""What the table calls the figures."""
+"""What the table calls the figures, but for scores."""
 
 LETTERS = ("A → B", "B → A")
 
@@ -49,7 +48,7 @@ class ComparisonFacts(TypedDict):
 
 def comparison_facts(found: Comparison) -> ComparisonFacts:
     """What `order --json` writes."""
-    differences = {figure: found.difference(figure) for figure in FIGURES}
+    differences = {figure: found.difference(figure) for figure in found.figures}
     return {
         "model": found.model,
         "data": found.data,
@@ -69,7 +68,7 @@ def comparison_facts(found: Comparison) -> ComparisonFacts:
 
 
 def _order_facts(found: Comparison, order: Order) -> OrderFacts:
-    spreads = {figure: found.spread(order, figure) for figure in FIGURES}
+    spreads = {figure: found.spread(order, figure) for figure in found.figures}
     return {
         "sequence": str(order.recipe),
         "objection": order.objection,
@@ -80,7 +79,7 @@ def _order_facts(found: Comparison, order: Order) -> OrderFacts:
                 "failure": one.failure,
                 "dropped": [asdict(entry) for entry in one.dropped],
                 **(
-                    {name: one.metrics.to_dict()[name] for name in (*FIGURES, "at_chance")}
+                    {name: one.metrics.to_dict()[name] for name in (*found.figures, "at_chance")}
                     if one.metrics
                     else {}
                 ),
@@ -93,10 +92,10 @@ def _order_facts(found: Comparison, order: Order) -> OrderFacts:
 def comparison_table(found: Comparison) -> Table:
     """One line a figure: both orders, and what the second gives more than the first."""
     made = table("figure", *LETTERS, "difference", "beyond noise", left=("figure", "beyond noise"))
-    for figure in FIGURES:
+    for figure in found.figures:
         entry = found.difference(figure)
         made.add_row(
-            NAMES[figure],
+            name_of(figure),
             *(_spread_text(found, order, figure) for order in found.orders),
             difference_text(figure, entry) if entry else "–",
             beyond_text(entry) if entry else "–",
@@ -104,11 +103,19 @@ def comparison_table(found: Comparison) -> Table:
     return made
 
 
+def name_of(figure: str) -> str:
+    """What the table calls a figure."""
+    metric = shown_metric(figure)
+    if metric is None:
+        return NAMES[figure]
+    return f"{'test' if figure.endswith('_test') else 'valid'} {metric.heading}"
+
+
 def _spread_text(found: Comparison, order: Order, figure: str) -> str:
     spread = found.spread(order, figure)
     if spread is None:
         return "–"
-    mark = AT_CHANCE if figure == "accuracy_validation" and order.at_chance else ""
+    mark = AT_CHANCE if figure == found.figures[0] and order.at_chance else ""
     return with_noise(figure, spread.mean, spread.deviation) + mark
 
 
@@ -119,8 +126,8 @@ def with_noise(figure: str, mean: float, noise: float) -> str:
 
 def value_of(figure: str, value: float) -> str:
     """A value or a difference in the unit of its line."""
-    if figure.startswith("accuracy"):
-        return percent(value)
+    if metric := shown_metric(figure):
+        return metric.number(value)
     if figure.endswith("_bytes"):
         return f"{value:,.0f}"
     return f"-{milliseconds(-value)}" if value < 0 else milliseconds(value)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from autotiny.report.facts import asked, best_point, points_of, recipe_path
-from autotiny.report.summary import legend, validation
-from autotiny.report.tables import milliseconds, percent
+from autotiny.report.summary import budget_text, legend, score_headings, validation
+from autotiny.report.tables import milliseconds
 from autotiny.study import OUTCOMES, Point, Result, ended
 from autotiny.target import Target
 
@@ -45,10 +45,10 @@ def _searched(result: Result) -> str:
         *(tuple(line.split(": ", 1)) for line in job.data.described()[1:]),
         ("target", f"{job.target.title}: {job.target.flash_bytes:,} bytes of flash, "
                    f"{job.target.sram_bytes:,} bytes of SRAM"),
-        ("objectives", ", ".join(("accuracy", *job.objectives))),
+        ("objectives", ", ".join((job.metric.title, *job.objectives))),
         ("search space", f"{job.space.name}: {job.space.title}"),
         ("seed", str(job.seed)),
-        ("accuracy budget", f"{100 * job.accuracy_drop:g} % below the original, on validation"),
+        ("budget", f"{job.metric.title} {budget_text(job)}, on validation"),
         ("trials", f"{sum(result.counts.values())}"
                    + (", interrupted by the user" if result.interrupted else "")),
         ("time of the last run", f"{result.seconds:.0f} s"),
@@ -78,7 +78,7 @@ def _found(result: Result) -> str:
                 f"{point.recipe}{' (the original)' if original else ''}"
                 f"{' **best**' if best and point.trial == best.trial else ''}",
                 validation(point),
-                percent(point.metrics.accuracy_test),
+                point.metric.number(point.metrics.score_test),
                 f"{cost.flash_bytes:,}",
                 f"{cost.sram_bytes:,}",
                 f"{cost.cycles:,}",
@@ -89,11 +89,11 @@ def _found(result: Result) -> str:
             )
         )
     target = result.job.target
-    head = ("trial", "sequence", "valid %", "test %", "flash B", "SRAM B", "cycles", "ms",
-            f"est. mJ {target.energy_error}", "runs in", "recipe")  # fmt: skip
+    head = ("trial", "sequence", *score_headings(result.job.metric), "flash B", "SRAM B",
+            "cycles", "ms", f"est. mJ {target.energy_error}", "runs in", "recipe")  # fmt: skip
     parts = [
         heading,
-        "![accuracy over latency](pareto.svg)",
+        f"![{result.job.metric.title} over latency](pareto.svg)",
         markdown_table(head, rows),
         legend(result),
         _verdict(result, best),
@@ -121,8 +121,8 @@ def _verdict(result: Result, best: Point | None) -> str:
     text = f"Best for {asked(result)}: trial {best.trial}, {best.recipe}."
     if not best.within_budget:
         text += (
-            f" No point keeps within {100 * result.job.accuracy_drop:g} % of the original's "
-            "accuracy; this is the most accurate one."
+            f" No point keeps within {result.job.score_drop.text(result.job.metric)} of the "
+            f"original's {result.job.metric.title}; this is the one of the best score."
         )
     if result.baseline and result.baseline.trial != best.trial:
         ours, theirs = best.metrics, result.baseline.metrics
@@ -133,9 +133,10 @@ def _verdict(result: Result, best: Point | None) -> str:
             f"{times(theirs.cost.sram_bytes, ours.cost.sram_bytes)} the SRAM and "
             f"{times(theirs.cost.latency_ms, ours.cost.latency_ms)} the time"
         )
-        if ours.accuracy_test is not None and theirs.accuracy_test is not None:
-            change = 100 * (ours.accuracy_test - theirs.accuracy_test)
-            text += f", at {change:+.2f} % test accuracy"
+        if ours.score_test is not None and theirs.score_test is not None:
+            metric, change = best.metric, ours.score_test - theirs.score_test
+            sign = "+" if change >= 0 else ""
+            text += f", at {sign}{metric.text(change)} {metric.title} on test"
         text += "."
     return text
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 from xml.sax.saxutils import escape
+
+from autotiny.tasks import Metric
 
 WIDTH, HEIGHT = 760, 460
 LEFT, RIGHT, TOP, BOTTOM = 72, 24, 48, 56
@@ -21,7 +23,7 @@ class Dot:
 
     Attributes:
         x: latency in ms.
-        y: accuracy in [0, 1].
+        y: score.
         weight: flash in bytes; the dot's area grows with it.
         kind: what it is.
         label: short, beside the dot; empty for none.
@@ -36,8 +38,8 @@ class Dot:
     hint: str = ""
 
 
-def pareto_svg(dots: Sequence[Dot], title: str) -> str:
-    """Accuracy over latency; the same dots give the same text."""
+def pareto_svg(dots: Sequence[Dot], title: str, metric: Metric) -> str:
+    """Score over latency, the better the higher; the same dots give the same text."""
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
         f'width="{WIDTH}" height="{HEIGHT}" font-family="system-ui, sans-serif" font-size="12">',
@@ -45,7 +47,7 @@ def pareto_svg(dots: Sequence[Dot], title: str) -> str:
         f'<text x="{LEFT}" y="24" font-size="15" fill="#222222">{escape(title)}</text>',
     ]
     if dots:
-        parts += _drawn(dots)
+        parts += _drawn(dots, metric)
     else:
         parts.append(
             f'<text x="{LEFT}" y="{HEIGHT / 2:.0f}" fill="#222222">nothing measured</text>'
@@ -53,9 +55,11 @@ def pareto_svg(dots: Sequence[Dot], title: str) -> str:
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _drawn(dots: Sequence[Dot]) -> list[str]:
+def _drawn(dots: Sequence[Dot], metric: Metric) -> list[str]:
     across = _log_axis([dot.x for dot in dots])
     up = _linear_axis([dot.y for dot in dots])
+    if not metric.higher:
+        up = replace(up, low=up.high, high=up.low)
     largest = max(dot.weight for dot in dots) or 1.0
 
     def place(dot: Dot) -> tuple[float, float]:
@@ -63,16 +67,17 @@ def _drawn(dots: Sequence[Dot]) -> list[str]:
         y = HEIGHT - BOTTOM - up.share(dot.y) * (HEIGHT - TOP - BOTTOM)
         return x, y
 
-    parts = _frame(across, up)
+    parts = _frame(across, up, metric)
     # A point dominates everything to its right and below: the front of these two figures is a
     # staircase. A point that is on the front for a third figure does not stand on it.
     steps: list[str] = []
     highest = -math.inf
     for dot in sorted(
-        (dot for dot in dots if dot.kind == "front"), key=lambda dot: (dot.x, -dot.y)
+        (dot for dot in dots if dot.kind == "front"),
+        key=lambda dot: (dot.x, -metric.sign * dot.y),
     ):
-        if dot.y > highest:
-            highest = dot.y
+        if metric.sign * dot.y > highest:
+            highest = metric.sign * dot.y
             x, y = place(dot)
             steps.append(f"H{x:.1f} V{y:.1f}" if steps else f"M{x:.1f} {y:.1f}")
     if steps:
@@ -136,7 +141,7 @@ def _linear_axis(values: Iterable[float]) -> _Axis:
     return _Axis(low, high, tuple(ticks))
 
 
-def _frame(across: _Axis, up: _Axis) -> list[str]:
+def _frame(across: _Axis, up: _Axis, metric: Metric) -> list[str]:
     bottom = HEIGHT - BOTTOM
     parts = []
     for tick in across.ticks:
@@ -151,7 +156,7 @@ def _frame(across: _Axis, up: _Axis) -> list[str]:
         parts.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="#eeeeee"/>')
         parts.append(
             f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end" fill="#555555">'
-            f"{100 * tick:.4g} %</text>"
+            f"{f'{100 * tick:.4g} %' if metric.percent else f'{tick:.4g}'}</text>"
         )
     parts.append(f'<path d="M{LEFT} {TOP}V{bottom}H{WIDTH - RIGHT}" fill="none" stroke="#555555"/>')
     parts.append(
@@ -160,7 +165,8 @@ def _frame(across: _Axis, up: _Axis) -> list[str]:
     )
     parts.append(
         f'<text x="18" y="{(TOP + bottom) / 2:.0f}" text-anchor="middle" fill="#222222" '
-        f'transform="rotate(-90 18 {(TOP + bottom) / 2:.0f})">accuracy on validation</text>'
+        f'transform="rotate(-90 18 {(TOP + bottom) / 2:.0f})">{escape(metric.title)} on validation'
+        "</text>"
     )
     x = WIDTH - RIGHT - 278
     for kind, name, offset in (("front", "front", 0), ("baseline", "original", 56),

@@ -14,14 +14,15 @@ from autotiny.report.tables import (
     WIDE,
     clock,
     milliseconds,
-    percent,
     table,
 )
 from autotiny.study import Point, Result, ended
+from autotiny.study.job import Job
 from autotiny.target import Target
+from autotiny.tasks import Metric
 
 OVER_BUDGET = "†"
-"""Stands behind the accuracy of a point that loses more of it than the user allows."""
+"""Stands behind the score of a point that loses more of it than the user allows."""
 
 
 def front_table(
@@ -29,7 +30,7 @@ def front_table(
 ) -> Table:
     """The front for the terminal, the fastest first; the wider, the more columns."""
     wide = width >= WIDE
-    columns = ["trial", "valid %", "test %", "flash B", "SRAM B", "ms"]
+    columns = ["trial", *score_headings(points[0].metric), "flash B", "SRAM B", "ms"]
     columns += ["cycles", f"est. mJ {target.energy_error}", "runs in"] if wide else []
     made = table(*columns, "sequence", left=("runs in",), wraps=("sequence",))
     rows = list(points)
@@ -40,7 +41,7 @@ def front_table(
         cells = [
             str(point.trial),
             validation(point),
-            percent(point.metrics.accuracy_test),
+            point.metric.number(point.metrics.score_test),
             f"{cost.flash_bytes:,}",
             f"{cost.sram_bytes:,}",
             milliseconds(cost.latency_ms),
@@ -76,10 +77,21 @@ def why_nothing(result: Result) -> str:
 
 
 def validation(point: Point) -> str:
-    """The accuracy on validation, marked if it lies below the budget or at chance level."""
+    """The score on validation, marked if it lies beyond the budget or at chance level."""
     mark = "" if point.within_budget else OVER_BUDGET
     mark += AT_CHANCE if point.metrics.at_chance else ""
-    return f"{percent(point.metrics.accuracy_validation)}{mark}"
+    return f"{point.metric.number(point.metrics.score_validation)}{mark}"
+
+
+def score_headings(metric: Metric) -> tuple[str, str]:
+    """Headings of the columns of scores on validation and test."""
+    return f"valid {metric.heading}", f"test {metric.heading}"
+
+
+def budget_text(job: Job) -> str:
+    """How much of its score a best point may lose, in words."""
+    worse = "below" if job.metric.higher else "above"
+    return f"{job.score_drop.text(job.metric)} {worse} the original"
 
 
 def legend(result: Result) -> str:
@@ -87,8 +99,8 @@ def legend(result: Result) -> str:
     meanings = []
     if not all(point.within_budget for point in result.front):
         meanings.append(
-            f"{OVER_BUDGET} loses more than {100 * result.job.accuracy_drop:g} % of the original's "
-            "accuracy on validation"
+            f"{OVER_BUDGET} loses more than {result.job.score_drop.text(result.job.metric)} of the "
+            f"original's {result.job.metric.title} on validation"
         )
     if any(point.metrics.at_chance for point in points_of(result)):
         meanings.append(f"{AT_CHANCE} {CHANCE_TEXT}")

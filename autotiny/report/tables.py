@@ -16,6 +16,7 @@ from rich.text import Text
 
 from autotiny.metrics import Cost, Metrics
 from autotiny.target import Target
+from autotiny.tasks import shown_metric
 
 if TYPE_CHECKING:
     from autotiny.simulator.profile import FunctionProfile, Profile, StepProfile
@@ -30,9 +31,9 @@ GAP = 2
 """Blanks between two columns of a table."""
 
 AT_CHANCE = "‡"
-"""Stands behind an accuracy that guessing reaches as well; see `evaluate.at_chance`."""
+"""Stands behind a score that guessing reaches as well; see `Task.at_chance`."""
 
-CHANCE_TEXT = "at chance level: guessing the most frequent class does as well"
+CHANCE_TEXT = "at chance level: the best answer that knows no input does as well"
 
 STALLS = {"dependency": "dep", "branch": "br"}
 """Column headings of the causes of stall where they are not the names."""
@@ -64,14 +65,11 @@ def milliseconds(value: float) -> str:
     return f"{value:,.{decimals}f}" if value >= 0.01 or value == 0 else f"{value:.2g}"
 
 
-def percent(share: float | None) -> str:
-    """An accuracy without its sign, for a column that has it in its heading."""
-    return "–" if share is None else f"{100 * share:.2f}"
-
-
-def accuracy_text(metrics: Metrics) -> str:
-    """The accuracy on validation, and whether it is at chance level."""
-    text = f"{percent(metrics.accuracy_validation)} %"
+def score_text(metrics: Metrics) -> str:
+    """The score on validation, and whether it is at chance level."""
+    metric = shown_metric(metrics.metric)
+    value = metrics.score_validation
+    text = f"{metric.title} {metric.text(value)}" if metric else f"{metrics.metric} {value:.4g}"
     return f"{text} (at chance level)" if metrics.at_chance else text
 
 

@@ -107,7 +107,7 @@ def write_bundle(saved: SavedRecipe, job: Job, folder: Path) -> Bundle:
         lowered=read_tflite(flat).fingerprint(),
         program=program_key(final),
         shape=job.data.shape,
-        classes=job.data.classes,
+        classes=job.data.task.outputs,
         target=target_key(job.target),
     )
 
@@ -241,7 +241,8 @@ def _calibration(saved: SavedRecipe, bundle: Bundle, folder: Path) -> Calibratio
             raise UserError(f"{file} is damaged; {WAY_OUT}") from damage
         _check(file, bundle.calibration, _samples_digest(x))
     none = np.zeros(0, np.int32)
-    return Calibration(saved.data, x, none, x[:0], none, x[:0], none, bundle.classes)
+    assert saved.task is not None, "a recipe with a bundle has one"
+    return Calibration(saved.data, x, none, x[:0], none, x[:0], none, saved.task)
 
 
 def _check(part: Path, recorded: str, found: str) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from autotiny.cache import Cache
 from autotiny.dataset import Dataset
-from autotiny.evaluate import accuracy_on, at_chance, cost, program_of, runtimes, sources_of
+from autotiny.evaluate import cost, program_of, runtimes, score_on, sources_of
 from autotiny.metrics import Cost, Metrics
 from autotiny.model import Model
 from autotiny.target import Target
+from autotiny.tasks import Score
 
 
 def op_kinds(model: Model) -> frozenset[str]:
@@ -29,14 +30,14 @@ class Evaluator:
 
     Attributes:
         cost: flash, SRAM and latency on a target.
-        accuracy: of the split "validation" or "test" of a data set, 0 to 1.
+        score: on the split "validation" or "test" of a data set, by the metric of its task.
         runtimes: what can run its `.tflite`.
         op_kinds: the kinds of its ops.
         files: what its firmware is made of.
     """
 
     cost: Callable[[Model, Target, Cache], Cost] = cost
-    accuracy: Callable[[Model, Dataset, str, Cache], float] = accuracy_on
+    score: Callable[[Model, Dataset, str, Cache], Score] = score_on
     runtimes: Callable[[Model], tuple[str, ...]] = runtimes
     op_kinds: Callable[[Model], frozenset[str]] = op_kinds
     files: Callable[[Model], Mapping[str, str]] = files
@@ -44,11 +45,19 @@ class Evaluator:
     def metrics(
         self, model: Model, target: Target, data: Dataset, cache: Cache, *, test: bool = False
     ) -> Metrics:
-        """Cost and accuracy of a lowered model; the test split is looked at for a report only."""
-        accuracy = self.accuracy(model, data, "validation", cache)
-        return Metrics(
-            cost=self.cost(model, target, cache),
-            accuracy_validation=accuracy,
-            accuracy_test=self.accuracy(model, data, "test", cache) if test else None,
-            at_chance=at_chance(accuracy, data),
-        )
+        """Cost and score of a lowered model; the test split is looked at for a report only."""
+        found = self.score(model, data, "validation", cache)
+        tested = self.score(model, data, "test", cache).value if test else None
+        return replace(metrics_of(self.cost(model, target, cache), found, data), score_test=tested)
+
+
+def metrics_of(taken: Cost, score: Score, data: Dataset) -> Metrics:
+    """A cost and a score on validation."""
+    return Metrics(
+        cost=taken,
+        score_validation=score.value,
+        at_chance=data.task.at_chance(score, data.x_validation, data.y_validation),
+        metric=data.task.metric,
+        error_validation=score.error,
+        threshold=score.threshold,
+    )

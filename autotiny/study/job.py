@@ -10,13 +10,14 @@ from autotiny.codeversion import code_version
 from autotiny.components import Work
 from autotiny.dataset import Dataset
 from autotiny.errors import UserError, unknown
-from autotiny.metrics import Cost
+from autotiny.metrics import Cost, score_names
 from autotiny.model import Level, Model
 from autotiny.provenance import packages
 from autotiny.recipe import Candidate, Recipe, apply, check_legal
 from autotiny.space import Space
 from autotiny.study.evaluator import Evaluator
 from autotiny.target import Target, target_key
+from autotiny.tasks import Direction, Drop, Metric, Score
 from autotiny.version import __version__
 
 EPOCHS = 5
@@ -25,11 +26,11 @@ EPOCHS = 5
 
 @dataclass(frozen=True)
 class Objective:
-    """Something to make small besides the loss of accuracy.
+    """Something to make small besides the loss of score.
 
     Attributes:
         name: as `--objective` takes it.
-        figure: the column that it minimizes; None for "accuracy", which always takes part.
+        figure: the column that it minimizes; None for the score, which always takes part.
         meaning: in a sentence.
     """
 
@@ -45,7 +46,8 @@ OBJECTIVES = {
         Objective("size", "flash_bytes", "flash of the whole firmware"),
         Objective("sram", "sram_bytes", "arena, static data and stack"),
         Objective("energy", "energy_estimated_mj", "energy of one inference, an estimate"),
-        Objective("accuracy", None, "accuracy on the validation split; always an objective"),
+        Objective("accuracy", None, "the task's score on validation; always an objective"),
+        Objective("score", None, "the same"),
         Objective(
             "balanced",
             "balanced_ratio",
@@ -56,7 +58,7 @@ OBJECTIVES = {
 
 
 def wanted_objectives(names: Sequence[str]) -> tuple[str, ...]:
-    """The objectives asked for, each once and without "accuracy", which always takes part."""
+    """The objectives asked for, each once and without the score, which always takes part."""
     if not names:
         raise UserError(f"no objective is named; name one or several of {', '.join(OBJECTIVES)}")
     for name in names:
@@ -73,10 +75,10 @@ class Job:
         model: the original.
         data: its samples.
         target: the microcontroller.
-        objectives: names from `OBJECTIVES`, without "accuracy".
+        objectives: names from `OBJECTIVES`, without the score.
         space: what may be drawn.
         seed: decides everything random.
-        accuracy_drop: the accuracy a best point may lose on validation, e.g. 0.01.
+        score_drop: how much of its score a best point may lose on validation.
         epochs: upper limit of each fine-tune.
         cache: where results are kept.
         evaluator: what judges a candidate.
@@ -88,7 +90,7 @@ class Job:
     objectives: tuple[str, ...]
     space: Space
     seed: int
-    accuracy_drop: float
+    score_drop: Drop
     epochs: int
     cache: Cache
     evaluator: Evaluator = field(default_factory=Evaluator)
@@ -101,7 +103,22 @@ class Job:
     @property
     def value_names(self) -> tuple[str, ...]:
         """The names of the study's values."""
-        return ("accuracy_validation", *self.figures)
+        return (score_names(self.data.task.metric)[0], *self.figures)
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """Which way each of the study's values is better, as Optuna calls it."""
+        smallest: Direction = "minimize"
+        return (self.metric.direction, *(smallest for _ in self.figures))
+
+    @property
+    def metric(self) -> Metric:
+        """What the task is scored by."""
+        return self.data.task.scored_by
+
+    def floor(self, score: float) -> float:
+        """The worst score that is within the budget, given the original's."""
+        return score - self.metric.sign * self.score_drop.of(score)
 
     def work(self) -> Work:
         """What the components of a candidate may use besides the model."""
@@ -118,9 +135,9 @@ class Job:
         """What a lowered model takes of the target."""
         return self.evaluator.cost(model, self.target, self.cache)
 
-    def accuracy(self, model: Model, split: str) -> float:
+    def score(self, model: Model, split: str) -> Score:
         """How well a lowered model does on "validation" or "test"."""
-        return self.evaluator.accuracy(model, self.data, split, self.cache)
+        return self.evaluator.score(model, self.data, split, self.cache)
 
     def facts(self) -> dict[str, str]:
         """What a study must agree on with an earlier run to be continued."""
@@ -132,7 +149,8 @@ class Job:
             "space": f"{self.space.name} {key_of(self.space)[:8]}",
             "epochs": str(self.epochs),
             "seed": str(self.seed),
-            "accuracy_drop": f"{self.accuracy_drop:g}",
+            "task": self.data.task.name,
+            "score_drop": self.score_drop.text(self.metric),
             "autotiny": f"{__version__} {code_version('autotiny.study')[:8]}",
             "packages": ", ".join(f"{name} {version}" for name, version in packages().items()),
         }

@@ -11,7 +11,7 @@ from autotiny.checked import arguments
 from autotiny.components import Component, commute, is_lowering, objection
 from autotiny.dataset import AS_STORED, Dataset, DataSource, Reading
 from autotiny.errors import UserError
-from autotiny.metrics import Metrics
+from autotiny.metrics import Metrics, score_names
 from autotiny.model import Level, Model, load_model
 from autotiny.recipe import Dropped, Recipe, steps_from_text
 from autotiny.study.evaluator import Evaluator
@@ -19,12 +19,13 @@ from autotiny.study.job import EPOCHS, candidate_of
 from autotiny.study.replay import data_name, load_pair, model_name
 from autotiny.study.trials import REFUSALS
 from autotiny.target import Target
+from autotiny.tasks import ACCURACY
 
 SEEDS = 5
 """Repetitions unless asked otherwise."""
 
-FIGURES = ("accuracy_validation", "accuracy_test", "flash_bytes", "sram_bytes", "latency_ms")
-"""What two orders are compared by."""
+COSTS = ("flash_bytes", "sram_bytes", "latency_ms")
+"""What two orders are compared by, beside their scores."""
 
 USUAL_REST = "int8, fuse_operators, block_gemm"
 """What a pair is lowered and scheduled with unless asked otherwise."""
@@ -144,6 +145,24 @@ class Comparison:
     seeds: int
     epochs: int
 
+    @property
+    def metric(self) -> str:
+        """What both were scored by."""
+        return next(
+            (
+                one.metrics.metric
+                for order in self.orders
+                for one in order.repetitions
+                if one.metrics is not None
+            ),
+            ACCURACY.name,
+        )
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """What the orders are compared by."""
+        return (*score_names(self.metric), *COSTS)
+
     def spread(self, order: Order, figure: str) -> Spread | None:
         """Mean and deviation of a figure; None where nothing was measured."""
         values = list(order.values(figure).values())
@@ -185,7 +204,10 @@ class Originals:
     load: Callable[[int, Cache], tuple[Model, Dataset]]
 
     @classmethod
-    def named(cls, model: object, data: DataSource, reading: Reading = AS_STORED) -> Originals:
+    def named(
+        cls, model: object, data: DataSource, reading: Reading = AS_STORED,
+        task: str | None = None, metric: str | None = None,
+    ) -> Originals:  # fmt: skip
         """As `load_pair` takes them; what comes untrained is trained anew for each seed.
 
         Raises:
@@ -193,7 +215,9 @@ class Originals:
         """
 
         def load(seed: int, cache: Cache) -> tuple[Model, Dataset]:
-            return load_pair(model, data, seed=seed, cache=cache, reading=reading)
+            return load_pair(
+                model, data, seed=seed, cache=cache, reading=reading, task=task, metric=metric
+            )
 
         return cls(model_name(model), data_name(data), load_model(model).level, load)
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Set
 from dataclasses import dataclass, replace
 
 from autotiny.components import COMPONENTS, Component, is_lowering, objection
 from autotiny.dataset import Dataset
 from autotiny.errors import UserError
-from autotiny.evaluate import at_chance, best_guess, standard_error
 from autotiny.model import Level, Model
 from autotiny.recipe import Dropped, Recipe
 from autotiny.space import Space
 from autotiny.study.job import Job
 from autotiny.study.trials import REFUSALS
-
-UNEVEN = 0.1
-"""So much more than its even share a class has before it is told."""
+from autotiny.tasks import Drop, Score
 
 FEW = 30
 """Fewer samples than this decide nothing, whatever the accuracy."""
@@ -25,7 +23,7 @@ FEW_KINDS = 3
 """So many kinds of ops are named in a line."""
 
 FINEST = 0.01
-"""The standard error that is borne where no loss of accuracy is allowed."""
+"""The standard error that is borne where no loss of score is allowed."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +32,12 @@ class Findings:
 
     Attributes:
         left_out: components of the space that can do nothing on this model, with the reason.
-        accuracy_at_chance: of the original on validation, if guessing does as well.
-        doubts: why accuracies on these samples say little, in lines.
+        score_at_chance: of the original on validation, with its unit, if guessing does as well.
+        doubts: why scores on these samples say little, in lines.
     """
 
     left_out: tuple[Dropped, ...] = ()
-    accuracy_at_chance: float | None = None
+    score_at_chance: str = ""
     doubts: tuple[str, ...] = ()
 
     @property
@@ -50,11 +48,11 @@ class Findings:
             reasons.setdefault(dropped.reason, []).append(dropped.component)
         lines = [f"not drawn: {', '.join(names)}: {reason}" for reason, names in reasons.items()]
         lines += self.doubts
-        if self.accuracy_at_chance is not None:
+        if self.score_at_chance:
             lines.append(
-                f"the original finds {100 * self.accuracy_at_chance:.1f} % of the validation "
-                "samples, which is at chance level: check that the data is scaled as in training "
-                "and that its labels are numbered as the outputs are"
+                f"the original has {self.score_at_chance} on validation, which is at chance level: "
+                "check that the data is scaled as in training and that its targets stand as the "
+                "outputs do"
             )
         return tuple(lines)
 
@@ -76,50 +74,46 @@ def checked(job: Job) -> tuple[Job, Findings]:
     """
     try:
         original = job.candidate(baseline_recipe(job)).model
-        accuracy = job.accuracy(original, "validation")
+        score = job.score(original, "validation")
     except tuple(REFUSALS):
         return job, Findings()  # the first trial will say why
     kinds = job.evaluator.op_kinds(original)
     left_out = tuple(idle_components(job.space, job.model.level, kinds))
     left_out += tuple(useless_rewrites(replace(job, space=without(job.space, left_out))))
-    guessing = at_chance(accuracy, job.data)
-    doubts = tuple(doubts_of(job.data, accuracy, job.accuracy_drop))
-    findings = Findings(left_out, accuracy if guessing else None, doubts)
+    data, metric = job.data, job.metric
+    guessing = data.task.at_chance(score, data.x_validation, data.y_validation)
+    doubts = tuple(doubts_of(data, score, job.score_drop))
+    said = f"{metric.title} {metric.text(score.value)}" if guessing else ""
+    findings = Findings(left_out, said, doubts)
     return replace(job, space=without(job.space, left_out)), findings
 
 
-def doubts_of(data: Dataset, accuracy: float, drop: float) -> Iterable[str]:
-    """Why accuracies on these samples say little: too few of them, or one class has most of them.
+def doubts_of(data: Dataset, score: Score, drop: Drop) -> Iterable[str]:
+    """Why scores on these samples say little: too few of them, or one class has most of them.
 
     Args:
         data: the samples.
-        accuracy: of the original on validation.
-        drop: the accuracy that a best point may lose.
+        score: of the original on validation.
+        drop: how much of it a best point may lose.
     """
-    if not data.classes:
-        return
-    answer, guessed = best_guess(data)
-    if data.classes > 1 and guessed > 1 / data.classes + UNEVEN:
-        yield (
-            f"the classes are uneven: always answering class {data.class_name(answer)} finds "
-            f"{100 * guessed:.1f} % of the validation samples; read every accuracy against that"
-        )
+    metric, judged = data.task.scored_by, len(data.y_validation)
+    borne = drop.of(score.value) or FINEST
+    yield from data.task.doubts(data.x_validation, data.y_validation, data.labels)
     for split in ("validation", "test"):
-        samples = len(getattr(data, f"y_{split}"))
-        error = standard_error(accuracy, samples)
+        samples = len(data.parts[split][1])
+        error = score.error * math.sqrt(judged / samples)
         size = f"{samples} {split} samples" if samples > 1 else f"one {split} sample"
+        told = f"the standard error of {metric.title} {metric.text(score.value)} is"
         if samples < FEW:
             yield (
-                f"{size} decide{'s' * (samples == 1)} nothing: {'each' if samples > 1 else 'it'} "
-                f"is worth {100 / samples:.1f} % of accuracy, and the "
-                f"standard error of an accuracy of {100 * accuracy:.1f} % is {100 * error:.1f} %; "
-                "give more samples"
+                f"{size} decide{'s' * (samples == 1)} nothing: {told} {metric.text(error)}; give "
+                "more samples"
             )
-        elif split == "validation" and error > (drop or FINEST):
+        elif split == "validation" and error > borne:
             yield (
-                f"{size} decide little: the standard error of an accuracy of "
-                f"{100 * accuracy:.1f} % is {100 * error:.1f} %, more than the {100 * drop:g} % "
-                "that a best point may lose; give more samples or a larger accuracy drop"
+                f"{size} decide little: {told} {metric.text(error)}, more than the "
+                f"{metric.text(borne)} that a best point may lose; give more samples or a larger "
+                "--score-drop"
             )
 
 

@@ -18,14 +18,15 @@ import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from autotiny.evaluate import cost_from
-from autotiny.metrics import Cost, Metrics
+from autotiny.metrics import Cost, Metrics, score_names
 from autotiny.recipe import Dropped, Recipe, component_from, step_data
 
-SCHEMA = 3
+SCHEMA = 4
 """Version of what a study holds; raised when an older study could not be continued.
 
 1: early autotiny 0.1.0, with an attribute for each thing that was known of a trial. 2: without what
-must be the same when a study is continued: seed, versions, accuracy budget.
+must be the same when a study is continued: seed, versions, accuracy budget. 3: of classification
+alone.
 """
 
 RECORD = "record"
@@ -63,7 +64,7 @@ class TrialRecord:
         drawn: the recipe as it was drawn, where components had nothing to do.
         outcome: one of `OUTCOMES`; "" until it is known.
         reason: why it ended so, in a sentence.
-        values: what the study optimizes, accuracy first; empty where nothing was measured.
+        values: what the study optimizes, the score first; empty where nothing was measured.
         metrics: what was measured.
         rehearsed: the cost of a sequence that was not trained.
         constraints: by how much it exceeds each resource of the target; zero or less where it fits.
@@ -192,9 +193,10 @@ def _recipe(steps: list[dict[str, Any]] | None) -> Recipe | None:
 
 def _metrics(facts: dict[str, Any]) -> Metrics:
     cost = dict(facts)
-    names = ("accuracy_validation", "accuracy_test", "at_chance")
-    validation, test, guessing = (cost.pop(name) for name in names)
-    return Metrics(cost_from(cost), validation, test, guessing)
+    metric = cost.pop("metric")
+    validation, test = (cost.pop(name) for name in score_names(metric))
+    rest = {name: cost.pop(name) for name in ("at_chance", "error_validation", "threshold")}
+    return Metrics(cost_from(cost), validation, test, metric=metric, **rest)
 
 
 def set_constraints(trial: Trial, excess: Mapping[str, float]) -> None:

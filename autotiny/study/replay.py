@@ -15,7 +15,7 @@ from autotiny.dataset import IN_MEMORY as DATA_IN_MEMORY
 from autotiny.engine import check_supported
 from autotiny.errors import InvalidData, UserError
 from autotiny.evaluate import build, runtimes, write_build
-from autotiny.metrics import Cost, Metrics
+from autotiny.metrics import Cost, Metrics, score_names
 from autotiny.model import IN_MEMORY as MODEL_IN_MEMORY
 from autotiny.model import Level, Model, check_ending, load_model
 from autotiny.provenance import differences as differing
@@ -26,6 +26,7 @@ from autotiny.study.evaluator import Evaluator
 from autotiny.study.job import candidate_of
 from autotiny.study.result import comment_of
 from autotiny.target import Target, target_key
+from autotiny.tasks import ACCURACY
 from autotiny.version import __version__
 
 REPLAYED = "replayed from its bundle"
@@ -42,7 +43,7 @@ class Applied:
         target: the microcontroller it names.
         folder: where the C, ELF and `.tflite` were written.
         cost: what the firmware takes.
-        metrics: that and its accuracies; None where the data was not found.
+        metrics: that and its scores; None where the data was not found.
         differences: figures that differ from the recorded ones, as (recorded, now); "program"
             where the bytes do.
         causes: where figures differ, what else does: versions, processor, data; in words.
@@ -63,9 +64,14 @@ class Applied:
     notes: tuple[str, ...]
     runtimes: tuple[str, ...]
 
+    @property
+    def scores(self) -> tuple[str, str]:
+        """The names of its scores, on validation and on test."""
+        return score_names(self.saved.task.metric if self.saved.task else ACCURACY.name)
+
     def to_dict(self) -> dict[str, object]:
         """The same as plain data, for JSON."""
-        unknown = {"accuracy_validation": None, "accuracy_test": None, "at_chance": None}
+        unknown = dict.fromkeys((*self.scores, "at_chance"))
         return {
             "recipe": str(self.path),
             "sequence": str(self.saved.recipe),
@@ -99,9 +105,19 @@ def data_name(data: DataSource) -> str:
 
 
 def load_pair(
-    model: object, data: DataSource, *, seed: int, cache: Cache, reading: Reading = AS_STORED
-) -> tuple[Model, Dataset]:
+    model: object, data: DataSource, *, seed: int, cache: Cache, reading: Reading = AS_STORED,
+    task: str | None = None, metric: str | None = None,
+) -> tuple[Model, Dataset]:  # fmt: skip
     """A model and data that fit each other, as `load_model` and `load_dataset` take them.
+
+    Args:
+        model: the network.
+        data: the samples.
+        seed: of initial weights, splits and a first training.
+        cache: keeps what was trained.
+        reading: how the inputs of the data are read.
+        task: what the network is asked to do; by default what it and the targets tell.
+        metric: what that is scored by; by default the task's first one.
 
     Raises:
         UserError: there is no such model or data.
@@ -114,7 +130,7 @@ def load_pair(
     found = load_model(model, seed=seed)
     if found.level is Level.TFLITE:
         check_supported(found.graph)
-    samples = check_fits(found, samples)
+    samples = check_fits(found, samples, task, metric)
     if not isinstance(model, (str, Path)):  # an object has its weights
         return found, samples
     return load_model(model, samples, seed=seed, cache=cache), samples
@@ -174,7 +190,11 @@ def rebuilt(
         model = _named("a model", saved, saved.model, MODEL_IN_MEMORY)
     if data is None:
         data = _named("data", saved, saved.data, DATA_IN_MEMORY)
-    original, samples = load_pair(model, data, seed=saved.seed, cache=cache, reading=saved.reading)
+    original, samples = load_pair(
+        model, data, seed=saved.seed, cache=cache, reading=saved.reading,
+        task=saved.task.name if saved.task else None,
+        metric=saved.task.metric if saved.task else None,
+    )  # fmt: skip
     _check_fingerprint("data", saved.data, saved.data_fingerprint, samples.fingerprint)
     _check_fingerprint("model", saved.model, saved.model_fingerprint, original.fingerprint)
     candidate = candidate_of(
@@ -235,10 +255,11 @@ def apply_recipe(
     write_build(build(made.model, target, cost, comment=comment_of(saved)), Path(out))
     figures = metrics.to_dict() if metrics else cost.to_dict()
     now = json.loads(json.dumps(figures))
+    unmeasured = set(saved.figures) - set(cost.to_dict())
     differences = {
         name: (recorded, now.get(name))
         for name, recorded in saved.figures.items()
-        if now.get(name) != recorded and (metrics or name in now or name not in ACCURACIES)
+        if now.get(name) != recorded and (metrics or name in now or name not in unmeasured)
     }
     if not same_program(saved, made.model):
         differences["program"] = ("that of the search", "another")
@@ -255,10 +276,6 @@ def apply_recipe(
         notes=notes,
         runtimes=runtimes(made.model),
     )
-
-
-ACCURACIES = frozenset({"accuracy_validation", "accuracy_test", "at_chance"})
-"""The figures that need data."""
 
 
 def _samples(saved: SavedRecipe, data: DataSource | None) -> tuple[Dataset | None, tuple[str, ...]]:
@@ -280,13 +297,13 @@ def _samples(saved: SavedRecipe, data: DataSource | None) -> tuple[Dataset | Non
     except UserError as missing:
         if data is not None:
             raise
-        return None, (f"accuracy was not measured: {missing}",)
+        return None, (f"the score was not measured: {missing}",)
     parts = {
         name: getattr(found, name).reshape(-1, *bundle.shape)
         for name in ("x_train", "x_validation", "x_test")
     }
-    classes = found.classes if bundle.classes else 0
-    return replace(found, classes=classes, **parts), ()
+    shaped = replace(found, **parts)
+    return shaped.asked(saved.task) if saved.task else shaped, ()
 
 
 def _causes(saved: SavedRecipe, target: Target, samples: Dataset | None) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ from autotiny.study.record import (
     measured,
 )
 from autotiny.target import Target
+from autotiny.tasks import ACCURACY, Metric
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,13 @@ class Point:
     Attributes:
         trial: its number in the study.
         recipe: the components that did something, in order.
-        metrics: of the firmware; the test accuracy is filled in when the search ends.
-        values: what the study optimized, accuracy first.
+        metrics: of the firmware; the score on test is filled in when the search ends.
+        values: what the study optimized, the score first.
         runtimes: what can run the `.tflite`.
-        within_budget: whether it loses no more accuracy on validation than allowed.
+        within_budget: whether it loses no more of its score on validation than allowed.
         dropped: components that were drawn and found nothing to do.
         notes: what components found of their result, e.g. sparsity.
+        metric: what the score is.
     """
 
     trial: int
@@ -53,11 +55,12 @@ class Point:
     within_budget: bool
     dropped: tuple[Dropped, ...] = ()
     notes: Mapping[str, float | str] = field(default_factory=dict)
+    metric: Metric = ACCURACY
 
     def __str__(self) -> str:
-        cost, test = self.metrics.cost, self.metrics.accuracy_test
-        figures = [f"{100 * self.metrics.accuracy_validation:.2f} % on validation"]
-        figures += [] if test is None else [f"{100 * test:.2f} % on test"]
+        cost, test = self.metrics.cost, self.metrics.score_test
+        figures = [f"{self.metric.text(self.metrics.score_validation)} on validation"]
+        figures += [] if test is None else [f"{self.metric.text(test)} on test"]
         figures += [f"{cost.flash_bytes:,} bytes of flash", f"{cost.sram_bytes:,} bytes of SRAM"]
         return f"trial {self.trial}, {self.recipe}: {', '.join(figures)}, {cost.latency_ms:.4g} ms"
 
@@ -92,7 +95,8 @@ class Result:
         job: model, data, target and everything else that was asked.
         front: no other sequence is better in one objective and no worse in the rest; by latency.
         baseline: the original model as float32 firmware.
-        best: for each objective asked, the best point that keeps to the accuracy budget.
+        best: for each objective asked, the best point that keeps to the score's budget; and under
+            the metric's name, the one of the best score.
         shortfall: where nothing fits, the sequence that misses by the fewest bytes.
         counts: ended trials by outcome, see `OUTCOMES`.
         dropped: how often each component found nothing to do, with the reason.
@@ -132,6 +136,7 @@ class Result:
             data=job.data.source,
             data_fingerprint=job.data.fingerprint,
             reading=job.data.reading,
+            task=job.data.task,
             seed=job.seed,
             epochs=job.epochs,
             figures=point.metrics.to_dict(),
@@ -156,14 +161,11 @@ def result_of(
 ) -> Result:
     """What a study has found; the test split is looked at here and nowhere before."""
     original = baseline(study)
-    # Without an original to compare with, what was most accurate stands for it.
-    accuracy = (
-        original.values[0]
-        if original
-        else max((record.values[0] for record in measured(study)), default=0.0)
-    )
+    # Without an original to compare with, what did best stands for it.
+    sign = job.metric.sign
+    scores = [record.values[0] for record in ([original] if original else measured(study))]
     # A rounding error must not put a model that loses exactly the budget over it.
-    floor = accuracy - job.accuracy_drop - 1e-9
+    floor = job.floor(max(scores, key=lambda score: sign * score, default=0.0)) - sign * 1e-9
     front = tuple(_point(record, job, floor) for record in front_of(study))
     front = tuple(sorted(front, key=lambda point: (point.metrics.cost.cycles, point.trial)))
     hits, misses = cache_counts(study)
@@ -188,30 +190,31 @@ def result_of(
 def _point(record: TrialRecord, job: Job, floor: float) -> Point:
     recipe, metrics = record.recipe, record.metrics
     assert recipe is not None and metrics is not None, "what was measured has both"
-    tested = replace(metrics, accuracy_test=job.accuracy(job.candidate(recipe).model, "test"))
+    tested = replace(metrics, score_test=job.score(job.candidate(recipe).model, "test").value)
     return Point(
         trial=record.number,
         recipe=recipe,
         metrics=tested,
         values=record.values,
         runtimes=record.runtimes,
-        within_budget=metrics.accuracy_validation >= floor,
+        within_budget=not job.metric.better(floor, metrics.score_validation),
         dropped=record.dropped,
         notes=record.notes,
+        metric=job.metric,
     )
 
 
 def best_points(front: Sequence[Point], job: Job) -> dict[str, Point]:
-    """For each objective the best point within the accuracy budget, else the most accurate one."""
+    """For each objective the best point within the budget, else the one of the best score."""
     if not front:
         return {}
-    accurate = max(front, key=lambda point: point.values[0])
+    accurate = max(front, key=lambda point: job.metric.sign * point.values[0])
     allowed = [point for point in front if point.within_budget] or [accurate]
     best = {
         name: min(allowed, key=lambda point: point.values[1 + index])
         for index, name in enumerate(job.objectives)
     }
-    return {**best, "accuracy": accurate}
+    return {**best, job.metric.name: accurate}
 
 
 def shortfall(study: optuna.Study, target: Target) -> Shortfall | None:

@@ -48,6 +48,7 @@ from autotiny.study.storage import (
     shown_place,
 )
 from autotiny.target import Target
+from autotiny.tasks import wanted_drop
 
 TRIALS = 40
 """Trials of a search unless asked otherwise: about three minutes on the built-in network."""
@@ -99,7 +100,8 @@ def search(
     trials: int = TRIALS,
     timeout: float | None = None,
     seed: int = 0,
-    accuracy_drop: float = 0.01,
+    accuracy_drop: float | None = None,
+    score_drop: str | float | None = None,
     epochs: int = EPOCHS,
     storage: str | BaseStorage | None = None,
     study_name: str | None = None,
@@ -120,12 +122,14 @@ def search(
         data: samples; the search sees train and validation, the result states test.
         target: the microcontroller.
         out: folder of the study, unless `storage` says otherwise.
-        objectives: names from `OBJECTIVES`; accuracy always takes part.
+        objectives: names from `OBJECTIVES`; the score always takes part.
         space: name or path of a search space, or one that was loaded.
         trials: how many different sequences to end with.
         timeout: seconds after which no trial is begun; the original is measured whatever it is.
         seed: decides everything random.
-        accuracy_drop: the accuracy that a best point may lose on validation.
+        accuracy_drop: the accuracy that a best point may lose on validation, by default 0.01.
+        score_drop: the same for any score: an amount in its unit, or text such as "5%"; by default
+            a hundredth of a score in percent, and a twentieth of an error.
         epochs: upper limit of each fine-tune.
         storage: an Optuna storage, its URL, or the path of a journal file ending in `.log`;
             several jobs need one of the latter two.
@@ -156,7 +160,7 @@ def search(
         objectives=wanted_objectives(objectives),
         space=space.for_cores(target.usable_cores),
         seed=asked["seed"],
-        accuracy_drop=asked["accuracy_drop"],
+        score_drop=wanted_drop(data.task.scored_by, score_drop, asked["accuracy_drop"]),
         epochs=asked["epochs"],
         cache=cache or Cache(),
         evaluator=evaluator or Evaluator(),

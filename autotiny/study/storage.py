@@ -13,7 +13,6 @@ from typing import IO, Any
 import optuna
 from optuna.storages import BaseStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.study import StudyDirection
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -123,7 +122,7 @@ def open_study(job: Job, name: str, place: str | BaseStorage, jobs: int = 1) -> 
         UserError: an earlier study of that name was made for something else.
     """
     storage = open_storage(place) if isinstance(place, str) else place
-    directions = [StudyDirection.MAXIMIZE, *(StudyDirection.MINIMIZE for _ in job.figures)]
+    directions = list(job.directions)
     known = {summary.study_name for summary in optuna.get_all_study_summaries(storage=storage)}
     if name in known:
         study = optuna.load_study(study_name=name, storage=storage)

@@ -24,12 +24,13 @@ from autotiny.errors import (
     UnsupportedOp,
     WorkerEnded,
 )
-from autotiny.evaluate import at_chance
 from autotiny.metrics import Cost, Metrics, missing, overshoot
 from autotiny.recipe import Candidate, Recipe
 from autotiny.space import answers_for, suggest
+from autotiny.study.evaluator import metrics_of
 from autotiny.study.job import Job
 from autotiny.study.record import BASELINE, TrialRecord, baseline, ended, measured
+from autotiny.tasks import Score
 
 REFUSALS = {
     UnsupportedOp: "invalid",
@@ -97,8 +98,7 @@ def _try(trial: Trial, job: Job, draft: _Draft) -> None:
     if planned is None and _misfits(draft, job, taken):
         return None
     draft.note(constraints=overshoot(taken, job.target))
-    accuracy = job.accuracy(candidate.model, "validation")
-    metrics = Metrics(taken, accuracy, at_chance=at_chance(accuracy, job.data))
+    metrics = metrics_of(taken, job.score(candidate.model, "validation"), job.data)
     draft.note(
         metrics=metrics,
         runtimes=job.evaluator.runtimes(candidate.model),
@@ -127,7 +127,7 @@ def _note(draft: _Draft, recipe: Recipe, candidate: Candidate) -> None:
 
 
 def values_of(metrics: Metrics, job: Job, original: Cost) -> tuple[float, ...]:
-    """What the study optimizes: accuracy first, then the figures that were asked for."""
+    """What the study optimizes: the score first, then the figures that were asked for."""
     taken = metrics.cost
     ratios = (
         taken.latency_ms / original.latency_ms,
@@ -135,7 +135,7 @@ def values_of(metrics: Metrics, job: Job, original: Cost) -> tuple[float, ...]:
         taken.sram_bytes / original.sram_bytes,
     )
     figures = {**metrics.to_dict(), "balanced_ratio": math.prod(ratios) ** (1 / len(ratios))}
-    return (metrics.accuracy_validation, *(float(figures[name]) for name in job.figures))
+    return (metrics.score_validation, *(float(figures[name]) for name in job.figures))
 
 
 def _misfits(draft: _Draft, job: Job, taken: Cost) -> bool:
@@ -153,21 +153,22 @@ def _misfits(draft: _Draft, job: Job, taken: Cost) -> bool:
 
 
 def _is_hopeless(draft: _Draft, study: optuna.Study, job: Job, taken: Cost) -> bool:
-    """Whether a cost could not reach the front even if more accurate than the original.
+    """Whether a cost could not reach the front even if better than the original.
 
-    By one standard error of an accuracy measured on the validation split, that is: so much may be
+    By one standard error of the score measured on the validation split, that is: so much may be
     chance, or a fine-tune may win where the original was not trained to its end.
     """
     original = baseline(study)
-    if original is None or not job.figures:
+    if original is None or original.metrics is None or not job.figures:
         return False
-    accuracy, samples = original.values[0], max(len(job.data.y_validation), 1)
-    hoped = accuracy + math.sqrt(accuracy * (1 - accuracy) / samples)
+    score = Score(original.values[0], original.metrics.error_validation)
+    hoped = job.data.task.hoped(score)
     costs = values_of(Metrics(taken, hoped), job, baseline_cost(study, taken))[1:]
-    better = f"{100 * (hoped - accuracy):.1f} % more accurate than the original, or better"
+    gain = job.metric.text(abs(hoped - score.value))
+    better = f"{gain} better than the original, or more"
     for other in measured(study):
         cheap = all(theirs <= ours for theirs, ours in zip(other.values[1:], costs, strict=True))
-        if other.fits and cheap and other.values[0] >= hoped:
+        if other.fits and cheap and not job.metric.better(hoped, other.values[0]):
             draft.note(
                 constraints=overshoot(taken, job.target),
                 rehearsed=taken,

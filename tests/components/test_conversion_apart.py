@@ -19,6 +19,7 @@ from autotiny.model import (
     tensorflow,
 )
 from autotiny.recipe import Recipe, apply
+from autotiny.tasks import Classification
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +83,11 @@ def test_a_recurrent_network_with_layers_of_the_users_own_is_converted_here(
     layers = [k.layers.InputLayer(input_shape=(5, 3)), own, k.layers.LSTM(4)]
     model = keras_model(k.Sequential(layers))
     zeros, classes = np.zeros((8, 5, 3), np.float32), np.zeros(8, np.int32)
-    work = Work(Dataset("zeros", zeros, classes, zeros, classes, zeros, classes, classes=4))
+    work = Work(
+        Dataset(
+            "zeros", zeros, classes, zeros, classes, zeros, classes, task=Classification(outputs=4)
+        )
+    )
     lowered = COMPONENTS["float32"]().apply(model, work)
     assert "UNIDIRECTIONAL_SEQUENCE_LSTM" in {op.kind for op in lowered.graph.ops}
 

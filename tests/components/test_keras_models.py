@@ -11,6 +11,7 @@ from autotiny.dataset import Dataset
 from autotiny.errors import NotApplicable
 from autotiny.model import Level, Model, keras_model, ports, tensorflow
 from autotiny.model.keras3 import convert_keras3
+from autotiny.tasks import Classification
 
 KINDS = [name for name, kind in COMPONENTS.items() if kind.level is Level.KERAS and kind.trains]
 
@@ -77,7 +78,7 @@ def check(kind: str, build: Callable[[Any], Any], *, rehearse: bool) -> None:
     rng = np.random.default_rng(0)
     x = rng.random((160, *model.keras.input_shape[1:])).astype(np.float32)
     y = rng.integers(0, 5, 160).astype(np.int32)
-    data = Dataset("noise", x, y, x[:40], y[:40], x[:40], y[:40], classes=5)
+    data = Dataset("noise", x, y, x[:40], y[:40], x[:40], y[:40], task=Classification(outputs=5))
     work = Work(data, epochs=1, original=model, rehearse=rehearse)
     try:
         result = COMPONENTS[kind]().apply(model, work)

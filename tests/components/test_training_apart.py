@@ -20,6 +20,7 @@ from autotiny.errors import WorkerEnded
 from autotiny.model import Level, Model, keras, keras_model, load_model, loading, predict
 from autotiny.model.crossing import crossed_samples
 from autotiny.recipe import Recipe, apply
+from autotiny.tasks import Classification
 
 PRUNE = PruneMagnitude(sparsity=0.5)
 
@@ -98,7 +99,9 @@ def test_a_network_with_layers_of_the_users_own_trains_here(tmp_path: Path) -> N
         )
     )
     x, y = np.ones((16, 64), np.float32), np.zeros(16, np.int32)
-    work = Work(Dataset("ones", x, y, x, y, x, y, classes=3), epochs=1, original=model)
+    work = Work(
+        Dataset("ones", x, y, x, y, x, y, task=Classification(outputs=3)), epochs=1, original=model
+    )
     pruned = apply(Recipe((PRUNE,)), model, work, Cache(tmp_path)).model
     assert pruned.traits.sparsity is not None
 

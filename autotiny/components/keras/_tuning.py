@@ -105,9 +105,9 @@ def _falling(learning_rate: float, work: Work, batch: int) -> Callable[[int], ob
 
 
 def _teacher(work: Work) -> Model | None:
-    """The original, if it can be run here and classifies."""
+    """The original, if it can be run here; what it teaches, the task says."""
     original = work.original
-    if original is None or work.data.classes == 0 or work.data.synthetic:
+    if original is None or work.data.synthetic:
         return None
     return original if original.level in (Level.KERAS, Level.GRAPH) else None
 

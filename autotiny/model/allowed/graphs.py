@@ -13,11 +13,11 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
+from autotiny.doors import tensorflow
 from autotiny.errors import InvalidModel
 from autotiny.model.allowed.names import GRAPH_OPS
 from autotiny.model.allowed.sizes import LARGEST_TENSOR, LARGEST_WEIGHTS
 from autotiny.model.allowed.values import Json, read_json
-from autotiny.model.doors import tensorflow
 
 LARGEST_GRAPH = 256 << 20
 MOST_NODES = 1 << 20

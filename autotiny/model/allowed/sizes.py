@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from autotiny.doors import tensorflow
 from autotiny.errors import InvalidModel
-from autotiny.model.doors import tensorflow
 
 LARGEST_WEIGHTS = 256 << 20
 """Bytes of weights that are read from a file: a hundred times what a microcontroller holds."""

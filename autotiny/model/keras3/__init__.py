@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from autotiny.doors import keras, tensorflow
 from autotiny.errors import InvalidModel
-from autotiny.model.doors import keras, tensorflow
 from autotiny.model.keras3.checking import Pair, check_twin
 from autotiny.model.keras3.layers import operator_twin, refusal, twins_of
 from autotiny.model.keras3.own import OWN_LAYERS, keras3_module

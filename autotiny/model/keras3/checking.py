@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from autotiny.doors import keras, tensorflow
 from autotiny.errors import InvalidModel
 from autotiny.graph import Array
-from autotiny.model.doors import keras, tensorflow
 from autotiny.model.keras3.own import keras3_module
 from autotiny.model.kerastypes import KerasModel, KerasTensor
 

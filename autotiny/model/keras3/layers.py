@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from autotiny.doors import keras
 from autotiny.errors import InvalidModel
 from autotiny.model.allowed.names import CONSTRAINTS, LAYERS, OPERATIONS, REGULARIZERS
-from autotiny.model.doors import keras
 from autotiny.model.keras3.own import (
     activation,
     keras3_module,

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from autotiny.doors import keras, silent_stderr, tensorflow
 from autotiny.errors import InvalidModel
 from autotiny.model.allowed.names import ACTIVATIONS, LAYERS, OPERATIONS
-from autotiny.model.doors import keras, silent_stderr, tensorflow
 from autotiny.model.kerastypes import Config, KerasLayer
 
 PACKAGE = "autotiny"

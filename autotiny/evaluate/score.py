@@ -1,0 +1,69 @@
+"""How well a lowered model does: the same generated C, compiled for the host."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from autotiny.cache import Cache, key_of, remembered
+from autotiny.codeversion import code_version
+from autotiny.engine import Port
+from autotiny.errors import InvalidData
+from autotiny.evaluate.program import program_key, sources_of
+from autotiny.firmware import build_host
+from autotiny.graph import Array, dequantize, quantize
+from autotiny.model import Model
+from autotiny.tasks import Score
+
+if TYPE_CHECKING:
+    # Its samples stand in the key by their fingerprint; how they were read changes no score.
+    from autotiny.dataset import Dataset
+
+
+def score_on(model: Model, data: Dataset, split: str, cache: Cache) -> Score:
+    """How well the generated C does, compiled for the host, on "validation" or "test".
+
+    By the metric of the data's task. Where that needs a threshold it is the best one on validation,
+    for test too.
+    """
+    threshold = None
+    if data.task.scored_by.decides and split != "validation":
+        threshold = score_on(model, data, "validation", cache).threshold
+    key = score_key(model, data, split)
+    found = remembered(cache, key, partial(_scored, model, data, split, threshold))
+    return Score(**found)
+
+
+def score_key(model: Model, data: Dataset, split: str) -> str:
+    """A digest of all that a score depends on: program, samples, task, and the code here."""
+    task = data.task.to_dict()
+    code = code_version(__name__)
+    return key_of("score", program_key(model), data.fingerprint, task, split, code)
+
+
+def _scored(model: Model, data: Dataset, split: str, threshold: float | None) -> dict[str, Any]:
+    x, y = data.parts[split]
+    return asdict(data.task.score(x, y, outputs_of(model, x), threshold))
+
+
+def outputs_of(model: Model, x: Array) -> Array:
+    """What the generated C gives for samples x (N, …), as real numbers (N, …)."""
+    sources = sources_of(model)
+    outputs = build_host(sources).predict(stored(x, sources.inputs[0]))
+    return real(outputs, sources.outputs[0])
+
+
+def real(stored_values: Array, port: Port) -> Array:
+    """What the stored values of a port stand for, float32."""
+    return dequantize(stored_values, port.quantization)
+
+
+def stored(x: Array, port: Port) -> Array:
+    """Real inputs (N, …) as the port stores them, (N, *port.shape without its batch)."""
+    shape = port.shape[1:] if port.shape[:1] == (1,) else port.shape
+    if int(np.prod(x.shape[1:])) != int(np.prod(shape)):
+        raise InvalidData(f"samples of shape {x.shape[1:]} do not fit the input {shape}")
+    return quantize(x.reshape(len(x), *shape), port.quantization, port.dtype)

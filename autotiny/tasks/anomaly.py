@@ -1,0 +1,115 @@
+"""What is unlike the training samples, told by how badly an autoencoder gives it back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from autotiny.errors import InvalidData
+from autotiny.graph import Array
+from autotiny.tasks.answers import AREA, LOW_AREA, answer_rows, f1
+from autotiny.tasks.base import Facts
+from autotiny.tasks.metrics import Metric
+from autotiny.tasks.reconstruction import Reconstruction
+
+
+@dataclass(frozen=True)
+class Anomaly(Reconstruction):
+    """An autoencoder that learns normal samples (0) and is judged on anomalies (1) too.
+
+    The score of a sample is its mean squared error, as in DCASE's task 2 and MLPerf Tiny (Koizumi
+    et al., "Description and Discussion on DCASE2020 Challenge Task 2", 2020).
+    """
+
+    name = "anomaly"
+    metrics = (
+        AREA,
+        LOW_AREA,
+        Metric("f1", "F1", f1, decides=True),
+    )
+
+    metric: str = "auc"
+
+    @classmethod
+    def claims(cls, facts: Facts) -> bool:
+        """A network that gives its input's shape, and targets of 0 and 1, both of them."""
+        both = any(bool((y == 1).any()) for y in facts.parts.values())
+        answers = facts.y.ndim == 1 and facts.truths and both
+        return facts.gives_back and answers and not facts.an_output_each
+
+    @classmethod
+    def made(cls, facts: Facts, metric: str) -> Anomaly:
+        """Refuses another output, splits without anomalies, and a train of nothing else."""
+        Reconstruction.made(facts, metric)
+        made = cls(metric)
+        for y in facts.parts.values():
+            made.targets(y, facts.name)
+        for split in ("validation", "test"):
+            part = facts.parts.get(split, np.arange(2))
+            if len(np.unique(part)) < 2:
+                kind = "normal samples (0)" if (part == 1).all() else "anomalies (1)"
+                raise InvalidData(
+                    f"{facts.name} has no {kind} in {split}; a score of anomalies needs both kinds "
+                    "in validation and test"
+                )
+        if (facts.y == 1).all():
+            raise InvalidData(
+                f"{facts.name} has no normal sample (0) in train; those alone are learned"
+            )
+        return made
+
+    def targets(self, y: Array, name: str) -> Array:
+        """Answers, (N,) int32: 1 for an anomaly."""
+        if y.size != len(y) or not ((y == 0) | (y == 1)).all():
+            raise InvalidData(
+                f"{name}: targets of anomaly are 0 for normal samples and 1 for anomalies"
+            )
+        answers: Array = np.ascontiguousarray(y.reshape(-1), dtype=np.int32)
+        return answers
+
+    def learned(self, x: Array, y: Array) -> tuple[Array, Array]:
+        """Normal samples, which are their own targets."""
+        normal = x if not y.any() else x[y == 0]
+        return normal, normal
+
+    def judged(self, x: Array, y: Array, outputs: Array) -> tuple[Array, Array]:
+        """Answers, (N,), and the mean squared error of each sample, (N,)."""
+        difference = outputs.reshape(len(x), -1) - x.reshape(len(x), -1)
+        return y, np.square(difference.astype(np.float64)).mean(axis=1)
+
+    def at_chance(self, score: object, x: Array, y: Array) -> bool:
+        """Whether the area is that of guessing, a half, up to one standard error."""
+        value = getattr(score, "value", 0.0)
+        return self.metric in ("auc", "pauc") and value <= 0.5 + (AREA.error or _none)(y, 0.5)
+
+    def described(self, parts: Mapping[str, Array], labels: tuple[str, ...]) -> Iterable[str]:
+        """How many samples are normal, and what is learned."""
+        every = np.concatenate(list(parts.values()))
+        yield f"targets: {int((every == 0).sum()):,} normal, {int((every == 1).sum()):,} anomalies"
+        left = int((parts["train"] == 1).sum())
+        if left:
+            yield f"{left:,} anomalies in train are left out: normal samples alone are learned"
+
+    def details(
+        self, y: Array, outputs: Array, labels: tuple[str, ...], threshold: float | None
+    ) -> list[tuple[str, list[tuple[str, ...]]]]:
+        """What is found and missed from a threshold on; outputs are the errors of samples, (N,)."""
+        if threshold is None:
+            return []
+        head = ("answer", "samples", "found", "false alarms", "recall %", "precision %")
+        rows = answer_rows(y.reshape(-1, 1), outputs.reshape(-1, 1), ("anomaly",), threshold)
+        return [(f"An anomaly from a mean squared error of {threshold:.6g} on", [head, *rows])]
+
+    def interface(self, labels: tuple[str, ...], threshold: float | None) -> tuple[str, ...]:
+        """What the outputs are, and from which error on a sample is an anomaly."""
+        rule = "" if threshold is None else f": an anomaly from {threshold:.6g} on"
+        return (
+            "the outputs are the input as the network gives it back; the mean of the squared "
+            f"differences is the score{rule}",
+        )
+
+
+def _none(truth: Array, value: float) -> float:
+    return 0.0

@@ -1,0 +1,64 @@
+"""What tasks of yes and no share: losses, teachers, scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from autotiny.graph import Array
+from autotiny.tasks.base import mixed
+from autotiny.tasks.metrics import Metric, area_error, area_under_curve, partial_area
+
+AREA = Metric("auc", "area under the ROC curve", area_under_curve, error=area_error)
+LOW_AREA = Metric("pauc", "partial area under the ROC curve, false alarms up to .1", partial_area)
+
+
+def cross_entropy(ends: str, tf: Any) -> Callable[[Any, Any], Any]:
+    """Binary cross-entropy of each value, for probabilities or logits."""
+    loss: Callable[[Any, Any], Any] = tf.keras.losses.BinaryCrossentropy(
+        from_logits=ends != "sigmoid"
+    )
+    return loss
+
+
+def taught_probabilities(y: Array, outputs: Array, ends: str) -> Array:
+    """Answers mixed with a teacher's probabilities, (N, k) float32."""
+    certain = outputs if ends == "sigmoid" else 1 / (1 + np.exp(-outputs.astype(np.float64)))
+    return mixed(y, certain)
+
+
+def f1(truth: Array, found: Array, threshold: float) -> float:
+    """Harmonic mean of precision and recall of the answers from a threshold on."""
+    answers, truth = found >= threshold, truth != 0
+    hits = int((answers & truth).sum())
+    return 2 * hits / max(int(answers.sum()) + int(truth.sum()), 1)
+
+
+def macro_f1(truth: Array, found: Array, threshold: float) -> float:
+    """Mean of the F1 of each column."""
+    return float(np.mean([f1(t, o, threshold) for t, o in zip(truth.T, found.T, strict=True)]))
+
+
+def right(truth: Array, found: Array, threshold: float) -> float:
+    """Share of answers that are right."""
+    return float(np.mean((found >= threshold) == (truth != 0)))
+
+
+def answer_rows(
+    y: Array, outputs: Array, names: Sequence[str], threshold: float
+) -> list[tuple[str, ...]]:
+    """A line for each column: how many there are, how many are found, and how many alarms false."""
+    rows: list[tuple[str, ...]] = []
+    for number, name in enumerate(names):
+        truth, answers = y[:, number] != 0, outputs[:, number] >= threshold
+        hits, alarms = int((truth & answers).sum()), int(answers.sum())
+        rows.append(
+            (
+                name, str(int(truth.sum())), str(hits), str(alarms - hits),
+                f"{100 * hits / max(int(truth.sum()), 1):.1f}",
+                f"{100 * hits / max(alarms, 1):.1f}",
+            )
+        )  # fmt: skip
+    return rows
