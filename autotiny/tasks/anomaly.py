@@ -35,9 +35,7 @@ class Anomaly(Reconstruction):
     @classmethod
     def claims(cls, facts: Facts) -> bool:
         """A network that gives its input's shape, and targets of 0 and 1, both of them."""
-        both = any(bool((y == 1).any()) for y in facts.parts.values())
-        answers = facts.y.ndim == 1 and facts.truths and both
-        return facts.gives_back and answers and not facts.an_output_each
+        return facts.gives_back and facts.both_answers and not facts.an_output_each
 
     @classmethod
     def made(cls, facts: Facts, metric: str) -> Anomaly:
@@ -66,7 +64,7 @@ class Anomaly(Reconstruction):
             raise InvalidData(
                 f"{name}: targets of anomaly are 0 for normal samples and 1 for anomalies"
             )
-        answers: Array = np.ascontiguousarray(y.reshape(-1), dtype=np.int32)
+        answers: Array = np.ascontiguousarray(y if y.ndim == 1 else y.reshape(-1), np.int32)
         return answers
 
     def learned(self, x: Array, y: Array) -> tuple[Array, Array]:

@@ -89,6 +89,12 @@ class Facts:
         return self.classes == width or self.from_one
 
     @property
+    def both_answers(self) -> bool:
+        """Whether targets are 0 and 1, and both of them occur."""
+        ones = any(bool((y == 1).any()) for y in self.parts.values())
+        return self.y.ndim == 1 and self.truths and ones
+
+    @property
     def gives_back(self) -> bool:
         """Whether the network gives something of its input's shape."""
         plain = self.ends != "softmax" and int(np.prod(self.sample)) > 1

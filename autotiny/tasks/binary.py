@@ -73,7 +73,7 @@ class Binary(Task):
                 f"{f' such as {odd.flat[0]:g}' if odd.size else ''} are no answers; binary needs "
                 "one 0 or 1 a sample"
             )
-        answers: Array = np.ascontiguousarray(y.reshape(-1), dtype=np.int32)
+        answers: Array = np.ascontiguousarray(y if y.ndim == 1 else y.reshape(-1), np.int32)
         return answers
 
     def loss(self, ends: str, tf: Any) -> Callable[[Any, Any], Any]:

@@ -43,7 +43,8 @@ class Reconstruction(Task):
     def claims(cls, facts: Facts) -> bool:
         """A network that gives its input's shape, and targets that say nothing of it."""
         classes = facts.y.ndim == 1 and facts.whole
-        return facts.gives_back and classes and not facts.an_output_each
+        told = facts.an_output_each or facts.both_answers
+        return facts.gives_back and classes and not told
 
     @classmethod
     def made(cls, facts: Facts, metric: str) -> Reconstruction:

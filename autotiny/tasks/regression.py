@@ -17,6 +17,9 @@ from autotiny.tasks.names import shape_text
 LARGEST = 1e18
 """Beyond it the square of a number is none in float32."""
 
+ROWS = 2
+"""Axes of targets, a row a sample."""
+
 MOST_DESCRIBED = 8
 """Values that are described one by one."""
 
@@ -92,7 +95,9 @@ class Regression(Task):
             raise InvalidData(
                 f"{name}: a target is NaN, infinite or beyond {LARGEST:g}; remove those samples"
             )
-        values: Array = np.ascontiguousarray(y.reshape(len(y), -1), dtype=np.float32)
+        values: Array = np.ascontiguousarray(
+            y if y.ndim == ROWS else y.reshape(len(y), -1), np.float32
+        )
         return values
 
     def loss(self, ends: str, tf: Any) -> Callable[[Any, Any], Any]:
