@@ -346,6 +346,7 @@ class SavedRecipe:
         reading: how the inputs of the data are scaled, and images resized.
         task: what the network is asked to do, and what it is scored by; None in recipes that were
             written before there were tasks.
+        labels: names of the classes, or of the values to predict, where the data has them.
         made_with: versions and the processor; see `provenance`.
         bundle: what is kept beside the file; None where nothing is.
         autotiny: the version that wrote it.
@@ -364,6 +365,7 @@ class SavedRecipe:
     runtimes: tuple[str, ...] = ()
     reading: Reading = AS_STORED
     task: Task | None = None
+    labels: tuple[str, ...] = ()
     made_with: Mapping[str, str] = field(default_factory=dict)
     bundle: Bundle | None = None
     autotiny: str = __version__
@@ -415,6 +417,8 @@ class SavedRecipe:
         }
         if self.task:
             content["task"] = self.task.to_dict()
+        if self.labels:
+            content["labels"] = list(self.labels)
         if self.made_with:
             content["made_with"] = dict(self.made_with)
         if self.bundle:
@@ -483,6 +487,7 @@ class _File:
     figures: Mapping[str, Any]
     runtimes: tuple[str, ...]
     task: Mapping[str, Any] | None = None
+    labels: tuple[str, ...] = ()
     made_with: Mapping[str, str] = field(default_factory=dict)
     bundle: Bundle | None = None
 
@@ -525,6 +530,7 @@ def _saved_recipe(content: object) -> SavedRecipe:
         runtimes=file.runtimes,
         reading=Reading.of(file.data.scale, file.data.resize),
         task=_task(file),
+        labels=file.labels,
         made_with=file.made_with,
         bundle=file.bundle,
         autotiny=file.autotiny,

@@ -273,7 +273,7 @@ def test_without_data_the_cost_alone_is_compared(study: Path) -> None:
     shutil.rmtree(study.parent / "nets")
     found = apply(study / "best.json")
     assert (found.metrics, found.differences) == (None, {})
-    assert "accuracy was not measured" in found.notes[0]
+    assert "the score was not measured" in found.notes[0]
     assert found.to_dict()["accuracy_test"] is None
 
 

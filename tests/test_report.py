@@ -118,6 +118,7 @@ def result(monkeypatch: pytest.MonkeyPatch) -> Result:
             reading=AS_STORED,
             described=lambda: ("digits", "classes: 0 (9)"),
             task=Classification(),
+            labels=(),
         ),
         target=TARGET,
         space=load_space("default"),
@@ -134,6 +135,9 @@ def result(monkeypatch: pytest.MonkeyPatch) -> Result:
 
     monkeypatch.setattr(Result, "write_files", stub)
     monkeypatch.setattr(Result, "write_bundle", lambda *_: None)
+    monkeypatch.setattr(
+        Result, "details", lambda *_: [("Each class", [("class", "n"), ("a", "1")])]
+    )
     return Result(
         study=study,
         job=job,

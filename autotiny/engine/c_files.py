@@ -44,9 +44,13 @@ def header_text(
     inputs: Sequence[Port],
     outputs: Sequence[Port],
     stateful: bool,
+    threshold: float | None = None,
 ) -> str:
     """The header of a program: its sizes, ports and functions."""
     macros = []
+    if threshold is not None:
+        macros.append("// The answer is yes from this value on, in real numbers.")
+        macros.append(f"#define {name.upper()}_THRESHOLD {_float(threshold)}")
     for kind, ports in (("INPUT", inputs), ("OUTPUT", outputs)):
         for k, port in enumerate(ports):
             macros += _port_macros(f"{name.upper()}_{kind}{k or ''}", port)

@@ -54,8 +54,9 @@ def _check_results(graph: Graph) -> None:
 
 
 def generate(
-    graph: Graph, schedule: Schedule, name: str = "model", *, comment: str = ""
-) -> Sources:
+    graph: Graph, schedule: Schedule, name: str = "model", *, comment: str = "",
+    threshold: float | None = None,
+) -> Sources:  # fmt: skip
     """Write the C of a network.
 
     Args:
@@ -63,6 +64,7 @@ def generate(
         schedule: how each op is computed; every op that the outputs need belongs to one step.
         name: prefix of the files, symbols and macros, a C identifier.
         comment: lines for the head of the generated files (version, recipe, target; no time).
+        threshold: from which result on the answer is yes; a macro of the header, for the caller.
     """
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise UserError(f"the name {name!r} must be a C identifier, e.g. 'model'")
@@ -108,7 +110,9 @@ def generate(
             labels.append(_label(sites[k]))
             calls += [f"// {labels[-1]}", call]
     files = {
-        f"{name}.h": header_text(name, comment, memory.bytes, ports[0], ports[1], bool(kept)),
+        f"{name}.h": header_text(
+            name, comment, memory.bytes, ports[0], ports[1], bool(kept), threshold
+        ),
         f"{name}.c": program_text(name, comment, kernels, constants, functions, calls, *ports)
         + reset_text(name, kept),
         weights_file(name): weights_text(comment, constants),

@@ -7,10 +7,11 @@ from autotiny.evaluate.build import Build, build, write_build
 from autotiny.evaluate.cost import cost, cost_from, cost_key
 from autotiny.evaluate.program import program_key, program_of, sources_of
 from autotiny.evaluate.runtimes import has_float16, has_hybrid, runtimes
-from autotiny.evaluate.score import outputs_of, real, score_key, score_on, stored
+from autotiny.evaluate.score import answers_on, outputs_of, real, score_key, score_on, stored
 
 __all__ = [
     "Build",
+    "answers_on",
     "build",
     "cost",
     "cost_from",

@@ -31,9 +31,19 @@ class Build:
     tflite: bytes
 
 
-def build(model: Model, target: Target, cost: Cost, *, comment: str = "") -> Build:
-    """C, ELF and `.tflite` of a lowered model whose cost was measured."""
-    sources = sources_of(model, comment=comment)
+def build(
+    model: Model, target: Target, cost: Cost, *, comment: str = "", threshold: float | None = None
+) -> Build:
+    """C, ELF and `.tflite` of a lowered model whose cost was measured.
+
+    Args:
+        model: lowered.
+        target: the microcontroller.
+        cost: what the firmware takes.
+        comment: lines for the head of the generated files.
+        threshold: from which output on the answer is yes; a macro of the header.
+    """
+    sources = sources_of(model, comment=comment, threshold=threshold)
     firmware = measured_firmware(sources, target, cost)
     return Build(sources, firmware, write_tflite(program_of(model).graph))
 

@@ -16,10 +16,10 @@ def program_of(model: Model) -> Program:
     return Program(model.graph, plain_schedule(model.graph))
 
 
-def sources_of(model: Model, *, comment: str = "") -> Sources:
-    """The C of a lowered model."""
+def sources_of(model: Model, *, comment: str = "", threshold: float | None = None) -> Sources:
+    """The C of a lowered model; see `generate`."""
     program = program_of(model)
-    return generate(program.graph, program.schedule, comment=comment)
+    return generate(program.graph, program.schedule, comment=comment, threshold=threshold)
 
 
 def program_key(model: Model) -> str:

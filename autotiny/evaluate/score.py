@@ -49,6 +49,12 @@ def _scored(model: Model, data: Dataset, split: str, threshold: float | None) ->
     return asdict(data.task.score(x, y, outputs_of(model, x), threshold))
 
 
+def answers_on(model: Model, data: Dataset, split: str) -> tuple[Array, Array]:
+    """The truth of a split and what the generated C finds, as the task's metric compares them."""
+    x, y = data.parts[split]
+    return data.task.judged(x, y, outputs_of(model, x))
+
+
 def outputs_of(model: Model, x: Array) -> Array:
     """What the generated C gives for samples x (N, …), as real numbers (N, …)."""
     sources = sources_of(model)

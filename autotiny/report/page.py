@@ -29,6 +29,7 @@ def report_text(result: Result, *, kept_bytes: int = 0) -> str:
         _searched(result),
         _noticed(result),
         _found(result),
+        _detailed(result),
         _refused(result),
         _idle(result),
         _again(result, kept_bytes),
@@ -103,6 +104,20 @@ def _found(result: Result) -> str:
         f"× voltage × latency. {_energy_error(target)}",
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _detailed(result: Result) -> str:
+    """What the best point answers on test, class by class or value by value."""
+    best = best_point(result)
+    if best is None:
+        return ""
+    tables = [
+        f"{heading}:\n\n{markdown_table(rows[0], rows[1:])}"
+        for heading, rows in result.details(best)
+    ]
+    if not tables:
+        return ""
+    return "\n\n".join([f"## What the best point (trial {best.trial}) answers on test", *tables])
 
 
 def _energy_error(target: Target) -> str:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from autotiny.cache import Cache
 from autotiny.dataset import Dataset
-from autotiny.evaluate import cost, program_of, runtimes, score_on, sources_of
+from autotiny.evaluate import answers_on, cost, program_of, runtimes, score_on, sources_of
+from autotiny.graph import Array
 from autotiny.metrics import Cost, Metrics
 from autotiny.model import Model
 from autotiny.target import Target
@@ -34,6 +35,7 @@ class Evaluator:
         runtimes: what can run its `.tflite`.
         op_kinds: the kinds of its ops.
         files: what its firmware is made of.
+        answers: the truth of a split and what was found, as the metric compares them.
     """
 
     cost: Callable[[Model, Target, Cache], Cost] = cost
@@ -41,6 +43,7 @@ class Evaluator:
     runtimes: Callable[[Model], tuple[str, ...]] = runtimes
     op_kinds: Callable[[Model], frozenset[str]] = op_kinds
     files: Callable[[Model], Mapping[str, str]] = files
+    answers: Callable[[Model, Dataset, str], tuple[Array, Array]] = answers_on
 
     def metrics(
         self, model: Model, target: Target, data: Dataset, cache: Cache, *, test: bool = False

@@ -36,7 +36,7 @@ HOLDER = "holder"
 """The attribute of a trial that names the process which runs it; see `holding`."""
 
 OUTCOMES = {
-    "measured": "cost and accuracy are known",
+    "measured": "cost and score are known",
     "repeated": "means the same work as an earlier trial, and was answered from there",
     "infeasible": "does not fit the target; not trained",
     "hopeless": "cannot reach the front even if better than the original; not trained",

@@ -24,7 +24,7 @@ from autotiny.recipe import SavedRecipe, read_recipe
 from autotiny.study.bundle import folder_of, replayed, same_program, target_of
 from autotiny.study.evaluator import Evaluator
 from autotiny.study.job import candidate_of
-from autotiny.study.result import comment_of
+from autotiny.study.result import comment_of, threshold_of
 from autotiny.target import Target, target_key
 from autotiny.tasks import ACCURACY
 from autotiny.version import __version__
@@ -252,7 +252,10 @@ def apply_recipe(
     metrics = None
     if samples is not None:
         metrics = evaluator.metrics(made.model, target, samples, cache, test=True)
-    write_build(build(made.model, target, cost, comment=comment_of(saved)), Path(out))
+    built = build(
+        made.model, target, cost, comment=comment_of(saved), threshold=threshold_of(saved)
+    )
+    write_build(built, Path(out))
     figures = metrics.to_dict() if metrics else cost.to_dict()
     now = json.loads(json.dumps(figures))
     unmeasured = set(saved.figures) - set(cost.to_dict())

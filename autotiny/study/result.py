@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,6 +30,9 @@ from autotiny.study.record import (
 )
 from autotiny.target import Target
 from autotiny.tasks import ACCURACY, Metric
+
+NOT_IN_COMMENTS = re.compile(r"[^\w .,:;=<>()%+*-]")
+"""What names of classes may not bring into generated C: a backslash at its end joins two lines."""
 
 
 @dataclass(frozen=True)
@@ -137,12 +141,19 @@ class Result:
             data_fingerprint=job.data.fingerprint,
             reading=job.data.reading,
             task=job.data.task,
+            labels=job.data.labels,
             seed=job.seed,
             epochs=job.epochs,
             figures=point.metrics.to_dict(),
             runtimes=point.runtimes,
             made_with=made_with(),
         )
+
+    def details(self, point: Point) -> list[tuple[str, list[tuple[str, ...]]]]:
+        """More than a score says of a point on test: tables, each a heading and rows."""
+        data, model = self.job.data, self.job.candidate(point.recipe).model
+        truth, found = self.job.evaluator.answers(model, data, "test")
+        return data.task.details(truth, found, data.labels, point.metrics.threshold)
 
     def write_bundle(self, point: Point, folder: Path) -> Bundle | None:
         """Keep in a folder what replays a point without training; see `bundle`."""
@@ -152,7 +163,10 @@ class Result:
         """Write C, ELF and `.tflite` of a point; see `evaluate.write_build`."""
         candidate = self.job.candidate(point.recipe)
         comment = comment_of(self.saved_recipe(point))
-        built = build(candidate.model, self.job.target, point.metrics.cost, comment=comment)
+        built = build(
+            candidate.model, self.job.target, point.metrics.cost,
+            comment=comment, threshold=point.metrics.threshold,
+        )  # fmt: skip
         write_build(built, folder)
 
 
@@ -234,11 +248,20 @@ def shortfall(study: optuna.Study, target: Target) -> Shortfall | None:
 
 def comment_of(saved: SavedRecipe) -> str:
     """The head of generated files: what they were made from, and no time, so that they compare."""
+    threshold = threshold_of(saved)
+    meaning = saved.task.interface(saved.labels, threshold) if saved.task else ()
     return "\n".join(
         (
             f"code {source_version(generate.__module__)[:8]}",
             f"recipe {saved.recipe.key[:8]}: {saved.recipe}",
             f"target {Path(saved.target).stem}",
             f"model {saved.model_fingerprint}, data {saved.data_fingerprint}, seed {saved.seed}",
+            *(NOT_IN_COMMENTS.sub("_", line) for line in meaning),
         )
     )
+
+
+def threshold_of(saved: SavedRecipe) -> float | None:
+    """From which output on the answer of a recipe's firmware is yes; None where it has no such."""
+    found = saved.figures.get("threshold")
+    return float(found) if isinstance(found, (int, float)) else None
