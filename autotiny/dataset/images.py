@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from autotiny.dataset.folders import File, Kind, class_files, class_numbers, split_folders
 from autotiny.dataset.headers import image_size
 from autotiny.dataset.reading import AS_STORED, Inputs, Labels, Reading, check_room
 from autotiny.dataset.samples import Dataset, by, dataset_of, split_all, split_train
-from autotiny.errors import InvalidData, shown
+from autotiny.errors import InvalidData
 from autotiny.graph import Array
 from autotiny.model import tensorflow
 
@@ -18,33 +19,29 @@ OTHER_ENDINGS = (
     ".webp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jfif", ".jpe", ".jp2", ".jxl", ".tga",
     ".ppm", ".pgm", ".pbm", ".pnm", ".svg", ".ico",
 )  # fmt: skip
-SPLIT_NAMES = {
-    "train": ("train", "training"),
-    "validation": ("validation", "val", "valid", "dev"),
-    "test": ("test", "testing"),
-}
+IMAGES = Kind("image", "images", IMAGE_ENDINGS, OTHER_ENDINGS, "save it as PNG or JPEG")
 
 
 def class_folders(folder: Path, seed: int, reading: Reading = AS_STORED) -> Dataset:
     """Images in one folder a class; or such folders under train/ and test/ (and val/)."""
-    parts = _parts(folder)
+    parts = split_folders(folder, IMAGES)
     if not parts:
-        files, labels = _listed(folder, None)
+        files, labels = class_files(folder, None, IMAGES)
         images = _read(files, reading)
         x, inputs = _values(images, reading)
-        return split_all(folder.name, x, Labels(_numbers(files), labels), seed, inputs=inputs)
-    files, labels = _listed(parts["train"], None)
+        return split_all(folder.name, x, Labels(class_numbers(files), labels), seed, inputs=inputs)
+    files, labels = class_files(parts["train"], None, IMAGES)
     found = {"train": files}
     for part, place in parts.items():
         if part != "train":
-            found[part] = _listed(place, labels)[0]
+            found[part] = class_files(place, labels, IMAGES)[0]
     every = [file for files in found.values() for file in files]
     images = _read(every, reading)
     x, inputs = _values(images, reading)
     xs, ys, begin = {}, {}, 0
     for part, files in found.items():
         xs[part], begin = x[begin : begin + len(files)], begin + len(files)
-        ys[part] = _numbers(files)
+        ys[part] = class_numbers(files)
     if "validation" in xs:
         order = ("train", "validation", "test")
         return dataset_of(
@@ -53,95 +50,6 @@ def class_folders(folder: Path, seed: int, reading: Reading = AS_STORED) -> Data
         )  # fmt: skip
     y, y_test = Labels(ys["train"], labels), Labels(ys["test"], labels)
     return split_train(folder.name, xs["train"], y, xs["test"], y_test, seed, inputs)
-
-
-def _parts(folder: Path) -> dict[str, Path]:
-    """The folders of the splits, where there are some; a class may have the name of one."""
-    inside = _folders(folder)
-    parts = {
-        part: [one for one in inside if one.name.lower() in SPLIT_NAMES[part]]
-        for part in SPLIT_NAMES
-    }
-    if not any(_folders(one) for found in parts.values() for one in found):
-        return {}
-    for found in parts.values():
-        if len(found) > 1:
-            raise InvalidData(
-                f"{folder} has {found[0].name}/ and {found[1].name}/, which mean the same split; "
-                "join or remove one"
-            )
-    lacking = [part for part in ("train", "test") if not parts[part]]
-    if lacking:
-        present = " and ".join(f"{found[0].name}/" for found in parts.values() if found)
-        raise InvalidData(
-            f"{folder} has {present} and no {lacking[0]}/; put class folders with images there, or "
-            "all class folders directly into one folder"
-        )
-    others = [one.name for one in inside if [one] not in parts.values()]
-    if others:
-        raise InvalidData(
-            f"{folder} has {others[0]}/ beside train/ and test/; splits are called train, "
-            "validation and test: rename or move it"
-        )
-    return {part: found[0] for part, found in parts.items() if found}
-
-
-File = tuple[Path, int]
-"""An image and its class."""
-
-
-def _folders(folder: Path) -> list[Path]:
-    return sorted(one for one in folder.iterdir() if one.is_dir() and _visible(one))
-
-
-def _listed(folder: Path, labels: tuple[str, ...] | None) -> tuple[list[File], tuple[str, ...]]:
-    """All images of the class folders, in the order of their names; hidden ones are none.
-
-    Args:
-        folder: that the class folders lie in.
-        labels: the classes, where train has given them already; this split may lack some.
-    """
-    inside = _folders(folder)
-    names = labels or tuple(one.name for one in inside)
-    odd = [one.name for one in inside if one.name not in names]
-    if odd:
-        raise InvalidData(f"{folder} has the class {shown(odd[0])}, which train/ lacks")
-    files = [(path, names.index(one.name)) for one in inside for path in _images(one)]
-    if len(names) < 2 or not files:
-        raise InvalidData(
-            f"{folder} holds neither IDX files nor at least two class folders with images "
-            f"({', '.join(IMAGE_ENDINGS)})"
-        )
-    empty = sorted(set(range(len(names))) - {index for _, index in files})
-    if empty and labels is None:
-        raise InvalidData(
-            f"{folder / names[empty[0]]} holds no image ({', '.join(IMAGE_ENDINGS)}); remove it if "
-            "it is no class"
-        )
-    return files, names
-
-
-def _images(folder: Path) -> list[Path]:
-    """The images of a class; what may be one and cannot be read is not left out silently."""
-    visible = [path for path in sorted(folder.iterdir()) if _visible(path)]
-    for path in visible:
-        if path.suffix.lower() in OTHER_ENDINGS:
-            raise InvalidData(
-                f"{path} is of a kind that is not read; save it as PNG or JPEG, or remove it"
-            )
-        if path.is_dir():
-            raise InvalidData(
-                f"{path} is a folder in a class folder; move its images up, or remove it"
-            )
-    return [path for path in visible if path.suffix.lower() in IMAGE_ENDINGS]
-
-
-def _visible(path: Path) -> bool:
-    return not path.name.startswith((".", "__"))
-
-
-def _numbers(files: list[File]) -> Array:
-    return np.array([index for _, index in files], np.int32)
 
 
 def _read(files: list[File], reading: Reading) -> Array:
