@@ -102,6 +102,50 @@ ResizeOption = Annotated[
     str | None,
     typer.Option(metavar="HxW", help="Bring a folder of images to one size, e.g. 96x96."),
 ]
+LabelOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="What a table is to predict: a column by name or number from 1, or several separated "
+        "by commas.  [default: label, class, target or y; the last one without a header]",
+    ),
+]
+GroupOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="Rows of a table with one value of this column stay in one split, e.g. of a person.",
+    ),
+]
+WindowOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LENGTH",
+        help="A sample is so many rows of a table, or so long a sound: 128, 1s, 500ms.  [default: "
+        "a row; the length of most sounds]",
+    ),
+]
+HopOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LENGTH",
+        help="From the beginning of one window to that of the next.  [default: the window]",
+    ),
+]
+RateOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HERTZ",
+        help="Samples a second that sounds are brought to, e.g. 16000.  [default: of most files]",
+    ),
+]
+IgnoreOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMNS",
+        help="Columns of a table that are left out, separated by commas, e.g. time,id.",
+    ),
+]
 CalibrationOption = Annotated[
     str | None,
     typer.Option(
