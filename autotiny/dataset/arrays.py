@@ -67,32 +67,38 @@ def _read(archive: zipfile.ZipFile, path: Path) -> dict[str, Array]:
             arrays[name] = np.empty(0)
             continue
         with archive.open(member) as file:
-            values += _header(file, member, path)
+            values += npy_header(file, member.file_size, f"{path}: {member.filename}")
         check_room(4 * values, str(path))
         with archive.open(member) as file:
             arrays[name] = npy.read_array(file, allow_pickle=False)
     return arrays
 
 
-def _header(file: IO[bytes], member: zipfile.ZipInfo, path: Path) -> int:
-    """How many values a member has: by its header, which its real size must agree with."""
+def npy_header(file: IO[bytes], size: int, where: str) -> int:
+    """How many values of four bytes an array takes: by its header, which its size must agree with.
+
+    Args:
+        file: at its beginning.
+        size: of it, in bytes.
+        where: what messages call it.
+
+    Raises:
+        InvalidData: it is no plain array, or damaged; `DAMAGES` where its header cannot be read.
+    """
     version = npy.read_magic(file)
     read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
     if read is None:
-        raise InvalidData(
-            f"{path}: {member.filename} is of npy version {version}; 1 and 2 are read"
-        )
+        raise InvalidData(f"{where} is of npy version {version}; 1 and 2 are read")
     shape, _, dtype = read(file)
     if dtype.hasobject or dtype.fields is not None or dtype.kind not in "iufbUS":
         raise InvalidData(
-            f"{path}: {member.filename} is of type {shown(dtype)}; plain arrays of numbers or text "
-            "are read"
+            f"{where} is of type {shown(dtype)}; plain arrays of numbers or text are read"
         )
-    wanted, held = math.prod(shape) * dtype.itemsize, member.file_size - file.tell()
+    wanted, held = math.prod(shape) * dtype.itemsize, size - file.tell()
     if any(type(size) is not int or size < 0 for size in shape) or wanted != held:
         raise InvalidData(
-            f"{path}: {member.filename} has the shape {shown(shape)}, {wanted:,} bytes, but holds "
-            f"{held:,}; it is damaged"
+            f"{where} has the shape {shown(shape)}, {wanted:,} bytes, but holds {held:,}; it is "
+            "damaged"
         )
     return math.prod(shape) * max(1, dtype.itemsize // 4)
 
