@@ -114,7 +114,10 @@ def _mapped(path: Path) -> Array:
     """An array that stays in its file; its header is looked at first."""
     try:
         with path.open("rb") as file:
-            check_room(4 * npy_header(file, path.stat().st_size, str(path)), str(path))
+            values = npy_header(file, path.stat().st_size, str(path))
+        check_room(4 * values, str(path))
+        if values == 0:  # NumPy cannot map nothing
+            raise InvalidData(f"{path} holds no sample; an array with one a row is needed")
         found: Array = np.load(path, mmap_mode="r", allow_pickle=False)
     except DAMAGES as damage:
         reason = str(damage).splitlines()[0][:200] if str(damage) else type(damage).__name__
@@ -162,8 +165,6 @@ def _groups(groups: Array, path: Path) -> Array:
 
 def _check_length(arrays: Mapping[str, Array], files: Mapping[str, Path]) -> None:
     """Refuses arrays of one pile that do not have a row each for every sample."""
-    if len(arrays["x"]) == 0:
-        raise InvalidData(f"{files['x']} holds no sample; its shape is {arrays['x'].shape}")
     for name, one in arrays.items():
         if len(one) != len(arrays["x"]):
             raise InvalidData(
