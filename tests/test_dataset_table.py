@@ -140,6 +140,16 @@ def test_columns_that_grow_are_told_and_kept(tmp_path: Path) -> None:
     assert read(tmp_path, text, ignore="time,count").x.shape == (40, 2)
 
 
+def test_a_column_without_a_name_goes_by_its_number(tmp_path: Path) -> None:
+    text = ",a,y\n" + "".join(f"{i},{i % 3},{i % 2}\n" for i in range(20))
+    pile = read(tmp_path, text)
+    assert pile.notes[1].startswith("grows from row to row: 1; ")
+    assert pile.notes[1].endswith("--ignore 1")
+    assert read(tmp_path, text, ignore="1").x.shape == (20, 1)
+    with pytest.raises(InvalidData, match="row 22, column 1 is empty"):
+        read(tmp_path, text + ",1,2\n")
+
+
 @pytest.mark.parametrize(
     ("text", "asked", "match"),
     [

@@ -22,7 +22,7 @@ class Columns:
     """What each column of a table is for; columns are places from 0.
 
     Attributes:
-        names: of all; their numbers from 1 where the table has no header.
+        names: of all; its number from 1 where a column has none.
         features: those that a sample is made of.
         labels: those that are to be predicted.
         group: whose rows of one value stay in one split.
@@ -43,7 +43,7 @@ class Columns:
     def called(self, place: int) -> str:
         """A column as messages call it: its name, or its number where it has none."""
         name = self.names[place]
-        return f"column {place + 1}" if name in ("", str(place + 1)) else f"column {shown(name)}"
+        return f"column {name}" if name == str(place + 1) else f"column {shown(name)}"
 
 
 def columns_of(
@@ -66,7 +66,7 @@ def columns_of(
     Raises:
         InvalidData: a column is unknown, meant twice, or it is open which one is the label.
     """
-    known = names or tuple(str(number) for number in range(1, len(first) + 1))
+    known = tuple(name or str(place + 1) for place, name in enumerate(names or [""] * len(first)))
     ignored = _places(reading.ignore, "ignore", known, names is not None, where)
     part = _part(names, first, ignored, where)
     group = _places(reading.group, "group", known, names is not None, where)

@@ -162,7 +162,7 @@ def _no_number(line: int, row: list[str], columns: Columns, path: Path) -> Inval
     place = next(one for one in columns.features if not is_number(row[one]))
     cell = row[place].strip()
     where = f"{path}: row {line}, {columns.called(place)}"
-    out = f"--ignore {columns.names[place][:40] or place + 1} leaves the column out"
+    out = f"--ignore {columns.names[place][:40]} leaves the column out"
     if not cell:
         return InvalidData(f"{where} is empty; fill it or remove the row, or {out}")
     if re.fullmatch(r"[+-]?[0-9]+,[0-9]+", cell):
