@@ -264,6 +264,13 @@ def test_other_sound_files_are_refused_with_the_way_out(ending: str, tmp_path: P
         read(folder)
 
 
+def test_a_link_to_nothing_is_refused_by_name(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "s", a_0=SOUND, b_0=SOUND)
+    (folder / "b" / "1.wav").symlink_to(tmp_path / "nothing")
+    with pytest.raises(InvalidData, match=r"1\.wav cannot be read \(No such file"):
+        read(folder)
+
+
 def test_what_sounds_cannot_do_is_refused(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "s", a_0=SOUND, b_0=SOUND)
     with pytest.raises(InvalidData, match="--label 'x' is given, but a folder of sounds takes"):

@@ -202,6 +202,12 @@ def test_what_is_no_table_is_refused_by_row_and_column(
     assert len(str(refused.value)) < 500
 
 
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").mkdir()
+    with pytest.raises(InvalidData, match=r"t\.csv cannot be read \(Is a directory\)"):
+        table(tmp_path / "t.csv")
+
+
 def test_rows_are_counted_as_an_editor_counts_lines(tmp_path: Path) -> None:
     with pytest.raises(InvalidData, match="row 4, column 'a' is 'x'"):
         read(tmp_path, 'a,y\n1,"two\nlines"\nx,b\n')

@@ -42,8 +42,8 @@ def csv_rows(path: Path, reading: Reading, *, labelled: bool = False) -> Rows:
         InvalidData: it is no table, or a cell is missing or no number; the message gives row and
             column.
     """
-    check_room(path.stat().st_size, str(path))
     try:
+        check_room(path.stat().st_size, str(path))
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = _numbered(file, _separator(file, path), path)
             first, second = next(rows, None), next(rows, None)
@@ -66,6 +66,10 @@ def csv_rows(path: Path, reading: Reading, *, labelled: bool = False) -> Rows:
         raise InvalidData(
             f"{path} is not UTF-8 (byte 0x{other.object[other.start]:02x}); save it as UTF-8"
         ) from other
+    except OSError as failure:
+        raise InvalidData(
+            f"{path} cannot be read ({failure.strerror}); mend or remove it"
+        ) from failure
     except csv.Error as damage:
         raise InvalidData(f"{path} is no table: {damage}; mend its quotation marks") from damage
 

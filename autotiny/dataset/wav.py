@@ -53,17 +53,13 @@ def wav_header(path: Path) -> WavHeader:
     Raises:
         InvalidData: it is no WAV file, damaged, or of a format that is not read.
     """
-    size = path.stat().st_size
-    if size == 0:
-        raise InvalidData(f"{path} is empty; remove it")
-    with path.open("rb") as file:
-        start = file.read(12)
-        if len(start) < 12 or start[:4] != b"RIFF" or start[8:] != b"WAVE":
-            raise InvalidData(
-                f"{path} is no WAV file: it begins with {start[:4].hex() or 'nothing'}; {TO_PCM}"
-            )
-        told = int.from_bytes(start[4:8], "little") + 8
-        form, data = _chunks(file, size, told, path)
+    try:
+        with path.open("rb") as file:
+            form, data = _chunks(file, path)
+    except OSError as failure:
+        raise InvalidData(
+            f"{path} cannot be read ({failure.strerror}); mend or remove it"
+        ) from failure
     tag, channels, rate, _, align, bits = struct.unpack_from("<HHIIHH", form)
     if tag == EXTENSIBLE and len(form) >= 26:
         (tag,) = struct.unpack_from("<H", form, 24)
@@ -92,22 +88,24 @@ def wav_header(path: Path) -> WavHeader:
     return WavHeader(rate, channels, bits, tag == FLOAT, data // align)
 
 
-def _chunks(file: IO[bytes], size: int, told: int, path: Path) -> tuple[bytes, int]:
-    """The format chunk, and how many bytes of sound there are.
-
-    Args:
-        file: behind its first 12 bytes.
-        size: of the file.
-        told: how large it says it is; SciPy reads no further.
-        path: for messages.
-    """
+def _chunks(file: IO[bytes], path: Path) -> tuple[bytes, int]:
+    """The format chunk, and how many bytes of sound there are."""
+    size = path.stat().st_size
+    if size == 0:
+        raise InvalidData(f"{path} is empty; remove it")
+    start = file.read(12)
+    if len(start) < 12 or start[:4] != b"RIFF" or start[8:] != b"WAVE":
+        raise InvalidData(
+            f"{path} is no WAV file: it begins with {start[:4].hex() or 'nothing'}; {TO_PCM}"
+        )
+    end = min(size, int.from_bytes(start[4:8], "little") + 8)  # SciPy reads no further
     form, data = b"", -1
     for _ in range(MOST_CHUNKS):
         head = file.read(8)
         if len(head) < 8:
             break
         name, length = head[:4], int.from_bytes(head[4:], "little")
-        room = min(size, told) - file.tell()
+        room = end - file.tell()
         if name in (b"fmt ", b"data") and length > room:
             raise InvalidData(
                 f"{path} is truncated or damaged: its header asks for {length:,} bytes, it holds "
