@@ -43,6 +43,18 @@ def test_remainders_of_many_classes_do_not_all_fall_to_one_part() -> None:
     assert np.bincount(parts_of(pile(y), 0)).tolist() == [160, 60, 60]
 
 
+def test_names_of_two_samples_are_shared_out_between_validation_and_test() -> None:
+    y = np.repeat([f"n{one:02}" for one in range(40)], 2)
+    assert np.bincount(parts_of(pile(y), 0)).tolist() == [40, 20, 20]
+
+
+@pytest.mark.parametrize(("classes", "whole"), [(64, True), (65, False)])
+def test_numbers_of_more_than_64_kinds_are_no_classes(classes: int, whole: bool) -> None:
+    y = np.repeat(np.arange(classes), 3)
+    assert all((table(y, parts_of(pile(y), seed)) > 0).all() == whole for seed in range(3))
+    assert np.bincount(parts_of(pile(np.arange(5)), 0)).tolist() == [3, 1, 1]
+
+
 def test_another_seed_splits_otherwise_and_not_in_order() -> None:
     y = np.arange(200) % 4
     first, second = parts_of(pile(y), 0), parts_of(pile(y), 1)

@@ -129,6 +129,24 @@ def test_windows_straddle_no_group_label_or_split(tmp_path: Path) -> None:
         read(tmp_path, text, group="who", window=9)
 
 
+def test_windows_of_several_targets_end_where_one_changes(tmp_path: Path) -> None:
+    rows = [(0, 0)] * 4 + [(0, 1)] * 3 + [(1, 1)] * 4
+    text = "v,p,q\n" + "".join(f"{i},{p},{q}\n" for i, (p, q) in enumerate(rows))
+    pile = read(tmp_path, text, label="p,q", window=2)
+    assert pile.x[:, 0, 0].tolist() == [0, 2, 4, 7, 9]
+    assert classes(pile) == [[0, 0], [0, 0], [0, 1], [1, 1], [1, 1]]
+
+
+def test_windows_that_the_machine_cannot_hold_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, "1,2,0\n" * 100)
+    monkeypatch.setattr(reading, "memory_bytes", lambda: 4 * 4000)
+    assert table(path, Reading.of(window=50)).x.shape == (2, 50, 2)
+    with pytest.raises(InvalidData, match="takes 20,400 bytes"):
+        table(path, Reading.of(window=50, hop=1))
+
+
 def test_columns_that_grow_are_told_and_kept(tmp_path: Path) -> None:
     rows = "".join(f"{i % 10},{0.1 * i},{i % 3},{i // 10},{i % 2}\n" for i in range(40))
     text = "count,time,v,who,y\n" + rows
@@ -180,6 +198,8 @@ def test_a_column_without_a_name_goes_by_its_number(tmp_path: Path) -> None:
         ("a,set,y\n1,train,0\n2,tets,1\n", {}, r"row 3, column 'set' is 'tets'; .*train, valid"),
         ("a,set,split,y\n1,train,test,0\n", {}, r"set and split both say the split"),
         ("a,b,c\n1,0,x\n1,1,y\n", {"label": "b,c"}, r"'b' holds numbers and column 'c' text"),
+        ("a\0,y\n1,2\n", {}, r"column 1 is called 'a\\x00'"),
+        ('"a\nb",y,c\n1,2,x\n', {}, r"row 3, column 'c' is 'x'"),
         ("a,b\nc,d\n", {}, r"does not begin with a row of numbers"),
         ("a,b\n", {}, r"does not begin with a row of numbers"),
         ("", {}, r"is empty"),
@@ -281,7 +301,12 @@ def test_a_column_grows_only_if_it_does_in_each_run() -> None:
     x = np.stack([np.arange(200), np.arange(200) % 100, np.repeat(np.arange(100), 2)], 1)
     assert growing(x, np.array([0, 200])) == [0]
     assert growing(x, np.array([0, 100, 200])) == [0, 1]
-    assert growing(x[:4], np.array([0, 4])) == []
+    assert growing(x[:8], np.array([0, 8])) == [0, 1]
+    assert growing(x[:7], np.array([0, 7])) == []
+    assert growing(x[:10], np.arange(0, 11, 2)) == [0, 1]
+    assert growing(x[:10], np.array([0, 1, 2, 4, 6, 8, 10])) == []
+    late = np.r_[np.arange(150), 3][:, None]
+    assert growing(late, np.array([0, 151])) == []
 
 
 def test_damaged_tables_are_read_or_refused(tmp_path: Path) -> None:

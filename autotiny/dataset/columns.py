@@ -66,6 +66,14 @@ def columns_of(
     Raises:
         InvalidData: a column is unknown, meant twice, or it is open which one is the label.
     """
+    if names is not None:
+        names = tuple(" ".join(name.split()) for name in names)
+        odd = [place for place, name in enumerate(names) if not name.isprintable()]
+        if odd:
+            raise InvalidData(
+                f"{where}: column {odd[0] + 1} is called {shown(names[odd[0]])}; name it in "
+                "characters that can be printed"
+            )
     known = tuple(name or str(place + 1) for place, name in enumerate(names or [""] * len(first)))
     ignored = _places(reading.ignore, "ignore", known, names is not None, where)
     part = _part(names, first, ignored, where)

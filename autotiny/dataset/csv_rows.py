@@ -59,7 +59,7 @@ def csv_rows(path: Path, reading: Reading, *, labelled: bool = False) -> Rows:
             _check_width(begin, len(first[1]), path)
             names = None
             if not numbers[0]:
-                names, begin = tuple(name.strip() for name in first[1]), begin[1:]
+                names, begin = tuple(first[1]), begin[1:]
             columns = columns_of(names, begin[0][1], reading, str(path), labelled=labelled)
             return _read(chain(begin, rows), columns, path)
     except UnicodeDecodeError as other:

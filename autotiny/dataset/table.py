@@ -196,7 +196,7 @@ def _window_notes(ends: Array, starts: Array, window: int, hop: int, y: Array) -
     lost = np.setdiff1d(y, y[starts]) if y.ndim == 1 and y.dtype.kind != "f" else np.empty(0)
     if lost.size:
         notes.append(
-            f"no run of {window:,} rows has the label {', '.join(map(str, lost[:8].tolist()))}; it "
-            "is left out"
+            f"no run of {window:,} rows has the label {', '.join(map(shown, lost[:8].tolist()))}; "
+            "it is left out"
         )
     return notes
