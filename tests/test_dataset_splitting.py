@@ -122,6 +122,17 @@ def test_people_with_all_classes_are_split_as_people() -> None:
     assert np.abs(shares - SPLIT_SHARES).max() < 0.08
 
 
+def test_the_largest_groups_go_where_most_is_lacking() -> None:
+    groups = np.repeat(np.arange(6), [30, 30, 10, 10, 10, 10])
+    assert np.bincount(parts_of(pile(None, groups), 0)).tolist() == [60, 20, 20]
+
+
+def test_a_small_class_does_not_make_up_for_a_large_one() -> None:
+    groups = np.repeat(np.arange(13), [300] * 3 + [10] * 10)
+    y = np.where(groups < 3, "large", "small")
+    assert table(y, parts_of(pile(y, groups), 0)).tolist() == [[300] * 3, [60, 20, 20]]
+
+
 def test_a_class_of_one_group_is_for_training() -> None:
     groups = np.repeat(np.arange(9), 10)
     y = np.where(groups == 8, "rare", "usual")
