@@ -31,6 +31,7 @@ __all__ = [
     "Point",
     "Profile",
     "Progress",
+    "Reading",
     "Recipe",
     "Result",
     "SavedRecipe",
@@ -66,7 +67,7 @@ if TYPE_CHECKING:
     )
     from autotiny.cache import Cache
     from autotiny.components import Component
-    from autotiny.dataset import Dataset, load_dataset
+    from autotiny.dataset import Dataset, Reading, load_dataset
     from autotiny.errors import (
         AutotinyError,
         BrokenPromise,
@@ -92,7 +93,7 @@ _HOMES = {
     ),
     "cache": ("Cache",),
     "components": ("Component",),
-    "dataset": ("Dataset", "load_dataset"),
+    "dataset": ("Dataset", "Reading", "load_dataset"),
     "simulator": ("Profile",),
     "errors": (
         "AutotinyError", "BrokenPromise", "FirmwareFault", "InvalidData", "InvalidModel",

@@ -158,6 +158,7 @@ def search(
     jobs: int = 1,
     scale: str | float | None = None,
     resize: str | tuple[int, int] | None = None,
+    reading: Reading | None = None,
     cache: Cache | None = None,
     on_stage: Callable[[str], None] | None = None,
     on_trial: Callable[[Progress], None] | None = None,
@@ -193,6 +194,7 @@ def search(
             default bytes are divided by 255, floats are taken as they are, and what else could
             mean two things is refused.
         resize: height and width that a folder of images is brought to, as (96, 96) or "96x96".
+        reading: in place of both, with columns, windows and rates of tables and sounds.
         cache: where results are kept; by default the user's cache folder.
         on_stage: called with what is done next, in words.
         on_trial: called after each trial.
@@ -220,7 +222,7 @@ def search(
     tell = on_stage or (lambda text: None)
     names = f"{studies.model_name(model)} and {studies.data_name(data)}"
     tell(f"loading {names}; an untrained network is trained first")
-    reading = Reading.of(scale, resize)
+    reading = _reading(scale, resize, reading)
     network, samples = studies.load_pair(
         model, data, seed=numbers["seed"], cache=cache, reading=reading, task=task, metric=metric
     )
@@ -299,6 +301,7 @@ def order(
     metric: str | None = None,
     scale: str | float | None = None,
     resize: str | tuple[int, int] | None = None,
+    reading: Reading | None = None,
     cache: Cache | None = None,
     on_stage: Callable[[int, int, str], None] | None = None,
 ) -> Comparison:
@@ -321,6 +324,7 @@ def order(
             default bytes are divided by 255, floats are taken as they are, and what else could
             mean two things is refused.
         resize: height and width that a folder of images is brought to, as (96, 96) or "96x96".
+        reading: in place of both, with columns, windows and rates of tables and sounds.
         cache: where results are kept; by default the user's cache folder.
         on_stage: called before each piece of work with the runs that are done, how many there
             will be, and what comes next in words.
@@ -335,7 +339,7 @@ def order(
     if any(len(steps) != 1 for steps in pair):
         raise UserError(f"A is {first!r} and B is {second!r}; each must be one component")
     around = [given if given is None else _steps(given) for given in (before, behind)]
-    reading = Reading.of(scale, resize)
+    reading = _reading(scale, resize, reading)
     return studies.compare_orders(
         pair[0][0], pair[1][0], board, Originals.named(model, data, reading, task, metric),
         before=around[0], behind=around[1],
@@ -354,6 +358,7 @@ def measure(
     task: str | None = None,
     scale: str | float | None = None,
     resize: str | tuple[int, int] | None = None,
+    reading: Reading | None = None,
     calibration: str | None = None,
     keep_constant_channels: bool = False,
     profile: bool = False,
@@ -381,6 +386,7 @@ def measure(
             default bytes are divided by 255, floats are taken as they are, and what else could
             mean two things is refused.
         resize: height and width that a folder of images is brought to, as (96, 96) or "96x96".
+        reading: in place of both, with columns, windows and rates of tables and sounds.
         calibration: "noise" calibrates with seeded noise: sizes and cycles hold, accuracy does not.
         keep_constant_channels: leave out `remove_constant_channels`, which changes no output; a
             recipe says by itself whether it is part of it, and with noise it would remove what only
@@ -399,7 +405,7 @@ def measure(
         raise UserError(f"{str(model)!r} is a firmware; autotiny.measure_elf measures it")
     seed = arguments(seed=seed)["seed"]
     board, cache = _target(target, wait_states), cache or Cache()
-    samples = _Samples(data, Reading.of(scale, resize), calibration, on_notice, task)
+    samples = _Samples(data, _reading(scale, resize, reading), calibration, on_notice, task)
     network, style, calibrated = _lowered(
         model, lowering, schedule, board, seed, samples, cache, keep=keep_constant_channels
     )
@@ -412,6 +418,17 @@ def measure(
     return Measurement(
         studies.model_name(model), board, style, taken, calibrated, removed, profile=found
     )
+
+
+def _reading(
+    scale: str | float | None, resize: str | tuple[int, int] | None, reading: Reading | None
+) -> Reading:
+    """How data is read, however that was said."""
+    if reading is None:
+        return Reading.of(scale, resize)
+    if scale is not None or resize is not None:
+        raise UserError("reading has scale and resize itself; give them there, or no reading")
+    return reading
 
 
 def is_firmware(model: object) -> bool:
@@ -468,6 +485,7 @@ def compile(  # noqa: A001 - the command's name
     task: str | None = None,
     scale: str | float | None = None,
     resize: str | tuple[int, int] | None = None,
+    reading: Reading | None = None,
     calibration: str | None = None,
     keep_constant_channels: bool = False,
     project: bool = False,
@@ -492,6 +510,7 @@ def compile(  # noqa: A001 - the command's name
             default bytes are divided by 255, floats are taken as they are, and what else could
             mean two things is refused.
         resize: height and width that a folder of images is brought to, as (96, 96) or "96x96".
+        reading: in place of both, with columns, windows and rates of tables and sounds.
         calibration: "noise" calibrates with seeded noise: sizes and cycles hold, accuracy does not.
         keep_constant_channels: leave out `remove_constant_channels`, which changes no output; a
             recipe says by itself whether it is part of it, and with noise it would remove what only
@@ -509,7 +528,9 @@ def compile(  # noqa: A001 - the command's name
     seed = arguments(seed=seed)["seed"]
     board, folder, cache = _target(target), Path(out).expanduser(), cache or Cache()
     check_writable(folder)
-    samples = _Samples(data, Reading.of(scale, resize), calibration or REFUSED, on_notice, task)
+    samples = _Samples(
+        data, _reading(scale, resize, reading), calibration or REFUSED, on_notice, task
+    )
     network, style, calibrated = _lowered(
         model, lowering, schedule, board, seed, samples, cache, keep=keep_constant_channels
     )

@@ -343,7 +343,7 @@ class SavedRecipe:
         epochs: upper limit of each fine-tune.
         figures: what was measured, as `Metrics.to_dict` gives it.
         runtimes: what else can run the result.
-        reading: how the inputs of the data are scaled, and images resized.
+        reading: how the data is read: the scale of its inputs, its columns, its windows.
         task: what the network is asked to do, and what it is scored by; None in recipes that were
             written before there were tasks.
         labels: names of the classes, or of the values to predict, where the data has them.
@@ -470,6 +470,12 @@ class _Data:
     fingerprint: str
     scale: str | None = None
     resize: tuple[int, ...] | None = None
+    label: str | None = None
+    group: str | None = None
+    window: str | None = None
+    hop: str | None = None
+    rate: str | None = None
+    ignore: str | None = None
 
 
 @dataclass(frozen=True)
@@ -528,7 +534,16 @@ def _saved_recipe(content: object) -> SavedRecipe:
         epochs=file.epochs,
         figures=file.figures,
         runtimes=file.runtimes,
-        reading=Reading.of(file.data.scale, file.data.resize),
+        reading=Reading.of(
+            file.data.scale,
+            file.data.resize,
+            label=file.data.label,
+            group=file.data.group,
+            window=file.data.window,
+            hop=file.data.hop,
+            rate=file.data.rate,
+            ignore=file.data.ignore,
+        ),
         task=_task(file),
         labels=file.labels,
         made_with=file.made_with,

@@ -62,7 +62,7 @@ def test_images_of_several_sizes_are_brought_to_one_as_asked(tmp_path: Path) -> 
     with pytest.raises(InvalidData, match="--resize 4x5 brings them to one"):
         load_dataset(folder)
     assert load_dataset(folder, 0, Reading.of(None, "6x7")).shape == (6, 7, 3)
-    with pytest.raises(InvalidData, match="is none"):
+    with pytest.raises(InvalidData, match="digits takes no such option"):
         load_dataset("digits", 0, Reading.of(None, "6x7"))
 
 
@@ -219,7 +219,7 @@ def test_a_class_that_test_lacks_is_named_and_one_that_train_lacks_refused(tmp_p
     shutil.rmtree(tmp_path / "test" / "cat")
     data = load_dataset(tmp_path)
     assert set(data.y_test) == {1}
-    assert data.described()[-1] == "no sample in test of class 0 = cat"
+    assert "no sample in test of class 0 = cat" in data.described()
     shutil.copytree(tmp_path / "test" / "dog", tmp_path / "test" / "cow")
     with pytest.raises(InvalidData, match="test has the class 'cow', which train/ lacks"):
         load_dataset(tmp_path)
@@ -228,7 +228,8 @@ def test_a_class_that_test_lacks_is_named_and_one_that_train_lacks_refused(tmp_p
 def test_a_name_that_cannot_be_printed_is_quoted(tmp_path: Path) -> None:
     image_folder(tmp_path)
     (tmp_path / "dog").rename(tmp_path / "do\ng\x1b[2J")
-    assert load_dataset(tmp_path).described()[-1] == r"classes: 0 = cat (6), 1 = 'do\ng\x1b[2J' (6)"
+    told = load_dataset(tmp_path).described()
+    assert r"classes: 0 = cat (6), 1 = 'do\ng\x1b[2J' (6)" in told
 
 
 def test_class_folders_with_images(tmp_path: Path) -> None:

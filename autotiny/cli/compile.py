@@ -10,10 +10,15 @@ import typer
 from autotiny.cli.options import (
     MODEL_HELP,
     CalibrationOption,
+    GroupOption,
+    HopOption,
+    IgnoreOption,
     Json,
     KeepConstantChannelsOption,
+    LabelOption,
     LoweringOption,
     OwnDataOption,
+    RateOption,
     ResizeOption,
     ScaleOption,
     Schedule,
@@ -21,7 +26,9 @@ from autotiny.cli.options import (
     SeedOption,
     TargetOption,
     TaskOption,
+    WindowOption,
     complete_model,
+    reading_of,
 )
 from autotiny.cli.printing import noticed, print_cost, print_json, print_tables, staged
 
@@ -51,6 +58,12 @@ def run(
     task: TaskOption = None,
     scale: ScaleOption = None,
     resize: ResizeOption = None,
+    label: LabelOption = None,
+    group: GroupOption = None,
+    window: WindowOption = None,
+    hop: HopOption = None,
+    rate: RateOption = None,
+    ignore: IgnoreOption = None,
     calibration: CalibrationOption = None,
     keep_constant_channels: KeepConstantChannelsOption = False,
     project: Annotated[
@@ -71,13 +84,17 @@ def run(
     from autotiny.target import load_target
 
     board = load_target(target)  # a misspelt name is told before anything heavy is loaded
+    reading = reading_of(
+        scale=scale, resize=resize, label=label, group=group, window=window, hop=hop, rate=rate,
+        ignore=ignore,
+    )  # fmt: skip
     from autotiny import api, report
 
     with report.working(f"compiling {model} for {board.name}") as status:
         compiled = api.compile(
             model, board, out,
             schedule=schedule.value, lowering=lowering, seed=seed, project=project,
-            data=data, task=task, scale=scale, resize=resize, calibration=calibration,
+            data=data, task=task, reading=reading, calibration=calibration,
             keep_constant_channels=keep_constant_channels,
             on_stage=staged(status), on_notice=noticed(status),
         )  # fmt: skip

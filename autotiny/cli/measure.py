@@ -11,10 +11,15 @@ import typer
 from autotiny.cli.options import (
     MODEL_HELP,
     CalibrationOption,
+    GroupOption,
+    HopOption,
+    IgnoreOption,
     Json,
     KeepConstantChannelsOption,
+    LabelOption,
     LoweringOption,
     OwnDataOption,
+    RateOption,
     ResizeOption,
     ScaleOption,
     Schedule,
@@ -22,7 +27,9 @@ from autotiny.cli.options import (
     SeedOption,
     TargetOption,
     TaskOption,
+    WindowOption,
     complete_model,
+    reading_of,
 )
 from autotiny.cli.printing import (
     noticed,
@@ -69,6 +76,12 @@ def run(
     task: TaskOption = None,
     scale: ScaleOption = None,
     resize: ResizeOption = None,
+    label: LabelOption = None,
+    group: GroupOption = None,
+    window: WindowOption = None,
+    hop: HopOption = None,
+    rate: RateOption = None,
+    ignore: IgnoreOption = None,
     calibration: CalibrationOption = None,
     keep_constant_channels: KeepConstantChannelsOption = False,
     profile: Annotated[
@@ -124,6 +137,10 @@ def run(
     from autotiny.target import load_target
 
     board = load_target(target)  # a misspelt name is told before anything heavy is loaded
+    reading = reading_of(
+        scale=scale, resize=resize, label=label, group=group, window=window, hop=hop, rate=rate,
+        ignore=ignore,
+    )  # fmt: skip
     from autotiny import api, report
 
     status = report.working(f"measuring {model} on {board.name}")
@@ -145,7 +162,7 @@ def run(
             model, board,
             schedule=schedule.value, lowering=lowering, seed=seed,
             profile=profile or speedscope is not None, wait_states=wait_states,
-            data=data, task=task, scale=scale, resize=resize, calibration=calibration,
+            data=data, task=task, reading=reading, calibration=calibration,
             keep_constant_channels=keep_constant_channels,
             on_stage=staged(status), on_notice=noticed(status),
         )  # fmt: skip

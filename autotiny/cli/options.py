@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from autotiny.dataset import Reading
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of tables.")]
 
@@ -76,8 +79,8 @@ DataOption = Annotated[
     str,
     typer.Option(
         "--data", "-d", metavar="DATA",
-        help="digits, fashion_mnist, mnist, an .npz file, a folder of IDX files, or a folder "
-        "of class folders with images.",
+        help="digits, fashion_mnist, mnist, a table (.csv, .parquet), arrays (.npz, .npy), a "
+        "folder of IDX files, or one of class folders with images, sounds or recordings.",
         autocompletion=complete_data,
     ),
 ]  # fmt: skip
@@ -137,6 +140,50 @@ MetricOption = Annotated[
         autocompletion=complete_metric,
     ),
 ]
+LabelOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="What a table is to predict: a column by name or number from 1, or several separated "
+        "by commas.  [default: label, class, target or y; the last one without a header]",
+    ),
+]
+GroupOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="Rows of a table with one value of this column stay in one split, e.g. of a person.",
+    ),
+]
+WindowOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LENGTH",
+        help="A sample is so many rows of a table, or so long a sound: 128, 1s, 500ms.  [default: "
+        "a row; the length of most sounds]",
+    ),
+]
+HopOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LENGTH",
+        help="From the beginning of one window to that of the next.  [default: the window]",
+    ),
+]
+RateOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HERTZ",
+        help="Samples a second that sounds are brought to, e.g. 16000.  [default: of most files]",
+    ),
+]
+IgnoreOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMNS",
+        help="Columns of a table that are left out, separated by commas, e.g. time,id.",
+    ),
+]
 CalibrationOption = Annotated[
     str | None,
     typer.Option(
@@ -182,3 +229,10 @@ LoweringOption = Annotated[
     str,
     typer.Option(metavar="NAME", help="How a network that is no .tflite yet is lowered."),
 ]
+
+
+def reading_of(**asked: str | None) -> Reading:
+    """How data is read, from the options of a command."""
+    from autotiny.dataset.reading import Reading
+
+    return Reading.of(**asked)

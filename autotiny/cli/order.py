@@ -11,13 +11,20 @@ from autotiny.cli.failing import INTERRUPTED, complain
 from autotiny.cli.options import (
     DataOption,
     EpochsOption,
+    GroupOption,
+    HopOption,
+    IgnoreOption,
+    LabelOption,
     MetricOption,
     ModelOption,
+    RateOption,
     ResizeOption,
     ScaleOption,
     TargetOption,
     TaskOption,
+    WindowOption,
     complete_component,
+    reading_of,
 )
 from autotiny.cli.printing import print_json, print_tables, write_json
 
@@ -48,6 +55,12 @@ def run(
     metric: MetricOption = None,
     scale: ScaleOption = None,
     resize: ResizeOption = None,
+    label: LabelOption = None,
+    group: GroupOption = None,
+    window: WindowOption = None,
+    hop: HopOption = None,
+    rate: RateOption = None,
+    ignore: IgnoreOption = None,
     seeds: Annotated[
         int | None,
         typer.Option(
@@ -81,6 +94,10 @@ def run(
     from autotiny.target import load_target
 
     board = load_target(target)  # a misspelt name is told before anything heavy is loaded
+    reading = reading_of(
+        scale=scale, resize=resize, label=label, group=group, window=window, hop=hop, rate=rate,
+        ignore=ignore,
+    )  # fmt: skip
     from autotiny import api
     from autotiny.report import console, ordering
     from autotiny.report.live import counting
@@ -91,7 +108,7 @@ def run(
             found = api.order(
                 first, second, board, model=model, data=data, task=task, metric=metric,
                 before=before, behind=behind,
-                seeds=seeds or SEEDS, epochs=epochs or EPOCHS, scale=scale, resize=resize,
+                seeds=seeds or SEEDS, epochs=epochs or EPOCHS, reading=reading,
                 on_stage=tell,
             )  # fmt: skip
     except KeyboardInterrupt:

@@ -12,15 +12,22 @@ from autotiny.cli.failing import INTERRUPTED, OTHER_ERROR, complain
 from autotiny.cli.options import (
     DataOption,
     EpochsOption,
+    GroupOption,
+    HopOption,
+    IgnoreOption,
     Json,
+    LabelOption,
     MetricOption,
     ModelOption,
+    RateOption,
     ResizeOption,
     ScaleOption,
     TargetOption,
     TaskOption,
+    WindowOption,
     complete_objective,
     complete_space,
+    reading_of,
 )
 from autotiny.cli.printing import print_json, print_tables
 from autotiny.errors import UserError
@@ -111,6 +118,12 @@ def run(
     data: DataOption = "digits",
     scale: ScaleOption = None,
     resize: ResizeOption = None,
+    label: LabelOption = None,
+    group: GroupOption = None,
+    window: WindowOption = None,
+    hop: HopOption = None,
+    rate: RateOption = None,
+    ignore: IgnoreOption = None,
     objective: ObjectiveOption = None,
     space: SpaceOption = "default",
     trials: TrialsOption = None,
@@ -136,6 +149,10 @@ def run(
     from autotiny.target import load_target
 
     board = load_target(target)  # a misspelt name is told before anything heavy is loaded
+    reading = reading_of(
+        scale=scale, resize=resize, label=label, group=group, window=window, hop=hop, rate=rate,
+        ignore=ignore,
+    )  # fmt: skip
     from autotiny import api
     from autotiny.report import console
     from autotiny.report.facts import best_point, study_facts
@@ -154,7 +171,7 @@ def run(
                 out=out, objectives=objectives, space=space, trials=trials or TRIALS,
                 timeout=timeout, seed=seed, task=task, metric=metric, score_drop=score_drop,
                 accuracy_drop=None if accuracy_drop is None else accuracy_drop / 100,
-                epochs=epochs or EPOCHS, storage=storage, jobs=jobs, scale=scale, resize=resize,
+                epochs=epochs or EPOCHS, storage=storage, jobs=jobs, reading=reading,
                 on_stage=view.stage, on_trial=view, on_notice=view.notice,
             )  # fmt: skip
     except KeyboardInterrupt:

@@ -14,14 +14,16 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import ArrayLike
 
+from autotiny.dataset.pile import Pile
+from autotiny.dataset.piling import from_pile
 from autotiny.dataset.reading import AS_STORED, Reading, check_alike, check_room, scaled, targets_of
-from autotiny.dataset.samples import Dataset, dataset_of, split_all, split_train
+from autotiny.dataset.samples import Dataset, dataset_of, split_train
 from autotiny.errors import InvalidData, shown
 from autotiny.graph import Array
 
 SHORT_NAMES = {"x_val": "x_validation", "y_val": "y_validation"}
 TRAINED = ("x_train", "y_train", "x_test", "y_test")
-PILES = ("x", "y", *TRAINED, "x_validation", "y_validation", *SHORT_NAMES)
+PILES = ("x", "y", "groups", *TRAINED, "x_validation", "y_validation", *SHORT_NAMES)
 MOST_MEMBERS = 1000
 DAMAGES = (
     ValueError, OSError, zipfile.BadZipFile, EOFError, KeyError, zlib.error, NotImplementedError,
@@ -67,32 +69,38 @@ def _read(archive: zipfile.ZipFile, path: Path) -> dict[str, Array]:
             arrays[name] = np.empty(0)
             continue
         with archive.open(member) as file:
-            values += _header(file, member, path)
+            values += npy_header(file, member.file_size, f"{path}: {member.filename}")
         check_room(4 * values, str(path))
         with archive.open(member) as file:
             arrays[name] = npy.read_array(file, allow_pickle=False)
     return arrays
 
 
-def _header(file: IO[bytes], member: zipfile.ZipInfo, path: Path) -> int:
-    """How many values a member has: by its header, which its real size must agree with."""
+def npy_header(file: IO[bytes], size: int, where: str) -> int:
+    """How many values of four bytes an array takes: by its header, which its size must agree with.
+
+    Args:
+        file: at its beginning.
+        size: of it, in bytes.
+        where: what messages call it.
+
+    Raises:
+        InvalidData: it is no plain array, or damaged; `DAMAGES` where its header cannot be read.
+    """
     version = npy.read_magic(file)
     read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
     if read is None:
-        raise InvalidData(
-            f"{path}: {member.filename} is of npy version {version}; 1 and 2 are read"
-        )
+        raise InvalidData(f"{where} is of npy version {version}; 1 and 2 are read")
     shape, _, dtype = read(file)
     if dtype.hasobject or dtype.fields is not None or dtype.kind not in "iufbUS":
         raise InvalidData(
-            f"{path}: {member.filename} is of type {shown(dtype)}; plain arrays of numbers or text "
-            "are read"
+            f"{where} is of type {shown(dtype)}; plain arrays of numbers or text are read"
         )
-    wanted, held = math.prod(shape) * dtype.itemsize, member.file_size - file.tell()
+    wanted, held = math.prod(shape) * dtype.itemsize, size - file.tell()
     if any(type(size) is not int or size < 0 for size in shape) or wanted != held:
         raise InvalidData(
-            f"{path}: {member.filename} has the shape {shown(shape)}, {wanted:,} bytes, but holds "
-            f"{held:,}; it is damaged"
+            f"{where} has the shape {shown(shape)}, {wanted:,} bytes, but holds {held:,}; it is "
+            "damaged"
         )
     return math.prod(shape) * max(1, dtype.itemsize // 4)
 
@@ -125,9 +133,10 @@ def from_arrays(
     names = sorted(arrays)
     _check_once(names, where)
     arrays = {SHORT_NAMES.get(short, short): values for short, values in arrays.items()}
-    if {"x", "y"} <= set(arrays):
-        parts, inputs = scaled({"x": arrays["x"]}, name, reading)
-        return split_all(name, parts["x"], targets_of(arrays["y"], name), seed, inputs=inputs)
+    if "x" in arrays:
+        groups = arrays.get("groups")
+        numbers = None if groups is None else group_numbers(groups, f"groups of {where}")
+        return from_pile(Pile(name, arrays["x"], arrays.get("y"), groups=numbers), seed, reading)
     if not set(TRAINED) <= set(arrays):
         raise InvalidData(
             f"{where} holds {', '.join(name[:40] for name in names[:8]) or 'nothing'}; "
@@ -147,14 +156,29 @@ def from_arrays(
     return split_train(name, xs["x_train"], y, xs["x_test"], ys["test"], seed, inputs)
 
 
+def group_numbers(groups: Array, where: str) -> Array:
+    """(N,) int64 of whole numbers or names, one a sample: equal ones stay in one split.
+
+    Raises:
+        InvalidData: they are something else.
+    """
+    if groups.ndim != 1 or groups.dtype.kind not in "iubUS":
+        raise InvalidData(
+            f"{where} has the shape {groups.shape} and the type {groups.dtype}; a whole number or "
+            "name a sample is needed"
+        )
+    return np.unique(groups, return_inverse=True)[1].astype(np.int64)
+
+
 def _check_once(names: list[str], where: str) -> None:
     """Refuses two namings side by side, of which only one would be used."""
     short = [name for name in SHORT_NAMES if name in names and SHORT_NAMES[name] in names]
-    split = [name for name in names if name in PILES and name not in ("x", "y")]
-    if {"x", "y"} & set(names) and split:
+    whole = ("x", "y", "groups")
+    split = [name for name in names if name in PILES and name not in whole]
+    if set(whole) & set(names) and split:
         raise InvalidData(
-            f"{where} holds {'x' if 'x' in names else 'y'} and {split[0]}; give x and y, which are "
-            f"split by seed, or {', '.join(TRAINED)}"
+            f"{where} holds {next(one for one in whole if one in names)} and {split[0]}; give x "
+            f"and y, which are split by seed, or {', '.join(TRAINED)}"
         )
     if short:
         raise InvalidData(

@@ -14,10 +14,15 @@ from autotiny.checked import arguments
 from autotiny.dataset.arrays import from_arrays, named_arrays, npz
 from autotiny.dataset.builtin import DATASETS
 from autotiny.dataset.idx import idx_folder, is_idx
-from autotiny.dataset.images import class_folders
+from autotiny.dataset.images import images
+from autotiny.dataset.npy import is_npy, npy_pile
+from autotiny.dataset.piling import from_pile, repeated
 from autotiny.dataset.reading import AS_STORED, Reading, Targets
+from autotiny.dataset.recordings import is_recordings, recordings
 from autotiny.dataset.samples import Dataset, split_all
 from autotiny.dataset.scaling import check_scaling
+from autotiny.dataset.sounds import is_sounds, sounds
+from autotiny.dataset.table import TABLE_ENDINGS, table
 from autotiny.errors import InvalidData, unknown
 from autotiny.model import Model, ends_in, ports
 from autotiny.tasks import Classification, Reconstruction, chosen, shape_text
@@ -33,12 +38,13 @@ def load_dataset(source: DataSource, seed: int = 0, reading: Reading = AS_STORED
     """A data set by name, path, or as arrays.
 
     Args:
-        source: one of `DATASETS`; the path of an `.npz` file, of a folder of IDX files or of a
-            folder of class folders; a pair (x, y) of arrays, or a mapping of the arrays that an
-            `.npz` file would hold. A data set that was loaded is given back.
+        source: one of `DATASETS`; the path of an `.npz`, `.csv`, `.tsv` or `.parquet` file; a pair
+            "x.npy,y.npy"; a folder of `.npy` or IDX files, or of class folders with images, sounds
+            or recordings; a pair (x, y) of arrays, or a mapping of the arrays that an `.npz` file
+            would hold. A data set that was loaded is given back.
         seed: decides which samples are train and which validation (and test, if the source has
             none).
-        reading: how its inputs are scaled, and images resized; by default as their type says.
+        reading: how it is read: the scale of its inputs, the size of images, columns, windows.
 
     Raises:
         UserError: there is no such data set.
@@ -48,39 +54,57 @@ def load_dataset(source: DataSource, seed: int = 0, reading: Reading = AS_STORED
         return source
     seed = arguments(seed=seed)["seed"]
     if isinstance(source, (str, Path)):
-        return replace(_found(str(source), seed, reading), source=str(source), reading=reading)
-    if reading.resize:
-        raise InvalidData("resize is for a folder of images; arrays keep their shape")
-    found = from_arrays(named_arrays(source), IN_MEMORY, "data", seed, reading)
-    return replace(found, reading=reading)
+        found = replace(_found(str(source), seed, reading), source=str(source))
+    else:
+        reading.check_only((), "a source of arrays")
+        found = from_arrays(named_arrays(source), IN_MEMORY, "data", seed, reading)
+    odd = () if str(source) in DATASETS else repeated(found)
+    return replace(found, reading=reading, notes=(*found.notes, *odd))
 
 
 def _found(name: str, seed: int, reading: Reading) -> Dataset:
     if not name:  # the path "" would be the current folder
         raise unknown("data set", name, DATASETS, "autotiny search --help")
-    path = Path(name)
-    images = path.is_dir() and not is_idx(path)
-    if reading.resize and not images:
-        raise InvalidData(f"--resize is for a folder of images; {name} is none")
     if name in DATASETS:
+        reading.check_only((), name)
         return DATASETS[name](seed, reading)
-    if images:
-        return class_folders(path, seed, reading)
+    path = Path(name)
+    if is_npy(name):
+        return from_pile(npy_pile(name, reading), seed, reading)
     if path.is_dir():
-        return idx_folder(path, path.name, seed, reading)
+        return _of_folder(path, seed, reading)
     if path.is_file():
-        if path.suffix.lower() != ".npz":
-            raise InvalidData(
-                f"{path} ends in {path.suffix or 'nothing'!r}; data is an .npz file, "
-                "a folder of IDX files or a folder of class folders with images"
-            )
-        return npz(path, seed, reading)
+        return _of_file(path, seed, reading)
     if path.suffix or "/" in name:
         raise InvalidData(
             f"data {name!r} is neither a file nor a folder; give a path or one of "
             f"{', '.join(DATASETS)}"
         )
     raise unknown("data set", name, DATASETS, "autotiny search --help")
+
+
+def _of_folder(path: Path, seed: int, reading: Reading) -> Dataset:
+    if is_idx(path):
+        reading.check_only((), "a folder of IDX files")
+        return idx_folder(path, path.name, seed, reading)
+    if is_sounds(path):
+        return from_pile(sounds(path, reading), seed, reading)
+    if is_recordings(path):
+        return from_pile(recordings(path, reading), seed, reading)
+    return from_pile(images(path, reading), seed, reading)
+
+
+def _of_file(path: Path, seed: int, reading: Reading) -> Dataset:
+    if path.suffix.lower() in TABLE_ENDINGS:
+        return from_pile(table(path, reading), seed, reading)
+    if path.suffix.lower() != ".npz":
+        raise InvalidData(
+            f"{path} ends in {path.suffix or 'nothing'!r}; data is an .npz, .csv, .tsv or "
+            '.parquet file, a pair "x.npy,y.npy", or a folder of .npy files, of IDX files, or of '
+            "class folders with images, sounds (.wav) or recordings (.csv)"
+        )
+    reading.check_only((), "an .npz file")
+    return npz(path, seed, reading)
 
 
 def synthetic(model: Model, seed: int = 0, samples: int = 256) -> Dataset:

@@ -7,7 +7,7 @@ Nothing is guessed: bytes become [0, 1] and that is said; what else a type leave
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,14 +29,37 @@ class Reading:
         scale: what stored numbers are multiplied by: "none", a number, or a fraction such as
             "1/255"; None leaves it to the type where that is plain.
         resize: height and width that images are brought to.
+        label: the columns of a table that are to be predicted: names or numbers from 1, separated
+            by commas.
+        group: the column of a table whose rows of one value stay in one split.
+        window: how long a sample is: rows of a table or samples of a sound, "128", or a time,
+            "1s" or "500ms".
+        hop: from the beginning of one window to that of the next, likewise.
+        rate: samples a second that sounds are brought to.
+        ignore: columns of a table that are left out, as `label` names them.
     """
 
     scale: str | None = None
     resize: tuple[int, int] | None = None
+    label: str | None = None
+    group: str | None = None
+    window: str | None = None
+    hop: str | None = None
+    rate: str | None = None
+    ignore: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuses what is no factor and no size."""
-        _ = self.factor
+        """Refuses what is no factor, size, column, length or rate."""
+        _ = self.factor, self.hertz
+        for name in ("window", "hop"):
+            if getattr(self, name) is not None:
+                _ = self._length(name)
+        for name in ("label", "group", "ignore"):
+            column = getattr(self, name)
+            if column is not None and not column.strip(", "):
+                raise InvalidData(
+                    f"{name} = {shown(column)}; it must be the name of a column, or its number"
+                )
         if self.resize is not None and not all(0 < size <= 4096 for size in self.resize):
             raise InvalidData(f"resize = {self.resize}; height and width must be from 1 to 4096")
 
@@ -59,21 +82,105 @@ class Reading:
             )
         return factor
 
+    @property
+    def hertz(self) -> int | None:
+        """Samples a second that sounds are brought to; None if it was not said."""
+        if self.rate is None:
+            return None
+        text = self.rate.strip()
+        if not re.fullmatch("[0-9]{4,6}", text) or not 1000 <= int(text) <= 384_000:
+            raise InvalidData(
+                f"rate = {shown(self.rate)}; it must be a whole number of samples a second from "
+                "1000 to 384000, e.g. 16000"
+            )
+        return int(text)
+
+    def steps(self, name: str, rate: int | None = None) -> int | None:
+        """`window` or `hop` in rows or samples; None if it was not said.
+
+        Args:
+            name: which of the two.
+            rate: samples a second; None for a table, which has none.
+
+        Raises:
+            InvalidData: it is a time and there is no rate, or shorter than one sample.
+        """
+        if getattr(self, name) is None:
+            return None
+        length, is_time = self._length(name)
+        if not is_time:
+            return int(length)
+        if rate is None:
+            raise InvalidData(
+                f"{name} = {shown(getattr(self, name))}; a table has no rate: give it in rows, "
+                "e.g. 128"
+            )
+        steps = round(length * rate)
+        if steps < 1:
+            raise InvalidData(
+                f"{name} = {shown(getattr(self, name))} is no sample at {rate:,} Hz; give a longer "
+                "one"
+            )
+        return steps
+
+    def _length(self, name: str) -> tuple[float, bool]:
+        """Rows or samples; or seconds, and then True."""
+        text = getattr(self, name)
+        found = re.fullmatch(r"([0-9]{1,9})|([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(ms|s)", text.strip())
+        length = float(found[1] or found[2]) if found else 0.0
+        if not found or length == 0:
+            raise InvalidData(
+                f"{name} = {shown(text)}; it must be a number of rows or samples such as 128, or a "
+                "time such as 1s or 500ms"
+            )
+        return length / (1000 if found[3] == "ms" else 1), found[3] is not None
+
+    def check_only(self, taken: Collection[str], source: str) -> None:
+        """Refuses what was asked and a source cannot do.
+
+        Args:
+            taken: fields that it takes beside `scale`.
+            source: what it is, e.g. "a table".
+
+        Raises:
+            InvalidData: another field is given.
+        """
+        for name in self.to_dict():
+            if name not in ("scale", *taken):
+                raise InvalidData(
+                    f"--{name} {shown(getattr(self, name))} is given, but {source} takes "
+                    f"{', '.join(f'--{one}' for one in taken) or 'no such option'}: leave it out"
+                )
+
     @classmethod
     def of(
-        cls, scale: str | float | None = None, resize: str | Sequence[int] | None = None
+        cls,
+        scale: str | float | None = None,
+        resize: str | Sequence[int] | None = None,
+        *,
+        label: str | int | None = None,
+        group: str | int | None = None,
+        window: str | int | None = None,
+        hop: str | int | None = None,
+        rate: str | int | None = None,
+        ignore: str | int | None = None,
     ) -> Reading:
-        """From what a user gives: a factor as text or number, a size as "32x32" or a pair."""
+        """From what a user gives: a factor as text or number, a size as "32x32" or a pair.
+
+        Columns, lengths and the rate may be numbers too.
+        """
         text = "x".join(map(str, resize)) if isinstance(resize, (list, tuple)) else resize
         found = re.fullmatch(r"([0-9]{1,4})[x×]([0-9]{1,4})", str(text).strip())
         if resize is not None and not found:
             raise InvalidData(f"resize = {shown(resize)}; it must be HEIGHTxWIDTH, e.g. 96x96")
         size = (int(found[1]), int(found[2])) if found else None
-        return cls(None if scale is None else str(scale), size)
+        texts = (label, group, window, hop, rate, ignore)
+        asked = (None if text is None else str(text) for text in texts)
+        return cls(None if scale is None else str(scale), size, *asked)
 
     def to_dict(self) -> dict[str, object]:
         """What was asked, as plain data; `of` takes it."""
-        asked = {"scale": self.scale, "resize": list(self.resize) if self.resize else None}
+        asked = vars(self) | {"resize": list(self.resize) if self.resize else None}
         return {name: value for name, value in asked.items() if value is not None}
 
 

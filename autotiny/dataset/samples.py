@@ -45,6 +45,8 @@ class Dataset:
             where they are those of the task.
         count: how many classes there are, where the source says it.
         given: whether the source itself has the splits.
+        notes: what was understood of the source, and what is odd about it.
+        labelled: whether the source has targets.
     """
 
     name: str
@@ -64,6 +66,8 @@ class Dataset:
     stored: Mapping[str, Array] = field(default_factory=dict, repr=False)
     count: int | None = None
     given: bool = False
+    notes: tuple[str, ...] = ()
+    labelled: bool = True
 
     def __post_init__(self) -> None:
         """Samples that came as arrays were asked for by their name."""
@@ -98,7 +102,7 @@ class Dataset:
         targets = {split: y for split, (_, y) in self.parts.items()}
         return Facts(
             self.name, {**targets, **self.stored}, self.labels, self.count, self.shape, output,
-            ends, self.given,
+            ends, self.given, self.labelled,
         )  # fmt: skip
 
     def asked(self, task: Task) -> Dataset:
@@ -135,7 +139,7 @@ class Dataset:
             lines.append(f"inputs: {self.inputs}")
         lines.append(f"task: {self.task.name}, scored by {self.task.scored_by.title}")
         targets = {split: y for split, (_, y) in self.parts.items()}
-        return (*lines, *self.task.described(targets, self.labels))
+        return (*lines, *self.task.described(targets, self.labels), *self.notes)
 
     def shrunk(self, train: int, validation: int, test: int) -> Dataset:
         """The same data with at most so many samples in each part."""

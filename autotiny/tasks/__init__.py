@@ -102,6 +102,12 @@ def chosen(facts: Facts, task: str | None = None, metric: str | None = None) -> 
         InvalidData: they could mean two tasks, or none, or not the one asked for.
         UserError: the task is not scored by that metric.
     """
+    if not facts.labelled and facts.output is not None and not facts.gives_back:
+        raise InvalidData(
+            f"{facts.name} has no targets (y), and the model gives {shape_text(facts.output)} for "
+            f"inputs of {shape_text(facts.sample)}; only a network that gives its input back "
+            "learns without targets"
+        )
     kind = TASKS[task] if task is not None else _told(facts)
     made = kind.made(facts, kind.metrics[0].name)
     return made if metric is None else kind.made(facts, _metric(kind, metric))

@@ -35,6 +35,7 @@ class Facts:
         output: shape of what the network gives for it; None where no network is known.
         ends: what the network ends in: "softmax", "sigmoid", or "" for anything else.
         given: whether the source itself has the splits.
+        labelled: whether the source has targets; they are all 0 where it has none.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Facts:
     output: tuple[int, ...] | None = None
     ends: str = ""
     given: bool = False
+    labelled: bool = True
 
     @property
     def y(self) -> Array:

@@ -57,3 +57,13 @@ def test_a_network_without_pictures_drops_out(work: Work) -> None:
 def test_too_large_a_factor_drops_out(cnn1: Model, work: Work) -> None:
     with pytest.raises(NotApplicable, match="leaves too little"):
         ReduceInput(14).apply(cnn1, work)
+
+
+def test_a_network_that_answers_each_place_keeps_its_output(work: Work) -> None:
+    k = keras()
+    layers = k.layers
+    image = k.Input((8, 8, 1))
+    x = layers.Conv2D(4, 3, padding="same")(image)
+    model = keras_model(k.Model(image, layers.Conv2D(2, 1)(x)))
+    with pytest.raises(NotApplicable, match="a value for each place of the input"):
+        ReduceInput(factor=2).apply(model, replace(work, rehearse=True))

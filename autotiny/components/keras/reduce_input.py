@@ -56,6 +56,11 @@ class ReduceInput(Component):
             raise NotApplicable(
                 f"reduce_input: a factor of {self.factor} leaves too little for the layers behind"
             ) from refusal
+        if network.output_shape != model.keras.output_shape:
+            raise NotApplicable(
+                "reduce_input: the output has a value for each place of the input, and would have "
+                "fewer"
+            )
         return fine_tuned(network, model, work)
 
     def _reduced(self, network: KerasModel, first: set[str]) -> KerasModel:

@@ -1,0 +1,76 @@
+"""A pile of samples as a data set: scaled, split, and what is worth knowing of the split."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from autotiny.dataset.pile import Pile
+from autotiny.dataset.reading import AS_STORED, Inputs, Reading, Targets, scaled, targets_of
+from autotiny.dataset.samples import Dataset, dataset_of
+from autotiny.dataset.splitting import overlap, parts_of
+from autotiny.errors import InvalidData
+from autotiny.graph import Array
+from autotiny.tasks import SPLITS
+
+
+def from_pile(pile: Pile, seed: int, reading: Reading = AS_STORED) -> Dataset:
+    """The data set of a pile, split by seed where the source does not say it.
+
+    Args:
+        pile: samples as they are stored; without targets, a network can give them back.
+        seed: decides which samples are train, validation and test.
+        reading: how inputs are scaled.
+
+    Raises:
+        InvalidData: inputs or targets are not what they should be, or a part would be empty.
+    """
+    x, inputs = _inputs(pile, reading)
+    targets = _targets(pile)
+    for what, given in (("labels", targets.values), ("groups", pile.groups)):
+        if given is not None and len(x) != len(given):
+            raise InvalidData(
+                f"{pile.name} has {len(x)} inputs but {len(given)} {what}; each input needs one"
+            )
+    parts = parts_of(replace(pile, y=targets.values, labels=targets.names), seed)
+    rows = [np.flatnonzero(parts == part) for part in range(len(SPLITS))]
+    return replace(
+        dataset_of(
+            pile.name, tuple(x[row] for row in rows), tuple(targets.values[row] for row in rows),
+            targets.names or pile.targets, targets.count, inputs, given=pile.parts is not None,
+        ),
+        notes=pile.notes,
+        labelled=pile.y is not None,
+    )  # fmt: skip
+
+
+def _inputs(pile: Pile, reading: Reading) -> tuple[Array, Inputs]:
+    """Scaled inputs; what is usual for the source is as good as asked for."""
+    asked = reading.factor is not None or pile.factor is None
+    usual = reading if asked else replace(reading, scale=f"{pile.factor!r}")
+    parts, inputs = scaled({"x": pile.x}, pile.name, usual)
+    return parts["x"], inputs
+
+
+def _targets(pile: Pile) -> Targets:
+    if pile.y is None:
+        return Targets(np.zeros(len(pile.x), np.int32))
+    found = targets_of(pile.y, pile.name)
+    if not pile.labels:
+        return found
+    return Targets(found.values, pile.labels, len(pile.labels))
+
+
+def repeated(data: Dataset) -> tuple[str, ...]:
+    """What is said of samples that train holds too, byte for byte."""
+    lines = []
+    for split in SPLITS[1:]:
+        x = data.parts[split][0]
+        same = overlap(data.x_train, x)
+        if same:
+            lines.append(
+                f"{same:,} of {len(x):,} {split} samples are in train too, byte for byte: scores "
+                "on them say nothing of new ones"
+            )
+    return tuple(lines)
