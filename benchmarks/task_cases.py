@@ -81,7 +81,7 @@ def motion_table(folder: Path) -> Path:
     return path
 
 
-WINDOWS = ("--window", str(STEPS), "--hop", str(STEPS // 2), "--group", "person")
+WINDOWS = ("--label", "activity", "--group", "person", "--window", str(STEPS), "--hop", "64")
 
 
 def imu_conv1d() -> Any:

@@ -190,7 +190,7 @@ def test_arrays_are_split_as_the_same_npz_is(arrays: tuple[Any, Any], tmp_path: 
     [
         (3, "data is of type int; give a name, a path, a pair of arrays"),
         ((np.zeros((9, 2)), np.zeros(8, int)), "data has 9 inputs but 8 labels"),
-        ({"x": np.zeros((9, 2))}, "data holds x; it needs x and y, or x_train"),
+        ({"y": np.zeros(9)}, "data holds y; it needs x and y, or x_train"),
         (([[1.0], [1.0, 2.0]], [0, 1]), "x of the data is no array"),
         ((np.array(["a", "b"]), [0, 1]), "data: x needs a sample axis"),
     ],

@@ -173,8 +173,8 @@ def test_names_are_classes_in_the_order_of_the_alphabet(tmp_path: Path) -> None:
         "inputs: float64 from 0 to 0, as they are",
         "task: classification, scored by accuracy",
         counts,
-        "12 of 12 validation samples are in train too, byte for byte: scores on them say nothing of "
-        "new ones",
+        "12 of 12 validation samples are in train too, byte for byte: scores on them say nothing "
+        "of new ones",
         "12 of 12 test samples are in train too, byte for byte: scores on them say nothing of new "
         "ones",
     )

@@ -6,7 +6,19 @@ from pathlib import Path
 
 import optuna
 import pytest
-from toys import SPACE, Block, Fuse, Int8, Prune, scored, toy_components, toy_data, toy_model
+from toys import (
+    SPACE,
+    Block,
+    Fuse,
+    Int8,
+    Prune,
+    no_answers,
+    scored,
+    toy_components,
+    toy_data,
+    toy_model,
+    unlike,
+)
 
 import autotiny
 from autotiny.cache import Cache
@@ -28,6 +40,8 @@ COST = Cost(
 )  # fmt: skip
 
 TOY_EVALUATOR = Evaluator(
+    agreement=unlike,
+    answers=no_answers,
     cost=lambda model, target, cache: COST,
     score=scored(lambda model, data, split, cache: 0.9),
     runtimes=lambda model: (),

@@ -211,7 +211,7 @@ def test_the_report_tells_what_was_found_and_what_was_not(result: Result) -> Non
     widths = {
         line.replace("\\|", "").count("|") for line in text.splitlines() if "(the orig" in line
     }
-    assert widths == {12}
+    assert widths == {14}
 
 
 def test_the_report_names_the_least_violating_set(result: Result) -> None:

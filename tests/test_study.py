@@ -16,11 +16,13 @@ from toys import (
     Cluster,
     Prune,
     appended,
+    no_answers,
     scored,
     toy_components,
     toy_data,
     toy_model,
     trace_of,
+    unlike,
 )
 
 from autotiny.cache import Cache
@@ -64,6 +66,8 @@ def toy_accuracy(model: Model, data: Dataset, split: str, cache: Cache) -> float
 
 
 TOY_EVALUATOR = Evaluator(
+    agreement=unlike,
+    answers=no_answers,
     cost=toy_cost,
     score=scored(toy_accuracy),
     runtimes=lambda model: ("autotiny",),

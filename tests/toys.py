@@ -14,8 +14,9 @@ import numpy as np
 from autotiny.cache import Cache
 from autotiny.components import Component, Work
 from autotiny.dataset import Dataset
-from autotiny.errors import NotApplicable
-from autotiny.graph import Graph
+from autotiny.errors import InvalidData, NotApplicable
+from autotiny.evaluate import Agreement
+from autotiny.graph import Array, Graph
 from autotiny.model import FrozenGraph, Level, Model, Program
 from autotiny.schedule import Schedule
 from autotiny.tasks import Classification, Score
@@ -245,6 +246,17 @@ def _scored(
 ) -> Score:
     share = accuracy(model, data, split, cache)
     return Score(share, share_error(data.y_validation, share))
+
+
+def unlike(*_: object) -> Agreement:
+    """In the place of `agreement_on`: toys have no outputs."""
+    raise InvalidData("toys have no outputs")
+
+
+def no_answers(_: Model, data: Dataset, split: str) -> tuple[Array, Array]:
+    """In the place of `answers_on`: whatever is asked, the first class."""
+    truth = data.parts[split][1]
+    return truth, np.zeros((len(truth), data.task.outputs), np.float32)
 
 
 def toy_data(name: str = "toy") -> Dataset:

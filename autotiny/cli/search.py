@@ -157,7 +157,13 @@ def run(
     from autotiny.report import console
     from autotiny.report.facts import best_point, study_facts
     from autotiny.report.live import SearchView
-    from autotiny.report.summary import front_table, legend, search_summary, why_nothing
+    from autotiny.report.summary import (
+        agreement_text,
+        front_table,
+        legend,
+        search_summary,
+        why_nothing,
+    )
     from autotiny.study import EPOCHS, TRIALS, shown_place
 
     objectives = objective or ["latency"]
@@ -193,6 +199,8 @@ def run(
         print_tables(search_summary(result))
         if best:
             print_tables(f"best for {objectives[0]}: trial {best.trial}, {best.recipe}")
+            near = agreement_text(best)
+            print_tables(*([f"against the original: {near}"] if near else []))
         print_tables(f"written to {folder}: {', '.join(path.name for path in result.files)}")
     if result.interrupted:
         complain(f"interrupted; {kept}")

@@ -170,10 +170,12 @@ def _shaped(data: Dataset, wanted: tuple[int, ...]) -> Dataset:
         return data
     flat = len(data.shape) == 1 and np.prod(data.shape) == np.prod(wanted)
     if not flat and _bare(data.shape) != _bare(wanted):
+        cut = wanted and data.shape[1:] == wanted[1:]
         raise InvalidData(
             f"{data.name} has samples of {shape_text(data.shape)}, the model takes "
-            f"{shape_text(wanted)}; give data of that shape, or put a Resizing or Reshape layer "
-            "first in the model"
+            f"{shape_text(wanted)}; give data of that shape"
+            + (f" (sounds and time series: --window {wanted[0]})" if cut else "")
+            + ", or put a Resizing or Reshape layer first in the model"
         )
     return replace(
         data,

@@ -38,7 +38,8 @@ def from_pile(pile: Pile, seed: int, reading: Reading = AS_STORED) -> Dataset:
     return replace(
         dataset_of(
             pile.name, tuple(x[row] for row in rows), tuple(targets.values[row] for row in rows),
-            targets.names or pile.targets, targets.count, inputs, given=pile.parts is not None,
+            targets.names or (pile.targets if targets.values.ndim > 1 else ()), targets.count,
+            inputs, given=pile.parts is not None,
         ),
         notes=pile.notes,
         labelled=pile.y is not None,

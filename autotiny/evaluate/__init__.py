@@ -1,24 +1,35 @@
-"""What a lowered model costs on a target, and how well the same generated C does.
+"""What a lowered model costs, how well its C does, and where it parts from the float network.
 
 Each figure is kept in the cache under a digest of everything it depends on.
 """
 
+from autotiny.evaluate.agreement import Agreement, agreement, agreement_on, outputs
 from autotiny.evaluate.build import Build, build, write_build
 from autotiny.evaluate.cost import cost, cost_from, cost_key
+from autotiny.evaluate.parting import LayerError, Parting, first_parting, growth_db, parting, told
 from autotiny.evaluate.program import program_key, program_of, sources_of
 from autotiny.evaluate.runtimes import has_float16, has_hybrid, runtimes
 from autotiny.evaluate.score import answers_on, outputs_of, real, score_key, score_on, stored
 
 __all__ = [
+    "Agreement",
     "Build",
+    "LayerError",
+    "Parting",
+    "agreement",
+    "agreement_on",
     "answers_on",
     "build",
     "cost",
     "cost_from",
     "cost_key",
+    "first_parting",
+    "growth_db",
     "has_float16",
     "has_hybrid",
+    "outputs",
     "outputs_of",
+    "parting",
     "program_key",
     "program_of",
     "real",
@@ -27,5 +38,6 @@ __all__ = [
     "score_on",
     "sources_of",
     "stored",
+    "told",
     "write_build",
 ]

@@ -13,7 +13,8 @@ from autotiny.target import Target
 from autotiny.tasks import ACCURACY
 
 PointFacts: TypeAlias = dict[str, Any]
-"""One line of `pareto.csv`; in `pareto.json` a point of the front also says `within_budget`."""
+"""One line of `pareto.csv`; in `pareto.json` a point of the front also says `within_budget`
+and `parts_at`, where its lowering parts from the trained network."""
 
 
 class BestFacts(TypedDict):
@@ -64,7 +65,8 @@ def columns(metric: str) -> tuple[str, ...]:
     """The columns of `pareto.csv`, whose scores are named after their metric."""
     return (
         "trial", "sequence", *score_names(metric), "at_chance", "flash_bytes", "sram_bytes",
-        "cycles", "latency_ms", "energy_estimated_mj", "active_current_error_percent", "runtimes",
+        "cycles", "latency_ms", "energy_estimated_mj", "active_current_error_percent",
+        "rmse_to_original", "relative_error_to_original", "answers_as_original", "runtimes",
         "recipe",
     )  # fmt: skip
 
@@ -94,6 +96,7 @@ def best_point(result: Result) -> Point | None:
 def point_facts(point: Point, target: Target) -> PointFacts:
     """One line of `pareto.csv`, as plain data."""
     cost = point.metrics.cost
+    outputs = point.agreed.outputs if point.agreed else None
     validation, test = score_names(point.metrics.metric)
     facts = {
         "trial": point.trial,
@@ -107,6 +110,9 @@ def point_facts(point: Point, target: Target) -> PointFacts:
         "latency_ms": cost.latency_ms,
         "energy_estimated_mj": cost.energy_estimated_mj,
         "active_current_error_percent": target.active_current_error_percent,
+        "rmse_to_original": outputs.rmse if outputs else None,
+        "relative_error_to_original": outputs.relative if outputs else None,
+        "answers_as_original": outputs.equal_answers if outputs else None,
         "runtimes": list(point.runtimes),
         "recipe": recipe_path(point),
     }
@@ -156,7 +162,11 @@ def study_facts(result: Result) -> StudyFacts:
         if best
         else None,
         "front": [
-            {**point_facts(point, job.target), "within_budget": point.within_budget}
+            {
+                **point_facts(point, job.target),
+                "within_budget": point.within_budget,
+                "parts_at": point.agreed.parts_at if point.agreed else "",
+            }
             for point in result.front
         ],
         "shortfall": {

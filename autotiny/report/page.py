@@ -85,22 +85,27 @@ def _found(result: Result) -> str:
                 f"{cost.cycles:,}",
                 milliseconds(cost.latency_ms),
                 f"{cost.energy_estimated_mj:.4g}",
+                *_agreement(point),
                 ", ".join(point.runtimes),
                 f"[{point.trial}]({recipe_path(point)})",
             )
         )
     target = result.job.target
     head = ("trial", "sequence", *score_headings(result.job.metric), "flash B", "SRAM B",
-            "cycles", "ms", f"est. mJ {target.energy_error}", "runs in", "recipe")  # fmt: skip
+            "cycles", "ms", f"est. mJ {target.energy_error}", "as original %", "error %",
+            "runs in", "recipe")  # fmt: skip
     parts = [
         heading,
         f"![{result.job.metric.title} over latency](pareto.svg)",
         markdown_table(head, rows),
         legend(result),
         _verdict(result, best),
+        _partings(result),
         "Runs in: "
         + "; ".join(f"`{name}` is {text}" for name, text in RUNTIMES.items())
-        + ". Flash, SRAM and cycles are those of autotiny's C. Energy is estimated: active current "
+        + ". As original: the share of test answers that the original gives too; error: RMSE of "
+        "the outputs against the original's, relative to their spread. Flash, SRAM and cycles are "
+        "of autotiny's C. Energy is estimated: active current "
         f"× voltage × latency. {_energy_error(target)}",
     ]
     return "\n\n".join(part for part in parts if part)
@@ -118,6 +123,28 @@ def _detailed(result: Result) -> str:
     if not tables:
         return ""
     return "\n\n".join([f"## What the best point (trial {best.trial}) answers on test", *tables])
+
+
+def _agreement(point: Point) -> tuple[str, str]:
+    """Cells: equal answers and relative error against the original."""
+    if point.agreed is None:
+        return "–", "–"
+    outputs = point.agreed.outputs
+    equal = "–" if outputs.equal_answers is None else f"{100 * outputs.equal_answers:.2f}"
+    return equal, f"{100 * outputs.relative:.3g}"
+
+
+def _partings(result: Result) -> str:
+    """Where the lowering of each point parts from the network that it lowers."""
+    rows = [
+        (str(point.trial), point.agreed.parts_at)
+        for point in result.front
+        if point.agreed and point.agreed.parts_at
+    ]
+    if not rows:
+        return ""
+    head = ("trial", "layer where lowering parts most from the trained network, in float32")
+    return markdown_table(head, rows)
 
 
 def _energy_error(target: Target) -> str:

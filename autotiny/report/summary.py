@@ -94,6 +94,20 @@ def budget_text(job: Job) -> str:
     return f"{job.score_drop.text(job.metric)} {worse} the original"
 
 
+def agreement_text(point: Point) -> str:
+    """How near a point is to the original, in a line; "" where they cannot be compared."""
+    if point.agreed is None:
+        return ""
+    outputs, samples = point.agreed.outputs, point.agreed.samples
+    parts = []
+    if outputs.equal_answers is not None:
+        parts.append(f"{100 * outputs.equal_answers:.2f} % of {samples:,} test answers are its own")
+    parts.append(f"outputs differ by {100 * outputs.relative:.3g} % of their spread (RMSE)")
+    if point.agreed.parts_at:
+        parts.append(f"the lowering parts at {point.agreed.parts_at}")
+    return "; ".join(parts)
+
+
 def legend(result: Result) -> str:
     """What the marks mean that any point has."""
     meanings = []

@@ -7,7 +7,18 @@ from dataclasses import dataclass, replace
 
 from autotiny.cache import Cache
 from autotiny.dataset import Dataset
-from autotiny.evaluate import answers_on, cost, program_of, runtimes, score_on, sources_of
+from autotiny.evaluate import (
+    Agreement,
+    Parting,
+    agreement_on,
+    answers_on,
+    cost,
+    parting,
+    program_of,
+    runtimes,
+    score_on,
+    sources_of,
+)
 from autotiny.graph import Array
 from autotiny.metrics import Cost, Metrics
 from autotiny.model import Model
@@ -36,6 +47,8 @@ class Evaluator:
         op_kinds: the kinds of its ops.
         files: what its firmware is made of.
         answers: the truth of a split and what was found, as the metric compares them.
+        agreement: how near its outputs are to those of another model.
+        parting: where it parts from another model, layer by layer.
     """
 
     cost: Callable[[Model, Target, Cache], Cost] = cost
@@ -44,6 +57,8 @@ class Evaluator:
     op_kinds: Callable[[Model], frozenset[str]] = op_kinds
     files: Callable[[Model], Mapping[str, str]] = files
     answers: Callable[[Model, Dataset, str], tuple[Array, Array]] = answers_on
+    agreement: Callable[..., Agreement] = agreement_on
+    parting: Callable[[Model, Model, Array, Cache], Parting] = parting
 
     def metrics(
         self, model: Model, target: Target, data: Dataset, cache: Cache, *, test: bool = False

@@ -16,6 +16,7 @@ from autotiny.evaluate import build, write_build
 from autotiny.metrics import Cost, Metrics, missing, overshoot
 from autotiny.provenance import made_with
 from autotiny.recipe import Bundle, Dropped, Recipe, SavedRecipe
+from autotiny.study.agreeing import Agreed, agreed
 from autotiny.study.bundle import write_bundle
 from autotiny.study.job import Job
 from autotiny.study.preflight import Findings
@@ -49,6 +50,7 @@ class Point:
         dropped: components that were drawn and found nothing to do.
         notes: what components found of their result, e.g. sparsity.
         metric: what the score is.
+        agreed: how near its outputs are to the original's; None where they cannot be compared.
     """
 
     trial: int
@@ -60,6 +62,7 @@ class Point:
     dropped: tuple[Dropped, ...] = ()
     notes: Mapping[str, float | str] = field(default_factory=dict)
     metric: Metric = ACCURACY
+    agreed: Agreed | None = None
 
     def __str__(self) -> str:
         cost, test = self.metrics.cost, self.metrics.score_test
@@ -180,7 +183,7 @@ def result_of(
     scores = [record.values[0] for record in ([original] if original else measured(study))]
     # A rounding error must not put a model that loses exactly the budget over it.
     floor = job.floor(max(scores, key=lambda score: sign * score, default=0.0)) - sign * 1e-9
-    front = tuple(_point(record, job, floor) for record in front_of(study))
+    front = tuple(_point(record, job, floor, original) for record in front_of(study))
     front = tuple(sorted(front, key=lambda point: (point.metrics.cost.cycles, point.trial)))
     hits, misses = cache_counts(study)
     reasons = Counter(dropped for record in ended(study) for dropped in record.dropped)
@@ -188,7 +191,7 @@ def result_of(
         study=study,
         job=job,
         front=front,
-        baseline=_point(original, job, floor) if original else None,
+        baseline=_point(original, job, floor, original) if original else None,
         best=best_points(front, job),
         shortfall=None if front else shortfall(study, job.target),
         counts=counts(study),
@@ -201,7 +204,7 @@ def result_of(
     )
 
 
-def _point(record: TrialRecord, job: Job, floor: float) -> Point:
+def _point(record: TrialRecord, job: Job, floor: float, original: TrialRecord | None) -> Point:
     recipe, metrics = record.recipe, record.metrics
     assert recipe is not None and metrics is not None, "what was measured has both"
     tested = replace(metrics, score_test=job.score(job.candidate(recipe).model, "test").value)
@@ -215,6 +218,7 @@ def _point(record: TrialRecord, job: Job, floor: float) -> Point:
         dropped=record.dropped,
         notes=record.notes,
         metric=job.metric,
+        agreed=agreed(job, recipe, metrics, original.metrics if original else None),
     )
 
 

@@ -46,6 +46,16 @@ def right(truth: Array, found: Array, threshold: float) -> float:
     return float(np.mean((found >= threshold) == (truth != 0)))
 
 
+def same_answers(
+    one: Array, other: Array, thresholds: tuple[float | None, float | None]
+) -> float | None:
+    """The share of answers that are both yes or both no; None without thresholds."""
+    first, second = thresholds
+    if first is None or second is None:
+        return None
+    return float(np.mean((one >= first) == (other >= second)))
+
+
 def answer_rows(
     y: Array, outputs: Array, names: Sequence[str], threshold: float
 ) -> list[tuple[str, ...]]:

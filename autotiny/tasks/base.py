@@ -266,6 +266,18 @@ class Task(ABC):
         """
         return []
 
+    def equal_answers(
+        self, one: Array, other: Array, thresholds: tuple[float | None, float | None]
+    ) -> float | None:
+        """The share of answers that two networks have in common; None where outputs are no answers.
+
+        Args:
+            one: what a network gave, (N, values), in real numbers.
+            other: what another one gave.
+            thresholds: of both, from which output on the answer is yes.
+        """
+        return None
+
     def interface(self, labels: tuple[str, ...], threshold: float | None) -> tuple[str, ...]:
         """What a user of the firmware reads of its outputs, in lines for the head of `model.h`."""
         return ()

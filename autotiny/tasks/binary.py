@@ -17,6 +17,7 @@ from autotiny.tasks.answers import (
     cross_entropy,
     f1,
     right,
+    same_answers,
     taught_probabilities,
 )
 from autotiny.tasks.base import Facts, Task
@@ -119,6 +120,12 @@ class Binary(Task):
         head = ("answer", "samples", "found", "false alarms", "recall %", "precision %")
         row = answer_rows(y.reshape(-1, 1), outputs.reshape(-1, 1), ("yes",), threshold)
         return [(f"Yes from an output of {threshold:.6g} on", [head, *row])]
+
+    def equal_answers(
+        self, one: Array, other: Array, thresholds: tuple[float | None, float | None]
+    ) -> float | None:
+        """The share of answers that are both yes or both no."""
+        return same_answers(one, other, thresholds)
 
     def interface(self, labels: tuple[str, ...], threshold: float | None) -> tuple[str, ...]:
         """What the output means."""

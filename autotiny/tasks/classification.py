@@ -202,6 +202,12 @@ class Classification(Task):
             tables.append(("Which class was taken for which", [head, *lines]))
         return tables
 
+    def equal_answers(
+        self, one: Array, other: Array, thresholds: tuple[float | None, float | None]
+    ) -> float:
+        """The share of samples that are taken for the same class."""
+        return float(np.mean(one.argmax(axis=1) == other.argmax(axis=1)))
+
     def interface(self, labels: tuple[str, ...], threshold: float | None) -> tuple[str, ...]:
         """Which output stands for which class."""
         if not labels or self.outputs > MOST_NAMED:

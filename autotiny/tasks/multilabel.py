@@ -15,6 +15,7 @@ from autotiny.tasks.answers import (
     cross_entropy,
     macro_f1,
     right,
+    same_answers,
     taught_probabilities,
 )
 from autotiny.tasks.base import Facts, Task
@@ -125,6 +126,12 @@ class Multilabel(Task):
         head = ("class", "samples", "found", "false alarms", "recall %", "precision %")
         rows = answer_rows(y, outputs.reshape(y.shape), names, threshold)
         return [(f"Each class, yes from an output of {threshold:.6g} on", [head, *rows])]
+
+    def equal_answers(
+        self, one: Array, other: Array, thresholds: tuple[float | None, float | None]
+    ) -> float | None:
+        """The share of answers that are both yes or both no."""
+        return same_answers(one, other, thresholds)
 
     def interface(self, labels: tuple[str, ...], threshold: float | None) -> tuple[str, ...]:
         """What the outputs mean."""

@@ -143,6 +143,14 @@ class Segmentation(Task):
         rows = [(class_name(n, labels), f"{100 * share:.2f}") for n, share in shares.items()]
         return [("Each class", [("class", "IoU %"), *rows])]
 
+    def equal_answers(
+        self, one: Array, other: Array, thresholds: tuple[float | None, float | None]
+    ) -> float:
+        """The share of places that are taken for the same class."""
+        maps = (outputs.reshape(len(one), -1, self.outputs) for outputs in (one, other))
+        first, second = map(classes_at, maps)
+        return float(np.mean(first == second))
+
     def interface(self, labels: tuple[str, ...], threshold: float | None) -> tuple[str, ...]:
         """What the outputs mean."""
         if self.outputs == 1:
