@@ -347,6 +347,7 @@ class SavedRecipe:
         task: what the network is asked to do, and what it is scored by; None in recipes that were
             written before there were tasks.
         labels: names of the classes, or of the values to predict, where the data has them.
+        inputs: how the inputs of the data were stored, and what was made of them, in words.
         made_with: versions and the processor; see `provenance`.
         bundle: what is kept beside the file; None where nothing is.
         autotiny: the version that wrote it.
@@ -366,6 +367,7 @@ class SavedRecipe:
     reading: Reading = AS_STORED
     task: Task | None = None
     labels: tuple[str, ...] = ()
+    inputs: str = ""
     made_with: Mapping[str, str] = field(default_factory=dict)
     bundle: Bundle | None = None
     autotiny: str = __version__
@@ -419,6 +421,8 @@ class SavedRecipe:
             content["task"] = self.task.to_dict()
         if self.labels:
             content["labels"] = list(self.labels)
+        if self.inputs:
+            content["inputs"] = self.inputs
         if self.made_with:
             content["made_with"] = dict(self.made_with)
         if self.bundle:
@@ -494,6 +498,7 @@ class _File:
     runtimes: tuple[str, ...]
     task: Mapping[str, Any] | None = None
     labels: tuple[str, ...] = ()
+    inputs: str = ""
     made_with: Mapping[str, str] = field(default_factory=dict)
     bundle: Bundle | None = None
 
@@ -546,6 +551,7 @@ def _saved_recipe(content: object) -> SavedRecipe:
         ),
         task=_task(file),
         labels=file.labels,
+        inputs=file.inputs,
         made_with=file.made_with,
         bundle=file.bundle,
         autotiny=file.autotiny,

@@ -66,12 +66,15 @@ def test_chance_is_the_most_frequent_class_and_one_standard_error(
     data: Dataset, accuracy: float, expected: bool
 ) -> None:
     y = np.arange(100, dtype=np.int32) % 2
-    assert data.task.at_chance(Score(accuracy), data.x_train, y) is expected
+    chance = data.task.chance(data.x_train, y)
+    assert data.task.at_chance(Score(accuracy), chance) is expected
 
 
 def test_explaining_nothing_of_the_input_is_chance(data: Dataset) -> None:
-    assert Reconstruction().at_chance(Score(0.0), data.x_train, data.y_train)
-    assert not Reconstruction().at_chance(Score(0.01), data.x_train, data.y_train)
+    task = Reconstruction()
+    chance = task.chance(data.x_train, data.y_train)
+    assert task.at_chance(Score(0.0), chance)
+    assert not task.at_chance(Score(0.01), chance)
 
 
 @pytest.mark.parametrize("form", ["float32", "int8"])

@@ -141,7 +141,9 @@ def parts(validation: list[int], test: int = 1000, **more: Any) -> Dataset:
 def doubts(data: Dataset, accuracy: float, drop: float) -> list[str]:
     """What is said of an accuracy of the original and of what it may lose."""
     score = Score(accuracy, share_error(data.y_validation, accuracy))
-    return [*doubts_of(data, score, Drop(drop))]
+    outputs = np.zeros((len(data.y_validation), data.task.outputs))
+    told = data.task.doubts(data.y_validation, outputs, data.labels, "")
+    return [*told, *doubts_of(data, score, Drop(drop))]
 
 
 def test_what_always_guessing_scores_is_told_for_uneven_classes() -> None:

@@ -36,6 +36,8 @@ def appended(model: Model, step: Component, level: Level, work: Work) -> Model:
 class ToyKeras:
     """In the place of a Keras model: no more than what was done to it."""
 
+    layers: tuple[object, ...] = ()
+
     def __init__(self, text: str) -> None:
         self.text = text
 

@@ -41,7 +41,7 @@ def from_pile(pile: Pile, seed: int, reading: Reading = AS_STORED) -> Dataset:
             targets.names or (pile.targets if targets.values.ndim > 1 else ()), targets.count,
             inputs, given=pile.parts is not None,
         ),
-        notes=pile.notes,
+        notes=(*pile.notes, *_straddling(pile)),
         labelled=pile.y is not None,
     )  # fmt: skip
 
@@ -61,6 +61,20 @@ def _targets(pile: Pile) -> Targets:
     if not pile.labels:
         return found
     return Targets(found.values, pile.labels, len(pile.labels))
+
+
+def _straddling(pile: Pile) -> tuple[str, ...]:
+    """What is said of groups that the source itself has in several splits."""
+    if pile.groups is None or pile.parts is None:
+        return ()
+    pairs = np.unique(np.stack([pile.groups, pile.parts.astype(np.int64)], axis=1), axis=0)
+    several = int((np.unique(pairs[:, 0], return_counts=True)[1] > 1).sum())
+    if not several:
+        return ()
+    return (
+        f"{several:,} groups are in several splits, as the source has them: what is learned of a "
+        "group in train makes its samples in validation and test easier than new ones",
+    )
 
 
 def repeated(data: Dataset) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ import numpy as np
 from autotiny.dataset.reading import AS_STORED, Inputs, Reading, Targets
 from autotiny.errors import InvalidData
 from autotiny.graph import Array
-from autotiny.tasks import SPLITS, Facts, Task, guessed, shape_text
+from autotiny.tasks import SPLITS, Facts, Score, Task, guessed, shape_text
 
 VALIDATION_SHARE = 0.1
 """Of the training samples, where a source has a test set of its own."""
@@ -96,6 +96,11 @@ class Dataset:
             digest.update(repr(part.shape).encode())
             digest.update(np.ascontiguousarray(part).data)
         return digest.hexdigest()[:16]
+
+    @cached_property
+    def chance(self) -> Score | None:
+        """What the best answer that knows no input scores on validation."""
+        return self.task.chance(self.x_validation, self.y_validation)
 
     def facts(self, output: tuple[int, ...] | None = None, ends: str = "") -> Facts:
         """What tells its task, together with what a network gives and ends in."""

@@ -74,7 +74,7 @@ def metrics_of(taken: Cost, score: Score, data: Dataset) -> Metrics:
     return Metrics(
         cost=taken,
         score_validation=score.value,
-        at_chance=data.task.at_chance(score, data.x_validation, data.y_validation),
+        at_chance=data.task.at_chance(score, data.chance),
         metric=data.task.metric,
         error_validation=score.error,
         threshold=score.threshold,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from autotiny.components import COMPONENTS, Component, is_lowering, objection
 from autotiny.dataset import Dataset
 from autotiny.errors import UserError
-from autotiny.model import Level, Model
+from autotiny.model import Level, Model, ends_in
 from autotiny.recipe import Dropped, Recipe
 from autotiny.space import Space
 from autotiny.study.job import Job
@@ -81,15 +81,19 @@ def checked(job: Job) -> tuple[Job, Findings]:
     left_out = tuple(idle_components(job.space, job.model.level, kinds))
     left_out += tuple(useless_rewrites(replace(job, space=without(job.space, left_out))))
     data, metric = job.data, job.metric
-    guessing = data.task.at_chance(score, data.x_validation, data.y_validation)
-    doubts = tuple(doubts_of(data, score, job.score_drop))
+    guessing = data.task.at_chance(score, data.chance)
+    truth, found = job.evaluator.answers(original, data, "validation")
+    doubts = (
+        *data.task.doubts(truth, found, data.labels, ends_in(job.model)),
+        *doubts_of(data, score, job.score_drop),
+    )
     said = f"{metric.title} {metric.text(score.value)}" if guessing else ""
     findings = Findings(left_out, said, doubts)
     return replace(job, space=without(job.space, left_out)), findings
 
 
 def doubts_of(data: Dataset, score: Score, drop: Drop) -> Iterable[str]:
-    """Why scores on these samples say little: too few of them, or one class has most of them.
+    """Why scores on these samples say little: there are too few of them.
 
     Args:
         data: the samples.
@@ -98,7 +102,11 @@ def doubts_of(data: Dataset, score: Score, drop: Drop) -> Iterable[str]:
     """
     metric, judged = data.task.scored_by, len(data.y_validation)
     borne = drop.of(score.value) or FINEST
-    yield from data.task.doubts(data.x_validation, data.y_validation, data.labels)
+    if data.chance and not metric.percent:
+        yield (
+            f"the best answer that knows no input has {metric.title} "
+            f"{metric.text(data.chance.value)} on validation"
+        )
     for split in ("validation", "test"):
         samples = len(data.parts[split][1])
         error = score.error * math.sqrt(judged / samples)

@@ -11,6 +11,7 @@ from pathlib import Path
 import optuna
 
 from autotiny.codeversion import source_version
+from autotiny.dataset import Dataset
 from autotiny.engine import generate
 from autotiny.evaluate import build, write_build
 from autotiny.metrics import Cost, Metrics, missing, overshoot
@@ -145,6 +146,7 @@ class Result:
             reading=job.data.reading,
             task=job.data.task,
             labels=job.data.labels,
+            inputs=inputs_text(job.data),
             seed=job.seed,
             epochs=job.epochs,
             figures=point.metrics.to_dict(),
@@ -254,15 +256,23 @@ def comment_of(saved: SavedRecipe) -> str:
     """The head of generated files: what they were made from, and no time, so that they compare."""
     threshold = threshold_of(saved)
     meaning = saved.task.interface(saved.labels, threshold) if saved.task else ()
+    given = (f"inputs: {saved.inputs}",) if saved.inputs else ()
     return "\n".join(
         (
             f"code {source_version(generate.__module__)[:8]}",
             f"recipe {saved.recipe.key[:8]}: {saved.recipe}",
             f"target {Path(saved.target).stem}",
             f"model {saved.model_fingerprint}, data {saved.data_fingerprint}, seed {saved.seed}",
-            *(NOT_IN_COMMENTS.sub("_", line) for line in meaning),
+            *(NOT_IN_COMMENTS.sub("_", line) for line in (*given, *meaning)),
         )
     )
+
+
+def inputs_text(data: Dataset) -> str:
+    """What the inputs of a network are, in words: how they were stored, scaled and cut."""
+    asked = data.reading.to_dict()
+    cut = [f"{name} {asked[name]}" for name in ("resize", "rate", "window", "hop") if name in asked]
+    return ", ".join([*([str(data.inputs)] if data.inputs else []), *cut])
 
 
 def threshold_of(saved: SavedRecipe) -> float | None:

@@ -10,9 +10,12 @@ import numpy as np
 from autotiny.errors import InvalidData
 from autotiny.graph import Array
 from autotiny.tasks.answers import AREA, LOW_AREA, answer_rows, f1
-from autotiny.tasks.base import Facts
-from autotiny.tasks.metrics import Metric
+from autotiny.tasks.base import Facts, Score
+from autotiny.tasks.metrics import Metric, area_error
 from autotiny.tasks.reconstruction import Reconstruction
+
+CHANCE = 0.5
+"""The area under the curve of scores that say nothing."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +80,11 @@ class Anomaly(Reconstruction):
         difference = outputs.reshape(len(x), -1) - x.reshape(len(x), -1)
         return y, np.square(difference.astype(np.float64)).mean(axis=1)
 
-    def at_chance(self, score: object, x: Array, y: Array) -> bool:
-        """Whether the area is that of guessing, a half, up to one standard error."""
-        value = getattr(score, "value", 0.0)
-        return self.metric in ("auc", "pauc") and value <= 0.5 + (AREA.error or _none)(y, 0.5)
+    def chance(self, x: Array, y: Array) -> Score | None:
+        """Of an area, a half."""
+        if self.metric not in (AREA.name, LOW_AREA.name):
+            return None
+        return Score(CHANCE, area_error(y, CHANCE))
 
     def described(self, parts: Mapping[str, Array], labels: tuple[str, ...]) -> Iterable[str]:
         """How many samples are normal, and what is learned."""
@@ -107,7 +111,3 @@ class Anomaly(Reconstruction):
             "the outputs are the input as the network gives it back; the mean of the squared "
             f"differences is the score{rule}",
         )
-
-
-def _none(truth: Array, value: float) -> float:
-    return 0.0

@@ -19,6 +19,10 @@ RESAMPLES = 200
 """Of the samples, for the standard error of a score that has no formula (Efron, "Bootstrap methods:
 another look at the jackknife", 1979)."""
 
+FEWEST_RESAMPLES = 20
+MOST_RESAMPLED = 20_000_000
+"""Values that all resamples together may have: of larger outputs there are fewer."""
+
 SPLITS = ("train", "validation", "test")
 
 
@@ -224,7 +228,8 @@ class Task(ABC):
         metric, draw = self.scored_by, np.random.default_rng(0)
         if metric.error is not None:
             return metric.error(truth, value)
-        drawn = (draw.integers(0, len(truth), len(truth)) for _ in range(RESAMPLES))
+        count = max(FEWEST_RESAMPLES, min(RESAMPLES, MOST_RESAMPLED // found.size))
+        drawn = (draw.integers(0, len(truth), len(truth)) for _ in range(count))
         return float(np.std([metric(truth[rows], found[rows], threshold) for rows in drawn]))
 
     def guess(self, y: Array, count: int) -> Array | None:
@@ -236,9 +241,8 @@ class Task(ABC):
         guessed = self.guess(y, len(y))
         return None if guessed is None else self.score(x, y, guessed)
 
-    def at_chance(self, score: Score, x: Array, y: Array) -> bool:
+    def at_chance(self, score: Score, chance: Score | None) -> bool:
         """Whether a score is no better than knowing nothing, up to one standard error of that."""
-        chance = self.chance(x, y)
         if chance is None:
             return False
         return not self.scored_by.better(score.value, self.hoped(chance))
@@ -249,8 +253,15 @@ class Task(ABC):
         better = score.value + metric.sign * score.error
         return min(better, 1.0) if metric.percent else better
 
-    def doubts(self, x: Array, y: Array, labels: tuple[str, ...]) -> Iterable[str]:
-        """Why a score on these samples of validation says little, in lines."""
+    def doubts(self, y: Array, outputs: Array, labels: tuple[str, ...], ends: str) -> Iterable[str]:
+        """Why a score says little, or outputs may mean something else than they are taken for.
+
+        Args:
+            y: the truth of validation, as `judged` gives it.
+            outputs: what the original gives for it, likewise.
+            labels: names of the classes, where the source has them.
+            ends: what the original ends in: "softmax", "sigmoid" or "".
+        """
         return ()
 
     def details(

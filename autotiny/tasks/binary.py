@@ -93,8 +93,15 @@ class Binary(Task):
         """Always the more frequent answer."""
         return np.full((count, 1), float(y.mean() >= 0.5), np.float32)
 
-    def doubts(self, x: Array, y: Array, labels: tuple[str, ...]) -> Iterable[str]:
-        """One answer has most of the samples, and the score shows it."""
+    def doubts(self, y: Array, outputs: Array, labels: tuple[str, ...], ends: str) -> Iterable[str]:
+        """One answer has most of the samples, or probabilities are taken for logits."""
+        shares = outputs.min() >= 0 and outputs.max() <= 1 and len(np.unique(outputs)) > 1
+        if not ends and shares:
+            yield (
+                "the outputs lie between 0 and 1, and no sigmoid is seen at the end of the "
+                "network: fine-tuning takes them for logits; if they are probabilities, end it in "
+                "a sigmoid"
+            )
         share = max(float(y.mean()), 1 - float(y.mean()))
         if self.metric == "accuracy" and share > UNEVEN:
             yield (

@@ -156,8 +156,14 @@ class Classification(Task):
         answers[:, int(np.bincount(y).argmax())] = 1
         return answers
 
-    def doubts(self, x: Array, y: Array, labels: tuple[str, ...]) -> Iterable[str]:
-        """One class has most of the samples."""
+    def doubts(self, y: Array, outputs: Array, labels: tuple[str, ...], ends: str) -> Iterable[str]:
+        """One class has most of the samples, or probabilities are taken for logits."""
+        sums = outputs.sum(axis=1)
+        if not ends and outputs.min() >= 0 and bool(np.allclose(sums, 1, atol=1e-3)):
+            yield (
+                "the outputs are probabilities, and no softmax is seen at the end of the network: "
+                "fine-tuning takes them for logits; end it in a Softmax layer"
+            )
         counts = np.bincount(y, minlength=1)
         answer, guessed = int(counts.argmax()), float(counts.max()) / len(y)
         even = self.metric != "accuracy" or self.outputs < 2

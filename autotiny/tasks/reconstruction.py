@@ -10,7 +10,7 @@ import numpy as np
 
 from autotiny.errors import InvalidData
 from autotiny.graph import Array
-from autotiny.tasks.base import Facts, Task
+from autotiny.tasks.base import Facts, Score, Task
 from autotiny.tasks.metrics import Metric
 from autotiny.tasks.names import shape_text
 
@@ -73,12 +73,9 @@ class Reconstruction(Task):
         """The input, and what was given back."""
         return x.reshape(len(x), -1), outputs.reshape(len(x), -1)
 
-    def guess(self, y: Array, count: int) -> None:
-        """Nothing: `at_chance` knows what guessing the mean explains."""
-
-    def at_chance(self, score: Any, x: Array, y: Array) -> bool:
-        """Whether nothing of the variance is explained."""
-        return self.metric == "explained_variance" and bool(score.value <= 0)
+    def chance(self, x: Array, y: Array) -> Score | None:
+        """Nothing of the variance is explained by the mean."""
+        return Score(0.0) if self.metric == "explained_variance" else None
 
     def described(self, parts: Mapping[str, Array], labels: tuple[str, ...]) -> Iterable[str]:
         """That no label counts."""

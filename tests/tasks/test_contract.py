@@ -73,7 +73,7 @@ def test_right_answers_score_best_and_worse_ones_worse(name: str, metric: str) -
     assert best.value == pytest.approx(1.0 if task.scored_by.percent else 0.0)
     assert task.scored_by.better(best.value, noisy.value)
     assert 0 < noisy.error < 1
-    assert not task.at_chance(best, X, y)
+    assert not task.at_chance(best, task.chance(X, y))
     assert task.scored_by.better(task.hoped(noisy), noisy.value)
     assert task.hoped(best) <= 1 or not task.scored_by.percent
 
@@ -91,7 +91,7 @@ def test_the_best_answer_that_knows_no_input_is_at_chance(name: str, metric: str
     guessed = task.guess(y, N)
     if guessed is None:
         pytest.skip("what guesses say nothing of")
-    assert task.at_chance(task.score(X, y, guessed), X, y)
+    assert task.at_chance(task.score(X, y, guessed), task.chance(X, y))
 
 
 @pytest.mark.parametrize(("name", "metric"), EVERY)
