@@ -190,6 +190,8 @@ def test_a_column_without_a_name_goes_by_its_number(tmp_path: Path) -> None:
         ("label,class,z\n1,0,2\n", {}, r"label and class could each be the label"),
         ("acc,y\n1,0\n", {"label": "ac"}, r"unknown column 'ac' of --label; did you mean 'acc'\?"),
         ("1,0\n1,0\n", {"label": "5"}, r"unknown column '5' of --label; .* no header.* 1 to 2"),
+        ("acc,y\n1,0\n", {"label": "q"}, r"unknown column 'q' of --label; \S+t\.csv has acc, y"),
+        ("1,2\n3,4\n", {"ignore": "1,2"}, r"no column left for the label"),
         ("a,a,y\n1,1,0\n", {"ignore": "a"}, r"2 columns 'a'; give --ignore the number"),
         ("a,y\n1,0\n", {"label": "y", "ignore": "y"}, r"'y' is --ignore and --label; give it one"),
         ("a,b,y\n1,0,1\n", {"group": "a,b"}, r"--group 'a,b' is two columns"),
