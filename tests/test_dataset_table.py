@@ -182,6 +182,7 @@ def test_a_column_without_a_name_goes_by_its_number(tmp_path: Path) -> None:
         ("a,y\n1,0\n1,2,3\n", {}, r"row 3 has 3 cells, row 1 has 2"),
         ("a,y\n1,0\n\n1,2\n", {}, r"row 3 is empty"),
         ("a;y\n1;0\n1,5;2\n", {}, r"row 3, column 'a' is '1,5', with a decimal comma; write 1.5"),
+        ("a;y\n1;0\n1;2,5\n1;3,5\n", {}, r"row 3, column 'y' is '2,5', .* comma; write 2.5"),
         ("1,2\n3,x\n3,4\n", {}, r"row 2, column 2 is 'x', all others are numbers"),
         ("0,1,label\n3,4,walk\n3,4,run\n", {}, r"row 1 has numbers, and 'label' in column 3"),
         ("label,0,1\n3,4,5\n3,4,5\n", {}, r"row 1, column 1 is 'label'.*if row 1 is a header"),

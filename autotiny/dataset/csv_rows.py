@@ -21,6 +21,7 @@ from autotiny.errors import InvalidData, shown
 SEPARATORS = "\t;,"
 """In this order: numbers with a decimal comma stand between semicolons."""
 
+DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
 BLOCK = 4096
 """Rows after which the room they take is looked at again."""
 
@@ -169,7 +170,7 @@ def _no_number(line: int, row: list[str], columns: Columns, path: Path) -> Inval
     out = f"--ignore {columns.names[place][:40]} leaves the column out"
     if not cell:
         return InvalidData(f"{where} is empty; fill it or remove the row, or {out}")
-    if re.fullmatch(r"[+-]?[0-9]+,[0-9]+", cell):
+    if DECIMAL_COMMA.fullmatch(cell):
         return InvalidData(
             f"{where} is {cell!r}, with a decimal comma; write {cell.replace(',', '.')}"
         )
