@@ -193,6 +193,7 @@ def test_a_speaker_stays_in_one_split(tmp_path: Path) -> None:
     pile = read(folder_of(tmp_path / "s", **dict.fromkeys(names, one)))
     assert pile.groups is not None
     assert pile.groups.tolist() == [0, 1, 2, 0, 0, 3]
+    assert pile.notes[-1] == "4 speakers, each of whom stays in one split"
 
 
 def test_splits_are_kept_and_what_is_no_class_is_told(tmp_path: Path) -> None:

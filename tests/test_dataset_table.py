@@ -61,9 +61,10 @@ def test_every_separator_line_end_and_a_byte_order_mark(
     assert pile.targets == ("Label",)
 
 
-def test_a_tsv_file_is_separated_by_tabs_alone(tmp_path: Path) -> None:
+def test_what_gives_two_rows_as_many_cells_is_the_separator(tmp_path: Path) -> None:
     pile = table(written(tmp_path, "a\ty\n1\tred, blue\n2\tred\n", "t.tsv"))
     assert classes(pile) == ["red, blue", "red"]
+    assert read(tmp_path, "a,x;b,x;c,x;y\n1;2;3;0\n").x.tolist() == [[1, 2, 3]]
 
 
 @pytest.mark.parametrize(

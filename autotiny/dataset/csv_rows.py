@@ -46,7 +46,7 @@ def csv_rows(path: Path, reading: Reading, *, labelled: bool = False) -> Rows:
     try:
         check_room(path.stat().st_size, str(path))
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = _numbered(file, _separator(file, path), path)
+            rows = _numbered(file, _separator(file), path)
             first, second = next(rows, None), next(rows, None)
             if first is None:
                 raise InvalidData(f"{path} is empty; a table of numbers is needed")
@@ -84,12 +84,10 @@ def is_number(cell: str) -> bool:
     return "_" not in cell
 
 
-def _separator(file: TextIO, path: Path) -> str:
+def _separator(file: TextIO) -> str:
     """What stands between cells: what gives the first two lines the same number of them."""
     lines = file.read(1 << 20).splitlines()[:2]
     file.seek(0)
-    if path.suffix.lower() == ".tsv":
-        return "\t"
     widths = {
         separator: [len(row) for row in csv.reader(lines, delimiter=separator)]
         for separator in SEPARATORS
