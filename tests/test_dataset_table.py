@@ -44,6 +44,7 @@ def test_numbers_and_a_class_written_with_decimals_and_no_header(tmp_path: Path)
     assert pile.y.dtype == np.int64
     assert classes(pile) == [0, 1, 2] * 3
     assert (pile.groups, pile.parts, pile.labels) == (None, None, ())
+    assert pile.notes == ("inputs: 12 columns; to predict: column 13",)
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", ", "])
