@@ -193,6 +193,7 @@ def test_a_speaker_stays_in_one_split(tmp_path: Path) -> None:
     pile = read(folder_of(tmp_path / "s", **dict.fromkeys(names, one)))
     assert pile.groups is not None
     assert pile.groups.tolist() == [0, 1, 2, 0, 0, 3]
+    assert pile.notes[-1] == "4 speakers, each of whom stays in one split"
 
 
 def test_splits_are_kept_and_what_is_no_class_is_told(tmp_path: Path) -> None:
@@ -225,6 +226,7 @@ def changed(whole: bytes, old: bytes, new: bytes) -> bytes:
 
 
 SOUND = wav(tone(100))
+OTHER_FORM = wav(tone(100), 9000)[12:36]
 
 
 @pytest.mark.parametrize(
@@ -245,6 +247,7 @@ SOUND = wav(tone(100))
         (changed(SOUND, struct.pack("<I", 8000), b"\xff" * 4), "has 4,294,967,295 samples"),
         (changed(SOUND, struct.pack("<I", 200), struct.pack("<I", 199)), "no whole number"),
         (changed(SOUND, struct.pack("<I", 200), b"\xff" * 4), "asks for 4,294,967,295 bytes"),
+        (chunk(b"RIFF", SOUND[8:36] + OTHER_FORM + SOUND[36:]), "holds two sounds"),
         (SOUND[:12] + chunk(b"junk", b"") * 1001 + SOUND[12:], "more than 1,000 parts"),
     ],
 )  # fmt: skip
@@ -262,6 +265,11 @@ def test_other_sound_files_are_refused_with_the_way_out(ending: str, tmp_path: P
     (folder / "b" / f"x{ending.upper()}").write_bytes(b"x")
     with pytest.raises(InvalidData, match=r"of a kind that is not read; .*ffmpeg -i FILE NEW.wav"):
         read(folder)
+
+
+def test_a_sound_of_one_sample_is_a_sound(tmp_path: Path) -> None:
+    one = wav(tone(1) + 0.5)
+    assert read(folder_of(tmp_path / "s", a_0=one, b_0=one)).x.tolist() == [[16384]] * 2
 
 
 def test_a_link_to_nothing_is_refused_by_name(tmp_path: Path) -> None:

@@ -140,6 +140,15 @@ def test_a_class_of_one_group_is_for_training() -> None:
     assert set(parts[groups == 8].tolist()) == {0}
 
 
+def test_the_only_group_of_a_class_is_for_training_even_where_validation_lacks_all_others() -> None:
+    sizes = np.array([74, 20, 2, 2, 2])
+    groups = np.repeat(np.arange(5), 10 * sizes)
+    y = np.concatenate([np.tile(np.arange(10), size) for size in sizes]).astype(str)
+    y[groups == 1] = np.where(np.arange(200) < 3, "rare", y[groups == 1])
+    parts = parts_of(pile(y, groups), 0)
+    assert set(parts[y == "rare"].tolist()) == {0}
+
+
 def test_more_groups_and_classes_than_can_be_weighed_are_split_by_size(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -44,6 +44,7 @@ def test_numbers_and_a_class_written_with_decimals_and_no_header(tmp_path: Path)
     assert pile.y.dtype == np.int64
     assert classes(pile) == [0, 1, 2] * 3
     assert (pile.groups, pile.parts, pile.labels) == (None, None, ())
+    assert pile.notes == ("inputs: 12 columns; to predict: column 13",)
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", ", "])
@@ -61,9 +62,10 @@ def test_every_separator_line_end_and_a_byte_order_mark(
     assert pile.targets == ("Label",)
 
 
-def test_a_tsv_file_is_separated_by_tabs_alone(tmp_path: Path) -> None:
+def test_what_gives_two_rows_as_many_cells_is_the_separator(tmp_path: Path) -> None:
     pile = table(written(tmp_path, "a\ty\n1\tred, blue\n2\tred\n", "t.tsv"))
     assert classes(pile) == ["red, blue", "red"]
+    assert read(tmp_path, "a,x;b,x;c,x;y\n1;2;3;0\n").x.tolist() == [[1, 2, 3]]
 
 
 @pytest.mark.parametrize(
@@ -182,6 +184,7 @@ def test_a_column_without_a_name_goes_by_its_number(tmp_path: Path) -> None:
         ("a,y\n1,0\n1,2,3\n", {}, r"row 3 has 3 cells, row 1 has 2"),
         ("a,y\n1,0\n\n1,2\n", {}, r"row 3 is empty"),
         ("a;y\n1;0\n1,5;2\n", {}, r"row 3, column 'a' is '1,5', with a decimal comma; write 1.5"),
+        ("a;y\n1;0\n1;2,5\n1;3,5\n", {}, r"row 3, column 'y' is '2,5', .* comma; write 2.5"),
         ("1,2\n3,x\n3,4\n", {}, r"row 2, column 2 is 'x', all others are numbers"),
         ("0,1,label\n3,4,walk\n3,4,run\n", {}, r"row 1 has numbers, and 'label' in column 3"),
         ("label,0,1\n3,4,5\n3,4,5\n", {}, r"row 1, column 1 is 'label'.*if row 1 is a header"),
@@ -190,6 +193,8 @@ def test_a_column_without_a_name_goes_by_its_number(tmp_path: Path) -> None:
         ("label,class,z\n1,0,2\n", {}, r"label and class could each be the label"),
         ("acc,y\n1,0\n", {"label": "ac"}, r"unknown column 'ac' of --label; did you mean 'acc'\?"),
         ("1,0\n1,0\n", {"label": "5"}, r"unknown column '5' of --label; .* no header.* 1 to 2"),
+        ("acc,y\n1,0\n", {"label": "q"}, r"unknown column 'q' of --label; \S+t\.csv has acc, y"),
+        ("1,2\n3,4\n", {"ignore": "1,2"}, r"no column left for the label"),
         ("a,a,y\n1,1,0\n", {"ignore": "a"}, r"2 columns 'a'; give --ignore the number"),
         ("a,y\n1,0\n", {"label": "y", "ignore": "y"}, r"'y' is --ignore and --label; give it one"),
         ("a,b,y\n1,0,1\n", {"group": "a,b"}, r"--group 'a,b' is two columns"),

@@ -21,6 +21,7 @@ from autotiny.errors import InvalidData, shown
 SEPARATORS = "\t;,"
 """In this order: numbers with a decimal comma stand between semicolons."""
 
+DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
 BLOCK = 4096
 """Rows after which the room they take is looked at again."""
 
@@ -45,7 +46,7 @@ def csv_rows(path: Path, reading: Reading, *, labelled: bool = False) -> Rows:
     try:
         check_room(path.stat().st_size, str(path))
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = _numbered(file, _separator(file, path), path)
+            rows = _numbered(file, _separator(file), path)
             first, second = next(rows, None), next(rows, None)
             if first is None:
                 raise InvalidData(f"{path} is empty; a table of numbers is needed")
@@ -83,12 +84,10 @@ def is_number(cell: str) -> bool:
     return "_" not in cell
 
 
-def _separator(file: TextIO, path: Path) -> str:
+def _separator(file: TextIO) -> str:
     """What stands between cells: what gives the first two lines the same number of them."""
     lines = file.read(1 << 20).splitlines()[:2]
     file.seek(0)
-    if path.suffix.lower() == ".tsv":
-        return "\t"
     widths = {
         separator: [len(row) for row in csv.reader(lines, delimiter=separator)]
         for separator in SEPARATORS
@@ -169,7 +168,7 @@ def _no_number(line: int, row: list[str], columns: Columns, path: Path) -> Inval
     out = f"--ignore {columns.names[place][:40]} leaves the column out"
     if not cell:
         return InvalidData(f"{where} is empty; fill it or remove the row, or {out}")
-    if re.fullmatch(r"[+-]?[0-9]+,[0-9]+", cell):
+    if DECIMAL_COMMA.fullmatch(cell):
         return InvalidData(
             f"{where} is {cell!r}, with a decimal comma; write {cell.replace(',', '.')}"
         )

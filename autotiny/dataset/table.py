@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from autotiny.dataset.columns import LABEL_NAMES, PARTS, Columns, listed
-from autotiny.dataset.csv_rows import csv_rows, is_number
+from autotiny.dataset.csv_rows import DECIMAL_COMMA, csv_rows, is_number
 from autotiny.dataset.parquet_rows import parquet_rows
 from autotiny.dataset.pile import Pile
 from autotiny.dataset.reading import AS_STORED, Reading
@@ -125,6 +125,12 @@ def _names(rows: Rows, odd: list[list[int]], path: Path) -> Array:
     """Labels of text, where they are meant to be: a header or a slip is no class."""
     columns, cells = rows.columns, rows.texts[: len(odd)]
     for place, column, texts in zip(columns.labels, cells, odd, strict=True):
+        if texts and all(DECIMAL_COMMA.fullmatch(column[row]) for row in texts):
+            cell = column[texts[0]]
+            raise InvalidData(
+                f"{path}: row {rows.lines[texts[0]]}, {columns.called(place)} is {cell!r}, with a "
+                f"decimal comma; write {cell.replace(',', '.')}"
+            )
         if len(texts) == 1 and len(column) > 2:
             where = f"{path}: row {rows.lines[texts[0]]}, {columns.called(place)}"
             raise InvalidData(
