@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike
 from autotiny.checked import arguments
 from autotiny.dataset.arrays import from_arrays, named_arrays, npz
 from autotiny.dataset.builtin import DATASETS
+from autotiny.dataset.folders import holds
 from autotiny.dataset.idx import idx_folder, is_idx
-from autotiny.dataset.images import images
+from autotiny.dataset.images import IMAGES, images
 from autotiny.dataset.npy import is_npy, npy_pile
 from autotiny.dataset.piling import from_pile, repeated
 from autotiny.dataset.reading import AS_STORED, Reading, Targets
@@ -89,7 +90,7 @@ def _of_folder(path: Path, seed: int, reading: Reading) -> Dataset:
         return idx_folder(path, path.name, seed, reading)
     if is_sounds(path):
         return from_pile(sounds(path, reading), seed, reading)
-    if is_recordings(path):
+    if not holds(path, IMAGES) and is_recordings(path):  # images may come with a table
         return from_pile(recordings(path, reading), seed, reading)
     return from_pile(images(path, reading), seed, reading)
 
