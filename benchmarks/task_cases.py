@@ -94,19 +94,21 @@ def imu_conv1d() -> Any:
 
 
 def imu_lstm() -> Any:
-    """An LSTM of 16 units over every fourth reading."""
+    """An LSTM of 16 units over what a convolution makes of four readings each."""
     l = layers()  # noqa: E741 - reads as the layers it names
     return stacked(
-        (STEPS, CHANNELS), l.BatchNormalization(), l.AveragePooling1D(4), l.LSTM(16), l.Dense(4)
-    )
+        (STEPS, CHANNELS), l.BatchNormalization(), l.Conv1D(16, 8, 4, activation="relu"),
+        l.LSTM(16), l.Dense(4),
+    )  # fmt: skip
 
 
 def imu_gru() -> Any:
-    """A GRU of 16 units over every fourth reading."""
+    """A GRU of 16 units over what a convolution makes of four readings each."""
     l = layers()  # noqa: E741 - reads as the layers it names
     return stacked(
-        (STEPS, CHANNELS), l.BatchNormalization(), l.AveragePooling1D(4), l.GRU(16), l.Dense(4)
-    )
+        (STEPS, CHANNELS), l.BatchNormalization(), l.Conv1D(16, 8, 4, activation="relu"),
+        l.GRU(16), l.Dense(4),
+    )  # fmt: skip
 
 
 # --- values to predict ---------------------------------------------------------------------------
