@@ -126,8 +126,8 @@ TaskOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="classification, binary, multilabel, regression, anomaly, reconstruction or "
-        "segmentation.  [default: what network and data tell]",
+        help="classification, binary, multilabel, regression, anomaly, reconstruction, "
+        "segmentation or detection.  [default: what network and data tell]",
         autocompletion=complete_task,
     ),
 ]

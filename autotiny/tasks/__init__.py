@@ -12,6 +12,7 @@ from autotiny.tasks.anomaly import Anomaly
 from autotiny.tasks.base import SPLITS, Facts, Score, Task
 from autotiny.tasks.binary import Binary
 from autotiny.tasks.classification import Classification
+from autotiny.tasks.detection import Detection
 from autotiny.tasks.drop import Drop, wanted_drop
 from autotiny.tasks.metrics import Direction, Metric
 from autotiny.tasks.multilabel import Multilabel
@@ -30,6 +31,7 @@ TASKS: dict[str, type[Task]] = {
         Anomaly,
         Reconstruction,
         Segmentation,
+        Detection,
     )
 }
 
