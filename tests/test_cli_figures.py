@@ -213,7 +213,7 @@ def test_order_shows_a_pair_both_ways_round(found: Path, tmp_path: Path) -> None
     assert f"{run['flash_bytes']:,}" in table
 
 
-@pytest.mark.parametrize("command", ["targets", "components", "spaces"])
+@pytest.mark.parametrize("command", ["targets", "tasks", "components", "spaces"])
 def test_lists_are_json_too(command: str) -> None:
     listed = json.loads(done(command, "--json"))
     assert listed

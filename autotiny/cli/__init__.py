@@ -11,13 +11,23 @@ from typing import Annotated
 
 import typer
 
-from autotiny.cli import apply, components, dashboard, measure, order, search, spaces, targets
+from autotiny.cli import (
+    apply,
+    components,
+    dashboard,
+    measure,
+    order,
+    search,
+    spaces,
+    targets,
+    tasks,
+)
 from autotiny.cli import compile as compile_
 from autotiny.cli.failing import Commands
 from autotiny.version import __version__
 
 COMMANDS = (
-    search, apply, order, measure, compile_, targets, components, spaces, dashboard,
+    search, apply, order, measure, compile_, targets, tasks, components, spaces, dashboard,
 )  # fmt: skip
 
 EXAMPLES = (

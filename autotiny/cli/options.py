@@ -126,8 +126,8 @@ TaskOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="classification, binary, multilabel, regression, anomaly, reconstruction, "
-        "segmentation or detection.  [default: what network and data tell]",
+        help="What the network is asked to do, e.g. regression: 'autotiny tasks' lists them.  "
+        "[default: what network and data tell]",
         autocompletion=complete_task,
     ),
 ]
@@ -135,8 +135,8 @@ MetricOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="What it is scored by: accuracy, balanced_accuracy, macro_f1; auc, pauc, f1; map; "
-        "mae, rmse, r2; miou; or package.module:function.  [default: the task's first]",
+        help="What it is scored by, e.g. rmse: 'autotiny tasks' lists them; or "
+        "package.module:function.  [default: the task's first]",
         autocompletion=complete_metric,
     ),
 ]

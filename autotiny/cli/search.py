@@ -39,6 +39,7 @@ EXAMPLES = (
     "autotiny search -t rp2040 -o size -o latency --trials 100 --jobs 2",
     "autotiny search -t nrf52840 -m my_model.keras -d my_images/ --timeout 3600",
     "autotiny search -t my_board.toml -m package.module:build -d samples.npz",
+    "autotiny search -t nrf52840 -m motion.keras -d motion.csv --window 128 --group person",
 )
 
 
@@ -141,8 +142,8 @@ def run(
 ) -> None:
     """Find the best sequences of optimizations.
 
-    Each is linked for the microcontroller and executed; what is better than the rest in accuracy or
-    in what it takes makes the front.
+    Each is linked for the microcontroller and executed; what is better than the rest in its score
+    or in what it takes makes the front.
 
     The same command again continues a study that was interrupted.
     """

@@ -15,6 +15,7 @@ from autotiny.components import Component
 from autotiny.ranges import Choice, Fixed, Range
 from autotiny.report.tables import WIDE, table
 from autotiny.space import Space
+from autotiny.tasks import TASKS, Task
 
 
 class _Values(TypedDict, total=False):
@@ -200,3 +201,46 @@ def range_text(entry: Range) -> str:
         return ", ".join(map(str, entry.values))
     step = f" in steps of {entry.step:g}" if entry.step else ""
     return f"{entry.low:g} to {entry.high:g}{step}{' (logarithmic)' if entry.log else ''}"
+
+
+METRICS_TEXT = (
+    "The first metric is the usual one; --metric package.module:function names one of your own: of "
+    "targets and outputs as arrays, (N, …) each, it returns a number, the higher the better unless "
+    "the function has the attribute lower_is_better = True."
+)
+"""What stands below the table of tasks."""
+
+
+def task_table() -> Table:
+    """One line a task."""
+    made = table(
+        "task", "targets and outputs", "metrics",
+        left=("task",), wraps=("targets and outputs", "metrics"),
+    )  # fmt: skip
+    for name, kind in TASKS.items():
+        metrics = ", ".join(f"{one.name} ({one.title})" for one in kind.metrics)
+        made.add_row(name, _first_line(kind), metrics)
+    return made
+
+
+def task_facts() -> list[dict[str, object]]:
+    """The same as plain data."""
+    return [
+        {
+            "name": name,
+            "meaning": _first_line(kind),
+            "metrics": [
+                {
+                    "name": one.name,
+                    "title": one.title,
+                    "better": "higher" if one.higher else "lower",
+                }
+                for one in kind.metrics
+            ],
+        }
+        for name, kind in TASKS.items()
+    ]
+
+
+def _first_line(kind: type[Task]) -> str:
+    return (kind.__doc__ or "").strip().splitlines()[0].rstrip(".")

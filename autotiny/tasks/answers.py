@@ -12,7 +12,7 @@ from autotiny.tasks.base import mixed
 from autotiny.tasks.metrics import Metric, area_error, area_under_curve, partial_area
 
 AREA = Metric("auc", "area under the ROC curve", area_under_curve, error=area_error)
-LOW_AREA = Metric("pauc", "partial area under the ROC curve, false alarms up to .1", partial_area)
+LOW_AREA = Metric("pauc", "partial area under the ROC curve", partial_area)
 
 
 def cross_entropy(ends: str, tf: Any) -> Callable[[Any, Any], Any]:
