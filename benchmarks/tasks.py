@@ -54,9 +54,11 @@ def searched(case: Case, trials: int, folder: Path) -> Found:
     asked = ("-m", f"task_cases:{case.model}", "-d", source, *case.options)
     given = ("search", "-t", TARGET, *asked, "--trials", str(trials), "--out", "out")
     began = time.monotonic()
-    printed = run((*given, "--json"), folder, "cache").stdout
+    done = run((*given, "--json"), folder, "cache")
+    if done.returncode:
+        raise SystemExit(f"{case.name}: {done.stderr[-2000:]}")
     minutes = (time.monotonic() - began) / 60
-    facts = json.loads(printed)
+    facts = json.loads(done.stdout)
     applied = run(("apply", "out/best.json", "--json"), folder, "another")
     return Found(case, f"autotiny {' '.join(given)}", minutes, facts, applied.returncode == 0)
 
