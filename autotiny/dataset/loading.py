@@ -171,7 +171,8 @@ def _shaped(data: Dataset, wanted: tuple[int, ...]) -> Dataset:
         return data
     flat = len(data.shape) == 1 and np.prod(data.shape) == np.prod(wanted)
     if not flat and _bare(data.shape) != _bare(wanted):
-        cut = wanted and data.shape[1:] == wanted[1:]
+        series = len(data.shape) > 1 or (data.inputs is not None and data.inputs.type == "int16")
+        cut = series and wanted and data.shape[1:] == wanted[1:]
         raise InvalidData(
             f"{data.name} has samples of {shape_text(data.shape)}, the model takes "
             f"{shape_text(wanted)}; give data of that shape"

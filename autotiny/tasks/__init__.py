@@ -88,13 +88,13 @@ def check_asked(task: str | None, metric: str | None) -> None:
         UserError: with the nearest name.
     """
     if task is not None and task not in TASKS:
-        raise unknown("task", task, TASKS, "autotiny search --help")
+        raise unknown("task", task, TASKS, "autotiny tasks")
     if metric is None or ":" in metric:
         return
     kinds = TASKS.values() if task is None else (TASKS[task],)
     names = {known.name for kind in kinds for known in kind.metrics}
     if metric not in names:
-        raise unknown("metric", metric, sorted(names), "autotiny search --help")
+        raise unknown("metric", metric, sorted(names), "autotiny tasks")
 
 
 def chosen(facts: Facts, task: str | None = None, metric: str | None = None) -> Task:
