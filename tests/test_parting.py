@@ -20,6 +20,8 @@ from autotiny.model import Model, keras, keras_model, load_model, successor
 MODULE = import_module("autotiny.evaluate.parting")
 LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
+SLOW = pytest.mark.slow
+
 
 @pytest.fixture(scope="session")
 def lstm() -> Model:
@@ -53,7 +55,9 @@ def scaled(tensor: Tensor, factor: float, most: int | None = None) -> Tensor:
     return replace(tensor, quantization=quantization)
 
 
-@pytest.mark.parametrize("name", ["cnn1", "ds_cnn", "autoencoder", "lstm"])
+@pytest.mark.parametrize(
+    "name", ["cnn1", "autoencoder", *(pytest.param(n, marks=SLOW) for n in ("ds_cnn", "lstm"))]
+)
 def test_a_network_never_parts_from_itself(name: str, lstm: Model, tmp_path: Path) -> None:
     model = lstm if name == "lstm" else load_model(name)
     data = synthetic(model)
@@ -102,7 +106,14 @@ def test_all_layers_of_other_networks_have_a_partner(
         assert graphs[0].tensors[pair.reference].shape == graphs[1].tensors[pair.lowered].shape
 
 
-@pytest.mark.parametrize(("form", "partners"), [("int8", 5), ("dynamic_range", 5), ("int16x8", 2)])
+@pytest.mark.parametrize(
+    ("form", "partners"),
+    [
+        ("int8", 5),
+        pytest.param("dynamic_range", 5, marks=SLOW),
+        pytest.param("int16x8", 2, marks=SLOW),
+    ],
+)
 def test_what_a_lowering_writes_out_is_left_out(
     form: str, partners: int, lstm: Model, tmp_path: Path
 ) -> None:

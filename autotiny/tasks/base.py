@@ -15,7 +15,7 @@ from autotiny.tasks.metrics import Metric, own_metric
 DISTILLED = 0.7
 """Share of the teacher in the targets of a fine-tune; those of the data have the rest."""
 
-RESAMPLES = 200
+RESAMPLES = 100
 """Of the samples, for the standard error of a score that has no formula (Efron, "Bootstrap methods:
 another look at the jackknife", 1979)."""
 

@@ -4,12 +4,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from autotiny.components import Work
+from autotiny.components import COMPONENTS, Work
 from autotiny.components.tflite._calibrating import Kept, Method
 from autotiny.components.tflite.int8 import Int8
 from autotiny.components.tflite.int8_float_fallback import Int8FloatFallback
+from autotiny.dataset import synthetic
 from autotiny.graph import Array, Graph
-from autotiny.model import Model, predict
+from autotiny.model import Model, keras, keras_model, predict
 from autotiny.recipe import component_from
 
 Executed = Callable[[Graph, Array], Array]
@@ -84,3 +85,17 @@ def test_outliers_cost_less_resolution(cnn1: Model, work: Work) -> None:
 def test_choices_come_from_a_recipe() -> None:
     step = {"component": "int8_float_fallback", "method": "mse", "keep_float": "last"}
     assert component_from(step) == Int8FloatFallback(method="mse", keep_float="last")
+
+
+@pytest.mark.parametrize("name", ["int8", "int8_float_fallback"])
+@pytest.mark.parametrize("method", ["percentile", "mse"])
+def test_what_an_lstm_computes_inside_keeps_its_range(name: str, method: str) -> None:
+    k = keras()
+    k.utils.set_random_seed(0)
+    layers = k.layers
+    inputs = layers.InputLayer((8, 3))
+    model = keras_model(k.Sequential([inputs, layers.LSTM(4), layers.Dense(2)]))
+    data = synthetic(model, samples=40)
+    step = COMPONENTS[name](calibration=10, method=method)  # type: ignore[call-arg]
+    lowered = step.apply(model, Work(data))
+    assert "UNIDIRECTIONAL_SEQUENCE_LSTM" in {op.kind for op in lowered.graph.ops}

@@ -89,10 +89,14 @@ def _seen(calibrated: bytes, graph: Any, samples: Array) -> dict[int, Array]:
     """Values of every tensor that has a range, over all samples."""
     from ai_edge_litert.interpreter import Interpreter
 
+    # What an LSTM computes inside of itself has a range, and no values to look at.
+    inside = {index for op in graph.operators for index in _indices(op.intermediates)}
     ranged = [
         index
         for index, tensor in enumerate(graph.tensors)
-        if tensor.quantization is not None and tensor.quantization.min is not None
+        if tensor.quantization is not None
+        and tensor.quantization.min is not None
+        and index not in inside
     ]
     found: dict[int, list[Array]] = {index: [] for index in ranged}
     with silent_stderr(), warnings.catch_warnings():
@@ -108,6 +112,10 @@ def _seen(calibrated: bytes, graph: Any, samples: Array) -> dict[int, Array]:
                 values = interpreter.get_tensor(index).reshape(-1)
                 found[index].append(values[:: max(1, len(values) // VALUES_A_SAMPLE)].copy())
     return {index: np.concatenate(values) for index, values in found.items()}
+
+
+def _indices(listed: Any) -> list[int]:
+    return [] if listed is None else [int(index) for index in listed]
 
 
 def _cut(graph: Any, kinds: Sequence[str], seen: dict[int, Array], method: Method) -> None:
