@@ -1,0 +1,11 @@
+"""Front ends: what computes features from sound and motion, the same bits in Python and in C.
+
+Each file has one: frozen parameters, `features(x)` in NumPy, and the call of its kernel in
+`engine/kernels/signal_*.h`. All arithmetic is of whole numbers.
+"""
+
+from autotiny.signal.call import CCall
+from autotiny.signal.front_end import FrontEnd
+from autotiny.signal.log_mel import LogMel
+
+__all__ = ["CCall", "FrontEnd", "LogMel"]
