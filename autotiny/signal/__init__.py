@@ -7,5 +7,7 @@ Each file has one: frozen parameters, `features(x)` in NumPy, and the call of it
 from autotiny.signal.call import CCall
 from autotiny.signal.front_end import FrontEnd
 from autotiny.signal.log_mel import LogMel
+from autotiny.signal.mfcc import Mfcc
+from autotiny.signal.spectrogram import Spectrogram
 
-__all__ = ["CCall", "FrontEnd", "LogMel"]
+__all__ = ["CCall", "FrontEnd", "LogMel", "Mfcc", "Spectrogram"]
