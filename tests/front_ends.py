@@ -33,7 +33,7 @@ def sources_of(front_end: FrontEnd, shape: tuple[int, ...], dtype: DType = "int1
         f"(const {C_TYPE[dtype]} *)model_arena",
         f"({C_TYPE[front_end.dtype]} *)(model_arena + {in_bytes})",
         *(f"(void *)(model_arena + {at})" for at in offsets[:-1]),
-        *call.tables,
+        *(f"table_{name}" for name in call.tables),
         *(f"({value})" for value in call.constants),
     ]
     text = [f'#include "{call.header}"', f"AT_ARENA uint8_t model_arena[{offsets[-1]}];"]
@@ -41,7 +41,9 @@ def sources_of(front_end: FrontEnd, shape: tuple[int, ...], dtype: DType = "int1
         values = tables[name].reshape(-1).tolist()
         numbers = ", ".join(str(value) for value in values)
         kind = C_TYPE[str(tables[name].dtype)]
-        text.append(f"static const AT_WORD_ALIGNED {kind} {name}[{len(values)}] = {{{numbers}}};")
+        text.append(
+            f"static const AT_WORD_ALIGNED {kind} table_{name}[{len(values)}] = {{{numbers}}};"
+        )
     text += [
         f"AT_STEP void step(void) {{ {call.function}({', '.join(arguments)}); }}",
         "int model_run(void);",

@@ -25,7 +25,7 @@ def check_real(name: str, value: float, low: float, high: float) -> None:
     Raises:
         UserError: the value, the rule and the way out.
     """
-    number = type(value) in (int, float) and math.isfinite(value)
+    number = isinstance(value, (int, float)) and type(value) is not bool and math.isfinite(value)
     if not number or not low <= value <= high:
         raise UserError(f"{name} is {shown(value)}; set it to a number from {low:g} to {high:g}")
 

@@ -1,0 +1,58 @@
+// A filter of infinite response over time series: sections of second order, one after the other.
+#ifndef AT_SIGNAL_BAND_FILTER_H
+#define AT_SIGNAL_BAND_FILTER_H
+
+#include "port.h"
+
+// What a section keeps: its last two inputs and outputs.
+typedef struct {
+  int32_t x1, x2, y1, y2;
+} at_section;
+
+// Signals have 12 fraction bits and stay within ±2^29, so that five products fit 64 bits.
+#define AT_BAND_BITS 12
+
+AT_INLINE int32_t at_bounded(int64_t sum) {
+  const int64_t limit = 1 << 29, y = (sum + (1 << 29)) >> 30;
+  return (int32_t)(y < -limit ? -limit : y > limit ? limit : y);
+}
+
+// The next output of a section; by is (b0, b1, b2, −a1, −a2, …) with 30 fraction bits.
+AT_INLINE int32_t at_section_next(at_section *s, int32_t x, const int32_t *by) {
+  const int32_t y = at_bounded((int64_t)x * by[0] + (int64_t)s->x1 * by[1] + (int64_t)s->x2 * by[2] +
+                               (int64_t)s->y1 * by[3] + (int64_t)s->y2 * by[4]);
+  s->x2 = s->x1, s->x1 = x, s->y2 = s->y1, s->y1 = y;
+  return y;
+}
+
+// x is (samples, channels) int16, y likewise; state is (sections,), undefined before and after.
+// factors is (sections, 6); the last of each is what it makes of a constant input of the first
+// section, as which the first sample counts that was before it.
+#define AT_BAND_FILTER(NAME, T, LOW, HIGH)                                                        \
+  AT_INLINE void at_band_filter_##NAME(const int16_t *x, T *y, at_section *state,                 \
+                                       const int32_t *factors, int32_t samples, int32_t channels, \
+                                       int32_t sections, int32_t multiplier, int32_t shift) {     \
+    for (int32_t c = 0; c < channels; c++) {                                                      \
+      const int32_t first = (int32_t)x[c] * (1 << AT_BAND_BITS);                                  \
+      int32_t before = first;                                                                     \
+      for (int32_t s = 0; s < sections; s++) {                                                    \
+        const int32_t after = at_bounded((int64_t)first * factors[6 * s + 5]);                    \
+        state[s] = (at_section){before, before, after, after};                                    \
+        before = after;                                                                           \
+      }                                                                                           \
+      AT_ROLLED                                                                                   \
+      for (int32_t t = 0; t < samples; t++) {                                                     \
+        int32_t level = (int32_t)x[t * channels + c] * (1 << AT_BAND_BITS);                       \
+        AT_ROLLED                                                                                 \
+        for (int32_t s = 0; s < sections; s++)                                                    \
+          level = at_section_next(state + s, level, factors + 6 * s);                             \
+        y[t * channels + c] = (T)at_clamp(at_rescale_down(level, multiplier, shift), LOW, HIGH);  \
+      }                                                                                           \
+    }                                                                                             \
+  }
+
+AT_BAND_FILTER(s8, int8_t, -128, 127)
+AT_BAND_FILTER(s16, int16_t, -32768, 32767)
+#undef AT_BAND_FILTER
+
+#endif
