@@ -8,8 +8,9 @@
 AT_INLINE int32_t at_taps(const int16_t *x, const int16_t *taps, int32_t count, int32_t apart) {
   int32_t sum = 0, k = 0;
 #if AT_DSP
+  const int32_t paired = apart == 1 ? count & ~1 : 0;
   AT_UNROLL(4)
-  for (; apart == 1 && k + 1 < count; k += 2)
+  for (; k < paired; k += 2)
     sum = at_dual_mac(at_word(x + k), at_word(taps + k), sum);
 #endif
   AT_ROLLED
