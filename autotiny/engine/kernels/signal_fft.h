@@ -64,6 +64,21 @@ AT_INLINE uint64_t at_turned(uint64_t z, uint32_t w) {
                     at_mul_by_low(at_im(z), w) - at_mul_by_high(at_re(z), w));
 }
 
+// i + 1 with its bits in reversed order, of so many; `now` is i with them.
+AT_INLINE uint32_t at_next_reversed(uint32_t now, int32_t i, int32_t bits) {
+#if AT_DSP
+  (void)now;
+  uint32_t d;
+  __asm__("rbit %0, %1" : "=r"(d) : "r"(i + 1));
+  return d >> (32 - bits);
+#else
+  (void)i;
+  uint32_t bit = 1u << (bits - 1);
+  for (; now & bit; bit >>= 1) now ^= bit;
+  return now | bit;
+#endif
+}
+
 // The first stage: windows the frame, in the order of reversed bits, and joins four numbers each.
 AT_SHARED void at_fft_first(const int16_t *x, const int16_t *window, uint64_t *z, int32_t pairs,
                             int32_t n, int32_t bits) {
@@ -75,25 +90,28 @@ AT_SHARED void at_fft_first(const int16_t *x, const int16_t *window, uint64_t *z
              at_windowed(x, window, i + 2 * quarter, pairs, bits),
              at_windowed(x, window, i + quarter, pairs, bits),
              at_windowed(x, window, i + 3 * quarter, pairs, bits), 1);
-    uint32_t bit = (uint32_t)quarter >> 1;
-    for (; reversed & bit; bit >>= 1) reversed ^= bit;
-    reversed |= bit;
+    reversed = at_next_reversed(reversed, i, bits - 2);
   }
 }
 
 // Joins transforms of m numbers to such of 4m. turns holds (cos, sin) of once, twice and three times
 // 2πk/n, one k after the other.
 AT_INLINE void at_fft_join4(uint64_t *z, const uint32_t *turns, int32_t n, int32_t m) {
-  uint64_t *const end = z + n;
+  const int32_t last = n - 4 * m;
   AT_ROLLED
-  for (uint64_t *at = z; at < end; at += 4 * m) at_join4(at, m, at[0], at[m], at[2 * m], at[3 * m], 1);
+  for (uint64_t *at = z;; at += 4 * m) {
+    at_join4(at, m, at[0], at[m], at[2 * m], at[3 * m], 1);
+    if (at == z + last) break;
+  }
   AT_ROLLED
   for (int32_t j = 1; j < m; j++) {
     turns += 3 * (n / (4 * m));
     AT_ROLLED
-    for (uint64_t *at = z + j; at < end; at += 4 * m)
+    for (uint64_t *at = z + j;; at += 4 * m) {
       at_join4(at, m, at[0], at_turned(at[m], turns[1]), at_turned(at[2 * m], turns[0]),
                at_turned(at[3 * m], turns[2]), 2);
+      if (at == z + j + last) break;
+    }
   }
 }
 
