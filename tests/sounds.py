@@ -1,10 +1,14 @@
-"""Sounds that front ends are tested with."""
+"""Sounds that front ends are tested with, and what they are in real numbers."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from autotiny.graph import Array
+from autotiny.signal import LogMel
+
+LOUDNESS = (-6.0, -30.0, -50.0)
+"""Of sounds like speech, in dB of full scale."""
 
 
 def extremes(samples: int) -> Array:
@@ -53,3 +57,23 @@ def speech_like(samples: int, loudness: float, rate: int = 16000) -> Array:
     sound *= 32768 * 10 ** (loudness / 20) / np.std(sound)
     noise = generator.normal(0, 3, samples)
     return np.asarray(np.clip(np.round(sound + noise), -32768, 32767), np.int16)
+
+
+def levels_in_real_numbers(front_end: LogMel, x: Array) -> Array:
+    """What LogMel stands for, in dB, by NumPy and TensorFlow in float64.
+
+    (T,) int16 → (frames, filters).
+    """
+    import tensorflow as tf
+
+    spectrum = front_end.spectrum
+    starts = front_end.hop * np.arange(spectrum.frames(len(x)))
+    frames = x[starts[:, None] + np.arange(front_end.frame)].astype(np.float64)
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(front_end.frame) / front_end.frame)
+    power = np.abs(np.fft.rfft(frames * window, spectrum.size)) ** 2
+    weights = tf.signal.linear_to_mel_weight_matrix(
+        front_end.filters, spectrum.half + 1, front_end.rate, front_end.low_hz, front_end.high_hz,
+        tf.float64,
+    ).numpy()  # fmt: skip
+    full_scale = (32768 * window.sum() / 2) ** 2
+    return np.asarray(10 * np.log10(np.maximum(power @ weights / full_scale, 1e-15)))

@@ -10,7 +10,7 @@ import pytest
 from front_ends import sources_of
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from sounds import extremes, speech_like
+from sounds import LOUDNESS, extremes, speech_like
 
 from autotiny.errors import UserError
 from autotiny.firmware.host import build_host
@@ -91,7 +91,7 @@ def expected(x: Array) -> Array:
     return np.asarray(coefficients)
 
 
-@pytest.mark.parametrize("loudness", [-6.0, -30.0, -50.0])
+@pytest.mark.parametrize("loudness", LOUDNESS)
 def test_coefficients_are_those_of_tensorflow(loudness: float) -> None:
     """Off by less than 0.1 dB, and in int8 by little more than half a step of 1.5 dB."""
     x = speech_like(16000, loudness)
@@ -103,7 +103,7 @@ def test_coefficients_are_those_of_tensorflow(loudness: float) -> None:
     assert np.abs(USUAL.features(x) - steps).max() < 0.6
 
 
-@pytest.mark.parametrize("loudness", [-6.0, -30.0, -50.0])
+@pytest.mark.parametrize("loudness", LOUDNESS)
 def test_spectrograms_are_those_of_real_numbers(loudness: float) -> None:
     """Of frequencies above −80 dB, in int16, whose steps are 0.003 dB."""
     x = speech_like(16000, loudness)

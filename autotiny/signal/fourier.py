@@ -1,10 +1,15 @@
 """Frames, windowed and transformed into the powers of their frequencies, in integers.
 
 The twin of `engine/kernels/signal_fft.h`, bit for bit. N real samples are transformed as n = N / 2
-complex ones, in stages of four (Cooley and Tukey 1965), with the numbers in int32 and cos and sin
-with 15 fraction bits. The windowed samples are scaled by 2^15 / n, so that no stage overflows and
-none has to scale: the noise of rounding stays 18 dB and more below that of 16-bit samples.
-`results/signal.md` has the other choice, int16 with a scale a block, in cycles and error.
+complex ones, in stages of four (Cooley and Tukey, 1965), the numbers in int32, cos and sin with 15
+fraction bits. The windowed samples are scaled by 2^15 / n, so that no stage overflows and none has
+to scale: the noise of rounding stays 18 dB and more below that of 16-bit samples.
+
+The other choice, int16 with a scale a frame, was measured before: 512 samples in stages of four
+with the DSP extension take 18,400 in place of 27,000 cycles of a Cortex-M4 for window, transform
+and powers, 11,400 in place of 14,800 of an M7 and 64,600 in place of 92,000 of an M0+, without the
+search for the scale. But mel levels of speech 80 to 90 dB below full scale are off by up to
+5.3 dB then (0.17 dB in int32), and above by 0.68 dB (0.03 dB).
 """
 
 from __future__ import annotations
