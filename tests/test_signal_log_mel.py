@@ -118,6 +118,17 @@ def test_features_are_the_nearest_numbers(loudness: float) -> None:
     assert np.abs(USUAL.features(x) - steps).max() < 0.6
 
 
+@pytest.mark.parametrize("fft", FFT_SIZES)
+def test_no_sum_overflows(fft: int) -> None:
+    """Of the loudest sounds, in one band that adds up all frequencies and in four."""
+    for filters in (1, 4):
+        front_end = LogMel(fft, fft, filters, 16000, 0, 8000, low_db=-150, dtype="int16")
+        for x in extremes(2 * fft):
+            wanted = levels_in_real_numbers(front_end, x)
+            error = np.abs(levels_of(front_end, front_end.features(x)) - wanted)
+            assert error[wanted > -60].max(initial=0) < 0.1
+
+
 def test_a_sine_of_full_scale_in_the_middle_of_a_band_is_0_db() -> None:
     narrow = LogMel(512, 512, 1, 16000, 970, 1031, 512)
     x = np.round(32767 * np.sin(2 * np.pi * 1000 / 16000 * np.arange(512))).astype(np.int16)
