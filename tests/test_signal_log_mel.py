@@ -177,8 +177,12 @@ def test_recordings_are_treated_each_for_itself() -> None:
     together = USUAL.features(np.stack((x, x[::-1])))
     assert together.shape == USUAL.output_shape((2, 2, 2000)) == (2, 2, 5, 40)
     np.testing.assert_array_equal(together[1, 0], USUAL.features(x[1]))
-    many = np.tile(x, (400, 1))  # more than a part of them
+    many = np.tile(x, (1000, 1))  # more than a part of them
     np.testing.assert_array_equal(USUAL.features(many)[-2:], together[0])
+    dense = replace(USUAL, frame=2000, hop=1, filters=4)  # frames come in parts, too
+    long = speech_like(6000, -20)
+    assert dense.features(long).shape == (4001, 4)
+    np.testing.assert_array_equal(dense.features(long)[3000:3500], dense.features(long[3000:5499]))
 
 
 @pytest.mark.parametrize(

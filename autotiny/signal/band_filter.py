@@ -134,7 +134,7 @@ class BandFilter:
                 before = after
             return in_steps(signal, self.step, SIGNAL_BITS, self.dtype)
 
-        return in_chunks(x, filtered, rank=2)
+        return in_chunks(x, filtered, x.shape[-2] * x.shape[-1], rank=2)
 
     def tables(self) -> Mapping[str, Array]:
         """The constant arrays of the C."""

@@ -100,7 +100,7 @@ class Decimate:
             levels = (sums + (1 << (lost - 1))) >> lost
             return in_steps(levels, self.step, _KEPT_BITS, self.dtype)
 
-        return in_chunks(x, filtered, rank=2)
+        return in_chunks(x, filtered, x.shape[-2] * x.shape[-1], rank=2)
 
     def tables(self) -> Mapping[str, Array]:
         """The constant arrays of the C."""

@@ -20,6 +20,7 @@ import numpy as np
 
 from autotiny.errors import UserError, shown
 from autotiny.graph import Array
+from autotiny.signal.chunks import MOST_NUMBERS
 from autotiny.signal.limits import check_length, check_one_of, check_whole
 
 FFT_SIZES = (32, 64, 128, 256, 512, 1024, 2048)
@@ -122,11 +123,20 @@ class Spectrum:
     def powers(self, x: Array) -> Array:
         """The powers of each frequency of each frame: (…, T) int16 → (…, frames, n + 1) uint64."""
         starts = self.hop * np.arange(self.frames(x.shape[-1]))
+        step = max(1, MOST_NUMBERS * x.shape[-1] // max(x.size * self.size, 1))
+        parts = [self._of(x, starts[at : at + step]) for at in range(0, len(starts), step)]
+        return np.concatenate(parts, -2)
+
+    def numbers(self, samples: int) -> int:
+        """The numbers that are transformed for so many samples."""
+        return self.frames(samples) * self.size
+
+    def _of(self, x: Array, starts: Array) -> Array:
+        """The powers of the frames that start there."""
         frames = x[..., starts[:, None] + np.arange(self.frame)].astype(np.int64)
         half = (1 << self.bits) >> 1
-        windowed = (frames * self.window() + half) >> self.bits
         z = np.zeros((*frames.shape[:-1], self.size), np.int64)
-        z[..., : self.frame] = windowed
+        z[..., : self.frame] = (frames * self.window() + half) >> self.bits
         turns = self.turns()
         cos = (turns & 0xFFFF).astype(np.uint16).view(np.int16).astype(np.int64)
         sin = (turns >> 16).astype(np.uint16).view(np.int16).astype(np.int64)

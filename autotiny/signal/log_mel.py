@@ -94,7 +94,11 @@ class LogMel:
         """
         check_samples(x, "int16", 1, self.frame)
         spectrum, bands, into = self.spectrum, self.bands, self.levels
-        return in_chunks(x, lambda part: into.features(bands.energies(spectrum.powers(part))))
+        return in_chunks(
+            x,
+            lambda part: into.features(bands.energies(spectrum.powers(part))),
+            spectrum.numbers(x.shape[-1]),
+        )
 
     def tables(self) -> Mapping[str, Array]:
         """The constant arrays of the C."""

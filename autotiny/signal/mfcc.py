@@ -140,7 +140,7 @@ class Mfcc:
             sums = (logs @ cosines.T + (1 << (_COSINE_BITS - 1))) >> _COSINE_BITS
             return stored(rescaled(sums, by), self.dtype)
 
-        return in_chunks(x, coefficients)
+        return in_chunks(x, coefficients, spectrum.numbers(x.shape[-1]))
 
     def tables(self) -> Mapping[str, Array]:
         """The constant arrays of the C."""

@@ -95,7 +95,11 @@ class Spectrogram:
         check_samples(x, "int16", 1, self.frame)
         spectrum, into = self.spectrum, self.levels
         used = slice(self.first, self.first + self.count)
-        return in_chunks(x, lambda part: into.features(spectrum.powers(part)[..., used]))
+        return in_chunks(
+            x,
+            lambda part: into.features(spectrum.powers(part)[..., used]),
+            spectrum.numbers(x.shape[-1]),
+        )
 
     def tables(self) -> Mapping[str, Array]:
         """The constant arrays of the C."""

@@ -81,7 +81,8 @@ class Statistics:
             InvalidData: the samples have another type, or fill no window.
         """
         check_samples(x, "int16", 2, self.frame)
-        return in_chunks(x, self._of_windows, rank=2)
+        numbers = int(np.prod(self.output_shape(x.shape[-2:])[:2])) * self.frame
+        return in_chunks(x, self._of_windows, numbers, rank=2)
 
     def tables(self) -> Mapping[str, Array]:
         """The constant arrays of the C: none."""
