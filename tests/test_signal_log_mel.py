@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from front_ends import sources_of
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from sounds import LOUDNESS, extremes, levels_in_real_numbers, speech_like
 
@@ -160,12 +160,23 @@ def test_logarithms_are_near() -> None:
     assert log2(np.array([0, 1, 2], np.uint64)).tolist() == [0, 0, 32768]
 
 
+@example(3, 0.25 - 2**-40)  # its multiplier rounds up to 2^31
 @given(st.integers(-(2**30) + 1, 2**30 - 1), st.floats(2**-29, 0.4999))
 def test_rescaling_is_that_of_networks(x: int, factor: float) -> None:
     multiplier, shift = quantized_multiplier(factor)
     by = rescaling(factor)
     assert (by.multiplier, by.shift) == (multiplier, shift)
     assert rescaled(np.array([x]), by).item() == multiply(x, multiplier, shift)
+
+
+def test_the_ends_of_the_range_are_the_ends_of_the_type() -> None:
+    for low, high in ((-90.0, 6.0), (-12.0, 30.0), (-150.0, 0.0)):
+        small = replace(USUAL, low_db=low, high_db=high)
+        ends = levels_of(small, np.array([-128, 127]))
+        np.testing.assert_allclose(ends, (low, high), atol=small.scale / 2)
+        wide = replace(small, dtype="int16")
+        assert wide.zero_point == 0
+        assert np.abs(levels_of(wide, np.array([-32767, 32767]))).max() == max(-low, high)
 
 
 def test_digital_silence_is_the_lowest_level() -> None:

@@ -25,9 +25,6 @@ LEAST_EDGE, MOST_EDGE = 2e-3, 0.495
 """Of the rate: nearer to its ends, 30 fraction bits do not hold a filter."""
 
 SIGNAL_BITS, FACTOR_BITS = 12, 30
-LIMIT = 1 << 29
-"""Of signals between sections, which have 12 fraction bits: 4 times the range of the input."""
-
 _SECTION_BYTES = 16
 _GRID = 4096
 
@@ -102,15 +99,9 @@ class BandFilter:
             even = np.array([1.0, 0.0, -1.0]) * np.prod(sos[:, 0]) ** (1 / len(sos))
             ways.append(np.hstack((np.tile(even, (len(sos), 1)), sos[:, 3:])))
         sos = min((_evened(way) for way in ways), key=lambda way: float(np.abs(way[:, :3]).max()))
-        one = 1 << FACTOR_BITS
-        gains = sos[:, :3].sum(1) / sos[:, 3:].sum(1)
-        fixed = np.rint(sos[:, [0, 1, 2, 4, 5]] * one).astype(np.int64)
-        fixed[:, 3:] *= -1
-        # what rounding did to the gain of 0 Hz, which few units of a low edge decide
-        fixed[:, 1] = np.rint(gains * (one - fixed[:, 3:].sum(1))) - fixed[:, 0] - fixed[:, 2]
-        total = np.rint(np.cumprod(gains) * one).astype(np.int64)
-        rows = np.concatenate((fixed, total[:, None]), 1)
-        return np.asarray(np.clip(rows, -(1 << 31), (1 << 31) - 1), np.int32)
+        gains = np.cumprod(sos[:, :3].sum(1) / sos[:, 3:].sum(1))
+        rows = np.column_stack((sos[:, :3], -sos[:, 4:], gains)) * (1 << FACTOR_BITS)
+        return np.asarray(np.clip(np.rint(rows), -(1 << 31), (1 << 31) - 1), np.int32)
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """(…, T, C) → (…, T, C)."""
@@ -129,7 +120,7 @@ class BandFilter:
             signal = part.astype(np.int64) << SIGNAL_BITS
             before = first = signal[:, 0]
             for by in sections:
-                after = _bounded(first * by[5])
+                after = _signal(first * by[5])
                 signal = _section(signal, by, before, after)
                 before = after
             return in_steps(signal, self.step, SIGNAL_BITS, self.dtype)
@@ -164,10 +155,10 @@ def _evened(sos: Array) -> Array:
     return sos
 
 
-def _bounded(sums: Array) -> Array:
-    """Sums of products in the bits of signals, and within their limit."""
-    bounded: Array = np.clip((sums + (1 << (FACTOR_BITS - 1))) >> FACTOR_BITS, -LIMIT, LIMIT)
-    return bounded
+def _signal(sums: Array) -> Array:
+    """Sums of products in the bits of signals, rounded to the nearest; halves go up."""
+    signal: Array = (sums + (1 << (FACTOR_BITS - 1))) >> FACTOR_BITS
+    return signal
 
 
 def _section(x: Array, by: Array, before: Array, after: Array) -> Array:
@@ -177,6 +168,6 @@ def _section(x: Array, by: Array, before: Array, after: Array) -> Array:
     y = np.empty_like(x)
     y1 = y2 = after
     for t in range(x.shape[1]):
-        y[:, t] = _bounded(fed[:, t] + by[3] * y1 + by[4] * y2)
+        y[:, t] = _signal(fed[:, t] + by[3] * y1 + by[4] * y2)
         y1, y2 = y[:, t], y1
     return y

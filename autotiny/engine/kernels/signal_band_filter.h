@@ -9,17 +9,15 @@ typedef struct {
   int32_t x1, x2, y1, y2;
 } at_section;
 
-// Signals have 12 fraction bits and stay within ±2^29, so that five products fit 64 bits.
+// Signals have 12 fraction bits. No section makes them louder than four times the input.
 #define AT_BAND_BITS 12
 
-AT_INLINE int32_t at_bounded(int64_t sum) {
-  const int64_t limit = 1 << 29, y = (sum + (1 << 29)) >> 30;
-  return (int32_t)(y < -limit ? -limit : y > limit ? limit : y);
-}
+// A sum of products in the bits of signals, rounded to the nearest; halves go up.
+AT_INLINE int32_t at_signal_of(int64_t sum) { return (int32_t)((sum + (1 << 29)) >> 30); }
 
 // The next output of a section; by is (b0, b1, b2, −a1, −a2, …) with 30 fraction bits.
 AT_INLINE int32_t at_section_next(at_section *s, int32_t x, const int32_t *by) {
-  const int32_t y = at_bounded((int64_t)x * by[0] + (int64_t)s->x1 * by[1] + (int64_t)s->x2 * by[2] +
+  const int32_t y = at_signal_of((int64_t)x * by[0] + (int64_t)s->x1 * by[1] + (int64_t)s->x2 * by[2] +
                                (int64_t)s->y1 * by[3] + (int64_t)s->y2 * by[4]);
   s->x2 = s->x1, s->x1 = x, s->y2 = s->y1, s->y1 = y;
   return y;
@@ -36,7 +34,7 @@ AT_INLINE int32_t at_section_next(at_section *s, int32_t x, const int32_t *by) {
       const int32_t first = (int32_t)x[c] * (1 << AT_BAND_BITS);                                  \
       int32_t before = first;                                                                     \
       for (int32_t s = 0; s < sections; s++) {                                                    \
-        const int32_t after = at_bounded((int64_t)first * factors[6 * s + 5]);                    \
+        const int32_t after = at_signal_of((int64_t)first * factors[6 * s + 5]);                    \
         state[s] = (at_section){before, before, after, after};                                    \
         before = after;                                                                           \
       }                                                                                           \
