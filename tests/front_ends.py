@@ -11,10 +11,10 @@ from autotiny.signal import FrontEnd
 
 
 def sources_of(front_end: FrontEnd, shape: tuple[int, ...]) -> Sources:
-    """A program whose network is a front end alone, over int16 samples of that shape."""
+    """A program whose network is a front end alone, over samples of that shape."""
     call, tables = front_end.c_call(shape), front_end.tables()
     out_shape = front_end.output_shape(shape)
-    sizes = [2 * int(np.prod(shape)), _output_bytes(front_end, shape), *call.scratch_bytes]
+    sizes = [_input_bytes(front_end, shape), _output_bytes(front_end, shape), *call.scratch_bytes]
     starts = np.concatenate(([0], np.cumsum([-(-size // 16) * 16 for size in sizes]))).tolist()
     text = f"""{definitions(front_end, shape)}
 AT_ARENA uint8_t model_arena[{starts[-1]}];
@@ -26,7 +26,7 @@ int model_run(void) {{ step(); return 0; }}
     return Sources(
         name="model",
         files={**headers_of(call.header), "model.c": text},
-        inputs=(Port("x", 0, (1, *shape), "int16"),),
+        inputs=(Port("x", 0, (1, *shape), front_end.samples),),
         outputs=(Port("y", starts[1], (1, *out_shape), front_end.dtype),),
         arena_bytes=starts[-1],
         weights_bytes=table_bytes,
@@ -41,7 +41,7 @@ def program_of(front_end: FrontEnd, shape: tuple[int, ...]) -> dict[str, str]:
     Each array is allocated by itself, so that a sanitizer sees every byte beside it.
     """
     call = front_end.c_call(shape)
-    sizes = [2 * int(np.prod(shape)), _output_bytes(front_end, shape), *call.scratch_bytes]
+    sizes = [_input_bytes(front_end, shape), _output_bytes(front_end, shape), *call.scratch_bytes]
     arrays = "".join(f"  void *p{k} = malloc({size});\n" for k, size in enumerate(sizes))
     names = [f"p{k}" for k in range(len(sizes))]
     text = f"""#include <stdio.h>
@@ -88,6 +88,10 @@ def headers_of(name: str) -> dict[str, str]:
         if line.startswith('#include "'):
             files |= headers_of(line.split('"')[1])
     return files
+
+
+def _input_bytes(front_end: FrontEnd, shape: tuple[int, ...]) -> int:
+    return np.dtype(front_end.samples).itemsize * int(np.prod(shape))
 
 
 def _output_bytes(front_end: FrontEnd, shape: tuple[int, ...]) -> int:

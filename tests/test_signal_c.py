@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from front_ends import program_of
 from sounds import extremes
-from test_signal_motion import FRONT_ENDS, channels_of
+from test_signal_motion import FRONT_ENDS, channels_of, samples_for
 
 from autotiny.signal import BandFilter, Decimate, FrontEnd, LogMel, Mfcc, Spectrogram, Statistics
 
@@ -45,7 +45,7 @@ def test_every_front_end_is_here() -> None:
 def test_extremes_are_exact_and_the_sanitizers_silent(front_end: FrontEnd, tmp_path: Path) -> None:
     x = extremes(2150)
     if front_end in MOTION:
-        x = channels_of(x, 2)
+        x = samples_for(front_end, channels_of(x, 2))
     written(program_of(front_end, x.shape[1:]), tmp_path)
     command = [*SANITIZED, *WARNINGS, "program.c", "-o", "program"]
     subprocess.run(command, cwd=tmp_path, check=True)

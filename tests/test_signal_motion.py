@@ -28,13 +28,29 @@ FRONT_ENDS = (
     Decimate(4, 32), Decimate(2, 41), Decimate(8, 33, 100.0, "int8"), Decimate(64, 200, 1 / 16),
     BAND, BandFilter(1000, None, 2.0, 4), BandFilter(100, 49.5, None, 3),
     BandFilter(16000, 300.0, 3400.0, 4, 256.0, "int8"), BandFilter(100, 10.0, 10.2, 1, 1 / 16),
+    Decimate(3, 20, 1 / 16, samples="int32"), Decimate(4, 32, 100.0, "int8", "int32"),
+    BandFilter(100, 0.5, 20.0, 2, 1 / 16, samples="int32"),
+    BandFilter(100, None, 5.0, 3, 200.0, "int8", "int32"),
     Statistics(64, 32), Statistics(200, 1, 256.0, "int8"), Statistics(2, 7, 1 / 16),
+)  # fmt: skip
+
+EMULATED = (
+    Decimate(4, 32), Decimate(4, 32, samples="int32"), BAND, replace(BAND, samples="int32"),
+    Statistics(64, 32),
 )  # fmt: skip
 
 
 def assert_same(front_end: FrontEnd, x: Array) -> None:
     found = build_host(sources_of(front_end, x.shape[1:])).predict(x)
     np.testing.assert_array_equal(found, front_end.features(x))
+
+
+def samples_for(front_end: FrontEnd, x: Array) -> Array:
+    """int16 samples in the type that a front end takes; those of int32 with bits behind them."""
+    if front_end.samples == "int16":
+        return x
+    generator = np.random.default_rng(11)
+    return np.asarray(x.astype(np.int64) * 65536 + generator.integers(0, 65536, x.shape), np.int32)
 
 
 def channels_of(rows: Array, channels: int) -> Array:
@@ -46,23 +62,24 @@ def channels_of(rows: Array, channels: int) -> Array:
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("front_end", FRONT_ENDS, ids=str)
 def test_c_and_python_compute_the_same_bits_of_extremes(front_end: FrontEnd, channels: int) -> None:
-    assert_same(front_end, channels_of(extremes(256), channels))
+    assert_same(front_end, samples_for(front_end, channels_of(extremes(256), channels)))
 
 
 @settings(max_examples=15, deadline=None)
 @given(
     st.one_of(
         st.builds(
-            lambda factor, taps, step, dtype: (Decimate, (factor, taps, step, dtype)),
+            lambda factor, taps, *others: (Decimate, (factor, taps, *others)),
             st.integers(2, MOST_FACTOR), st.integers(3, MOST_TAPS), st.floats(1 / 16, 1024),
-            st.sampled_from(["int8", "int16"]),
+            st.sampled_from(["int8", "int16"]), st.sampled_from(["int16", "int32"]),
         ),
         st.builds(
-            lambda rate, low, high, order, step, dtype: (
-                BandFilter, (rate, low * rate, high * rate, order, step, dtype),
+            lambda rate, low, high, *others: (
+                BandFilter, (rate, low * rate, high * rate, *others),
             ),
             st.integers(100, 192_000), st.floats(0.002, 0.495), st.floats(0.002, 0.495),
             st.integers(1, 4), st.floats(1 / 16, 1024), st.sampled_from(["int8", "int16"]),
+            st.sampled_from(["int16", "int32"]),
         ),
         st.builds(
             lambda frame, hop, step, dtype: (Statistics, (frame, hop, step, dtype)),
@@ -84,7 +101,8 @@ def test_c_and_python_compute_the_same_bits_of_any_parameters(
     generator = np.random.default_rng(seed)
     loud = generator.integers(-32768, 32768, (2, 520, channels))
     quiet = generator.normal(0, 3, (2, 520, channels)).round()
-    assert_same(front_end, np.concatenate((loud, quiet)).astype(np.int16))
+    x = np.concatenate((loud, quiet)).astype(np.int16)
+    assert_same(front_end, samples_for(front_end, x))
 
 
 @pytest.mark.parametrize("target", ["stm32l4r5", "stm32g0b1", "esp32c3"])
@@ -92,9 +110,10 @@ def test_an_emulated_core_computes_the_same_bits(target: str) -> None:
     board = load_target(target)
     for channels in (1, 3):
         x = channels_of(extremes(128)[-6:], channels)
-        for front_end in (Decimate(4, 32), BAND, Statistics(64, 32)):
-            ran = run(link(sources_of(front_end, x.shape[1:]), board), board, x)
-            np.testing.assert_array_equal(ran.outputs, front_end.features(x))
+        for front_end in EMULATED:
+            given = samples_for(front_end, x)
+            ran = run(link(sources_of(front_end, x.shape[1:]), board), board, given)
+            np.testing.assert_array_equal(ran.outputs, front_end.features(given))
 
 
 def waves(samples: int) -> Array:
@@ -188,6 +207,18 @@ def test_statistics_are_those_of_real_numbers() -> None:
     assert abs(walking - 2 * 2 / 100) < 0.03  # 2 Hz, two crossings each, 100 samples a second
 
 
+def test_samples_of_int32_have_16_more_bits() -> None:
+    x = waves(1000)
+    for front_end in (Decimate(4, 32), BAND):
+        wide = replace(front_end, samples="int32")
+        assert wide.scale == 65536 * front_end.scale
+        shifted = x.astype(np.int32) * 65536
+        np.testing.assert_array_equal(wide.features(shifted), front_end.features(x))
+    fine = replace(BAND, samples="int32", step=1 / 16)
+    quiet = fine.features((x / 256 * 65536).astype(np.int32))
+    assert np.abs(quiet / 16 - BAND.features(x) / 256).max() < 0.1  # more than int16 could tell
+
+
 def test_outputs_are_counted_in_steps() -> None:
     x = waves(400)
     coarse = Decimate(4, 32, 256.0, "int8")
@@ -206,6 +237,7 @@ def test_outputs_are_counted_in_steps() -> None:
         (Decimate(4, 32), {"taps": 2}, "taps is 2"),
         (Decimate(4, 32), {"step": 0.0}, "step is 0.0; set it to a number from 0.0625 to 1024"),
         (Decimate(4, 32), {"dtype": "int32"}, "dtype is 'int32'"),
+        (BAND, {"samples": "int8"}, "samples is 'int8'; set it to 'int16' or 'int32'"),
         (BAND, {"rate": 99}, "rate is 99"),
         (BAND, {"order": 5}, "order is 5; set it to a whole number from 1 to 4"),
         (BAND, {"low_hz": 0.1}, "low_hz is 0.1; set it to a number from 0.2 to 49.5"),

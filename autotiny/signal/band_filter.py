@@ -18,7 +18,7 @@ from autotiny.signal.chunks import in_chunks
 from autotiny.signal.limits import check_real, check_samples, check_whole
 from autotiny.signal.mel import check_rate
 from autotiny.signal.rescaling import Stored
-from autotiny.signal.steps import check_step, in_steps, into_steps
+from autotiny.signal.steps import C_SUFFIX, UNIT, Samples, check_step, in_steps, into_steps
 
 MOST_ORDER = 4
 LEAST_EDGE, MOST_EDGE = 2e-3, 0.495
@@ -31,15 +31,16 @@ _GRID = 4096
 
 @dataclass(frozen=True)
 class BandFilter:
-    """(…, T, C) int16 → the same shape, each channel filtered; before the first was always it.
+    """(…, T, C) → the same shape, each channel filtered; before the first was always it.
 
     Attributes:
         rate: samples a second.
         low_hz: what is below goes; None keeps it.
         high_hz: what is above goes; None keeps it.
         order: of the edges, 1 to 4: 6 dB an octave each.
-        step: what one step of the output means, in steps of the input.
+        step: what one step of the output means, in steps of the input; of int32 in 65536 of them.
         dtype: of the output.
+        samples: type of the input; int32 has 16 fraction bits.
     """
 
     rate: int
@@ -48,11 +49,12 @@ class BandFilter:
     order: int = 2
     step: float = 1.0
     dtype: Stored = "int16"
+    samples: Samples = "int16"
 
     def __post_init__(self) -> None:
         check_rate(self.rate)
         check_whole("order", self.order, 1, MOST_ORDER)
-        check_step(self.step, self.dtype)
+        check_step(self.step, self.dtype, self.samples)
         least, most = LEAST_EDGE * self.rate, MOST_EDGE * self.rate
         for name, edge in (("low_hz", self.low_hz), ("high_hz", self.high_hz)):
             if edge is not None:
@@ -75,7 +77,7 @@ class BandFilter:
     @property
     def scale(self) -> float:
         """Steps of the input in a step of the output."""
-        return self.step
+        return self.step * UNIT[self.samples]
 
     @property
     def zero_point(self) -> int:
@@ -108,16 +110,16 @@ class BandFilter:
         return input_shape
 
     def features(self, x: Array) -> Array:
-        """(…, T, C) int16 → (…, T, C), as the C computes them.
+        """(…, T, C) → (…, T, C), as the C computes them.
 
         Raises:
             InvalidData: the samples have another type.
         """
-        check_samples(x, "int16", 2, 1)
+        check_samples(x, self.samples, 2, 1)
         sections = self.sections().astype(np.int64)
 
         def filtered(part: Array) -> Array:
-            signal = part.astype(np.int64) << SIGNAL_BITS
+            signal = (part.astype(np.int64) << SIGNAL_BITS) // UNIT[self.samples]
             before = first = signal[:, 0]
             for by in sections:
                 after = _signal(first * by[5])
@@ -137,7 +139,7 @@ class BandFilter:
         by, sections = into_steps(self.step, SIGNAL_BITS), len(self.sections())
         return CCall(
             "signal_band_filter.h",
-            "at_band_filter_s8" if self.dtype == "int8" else "at_band_filter_s16",
+            f"at_band_filter_{C_SUFFIX[self.samples]}_{C_SUFFIX[self.dtype]}",
             (_SECTION_BYTES * sections,),
             tuple(self.tables()),
             (samples, channels, sections, by.multiplier, by.shift),

@@ -17,7 +17,7 @@ from autotiny.signal.call import CCall
 from autotiny.signal.chunks import in_chunks
 from autotiny.signal.limits import check_length, check_samples, check_whole
 from autotiny.signal.rescaling import Stored
-from autotiny.signal.steps import check_step, in_steps, into_steps
+from autotiny.signal.steps import C_SUFFIX, UNIT, Samples, check_step, in_steps, into_steps
 
 MOST_FACTOR, MOST_TAPS = 64, 512
 _TAPS_A_FACTOR = 20
@@ -28,24 +28,26 @@ _TAP_BITS, _KEPT_BITS = 15, 10
 
 @dataclass(frozen=True)
 class Decimate:
-    """(…, T, C) int16 → every factor-th sample of what is left below half the new rate.
+    """(…, T, C) → every factor-th sample of what is left below half the new rate.
 
     Attributes:
         factor: one sample stays of so many, 2 to 64.
         taps: samples that the filter reaches over, 3 to 512 and at most 20·factor + 1.
-        step: what one step of the output means, in steps of the input.
+        step: what one step of the output means, in steps of the input; of int32 in 65536 of them.
         dtype: of the output.
+        samples: type of the input; int32 has 16 fraction bits.
     """
 
     factor: int
     taps: int
     step: float = 1.0
     dtype: Stored = "int16"
+    samples: Samples = "int16"
 
     def __post_init__(self) -> None:
         check_whole("factor", self.factor, 2, MOST_FACTOR)
         check_whole("taps", self.taps, 3, MOST_TAPS)
-        check_step(self.step, self.dtype)
+        check_step(self.step, self.dtype, self.samples)
         most = _TAPS_A_FACTOR * self.factor + 1
         if self.taps > most:
             raise UserError(
@@ -56,7 +58,7 @@ class Decimate:
     @property
     def scale(self) -> float:
         """Steps of the input in a step of the output."""
-        return self.step
+        return self.step * UNIT[self.samples]
 
     @property
     def zero_point(self) -> int:
@@ -83,12 +85,12 @@ class Decimate:
         return (*leading, 1 + (samples - self.taps) // self.factor, channels)
 
     def features(self, x: Array) -> Array:
-        """(…, T, C) int16 → (…, outputs, C), as the C computes them.
+        """(…, T, C) → (…, outputs, C), as the C computes them.
 
         Raises:
             InvalidData: the samples have another type, or are too few.
         """
-        check_samples(x, "int16", 2, self.taps)
+        check_samples(x, self.samples, 2, self.taps)
         taps = self.coefficients().astype(np.int64)
 
         def filtered(part: Array) -> Array:
@@ -96,7 +98,7 @@ class Decimate:
             sums = np.zeros((len(part), outputs, part.shape[-1]), np.int64)
             for k, tap in enumerate(taps):
                 sums += tap * part[:, k : k + self.factor * (outputs - 1) + 1 : self.factor]
-            lost = _TAP_BITS - _KEPT_BITS
+            lost = _TAP_BITS - _KEPT_BITS + UNIT[self.samples].bit_length() - 1
             levels = (sums + (1 << (lost - 1))) >> lost
             return in_steps(levels, self.step, _KEPT_BITS, self.dtype)
 
@@ -112,7 +114,7 @@ class Decimate:
         by = into_steps(self.step, _KEPT_BITS)
         return CCall(
             "signal_decimate.h",
-            "at_decimate_s8" if self.dtype == "int8" else "at_decimate_s16",
+            f"at_decimate_{C_SUFFIX[self.samples]}_{C_SUFFIX[self.dtype]}",
             (),
             tuple(self.tables()),
             (outputs, channels, self.factor, self.taps, by.multiplier, by.shift),

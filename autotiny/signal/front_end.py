@@ -8,6 +8,7 @@ from typing import Protocol
 from autotiny.graph import Array
 from autotiny.signal.call import CCall
 from autotiny.signal.rescaling import Stored
+from autotiny.signal.steps import Samples
 
 
 class FrontEnd(Protocol):
@@ -15,6 +16,11 @@ class FrontEnd(Protocol):
 
     real = scale · (feature − zero_point), in the unit that `scale` states.
     """
+
+    @property
+    def samples(self) -> Samples:
+        """The type of the samples."""
+        ...
 
     @property
     def dtype(self) -> Stored:

@@ -18,6 +18,7 @@ from autotiny.signal.limits import check_samples
 from autotiny.signal.logarithm import log2_table
 from autotiny.signal.mel import WEIGHT_BITS, Bands
 from autotiny.signal.rescaling import Stored
+from autotiny.signal.steps import Samples
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,11 @@ class LogMel:
     def levels(self) -> Levels:
         """Which level each number stands for."""
         return levels(self.low_db, self.high_db, zero_energy(self.spectrum), self.dtype)
+
+    @property
+    def samples(self) -> Samples:
+        """The type of the samples."""
+        return "int16"
 
     @property
     def scale(self) -> float:

@@ -21,6 +21,7 @@ from autotiny.signal.limits import check_real, check_samples, check_whole
 from autotiny.signal.log_mel import constants_of, tables_of, zero_energy
 from autotiny.signal.mel import Bands
 from autotiny.signal.rescaling import Rescaling, Stored, rescaled, rescaling, stored
+from autotiny.signal.steps import Samples
 
 LEAST_FILTERS = 8
 MOST_LIMIT_DB = 1000.0
@@ -93,6 +94,11 @@ class Mfcc:
     def levels(self) -> Levels:
         """How the levels of bands are held, in int16."""
         return centred(self.low_db, self.high_db, zero_energy(self.spectrum))
+
+    @property
+    def samples(self) -> Samples:
+        """The type of the samples."""
+        return "int16"
 
     @property
     def scale(self) -> float:

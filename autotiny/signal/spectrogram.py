@@ -14,6 +14,7 @@ from autotiny.signal.levels import Levels, check_range, levels
 from autotiny.signal.limits import check_samples, check_whole
 from autotiny.signal.logarithm import log2_table
 from autotiny.signal.rescaling import Stored
+from autotiny.signal.steps import Samples
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,11 @@ class Spectrogram:
     def levels(self) -> Levels:
         """Which level each number stands for."""
         return levels(self.low_db, self.high_db, self.spectrum.full_scale_power(), self.dtype)
+
+    @property
+    def samples(self) -> Samples:
+        """The type of the samples."""
+        return "int16"
 
     @property
     def scale(self) -> float:

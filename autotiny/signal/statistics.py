@@ -17,7 +17,7 @@ from autotiny.signal.call import CCall
 from autotiny.signal.chunks import in_chunks
 from autotiny.signal.limits import check_length, check_samples, check_whole
 from autotiny.signal.rescaling import Stored
-from autotiny.signal.steps import check_step, in_steps, into_steps
+from autotiny.signal.steps import Samples, check_step, in_steps, into_steps
 
 MOST_FRAME = 1 << 14
 
@@ -48,6 +48,11 @@ class Statistics:
         check_whole("frame", self.frame, 2, MOST_FRAME)
         check_whole("hop", self.hop, 1, MOST_FRAME)
         check_step(self.step, self.dtype)
+
+    @property
+    def samples(self) -> Samples:
+        """The type of the samples."""
+        return "int16"
 
     @property
     def scale(self) -> float:
