@@ -75,7 +75,8 @@ def test_c_and_python_compute_the_same_bits_of_any_parameters(
 def test_an_emulated_core_computes_the_same_bits(target: str) -> None:
     x = np.stack((speech_like(800, -10), speech_like(800, -50)))
     board = load_target(target)
-    for front_end in (USUAL, Spectrogram(512, 256, first=1, bins=100)):
+    odd = Mfcc(256, 256, 9, 8000, 50, 4000, 8)
+    for front_end in (USUAL, odd, Spectrogram(512, 256, first=1, bins=100)):
         ran = run(link(sources_of(front_end, (800,)), board), board, x)
         np.testing.assert_array_equal(ran.outputs, front_end.features(x))
 

@@ -4,6 +4,19 @@
 
 #include "signal_log_mel.h"
 
+// Sum of levels times cosines, which have 15 fraction bits; two products fit an int32.
+AT_INLINE int32_t at_cosine_sum(const int16_t *logs, const int16_t *cosines, int32_t filters) {
+  int64_t sum = 1 << 14;
+  int32_t f = 0;
+#if AT_DSP
+  AT_UNROLL(4)
+  for (; f < (filters & ~1); f += 2) sum += at_dual_mul(at_word(logs + f), at_word(cosines + f));
+#endif
+  AT_ROLLED
+  for (; f < filters; f++) sum += (int32_t)logs[f] * cosines[f];
+  return (int32_t)(sum >> 15);
+}
+
 // x is (samples,) int16, y is (frames, coefficients); z is (n + 1,) and logs (filters,), both
 // undefined before and after. cosines is (coefficients, filters) with 15 fraction bits; the rest is
 // as the bands take it, in 16 bits around zero. A feature is a sum of theirs, scaled.
@@ -22,10 +35,7 @@
                      filters, first, offset, multiplier, shift, 0);                               \
       AT_ROLLED                                                                                   \
       for (int32_t c = 0; c < coefficients; c++, row += filters) {                                \
-        int64_t sum = 1 << 14;                                                                    \
-        AT_ROLLED                                                                                 \
-        for (int32_t f = 0; f < filters; f++) sum += (int32_t)logs[f] * row[f];                   \
-        const int32_t level = (int32_t)(sum >> 15);                                               \
+        const int32_t level = at_cosine_sum(logs, row, filters);                                  \
         *y++ = (T)at_clamp(at_rescale_down(level, out_multiplier, out_shift), LOW, HIGH);         \
       }                                                                                           \
     }                                                                                             \
