@@ -10,7 +10,7 @@ FLOORS = {
     "schedule": 0, "datafile": 0, "target": 0, "machine": 0, "interrupts": 0, "provenance": 0,
     "worker": 0, "doors": 0,
     "tflite": 1, "model": 1, "dataset": 1, "metrics": 1, "ranges": 1,
-    "cores": 1, "tasks": 1,
+    "cores": 1, "tasks": 1, "signal": 1,
     "engine": 2, "firmware": 2, "simulator": 2,
     "components": 3,
     "recipe": 4,

@@ -123,14 +123,17 @@ AT_INLINE int32_t at_add(int32_t a, int32_t b) { return (int32_t)((uint32_t)a + 
 AT_INLINE int32_t at_sub(int32_t a, int32_t b) { return (int32_t)((uint32_t)a - (uint32_t)b); }
 
 #if AT_DSP
-#define AT_ASM2(name, op)                                                  \
-  AT_INLINE int32_t name(int32_t a, int32_t b) {                           \
+#define AT_ASM2(name, op, T)                                               \
+  AT_INLINE int32_t name(int32_t a, T b) {                                 \
     int32_t d;                                                             \
     __asm__(op " %0, %1, %2" : "=r"(d) : "r"(a), "r"(b));                  \
     return d;                                                              \
   }
 // high word of a·b, rounded
-AT_ASM2(at_mul_high, "smmulr")
+AT_ASM2(at_mul_high, "smmulr", int32_t)
+// a times the low or the high half of b, over 2^16, rounded down
+AT_ASM2(at_mul_by_low, "smulwb", uint32_t)
+AT_ASM2(at_mul_by_high, "smulwt", uint32_t)
 #undef AT_ASM2
 
 // a + high word of b·c, rounded
@@ -216,6 +219,12 @@ AT_INLINE int32_t at_mul_high(int32_t a, int32_t b) {
 AT_INLINE int32_t at_mul_high_add(int32_t a, int32_t b, int32_t c) {
   return at_add(a, at_mul_high(b, c));
 }
+// From products of 32 bits, of the halves of a.
+AT_INLINE int32_t at_mul_by(int32_t a, int32_t b) {
+  return (a >> 16) * b + (((a & 0xffff) * b) >> 16);
+}
+AT_INLINE int32_t at_mul_by_low(int32_t a, uint32_t b) { return at_mul_by(a, at_low(b)); }
+AT_INLINE int32_t at_mul_by_high(int32_t a, uint32_t b) { return at_mul_by(a, at_high(b)); }
 AT_INLINE int32_t at_dual_mul(uint32_t x, uint32_t w) {
   return at_add(at_low(x) * at_low(w), at_high(x) * at_high(w));
 }

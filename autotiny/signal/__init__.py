@@ -1,0 +1,25 @@
+"""Front ends: what computes features from sound and motion, the same bits in Python and in C.
+
+Each file has one: frozen parameters, `features(x)` in NumPy, and the call of its kernel in
+`engine/kernels/signal_*.h`. All arithmetic is of whole numbers.
+"""
+
+from autotiny.signal.band_filter import BandFilter
+from autotiny.signal.call import CCall
+from autotiny.signal.decimate import Decimate
+from autotiny.signal.front_end import FrontEnd
+from autotiny.signal.log_mel import LogMel
+from autotiny.signal.mfcc import Mfcc
+from autotiny.signal.spectrogram import Spectrogram
+from autotiny.signal.statistics import Statistics
+
+__all__ = [
+    "BandFilter",
+    "CCall",
+    "Decimate",
+    "FrontEnd",
+    "LogMel",
+    "Mfcc",
+    "Spectrogram",
+    "Statistics",
+]
