@@ -257,7 +257,9 @@ def started(*arguments: str, folder: Path) -> "subprocess.Popen[str]":
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_ctrl_c_and_kill_keep_the_finished_trials(here: Path, number: signal.Signals) -> None:
     images = digits().shrunk(300, 60, 60)
     np.savez(here / "few.npz", x=images.x_train, y=images.y_train)

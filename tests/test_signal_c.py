@@ -30,8 +30,14 @@ MOTION: tuple[FrontEnd, ...] = (*FRONT_ENDS, Statistics(2048, 1))
 WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wstrict-prototypes")
 SANITIZED = ("gcc", "-std=c99", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 ARM = (
-    ("cortex-m4", "-O2"), ("cortex-m4", "-Os"), ("cortex-m4", "-O0"), ("cortex-m7", "-O3"),
-    ("cortex-m0plus", "-O2"), ("cortex-m0plus", "-Os"), ("cortex-m3", "-O2"),
+    ("cortex-m4", "-O2"), ("cortex-m0plus", "-Os"),
+    *(
+        pytest.param(*one, marks=pytest.mark.slow)
+        for one in (
+            ("cortex-m4", "-Os"), ("cortex-m4", "-O0"), ("cortex-m7", "-O3"),
+            ("cortex-m0plus", "-O2"), ("cortex-m3", "-O2"),
+        )
+    ),
 )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ def widths(graph: Graph) -> list[float]:
     ]
 
 
-@pytest.mark.parametrize("network", ["cnn1", "residual"])
+@pytest.mark.parametrize("network", ["cnn1", pytest.param("residual", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("method", ["percentile", "mse"])
 def test_cut_ranges_are_narrower_and_compute_nearly_the_same(
     method: Method,

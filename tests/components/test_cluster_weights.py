@@ -34,7 +34,7 @@ def test_zeros_survive_it(cnn1: Model, work: Work) -> None:
     assert sparsity(shared.keras) >= 0.68
 
 
-@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("sparse", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_clusters_and_zeros_survive_quantization_aware_training(
     sparse: bool, cnn1: Model, work: Work
 ) -> None:

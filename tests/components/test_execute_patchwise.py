@@ -47,6 +47,7 @@ def test_it_stands_before_what_decides_how_layers_are_computed() -> None:
     assert objection([Int8, ExecutePatchwise, BlockGemm]) is None
 
 
+@pytest.mark.slow
 def test_patches_and_steps_in_place_compose_in_both_orders() -> None:
     network = load_model("resnet8")
     work = Work(synthetic(network), rehearse=True)

@@ -121,7 +121,9 @@ def test_clang_compiles_without_a_warning(board: str, program: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(
+    "level", ["-O3", *(pytest.param(one, marks=pytest.mark.slow) for one in LEVELS[:-1])]
+)
 def test_gcc_compiles_without_a_warning(prefix: str, level: str, tmp_path: Path) -> None:
     if not shutil.which(f"{prefix}gcc"):
         pytest.skip(f"{prefix}gcc is not installed")

@@ -108,7 +108,10 @@ def sized(target: Target, flash_bytes: int, sram_bytes: int, reserved: int = 0) 
     return replace(target, memories=(flash, sram))
 
 
-@pytest.mark.parametrize("variables", ["", "static uint8_t counter[37] = {1};\n"])
+@pytest.mark.parametrize(
+    "variables",
+    [pytest.param("", marks=pytest.mark.slow), "static uint8_t counter[37] = {1};\n"],
+)
 def test_there_is_one_answer_to_whether_a_firmware_fits(variables: str) -> None:
     program = PROGRAM.replace("int model_run(void) {", f"{variables}int model_run(void) {{", 1)
     if variables:
