@@ -9,7 +9,7 @@ import numpy as np
 
 from autotiny.errors import InvalidData
 from autotiny.graph import Array
-from autotiny.tasks.answers import AREA, LOW_AREA, answer_rows, f1
+from autotiny.tasks.answers import AREA, LOW_AREA, answer_table, f1
 from autotiny.tasks.base import Facts, Score
 from autotiny.tasks.metrics import Metric, area_error
 from autotiny.tasks.reconstruction import Reconstruction
@@ -98,11 +98,8 @@ class Anomaly(Reconstruction):
         self, y: Array, outputs: Array, labels: tuple[str, ...], threshold: float | None
     ) -> list[tuple[str, list[tuple[str, ...]]]]:
         """What is found and missed from a threshold on; outputs are the errors of samples, (N,)."""
-        if threshold is None:
-            return []
-        head = ("answer", "samples", "found", "false alarms", "recall %", "precision %")
-        rows = answer_rows(y.reshape(-1, 1), outputs.reshape(-1, 1), ("anomaly",), threshold)
-        return [(f"An anomaly from a mean squared error of {threshold:.6g} on", [head, *rows])]
+        heading = "An anomaly from a mean squared error"
+        return answer_table(heading, y, outputs, ("anomaly",), threshold)
 
     def interface(self, labels: tuple[str, ...], threshold: float | None) -> tuple[str, ...]:
         """What the outputs are, and from which error on a sample is an anomaly."""

@@ -56,11 +56,23 @@ def same_answers(
     return float(np.mean((one >= first) == (other >= second)))
 
 
-def answer_rows(
-    y: Array, outputs: Array, names: Sequence[str], threshold: float
-) -> list[tuple[str, ...]]:
-    """A line for each column: how many there are, how many are found, and how many alarms false."""
-    rows: list[tuple[str, ...]] = []
+def answer_table(
+    heading: str, y: Array, outputs: Array, names: Sequence[str], threshold: float | None
+) -> list[tuple[str, list[tuple[str, ...]]]]:
+    """A line for each name: how many there are, how many are found, and how many alarms are false.
+
+    Args:
+        heading: of the table, which goes on with the threshold.
+        y: answers, (N,) or (N, names).
+        outputs: what was found, likewise.
+        names: of the answers.
+        threshold: from which output on the answer is yes; without one there is no table.
+    """
+    if threshold is None:
+        return []
+    y, outputs = (values.reshape(len(y), -1) for values in (y, outputs))
+    head = ("answer", "samples", "found", "false alarms", "recall %", "precision %")
+    rows: list[tuple[str, ...]] = [head]
     for number, name in enumerate(names):
         truth, answers = y[:, number] != 0, outputs[:, number] >= threshold
         hits, alarms = int((truth & answers).sum()), int(answers.sum())
@@ -71,4 +83,4 @@ def answer_rows(
                 f"{100 * hits / max(alarms, 1):.1f}",
             )
         )  # fmt: skip
-    return rows
+    return [(f"{heading} of {threshold:.6g} on", rows)]

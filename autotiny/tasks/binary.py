@@ -13,7 +13,7 @@ from autotiny.graph import Array
 from autotiny.tasks.answers import (
     AREA,
     LOW_AREA,
-    answer_rows,
+    answer_table,
     cross_entropy,
     f1,
     right,
@@ -122,11 +122,7 @@ class Binary(Task):
         self, y: Array, outputs: Array, labels: tuple[str, ...], threshold: float | None
     ) -> list[tuple[str, list[tuple[str, ...]]]]:
         """What is found and missed from a threshold on."""
-        if threshold is None:
-            return []
-        head = ("answer", "samples", "found", "false alarms", "recall %", "precision %")
-        row = answer_rows(y.reshape(-1, 1), outputs.reshape(-1, 1), ("yes",), threshold)
-        return [(f"Yes from an output of {threshold:.6g} on", [head, *row])]
+        return answer_table("Yes from an output", y, outputs, ("yes",), threshold)
 
     def equal_answers(
         self, one: Array, other: Array, thresholds: tuple[float | None, float | None]

@@ -11,7 +11,7 @@ import numpy as np
 from autotiny.errors import InvalidData
 from autotiny.graph import Array
 from autotiny.tasks.answers import (
-    answer_rows,
+    answer_table,
     cross_entropy,
     macro_f1,
     right,
@@ -120,12 +120,8 @@ class Multilabel(Task):
         self, y: Array, outputs: Array, labels: tuple[str, ...], threshold: float | None
     ) -> list[tuple[str, list[tuple[str, ...]]]]:
         """What is found and missed of each class."""
-        if threshold is None:
-            return []
         names = [class_name(number, labels) for number in range(self.outputs)]
-        head = ("class", "samples", "found", "false alarms", "recall %", "precision %")
-        rows = answer_rows(y, outputs.reshape(y.shape), names, threshold)
-        return [(f"Each class, yes from an output of {threshold:.6g} on", [head, *rows])]
+        return answer_table("Each class, yes from an output", y, outputs, names, threshold)
 
     def equal_answers(
         self, one: Array, other: Array, thresholds: tuple[float | None, float | None]
