@@ -261,6 +261,7 @@ def apply(
     model: object = None,
     data: DataSource | None = None,
     retrain: bool = False,
+    metric: str | None = None,
     cache: Cache | None = None,
 ) -> Applied:
     """Replay a recipe from its bundle, byte for byte, and measure it.
@@ -275,6 +276,7 @@ def apply(
             now; a replay takes none.
         data: likewise; accuracy is measured on it.
         retrain: train again, where there is a bundle to replay as well.
+        metric: the recipe's own, where that is a function of yours: a recipe alone calls no code.
         cache: where results are kept; by default the user's cache folder.
 
     Raises:
@@ -283,7 +285,9 @@ def apply(
     """
     path = Path(recipe)
     folder = path.with_suffix("") if out is None else Path(out).expanduser()
-    return studies.apply_recipe(path, folder, model=model, data=data, retrain=retrain, cache=cache)
+    return studies.apply_recipe(
+        path, folder, model=model, data=data, retrain=retrain, metric=metric, cache=cache
+    )
 
 
 def order(

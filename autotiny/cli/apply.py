@@ -52,6 +52,13 @@ def run(
         bool,
         typer.Option("--retrain", help="Train again from model and data, bundle or not."),
     ] = False,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PLACE",
+            help="The recipe's own metric, package.module:function, where that may be called.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Replay a recipe, byte for byte, and measure it.
@@ -67,7 +74,7 @@ def run(
     from autotiny import api, report
 
     with report.working(f"applying {recipe}"):
-        applied = api.apply(recipe, out, model=model, data=data, retrain=retrain)
+        applied = api.apply(recipe, out, model=model, data=data, retrain=retrain, metric=metric)
     if as_json:
         print_json(applied.to_dict())
     else:

@@ -26,7 +26,7 @@ from autotiny.study.evaluator import Evaluator
 from autotiny.study.job import candidate_of
 from autotiny.study.result import comment_of, threshold_of
 from autotiny.target import Target, target_key
-from autotiny.tasks import ACCURACY
+from autotiny.tasks import ACCURACY, is_own
 from autotiny.version import __version__
 
 REPLAYED = "replayed from its bundle"
@@ -222,6 +222,7 @@ def apply_recipe(
     model: object = None,
     data: DataSource | None = None,
     retrain: bool = False,
+    metric: str | None = None,
     cache: Cache | None = None,
 ) -> Applied:
     """Do a recipe file again: write its C, ELF and `.tflite` to `out` and measure them.
@@ -232,6 +233,7 @@ def apply_recipe(
         model: what the recipe was found with; by default loaded as the recipe names it.
         data: likewise.
         retrain: train again from model and data, where there is a bundle to replay as well.
+        metric: the recipe's own, where that is a function of the user's: only then it is called.
         cache: where results are kept; by default the user's cache folder.
 
     Raises:
@@ -247,6 +249,11 @@ def apply_recipe(
     if samples is None:
         samples, missing = _samples(saved, data)
         notes += missing
+    if samples is not None and is_own(samples.task.metric) and metric != samples.task.metric:
+        own = samples.task.metric
+        notes += (f"the score was not measured: {own} is code, which a recipe does not call; "
+                  f"--metric {own} calls it",)  # fmt: skip
+        samples = None
     evaluator = Evaluator()
     cost = evaluator.cost(made.model, target, cache)
     metrics = None

@@ -14,7 +14,7 @@ from autotiny.tasks.binary import Binary
 from autotiny.tasks.classification import Classification
 from autotiny.tasks.detection import Detection
 from autotiny.tasks.drop import Drop, wanted_drop
-from autotiny.tasks.metrics import Direction, Metric
+from autotiny.tasks.metrics import Direction, Metric, is_own
 from autotiny.tasks.multilabel import Multilabel
 from autotiny.tasks.names import shape_text
 from autotiny.tasks.reconstruction import Reconstruction
@@ -58,6 +58,7 @@ __all__ = [
     "check_asked",
     "chosen",
     "guessed",
+    "is_own",
     "shape_text",
     "shown_metric",
     "task_from",
@@ -72,7 +73,7 @@ def shown_metric(figure: str) -> Metric | None:
     """
     name = figure.removesuffix("_validation").removesuffix("_test")
     known = {metric.name: metric for kind in reversed(TASKS.values()) for metric in kind.metrics}
-    if ":" in name:
+    if is_own(name):
         return Metric(name, name.rpartition(":")[2], _not_called, percent=False)
     return known.get(name)
 
@@ -89,7 +90,7 @@ def check_asked(task: str | None, metric: str | None) -> None:
     """
     if task is not None and task not in TASKS:
         raise unknown("task", task, TASKS, "autotiny tasks")
-    if metric is None or ":" in metric:
+    if metric is None or is_own(metric):
         return
     kinds = TASKS.values() if task is None else (TASKS[task],)
     names = {known.name for kind in kinds for known in kind.metrics}
@@ -149,7 +150,7 @@ def _what(facts: Facts) -> str:
 
 def _metric(kind: type[Task], metric: str) -> str:
     known = [entry.name for entry in kind.metrics]
-    if metric not in known and ":" not in metric:
+    if metric not in known and not is_own(metric):
         raise UserError(
             f"{kind.name} is not scored by {metric!r}; its metrics are {', '.join(known)}, and "
             "package.module:function names one of your own"

@@ -142,6 +142,11 @@ def partial_area(truth: Array, found: Array) -> float:
     return float(roc_auc_score(truth, found.reshape(-1), max_fpr=LOW_FALSE_ALARMS))
 
 
+def is_own(name: str) -> bool:
+    """Whether a metric is a function of the user's own, `package.module:function`."""
+    return ":" in name
+
+
 def own_metric(name: str) -> Metric:
     """The metric that `package.module:function` names.
 

@@ -1,6 +1,7 @@
 """A small search for each task, by its command, and its recipe applied again."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -68,3 +69,34 @@ def test_a_search_and_its_recipe(
     again = CliRunner().invoke(app, ["apply", "out/best.json", "--json"], catch_exceptions=False)
     assert again.exit_code == 0, again.output
     assert json.loads(again.stdout)["differences"] == {}
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_a_recipe_calls_no_code_unless_it_is_told_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("own_score_of_a_recipe.py").write_text(
+        "import pathlib\n\npathlib.Path('called').touch()\n\n"
+        "def score(truth, found):\n    return 0.5\n"
+    )
+    np.savez("data.npz", x=X, y=X[:, 0])
+    layers = keras().layers
+    keras().Sequential([layers.InputLayer((6,)), layers.Dense(1)]).save("net.h5")
+    own = "own_score_of_a_recipe:score"
+    Path("space.toml").write_text(SPACE)
+    given = ("search", "-t", "stm32f746", "-m", "net.h5", "-d", "data.npz", "--metric", own)
+    options = ("--space", "space.toml", "--trials", "1", "--out", "out")
+    found = CliRunner().invoke(app, [*given, *options], catch_exceptions=False)
+    assert found.exit_code == 0, found.output
+    Path("called").unlink()
+    sys.modules.pop("own_score_of_a_recipe")
+    again = CliRunner().invoke(app, ["apply", "out/best.json"], catch_exceptions=False)
+    assert again.exit_code == 0, again.output
+    assert f"{own} is code, which a recipe does not call" in " ".join(again.output.split())
+    assert not Path("called").exists()
+    told = CliRunner().invoke(
+        app, ["apply", "out/best.json", "--metric", own], catch_exceptions=False
+    )
+    assert told.exit_code == 0, told.output
+    assert Path("called").exists()
