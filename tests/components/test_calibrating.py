@@ -88,14 +88,16 @@ def test_choices_come_from_a_recipe() -> None:
 
 
 @pytest.mark.parametrize("name", ["int8", "int8_float_fallback"])
-@pytest.mark.parametrize("method", ["percentile", "mse"])
-def test_what_an_lstm_computes_inside_keeps_its_range(name: str, method: str) -> None:
+@pytest.mark.parametrize(("layer", "method"), [("LSTM", "percentile"), ("GRU", "mse")])
+def test_what_has_no_memory_keeps_its_range(name: str, layer: str, method: str) -> None:
     k = keras()
     k.utils.set_random_seed(0)
     layers = k.layers
     inputs = layers.InputLayer((8, 3))
-    model = keras_model(k.Sequential([inputs, layers.LSTM(4), layers.Dense(2)]))
+    recurrent = getattr(layers, layer)(4)
+    model = keras_model(k.Sequential([inputs, recurrent, layers.Dense(2)]))
     data = synthetic(model, samples=40)
     step = COMPONENTS[name](calibration=10, method=method)  # type: ignore[call-arg]
     lowered = step.apply(model, Work(data))
-    assert "UNIDIRECTIONAL_SEQUENCE_LSTM" in {op.kind for op in lowered.graph.ops}
+    kinds = {op.kind for op in lowered.graph.ops}
+    assert ("UNIDIRECTIONAL_SEQUENCE_LSTM" if layer == "LSTM" else "GRU") in kinds

@@ -86,17 +86,13 @@ def _kept(graph: Any, kinds: Sequence[str], keep_float: Kept) -> list[int]:
 
 
 def _seen(calibrated: bytes, graph: Any, samples: Array) -> dict[int, Array]:
-    """Values of every tensor that has a range, over all samples."""
+    """Values of every tensor that has a range and memory, over all samples."""
     from ai_edge_litert.interpreter import Interpreter
 
-    # What an LSTM computes inside of itself has a range, and no values to look at.
-    inside = {index for op in graph.operators for index in _indices(op.intermediates)}
     ranged = [
         index
         for index, tensor in enumerate(graph.tensors)
-        if tensor.quantization is not None
-        and tensor.quantization.min is not None
-        and index not in inside
+        if tensor.quantization is not None and tensor.quantization.min is not None
     ]
     found: dict[int, list[Array]] = {index: [] for index in ranged}
     with silent_stderr(), warnings.catch_warnings():
@@ -109,13 +105,19 @@ def _seen(calibrated: bytes, graph: Any, samples: Array) -> dict[int, Array]:
             interpreter.reset_all_variables()
             interpreter.invoke()
             for index in ranged:
-                values = interpreter.get_tensor(index).reshape(-1)
+                values = _values(interpreter, index)
                 found[index].append(values[:: max(1, len(values) // VALUES_A_SAMPLE)].copy())
-    return {index: np.concatenate(values) for index, values in found.items()}
+    seen = {index: np.concatenate(values) for index, values in found.items()}
+    return {index: values for index, values in seen.items() if values.size}
 
 
-def _indices(listed: Any) -> list[int]:
-    return [] if listed is None else [int(index) for index in listed]
+def _values(interpreter: Any, index: int) -> Array:
+    """What a tensor holds, flat; nothing of one without memory, e.g. inside of an LSTM op."""
+    try:
+        values: Array = interpreter.get_tensor(index).reshape(-1)
+    except ValueError:  # "Tensor data is null"
+        return np.zeros(0, np.float32)
+    return values
 
 
 def _cut(graph: Any, kinds: Sequence[str], seen: dict[int, Array], method: Method) -> None:
