@@ -109,7 +109,7 @@ def test_all_layers_of_other_networks_have_a_partner(
 @pytest.mark.parametrize(
     ("form", "partners"),
     [
-        ("int8", 5),
+        pytest.param("int8", 5, marks=SLOW),
         pytest.param("dynamic_range", 5, marks=SLOW),
         pytest.param("int16x8", 2, marks=SLOW),
     ],
@@ -130,7 +130,8 @@ def test_what_a_lowering_writes_out_is_left_out(
 
 
 @pytest.mark.parametrize(
-    ("form", "channels"), [("int8", None), ("dynamic_range", None), ("int8", 8)]
+    ("form", "channels"),
+    [("int8", None), ("dynamic_range", None), pytest.param("int8", 8, marks=SLOW)],
 )
 def test_a_damaged_layer_is_named(
     form: str, channels: int | None, wide: Model, tmp_path: Path

@@ -119,6 +119,7 @@ def result(monkeypatch: pytest.MonkeyPatch) -> Result:
             described=lambda: ("digits", "classes: 0 (9)"),
             task=Classification(),
             labels=(),
+            inputs=None,
         ),
         target=TARGET,
         space=load_space("default"),

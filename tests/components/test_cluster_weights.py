@@ -11,7 +11,7 @@ from autotiny.errors import NotApplicable
 from autotiny.model import Model
 
 
-@pytest.mark.parametrize("network", ["cnn1", "residual"])
+@pytest.mark.parametrize("network", ["cnn1", pytest.param("residual", marks=pytest.mark.slow)])
 def test_every_kernel_has_few_values(
     network: str,
     work: Work,

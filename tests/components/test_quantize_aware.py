@@ -76,7 +76,7 @@ def test_ranges_are_those_of_samples_and_statistics_stay(residual: Model, work: 
     assert not any(6.0 in one.reshape(-1) for one in named("activation_max"))
 
 
-@pytest.mark.parametrize("network", ["cnn1", "residual"])
+@pytest.mark.parametrize("network", ["cnn1", pytest.param("residual", marks=pytest.mark.slow)])
 def test_zeros_survive_it(network: str, work: Work, request: pytest.FixtureRequest) -> None:
     work = replace(work, epochs=1)
     pruned = PruneMagnitude(0.8).apply(request.getfixturevalue(network), work)

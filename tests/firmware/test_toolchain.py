@@ -148,7 +148,9 @@ def test_a_compiler_that_was_killed_is_no_fault_of_the_sources(
             link(tiny_sources(), target)
 
 
-@pytest.mark.parametrize("name", ["file", "50%20", "two\nlines"])
+@pytest.mark.parametrize(
+    "name", ["file", *(pytest.param(n, marks=pytest.mark.slow) for n in ("50%20", "two\nlines"))]
+)
 def test_it_links_where_the_users_cache_is_of_no_use(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
