@@ -33,7 +33,9 @@ def check(cases: list[Case], folder: Path) -> None:
     assert not wrong, f"{len(wrong)} of {len(cases)}:\n" + "\n".join(wrong[:20])
 
 
-@pytest.mark.parametrize("chunk", CHUNKS)
+@pytest.mark.parametrize(
+    "chunk", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in CHUNKS[1:])]
+)
 def test_generated_models_equal_the_references(chunk: int, tmp_path: Path) -> None:
     check(drawn(chunk), tmp_path)
 
