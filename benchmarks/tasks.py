@@ -1,6 +1,6 @@
 """One search for each kind of task, from a cold cache, and its best recipe applied again.
 
-    python benchmarks/tasks.py [--only sine] [--trials 20]
+    python benchmarks/tasks.py [--only sine] [--trials 20] [--note "beside the tests"]
 
 The data sets and networks are those of `task_cases.py`. Each search is the command in the page,
 with an empty cache and a process of its own; then its best recipe is applied, with another empty
@@ -99,6 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", default="")
     parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--note", default="", help="what else the machine did, for the page")
     arguments = parser.parse_args()
     found = []
     for case in CASES:
@@ -121,7 +122,7 @@ Each row is a search on {TARGET} from an empty cache, on at most 2,000 samples (
 900). Networks come untrained and are trained first. The front is the original and what beats it in
 score or latency; "best" loses no more on validation than 1 % of a score in percent, or 5 % of an
 error. Scores are of the test split, which no search sees. "Applied again" replays the best recipe
-from its bundle with another empty cache and compares every figure and byte.
+from its bundle with another empty cache and compares every figure and byte. {arguments.note}
 
 {head}
 {"|---" * (head.count(" | ") + 1)}|
