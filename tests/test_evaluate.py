@@ -1,3 +1,5 @@
+import sys
+import types
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -107,6 +109,17 @@ def test_a_network_that_gives_its_input_back_is_told_what_it_explains(tmp_path: 
     # Half of each value misses the other half: a quarter of the variance.
     score = score_on(model, data, "validation", Cache(tmp_path))
     assert score.value == pytest.approx(0.75)
+
+
+def test_a_metric_of_the_users_own_is_called_again_since_its_code_may_change(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = types.ModuleType("own_metric_of_evaluate")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    own = replace(data, task=replace(data.task, metric=f"{module.__name__}:score"))
+    for value in (0.25, 0.5):
+        module.score = lambda truth, found, value=value: value  # type: ignore[attr-defined]
+        assert score_on(dense(), own, "validation", Cache(tmp_path)).value == value
 
 
 def test_another_target_or_schedule_is_measured_anew(tmp_path: Path) -> None:
