@@ -19,7 +19,7 @@ def dense(activation: str | None) -> Any:
     return keras().layers.Dense(3, activation=activation)
 
 
-@pytest.mark.parametrize("level", ["keras", "graph", "float32", "int8"])
+@pytest.mark.parametrize("level", ["keras", "graph", "float32", "int8", "int8_float_fallback"])
 @pytest.mark.parametrize(
     ("end", "expected"),
     [
