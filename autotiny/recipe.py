@@ -29,6 +29,7 @@ from autotiny.components import (
     is_lowering,
     misplaced,
     objection,
+    work_for,
 )
 from autotiny.components.applying import apply_apart, trains_apart
 from autotiny.datafile import write_whole
@@ -274,7 +275,8 @@ def _made(prefix: _Prefix, step: Component, key: str, work: Work, cache: Cache) 
             if source is not None and apply_apart(step, source, made, work):
                 entry = cache.put(key, lambda folder: _copy(Path(made), folder))
                 return _stored(key, entry, prefix)
-    model = step.apply(prefix.load(), work)
+    before = prefix.load()
+    model = step.apply(before, work_for(before, work))
     entry = cache.put(key, lambda folder: save(model, folder))
     return replace(_stored(key, entry, prefix), load=lambda: model)
 
@@ -480,6 +482,7 @@ class _Data:
     hop: str | None = None
     rate: str | None = None
     ignore: str | None = None
+    front: str | None = None
 
 
 @dataclass(frozen=True)
@@ -548,6 +551,7 @@ def _saved_recipe(content: object) -> SavedRecipe:
             hop=file.data.hop,
             rate=file.data.rate,
             ignore=file.data.ignore,
+            front=file.data.front,
         ),
         task=_task(file),
         labels=file.labels,

@@ -103,6 +103,18 @@ class Space:
         }
         return replace(self, components=usable)
 
+    def for_start(self, start: Level) -> Space:
+        """The space without the components of recordings where the samples are none."""
+        if start is Level.SIGNAL:
+            return self
+        usable = {
+            name: ranges
+            for name, ranges in self.components.items()
+            if COMPONENTS[name].level is not Level.SIGNAL
+        }
+        first = tuple(one for one in self.first if usable.keys() >= {*one.names})
+        return replace(self, components=usable, first=first)
+
 
 SPACES = DataFiles("search_spaces", "search space", "autotiny spaces")
 
@@ -208,8 +220,8 @@ def suggest(trial: Draws, space: Space, start: Level = Level.KERAS) -> Recipe:
 def _draw_components(trial: Draws, space: Space, start: Level) -> list[str]:
     kinds = [COMPONENTS[name] for name in space.components]
     chosen: list[type[Component]] = []
-    if start in (Level.KERAS, Level.GRAPH):
-        lowerings = [kind.name for kind in kinds if is_lowering(kind) and start in kind.levels]
+    if start in (Level.SIGNAL, Level.KERAS, Level.GRAPH):
+        lowerings = [kind.name for kind in kinds if is_lowering(kind) and kind.takes(start)]
         chosen.append(COMPONENTS[trial.suggest_categorical(LOWERING, lowerings)])
     most = len(kinds) if space.trains_at_most is None else space.trains_at_most
     for kind in kinds:

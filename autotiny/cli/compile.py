@@ -10,6 +10,7 @@ import typer
 from autotiny.cli.options import (
     MODEL_HELP,
     CalibrationOption,
+    FrontOption,
     GroupOption,
     HopOption,
     IgnoreOption,
@@ -64,6 +65,7 @@ def run(
     hop: HopOption = None,
     rate: RateOption = None,
     ignore: IgnoreOption = None,
+    front: FrontOption = None,
     calibration: CalibrationOption = None,
     keep_constant_channels: KeepConstantChannelsOption = False,
     project: Annotated[
@@ -86,7 +88,7 @@ def run(
     board = load_target(target)  # a misspelt name is told before anything heavy is loaded
     reading = reading_of(
         scale=scale, resize=resize, label=label, group=group, window=window, hop=hop, rate=rate,
-        ignore=ignore,
+        ignore=ignore, front=front,
     )  # fmt: skip
     from autotiny import api, report
 

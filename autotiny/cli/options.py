@@ -184,6 +184,14 @@ IgnoreOption = Annotated[
         help="Columns of a table that are left out, separated by commas, e.g. time,id.",
     ),
 ]
+FrontOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FRONT ENDS",
+        help='What makes the features that the model takes of sounds, e.g. "mfcc(frame_ms=30, '
+        'hop_ms=20, coefficients=10)".  [default: what fits its shape]',
+    ),
+]
 CalibrationOption = Annotated[
     str | None,
     typer.Option(

@@ -11,6 +11,7 @@ from autotiny.cli.failing import INTERRUPTED, complain
 from autotiny.cli.options import (
     DataOption,
     EpochsOption,
+    FrontOption,
     GroupOption,
     HopOption,
     IgnoreOption,
@@ -61,6 +62,7 @@ def run(
     hop: HopOption = None,
     rate: RateOption = None,
     ignore: IgnoreOption = None,
+    front: FrontOption = None,
     seeds: Annotated[
         int | None,
         typer.Option(
@@ -96,7 +98,7 @@ def run(
     board = load_target(target)  # a misspelt name is told before anything heavy is loaded
     reading = reading_of(
         scale=scale, resize=resize, label=label, group=group, window=window, hop=hop, rate=rate,
-        ignore=ignore,
+        ignore=ignore, front=front,
     )  # fmt: skip
     from autotiny import api
     from autotiny.report import console, ordering

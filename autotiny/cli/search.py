@@ -12,6 +12,7 @@ from autotiny.cli.failing import INTERRUPTED, OTHER_ERROR, complain
 from autotiny.cli.options import (
     DataOption,
     EpochsOption,
+    FrontOption,
     GroupOption,
     HopOption,
     IgnoreOption,
@@ -125,6 +126,7 @@ def run(
     hop: HopOption = None,
     rate: RateOption = None,
     ignore: IgnoreOption = None,
+    front: FrontOption = None,
     objective: ObjectiveOption = None,
     space: SpaceOption = "default",
     trials: TrialsOption = None,
@@ -152,7 +154,7 @@ def run(
     board = load_target(target)  # a misspelt name is told before anything heavy is loaded
     reading = reading_of(
         scale=scale, resize=resize, label=label, group=group, window=window, hop=hop, rate=rate,
-        ignore=ignore,
+        ignore=ignore, front=front,
     )  # fmt: skip
     from autotiny import api
     from autotiny.report import console

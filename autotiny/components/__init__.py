@@ -1,6 +1,6 @@
 """Every component, as a list to read, in the order of the levels at which they stand."""
 
-from autotiny.components.base import PARAMETERS, Component, Work
+from autotiny.components.base import PARAMETERS, Component, Work, work_for
 from autotiny.components.frozen.reduce_control_edges import ReduceControlEdges
 from autotiny.components.frozen.remove_dead_branches import RemoveDeadBranches
 from autotiny.components.frozen.remove_loop_invariants import RemoveLoopInvariants
@@ -35,6 +35,12 @@ from autotiny.components.program.skip_zeros import SkipZeros
 from autotiny.components.program.spend_sram import SpendSram
 from autotiny.components.program.strassen import Strassen
 from autotiny.components.program.use_winograd import UseWinograd
+from autotiny.components.signal.band_filter import BandFilter
+from autotiny.components.signal.decimate import Decimate
+from autotiny.components.signal.log_mel import LogMel
+from autotiny.components.signal.mfcc import Mfcc
+from autotiny.components.signal.spectrogram import Spectrogram
+from autotiny.components.signal.statistics import Statistics
 from autotiny.components.tflite._gru import with_grus
 from autotiny.components.tflite.dynamic_range import DynamicRange
 from autotiny.components.tflite.float16 import Float16
@@ -52,6 +58,13 @@ from autotiny.components.tflite.simplify_arithmetic import SimplifyArithmetic
 COMPONENTS: dict[str, type[Component]] = {
     component.name: component
     for component in (
+        # signal: what stands before the network
+        Decimate,
+        BandFilter,
+        Mfcc,
+        LogMel,
+        Spectrogram,
+        Statistics,
         # keras: trainable
         ReduceInput,
         PruneChannels,
@@ -103,6 +116,8 @@ __all__ = [
     "LEVELS",
     "PARAMETERS",
     "Component",
+    "LogMel",
+    "Mfcc",
     "Work",
     "commute",
     "is_calibrated",
@@ -110,4 +125,5 @@ __all__ = [
     "misplaced",
     "objection",
     "with_grus",
+    "work_for",
 ]

@@ -10,7 +10,7 @@ from typing import Any
 from autotiny import worker
 from autotiny.cache import Cache
 from autotiny.components import COMPONENTS
-from autotiny.components.base import Component, Work
+from autotiny.components.base import Component, Work, work_for
 from autotiny.dataset import Dataset
 from autotiny.model import save
 from autotiny.model.crossing import (
@@ -82,7 +82,7 @@ def apply_into(
         cache=cache,
         target=target_from(facts["target"]) if facts["target"] else None,
     )
-    save(step.apply(model, work), Path(folder))
+    save(step.apply(model, work_for(model, work)), Path(folder))
     return (cache.hits, cache.misses) if cache else (0, 0)
 
 

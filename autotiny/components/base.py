@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from autotiny.cache import Cache
@@ -15,6 +15,9 @@ from autotiny.target import Target
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 """A convolution of one input channel is lowered as a depthwise one."""
 
+
+REHEARSED = (8, 2, 2)
+"""So many samples of train, validation and test go through front ends where nothing is trained."""
 
 PARAMETERS = Wording(
     keys="parameters",
@@ -49,6 +52,15 @@ class Work:
     rehearse: bool = False
     cache: Cache | None = None
     target: Target | None = None
+
+
+def work_for(model: Model, work: Work) -> Work:
+    """What a component may use for a model: the samples are what its network takes."""
+    front = model.front
+    if front is None or not front.ends or model.level not in (Level.KERAS, Level.GRAPH):
+        return work
+    data = work.data.shrunk(*REHEARSED) if work.rehearse else work.data
+    return replace(work, data=data.through(front))
 
 
 class Component(ABC):
@@ -102,6 +114,11 @@ class Component(ABC):
     def measures(self) -> bool:
         """Whether its result depends on the target."""
         return False
+
+    @classmethod
+    def takes(cls, level: Level) -> bool:
+        """Whether it can be applied to a model of a level; one of level signal is a Keras model."""
+        return level in cls.levels or (level is Level.SIGNAL and Level.KERAS in cls.levels)
 
     @classmethod
     def gives(cls, level: Level) -> Level:

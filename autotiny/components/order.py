@@ -37,7 +37,7 @@ def objection(steps: Iterable[type[Component]], start: Level = Level.KERAS) -> s
         lowering = next((other for other in seen if is_lowering(other)), None)
         if lowering is not None and is_lowering(step):
             return f"{step.name} is a second lowering, behind {lowering.name}; one is enough"
-        if level not in step.levels:
+        if not step.takes(level):
             takes = " or ".join(step.levels)
             return f"{step.name} takes a model of level {takes}, and stands where it is {level}"
         for other in seen:

@@ -157,7 +157,7 @@ def check_fits(
             f"the model has {len(outputs)} outputs; networks of one output are supported so far. "
             "Give a model of the one that counts"
         )
-    data = _shaped(data, inputs[0][0][1:])
+    data = _shaped(data, model.front.takes if model.front else inputs[0][0][1:])
     check_scaling(model, data)
     if data.synthetic:
         return data

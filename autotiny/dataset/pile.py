@@ -25,6 +25,8 @@ class Pile:
         targets: names of the target columns, where there are some.
         notes: lines for the user: what was understood.
         factor: what stored numbers are usually multiplied by; None where their type says it.
+        rate: samples a second of a recording; None where it is not known.
+        recorded: whether samples are cut out of a recording.
     """
 
     name: str
@@ -36,3 +38,5 @@ class Pile:
     targets: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     factor: float | None = None
+    rate: int | None = None
+    recorded: bool = False

@@ -43,6 +43,8 @@ def from_pile(pile: Pile, seed: int, reading: Reading = AS_STORED) -> Dataset:
         ),
         notes=(*pile.notes, *_straddling(pile)),
         labelled=pile.y is not None,
+        rate=pile.rate,
+        recorded=pile.recorded,
     )  # fmt: skip
 
 

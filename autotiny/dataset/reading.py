@@ -37,6 +37,7 @@ class Reading:
         hop: from the beginning of one window to that of the next, likewise.
         rate: samples a second that sounds are brought to.
         ignore: columns of a table that are left out, as `label` names them.
+        front: front ends before a network that takes features, as a recipe's text has them.
     """
 
     scale: str | None = None
@@ -47,6 +48,7 @@ class Reading:
     hop: str | None = None
     rate: str | None = None
     ignore: str | None = None
+    front: str | None = None
 
     def __post_init__(self) -> None:
         """Refuses what is no factor, size, column, length or rate."""
@@ -146,7 +148,7 @@ class Reading:
             InvalidData: another field is given.
         """
         for name in self.to_dict():
-            if name not in ("scale", *taken):
+            if name not in ("scale", "front", *taken):
                 raise InvalidData(
                     f"--{name} {shown(getattr(self, name))} is given, but {source} takes "
                     f"{', '.join(f'--{one}' for one in taken) or 'no such option'}: leave it out"
@@ -164,6 +166,7 @@ class Reading:
         hop: str | int | None = None,
         rate: str | int | None = None,
         ignore: str | int | None = None,
+        front: str | None = None,
     ) -> Reading:
         """From what a user gives: a factor as text or number, a size as "32x32" or a pair.
 
@@ -174,7 +177,7 @@ class Reading:
         if resize is not None and not found:
             raise InvalidData(f"resize = {shown(resize)}; it must be HEIGHTxWIDTH, e.g. 96x96")
         size = (int(found[1]), int(found[2])) if found else None
-        texts = (label, group, window, hop, rate, ignore)
+        texts = (label, group, window, hop, rate, ignore, front)
         asked = (None if text is None else str(text) for text in texts)
         return cls(None if scale is None else str(scale), size, *asked)
 

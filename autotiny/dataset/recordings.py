@@ -65,7 +65,7 @@ def recordings(folder: Path, reading: Reading = AS_STORED) -> Pile:
         notes.append(f"left out: {named([f'{one.name}/' for one in found.left_out])}")
     return Pile(
         folder.name, windows(x, starts, window, str(folder)), found.classes[files], found.labels,
-        files, None if found.parts is None else found.parts[files], (), tuple(notes),
+        files, None if found.parts is None else found.parts[files], (), tuple(notes), recorded=True,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 from autotiny.dataset.reading import AS_STORED, Inputs, Reading, Targets
 from autotiny.errors import InvalidData
 from autotiny.graph import Array
+from autotiny.signal import Front
 from autotiny.tasks import SPLITS, Facts, Score, Task, guessed, shape_text
 
 VALIDATION_SHARE = 0.1
@@ -47,6 +48,11 @@ class Dataset:
         given: whether the source itself has the splits.
         notes: what was understood of the source, and what is odd about it.
         labelled: whether the source has targets.
+        rate: samples a second of a recording; None where it is not known.
+        recorded: whether samples are cut out of a recording, so that front ends may be put before
+            the network.
+        origin: the recordings that these are features of.
+        front: what made them of those.
     """
 
     name: str
@@ -68,6 +74,10 @@ class Dataset:
     given: bool = False
     notes: tuple[str, ...] = ()
     labelled: bool = True
+    rate: int | None = None
+    recorded: bool = False
+    origin: Dataset | None = field(default=None, repr=False)
+    front: Front | None = None
 
     def __post_init__(self) -> None:
         """Samples that came as arrays were asked for by their name."""
@@ -126,6 +136,21 @@ class Dataset:
             y_train=ys["train"], y_validation=ys["validation"], y_test=ys["test"],
         )  # fmt: skip
 
+    @cached_property
+    def step(self) -> float:
+        """What a step of its samples means where int16 holds them."""
+        if self.inputs is not None and self.inputs.type == "int16":
+            return self.inputs.factor
+        greatest = max(float(np.abs(self.x_train).max()), float(np.abs(self.x_validation).max()))
+        return greatest / 32767 if greatest > 0 else 1.0
+
+    def through(self, front: Front | None) -> Dataset:
+        """The same samples as a network behind a front takes them; kept for the next time."""
+        source = self.origin or self
+        if front is None or not front.ends:
+            return source
+        return self if front == self.front else _through(source, front)
+
     def calibration(self, n: int, seed: int) -> Array:
         """`n` inputs (n, …) drawn from train without replacement; all if there are fewer."""
         count = min(n, len(self.x_train))
@@ -156,6 +181,14 @@ class Dataset:
         }
         stored = {split: y[: sizes[split]] for split, y in self.stored.items()}
         return replace(self, stored=stored, **parts)
+
+
+@lru_cache(maxsize=2)
+def _through(source: Dataset, front: Front) -> Dataset:
+    x: dict[str, Any] = {
+        f"x_{split}": front.features(part) for split, (part, _) in source.parts.items()
+    }
+    return replace(source, **x, origin=source, front=front)
 
 
 def split_train(

@@ -81,6 +81,7 @@ def sounds(folder: Path, reading: Reading = AS_STORED) -> Pile:
         folder.name, x, found.classes[files], found.labels,
         groups if speakers is not None or counts.max() > 1 else None,
         None if found.parts is None else found.parts[files], (), notes, FULL_SCALE,
+        rate, True,
     )  # fmt: skip
 
 

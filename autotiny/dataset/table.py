@@ -70,7 +70,17 @@ def table(path: Path, reading: Reading = AS_STORED) -> Pile:
         y = y[starts]
         groups, parts = (None if one is None else one[starts] for one in (groups, parts))
     targets = tuple(columns.names[place] for place in columns.labels)
-    return Pile(path.stem, x, y, (), groups, parts, targets, tuple(notes))
+    return Pile(
+        path.stem,
+        x,
+        y,
+        (),
+        groups,
+        parts,
+        targets,
+        tuple(notes),
+        recorded=window is not None,
+    )
 
 
 def window_of(reading: Reading) -> tuple[int | None, int | None]:

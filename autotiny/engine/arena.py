@@ -77,7 +77,8 @@ def lay_out(
         for operand in kernel.operands:
             if isinstance(operand.what, Scratch):
                 scratch[step, operand.name] = len(buffers)
-                buffers.append(Buffer(operand.what.bytes, times[step], times[step]))
+                alignment = operand.what.alignment
+                buffers.append(Buffer(operand.what.bytes, times[step], times[step], alignment))
     meetings = _meetings(graph, kernels, times, home, position, scratch)
     placed = plan(buffers, list(meetings), exchanges, enough)
     tensors = {owner: placed.offsets[position[owner]] for owner in owners}

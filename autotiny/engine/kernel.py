@@ -44,9 +44,15 @@ class Table:
 
 @dataclass(frozen=True)
 class Scratch:
-    """Working memory of one step, in bytes; undefined when the step begins."""
+    """Working memory of one step, in bytes; undefined when the step begins.
+
+    Attributes:
+        bytes: how much.
+        alignment: of its offset.
+    """
 
     bytes: int
+    alignment: int = 4
 
 
 @dataclass(frozen=True)
@@ -251,9 +257,9 @@ def table(name: str, values: Array, memory: Literal["flash", "sram"] = "flash") 
     return Operand(name, Table(array, memory), f"const {c_type(str(array.dtype))}")
 
 
-def scratch(name: str, bytes_: int, c_type: str = "uint8_t") -> Operand:
+def scratch(name: str, bytes_: int, c_type: str = "uint8_t", alignment: int = 4) -> Operand:
     """A pointer to `bytes_` of working memory."""
-    return Operand(name, Scratch(bytes_), c_type)
+    return Operand(name, Scratch(bytes_, alignment), c_type)
 
 
 def kept(name: str, bytes_: int) -> Operand:

@@ -17,6 +17,7 @@ from autotiny.machine import memory_bytes
 from autotiny.model.levels import Model
 from autotiny.model.storing import restore, save
 from autotiny.model.training import Samples
+from autotiny.signal import Front
 from autotiny.tasks import Task, task_from
 from autotiny.worker import Limits
 
@@ -36,7 +37,7 @@ def crossed_model(model: Model) -> str:
     Raises:
         Exception: of whatever kind, if no file can hold its layers.
     """
-    return _crossed(f"model {model.fingerprint}", lambda folder: save(model, folder))
+    return _crossed(f"model {model.fingerprint} {model.front}", lambda folder: save(model, folder))
 
 
 def crossed_samples(data: Samples, fingerprint: str) -> str:
@@ -87,6 +88,10 @@ class Arrived:
     x_validation: Array
     y_validation: Array
     task: Task
+
+    def through(self, front: Front | None) -> Arrived:
+        """The samples that have crossed are what the network takes."""
+        return self
 
     @classmethod
     def read(cls, folder: str) -> Arrived:

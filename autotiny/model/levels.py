@@ -10,14 +10,19 @@ from types import MappingProxyType
 from autotiny.graph import Graph
 from autotiny.model.kerastypes import KerasModel
 from autotiny.schedule import Schedule
+from autotiny.signal import Front
 
 IN_MEMORY = "model"
 """Source of a model that came as an object."""
 
 
 class Level(str, Enum):
-    """The levels of a model, in the order in which a sequence climbs them."""
+    """The levels of a model, in the order in which a sequence climbs them.
 
+    At level signal stands a Keras model whose front ends can still be chosen.
+    """
+
+    SIGNAL = "signal"
     KERAS = "keras"
     GRAPH = "graph"
     TFLITE = "tflite"
@@ -102,6 +107,8 @@ class Model:
         traits: what later components look at.
         source: how it was asked for: a built-in name, a path, package.module:function; "model" for
             one that came as an object.
+        front: what makes its input of samples as they are recorded; None where nothing is known of
+            a recording.
     """
 
     level: Level
@@ -110,6 +117,7 @@ class Model:
     notes: Mapping[str, float | str] = field(default_factory=lambda: MappingProxyType({}))
     traits: Traits = Traits()
     source: str = IN_MEMORY
+    front: Front | None = None
 
     def __post_init__(self) -> None:
         if self.level is not level_of(self.network):
@@ -117,6 +125,12 @@ class Model:
                 f"a {type(self.network).__name__} is a network of level {level_of(self.network)}; "
                 f"a model of level {self.level} cannot hold it"
             )
+
+    @property
+    def start(self) -> Level:
+        """The level at which a sequence for it begins."""
+        trainable = self.level is Level.KERAS and self.front is not None
+        return Level.SIGNAL if trainable else self.level
 
     def facts(self) -> dict[str, float | str]:
         """All that is known of it besides its costs, for users: traits and notes."""

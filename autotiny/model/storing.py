@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from autotiny.doors import keras
-from autotiny.errors import InvalidModel
+from autotiny.errors import InvalidModel, UserError
 from autotiny.graph import Graph, Op, Option, Quantization, Tensor
 from autotiny.model.keras3.own import own_classes
 from autotiny.model.kerastypes import KerasModel
 from autotiny.model.levels import FrozenGraph, Level, Model, Network, Program, Traits
 from autotiny.schedule import Schedule, Way, step_facts, step_from
+from autotiny.signal import front_from
 
 Facts = dict[str, Any]
 """A file of ours as JSON has it."""
@@ -35,6 +36,8 @@ def save(model: Model, folder: Path) -> None:
         "notes": dict(model.notes),
         "traits": asdict(model.traits),
     }
+    if model.front is not None:
+        facts["front"] = model.front.to_dict()
     network = model.network
     if isinstance(network, FrozenGraph):
         facts |= {"inputs": network.inputs, "outputs": network.outputs}
@@ -67,8 +70,10 @@ def restore(folder: Path, ways: Mapping[str, type[Way]] = _NO_WAYS) -> Model:
         facts = json.loads((folder / "model.json").read_text())
         level, traits = Level(facts["level"]), Traits(**facts["traits"])
         network = _network(level, facts, folder, ways)
-        return Model(level, network, facts["fingerprint"], facts["notes"], traits)
-    except (OSError, KeyError, ValueError) as damage:
+        front = front_from(facts["front"]) if facts.get("front") else None
+        model = Model(level, network, facts["fingerprint"], facts["notes"], traits)
+        return replace(model, front=front)
+    except (OSError, KeyError, ValueError, UserError) as damage:
         raise InvalidModel(f"{folder} does not hold a saved model: {damage}") from damage
 
 

@@ -16,6 +16,7 @@ from autotiny.model.ends import ends_in, keras_ends_in
 from autotiny.model.freezing import predict, successor
 from autotiny.model.kerastypes import KerasModel
 from autotiny.model.levels import Model
+from autotiny.signal import Front
 from autotiny.tasks import Task
 
 BATCH = 64
@@ -43,6 +44,9 @@ class Samples(Protocol):
 
     def __hash__(self) -> int:
         """One data set is one key."""
+
+    def through(self, front: Front | None) -> Samples:
+        """The same samples as a network behind a front takes them."""
 
     @property
     def task(self) -> Task:
@@ -196,5 +200,6 @@ def _targets(data: Samples, teacher: Model | None) -> tuple[Array, Array, Array,
 @lru_cache(maxsize=1)
 def _taught(data: Samples, teacher: Model) -> Array:
     """Targets with a teacher's share; kept, since one search fine-tunes with one teacher often."""
-    x, y = data.task.learned(data.x_train, data.y_train)
+    _, y = data.task.learned(data.x_train, data.y_train)
+    x, _ = data.task.learned(data.through(teacher.front).x_train, data.y_train)
     return data.task.taught(y, predict(teacher, x), ends_in(teacher))

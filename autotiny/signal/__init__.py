@@ -7,6 +7,16 @@ Each file has one: frozen parameters, `features(x)` in NumPy, and the call of it
 from autotiny.signal.band_filter import BandFilter
 from autotiny.signal.call import CCall
 from autotiny.signal.decimate import Decimate
+from autotiny.signal.front import (
+    FRONT_ENDS,
+    OF_SOUND,
+    Front,
+    arranged,
+    front_end_from,
+    front_from,
+    with_front,
+    without_front,
+)
 from autotiny.signal.front_end import FrontEnd
 from autotiny.signal.log_mel import LogMel
 from autotiny.signal.mfcc import Mfcc
@@ -14,12 +24,20 @@ from autotiny.signal.spectrogram import Spectrogram
 from autotiny.signal.statistics import Statistics
 
 __all__ = [
+    "FRONT_ENDS",
+    "OF_SOUND",
     "BandFilter",
     "CCall",
     "Decimate",
+    "Front",
     "FrontEnd",
     "LogMel",
     "Mfcc",
     "Spectrogram",
     "Statistics",
+    "arranged",
+    "front_end_from",
+    "front_from",
+    "with_front",
+    "without_front",
 ]

@@ -165,7 +165,7 @@ def candidate_of(
     Raises:
         UserError: the recipe is illegal on a model of this level.
     """
-    check_legal(recipe, model.level)
+    check_legal(recipe, model.start)
     work = work_with(model, data, target, seed=seed, epochs=epochs, rehearse=rehearse)
     return apply(recipe, model, work, cache)
 

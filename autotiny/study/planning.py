@@ -32,7 +32,7 @@ def plan(study: optuna.Study, job: Job, known_good: Iterable[Recipe]) -> None:
     for recipe in (baseline_recipe(job), *job.space.first, *known_good):
         planned.setdefault(recipe.key, recipe)
     for number, (key, recipe) in enumerate(planned.items()):
-        answers = answers_for(recipe, job.space, job.model.level)
+        answers = answers_for(recipe, job.space, job.model.start)
         if key in queued:
             continue
         if number == 0:
@@ -74,8 +74,8 @@ def is_chances_turn(study: optuna.Study) -> bool:
 def enqueue_by_chance(study: optuna.Study, job: Job) -> None:
     """Queue a sequence drawn by chance, from the seed and the number of its trial."""
     number = len(study.get_trials(deepcopy=False))
-    recipe = draw(job.space, job.model.level, int(key_of(job.seed, number)[:8], 16))
-    enqueue(study, answers_for(recipe, job.space, job.model.level) or {}, TrialRecord())
+    recipe = draw(job.space, job.model.start, int(key_of(job.seed, number)[:8], 16))
+    enqueue(study, answers_for(recipe, job.space, job.model.start) or {}, TrialRecord())
 
 
 def enough(study: optuna.Study, trials: int) -> bool:

@@ -78,7 +78,7 @@ def checked(job: Job) -> tuple[Job, Findings]:
     except tuple(REFUSALS):
         return job, Findings()  # the first trial will say why
     kinds = job.evaluator.op_kinds(original)
-    left_out = tuple(idle_components(job.space, job.model.level, kinds))
+    left_out = tuple(idle_components(job.space, job.model.start, kinds))
     left_out += tuple(useless_rewrites(replace(job, space=without(job.space, left_out))))
     data, metric = job.data, job.metric
     guessing = data.task.at_chance(score, data.chance)
@@ -188,7 +188,7 @@ def _rehearsed(job: Job, recipe: Recipe) -> tuple[Recipe, Model] | None:
 
 def _changes(job: Job, recipe: Recipe, plain: Model) -> bool:
     """Whether a sequence gives another firmware than the one with a rewrite less."""
-    if objection([type(step) for step in recipe.steps], job.model.level) is not None:
+    if objection([type(step) for step in recipe.steps], job.model.start) is not None:
         return False
     try:
         found = job.candidate(recipe, rehearse=True)

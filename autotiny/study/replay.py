@@ -24,6 +24,7 @@ from autotiny.recipe import SavedRecipe, read_recipe
 from autotiny.study.bundle import folder_of, replayed, same_program, target_of
 from autotiny.study.evaluator import Evaluator
 from autotiny.study.job import candidate_of
+from autotiny.study.listening import behind, heard
 from autotiny.study.result import comment_of, threshold_of
 from autotiny.target import Target, target_key
 from autotiny.tasks import ACCURACY, is_own
@@ -130,10 +131,12 @@ def load_pair(
     found = load_model(model, seed=seed)
     if found.level is Level.TFLITE:
         check_supported(found.graph)
+    found, samples = heard(found, samples, reading.front)
     samples = check_fits(found, samples, task, metric)
     if not isinstance(model, (str, Path)):  # an object has its weights
         return found, samples
-    return load_model(model, samples, seed=seed, cache=cache), samples
+    loaded = load_model(model, samples.through(found.front), seed=seed, cache=cache)
+    return behind(loaded, found.front), samples
 
 
 @dataclass(frozen=True)

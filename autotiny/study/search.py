@@ -158,7 +158,7 @@ def search(
         data=data,
         target=target,
         objectives=wanted_objectives(objectives),
-        space=space.for_cores(target.usable_cores),
+        space=space.for_cores(target.usable_cores).for_start(model.start),
         seed=asked["seed"],
         score_drop=wanted_drop(data.task.scored_by, score_drop, asked["accuracy_drop"]),
         epochs=asked["epochs"],

@@ -111,9 +111,9 @@ def _try(trial: Trial, job: Job, draft: _Draft) -> None:
 def suggest_or(planned: Recipe | None, trial: Trial, job: Job) -> Recipe:
     """The recipe planned for a trial, or one drawn from the space."""
     if planned is None:
-        return suggest(trial, job.space, job.model.level)
-    if answers_for(planned, job.space, job.model.level) is not None:
-        suggest(trial, job.space, job.model.level)  # so that the sampler learns from it too
+        return suggest(trial, job.space, job.model.start)
+    if answers_for(planned, job.space, job.model.start) is not None:
+        suggest(trial, job.space, job.model.start)  # so that the sampler learns from it too
     return planned
 
 

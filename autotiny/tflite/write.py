@@ -10,6 +10,7 @@ import numpy as np
 
 from autotiny.errors import UnsupportedOp
 from autotiny.graph import Graph, Op, Option, Quantization, Tensor, variables, written_out
+from autotiny.signal import without_front
 from autotiny.tflite.read import NUMPY
 from autotiny.tflite.schema import (
     BY_KIND,
@@ -31,12 +32,13 @@ def write_tflite(graph: Graph) -> bytes:
     """The FlatBuffer of a graph; the same graph gives the same bytes.
 
     Constants are aligned to 16 bytes, equal ones are stored once, and int4 ones are packed two a
-    byte. A GRU, for which the schema has no op, is written out step by step.
+    byte. A GRU, for which the schema has no op, is written out step by step. Front ends, for which
+    it has none either, are left out: the input is their features.
 
     Raises:
         UnsupportedOp: an op whose kind the schema does not know.
     """
-    graph = written_out(graph)
+    graph = written_out(without_front(graph))
     builder = flatbuffers.Builder(1024)
     kinds = sorted({op.kind for op in graph.ops})
     for i, op in enumerate(graph.ops):

@@ -70,6 +70,7 @@ def rewrite(
     network: KerasModel,
     substitute: Substitute,
     bypasses: Mapping[str, Bypass] = MappingProxyType({}),
+    shape: tuple[int, ...] | None = None,
 ) -> KerasModel:
     """A copy of a sequential or functional tf_keras model with some layers replaced.
 
@@ -78,8 +79,9 @@ def rewrite(
         substitute: for a layer the layers that replace it, one feeding the next; an empty list
             leaves it out, None keeps it.
         bypasses: ways around layers, by the name of the last one of these; called once.
+        shape: of the inputs, without the batch; by default as it is.
     """
-    inputs, outputs = rewire(network, substitute, bypasses)
+    inputs, outputs = rewire(network, substitute, bypasses, shape)
     single = not isinstance(network.output, (list, tuple))
     twin: KerasModel = keras().Model(
         inputs[0] if len(inputs) == 1 else inputs,
@@ -90,7 +92,10 @@ def rewrite(
 
 
 def rewire(
-    network: KerasModel, substitute: Substitute, bypasses: Mapping[str, Bypass]
+    network: KerasModel,
+    substitute: Substitute,
+    bypasses: Mapping[str, Bypass],
+    shape: tuple[int, ...] | None = None,
 ) -> tuple[list[KerasTensor], list[KerasTensor]]:
     """The inputs and outputs of the copy that `rewrite` makes."""
     k = keras()
@@ -99,7 +104,7 @@ def rewire(
     inputs: list[KerasTensor] = []
     for tensor in network.inputs:
         name = tensor._keras_history.layer.name
-        inputs.append(k.Input(tensor.shape[1:], dtype=tensor.dtype, name=name))
+        inputs.append(k.Input(shape or tensor.shape[1:], dtype=tensor.dtype, name=name))
         values[str(id(tensor))] = _Again([inputs[-1]])
     chains: dict[int, Replacement] = {}
     for node in calls(network):

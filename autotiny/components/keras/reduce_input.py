@@ -14,6 +14,7 @@ import numpy as np
 
 from autotiny.checked import Within
 from autotiny.components.base import Component, Work
+from autotiny.components.keras._resizing import pools_whole, whole_pool
 from autotiny.components.keras._rewriting import NewLayer, rewrite
 from autotiny.components.keras._tuning import fine_tuned
 from autotiny.components.keras._weights import has_kernel
@@ -65,18 +66,12 @@ class ReduceInput(Component):
 
     def _reduced(self, network: KerasModel, first: set[str]) -> KerasModel:
         """The rebuilt network. ValueError if a layer finds no room."""
-        layers = keras().layers
         flattened = {
             layer.name: flatten
             for layer in network.layers
             if (flatten := _flatten_before(layer)) is not None
         }
-        whole = {
-            layer.name
-            for layer in network.layers
-            if isinstance(layer, (layers.AveragePooling2D, layers.MaxPooling2D))
-            and tuple(layer.pool_size) == tuple(layer.input_shape[1:3])
-        }
+        whole = pools_whole(network)
 
         def substitute(layer: KerasLayer) -> list[NewLayer] | None:
             if layer.name in first:
@@ -86,9 +81,7 @@ class ReduceInput(Component):
                 # Its input gets smaller: the weights follow when the new shapes are known.
                 return [NewLayer(type(layer).from_config(layer.get_config()))]
             if layer.name in whole:
-                mean = isinstance(layer, layers.AveragePooling2D)
-                pool = layers.GlobalAveragePooling2D if mean else layers.GlobalMaxPooling2D
-                return [NewLayer(pool(keepdims=True, name=layer.name))]
+                return [NewLayer(whole_pool(layer))]
             return None
 
         reduced = rewrite(network, substitute)

@@ -42,6 +42,7 @@ from autotiny.model import (
     tensorflow,
     unrolled,
 )
+from autotiny.signal import with_front
 from autotiny.tflite import read_tflite
 from autotiny.worker import Limits
 
@@ -100,7 +101,7 @@ class Lowering(Component):
         if samples is not None:
             graph = self.refined(graph, samples)
         graph = with_lstms(graph) if self.fuses_lstm else graph
-        graph = tidy(with_grus(graph))
+        graph = with_front(tidy(with_grus(graph)), model.front)
         notes = {**model.notes, "number_format": self.name}
         return replace(successor(model, graph), notes=notes)
 

@@ -17,6 +17,7 @@ from autotiny.engine.ops.recurrent import RECURRENT_OPS
 from autotiny.engine.ops.reducing import REDUCING
 from autotiny.engine.ops.resizing import RESIZING
 from autotiny.engine.ops.shape import RENAMING
+from autotiny.engine.ops.signal import SIGNAL
 from autotiny.engine.ops.softmax import SOFTMAX
 from autotiny.engine.ops.tables import FUNCTIONS
 from autotiny.engine.ops.transposed import TRANSPOSED
@@ -37,6 +38,7 @@ EMITTERS: dict[tuple[str, str], Emitter] = {
     **MATMUL,
     **RESIZING,
     **TRANSPOSED,
+    **SIGNAL,
 }
 
 FUSING = {
