@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from autotiny.dataset import Dataset, Inputs
+from autotiny.dataset.reading import Targets
+from autotiny.dataset.samples import split_all
 from autotiny.graph import Array
 from autotiny.signal import LogMel
 
@@ -31,6 +36,17 @@ def extremes(samples: int) -> Array:
         generator.integers(-1, 2, samples),
     ]
     return np.round(np.stack([*full, *impulses, *squares, *sines, *noise])).astype(np.int16)
+
+
+def tones() -> Dataset:
+    """High and low tones of a quarter of a second at 16 kHz, in noise."""
+    draw = np.random.default_rng(0)
+    y = np.arange(40) % 2
+    tone = np.sin(np.arange(4000) * (0.1 + 0.2 * y[:, None])) * 0.3
+    x = (tone + draw.normal(0, 0.05, tone.shape)).astype(np.float32)
+    inputs = Inputs("int16", -32768, 32767, 1 / 32768, asked=False)
+    targets = Targets(y.astype(np.int32), count=2)
+    return replace(split_all("tones", x, targets, 0, inputs), rate=16_000, recorded=True)
 
 
 def speech_like(samples: int, loudness: float, rate: int = 16000) -> Array:

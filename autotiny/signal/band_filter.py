@@ -16,7 +16,7 @@ from autotiny.graph import Array
 from autotiny.signal.call import CCall
 from autotiny.signal.chunks import in_chunks
 from autotiny.signal.limits import check_real, check_samples, check_whole
-from autotiny.signal.mel import check_rate
+from autotiny.signal.mel import MOST_RATE
 from autotiny.signal.rescaling import Stored
 from autotiny.signal.steps import C_SUFFIX, UNIT, Samples, check_step, in_steps, into_steps
 
@@ -52,7 +52,7 @@ class BandFilter:
     samples: Samples = "int16"
 
     def __post_init__(self) -> None:
-        check_rate(self.rate)
+        check_whole("rate", self.rate, 1, MOST_RATE)
         check_whole("order", self.order, 1, MOST_ORDER)
         check_step(self.step, self.dtype, self.samples)
         least, most = LEAST_EDGE * self.rate, MOST_EDGE * self.rate

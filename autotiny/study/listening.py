@@ -18,8 +18,8 @@ from autotiny.tasks import shape_text
 MOST_COEFFICIENTS, MOST_BANDS = 20, 128
 """So many values a frame are coefficients; more are bands."""
 
-OVERLAP = 1.5
-"""Hops in a frame, as is usual for speech: 30 ms every 20 ms."""
+OVERLAPS = (1.5, 2.5, 3.0, 2.0, 1.0)
+"""Hops in a frame, as is usual for speech: 30 ms every 20 ms, 25 or 30 ms every 10 ms."""
 
 
 def heard(model: Model, data: Dataset, asked: str | None) -> tuple[Model, Dataset]:
@@ -77,19 +77,21 @@ def guessed(front: Front, wanted: tuple[int, ...]) -> tuple[FrontComponent, ...]
     if front.rate is None or math.prod(front.takes) != front.takes[0] or len(shape) != 2:
         return ()
     frames, values = shape
-    longest = front.takes[0] / (frames - 1 + OVERLAP)  # samples of a hop
     millisecond = front.rate / 1000
-    for hop in (math.floor(longest / millisecond) * millisecond, math.floor(longest)):
-        found = _usual(hop / millisecond, values)
-        if found is not None and _gives(found, front, wanted):
-            return (found,)
+    for unit in (millisecond, 1.0):  # hops of whole milliseconds are usual
+        for overlap in OVERLAPS:
+            longest = front.takes[0] / (frames - 1 + overlap)  # samples of a hop
+            hop_ms = math.floor(longest / unit) * unit / millisecond
+            found = _usual(overlap * hop_ms, hop_ms, values)
+            if found is not None and _gives(found, front, wanted):
+                return (found,)
     return ()
 
 
-def _usual(hop_ms: float, values: int) -> FrontComponent | None:
+def _usual(frame_ms: float, hop_ms: float, values: int) -> FrontComponent | None:
     if values <= MOST_COEFFICIENTS:
-        return Mfcc(OVERLAP * hop_ms, hop_ms, coefficients=values)
-    return LogMel(OVERLAP * hop_ms, hop_ms, values) if values <= MOST_BANDS else None
+        return Mfcc(frame_ms, hop_ms, coefficients=values)
+    return LogMel(frame_ms, hop_ms, values) if values <= MOST_BANDS else None
 
 
 def _gives(step: FrontComponent, front: Front, wanted: tuple[int, ...]) -> bool:

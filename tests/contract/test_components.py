@@ -9,11 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sounds import tones
 
 from autotiny.components import COMPONENTS, Component, LogMel, Work
-from autotiny.dataset import Dataset, Inputs
-from autotiny.dataset.reading import Targets
-from autotiny.dataset.samples import split_all
 from autotiny.engine.variants import WAYS
 from autotiny.model import (
     Level,
@@ -100,17 +98,6 @@ def spoken() -> Model:
     return replace(keras_model(k.Sequential(parts)), front=front)
 
 
-def sounds() -> Dataset:
-    """High and low tones of a quarter of a second, in noise."""
-    draw = np.random.default_rng(0)
-    y = np.arange(40) % 2
-    tone = np.sin(np.arange(4000) * (0.1 + 0.2 * y[:, None])) * 0.3
-    x = (tone + draw.normal(0, 0.05, tone.shape)).astype(np.float32)
-    inputs = Inputs("int16", -32768, 32767, 1 / 32768, asked=False)
-    targets = Targets(y.astype(np.int32), count=2)
-    return replace(split_all("tones", x, targets, 0, inputs), rate=16_000, recorded=True)
-
-
 def start(kind: type[Component], work: Work, request: pytest.FixtureRequest) -> Model:
     """A network that a component finds something to do in, at a level that it takes."""
     name = "spoken" if kind.level is Level.SIGNAL else NATURAL.get(kind.name, "cnn1")
@@ -162,7 +149,7 @@ def test_it_keeps_its_input_its_ports_and_its_seed(
 ) -> None:
     work = replace(work, rehearse=rehearse)
     if kind.level is Level.SIGNAL:
-        work = replace(work, data=sounds(), original=None)
+        work = replace(work, data=tones(), original=None)
     model = start(kind, work, request)
     before, facts = content(model), model.facts()
     once = kind().apply(model, work)

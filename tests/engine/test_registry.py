@@ -27,6 +27,7 @@ from autotiny.engine.variants.sparse import Sparse
 from autotiny.engine.variants.strassen import Strassen
 from autotiny.engine.variants.variant import Variant
 from autotiny.errors import NotApplicable
+from autotiny.firmware.zig import zig_cc
 from autotiny.graph import Graph
 from autotiny.schedule import Plain, Schedule, Step, Way, Weights, step_facts, step_from
 
@@ -60,6 +61,16 @@ def test_every_file_of_c_is_named_by_the_variant_beside_it() -> None:
         shared |= set(one.headers)
         for name in one.headers:
             assert kernel_text(name) == (folder(one) / name).read_text(encoding="utf-8")
+
+
+def test_all_kernels_stand_in_one_program(tmp_path: Path) -> None:
+    names = [path.name for path in (FOLDER.parent / "kernels").glob("*.h")]
+    names += [name for one in VARIANTS for name in one.headers]
+    for name in names:
+        (tmp_path / name).write_text(kernel_text(name), encoding="utf-8")
+    lines = [f'#include "{name}"' for name in sorted(names)]
+    (tmp_path / "all.c").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert not zig_cc(["-std=c11", "-Wall", "-Wextra", "-Werror", "-c", "all.c"], tmp_path)
 
 
 @pytest.mark.parametrize("kernel", [Plain(), Blocks(2, 4, expanded=True), Strassen(16), Sparse()])

@@ -139,7 +139,7 @@ AT_INLINE void at_fft_join2(uint64_t *z, const uint32_t *turns, int32_t n) {
 }
 
 // x² for |x| < 2^25.
-AT_INLINE uint64_t at_square(int32_t x) {
+AT_INLINE uint64_t at_square_s32(int32_t x) {
 #if AT_THUMB == 1
   // Only products of 32 bits: from those of its upper and its twelve lower bits.
   const uint32_t size = (uint32_t)(x < 0 ? -x : x), high = size >> 12, low = size & 0xfffu;
@@ -153,7 +153,7 @@ AT_INLINE uint64_t at_square(int32_t x) {
 #define AT_POWER_BITS 6
 
 AT_INLINE uint64_t at_power(int32_t re, int32_t im) {
-  return at_square(re >> AT_POWER_BITS) + at_square(im >> AT_POWER_BITS);
+  return at_square_s32(re >> AT_POWER_BITS) + at_square_s32(im >> AT_POWER_BITS);
 }
 
 // From the transform of n complex numbers to the n + 1 powers of 2n real ones, in place; turns is
