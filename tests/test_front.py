@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 from build import litert, single, tensor
+from scipy.io import wavfile
 from sounds import speech_like, tones
 
+import autotiny
+from autotiny.cache import Cache
 from autotiny.components import LogMel, Mfcc, Work
 from autotiny.components.signal.band_filter import BandFilter
 from autotiny.components.signal.decimate import Decimate
 from autotiny.components.signal.spectrogram import Spectrogram
 from autotiny.components.signal.statistics import Statistics
+from autotiny.dataset import Reading
 from autotiny.engine import generate, plain_schedule
 from autotiny.errors import InvalidData, NotApplicable, UserError
 from autotiny.firmware import build_host
 from autotiny.graph import Array, Graph, quantize
 from autotiny.model import Level, Model, keras, keras_model
+from autotiny.recipe import read_recipe
 from autotiny.signal import Front, front_from, with_front, without_front
 from autotiny.signal.front import options_of
 from autotiny.study.listening import guessed, heard
@@ -229,3 +236,82 @@ def test_features_take_the_place_of_features() -> None:
     with pytest.raises(NotApplicable):
         work = Work(tones(), seed=0, epochs=1, rehearse=True)
         Mfcc(20.0, 10.0, 24, 8).apply(replace(network(*before.gives), front=before), work)
+
+
+# --- what is written of it -----------------------------------------------------------------------
+
+
+SPACE = """
+schema = 1
+title = "A front end and a lowering"
+trains_at_most = 1
+first = [[{ component = "decimate", factor = 2 }, { component = "int8", calibration = 12 }]]
+[components.decimate]
+factor = 2
+[components.int8]
+calibration = 12
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with sounds, a network of features, and a space."""
+    home = tmp_path_factory.mktemp("home")
+    data = tones()
+    for name in ("low", "high"):
+        (home / "tones" / name).mkdir(parents=True)
+    for at, (sound, kind) in enumerate(zip(data.x_train, data.y_train, strict=True)):
+        file = home / "tones" / ("low", "high")[kind] / f"{at}.wav"
+        wavfile.write(file, RATE, np.rint(sound * 32768).astype(np.int16))
+    keras().utils.set_random_seed(0)
+    network(11, 10, 1).keras.save(home / "net.h5")
+    (home / "space.toml").write_text(SPACE)
+    return home
+
+
+def searched(home: Path, out: str) -> Path:
+    """The recipe of a search that changes the front."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)
+        autotiny.search(
+            "net.h5", "tones", "stm32f746", out=out, epochs=1, trials=2, space="space.toml",
+            cache=Cache(home / "cache"), reading=Reading(front="mfcc(frame_ms=50, hop_ms=20)"),
+        )  # fmt: skip
+    recipes = (home / out / "recipes").glob("*.json")
+    return next(path for path in recipes if "decimate" in read_recipe(path).recipe.names)
+
+
+def again(recipe: Path) -> autotiny.Applied:
+    return autotiny.apply(recipe, recipe.parent / "again", cache=Cache(recipe.parent / "empty"))
+
+
+def test_a_recipe_with_front_ends_gives_the_same_bytes_again(home: Path) -> None:
+    found = again(searched(home, "out"))
+    assert (found.differences, found.notes) == ({}, ())
+    assert found.how == "replayed from its bundle" and found.runtimes == ("autotiny",)
+    header = (found.folder / "c" / "model.h").read_text()
+    assert "then in the firmware DECIMATE(factor=2" in header and ", then MFCC(" in header
+    retrained = autotiny.apply(
+        found.path, home / "retrained", retrain=True, cache=Cache(home / "other")
+    )
+    assert retrained.differences == {}
+
+
+def test_a_bundle_keeps_the_front_of_a_network_that_it_cannot_keep(home: Path) -> None:
+    with mock.patch("autotiny.study.bundle.save_readable", return_value=False):
+        found = again(searched(home, "unkept"))
+    assert (found.differences, found.how) == ({}, "replayed from its bundle")
+
+
+def test_a_bundle_keeps_the_front_of_a_lowering_that_gives_other_bits(home: Path) -> None:
+    from autotiny.components.tflite._lowering import Lowering
+
+    recipe, lower = searched(home, "unlike"), Lowering.lowered
+
+    def unlike(self: Lowering, model: Any, samples: Any) -> bytes:
+        return lower(self, model, None if samples is None else samples * 1.01)
+
+    with mock.patch.object(Lowering, "lowered", unlike):
+        found = again(recipe)
+    assert "other bits here" in found.notes[0]
+    assert found.differences == {}

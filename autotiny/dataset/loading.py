@@ -162,6 +162,8 @@ def check_fits(
     if data.synthetic:
         return data
     facts = data.facts(outputs[0][0][1:], ends_in(model))
+    if model.front and model.front.ends:
+        facts = replace(facts, sample=model.front.gives)
     return data.asked(chosen(facts, task, metric))
 
 

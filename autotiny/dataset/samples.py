@@ -126,13 +126,15 @@ class Dataset:
         Raises:
             InvalidData: their targets are none of it.
         """
-        stored = self.facts().parts
+        stored, labels = self.facts().parts, self.labels
+        if task.reverses(labels):
+            stored, labels = {split: 1 - y for split, y in stored.items()}, labels[::-1]
         ys = {split: task.targets(y, self.name) for split, y in stored.items()}
         same = all(ys[split] is y for split, (_, y) in self.parts.items())
         if task == self.task and same:
             return self
         return replace(
-            self, task=task, stored=stored,
+            self, task=task, stored=stored, labels=labels,
             y_train=ys["train"], y_validation=ys["validation"], y_test=ys["test"],
         )  # fmt: skip
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 from autotiny.evaluate.program import program_of
 from autotiny.graph import Graph
 from autotiny.model import Model
+from autotiny.signal import FRONT_ENDS
 
 
 def runtimes(model: Model) -> tuple[str, ...]:
     """Which runtimes can run the `.tflite` of a lowered model.
 
     LiteRT reads every one. TensorFlow Lite Micro has kernels for neither float16 constants nor
-    hybrid ops, which multiply integer weights with float activations.
+    hybrid ops, which multiply integer weights with float activations. Nobody else has the front
+    ends, without which the `.tflite` takes features.
     """
     graph = program_of(model).graph
+    if any(op.kind in FRONT_ENDS for op in graph.ops):
+        return ("autotiny",)
     micro = () if has_float16(graph) or has_hybrid(graph) else ("tflm",)
     return ("autotiny", *micro, "litert")
 

@@ -47,13 +47,18 @@ def score_key(model: Model, data: Dataset, split: str) -> str:
 
 def _scored(model: Model, data: Dataset, split: str, threshold: float | None) -> dict[str, Any]:
     x, y = data.parts[split]
-    return asdict(data.task.score(x, y, outputs_of(model, x), threshold))
+    return asdict(data.task.score(_seen(model, data, split), y, outputs_of(model, x), threshold))
 
 
 def answers_on(model: Model, data: Dataset, split: str) -> tuple[Array, Array]:
     """The truth of a split and what the generated C finds, as the task's metric compares them."""
     x, y = data.parts[split]
-    return data.task.judged(x, y, outputs_of(model, x))
+    return data.task.judged(_seen(model, data, split), y, outputs_of(model, x))
+
+
+def _seen(model: Model, data: Dataset, split: str) -> Array:
+    """Samples as a task compares outputs with them: behind front ends if it gives them back."""
+    return (data.through(model.front) if data.task.gives_back else data).parts[split][0]
 
 
 def outputs_of(model: Model, x: Array) -> Array:

@@ -63,6 +63,13 @@ class Front:
             for name, value in (("gives", self.takes), ("scale", self.step), ("zero_point", 0)):
                 object.__setattr__(self, name, value)
 
+    def __str__(self) -> str:
+        found = []
+        for end in self.ends:
+            options = ", ".join(f"{name}={value}" for name, value in options_of(end).items())
+            found.append(f"{kind_of(end)}({options})")
+        return ", then ".join(found) or "no front end"
+
     @property
     def shapes(self) -> tuple[Shape, ...]:
         """What each front end takes; at last what the last one gives."""
@@ -186,32 +193,30 @@ def with_front(graph: Graph, front: Front | None) -> Graph:
     """A lowered network behind its front ends, whose input are the recorded samples in int16."""
     if front is None or not front.ends:
         return graph
-    first = graph.inputs[0]
+    first, end = graph.inputs[0], front.ends[-1]
     taken = graph.tensors[first]
     tensors, ops = list(graph.tensors), []
-    source = len(tensors)
+    last = first
+    if (taken.dtype, taken.quantization) != (end.dtype, front.quantization):
+        last = len(tensors)
+        gives = (1, *front.gives)
+        tensors.append(Tensor(kind_of(end).lower(), gives, end.dtype, front.quantization))
+        ops.append(Op("DEQUANTIZE" if taken.dtype == "float32" else "QUANTIZE", (last,), (first,)))
+    # Behind the features, so that a graph without front ends is given them in the same order again.
+    source = recorded = len(tensors)
     step = Quantization((front.step,), (0,))
     tensors.append(Tensor("recorded", (1, *front.takes), "int16", step))
-    for end, shape in zip(front.ends, front.shapes[1:], strict=True):
-        last = end is front.ends[-1]
-        kind = kind_of(end)
-        means = front.quantization if last else step
-        gives = (1, *(front.gives if last else shape))
-        made = Tensor(kind.lower(), gives, end.dtype, means)
-        ready = last and (made.dtype, made.quantization) == (taken.dtype, taken.quantization)
-        index = first if ready else len(tensors)
-        ops.append(Op(kind, (source,), (index,), options_of(end)))
-        if not ready:
-            tensors.append(made)
+    for place, (made, shape) in enumerate(zip(front.ends, front.shapes[1:], strict=True), 1):
+        index = last if place == len(front.ends) else len(tensors)
+        if index == len(tensors):
+            tensors.append(Tensor(kind_of(made).lower(), (1, *shape), made.dtype, step))
+        ops.insert(place - 1, Op(kind_of(made), (source,), (index,), options_of(made)))
         source = index
-    if source != first:
-        kind = "DEQUANTIZE" if taken.dtype == "float32" else "QUANTIZE"
-        ops.append(Op(kind, (source,), (first,)))
     return replace(
         graph,
         tensors=tuple(tensors),
         ops=(*ops, *graph.ops),
-        inputs=(len(graph.tensors), *graph.inputs[1:]),
+        inputs=(recorded, *graph.inputs[1:]),
     )
 
 

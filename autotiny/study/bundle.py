@@ -25,14 +25,16 @@ from autotiny.evaluate import program_key
 from autotiny.graph import Array, Graph
 from autotiny.model import Level, Model, foreign_model, save_readable, successor, weights_digest
 from autotiny.recipe import Bundle, Recipe, SavedRecipe, apply
+from autotiny.signal import Front, front_from, with_front
 from autotiny.study.job import Job
 from autotiny.target import Target, load_target, target_key
 from autotiny.tflite import read_tflite, write_tflite
 
-TRAINED, CALIBRATION, LOWERED, TARGET = (
+TRAINED, CALIBRATION, LOWERED, FRONT, TARGET = (
     "trained",
     "calibration.npz",
     "lowered.tflite",
+    "front.json",
     "target.toml",
 )
 DRAFT = ".bundle-"
@@ -87,6 +89,9 @@ def write_bundle(saved: SavedRecipe, job: Job, folder: Path) -> Bundle:
         draft.mkdir()
         flat = write_tflite(graph_model.graph)
         (draft / LOWERED).write_bytes(flat)
+        if graph_model.front is not None and graph_model.front.ends:
+            front = json.dumps(graph_model.front.to_dict(), indent=1)
+            (draft / FRONT).write_text(front, encoding="utf-8")
         kept = save_readable(before, draft / TRAINED)
         samples = _drawn(steps[lowered - 1], job) if kept and lowered else None
         if samples is not None:
@@ -196,28 +201,26 @@ def replayed(saved: SavedRecipe, target: Target | None, folder: Path, cache: Cac
     graph = read_tflite(flat.read_bytes(), "model")
     _check(flat, bundle.lowered, graph.fingerprint())
     notes: tuple[str, ...] = ()
-    looped = with_grus(graph, exact=True) if lowered else graph
-    kept = Model(Level.TFLITE, looped, looped.fingerprint())
+    kept = _kept(graph, _front(folder)) if lowered else Model(Level.TFLITE, graph, bundle.lowered)
     samples = _calibration(saved, bundle, folder)
     work = Work(samples, seed=saved.seed, epochs=saved.epochs, target=target)
     if bundle.trained and lowered:
         start = foreign_model(folder / TRAINED)
         _check(folder / TRAINED, bundle.trained, weights_digest(start))
-        kept, notes = _lowered_again(start, steps[trained:lowered], graph, work, cache)
+        kept, notes = _lowered_again(start, steps[trained:lowered], graph, kept, work, cache)
     result = apply(Recipe(steps[lowered:]), kept, work, cache).model
     return Replayed(result, notes)
 
 
 def _lowered_again(
-    start: Model, steps: Sequence[Component], graph: Graph, work: Work, cache: Cache
+    start: Model, steps: Sequence[Component], graph: Graph, kept: Model, work: Work, cache: Cache
 ) -> tuple[Model, tuple[str, ...]]:
-    """The lowered model, and what to say if the lowering gives another one here."""
+    """The lowered model, and what to say if the lowering gives another one here than was kept."""
     try:
         found = apply(Recipe(tuple(steps)), start, work, cache).model
     except (NotApplicable, UserError) as refusal:
         note = f"the lowering was not done again ({refusal}); the kept result stands for it"
-        kept = with_grus(graph, exact=True)
-        return Model(Level.TFLITE, kept, kept.fingerprint()), (note,)
+        return kept, (note,)
     # As a file holds it: a GRU is written out there.
     if read_tflite(write_tflite(found.graph), "model").fingerprint() == graph.fingerprint():
         return found, ()
@@ -225,7 +228,24 @@ def _lowered_again(
         "the lowering gives other bits here than where the recipe was found; the kept result "
         "stands for it"
     )
-    return successor(found, with_grus(graph, exact=True)), (note,)
+    return successor(found, kept.graph), (note,)
+
+
+def _kept(graph: Graph, front: Front | None) -> Model:
+    """The lowered model that a file holds, in which a GRU is written out and front ends lack."""
+    whole = with_front(with_grus(graph, exact=True), front)
+    return Model(Level.TFLITE, whole, whole.fingerprint(), front=front)
+
+
+def _front(folder: Path) -> Front | None:
+    """What stands before the lowered network; None where nothing does."""
+    file = folder / FRONT
+    if not file.is_file():
+        return None
+    try:
+        return front_from(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, UserError, RecursionError) as damage:
+        raise UserError(f"{file} is damaged; {WAY_OUT}") from damage
 
 
 def _calibration(saved: SavedRecipe, bundle: Bundle, folder: Path) -> Calibration:

@@ -17,6 +17,7 @@ from autotiny.evaluate import build, write_build
 from autotiny.metrics import Cost, Metrics, missing, overshoot
 from autotiny.provenance import made_with
 from autotiny.recipe import Bundle, Dropped, Recipe, SavedRecipe
+from autotiny.signal import Front
 from autotiny.study.agreeing import Agreed, agreed
 from autotiny.study.bundle import write_bundle
 from autotiny.study.job import Job
@@ -146,7 +147,7 @@ class Result:
             reading=job.data.reading,
             task=job.data.task,
             labels=job.data.labels,
-            inputs=inputs_text(job.data),
+            inputs=inputs_text(job.data, job.candidate(point.recipe).model.front),
             seed=job.seed,
             epochs=job.epochs,
             figures=point.metrics.to_dict(),
@@ -268,11 +269,15 @@ def comment_of(saved: SavedRecipe) -> str:
     )
 
 
-def inputs_text(data: Dataset) -> str:
-    """What the inputs of a network are, in words: how they were stored, scaled and cut."""
+def inputs_text(data: Dataset, front: Front | None = None) -> str:
+    """What the inputs of a firmware are, in words: how they were stored, scaled and cut.
+
+    And what it makes of them before the network, which is a part of the firmware.
+    """
     asked = data.reading.to_dict()
     cut = [f"{name} {asked[name]}" for name in ("resize", "rate", "window", "hop") if name in asked]
-    return ", ".join([*([str(data.inputs)] if data.inputs else []), *cut])
+    before = [f"then in the firmware {front}"] if front and front.ends else []
+    return ", ".join([*([str(data.inputs)] if data.inputs else []), *cut, *before])
 
 
 def threshold_of(saved: SavedRecipe) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from autotiny.tasks.answers import AREA, LOW_AREA, answer_table, f1
 from autotiny.tasks.base import Facts, Score
 from autotiny.tasks.metrics import Metric, area_error
 from autotiny.tasks.reconstruction import Reconstruction
+
+NORMAL = {"normal", "good", "ok", "healthy", "nominal", "regular", "intact"}
+"""Names of the class that is learned; of folders it is mostly not the first in the alphabet."""
 
 CHANCE = 0.5
 """The area under the curve of scores that say nothing."""
@@ -45,6 +48,8 @@ class Anomaly(Reconstruction):
         """Refuses another output, splits without anomalies, and a train of nothing else."""
         Reconstruction.made(facts, metric)
         made = cls(metric)
+        if cls.reverses(facts.labels):
+            facts = replace(facts, parts={split: 1 - y for split, y in facts.parts.items()})
         for y in facts.parts.values():
             made.targets(y, facts.name)
         for split in ("validation", "test"):
@@ -60,6 +65,11 @@ class Anomaly(Reconstruction):
                 f"{facts.name} has no normal sample (0) in train; those alone are learned"
             )
         return made
+
+    @classmethod
+    def reverses(cls, labels: tuple[str, ...]) -> bool:
+        """Where the second class is called normal, and the first is not."""
+        return len(labels) == 2 and [name.lower() in NORMAL for name in labels] == [False, True]
 
     def targets(self, y: Array, name: str) -> Array:
         """Answers, (N,) int32: 1 for an anomaly."""
@@ -89,7 +99,11 @@ class Anomaly(Reconstruction):
     def described(self, parts: Mapping[str, Array], labels: tuple[str, ...]) -> Iterable[str]:
         """How many samples are normal, and what is learned."""
         every = np.concatenate(list(parts.values()))
-        yield f"targets: {int((every == 0).sum()):,} normal, {int((every == 1).sum()):,} anomalies"
+        names = [f" ({name})" for name in labels] if len(labels) == 2 else ["", ""]
+        yield (
+            f"targets: {int((every == 0).sum()):,} normal{names[0]}, "
+            f"{int((every == 1).sum()):,} anomalies{names[1]}"
+        )
         left = int((parts["train"] == 1).sum())
         if left:
             yield f"{left:,} anomalies in train are left out: normal samples alone are learned"

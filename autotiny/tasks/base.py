@@ -141,6 +141,9 @@ class Task(ABC):
     teachable: ClassVar[bool] = False
     """Whether a teacher is of use; see `taught`."""
 
+    gives_back: ClassVar[bool] = False
+    """Whether outputs are compared with what the network takes: behind front ends, its features."""
+
     metric: str
     outputs: int
 
@@ -292,6 +295,11 @@ class Task(ABC):
     def interface(self, labels: tuple[str, ...], threshold: float | None) -> tuple[str, ...]:
         """What a user of the firmware reads of its outputs, in lines for the head of `model.h`."""
         return ()
+
+    @classmethod
+    def reverses(cls, labels: tuple[str, ...]) -> bool:
+        """Whether two classes count the other way round, as their names tell."""
+        return False
 
     def to_dict(self) -> dict[str, Any]:
         """The task as plain data; `task_from` takes it."""

@@ -36,6 +36,8 @@ class Reconstruction(Task):
         Metric("mae", "mean absolute error", absolute_error, percent=False, higher=False),
     )
 
+    gives_back: ClassVar[bool] = True
+
     metric: str = "explained_variance"
     outputs: int = 0
 

@@ -56,7 +56,8 @@ class FrontComponent(Component):
             raise NotApplicable(
                 f"{self.name}: the network cannot take {' × '.join(map(str, front.gives))} features"
             ) from refusal
-        if network.output_shape != model.keras.output_shape:
+        given_back = work.data.task.gives_back and front.gives != model.front.gives
+        if network.output_shape != model.keras.output_shape or given_back:
             raise NotApplicable(f"{self.name}: the output would have another shape")
         data = work.data.through(front)
         work = replace(work, data=data, epochs=work.epochs * self.longer)
