@@ -126,6 +126,7 @@ def result(monkeypatch: pytest.MonkeyPatch) -> Result:
         seed=7,
         score_drop=Drop(0.01),
         metric=ACCURACY,
+        candidate=lambda recipe: SimpleNamespace(model=SimpleNamespace(front=None)),
         epochs=5,
     )
     counts = dict.fromkeys(OUTCOMES, 0) | {"measured": 4, "infeasible": 2, "invalid": 1}

@@ -1,4 +1,4 @@
-"""Keep every second, third, … sample of a time series, behind a low-pass: the rest costs less.
+"""Keep one sample of several in a time series, behind a low-pass: the rest costs less.
 
 Crochiere and Rabiner, "Multirate Digital Signal Processing", 1983.
 """
