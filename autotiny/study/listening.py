@@ -107,7 +107,7 @@ def _read(text: str) -> tuple[FrontComponent, ...]:
     if len(found) != len(steps) or not steps:
         raise UserError(
             f'front = {shown(text)}; it must name front ends, e.g. "mfcc(frame_ms=30, hop_ms=20, '
-            'coefficients=10)": autotiny components --level signal lists them'
+            'coefficients=10)": those of level signal that autotiny components lists'
         )
     return found
 

@@ -26,6 +26,7 @@ from autotiny.study.evaluator import Evaluator
 from autotiny.study.job import candidate_of
 from autotiny.study.listening import behind, heard
 from autotiny.study.result import comment_of, threshold_of
+from autotiny.study.sound_layers import sound_layer
 from autotiny.target import Target, target_key
 from autotiny.tasks import ACCURACY, is_own
 from autotiny.version import __version__
@@ -131,6 +132,13 @@ def load_pair(
     found = load_model(model, seed=seed)
     if found.level is Level.TFLITE:
         check_supported(found.graph)
+    layer = sound_layer(found, samples) if reading.front is None else None
+    if layer is not None:
+        samples = check_fits(found, samples, task, metric)
+        loaded = found
+        if isinstance(model, (str, Path)):
+            loaded = load_model(model, samples, seed=seed, cache=cache)
+        return layer.heard(loaded, samples)
     found, samples = heard(found, samples, reading.front)
     samples = check_fits(found, samples, task, metric)
     if not isinstance(model, (str, Path)):  # an object has its weights
