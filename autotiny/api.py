@@ -657,6 +657,9 @@ def _read(
         if network.level not in (Level.KERAS, Level.GRAPH):
             return network, None
         data, name = synthetic(network, seed), NOISE
+        layer = studies.sound_layer(network, data)
+        if layer is not None:
+            network, data = layer.heard(network, data)
     if network.level not in (Level.KERAS, Level.GRAPH):
         return network, None
     if network.traits.quantization_aware or not is_calibrated(lowering):

@@ -16,6 +16,7 @@ from autotiny.study.replay import (
 )
 from autotiny.study.result import Point, Result, Shortfall
 from autotiny.study.search import TRIALS, Progress, search
+from autotiny.study.sound_layers import sound_layer
 from autotiny.study.storage import (
     default_study_name,
     open_storage,
@@ -61,6 +62,7 @@ __all__ = [
     "rebuilt",
     "search",
     "shown_place",
+    "sound_layer",
     "sqlite_url",
     "wanted_objectives",
 ]
