@@ -7,11 +7,18 @@ from dataclasses import replace
 import numpy as np
 
 from autotiny.dataset.pile import Pile
-from autotiny.dataset.reading import AS_STORED, Inputs, Reading, Targets, scaled, targets_of
+from autotiny.dataset.reading import (
+    AS_STORED,
+    Inputs,
+    Reading,
+    Targets,
+    as_floats,
+    targets_of,
+    understood,
+)
 from autotiny.dataset.samples import Dataset, dataset_of
 from autotiny.dataset.splitting import overlap, parts_of
 from autotiny.errors import InvalidData
-from autotiny.graph import Array
 from autotiny.tasks import SPLITS
 
 
@@ -26,7 +33,7 @@ def from_pile(pile: Pile, seed: int, reading: Reading = AS_STORED) -> Dataset:
     Raises:
         InvalidData: inputs or targets are not what they should be, or a part would be empty.
     """
-    x, inputs = _inputs(pile, reading)
+    x, inputs = pile.x, _inputs(pile, reading)
     targets = _targets(pile)
     for what, given in (("labels", targets.values), ("groups", pile.groups)):
         if given is not None and len(x) != len(given):
@@ -37,7 +44,8 @@ def from_pile(pile: Pile, seed: int, reading: Reading = AS_STORED) -> Dataset:
     rows = [np.flatnonzero(parts == part) for part in range(len(SPLITS))]
     return replace(
         dataset_of(
-            pile.name, tuple(x[row] for row in rows), tuple(targets.values[row] for row in rows),
+            pile.name, tuple(as_floats(x, row, inputs, pile.name) for row in rows),
+            tuple(targets.values[row] for row in rows),
             targets.names or (pile.targets if targets.values.ndim > 1 else ()), targets.count,
             inputs, given=pile.parts is not None,
         ),
@@ -48,12 +56,11 @@ def from_pile(pile: Pile, seed: int, reading: Reading = AS_STORED) -> Dataset:
     )  # fmt: skip
 
 
-def _inputs(pile: Pile, reading: Reading) -> tuple[Array, Inputs]:
-    """Scaled inputs; what is usual for the source is as good as asked for."""
+def _inputs(pile: Pile, reading: Reading) -> Inputs:
+    """How inputs are scaled; what is usual for the source is as good as asked for."""
     asked = reading.factor is not None or pile.factor is None
     usual = reading if asked else replace(reading, scale=f"{pile.factor!r}")
-    parts, inputs = scaled({"x": pile.x}, pile.name, usual)
-    return parts["x"], inputs
+    return understood({"x": pile.x}, pile.name, usual)
 
 
 def _targets(pile: Pile) -> Targets:

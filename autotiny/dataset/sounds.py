@@ -15,6 +15,7 @@ from autotiny.dataset.reading import AS_STORED, Reading, check_room
 from autotiny.dataset.wav import WavHeader, frames_at, wav_header, wav_samples
 from autotiny.errors import InvalidData
 from autotiny.graph import Array
+from autotiny.mapped import empty, let_go
 
 SOUNDS = Kind(
     "WAV file", "WAV files", (".wav",),
@@ -59,8 +60,9 @@ def sounds(folder: Path, reading: Reading = AS_STORED) -> Pile:
     hop = reading.steps("hop", rate) or window
     _check_lengths(found.files, lengths, window, rate)
     counts = np.maximum(0, lengths - window) // hop + 1
-    check_room(4 * int(counts.sum()) * window, str(folder))
-    x = np.zeros((int(counts.sum()), window), np.int16)
+    values = int(counts.sum()) * window
+    check_room(4 * values, str(folder), in_file=2 * values)
+    x = empty((int(counts.sum()), window), np.int16, str(folder))
     begin, cut = 0, 0
     for path, header, count in zip(found.files, headers, counts.tolist(), strict=True):
         samples, beyond = wav_samples(path, header, rate)
@@ -68,6 +70,7 @@ def sounds(folder: Path, reading: Reading = AS_STORED) -> Pile:
             one = samples[place * hop : place * hop + window]
             x[begin + place, : len(one)] = one
         begin, cut = begin + count, cut + beyond
+        let_go(x)
     files = np.repeat(np.arange(len(headers)), counts)
     speakers = _speakers(found.files)
     groups = files if speakers is None else speakers[files]

@@ -10,6 +10,7 @@ from autotiny.dataset.pile import Pile
 from autotiny.dataset.samples import SPLIT_SHARES, VALIDATION_SHARE
 from autotiny.errors import InvalidData
 from autotiny.graph import Array
+from autotiny.mapped import blocks
 from autotiny.tasks import SPLITS
 
 MOST_STRATA = 64
@@ -71,7 +72,11 @@ def overlap(x_train: Array, x_other: Array) -> int:
 
 
 def _digests(x: Array) -> list[bytes]:
-    return [hashlib.blake2b(np.ascontiguousarray(one).data, digest_size=16).digest() for one in x]
+    return [
+        hashlib.blake2b(np.ascontiguousarray(one).data, digest_size=16).digest()
+        for block in blocks(x)
+        for one in block
+    ]
 
 
 def _split(pile: Pile, some: Array, shares: tuple[float, ...], seed: int) -> Array:
