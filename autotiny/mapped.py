@@ -51,16 +51,13 @@ def let_go(x: Array) -> None:
 
 
 def spans(x: Array) -> Iterator[slice]:
-    """Rows of an array in their order: all together; of a large one, about so many bytes each."""
-    rows = max(1, BLOCK // max(1, x.nbytes // max(1, len(x)))) if is_large(x.nbytes) else len(x)
-    return (slice(begin, begin + rows) for begin in range(0, len(x), max(1, rows)))
+    """Rows of an array in their order, about a block together."""
+    rows = max(1, BLOCK // max(1, x.nbytes // max(1, len(x))))
+    return (slice(begin, begin + rows) for begin in range(0, len(x), rows))
 
 
 def blocks(x: Array) -> Iterator[Array]:
-    """An array in pieces of rows; what is not large comes as one piece."""
-    if not is_large(x.nbytes):
-        yield x
-        return
+    """An array in pieces of rows; memory holds one of them at a time."""
     for span in spans(x):
         yield x[span]
         let_go(x)
