@@ -8,6 +8,7 @@ It writes an `.npz` file, a network and a cache into a folder, and removes them 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import subprocess
 import sys
@@ -59,7 +60,7 @@ def main() -> None:
 
 def write_data(path: Path, gb: float) -> int:
     """Squares brighter or darker than their noise, float32, stored; gives how many there are."""
-    samples = round(gb * 1e9 / (4 * np.prod(SHAPE)))
+    samples = round(gb * 1e9 / (4 * math.prod(SHAPE)))
     draw = np.random.default_rng(0)
     y = draw.integers(0, 2, samples)
     with ZipFile(path, "w", ZIP_STORED) as archive:

@@ -33,16 +33,18 @@ def images(folder: Path, reading: Reading = AS_STORED) -> Pile:
 
     Args:
         folder: of class folders.
-        reading: the size that images are brought to; by default all need one.
+        reading: the size that images are brought to, by default all need one; and whether folders
+            in class folders are groups.
 
     Raises:
         InvalidData: a file is damaged, of another size, or of a kind that is not read.
     """
-    reading.check_only(("resize",), "a folder of images")
-    found = listed(folder, IMAGES)
+    reading.check_only(("resize", "group"), "a folder of images")
+    found = listed(folder, IMAGES, reading.group)
     return Pile(
-        folder.name, _read(found.files, reading), found.classes, found.labels, parts=found.parts
-    )
+        folder.name, _read(found.files, reading), found.classes, found.labels, found.groups,
+        found.parts, notes=found.group_notes,
+    )  # fmt: skip
 
 
 def _read(files: Sequence[Path], reading: Reading) -> Array:

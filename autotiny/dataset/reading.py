@@ -32,7 +32,8 @@ class Reading:
         resize: height and width that images are brought to.
         label: the columns of a table that are to be predicted: names or numbers from 1, separated
             by commas.
-        group: the column of a table whose rows of one value stay in one split.
+        group: the column of a table whose rows of one value stay in one split; "folder" where
+            folders in class folders do.
         window: how long a sample is: rows of a table or samples of a sound, "128", or a time,
             "1s" or "500ms".
         hop: from the beginning of one window to that of the next, likewise.

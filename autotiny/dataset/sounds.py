@@ -23,7 +23,7 @@ SOUNDS = Kind(
      ".opus", ".webm", ".wma"),
     "save it as WAV (ffmpeg -i FILE NEW.wav)", ("_background_noise_",),
 )  # fmt: skip
-OPTIONS = ("window", "hop", "rate")
+OPTIONS = ("window", "hop", "rate", "group")
 FULL_SCALE = 1 / 32768
 """Of 16 bits: sounds go from −1 to 1."""
 
@@ -41,7 +41,7 @@ def sounds(folder: Path, reading: Reading = AS_STORED) -> Pile:
 
     Windows of one file form a group, and files `<speaker>_nohash_<n>.wav` of one speaker do. A
     file that is shorter than a window is filled up with zeros at its end, but not by more than
-    half.
+    half. Where folders in class folders are the groups, they alone are.
 
     Args:
         folder: of class folders, or of train/ and test/ (and validation/) with such.
@@ -52,7 +52,7 @@ def sounds(folder: Path, reading: Reading = AS_STORED) -> Pile:
         InvalidData: a file is damaged, too short, or of a kind that is not read.
     """
     reading.check_only(OPTIONS, "a folder of sounds")
-    found = listed(folder, SOUNDS)
+    found = listed(folder, SOUNDS, reading.group)
     headers = [wav_header(path) for path in found.files]
     rate = reading.hertz or _usual_rate(headers)
     lengths = np.array([frames_at(header, rate) for header in headers])
@@ -72,12 +72,12 @@ def sounds(folder: Path, reading: Reading = AS_STORED) -> Pile:
         begin, cut = begin + count, cut + beyond
         let_go(x)
     files = np.repeat(np.arange(len(headers)), counts)
-    speakers = _speakers(found.files)
+    speakers = _speakers(found.files) if found.groups is None else found.groups
     groups = files if speakers is None else speakers[files]
     notes = (
         *_stored_notes(headers, rate, cut),
         *_window_notes(lengths, counts, window, hop, rate),
-        *_group_notes(speakers, counts),
+        *(found.group_notes or _group_notes(speakers, counts)),
         *_left_out(found),
     )
     return Pile(
