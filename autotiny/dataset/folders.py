@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from autotiny.dataset.split_lists import LISTS, has_lists, listed_parts
 from autotiny.errors import InvalidData, shown
 from autotiny.graph import Array
 
@@ -52,10 +53,11 @@ class ClassFiles:
         files: in the order of their splits and names.
         classes: (N,) int64.
         labels: names of the classes.
-        parts: (N,) uint8, 0 train, 1 validation, 2 test, where folders say it.
+        parts: (N,) uint8, 0 train, 1 validation, 2 test, where folders or lists say it.
         left_out: folders beside the classes that are none.
         groups: (N,) int64: a number for each folder in a class folder, one name being one group in
             all classes; a file in none stands alone. None where they were not asked for.
+        split_notes: what is said of lists that say the splits.
     """
 
     files: tuple[Path, ...]
@@ -64,15 +66,16 @@ class ClassFiles:
     parts: Array | None
     left_out: tuple[Path, ...]
     groups: Array | None = None
+    split_notes: tuple[str, ...] = ()
 
     @property
     def group_notes(self) -> tuple[str, ...]:
         """What is said of the groups."""
         if self.groups is None:
             return ()
-        return (
-            f"{int(self.groups.max()) + 1:,} groups by folder, each of which stays in one split",
-        )
+        count = int(self.groups.max()) + 1
+        kept = "" if self.parts is not None else ", each of which stays in one split"
+        return (f"{count:,} groups by folder{kept}",)
 
 
 def listed(folder: Path, kind: Kind, group: str | None = None) -> ClassFiles:
@@ -100,11 +103,20 @@ def listed(folder: Path, kind: Kind, group: str | None = None) -> ClassFiles:
             found[part] = class_files(places[part], labels, kind, grouped=grouped)[0]
     files = [file for part in found.values() for file in part]
     numbers = [list(SPLIT_NAMES).index(part) for part, some in found.items() for _ in some]
+    parts = np.array(numbers, np.uint8) if places else None
+    notes: tuple[str, ...] = ()
+    if has_lists(folder):
+        if places:
+            raise InvalidData(
+                f"{folder} has both {places['train'].name}/ and lists of files "
+                f"({', '.join(LISTS.values())}), which say the splits; remove one of them"
+            )
+        parts, notes = listed_parts(folder, [path for path, _ in files])
     return ClassFiles(
         tuple(path for path, _ in files),
         class_numbers(files).astype(np.int64),
         labels,
-        np.array(numbers, np.uint8) if places else None,
+        parts,
         tuple(
             one
             for place in (folder, *places.values())
@@ -112,6 +124,7 @@ def listed(folder: Path, kind: Kind, group: str | None = None) -> ClassFiles:
             if one.is_dir() and not _is_class(one, kind)
         ),
         _groups(folder, [path for path, _ in files], 2 + bool(places)) if grouped else None,
+        notes,
     )
 
 
@@ -241,7 +254,8 @@ def _inside(folder: Path, kind: Kind, *, grouped: bool, inner: bool = False) -> 
             raise InvalidData(f"{path} is of a kind that is not read; {kind.remedy}, or remove it")
         if path.is_dir() and inner:
             raise InvalidData(
-                f"{path} is a folder in the folder of a group; move its {kind.many} up, or remove it"
+                f"{path} is a folder in the folder of a group; move its {kind.many} up, or remove "
+                "it"
             )
         if path.is_dir() and not grouped:
             raise InvalidData(

@@ -43,7 +43,7 @@ def images(folder: Path, reading: Reading = AS_STORED) -> Pile:
     found = listed(folder, IMAGES, reading.group)
     return Pile(
         folder.name, _read(found.files, reading), found.classes, found.labels, found.groups,
-        found.parts, notes=found.group_notes,
+        found.parts, notes=(*found.group_notes, *found.split_notes),
     )  # fmt: skip
 
 

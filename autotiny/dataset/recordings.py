@@ -62,6 +62,7 @@ def recordings(folder: Path, reading: Reading = AS_STORED) -> Pile:
         f"{hop or window:,}, of {len(rows):,} recordings; those of one recording stay in one split",
         *_short_note(found, lengths, window, folder),
         *found.group_notes,
+        *found.split_notes,
         *growing_note(growing(x, ends), rows[0].columns),
     ]
     if found.left_out:

@@ -77,7 +77,8 @@ def sounds(folder: Path, reading: Reading = AS_STORED) -> Pile:
     notes = (
         *_stored_notes(headers, rate, cut),
         *_window_notes(lengths, counts, window, hop, rate),
-        *(found.group_notes or _group_notes(speakers, counts)),
+        *(found.group_notes or _group_notes(speakers, counts, found.parts)),
+        *found.split_notes,
         *_left_out(found),
     )
     return Pile(
@@ -168,15 +169,16 @@ def _window_notes(lengths: Array, counts: Array, window: int, hop: int, rate: in
     return notes
 
 
-def _group_notes(speakers: Array | None, counts: Array) -> list[str]:
+def _group_notes(speakers: Array | None, counts: Array, parts: Array | None) -> list[str]:
     if speakers is not None:
-        return [f"{speakers.max() + 1:,} speakers, each of whom stays in one split"]
+        kept = ", each of whom stays in one split" if parts is None else ""
+        return [f"{speakers.max() + 1:,} speakers{kept}"]
     return ["windows of one file stay in one split"] if counts.max() > 1 else []
 
 
 def _left_out(found: ClassFiles) -> list[str]:
     names = sorted({f"{one.name}/" for one in found.left_out})
-    return [f"left out: {', '.join(names)}"] if names else []
+    return [f"left out, as they are no classes: {', '.join(names)}"] if names else []
 
 
 def _seconds(samples: int, rate: int) -> str:
