@@ -23,7 +23,6 @@ import numpy as np
 from numpy.lib import format as npy
 from writing import row
 
-from autotiny.model import keras
 from autotiny.version import __version__
 
 PAGE = Path(__file__).parents[1] / "results" / "large_data.md"
@@ -33,27 +32,39 @@ POLL_SECONDS = 0.05
 MOST_GIB = 2.0
 
 
+NETWORK = f"""
+from autotiny.model import keras
+
+def small():
+    layers = keras().layers
+    return keras().Sequential([
+        layers.Input({SHAPE}), layers.Conv2D(4, 8, strides=8, activation="relu"), layers.Flatten(),
+        layers.Dense(2), layers.Softmax(),
+    ])
+"""
+"""An untrained network, which the worker trains."""
+
+
 def main() -> None:
     """Measure, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--gb", type=float, default=5.25, help="Size of the data, in 10^9 bytes.")
     parser.add_argument("--folder", default=".", help="On a disk with twice that and 1 GB free.")
     asked = parser.parse_args()
-    with TemporaryDirectory(prefix="large-", dir=asked.folder) as folder:
-        data, model = Path(folder) / "data.npz", Path(folder) / "model.h5"
+    with TemporaryDirectory(prefix="large-", dir=Path(asked.folder).absolute()) as folder:
+        data, model = Path(folder) / "data.npz", "network:small"
         samples = write_data(data, asked.gb)
-        write_model(model)
+        (Path(folder) / "network.py").write_text(NETWORK)
         autotiny = [sys.executable, "-m", "autotiny"]
-        both = ["--data", str(data), "--target", "stm32f746"]
-        search = ["--trials", "2", "--epochs", "1", "--out", f"{folder}/out"]
+        both = ["--data", "data.npz", "--target", "stm32f746"]
+        search = ["--trials", "2", "--epochs", "1", "--out", "out"]
         commands = {
-            "measure": [*autotiny, "measure", str(model), *both],
+            "measure": [*autotiny, "measure", model, *both],
             "search --trials 2 --epochs 1": [
-                *autotiny, "search", "--model", str(model), *both, *search,
+                *autotiny, "search", "--model", model, *both, *search,
             ],
         }  # fmt: skip
-        env = os.environ | {"XDG_CACHE_HOME": f"{folder}/cache"}
-        measured = {name: run(command, env) for name, command in commands.items()}
+        measured = {name: run(command, Path(folder)) for name, command in commands.items()}
     PAGE.write_text(page(asked.gb, samples, measured), encoding="utf-8")
     print(PAGE.read_text(encoding="utf-8"))
 
@@ -77,19 +88,11 @@ def write_data(path: Path, gb: float) -> int:
     return samples
 
 
-def write_model(path: Path) -> None:
-    """A small convolutional network, untrained."""
-    layers = keras().layers
-    keras().Sequential([
-        layers.Input(SHAPE), layers.Conv2D(4, 8, strides=8, activation="relu"), layers.Flatten(),
-        layers.Dense(2), layers.Softmax(),
-    ]).save(path)  # fmt: skip
-
-
-def run(command: list[str], env: dict[str, str]) -> tuple[float, dict[str, float]]:
+def run(command: list[str], folder: Path) -> tuple[float, dict[str, float]]:
     """Seconds of a command, and the most memory of its processes by kind, in GiB."""
     began, peaks = time.monotonic(), {"parent": 0.0}
-    with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL) as popen:
+    env = os.environ | {"XDG_CACHE_HOME": str(folder / "cache")}
+    with subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.DEVNULL) as popen:
         while popen.poll() is None:
             for kind, peak in peaks_of(popen.pid):
                 peaks[kind] = max(peaks.get(kind, 0.0), peak)

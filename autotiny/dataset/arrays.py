@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike
 
 from autotiny.dataset.members import member_array
 from autotiny.dataset.pile import Pile
-from autotiny.dataset.piling import from_pile
+from autotiny.dataset.piling import from_pile, with_validation
 from autotiny.dataset.reading import AS_STORED, Reading, check_alike, scaled, targets_of
-from autotiny.dataset.samples import Dataset, dataset_of, split_train
+from autotiny.dataset.samples import Dataset, dataset_of
 from autotiny.errors import InvalidData, shown
 from autotiny.graph import Array
 
@@ -119,7 +119,7 @@ def from_arrays(
     if "validation" in ys:
         truths = (y.values, ys["validation"].values, ys["test"].values)
         return dataset_of(name, tuple(xs.values()), truths, y.names, y.count, inputs, given=True)
-    return split_train(name, xs["x_train"], y, xs["x_test"], ys["test"], seed, inputs)
+    return with_validation(name, xs["x_train"], y, xs["x_test"], ys["test"], seed, inputs)
 
 
 def group_numbers(groups: Array, where: str) -> Array:

@@ -17,8 +17,10 @@ from autotiny.dataset.reading import (
     understood,
 )
 from autotiny.dataset.samples import Dataset, dataset_of
-from autotiny.dataset.splitting import overlap, parts_of
+from autotiny.dataset.splitting import overlap, parts_of, validation_of
 from autotiny.errors import InvalidData
+from autotiny.graph import Array
+from autotiny.mapped import made
 from autotiny.tasks import SPLITS
 
 
@@ -54,6 +56,34 @@ def from_pile(pile: Pile, seed: int, reading: Reading = AS_STORED) -> Dataset:
         rate=pile.rate,
         recorded=pile.recorded,
     )  # fmt: skip
+
+
+def with_validation(
+    name: str, x: Array, y: Targets, x_test: Array, y_test: Targets, seed: int, inputs: Inputs
+) -> Dataset:
+    """Takes validation out of train, a tenth of each class; test is given.
+
+    Args:
+        name: what messages call the data.
+        x: inputs of train, (N, …) float32.
+        y: their targets.
+        x_test: inputs of test, likewise.
+        y_test: their targets.
+        seed: decides which samples of a class become validation.
+        inputs: how they were stored.
+    """
+    if len(x) != len(y.values):
+        raise InvalidData(
+            f"{name} has {len(x)} inputs but {len(y.values)} labels; each input needs one"
+        )
+    pile = Pile(name, x, y.values, y.names)
+    parts = validation_of(pile, np.arange(len(x)), seed)
+    rows = [np.flatnonzero(parts == part) for part in (0, 1)]
+    xs = [made(x, row, lambda some: some, name) for row in rows]
+    ys = [y.values[row] for row in rows]
+    return dataset_of(
+        name, (*xs, x_test), (*ys, y_test.values), y.names, y.count, inputs, given=True
+    )
 
 
 def _inputs(pile: Pile, reading: Reading) -> Inputs:

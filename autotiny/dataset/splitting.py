@@ -49,7 +49,7 @@ def parts_of(pile: Pile, seed: int) -> Array:
         parts = pile.parts.astype(np.uint8)
         if not (parts == 1).any():
             train = np.flatnonzero(parts == 0)
-            parts[train] = _split(pile, train, (1 - VALIDATION_SHARE, VALIDATION_SHARE), seed)
+            parts[train] = validation_of(pile, train, seed)
     counts = np.bincount(parts, minlength=len(SPLITS))
     if not counts.all():
         held = ", ".join(f"{count:,} {part}" for count, part in zip(counts, SPLITS, strict=True))
@@ -58,6 +58,17 @@ def parts_of(pile: Pile, seed: int) -> Array:
             "samples, or say the split yourself"
         )
     return parts
+
+
+def validation_of(pile: Pile, train: Array, seed: int) -> Array:
+    """Which of some samples become validation, (n,) uint8: 0 stays train, 1 is validation.
+
+    Args:
+        pile: that they are of.
+        train: which of its samples, (n,).
+        seed: decides which samples of a class, and which of equal groups.
+    """
+    return _split(pile, train, (1 - VALIDATION_SHARE, VALIDATION_SHARE), seed)
 
 
 def overlap(x_train: Array, x_other: Array) -> int:
