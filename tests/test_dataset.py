@@ -78,7 +78,7 @@ def test_a_folder_of_idx_files(zipped: bool, tmp_path: Path) -> None:
     idx_folder(tmp_path, zipped=zipped)
     data = load_dataset(tmp_path)
     check_parts(data)
-    assert (len(data.x_train), len(data.x_validation), len(data.x_test)) == (36, 4, 20)
+    assert (len(data.x_train), len(data.x_validation), len(data.x_test)) == (37, 3, 20)
     assert (data.shape, data.task.outputs) == ((5, 4), 3)
 
 

@@ -207,7 +207,7 @@ def test_splits_are_kept_and_what_is_no_class_is_told(tmp_path: Path) -> None:
     pile = read(tmp_path)
     assert pile.parts is not None
     assert pile.parts.tolist() == [0, 0, 1, 1, 2, 2]
-    assert pile.notes[-1] == "left out: .cache/, _background_noise_/"
+    assert pile.notes[-1] == "left out, as they are no classes: .cache/, _background_noise_/"
 
 
 def test_sounds_that_go_beyond_full_scale_are_cut_and_told(tmp_path: Path) -> None:

@@ -320,6 +320,7 @@ def progress(done: int, points: int = 3, **changes: Any) -> Progress:
         "cache_misses": 15,
         "front": tuple((n, sequence, (0.9 + n / 1000, 10 / (n + 1))) for n in range(points)),
         "objectives": ("accuracy_validation", "latency_ms"),
+        "directions": ("maximize", "minimize"),
         "seconds_left": 155.0,
         "last": last,
         "target": TARGET,
@@ -340,6 +341,14 @@ def test_the_live_panel_fits_the_window(width: int, points: int) -> None:
     if points:
         best = f"{90 + (points - 1) / 10:.2f} %"
         assert best in "\n".join(lines), "the figures of the front are never cut"
+
+
+@pytest.mark.parametrize(("direction", "best"), [("maximize", "0.902"), ("minimize", "0.9")])
+def test_the_study_says_which_value_of_an_own_metric_is_best(direction: str, best: str) -> None:
+    names = ("nowhere.to_be_found:loss_validation", "latency_ms")
+    told = progress(3, points=3, objectives=names, directions=(direction, "minimize"))
+    first = printed(live_front_table(told, 5, 100), 100)[2]
+    assert first.split()[1] == best
 
 
 def test_plain_lines_where_there_is_no_terminal() -> None:

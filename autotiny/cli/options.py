@@ -152,7 +152,8 @@ GroupOption = Annotated[
     str | None,
     typer.Option(
         metavar="COLUMN",
-        help="Rows of a table with one value of this column stay in one split, e.g. of a person.",
+        help="Rows of a table with one value of this column stay in one split, e.g. of a person; "
+        "'folder' keeps the samples of each folder in a class folder together.",
     ),
 ]
 WindowOption = Annotated[

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from tokenize import TokenError
-from typing import IO
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import ArrayLike
 
+from autotiny.dataset.members import member_array
 from autotiny.dataset.pile import Pile
-from autotiny.dataset.piling import from_pile
-from autotiny.dataset.reading import AS_STORED, Reading, check_alike, check_room, scaled, targets_of
-from autotiny.dataset.samples import Dataset, dataset_of, split_train
+from autotiny.dataset.piling import from_pile, with_validation
+from autotiny.dataset.reading import AS_STORED, Reading, check_alike, scaled, targets_of
+from autotiny.dataset.samples import Dataset, dataset_of
 from autotiny.errors import InvalidData, shown
 from autotiny.graph import Array
 
@@ -60,7 +58,7 @@ def _read(archive: zipfile.ZipFile, path: Path) -> dict[str, Array]:
     if len(members) > MOST_MEMBERS:
         raise InvalidData(f"{path} holds {len(members):,} files; {MOST_MEMBERS:,} are the most")
     arrays: dict[str, Array] = {}
-    values = 0
+    taken = 0
     for member in members:
         name = member.filename.removesuffix(".npy")
         if name in arrays:
@@ -68,41 +66,9 @@ def _read(archive: zipfile.ZipFile, path: Path) -> dict[str, Array]:
         if name not in PILES:
             arrays[name] = np.empty(0)
             continue
-        with archive.open(member) as file:
-            values += npy_header(file, member.file_size, f"{path}: {member.filename}")
-        check_room(4 * values, str(path))
-        with archive.open(member) as file:
-            arrays[name] = npy.read_array(file, allow_pickle=False)
+        arrays[name], bytes_ = member_array(archive, member, path, taken)
+        taken += bytes_
     return arrays
-
-
-def npy_header(file: IO[bytes], size: int, where: str) -> int:
-    """How many values of four bytes an array takes: by its header, which its size must agree with.
-
-    Args:
-        file: at its beginning.
-        size: of it, in bytes.
-        where: what messages call it.
-
-    Raises:
-        InvalidData: it is no plain array, or damaged; `DAMAGES` where its header cannot be read.
-    """
-    version = npy.read_magic(file)
-    read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
-    if read is None:
-        raise InvalidData(f"{where} is of npy version {version}; 1 and 2 are read")
-    shape, _, dtype = read(file)
-    if dtype.hasobject or dtype.fields is not None or dtype.kind not in "iufbUS":
-        raise InvalidData(
-            f"{where} is of type {shown(dtype)}; plain arrays of numbers or text are read"
-        )
-    wanted, held = math.prod(shape) * dtype.itemsize, size - file.tell()
-    if any(type(size) is not int or size < 0 for size in shape) or wanted != held:
-        raise InvalidData(
-            f"{where} has the shape {shown(shape)}, {wanted:,} bytes, but holds {held:,}; it is "
-            "damaged"
-        )
-    return math.prod(shape) * max(1, dtype.itemsize // 4)
 
 
 def named_arrays(given: object) -> dict[str, Array]:
@@ -153,7 +119,7 @@ def from_arrays(
     if "validation" in ys:
         truths = (y.values, ys["validation"].values, ys["test"].values)
         return dataset_of(name, tuple(xs.values()), truths, y.names, y.count, inputs, given=True)
-    return split_train(name, xs["x_train"], y, xs["x_test"], ys["test"], seed, inputs)
+    return with_validation(name, xs["x_train"], y, xs["x_test"], ys["test"], seed, inputs)
 
 
 def group_numbers(groups: Array, where: str) -> Array:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from autotiny.dataset.idx import idx_folder, is_idx
-from autotiny.dataset.reading import AS_STORED, Reading, Targets, scaled, targets_of
+from autotiny.dataset.idx import idx_arrays, is_idx
+from autotiny.dataset.reading import AS_STORED, Reading, Targets, check_alike, scaled, targets_of
 from autotiny.dataset.samples import Dataset, split_all, split_train
 from autotiny.errors import InvalidData
 from autotiny.graph import Array
@@ -69,7 +69,7 @@ def _mnist_like(
     """A set from Debian's folder of data sets, else through tf.keras, which downloads it."""
     installed = DEBIAN / folder
     if is_idx(installed):
-        return idx_folder(installed, name, seed, reading)
+        return _split(idx_arrays(installed), name, seed, reading)
     try:
         (x_train, y_train), (x_test, y_test) = getattr(keras().datasets, name).load_data()
     except Exception as failure:  # urllib and the archive readers raise many kinds
@@ -78,6 +78,13 @@ def _mnist_like(
             f"{name} is not in {installed} and cannot be downloaded ({failure}); {apt}"
             "or give a folder with its four IDX files"
         ) from failure
-    parts, inputs = scaled({"x_train": x_train, "x_test": x_test}, name, reading)
-    labels = [targets_of(y, name) for y in (y_train, y_test)]
-    return split_train(name, parts["x_train"], labels[0], parts["x_test"], labels[1], seed, inputs)
+    arrays = {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
+    return _split(arrays, name, seed, reading)
+
+
+def _split(arrays: dict[str, Array], name: str, seed: int, reading: Reading) -> Dataset:
+    """Train and test as given, validation out of train."""
+    parts, inputs = scaled({part: arrays[part] for part in ("x_train", "x_test")}, name, reading)
+    y, y_test = (targets_of(arrays[part], name) for part in ("y_train", "y_test"))
+    check_alike(y_test, y, "test", name)
+    return split_train(name, parts["x_train"], y, parts["x_test"], y_test, seed, inputs)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from autotiny.dataset.split_lists import LISTS, has_lists, listed_parts
 from autotiny.errors import InvalidData, shown
 from autotiny.graph import Array
 
@@ -15,6 +16,9 @@ SPLIT_NAMES = {
     "validation": ("validation", "val", "valid", "dev"),
     "test": ("test", "testing"),
 }
+
+BY_FOLDER = "folder"
+"""What `--group` says of samples that lie in class folders."""
 
 File = tuple[Path, int]
 """A sample and its class."""
@@ -49,8 +53,11 @@ class ClassFiles:
         files: in the order of their splits and names.
         classes: (N,) int64.
         labels: names of the classes.
-        parts: (N,) uint8, 0 train, 1 validation, 2 test, where folders say it.
+        parts: (N,) uint8, 0 train, 1 validation, 2 test, where folders or lists say it.
         left_out: folders beside the classes that are none.
+        groups: (N,) int64: a number for each folder in a class folder, one name being one group in
+            all classes; a file in none stands alone. None where they were not asked for.
+        split_notes: what is said of lists that say the splits.
     """
 
     files: tuple[Path, ...]
@@ -58,34 +65,86 @@ class ClassFiles:
     labels: tuple[str, ...]
     parts: Array | None
     left_out: tuple[Path, ...]
+    groups: Array | None = None
+    split_notes: tuple[str, ...] = ()
+
+    @property
+    def group_notes(self) -> tuple[str, ...]:
+        """What is said of the groups."""
+        if self.groups is None:
+            return ()
+        count = int(self.groups.max()) + 1
+        kept = "" if self.parts is not None else ", each of which stays in one split"
+        return (f"{count:,} groups by folder{kept}",)
 
 
-def listed(folder: Path, kind: Kind) -> ClassFiles:
+def listed(folder: Path, kind: Kind, group: str | None = None) -> ClassFiles:
     """All samples of a folder of class folders, or of splits of such.
+
+    Args:
+        folder: it.
+        kind: what its class folders hold.
+        group: "folder" where class folders hold folders whose samples belong together.
 
     Raises:
         InvalidData: a class is empty, a split is missing, or a file is of a kind that is not read.
     """
+    if group not in (None, BY_FOLDER):
+        raise InvalidData(
+            f"--group {shown(group)} is given, but {folder} has no columns; --group {BY_FOLDER} "
+            "keeps each folder in a class folder in one split"
+        )
+    grouped = group is not None
     places = split_folders(folder, kind)
-    train, labels = class_files(places.get("train", folder), None, kind)
+    train, labels = class_files(places.get("train", folder), None, kind, grouped=grouped)
     found = {"train": train}
     for part in ("validation", "test"):
         if part in places:
-            found[part] = class_files(places[part], labels, kind)[0]
+            found[part] = class_files(places[part], labels, kind, grouped=grouped)[0]
     files = [file for part in found.values() for file in part]
     numbers = [list(SPLIT_NAMES).index(part) for part, some in found.items() for _ in some]
+    parts = np.array(numbers, np.uint8) if places else None
+    notes: tuple[str, ...] = ()
+    if has_lists(folder):
+        if places:
+            raise InvalidData(
+                f"{folder} has both {places['train'].name}/ and lists of files "
+                f"({', '.join(LISTS.values())}), which say the splits; remove one of them"
+            )
+        parts, notes = listed_parts(folder, [path for path, _ in files])
     return ClassFiles(
         tuple(path for path, _ in files),
         class_numbers(files).astype(np.int64),
         labels,
-        np.array(numbers, np.uint8) if places else None,
+        parts,
         tuple(
             one
             for place in (folder, *places.values())
             for one in sorted(place.iterdir())
             if one.is_dir() and not _is_class(one, kind)
         ),
+        _groups(folder, [path for path, _ in files], 2 + bool(places)) if grouped else None,
+        notes,
     )
+
+
+def _groups(folder: Path, files: list[Path], plain: int) -> Array:
+    """(N,) a number for each group.
+
+    Args:
+        folder: that all of them lie in.
+        files: of all splits.
+        plain: how many names there are from there to a file that lies in its class folder itself.
+    """
+    inner = [len(path.relative_to(folder).parts) > plain for path in files]
+    if not any(inner):
+        raise InvalidData(
+            f"--group {BY_FOLDER} is given, but no class folder of {folder} has a folder in it; "
+            "put the files of each group into one, or leave it out"
+        )
+    order: dict[str | Path, int] = {}
+    keys = [path.parent.name if one else path for path, one in zip(files, inner, strict=True)]
+    return np.array([order.setdefault(key, len(order)) for key in keys], np.int64)
 
 
 def holds(folder: Path, kind: Kind) -> bool:
@@ -94,7 +153,8 @@ def holds(folder: Path, kind: Kind) -> bool:
         path.suffix.lower() in kind.endings + kind.refused and path.is_file()
         for inner in _folders(folder, kind)
         for place in (inner, *_folders(inner, kind))
-        for path in place.iterdir()
+        for deep in (place, *_folders(place, kind))
+        for path in deep.iterdir()
     )
 
 
@@ -130,7 +190,7 @@ def split_folders(folder: Path, kind: Kind) -> dict[str, Path]:
 
 
 def class_files(
-    folder: Path, labels: tuple[str, ...] | None, kind: Kind
+    folder: Path, labels: tuple[str, ...] | None, kind: Kind, *, grouped: bool = False
 ) -> tuple[list[File], tuple[str, ...]]:
     """All files of the class folders, in the order of their names; hidden ones are none.
 
@@ -138,13 +198,18 @@ def class_files(
         folder: that the class folders lie in.
         labels: the classes, where train has given them already; this split may lack some.
         kind: what the class folders hold.
+        grouped: whether they may hold folders of such, too.
     """
     inside = _folders(folder, kind)
     names = labels or tuple(one.name for one in inside)
     odd = [one.name for one in inside if one.name not in names]
     if odd:
         raise InvalidData(f"{folder} has the class {shown(odd[0])}, which train/ lacks")
-    files = [(path, names.index(one.name)) for one in inside for path in _inside(one, kind)]
+    files = [
+        (path, names.index(one.name))
+        for one in inside
+        for path in _inside(one, kind, grouped=grouped)
+    ]
     endings = ", ".join(kind.endings)
     if len(names) < 2 or not files:
         raise InvalidData(
@@ -173,17 +238,35 @@ def _is_class(folder: Path, kind: Kind) -> bool:
     return _visible(folder) and folder.name not in kind.skipped
 
 
-def _inside(folder: Path, kind: Kind) -> list[Path]:
-    """The samples of a class; what may be one and cannot be read is not left out silently."""
+def _inside(folder: Path, kind: Kind, *, grouped: bool, inner: bool = False) -> list[Path]:
+    """The samples of a class; what may be one and cannot be read is not left out silently.
+
+    Args:
+        folder: of the class, or a folder in it.
+        kind: what it holds.
+        grouped: whether a class may hold folders of samples.
+        inner: whether the folder is such a one.
+    """
     visible = [path for path in sorted(folder.iterdir()) if _visible(path)]
+    found: list[Path] = []
     for path in visible:
         if path.suffix.lower() in kind.refused:
             raise InvalidData(f"{path} is of a kind that is not read; {kind.remedy}, or remove it")
-        if path.is_dir():
+        if path.is_dir() and inner:
             raise InvalidData(
-                f"{path} is a folder in a class folder; move its {kind.many} up, or remove it"
+                f"{path} is a folder in the folder of a group; move its {kind.many} up, or remove "
+                "it"
             )
-    return [path for path in visible if path.suffix.lower() in kind.endings]
+        if path.is_dir() and not grouped:
+            raise InvalidData(
+                f"{path} is a folder in a class folder; move its {kind.many} up, remove it, or "
+                f"give --group {BY_FOLDER} to keep each such folder in one split"
+            )
+        if path.is_dir():
+            found += _inside(path, kind, grouped=True, inner=True)
+        elif path.suffix.lower() in kind.endings:
+            found.append(path)
+    return found
 
 
 def _visible(path: Path) -> bool:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from autotiny.dataset.reading import AS_STORED, Reading, check_alike, check_room, scaled, targets_of
-from autotiny.dataset.samples import Dataset, split_train
+from autotiny.dataset.reading import check_room
 from autotiny.errors import InvalidData
 from autotiny.graph import Array
 
@@ -35,8 +34,12 @@ def _idx_path(folder: Path, file: str) -> Path | None:
     return None
 
 
-def idx_folder(folder: Path, name: str, seed: int, reading: Reading = AS_STORED) -> Dataset:
-    """The data set of four files."""
+def idx_arrays(folder: Path) -> dict[str, Array]:
+    """The arrays of four files, by the names that they have in an `.npz` file.
+
+    Raises:
+        InvalidData: one is missing or damaged.
+    """
     arrays = {}
     for part, file in IDX_FILES.items():
         path = _idx_path(folder, file)
@@ -45,11 +48,7 @@ def idx_folder(folder: Path, name: str, seed: int, reading: Reading = AS_STORED)
                 f"{folder} lacks {file} (or {file}.gz); all four IDX files are needed"
             )
         arrays[part] = read_idx(path)
-    stored = {part: arrays[part] for part in ("x_train", "x_test")}
-    parts, inputs = scaled(stored, name, reading)
-    y, y_test = (targets_of(arrays[part], name) for part in ("y_train", "y_test"))
-    check_alike(y_test, y, "test", name)
-    return split_train(name, parts["x_train"], y, parts["x_test"], y_test, seed, inputs)
+    return arrays
 
 
 def read_idx(path: Path) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from autotiny.dataset.pile import Pile
 from autotiny.dataset.reading import AS_STORED, Reading, check_room
 from autotiny.errors import InvalidData
 from autotiny.graph import Array
+from autotiny.mapped import empty, let_go
 from autotiny.model import tensorflow
 from autotiny.tasks import shape_text
 
@@ -31,16 +33,18 @@ def images(folder: Path, reading: Reading = AS_STORED) -> Pile:
 
     Args:
         folder: of class folders.
-        reading: the size that images are brought to; by default all need one.
+        reading: the size that images are brought to, by default all need one; and whether folders
+            in class folders are groups.
 
     Raises:
         InvalidData: a file is damaged, of another size, or of a kind that is not read.
     """
-    reading.check_only(("resize",), "a folder of images")
-    found = listed(folder, IMAGES)
+    reading.check_only(("resize", "group"), "a folder of images")
+    found = listed(folder, IMAGES, reading.group)
     return Pile(
-        folder.name, _read(found.files, reading), found.classes, found.labels, parts=found.parts
-    )
+        folder.name, _read(found.files, reading), found.classes, found.labels, found.groups,
+        found.parts, notes=(*found.group_notes, *found.split_notes),
+    )  # fmt: skip
 
 
 def _read(files: Sequence[Path], reading: Reading) -> Array:
@@ -54,10 +58,12 @@ def _read(files: Sequence[Path], reading: Reading) -> Array:
                 f"{shape_text(size)}; all need one size: --resize {size[0]}x{size[1]} brings them "
                 "to one"
             )
-    check_room(4 * 3 * len(files) * size[0] * size[1], str(files[0].parent.parent))
+    where = str(files[0].parent.parent)
+    shape = (len(files), *size, 3)
+    check_room(4 * math.prod(shape), where, in_file=math.prod(shape))
     tf = tensorflow()
-    decoded: list[Array] = []
-    for path in files:
+    x, channels = empty(shape, np.uint8, where), 1
+    for row, path in enumerate(files):
         try:
             image = tf.io.decode_image(path.read_bytes(), expand_animations=False).numpy()
         except (tf.errors.InvalidArgumentError, OSError) as damage:
@@ -68,9 +74,9 @@ def _read(files: Sequence[Path], reading: Reading) -> Array:
         if reading.resize is not None and image.shape[:2] != size:
             small = tf.image.resize(image, size, antialias=True).numpy()
             image = np.clip(np.round(small), 0, 255).astype(np.uint8)
-        decoded.append(image)
-    channels = max(image.shape[-1] for image in decoded)
-    return np.stack([np.broadcast_to(one, (*one.shape[:2], channels)) for one in decoded])
+        x[row], channels = image, max(channels, image.shape[-1])
+        let_go(x)
+    return x[..., :channels]
 
 
 def _opaque(image: Array, path: Path) -> Array:

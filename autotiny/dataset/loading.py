@@ -14,7 +14,7 @@ from autotiny.checked import arguments
 from autotiny.dataset.arrays import from_arrays, named_arrays, npz
 from autotiny.dataset.builtin import DATASETS
 from autotiny.dataset.folders import holds
-from autotiny.dataset.idx import idx_folder, is_idx
+from autotiny.dataset.idx import idx_arrays, is_idx
 from autotiny.dataset.images import IMAGES, images
 from autotiny.dataset.npy import is_npy, npy_pile
 from autotiny.dataset.piling import from_pile, repeated
@@ -87,7 +87,7 @@ def _found(name: str, seed: int, reading: Reading) -> Dataset:
 def _of_folder(path: Path, seed: int, reading: Reading) -> Dataset:
     if is_idx(path):
         reading.check_only((), "a folder of IDX files")
-        return idx_folder(path, path.name, seed, reading)
+        return from_arrays(idx_arrays(path), path.name, str(path), seed, reading)
     if is_sounds(path):
         return from_pile(sounds(path, reading), seed, reading)
     if not holds(path, IMAGES) and is_recordings(path):  # images may come with a table

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from autotiny.dataset.arrays import DAMAGES, PILES, SHORT_NAMES, TRAINED, group_numbers, npy_header
+from autotiny.dataset.arrays import DAMAGES, PILES, SHORT_NAMES, TRAINED, group_numbers
+from autotiny.dataset.members import npy_header
 from autotiny.dataset.pile import Pile
 from autotiny.dataset.reading import AS_STORED, Reading, check_room
 from autotiny.errors import InvalidData, shown
 from autotiny.graph import Array
+from autotiny.mapped import joined
 from autotiny.tasks import SPLITS, shape_text
 
 BETWEEN = ".npy,"
@@ -60,8 +63,9 @@ def npy_pile(source: str, reading: Reading = AS_STORED) -> Pile:
         _check_like(y, ys[0], files[f"y_{part}"], files["y_train"])
     parts = np.repeat([SPLITS.index(part) for part in present], [len(x) for x in xs])
     notes = tuple(_note(x, files[f"x_{part}"]) for part, x in zip(present, xs, strict=True))
-    check_room(sum(x.nbytes for x in xs), name)
-    return Pile(name, np.concatenate(xs), np.concatenate(ys), parts=parts.astype(np.uint8),
+    stored = sum(x.nbytes for x in xs)
+    check_room(stored, name, in_file=stored)
+    return Pile(name, joined(xs, name), np.concatenate(ys), parts=parts.astype(np.uint8),
                 notes=notes)  # fmt: skip
 
 
@@ -116,8 +120,11 @@ def _mapped(path: Path) -> Array:
     """An array that stays in its file; its header is looked at first."""
     try:
         with path.open("rb") as file:
-            values = npy_header(file, path.stat().st_size, str(path))
-        check_room(4 * values, str(path))
+            shape, _, dtype = npy_header(file, path.stat().st_size, str(path))
+        values = math.prod(shape)
+        check_room(
+            4 * values * max(1, dtype.itemsize // 4), str(path), in_file=values * dtype.itemsize
+        )
         if values == 0:  # NumPy cannot map nothing
             raise InvalidData(f"{path} holds no sample; an array with one a row is needed")
         found: Array = np.load(path, mmap_mode="r", allow_pickle=False)

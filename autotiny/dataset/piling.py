@@ -7,11 +7,20 @@ from dataclasses import replace
 import numpy as np
 
 from autotiny.dataset.pile import Pile
-from autotiny.dataset.reading import AS_STORED, Inputs, Reading, Targets, scaled, targets_of
+from autotiny.dataset.reading import (
+    AS_STORED,
+    Inputs,
+    Reading,
+    Targets,
+    as_floats,
+    targets_of,
+    understood,
+)
 from autotiny.dataset.samples import Dataset, dataset_of
-from autotiny.dataset.splitting import overlap, parts_of
+from autotiny.dataset.splitting import overlap, parts_of, validation_of
 from autotiny.errors import InvalidData
 from autotiny.graph import Array
+from autotiny.mapped import made
 from autotiny.tasks import SPLITS
 
 
@@ -26,7 +35,7 @@ def from_pile(pile: Pile, seed: int, reading: Reading = AS_STORED) -> Dataset:
     Raises:
         InvalidData: inputs or targets are not what they should be, or a part would be empty.
     """
-    x, inputs = _inputs(pile, reading)
+    x, inputs = pile.x, _inputs(pile, reading)
     targets = _targets(pile)
     for what, given in (("labels", targets.values), ("groups", pile.groups)):
         if given is not None and len(x) != len(given):
@@ -37,7 +46,8 @@ def from_pile(pile: Pile, seed: int, reading: Reading = AS_STORED) -> Dataset:
     rows = [np.flatnonzero(parts == part) for part in range(len(SPLITS))]
     return replace(
         dataset_of(
-            pile.name, tuple(x[row] for row in rows), tuple(targets.values[row] for row in rows),
+            pile.name, tuple(as_floats(x, row, inputs, pile.name) for row in rows),
+            tuple(targets.values[row] for row in rows),
             targets.names or (pile.targets if targets.values.ndim > 1 else ()), targets.count,
             inputs, given=pile.parts is not None,
         ),
@@ -48,12 +58,39 @@ def from_pile(pile: Pile, seed: int, reading: Reading = AS_STORED) -> Dataset:
     )  # fmt: skip
 
 
-def _inputs(pile: Pile, reading: Reading) -> tuple[Array, Inputs]:
-    """Scaled inputs; what is usual for the source is as good as asked for."""
+def with_validation(
+    name: str, x: Array, y: Targets, x_test: Array, y_test: Targets, seed: int, inputs: Inputs
+) -> Dataset:
+    """Takes validation out of train, a tenth of each class; test is given.
+
+    Args:
+        name: what messages call the data.
+        x: inputs of train, (N, …) float32.
+        y: their targets.
+        x_test: inputs of test, likewise.
+        y_test: their targets.
+        seed: decides which samples of a class become validation.
+        inputs: how they were stored.
+    """
+    if len(x) != len(y.values):
+        raise InvalidData(
+            f"{name} has {len(x)} inputs but {len(y.values)} labels; each input needs one"
+        )
+    pile = Pile(name, x, y.values, y.names)
+    parts = validation_of(pile, np.arange(len(x)), seed)
+    rows = [np.flatnonzero(parts == part) for part in (0, 1)]
+    xs = [made(x, row, lambda some: some, name) for row in rows]
+    ys = [y.values[row] for row in rows]
+    return dataset_of(
+        name, (*xs, x_test), (*ys, y_test.values), y.names, y.count, inputs, given=True
+    )
+
+
+def _inputs(pile: Pile, reading: Reading) -> Inputs:
+    """How inputs are scaled; what is usual for the source is as good as asked for."""
     asked = reading.factor is not None or pile.factor is None
     usual = reading if asked else replace(reading, scale=f"{pile.factor!r}")
-    parts, inputs = scaled({"x": pile.x}, pile.name, usual)
-    return parts["x"], inputs
+    return understood({"x": pile.x}, pile.name, usual)
 
 
 def _targets(pile: Pile) -> Targets:

@@ -15,6 +15,7 @@ import numpy as np
 from autotiny.errors import InvalidData, shown
 from autotiny.graph import Array
 from autotiny.machine import memory_bytes
+from autotiny.mapped import blocks, is_large, is_mapped, made
 
 MOST_CLASSES = 1 << 16
 LARGEST_INPUT = 1e18
@@ -31,7 +32,8 @@ class Reading:
         resize: height and width that images are brought to.
         label: the columns of a table that are to be predicted: names or numbers from 1, separated
             by commas.
-        group: the column of a table whose rows of one value stay in one split.
+        group: the column of a table whose rows of one value stay in one split; "folder" where
+            folders in class folders do.
         window: how long a sample is: rows of a table or samples of a sound, "128", or a time,
             "1s" or "500ms".
         hop: from the beginning of one window to that of the next, likewise.
@@ -221,6 +223,16 @@ def scaled(parts: dict[str, Array], name: str, reading: Reading) -> tuple[dict[s
     Raises:
         InvalidData: they are no numbers, or it is open what they mean.
     """
+    inputs = understood(parts, name, reading)
+    return {part: as_floats(x, None, inputs, name) for part, x in parts.items()}, inputs
+
+
+def understood(parts: dict[str, Array], name: str, reading: Reading) -> Inputs:
+    """How arrays of inputs, (N, …) each, are to be read.
+
+    Raises:
+        InvalidData: they are no numbers, or it is open what they mean.
+    """
     for part, x in parts.items():
         if x.ndim < 2:
             raise InvalidData(
@@ -230,11 +242,11 @@ def scaled(parts: dict[str, Array], name: str, reading: Reading) -> tuple[dict[s
             raise InvalidData(f"{name}: inputs are of type {x.dtype}; numbers are needed")
         if x.size == 0:
             raise InvalidData(f"{name}: {part} is empty, its shape is {x.shape}")
-        if x.dtype.kind == "f" and not np.isfinite(x).all():
+        if x.dtype.kind == "f" and not all(np.isfinite(block).all() for block in blocks(x)):
             raise InvalidData(f"{name} holds NaN or infinity; remove those samples")
     types = {x.dtype.name for x in parts.values()}
-    low = min(float(x.min()) for x in parts.values())
-    high = max(float(x.max()) for x in parts.values())
+    low = min(float(block.min()) for x in parts.values() for block in blocks(x))
+    high = max(float(block.max()) for x in parts.values() for block in blocks(x))
     factor = reading.factor
     if len(types) > 1 and factor != 1:
         raise InvalidData(
@@ -247,8 +259,22 @@ def scaled(parts: dict[str, Array], name: str, reading: Reading) -> tuple[dict[s
             f"{name}: inputs reach {max(abs(low), abs(high)):.3g}, which float32 cannot compute "
             f"with (at most {LARGEST_INPUT:g}); remove those samples, or give --scale"
         )
-    made = {part: _times(x, factor) for part, x in parts.items()}
-    return made, Inputs(", ".join(sorted(types)), low, high, factor, reading.factor is not None)
+    return Inputs(", ".join(sorted(types)), low, high, factor, reading.factor is not None)
+
+
+def as_floats(x: Array, rows: Array | None, inputs: Inputs, name: str) -> Array:
+    """Rows of stored inputs as float32, (n, …); large ones in a file.
+
+    Args:
+        x: (N, …) as it is stored.
+        rows: which of them; None for all.
+        inputs: how they are read.
+        name: what messages call them.
+    """
+    as_stored = inputs.factor == 1 and x.dtype == np.dtype(np.float32) and x.flags.c_contiguous
+    if rows is None and as_stored and is_mapped(x):
+        return x
+    return made(x, rows, lambda some: _times(some, inputs.factor), name)
 
 
 def _times(x: Array, factor: float) -> Array:
@@ -362,14 +388,19 @@ def check_alike(given: Targets, train: Targets, part: str, name: str) -> None:
         )
 
 
-def check_room(bytes_: int, name: str) -> None:
+def check_room(bytes_: int, name: str, *, in_file: int = 0) -> None:
     """Refuses data that this machine should not try to hold.
+
+    Args:
+        bytes_: that it takes in memory.
+        name: what messages call it.
+        in_file: that it takes where it is kept in a file if it is large: no memory then.
 
     Raises:
         InvalidData: it takes more than a quarter of the memory.
     """
     most = memory_bytes() // 4
-    if bytes_ > most:
+    if bytes_ > most and not is_large(in_file):
         raise InvalidData(
             f"{name} takes {bytes_:,} bytes as float32; at most {most:,}, a quarter of this "
             "machine's memory, are taken: use fewer samples, or --resize for images"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from autotiny.graph import Array
 RECORDINGS = Kind(
     "table", "tables", (".csv", ".tsv"), (".parquet", ".xlsx", ".xls"), "save it as CSV"
 )
-OPTIONS = ("window", "hop", "ignore")
+OPTIONS = ("window", "hop", "ignore", "group")
 
 
 def is_recordings(folder: Path) -> bool:
@@ -44,11 +45,12 @@ def recordings(folder: Path, reading: Reading = AS_STORED) -> Pile:
         raise InvalidData(
             f"{folder} holds recordings; give the rows of a sample, e.g. --window 128"
         )
-    found = listed(folder, RECORDINGS)
+    found = listed(folder, RECORDINGS, reading.group)
     check_room(sum(path.stat().st_size for path in found.files), str(folder))
     rows: list[Rows] = []
+    columns = replace(reading, group=None)  # it says a folder
     for path in found.files:
-        rows.append(csv_rows(path, reading, labelled=True))
+        rows.append(csv_rows(path, columns, labelled=True))
         _check_like(rows[-1], path, rows[0], found.files[0])
     lengths = np.array([len(one.numbers) for one in rows])
     x = np.concatenate([one.numbers for one in rows])
@@ -59,13 +61,16 @@ def recordings(folder: Path, reading: Reading = AS_STORED) -> Pile:
         f"windows: {len(starts):,} of {window:,} rows of {x.shape[1]} columns, every "
         f"{hop or window:,}, of {len(rows):,} recordings; those of one recording stay in one split",
         *_short_note(found, lengths, window, folder),
+        *found.group_notes,
+        *found.split_notes,
         *growing_note(growing(x, ends), rows[0].columns),
     ]
     if found.left_out:
         notes.append(f"left out: {named([f'{one.name}/' for one in found.left_out])}")
     return Pile(
         folder.name, windows(x, starts, window, str(folder)), found.classes[files], found.labels,
-        files, None if found.parts is None else found.parts[files], (), tuple(notes), recorded=True,
+        files if found.groups is None else found.groups[files],
+        None if found.parts is None else found.parts[files], (), tuple(notes), recorded=True,
     )  # fmt: skip
 
 

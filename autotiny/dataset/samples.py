@@ -16,6 +16,7 @@ import numpy as np
 from autotiny.dataset.reading import AS_STORED, Inputs, Reading, Targets
 from autotiny.errors import InvalidData
 from autotiny.graph import Array
+from autotiny.mapped import blocks, let_go, made
 from autotiny.signal import Front
 from autotiny.tasks import SPLITS, Facts, Score, Task, guessed, shape_text
 
@@ -104,7 +105,8 @@ class Dataset:
             self.y_validation, self.x_test, self.y_test,
         ):  # fmt: skip
             digest.update(repr(part.shape).encode())
-            digest.update(np.ascontiguousarray(part).data)
+            for block in blocks(part):
+                digest.update(np.ascontiguousarray(block).data)
         return digest.hexdigest()[:16]
 
     @cached_property
@@ -143,7 +145,8 @@ class Dataset:
         """What a step of its samples means where int16 holds them."""
         if self.inputs is not None and self.inputs.type == "int16":
             return self.inputs.factor
-        greatest = max(float(np.abs(self.x_train).max()), float(np.abs(self.x_validation).max()))
+        seen = (self.x_train, self.x_validation)
+        greatest = max(float(np.abs(block).max()) for x in seen for block in blocks(x))
         return greatest / 32767 if greatest > 0 else 1.0
 
     def through(self, front: Front | None) -> Dataset:
@@ -158,6 +161,7 @@ class Dataset:
         count = min(n, len(self.x_train))
         chosen = np.random.default_rng(seed).choice(len(self.x_train), count, replace=False)
         drawn: Array = self.x_train[chosen]
+        let_go(self.x_train)
         return drawn
 
     def described(self) -> tuple[str, ...]:
@@ -188,7 +192,8 @@ class Dataset:
 @lru_cache(maxsize=2)
 def _through(source: Dataset, front: Front) -> Dataset:
     x: dict[str, Any] = {
-        f"x_{split}": front.features(part) for split, (part, _) in source.parts.items()
+        f"x_{split}": made(part, None, front.features, source.name)
+        for split, (part, _) in source.parts.items()
     }
     return replace(source, **x, origin=source, front=front)
 
@@ -202,7 +207,10 @@ def split_train(
     seed: int,
     inputs: Inputs | None = None,
 ) -> Dataset:
-    """Takes validation out of train by seed; test is given."""
+    """Takes validation out of train by seed alone; test is given.
+
+    Published figures of the data sets with a name rest on it; other sources are split by class.
+    """
     _same_length(name, x, y.values)
     order = np.random.default_rng(seed).permutation(len(x))
     cut = len(x) - max(1, round(VALIDATION_SHARE * len(x)))

@@ -15,6 +15,7 @@ from autotiny.dataset.reading import AS_STORED, Reading, check_room
 from autotiny.dataset.wav import WavHeader, frames_at, wav_header, wav_samples
 from autotiny.errors import InvalidData
 from autotiny.graph import Array
+from autotiny.mapped import empty, let_go
 
 SOUNDS = Kind(
     "WAV file", "WAV files", (".wav",),
@@ -22,7 +23,7 @@ SOUNDS = Kind(
      ".opus", ".webm", ".wma"),
     "save it as WAV (ffmpeg -i FILE NEW.wav)", ("_background_noise_",),
 )  # fmt: skip
-OPTIONS = ("window", "hop", "rate")
+OPTIONS = ("window", "hop", "rate", "group")
 FULL_SCALE = 1 / 32768
 """Of 16 bits: sounds go from −1 to 1."""
 
@@ -40,7 +41,7 @@ def sounds(folder: Path, reading: Reading = AS_STORED) -> Pile:
 
     Windows of one file form a group, and files `<speaker>_nohash_<n>.wav` of one speaker do. A
     file that is shorter than a window is filled up with zeros at its end, but not by more than
-    half.
+    half. Where folders in class folders are the groups, they alone are.
 
     Args:
         folder: of class folders, or of train/ and test/ (and validation/) with such.
@@ -51,7 +52,7 @@ def sounds(folder: Path, reading: Reading = AS_STORED) -> Pile:
         InvalidData: a file is damaged, too short, or of a kind that is not read.
     """
     reading.check_only(OPTIONS, "a folder of sounds")
-    found = listed(folder, SOUNDS)
+    found = listed(folder, SOUNDS, reading.group)
     headers = [wav_header(path) for path in found.files]
     rate = reading.hertz or _usual_rate(headers)
     lengths = np.array([frames_at(header, rate) for header in headers])
@@ -59,8 +60,9 @@ def sounds(folder: Path, reading: Reading = AS_STORED) -> Pile:
     hop = reading.steps("hop", rate) or window
     _check_lengths(found.files, lengths, window, rate)
     counts = np.maximum(0, lengths - window) // hop + 1
-    check_room(4 * int(counts.sum()) * window, str(folder))
-    x = np.zeros((int(counts.sum()), window), np.int16)
+    values = int(counts.sum()) * window
+    check_room(4 * values, str(folder), in_file=2 * values)
+    x = empty((int(counts.sum()), window), np.int16, str(folder))
     begin, cut = 0, 0
     for path, header, count in zip(found.files, headers, counts.tolist(), strict=True):
         samples, beyond = wav_samples(path, header, rate)
@@ -68,13 +70,15 @@ def sounds(folder: Path, reading: Reading = AS_STORED) -> Pile:
             one = samples[place * hop : place * hop + window]
             x[begin + place, : len(one)] = one
         begin, cut = begin + count, cut + beyond
+        let_go(x)
     files = np.repeat(np.arange(len(headers)), counts)
-    speakers = _speakers(found.files)
+    speakers = _speakers(found.files) if found.groups is None else found.groups
     groups = files if speakers is None else speakers[files]
     notes = (
         *_stored_notes(headers, rate, cut),
         *_window_notes(lengths, counts, window, hop, rate),
-        *_group_notes(speakers, counts),
+        *(found.group_notes or _group_notes(speakers, counts, found.parts)),
+        *found.split_notes,
         *_left_out(found),
     )
     return Pile(
@@ -165,15 +169,16 @@ def _window_notes(lengths: Array, counts: Array, window: int, hop: int, rate: in
     return notes
 
 
-def _group_notes(speakers: Array | None, counts: Array) -> list[str]:
+def _group_notes(speakers: Array | None, counts: Array, parts: Array | None) -> list[str]:
     if speakers is not None:
-        return [f"{speakers.max() + 1:,} speakers, each of whom stays in one split"]
+        kept = ", each of whom stays in one split" if parts is None else ""
+        return [f"{speakers.max() + 1:,} speakers{kept}"]
     return ["windows of one file stay in one split"] if counts.max() > 1 else []
 
 
 def _left_out(found: ClassFiles) -> list[str]:
     names = sorted({f"{one.name}/" for one in found.left_out})
-    return [f"left out: {', '.join(names)}"] if names else []
+    return [f"left out, as they are no classes: {', '.join(names)}"] if names else []
 
 
 def _seconds(samples: int, rate: int) -> str:

@@ -10,6 +10,7 @@ from autotiny.dataset.pile import Pile
 from autotiny.dataset.samples import SPLIT_SHARES, VALIDATION_SHARE
 from autotiny.errors import InvalidData
 from autotiny.graph import Array
+from autotiny.mapped import blocks
 from autotiny.tasks import SPLITS
 
 MOST_STRATA = 64
@@ -48,7 +49,7 @@ def parts_of(pile: Pile, seed: int) -> Array:
         parts = pile.parts.astype(np.uint8)
         if not (parts == 1).any():
             train = np.flatnonzero(parts == 0)
-            parts[train] = _split(pile, train, (1 - VALIDATION_SHARE, VALIDATION_SHARE), seed)
+            parts[train] = validation_of(pile, train, seed)
     counts = np.bincount(parts, minlength=len(SPLITS))
     if not counts.all():
         held = ", ".join(f"{count:,} {part}" for count, part in zip(counts, SPLITS, strict=True))
@@ -57,6 +58,17 @@ def parts_of(pile: Pile, seed: int) -> Array:
             "samples, or say the split yourself"
         )
     return parts
+
+
+def validation_of(pile: Pile, train: Array, seed: int) -> Array:
+    """Which of some samples become validation, (n,) uint8: 0 stays train, 1 is validation.
+
+    Args:
+        pile: that they are of.
+        train: which of its samples, (n,).
+        seed: decides which samples of a class, and which of equal groups.
+    """
+    return _split(pile, train, (1 - VALIDATION_SHARE, VALIDATION_SHARE), seed)
 
 
 def overlap(x_train: Array, x_other: Array) -> int:
@@ -71,7 +83,11 @@ def overlap(x_train: Array, x_other: Array) -> int:
 
 
 def _digests(x: Array) -> list[bytes]:
-    return [hashlib.blake2b(np.ascontiguousarray(one).data, digest_size=16).digest() for one in x]
+    return [
+        hashlib.blake2b(np.ascontiguousarray(one).data, digest_size=16).digest()
+        for block in blocks(x)
+        for one in block
+    ]
 
 
 def _split(pile: Pile, some: Array, shares: tuple[float, ...], seed: int) -> Array:

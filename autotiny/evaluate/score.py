@@ -15,6 +15,7 @@ from autotiny.errors import InvalidData
 from autotiny.evaluate.program import program_key, sources_of
 from autotiny.firmware import build_host
 from autotiny.graph import Array, dequantize, quantize
+from autotiny.mapped import blocks
 from autotiny.model import Model
 from autotiny.tasks import Score, is_own
 
@@ -64,8 +65,9 @@ def _seen(model: Model, data: Dataset, split: str) -> Array:
 def outputs_of(model: Model, x: Array) -> Array:
     """What the generated C gives for samples x (N, …), as real numbers (N, …)."""
     sources = sources_of(model)
-    outputs = build_host(sources).predict(stored(x, sources.inputs[0]))
-    return real(outputs, sources.outputs[0])
+    program, port = build_host(sources), sources.inputs[0]
+    outputs = [program.predict(stored(block, port)) for block in blocks(x)]
+    return real(np.concatenate(outputs), sources.outputs[0])
 
 
 def real(stored_values: Array, port: Port) -> Array:

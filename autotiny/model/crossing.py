@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +14,7 @@ import numpy as np
 
 from autotiny.graph import Array
 from autotiny.machine import memory_bytes
+from autotiny.mapped import Place, place_of
 from autotiny.model.levels import Model
 from autotiny.model.storing import restore, save
 from autotiny.model.training import Samples
@@ -44,10 +45,16 @@ def crossed_samples(data: Samples, fingerprint: str) -> str:
     """The folder through which samples cross."""
 
     def write(folder: Path) -> None:
+        places = {}
         for part in PARTS:
-            if (values := getattr(data, part, None)) is not None:
+            values = getattr(data, part, None)
+            if values is not None and (place := place_of(values)) is not None:
+                places[part] = asdict(place)
+            elif values is not None:
                 np.save(folder / f"{part}.npy", values)
-        facts = {"name": getattr(data, "name", ""), "task": data.task.to_dict()}
+        facts = {
+            "name": getattr(data, "name", ""), "task": data.task.to_dict(), "places": places
+        }  # fmt: skip
         (folder / "facts.json").write_text(json.dumps(facts))
 
     return _crossed(f"samples {fingerprint}", write)
@@ -72,11 +79,13 @@ def arrived_model(folder: str) -> Model | None:
 
 def arrived_parts(folder: str) -> tuple[dict[str, Array], dict[str, Any]]:
     """In the worker: the arrays of samples, mapped into its memory, and what else is known."""
+    facts = json.loads((Path(folder) / "facts.json").read_text())
     arrays = {
         file.stem: np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
         for file in Path(folder).glob("*.npy")
     }
-    return arrays, json.loads((Path(folder) / "facts.json").read_text())
+    arrays |= {part: Place(**place).map() for part, place in facts["places"].items()}
+    return arrays, facts
 
 
 @dataclass(frozen=True, eq=False)

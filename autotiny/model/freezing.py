@@ -12,6 +12,7 @@ import numpy as np
 from autotiny.doors import keras, tensorflow
 from autotiny.errors import InvalidModel
 from autotiny.graph import Array, Graph
+from autotiny.mapped import Samples
 from autotiny.model.graphtypes import (
     ConcreteFunction,
     FunctionDef,
@@ -319,20 +320,24 @@ def _type_name(dtype: KerasType | str) -> str:
     return dtype if isinstance(dtype, str) else str(dtype.name)
 
 
-def predict(model: Model, x: Array) -> Array:
+def predict(model: Model, x: Samples) -> Array:
     """The first output, (N, …), of a keras or graph model for samples x of shape (N, …)."""
     tf = tensorflow()
     if isinstance(model.network, FrozenGraph):
         function = graph_function(model.network)
-        rows = [np.asarray(function(tf.constant(x[i : i + 1]))[0]) for i in range(len(x))]
+        rows = [np.asarray(function(tf.constant(x[slice(i, i + 1)]))[0]) for i in range(len(x))]
         return np.concatenate(rows)
     if model.level is not Level.KERAS:
         raise ValueError(f"a model of level {model.level} is executed by the engine")
     network = model.keras
     run = tf.function(lambda batch: tf.nest.flatten(network(batch, training=False))[0])
     # Equal batches: each other batch size would trace the function once more.
-    padding = -len(x) % min(PREDICT_BATCH, max(len(x), 1))
-    padded = np.concatenate([x, np.repeat(x[:1], padding, axis=0)]) if padding else x
-    size = min(PREDICT_BATCH, len(padded))
-    rows = [np.asarray(run(tf.constant(padded[i : i + size]))) for i in range(0, len(padded), size)]
+    size = min(PREDICT_BATCH, max(len(x), 1))
+    rows = []
+    for begin in range(0, len(x), size):
+        batch = x[slice(begin, begin + size)]
+        padding = size - len(batch)
+        if padding:
+            batch = np.concatenate([batch, np.repeat(x[slice(0, 1)], padding, axis=0)])
+        rows.append(np.asarray(run(tf.constant(batch))))
     return np.concatenate(rows)[: len(x)]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from autotiny.graph import Array
+from autotiny.mapped import Samples
 
 Sizes = tuple[int, ...]
 """A shape, the batch first. A free batch is None; autotiny reads the sizes behind it, all fixed."""
@@ -158,7 +159,7 @@ class KerasModel(KerasLayer, Protocol):
     def compile(self, *, optimizer: object, loss: object, metrics: Sequence[object]) -> None:
         """States how it is trained."""
 
-    def fit(self, x: Array, y: Array, **options: object) -> object:
+    def fit(self, x: Samples, y: Samples, **options: object) -> object:
         """Trains it."""
 
     def save(self, path: Path, **options: object) -> None:

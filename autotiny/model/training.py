@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Protocol
@@ -12,6 +13,8 @@ import numpy as np
 from autotiny.doors import keras, tensorflow
 from autotiny.errors import TrainingDiverged
 from autotiny.graph import Array
+from autotiny.mapped import Rows, lazy
+from autotiny.mapped import Samples as Arrays
 from autotiny.model.ends import ends_in, keras_ends_in
 from autotiny.model.freezing import predict, successor
 from autotiny.model.kerastypes import KerasModel
@@ -21,6 +24,10 @@ from autotiny.tasks import Task
 
 BATCH = 64
 PATIENCE = 4
+
+VALIDATION_BATCH = 1024
+MAPPED_BATCH_BYTES = 16 << 20
+"""Of samples that lie in a file, so many are validated together; several batches wait in memory."""
 
 
 class Samples(Protocol):
@@ -128,7 +135,7 @@ def fit(
         x_train,
         y_train,
         validation_data=(x_validation, y_validation),
-        validation_batch_size=1024,
+        validation_batch_size=_validation_batch(x_validation),
         batch_size=batch_size(len(x_train), batch),
         epochs=epochs,
         verbose=0,
@@ -140,6 +147,14 @@ def fit(
     # The optimizer's slots would stay alive with the model, twice the size of its weights.
     network.optimizer = None
     gc.collect()  # a fit leaves cycles of objects that hold a copy of the training set
+
+
+def _validation_batch(x: Arrays) -> int:
+    """Samples that are validated together."""
+    if not isinstance(x, Rows):
+        return VALIDATION_BATCH
+    bytes_ = math.prod(x.shape[1:]) * x.dtype.itemsize
+    return max(1, min(VALIDATION_BATCH, MAPPED_BATCH_BYTES // bytes_))
 
 
 def batch_size(samples: int, batch: int = BATCH) -> int:
@@ -187,19 +202,22 @@ class _KeepBest:
             network.stop_training = True
 
 
-def _targets(data: Samples, teacher: Model | None) -> tuple[Array, Array, Array, Array]:
-    """Inputs and targets of train and validation; a teacher has its share in those of train."""
+def _targets(data: Samples, teacher: Model | None) -> tuple[Arrays, Arrays, Arrays, Arrays]:
+    """Inputs and targets of train and validation; a teacher has its share in those of train.
+
+    Batches of mapped ones are read as they are needed, in the order that arrays have.
+    """
     task = data.task
     x, y = task.learned(data.x_train, data.y_train)
     x_validation, y_validation = task.learned(data.x_validation, data.y_validation)
     if teacher is not None and task.teachable:
         y = _taught(data, teacher)
-    return x, y, x_validation, y_validation
+    return lazy(x), lazy(y), lazy(x_validation), lazy(y_validation)
 
 
 @lru_cache(maxsize=1)
 def _taught(data: Samples, teacher: Model) -> Array:
     """Targets with a teacher's share; kept, since one search fine-tunes with one teacher often."""
-    _, y = data.task.learned(data.x_train, data.y_train)
-    x, _ = data.task.learned(data.through(teacher.front).x_train, data.y_train)
-    return data.task.taught(y, predict(teacher, x), ends_in(teacher))
+    x, y = data.task.learned(data.through(teacher.front).x_train, data.y_train)
+    assert isinstance(y, np.ndarray), "whoever gives inputs back is not taught"
+    return data.task.taught(y, predict(teacher, lazy(x)), ends_in(teacher))

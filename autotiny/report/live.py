@@ -144,9 +144,8 @@ def progress_panel(
 
 def live_front_table(progress: Progress, rows: int, width: int) -> Table:
     """The front so far, the best score first; sequences are cut to one line each."""
-    metric = shown_metric(progress.objectives[0])
-    sign = metric.sign if metric else 1
-    front = sorted(progress.front, key=lambda point: -sign * point[2][0])
+    highest = progress.directions[0] == "maximize"
+    front = sorted(progress.front, key=lambda point: point[2][0], reverse=highest)
     lines = [["trial", *map(heading, progress.objectives)]]
     for number, _, values in front[:rows]:
         named = zip(progress.objectives, values, strict=True)

@@ -48,7 +48,7 @@ from autotiny.study.storage import (
     shown_place,
 )
 from autotiny.target import Target
-from autotiny.tasks import wanted_drop
+from autotiny.tasks import Direction, wanted_drop
 
 TRIALS = 40
 """Trials of a search unless asked otherwise: about three minutes on the built-in network."""
@@ -72,6 +72,7 @@ class Progress:
         cache_misses: prefixes and figures that had to be made.
         front: trial number, sequence and values of each point of the front so far.
         objectives: names of the values.
+        directions: which way each of them is better, as Optuna calls it.
         seconds_left: an estimate; None before the first trial ends.
         last: the trial that ended last.
         target: that the search is for.
@@ -84,6 +85,7 @@ class Progress:
     cache_misses: int
     front: tuple[tuple[int, str, tuple[float, ...]], ...]
     objectives: tuple[str, ...]
+    directions: tuple[Direction, ...]
     seconds_left: float | None
     last: TrialRecord | None
     target: Target
@@ -256,6 +258,7 @@ class _Watch:
                 cache_misses=misses,
                 front=front,
                 objectives=self._job.value_names,
+                directions=self._job.directions,
                 seconds_left=None if left is None else max(left, 0.0),
                 last=last,
                 target=self._job.target,

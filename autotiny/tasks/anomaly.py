@@ -9,6 +9,7 @@ import numpy as np
 
 from autotiny.errors import InvalidData
 from autotiny.graph import Array
+from autotiny.mapped import Samples, lazy, let_go, spans
 from autotiny.tasks.answers import AREA, LOW_AREA, answer_table, f1
 from autotiny.tasks.base import Facts, Score
 from autotiny.tasks.metrics import Metric, area_error
@@ -80,15 +81,20 @@ class Anomaly(Reconstruction):
         answers: Array = np.ascontiguousarray(y if y.ndim == 1 else y.reshape(-1), np.int32)
         return answers
 
-    def learned(self, x: Array, y: Array) -> tuple[Array, Array]:
+    def learned(self, x: Array, y: Array) -> tuple[Samples, Samples]:
         """Normal samples, which are their own targets."""
-        normal = x if not y.any() else x[y == 0]
+        normal = x if not y.any() else lazy(x, np.flatnonzero(y == 0))
         return normal, normal
 
     def judged(self, x: Array, y: Array, outputs: Array) -> tuple[Array, Array]:
         """Answers, (N,), and the mean squared error of each sample, (N,)."""
-        difference = outputs.reshape(len(x), -1) - x.reshape(len(x), -1)
-        return y, np.square(difference.astype(np.float64)).mean(axis=1)
+        errors = np.zeros(len(x))
+        for span in spans(x):
+            shape = (len(x[span]), -1)
+            difference = outputs[span].reshape(shape) - x[span].reshape(shape)
+            errors[span] = np.square(difference.astype(np.float64)).mean(axis=1)
+            let_go(x)
+        return y, errors
 
     def chance(self, x: Array, y: Array) -> Score | None:
         """Of an area, a half."""

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from autotiny.graph import Array
+from autotiny.mapped import Samples
 from autotiny.tasks.metrics import Metric, own_metric
 
 DISTILLED = 0.7
@@ -188,7 +189,7 @@ class Task(ABC):
         known = {metric.name: metric for metric in self.metrics}
         return known.get(self.metric) or own_metric(self.metric)
 
-    def learned(self, x: Array, y: Array) -> tuple[Array, Array]:
+    def learned(self, x: Array, y: Array) -> tuple[Samples, Samples]:
         """The samples and targets of a split that a training sees."""
         return x, y
 

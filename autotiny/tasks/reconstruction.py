@@ -10,6 +10,7 @@ import numpy as np
 
 from autotiny.errors import InvalidData
 from autotiny.graph import Array
+from autotiny.mapped import Samples
 from autotiny.tasks.base import Facts, Score, Task
 from autotiny.tasks.metrics import Metric
 from autotiny.tasks.names import shape_text
@@ -62,7 +63,7 @@ class Reconstruction(Task):
         """The stored ones, which play no part."""
         return y
 
-    def learned(self, x: Array, y: Array) -> tuple[Array, Array]:
+    def learned(self, x: Array, y: Array) -> tuple[Samples, Samples]:
         """The inputs are the targets."""
         return x, x
 
