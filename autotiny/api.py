@@ -34,6 +34,7 @@ from autotiny.model import BUILTIN, Level, Model, Program, load_model
 from autotiny.recipe import Recipe, component_named, read_recipe, steps_from_text
 from autotiny.recipe import apply as apply_steps
 from autotiny.report.files import check_writable, write_study
+from autotiny.signal import asked_stream
 from autotiny.simulator import FIRMWARE_ENDINGS, SILENT, Profile, Tell
 from autotiny.simulator.silicon import expected_error
 from autotiny.space import Space, load_space
@@ -365,6 +366,7 @@ def measure(
     reading: Reading | None = None,
     calibration: str | None = None,
     keep_constant_channels: bool = False,
+    stream: str | None = None,
     profile: bool = False,
     wait_states: int | None = None,
     cache: Cache | None = None,
@@ -395,6 +397,8 @@ def measure(
         keep_constant_channels: leave out `remove_constant_channels`, which changes no output; a
             recipe says by itself whether it is part of it, and with noise it would remove what only
             noise does not reach.
+        stream: listen without end, and tell what a hop takes: "hop=320" in samples, "hop=20ms", or
+            "hop=20ms, rate=50" where the data do not tell the rate.
         profile: also tell where the cycles went.
         wait_states: of the target's flash, in place of those that its file states.
         cache: where results are kept; by default the user's cache folder.
@@ -409,14 +413,17 @@ def measure(
         raise UserError(f"{str(model)!r} is a firmware; autotiny.measure_elf measures it")
     seed = arguments(seed=seed)["seed"]
     board, cache = _target(target, wait_states), cache or Cache()
+    asked = None if stream is None else asked_stream(stream)
     samples = _Samples(data, _reading(scale, resize, reading), calibration, on_notice, task)
     network, style, calibrated = _lowered(
         model, lowering, schedule, board, seed, samples, cache, keep=keep_constant_channels
     )
-    taken = cost(network, board, cache, _tell(board, on_stage, on_notice))
+    heard = None if asked is None else asked.of(network.front)
+    taken = cost(network, board, cache, _tell(board, on_stage, on_notice), heard)
     found = None
     if profile:
-        firmware = simulator.measured_firmware(sources_of(network), board, taken)
+        sources = sources_of(network, stream=heard)
+        firmware = simulator.measured_firmware(sources, board, taken)
         found = simulator.profile(firmware, board)
     removed = _removed(network)
     return Measurement(
@@ -493,6 +500,7 @@ def compile(  # noqa: A001 - the command's name
     calibration: str | None = None,
     keep_constant_channels: bool = False,
     project: bool = False,
+    stream: str | None = None,
     cache: Cache | None = None,
     on_stage: Callable[[str], None] | None = None,
     on_notice: Callable[[str], None] | None = None,
@@ -520,6 +528,7 @@ def compile(  # noqa: A001 - the command's name
             recipe says by itself whether it is part of it, and with noise it would remove what only
             noise does not reach.
         project: also write start-up code, linker script, Makefile and ELF: ready to flash.
+        stream: C that listens without end, as `measure` takes it.
         cache: where results are kept; by default the user's cache folder.
         on_stage: called now and then with what is executed, in words.
         on_notice: called with what the user should read before the firmware is executed.
@@ -532,6 +541,7 @@ def compile(  # noqa: A001 - the command's name
     seed = arguments(seed=seed)["seed"]
     board, folder, cache = _target(target), Path(out).expanduser(), cache or Cache()
     check_writable(folder)
+    asked = None if stream is None else asked_stream(stream)
     samples = _Samples(
         data, _reading(scale, resize, reading), calibration or REFUSED, on_notice, task
     )
@@ -539,7 +549,8 @@ def compile(  # noqa: A001 - the command's name
         model, lowering, schedule, board, seed, samples, cache, keep=keep_constant_channels
     )
     comment = NOISE_COMMENT if calibrated == NOISE else ""
-    sources = sources_of(network, comment=comment)
+    heard = None if asked is None else asked.of(network.front)
+    sources = sources_of(network, comment=comment, stream=heard)
 
     def refuse(misses: Sequence[str]) -> None:
         if misses and project:
@@ -549,7 +560,8 @@ def compile(  # noqa: A001 - the command's name
             )
 
     tell = _tell(board, on_stage, on_notice)
-    taken = cost(network, board, cache, replace(tell, misfit=refuse) if project else tell)
+    tell = replace(tell, misfit=refuse) if project else tell
+    taken = cost(network, board, cache, tell, heard)
     refuse(missing(overshoot(taken, board)))
     folder.mkdir(parents=True, exist_ok=True)
     files = sorted(sources.files)
@@ -560,9 +572,9 @@ def compile(  # noqa: A001 - the command's name
     else:
         for name, text in sources.files.items():
             (folder / name).write_text(text, encoding="utf-8")
-    asked = studies.model_name(model)
+    name = studies.model_name(model)
     removed = _removed(network)
-    return Compiled(asked, board, style, taken, calibrated, removed, folder, tuple(files))
+    return Compiled(name, board, style, taken, calibrated, removed, folder, tuple(files))
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,7 @@ def generate(
             name, comment, memory.bytes, ports[0], ports[1], bool(kept), threshold, hearing
         ),
         f"{name}.c": program_text(
-            name, comment, kernels, constants, functions, calls, *ports, hearing
+            name, comment, kernels, constants, functions, calls, ports[0], ports[1], hearing
         )
         + reset_text(name, kept, hearing),
         weights_file(name): weights_text(comment, constants),

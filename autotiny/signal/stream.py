@@ -216,7 +216,9 @@ def streamed(graph: Graph, schedule: Schedule, hop: int) -> Streamed:
         taken, given = tensors[source], tensors[op.outputs[0]]
         reach = _reach(op, taken, fresh)
         if isinstance(reach, str):
-            parts += [_whole(graph, later, reach) for _, later in ends[place:]]
+            parts.append(_whole(graph, op, reach))
+            behind = f"behind all of {op.kind.lower()}"
+            parts += [_whole(graph, later, behind) for _, later in ends[place + 1 :]]
             break
         reached = new
         if reach.samples != fresh:

@@ -8,7 +8,7 @@
 // and x (fresh,) is written behind that.
 AT_INLINE void at_shift_in(void *window, const void *x, uint32_t kept, uint32_t fresh) {
   uint8_t *const first = (uint8_t *)window;
-  at_move(first, first + fresh, kept);
+  at_shift(first, first + fresh, kept);
   at_copy(first + kept, x, fresh);
 }
 
