@@ -27,14 +27,14 @@ from autotiny.components.tflite.remove_constant_channels import NOTE, narrowed
 from autotiny.dataset import DataSource, Reading, synthetic
 from autotiny.engine import Style, check_supported, schedule_for
 from autotiny.errors import NotApplicable, UserError, shown, unknown
-from autotiny.evaluate import cost, sources_of
+from autotiny.evaluate import cost, sources_of, stream_of
 from autotiny.firmware import export_project
 from autotiny.metrics import Cost, missing, overshoot
 from autotiny.model import BUILTIN, Level, Model, Program, load_model
 from autotiny.recipe import Recipe, component_named, read_recipe, steps_from_text
 from autotiny.recipe import apply as apply_steps
 from autotiny.report.files import check_writable, write_study
-from autotiny.signal import asked_stream
+from autotiny.signal import Asked, Stream, asked_stream
 from autotiny.simulator import FIRMWARE_ENDINGS, SILENT, Profile, Tell
 from autotiny.simulator.silicon import expected_error
 from autotiny.space import Space, load_space
@@ -155,6 +155,7 @@ def search(
     accuracy_drop: float | None = None,
     score_drop: str | float | None = None,
     epochs: int = studies.EPOCHS,
+    stream: str | None = None,
     storage: str | None = None,
     jobs: int = 1,
     scale: str | float | None = None,
@@ -189,6 +190,8 @@ def search(
             a share of the original's; by default a hundredth of a score in percent, and a twentieth
             of an error.
         epochs: upper limit of each fine-tune.
+        stream: search for what listens without end, as `measure` takes it: costs are those of a
+            hop, and what does not keep up is infeasible. Scores are those of whole windows.
         storage: an Optuna storage URL, or the path of a journal file ending in `.log`.
         jobs: processes that work on the study.
         scale: what stored inputs are multiplied by: "none", a number, a fraction as "1/255"; by
@@ -209,6 +212,7 @@ def search(
         jobs=jobs,
     )  # fmt: skip
     check_asked(task, metric)
+    asked = None if stream is None else asked_stream(stream)
     board = _target(target)
     wanted = (objectives,) if isinstance(objectives, str) else tuple(objectives)
     studies.wanted_objectives(wanted)
@@ -232,7 +236,8 @@ def search(
     result = studies.search(
         network, samples, board,
         out=folder, objectives=wanted, space=drawn, storage=storage, cache=cache,
-        score_drop=score_drop, on_trial=on_trial, on_notice=on_notice, **numbers,
+        score_drop=score_drop, stream=None if asked is None else stream_of(network, asked),
+        on_trial=on_trial, on_notice=on_notice, **numbers,
     )  # fmt: skip
     tell("writing results")
     return replace(result, folder=folder, files=tuple(write_study(result, folder)))
@@ -418,7 +423,7 @@ def measure(
     network, style, calibrated = _lowered(
         model, lowering, schedule, board, seed, samples, cache, keep=keep_constant_channels
     )
-    heard = None if asked is None else asked.of(network.front)
+    heard = _heard(network, asked, model)
     taken = cost(network, board, cache, _tell(board, on_stage, on_notice), heard)
     found = None
     if profile:
@@ -549,7 +554,7 @@ def compile(  # noqa: A001 - the command's name
         model, lowering, schedule, board, seed, samples, cache, keep=keep_constant_channels
     )
     comment = NOISE_COMMENT if calibrated == NOISE else ""
-    heard = None if asked is None else asked.of(network.front)
+    heard = _heard(network, asked, model)
     sources = sources_of(network, comment=comment, stream=heard)
 
     def refuse(misses: Sequence[str]) -> None:
@@ -628,12 +633,12 @@ def _lowered(
         known = ", ".join(name for name, other in COMPONENTS.items() if is_lowering(other))
         raise UserError(f"{lowering!r} is no lowering; choose one of {known}")
     calibrated: str | None = None
-    if isinstance(model, (str, Path)) and str(model).endswith(".json"):
+    if _is_recipe(model):
         if samples.data is not None or samples.calibration == NOISE:
             raise UserError(
                 f"{model} is a recipe, which calibrates with its own data; leave --data out"
             )
-        saved, keep = read_recipe(model), True
+        saved, keep = read_recipe(str(model)), True
         network = studies.rebuilt(saved, cache).model
         calibrated = saved.data if any(is_calibrated(step) for step in saved.recipe.steps) else None
     else:
@@ -652,6 +657,17 @@ def _lowered(
     graph = network.graph
     program = Program(graph, schedule_for(graph, schedule, **target.traits))
     return replace(network, level=Level.PROGRAM, network=program), schedule, calibrated
+
+
+def _heard(network: Model, asked: Asked | None, model: object) -> Stream | None:
+    """What a network listens to: as asked, or else as the recipe was found for that it is of."""
+    if asked is not None:
+        return stream_of(network, asked)
+    return read_recipe(str(model)).stream if _is_recipe(model) else None
+
+
+def _is_recipe(model: object) -> bool:
+    return isinstance(model, (str, Path)) and str(model).endswith(".json")
 
 
 def _read(

@@ -74,9 +74,9 @@ def generate(
     hearing: Hearing | None = None
     forgotten: tuple[int, ...] = ()
     if hop is not None:
-        hearing = Hearing(hop, graph.tensors[graph.inputs[0]].shape[1])
         forgotten = variables(graph)  # each window is computed afresh
         changed = streamed(graph, schedule, hop)
+        hearing = Hearing(hop, changed.window)
         graph, schedule = changed.graph, changed.schedule
     graph = fold(graph)
     _check_results(graph)

@@ -10,7 +10,7 @@ from autotiny.codeversion import code_version
 from autotiny.evaluate.program import program_key, program_of, sources_of
 from autotiny.metrics import Cost, LayerCost, StreamCost, missing, overshoot
 from autotiny.model import Model
-from autotiny.signal import Stream, streamed, window_of
+from autotiny.signal import Stream, streamed
 from autotiny.simulator import SILENT, Tell, measure
 from autotiny.target import Target, target_key
 
@@ -51,15 +51,15 @@ def cost(
 def stream_cost(model: Model, target: Target, found: Cost, stream: Stream) -> StreamCost:
     """What the latency of a hop means for a core that listens without end."""
     program = program_of(model)
-    parts = streamed(program.graph, program.schedule, stream.hop).parts
+    changed = streamed(program.graph, program.schedule, stream.hop)
     duty = None if stream.hop_ms is None else found.latency_ms / stream.hop_ms
     return StreamCost(
         hop=stream.hop,
-        window=window_of(program.graph, model.front),
+        window=changed.window,
         hop_ms=stream.hop_ms,
         duty_cycle=duty,
         energy_estimated_mj_per_second=None if duty is None else target.energy_mj(1000 * duty),
-        parts=tuple(map(str, parts)),
+        parts=tuple(map(str, changed.parts)),
     )
 
 

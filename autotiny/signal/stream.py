@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
 
+from autotiny.checked import Within
 from autotiny.errors import UserError, shown
 from autotiny.graph import Graph, Op, Tensor
 from autotiny.schedule import Schedule, Step
-from autotiny.signal.front import FRONT_ENDS, Front, Shape, arranged, front_end_from
+from autotiny.signal.front import FRONT_ENDS, Shape, arranged, front_end_from
 
 SHIFT_IN = "SHIFT_IN"
 """The kind of the op (kept window, new part) → window, which is the kept one moved on."""
@@ -32,17 +34,17 @@ class Stream:
         rate: samples a second; None if that is not known.
     """
 
-    hop: int
-    rate: int | None = None
+    hop: Annotated[int, Within(ge=1, le=2**31 - 1)]
+    rate: Annotated[int, Within(ge=1, le=MOST_RATE)] | None = None
 
     @property
     def hop_ms(self) -> float | None:
         """The time from one answer to the next, where the rate is known."""
         return None if self.rate is None else 1000 * self.hop / self.rate
 
-    def to_dict(self) -> dict[str, int | None]:
-        """The same as plain data."""
-        return {"hop": self.hop, "rate": self.rate}
+    def __str__(self) -> str:
+        rate = "" if self.rate is None else f", rate={self.rate}"
+        return f"hop={self.hop}{rate}"
 
 
 @dataclass(frozen=True)
@@ -59,13 +61,16 @@ class Asked:
     milliseconds: float | None
     rate: int | None
 
-    def of(self, front: Front | None) -> Stream:
-        """The same for what a network is given.
+    def at(self, known: int | None) -> Stream:
+        """The same in samples.
+
+        Args:
+            known: samples a second, where the data tell it; what was asked goes before.
 
         Raises:
             UserError: a time is no whole number of samples, or nobody knows of how many.
         """
-        rate = self.rate or (None if front is None else front.rate)
+        rate = self.rate or known
         if self.samples is not None:
             return Stream(self.samples, rate)
         assert self.milliseconds is not None
@@ -141,30 +146,34 @@ class Streamed:
     Attributes:
         graph: it; its input are the new samples.
         schedule: of its ops.
+        window: samples that an answer is for.
         parts: what is computed anew, in order.
     """
 
     graph: Graph
     schedule: Schedule
+    window: int
     parts: tuple[StreamPart, ...]
 
 
-def window_of(graph: Graph, front: Front | None) -> int:
-    """How many samples the window of a lowered network has.
+def window_of(shapes: Sequence[Shape], *, recorded: bool) -> int:
+    """How many samples the window of a network has.
+
+    Args:
+        shapes: of its inputs, batch 1 included.
+        recorded: whether they are known to be recordings; (1, 64) can be any 64 values.
 
     Raises:
-        UserError: its input has no axis of time.
+        UserError: it has several inputs, or one without an axis of time.
     """
-    if len(graph.inputs) != 1:
-        raise UserError(f"a stream has one input, and the network takes {len(graph.inputs)}")
-    shape = graph.tensors[graph.inputs[0]].shape
-    recorded = front is not None or bool(_ends_of(graph))
+    if len(shapes) != 1:
+        raise UserError(f"the network has {len(shapes)} inputs, and a stream is one; leave it out")
+    shape = shapes[0]
     if shape[:1] != (1,) or not (len(shape) == 3 or (len(shape) == 2 and recorded)):
         sizes = "×".join(map(str, shape[1:])) or "one value"
         raise UserError(
             f"the network takes {sizes}, which has no axis of time; a stream needs samples in a "
-            "row, (time,) or (time, channels): --data with recordings tells so, and --front "
-            "what makes features of them"
+            "row, (time, channels), or --data with recordings and --front for features of them"
         )
     return shape[1]
 
@@ -192,13 +201,17 @@ def streamed(graph: Graph, schedule: Schedule, hop: int) -> Streamed:
         graph: the network, behind its front ends if it has any.
         schedule: of its ops.
         hop: samples that are new, at most as many as a window has.
+
+    Raises:
+        UserError: they are more, or the network has no axis of time.
     """
+    window = window_of([graph.tensors[index].shape for index in graph.inputs], recorded=True)
+    check_hop(hop, window)
     ends = _ends_of(graph)
     source = graph.inputs[0]
-    window = graph.tensors[source].shape[1]
     if hop == window:
         parts = [_whole(graph, op, "windows do not overlap") for _, op in ends]
-        return Streamed(graph, schedule, (*parts, NETWORK))
+        return Streamed(graph, schedule, window, (*parts, NETWORK))
     tensors, ops, parts = list(graph.tensors), [], []
 
     def added(like: Tensor, name: str, shape: Shape) -> int:
@@ -234,7 +247,7 @@ def streamed(graph: Graph, schedule: Schedule, hop: int) -> Streamed:
     moved = _moved(schedule, gone, len(ops), len(graph.ops))
     rest = (op for index, op in enumerate(graph.ops) if index not in gone)
     changed = replace(graph, tensors=tuple(tensors), ops=(*ops, *rest), inputs=(first,))
-    return Streamed(changed, moved, (*parts, NETWORK))
+    return Streamed(changed, moved, window, (*parts, NETWORK))
 
 
 @dataclass(frozen=True)
