@@ -76,9 +76,8 @@ class Evaluator:
         """Cost and score of a lowered model; the test split is looked at for a report only."""
         found = self.score(model, data, "validation", cache)
         tested = self.score(model, data, "test", cache).value if test else None
-        return replace(
-            metrics_of(self.taken(model, target, cache, stream), found, data), score_test=tested
-        )
+        taken = self.taken(model, target, cache, stream)
+        return replace(metrics_of(taken, found, data), score_test=tested)
 
 
 def metrics_of(taken: Cost, score: Score, data: Dataset) -> Metrics:

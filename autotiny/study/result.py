@@ -259,14 +259,14 @@ def comment_of(saved: SavedRecipe) -> str:
     threshold = threshold_of(saved)
     meaning = saved.task.interface(saved.labels, threshold) if saved.task else ()
     given = (f"inputs: {saved.inputs}",) if saved.inputs else ()
-    given += (f"stream: {saved.stream}",) if saved.stream else ()
+    heard = (f"stream: {saved.stream}",) if saved.stream else ()
     return "\n".join(
         (
             f"code {source_version(generate.__module__)[:8]}",
             f"recipe {saved.recipe.key[:8]}: {saved.recipe}",
             f"target {Path(saved.target).stem}",
             f"model {saved.model_fingerprint}, data {saved.data_fingerprint}, seed {saved.seed}",
-            *(NOT_IN_COMMENTS.sub("_", line) for line in (*given, *meaning)),
+            *(NOT_IN_COMMENTS.sub("_", line) for line in (*given, *heard, *meaning)),
         )
     )
 
