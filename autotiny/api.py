@@ -27,7 +27,7 @@ from autotiny.components.tflite.remove_constant_channels import NOTE, narrowed
 from autotiny.dataset import DataSource, Reading, synthetic
 from autotiny.engine import Style, check_supported, schedule_for
 from autotiny.errors import NotApplicable, UserError, shown, unknown
-from autotiny.evaluate import cost, sources_of, stream_of
+from autotiny.evaluate import cost, sources_of
 from autotiny.firmware import export_project
 from autotiny.metrics import Cost, missing, overshoot
 from autotiny.model import BUILTIN, Level, Model, Program, load_model
@@ -236,7 +236,7 @@ def search(
     result = studies.search(
         network, samples, board,
         out=folder, objectives=wanted, space=drawn, storage=storage, cache=cache,
-        score_drop=score_drop, stream=None if asked is None else stream_of(network, asked),
+        score_drop=score_drop, stream=None if asked is None else studies.stream_of(network, asked),
         on_trial=on_trial, on_notice=on_notice, **numbers,
     )  # fmt: skip
     tell("writing results")
@@ -662,7 +662,7 @@ def _lowered(
 def _heard(network: Model, asked: Asked | None, model: object) -> Stream | None:
     """What a network listens to: as asked, or else as the recipe was found for that it is of."""
     if asked is not None:
-        return stream_of(network, asked)
+        return studies.stream_of(network, asked)
     return read_recipe(str(model)).stream if _is_recipe(model) else None
 
 

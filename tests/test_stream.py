@@ -22,7 +22,7 @@ import autotiny
 from autotiny.cache import Cache
 from autotiny.engine import Sources, generate, plain_schedule, schedule_for
 from autotiny.errors import UserError
-from autotiny.evaluate import cost_from, stream_of
+from autotiny.evaluate import cost_from
 from autotiny.firmware import build_host, link
 from autotiny.graph import Array, Graph
 from autotiny.metrics import Cost, StreamCost, missing, overshoot
@@ -31,6 +31,7 @@ from autotiny.recipe import read_recipe, write_recipe
 from autotiny.schedule import Schedule
 from autotiny.signal import Front, Statistics, Stream, asked_stream, streamed, with_front
 from autotiny.simulator import measure, run
+from autotiny.study import stream_of
 from autotiny.target import load_target
 from autotiny.tflite import write_tflite
 

@@ -7,7 +7,7 @@ from autotiny.evaluate.agreement import Agreement, agreement, agreement_on, outp
 from autotiny.evaluate.build import Build, build, write_build
 from autotiny.evaluate.cost import cost, cost_from, cost_key
 from autotiny.evaluate.parting import LayerError, Parting, first_parting, growth_db, parting, told
-from autotiny.evaluate.program import program_key, program_of, sources_of, stream_of
+from autotiny.evaluate.program import program_key, program_of, sources_of
 from autotiny.evaluate.runtimes import has_float16, has_hybrid, runtimes
 from autotiny.evaluate.score import answers_on, outputs_of, real, score_key, score_on, stored
 
@@ -38,7 +38,6 @@ __all__ = [
     "score_on",
     "sources_of",
     "stored",
-    "stream_of",
     "told",
     "write_build",
 ]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from autotiny.cache import key_of
 from autotiny.engine import Sources, generate, plain_schedule
-from autotiny.model import Level, Model, Program, ports
-from autotiny.signal import Asked, Stream, check_hop, window_of
+from autotiny.model import Level, Model, Program
+from autotiny.signal import Stream
 
 
 def program_of(model: Model) -> Program:
@@ -31,21 +31,6 @@ def sources_of(
         program.graph, program.schedule, comment=comment, threshold=threshold,
         hop=None if stream is None else stream.hop,
     )  # fmt: skip
-
-
-def stream_of(model: Model, asked: Asked) -> Stream:
-    """What a model of any level is to listen to, as it was asked for.
-
-    Raises:
-        UserError: the model takes no time series, the hop is longer than its window, or is a time
-            and the rate of the samples is not known.
-    """
-    front = model.front
-    shapes = [shape for shape, _ in ports(model)[0]] if front is None else [(1, *front.takes)]
-    window = window_of(shapes, recorded=front is not None)
-    stream = asked.at(None if front is None else front.rate)
-    check_hop(stream.hop, window)
-    return stream
 
 
 def program_key(model: Model) -> str:
