@@ -34,6 +34,7 @@ from autotiny.model import BUILTIN, Level, Model, Program, load_model
 from autotiny.recipe import Recipe, component_named, read_recipe, steps_from_text
 from autotiny.recipe import apply as apply_steps
 from autotiny.report.files import check_writable, write_study
+from autotiny.signal import Asked, Stream, asked_stream
 from autotiny.simulator import FIRMWARE_ENDINGS, SILENT, Profile, Tell
 from autotiny.simulator.silicon import expected_error
 from autotiny.space import Space, load_space
@@ -154,6 +155,7 @@ def search(
     accuracy_drop: float | None = None,
     score_drop: str | float | None = None,
     epochs: int = studies.EPOCHS,
+    stream: str | None = None,
     storage: str | None = None,
     jobs: int = 1,
     scale: str | float | None = None,
@@ -188,6 +190,8 @@ def search(
             a share of the original's; by default a hundredth of a score in percent, and a twentieth
             of an error.
         epochs: upper limit of each fine-tune.
+        stream: search for what listens without end, as `measure` takes it: costs are those of a
+            hop, and what does not keep up is infeasible. Scores are those of whole windows.
         storage: an Optuna storage URL, or the path of a journal file ending in `.log`.
         jobs: processes that work on the study.
         scale: what stored inputs are multiplied by: "none", a number, a fraction as "1/255"; by
@@ -208,6 +212,7 @@ def search(
         jobs=jobs,
     )  # fmt: skip
     check_asked(task, metric)
+    asked = None if stream is None else asked_stream(stream)
     board = _target(target)
     wanted = (objectives,) if isinstance(objectives, str) else tuple(objectives)
     studies.wanted_objectives(wanted)
@@ -231,7 +236,8 @@ def search(
     result = studies.search(
         network, samples, board,
         out=folder, objectives=wanted, space=drawn, storage=storage, cache=cache,
-        score_drop=score_drop, on_trial=on_trial, on_notice=on_notice, **numbers,
+        score_drop=score_drop, stream=None if asked is None else studies.stream_of(network, asked),
+        on_trial=on_trial, on_notice=on_notice, **numbers,
     )  # fmt: skip
     tell("writing results")
     return replace(result, folder=folder, files=tuple(write_study(result, folder)))
@@ -365,6 +371,7 @@ def measure(
     reading: Reading | None = None,
     calibration: str | None = None,
     keep_constant_channels: bool = False,
+    stream: str | None = None,
     profile: bool = False,
     wait_states: int | None = None,
     cache: Cache | None = None,
@@ -395,6 +402,8 @@ def measure(
         keep_constant_channels: leave out `remove_constant_channels`, which changes no output; a
             recipe says by itself whether it is part of it, and with noise it would remove what only
             noise does not reach.
+        stream: listen without end, and tell what a hop takes: "hop=320" in samples, "hop=20ms", or
+            "hop=20ms, rate=50" where the data do not tell the rate.
         profile: also tell where the cycles went.
         wait_states: of the target's flash, in place of those that its file states.
         cache: where results are kept; by default the user's cache folder.
@@ -409,14 +418,17 @@ def measure(
         raise UserError(f"{str(model)!r} is a firmware; autotiny.measure_elf measures it")
     seed = arguments(seed=seed)["seed"]
     board, cache = _target(target, wait_states), cache or Cache()
+    asked = None if stream is None else asked_stream(stream)
     samples = _Samples(data, _reading(scale, resize, reading), calibration, on_notice, task)
     network, style, calibrated = _lowered(
         model, lowering, schedule, board, seed, samples, cache, keep=keep_constant_channels
     )
-    taken = cost(network, board, cache, _tell(board, on_stage, on_notice))
+    heard = _heard(network, asked, model)
+    taken = cost(network, board, cache, _tell(board, on_stage, on_notice), heard)
     found = None
     if profile:
-        firmware = simulator.measured_firmware(sources_of(network), board, taken)
+        sources = sources_of(network, stream=heard)
+        firmware = simulator.measured_firmware(sources, board, taken)
         found = simulator.profile(firmware, board)
     removed = _removed(network)
     return Measurement(
@@ -493,6 +505,7 @@ def compile(  # noqa: A001 - the command's name
     calibration: str | None = None,
     keep_constant_channels: bool = False,
     project: bool = False,
+    stream: str | None = None,
     cache: Cache | None = None,
     on_stage: Callable[[str], None] | None = None,
     on_notice: Callable[[str], None] | None = None,
@@ -520,6 +533,7 @@ def compile(  # noqa: A001 - the command's name
             recipe says by itself whether it is part of it, and with noise it would remove what only
             noise does not reach.
         project: also write start-up code, linker script, Makefile and ELF: ready to flash.
+        stream: C that listens without end, as `measure` takes it.
         cache: where results are kept; by default the user's cache folder.
         on_stage: called now and then with what is executed, in words.
         on_notice: called with what the user should read before the firmware is executed.
@@ -532,6 +546,7 @@ def compile(  # noqa: A001 - the command's name
     seed = arguments(seed=seed)["seed"]
     board, folder, cache = _target(target), Path(out).expanduser(), cache or Cache()
     check_writable(folder)
+    asked = None if stream is None else asked_stream(stream)
     samples = _Samples(
         data, _reading(scale, resize, reading), calibration or REFUSED, on_notice, task
     )
@@ -539,7 +554,8 @@ def compile(  # noqa: A001 - the command's name
         model, lowering, schedule, board, seed, samples, cache, keep=keep_constant_channels
     )
     comment = NOISE_COMMENT if calibrated == NOISE else ""
-    sources = sources_of(network, comment=comment)
+    heard = _heard(network, asked, model)
+    sources = sources_of(network, comment=comment, stream=heard)
 
     def refuse(misses: Sequence[str]) -> None:
         if misses and project:
@@ -549,7 +565,8 @@ def compile(  # noqa: A001 - the command's name
             )
 
     tell = _tell(board, on_stage, on_notice)
-    taken = cost(network, board, cache, replace(tell, misfit=refuse) if project else tell)
+    tell = replace(tell, misfit=refuse) if project else tell
+    taken = cost(network, board, cache, tell, heard)
     refuse(missing(overshoot(taken, board)))
     folder.mkdir(parents=True, exist_ok=True)
     files = sorted(sources.files)
@@ -560,9 +577,9 @@ def compile(  # noqa: A001 - the command's name
     else:
         for name, text in sources.files.items():
             (folder / name).write_text(text, encoding="utf-8")
-    asked = studies.model_name(model)
+    name = studies.model_name(model)
     removed = _removed(network)
-    return Compiled(asked, board, style, taken, calibrated, removed, folder, tuple(files))
+    return Compiled(name, board, style, taken, calibrated, removed, folder, tuple(files))
 
 
 @dataclass(frozen=True)
@@ -616,12 +633,12 @@ def _lowered(
         known = ", ".join(name for name, other in COMPONENTS.items() if is_lowering(other))
         raise UserError(f"{lowering!r} is no lowering; choose one of {known}")
     calibrated: str | None = None
-    if isinstance(model, (str, Path)) and str(model).endswith(".json"):
+    if _is_recipe(model):
         if samples.data is not None or samples.calibration == NOISE:
             raise UserError(
                 f"{model} is a recipe, which calibrates with its own data; leave --data out"
             )
-        saved, keep = read_recipe(model), True
+        saved, keep = read_recipe(str(model)), True
         network = studies.rebuilt(saved, cache).model
         calibrated = saved.data if any(is_calibrated(step) for step in saved.recipe.steps) else None
     else:
@@ -640,6 +657,17 @@ def _lowered(
     graph = network.graph
     program = Program(graph, schedule_for(graph, schedule, **target.traits))
     return replace(network, level=Level.PROGRAM, network=program), schedule, calibrated
+
+
+def _heard(network: Model, asked: Asked | None, model: object) -> Stream | None:
+    """What a network listens to: as asked, or else as the recipe was found for that it is of."""
+    if asked is not None:
+        return studies.stream_of(network, asked)
+    return read_recipe(str(model)).stream if _is_recipe(model) else None
+
+
+def _is_recipe(model: object) -> bool:
+    return isinstance(model, (str, Path)) and str(model).endswith(".json")
 
 
 def _read(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -22,6 +23,27 @@ class LayerCost:
     cycles: int
     latency_ms: float
     weights_bytes: int
+
+
+@dataclass(frozen=True)
+class StreamCost:
+    """What a firmware that listens without end takes; its latency is that of a hop.
+
+    Attributes:
+        hop: samples from one answer to the next.
+        window: samples that an answer is for.
+        hop_ms: the time between answers; None where the rate of the samples is not known.
+        duty_cycle: latency ÷ hop_ms, the share of the time in which the core computes.
+        energy_estimated_mj_per_second: of that share alone, an estimate.
+        parts: what is computed anew at every hop and what is kept, in words.
+    """
+
+    hop: int
+    window: int
+    hop_ms: float | None
+    duty_cycle: float | None
+    energy_estimated_mj_per_second: float | None
+    parts: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -46,6 +68,7 @@ class Cost:
             in total.
         cold_cycles: of the first inference after reset, with empty caches.
         cores: how many cores compute at the same time.
+        stream: of a firmware that takes a hop of samples; None of one that takes whole windows.
     """
 
     flash_bytes: int
@@ -63,6 +86,7 @@ class Cost:
     unplaced_bytes: int = 0
     cold_cycles: int = 0
     cores: int = 1
+    stream: StreamCost | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain data, for JSON."""
@@ -114,7 +138,8 @@ def overshoot(cost: Cost, target: Target) -> dict[str, int]:
     """By how much a cost exceeds the target, per resource; zero or negative where it fits.
 
     A firmware fits where its flash, its SRAM with `STACK_MARGIN_BYTES` below the measured stack,
-    and its cores are there. In bytes, but for the cores of a program that uses several.
+    and its cores are there, and where it answers before the next hop of a stream is due. In bytes,
+    but for the cores of a program that uses several, and microseconds of time.
     """
     sram = cost.sram_bytes + STACK_MARGIN_BYTES - target.sram_bytes
     excess = {
@@ -123,15 +148,19 @@ def overshoot(cost: Cost, target: Target) -> dict[str, int]:
     }
     if cost.cores > 1:
         excess["cores"] = cost.cores - target.usable_cores
+    if cost.stream and cost.stream.hop_ms is not None:
+        excess["time"] = math.ceil(1000 * (cost.latency_ms - cost.stream.hop_ms))
     return excess
 
 
 def missing(excess: Mapping[str, int]) -> list[str]:
     """What a target lacks, in words: "12 bytes of sram", "1 core"."""
-    return [
-        f"{size} core{'s' * (size > 1)}"
-        if name == "cores"
-        else f"{size:,} byte{'s' * (size > 1)} of {name}"
-        for name, size in excess.items()
-        if size > 0
-    ]
+    return [_amount(name, size) for name, size in excess.items() if size > 0]
+
+
+def _amount(name: str, size: int) -> str:
+    if name == "time":
+        return f"{size:,} µs of time for each hop, so it does not keep up"
+    if name == "cores":
+        return f"{size} core{'s' * (size > 1)}"
+    return f"{size:,} byte{'s' * (size > 1)} of {name}"

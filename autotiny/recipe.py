@@ -38,6 +38,7 @@ from autotiny.engine.variants import WAYS
 from autotiny.errors import LONGEST, InvalidModel, NotApplicable, UserError, shown, unknown
 from autotiny.model import BUILTIN, Level, Model, restore, save, storing
 from autotiny.model.crossing import crossed_model
+from autotiny.signal import Stream
 from autotiny.target import Target, target_key, target_names
 from autotiny.tasks import Classification, Reconstruction, Task, task_from
 from autotiny.version import __version__
@@ -346,6 +347,7 @@ class SavedRecipe:
         figures: what was measured, as `Metrics.to_dict` gives it.
         runtimes: what else can run the result.
         reading: how the data is read: the scale of its inputs, its columns, its windows.
+        stream: what its firmware takes in place of whole windows.
         task: what the network is asked to do, and what it is scored by; None in recipes that were
             written before there were tasks.
         labels: names of the classes, or of the values to predict, where the data has them.
@@ -367,6 +369,7 @@ class SavedRecipe:
     figures: Mapping[str, Any] = field(default_factory=dict)
     runtimes: tuple[str, ...] = ()
     reading: Reading = AS_STORED
+    stream: Stream | None = None
     task: Task | None = None
     labels: tuple[str, ...] = ()
     inputs: str = ""
@@ -419,6 +422,8 @@ class SavedRecipe:
             "figures": dict(self.figures),
             "runtimes": list(self.runtimes),
         }
+        if self.stream:
+            content["stream"] = asdict(self.stream)
         if self.task:
             content["task"] = self.task.to_dict()
         if self.labels:
@@ -499,6 +504,7 @@ class _File:
     steps: tuple[Any, ...]
     figures: Mapping[str, Any]
     runtimes: tuple[str, ...]
+    stream: Stream | None = None
     task: Mapping[str, Any] | None = None
     labels: tuple[str, ...] = ()
     inputs: str = ""
@@ -553,6 +559,7 @@ def _saved_recipe(content: object) -> SavedRecipe:
             ignore=file.data.ignore,
             front=file.data.front,
         ),
+        stream=file.stream,
         task=_task(file),
         labels=file.labels,
         inputs=file.inputs,

@@ -122,6 +122,7 @@ def result(monkeypatch: pytest.MonkeyPatch) -> Result:
             inputs=None,
         ),
         target=TARGET,
+        stream=None,
         space=load_space("default"),
         seed=7,
         score_drop=Drop(0.01),

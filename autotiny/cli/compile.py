@@ -25,6 +25,7 @@ from autotiny.cli.options import (
     Schedule,
     ScheduleOption,
     SeedOption,
+    StreamOption,
     TargetOption,
     TaskOption,
     WindowOption,
@@ -66,6 +67,7 @@ def run(
     rate: RateOption = None,
     ignore: IgnoreOption = None,
     front: FrontOption = None,
+    stream: StreamOption = None,
     calibration: CalibrationOption = None,
     keep_constant_channels: KeepConstantChannelsOption = False,
     project: Annotated[
@@ -97,7 +99,7 @@ def run(
             model, board, out,
             schedule=schedule.value, lowering=lowering, seed=seed, project=project,
             data=data, task=task, reading=reading, calibration=calibration,
-            keep_constant_channels=keep_constant_channels,
+            keep_constant_channels=keep_constant_channels, stream=stream,
             on_stage=staged(status), on_notice=noticed(status),
         )  # fmt: skip
     if as_json:

@@ -26,6 +26,7 @@ from autotiny.cli.options import (
     Schedule,
     ScheduleOption,
     SeedOption,
+    StreamOption,
     TargetOption,
     TaskOption,
     WindowOption,
@@ -55,6 +56,7 @@ EXAMPLES = (
     "autotiny measure my_model.keras -t stm32f746 --data samples.npz",
     "autotiny measure my_model.tflite -t my_board.toml --json",
     "autotiny measure my_model.keras -t nrf52840 --lowering int16x8 --profile",
+    "autotiny measure words.keras -t stm32f746 --data words/ --stream hop=20ms",
     "autotiny measure firmware.elf -t stm32l4r5 --function infer --repeat 2",
     "autotiny measure firmware.bin -t stm32l4r5 --function 0x0800_1234",
 )
@@ -84,6 +86,7 @@ def run(
     rate: RateOption = None,
     ignore: IgnoreOption = None,
     front: FrontOption = None,
+    stream: StreamOption = None,
     calibration: CalibrationOption = None,
     keep_constant_channels: KeepConstantChannelsOption = False,
     profile: Annotated[
@@ -165,7 +168,7 @@ def run(
             schedule=schedule.value, lowering=lowering, seed=seed,
             profile=profile or speedscope is not None, wait_states=wait_states,
             data=data, task=task, reading=reading, calibration=calibration,
-            keep_constant_channels=keep_constant_channels,
+            keep_constant_channels=keep_constant_channels, stream=stream,
             on_stage=staged(status), on_notice=noticed(status),
         )  # fmt: skip
     if found.profile and speedscope:

@@ -193,6 +193,14 @@ FrontOption = Annotated[
         'hop_ms=20, coefficients=10)".  [default: what fits its shape]',
     ),
 ]
+StreamOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOP",
+        help="Listen without end, with an answer every so often: hop=320 (samples), hop=20ms, or "
+        "hop=20ms,rate=50 where the data do not tell the rate.  [default: whole windows]",
+    ),
+]
 CalibrationOption = Annotated[
     str | None,
     typer.Option(

@@ -90,6 +90,8 @@ def print_cost(found: Taken) -> None:
         print_tables(told, "")
     if found.constant_channels is not None:
         print_tables(f"remove_constant_channels: {found.constant_channels}", "")
+    if found.cost.stream:
+        print_tables("at every hop:", *(f"  {part}" for part in found.cost.stream.parts), "")
     if found.misses:
         misses = " and ".join(found.misses)
         print_tables(f"does not fit {found.target.name}: misses by {misses}", "")

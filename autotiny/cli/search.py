@@ -23,6 +23,7 @@ from autotiny.cli.options import (
     RateOption,
     ResizeOption,
     ScaleOption,
+    StreamOption,
     TargetOption,
     TaskOption,
     WindowOption,
@@ -127,6 +128,7 @@ def run(
     rate: RateOption = None,
     ignore: IgnoreOption = None,
     front: FrontOption = None,
+    stream: StreamOption = None,
     objective: ObjectiveOption = None,
     space: SpaceOption = "default",
     trials: TrialsOption = None,
@@ -180,7 +182,7 @@ def run(
                 out=out, objectives=objectives, space=space, trials=trials or TRIALS,
                 timeout=timeout, seed=seed, task=task, metric=metric, score_drop=score_drop,
                 accuracy_drop=None if accuracy_drop is None else accuracy_drop / 100,
-                epochs=epochs or EPOCHS, storage=storage, jobs=jobs, reading=reading,
+                epochs=epochs or EPOCHS, stream=stream, storage=storage, jobs=jobs, reading=reading,
                 on_stage=view.stage, on_trial=view, on_notice=view.notice,
             )  # fmt: skip
     except KeyboardInterrupt:

@@ -8,8 +8,8 @@ import numpy as np
 
 from autotiny.engine.headers import headers_of
 from autotiny.engine.kernel import C_TYPE, Kernel
-from autotiny.engine.sources import Port
-from autotiny.engine.symbols import Constants, Functions, wrapped
+from autotiny.engine.sources import Hearing, Port
+from autotiny.engine.symbols import Constants, Functions, cleared, wrapped
 from autotiny.graph import ITEM_BYTES, Array
 
 
@@ -29,12 +29,26 @@ void {name}_reset(void);
 """
 
 
-def reset_text(name: str, state: Sequence[tuple[int, int]]) -> str:
+_INVOKE = """
+// Copies the inputs in, runs, copies the outputs out. Returns 0.
+int {name}_invoke({parameters});
+"""
+
+_PUSH = """
+// A stream: every {upper}_HOP samples an answer is due for the last {upper}_WINDOW ones. What is
+// kept of those before lies in the arena: write nothing but inputs there. Copies the next
+// {upper}_HOP samples in, runs, copies the outputs out. Returns 1; or 0 as long as the samples
+// since the start fill no window, and the outputs mean nothing.
+int {name}_stream_push({parameters});
+"""
+
+
+def reset_text(name: str, state: Sequence[tuple[int, int]], hearing: Hearing | None = None) -> str:
     """The function that clears the tensors (offset, bytes) that outlive an inference."""
-    if not state:
+    if not state and hearing is None:
         return ""
-    lines = "".join(f"  at_fill({name}_arena + {at}, 0, {size}u);\n" for at, size in state)
-    return f"\nvoid {name}_reset(void) {{\n{lines}}}\n"
+    heard = f"  {name}_heard = 0;\n" if hearing else ""
+    return f"\nvoid {name}_reset(void) {{\n{cleared(name, state)}{heard}}}\n"
 
 
 def header_text(
@@ -45,9 +59,16 @@ def header_text(
     outputs: Sequence[Port],
     stateful: bool,
     threshold: float | None = None,
+    hearing: Hearing | None = None,
 ) -> str:
     """The header of a program: its sizes, ports and functions."""
-    macros = []
+    macros, upper = [], name.upper()
+    parameters = _invoke_parameters(inputs, outputs)
+    push, returned = "", "Returns 0"
+    if hearing is not None:
+        macros += [f"#define {upper}_HOP {hearing.hop}", f"#define {upper}_WINDOW {hearing.window}"]
+        push = _PUSH.format(name=name, upper=upper, parameters=parameters)
+        returned = f"Returns what {name}_stream_push does"
     if threshold is not None:
         macros.append("// The answer is yes from this value on, in real numbers.")
         macros.append(f"#define {name.upper()}_THRESHOLD {_float(threshold)}")
@@ -71,12 +92,10 @@ extern "C" {{
 // a run may overwrite the inputs.
 extern uint8_t {name}_arena[{name.upper()}_ARENA_BYTES];
 
-// Computes the outputs from the inputs inside the arena. Returns 0.
+// Computes the outputs from the inputs inside the arena. {returned}.
 int {name}_run(void);
-
-// Copies the inputs in, runs, copies the outputs out. Returns 0.
-int {name}_invoke({_invoke_parameters(inputs, outputs)});
-{_RESET.format(name=name) if stateful else ""}
+{push or _INVOKE.format(name=name, parameters=parameters)}\
+{_RESET.format(name=name) if stateful or hearing else ""}
 #ifdef __cplusplus
 }}
 #endif
@@ -122,6 +141,7 @@ def program_text(
     calls: Sequence[str],
     inputs: Sequence[Port],
     outputs: Sequence[Port],
+    hearing: Hearing | None = None,
 ) -> str:
     """The source of a program: its arena, its steps, and what runs them."""
     headers = ["port.h", *headers_of(kernels)]
@@ -135,26 +155,44 @@ def program_text(
 AT_ARENA uint8_t {name}_arena[{name.upper()}_ARENA_BYTES];
 
 {chr(10).join(functions.texts)}
-int {name}_run(void) {{
-{lines}  return 0;
-}}
+{_heard(name, hearing)}int {name}_run(void) {{
+{lines}{_full(name, hearing)}}}
 
-{_invoke(name, inputs, outputs)}"""
+{_invoke(name, inputs, outputs, hearing)}"""
 
 
-def _invoke(name: str, inputs: Sequence[Port], outputs: Sequence[Port]) -> str:
+def _heard(name: str, hearing: Hearing | None) -> str:
+    """What counts the samples of a stream since its start, up to a window."""
+    return f"static uint32_t {name}_heard;\n\n" if hearing else ""
+
+
+def _full(name: str, hearing: Hearing | None) -> str:
+    """The end of a run: whether a window is full."""
+    if hearing is None:
+        return "  return 0;\n"
+    upper = name.upper()
+    return (
+        f"  if ({name}_heard < {upper}_WINDOW) {name}_heard += {upper}_HOP;\n"
+        f"  return {name}_heard >= {upper}_WINDOW;\n"
+    )
+
+
+def _invoke(
+    name: str, inputs: Sequence[Port], outputs: Sequence[Port], hearing: Hearing | None
+) -> str:
     lines = [
         f"at_copy({name}_arena + {port.offset}, {c}, {_port_bytes(port)}u);"
         for port, c in zip(inputs, _port_names(inputs, "in"), strict=True)
     ]
-    lines.append(f"{name}_run();")
+    lines.append(f"const int full = {name}_run();" if hearing else f"{name}_run();")
     lines += [
         f"at_copy({c}, {name}_arena + {port.offset}, {_port_bytes(port)}u);"
         for port, c in zip(outputs, _port_names(outputs, "out"), strict=True)
     ]
     body = "".join(f"  {line}\n" for line in lines)
-    return f"""int {name}_invoke({_invoke_parameters(inputs, outputs)}) {{
-{body}  return 0;
+    called, result = (f"{name}_stream_push", "full") if hearing else (f"{name}_invoke", "0")
+    return f"""int {called}({_invoke_parameters(inputs, outputs)}) {{
+{body}  return {result};
 }}
 """
 

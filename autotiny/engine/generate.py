@@ -28,12 +28,13 @@ from autotiny.engine.kernel import Kept, Kernel, Site, Table
 from autotiny.engine.ops import EMITTERS, FUSING
 from autotiny.engine.ops.layers import LAYERS
 from autotiny.engine.schedules import plain_schedule
-from autotiny.engine.sources import Port, Sources
+from autotiny.engine.sources import Hearing, Port, Sources
 from autotiny.engine.symbols import Constants, Functions, const_free
 from autotiny.engine.work import work_of
 from autotiny.errors import UnsupportedOp, UserError
 from autotiny.graph import Graph, fold, variables
 from autotiny.schedule import Plain, Schedule, Step
+from autotiny.signal import streamed
 
 
 def check_supported(graph: Graph) -> None:
@@ -55,7 +56,7 @@ def _check_results(graph: Graph) -> None:
 
 def generate(
     graph: Graph, schedule: Schedule, name: str = "model", *, comment: str = "",
-    threshold: float | None = None,
+    threshold: float | None = None, hop: int | None = None,
 ) -> Sources:  # fmt: skip
     """Write the C of a network.
 
@@ -65,10 +66,18 @@ def generate(
         name: prefix of the files, symbols and macros, a C identifier.
         comment: lines for the head of the generated files (version, recipe, target; no time).
         threshold: from which result on the answer is yes; a macro of the header, for the caller.
+        hop: samples from one answer to the next, where the C is to take a stream and not windows.
     """
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise UserError(f"the name {name!r} must be a C identifier, e.g. 'model'")
     check_sizes(graph)
+    hearing: Hearing | None = None
+    forgotten: tuple[int, ...] = ()
+    if hop is not None:
+        forgotten = variables(graph)  # each window is computed afresh
+        changed = streamed(graph, schedule, hop)
+        hearing = Hearing(hop, changed.window)
+        graph, schedule = changed.graph, changed.schedule
     graph = fold(graph)
     _check_results(graph)
     sites = [Site(graph, step) for step in schedule.steps]
@@ -85,10 +94,18 @@ def generate(
     called = [k for k, kernel in enumerate(kernels) if kernel.body]
     constants = Constants(name)
     functions = Functions(name)
-    kept = [(memory.offset_of(i), graph.tensors[i].bytes) for i in variables(graph)]
+
+    def places(tensors: Sequence[int]) -> list[tuple[int, int]]:
+        return [(memory.offset_of(i), graph.tensors[i].bytes) for i in tensors]
+
+    kept = places(variables(graph))
     calls: list[str] = []
     labels: list[str] = []
     step_weights: list[int] = []
+    if forgotten:
+        labels.append("forget")
+        calls += ["// forget", functions.clearing(places(forgotten))]
+        step_weights.append(0)
     for k in called:
         before = constants.bytes
         arguments = [
@@ -111,10 +128,12 @@ def generate(
             calls += [f"// {labels[-1]}", call]
     files = {
         f"{name}.h": header_text(
-            name, comment, memory.bytes, ports[0], ports[1], bool(kept), threshold
+            name, comment, memory.bytes, ports[0], ports[1], bool(kept), threshold, hearing
         ),
-        f"{name}.c": program_text(name, comment, kernels, constants, functions, calls, *ports)
-        + reset_text(name, kept),
+        f"{name}.c": program_text(
+            name, comment, kernels, constants, functions, calls, ports[0], ports[1], hearing
+        )
+        + reset_text(name, kept, hearing),
         weights_file(name): weights_text(comment, constants),
         **kernel_headers(kernels),
     }
@@ -129,6 +148,7 @@ def generate(
         step_weights_bytes=tuple(step_weights),
         cores=2 if partners else 1,
         work=work_of(graph),
+        hearing=hearing,
     )
 
 

@@ -102,8 +102,8 @@ class Kernel:
         body: statements that use the operands' names; all else is a constant.
         operands: the function's parameters.
         overlaps: (operand read, operand written) → how the second may lie over the first.
-        aliases: output tensor → (input tensor, byte offset): they are the same memory and the step
-            does nothing; then `body` is empty.
+        aliases: output tensor → (input tensor, byte offset): they are the same memory. The step
+            does nothing, and `body` is empty, unless it writes that memory itself.
         reads_past: so many bytes behind an input may be read, whatever they hold.
     """
 

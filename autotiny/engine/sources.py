@@ -20,6 +20,19 @@ class Port:
 
 
 @dataclass(frozen=True)
+class Hearing:
+    """What a program of a stream is called with.
+
+    Attributes:
+        hop: samples of a call; each has as many values as there are channels.
+        window: samples that an answer is for, the last ones.
+    """
+
+    hop: int
+    window: int
+
+
+@dataclass(frozen=True)
 class Sources:
     """A network as C.
 
@@ -34,6 +47,7 @@ class Sources:
         step_weights_bytes: constants each step reads; a shared array counts at its first reader.
         cores: how many cores compute at the same time.
         work: of an inference; see `work_of`.
+        hearing: of a stream; None where a run takes whole windows.
     """
 
     name: str
@@ -46,3 +60,4 @@ class Sources:
     step_weights_bytes: tuple[int, ...]
     cores: int = 1
     work: int = 0
+    hearing: Hearing | None = None

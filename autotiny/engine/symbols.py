@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from autotiny.engine.kernel import Kept, Kernel, Site, Table, c_type
 from autotiny.graph import Array
@@ -67,6 +67,12 @@ class Functions:
             self.texts.append(f"AT_STEP void {symbol}({parameters}) {{\n{body}\n}}\n")
         return self._symbols[key]
 
+    def clearing(self, places: Sequence[tuple[int, int]]) -> str:
+        """The call of a function that sets parts of the arena, (offset, bytes), to zero."""
+        symbol = f"{self.name}_forget"
+        self.texts.append(f"AT_STEP void {symbol}(void) {{\n{cleared(self.name, places)}}}\n")
+        return f"{symbol}();"
+
     def on_two_cores(self, call: str, other: str) -> str:
         """A call of a function that has the other call made on the second core meanwhile."""
         number = sum("at_start_task" in text for text in self.texts)
@@ -77,6 +83,11 @@ class Functions:
         )
         self.texts.append(f"AT_STEP void {both}(void) {{\n{lines}\n}}\n")
         return f"{both}();"
+
+
+def cleared(name: str, places: Sequence[tuple[int, int]]) -> str:
+    """Lines that set parts of the arena, (offset, bytes), to zero."""
+    return "".join(f"  at_fill({name}_arena + {at}, 0, {size}u);\n" for at, size in places)
 
 
 def wrapped(line: str) -> str:

@@ -11,6 +11,7 @@ from autotiny.evaluate.program import program_of, sources_of
 from autotiny.firmware import Firmware
 from autotiny.metrics import Cost
 from autotiny.model import Model
+from autotiny.signal import Stream
 from autotiny.simulator import measured_firmware
 from autotiny.target import Target
 from autotiny.tflite import write_tflite
@@ -32,8 +33,9 @@ class Build:
 
 
 def build(
-    model: Model, target: Target, cost: Cost, *, comment: str = "", threshold: float | None = None
-) -> Build:
+    model: Model, target: Target, cost: Cost, *, comment: str = "", threshold: float | None = None,
+    stream: Stream | None = None,
+) -> Build:  # fmt: skip
     """C, ELF and `.tflite` of a lowered model whose cost was measured.
 
     Args:
@@ -42,8 +44,9 @@ def build(
         cost: what the firmware takes.
         comment: lines for the head of the generated files.
         threshold: from which output on the answer is yes; a macro of the header.
+        stream: what C and ELF take in place of whole windows.
     """
-    sources = sources_of(model, comment=comment, threshold=threshold)
+    sources = sources_of(model, comment=comment, threshold=threshold, stream=stream)
     firmware = measured_firmware(sources, target, cost)
     return Build(sources, firmware, write_tflite(program_of(model).graph))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from autotiny.cache import key_of
 from autotiny.engine import Sources, generate, plain_schedule
 from autotiny.model import Level, Model, Program
+from autotiny.signal import Stream
 
 
 def program_of(model: Model) -> Program:
@@ -16,10 +17,20 @@ def program_of(model: Model) -> Program:
     return Program(model.graph, plain_schedule(model.graph))
 
 
-def sources_of(model: Model, *, comment: str = "", threshold: float | None = None) -> Sources:
-    """The C of a lowered model; see `generate`."""
+def sources_of(
+    model: Model, *, comment: str = "", threshold: float | None = None,
+    stream: Stream | None = None,
+) -> Sources:  # fmt: skip
+    """The C of a lowered model, for whole windows or for a stream; see `generate`.
+
+    Raises:
+        UserError: it takes no time series, or the stream's hop is longer than its window.
+    """
     program = program_of(model)
-    return generate(program.graph, program.schedule, comment=comment, threshold=threshold)
+    return generate(
+        program.graph, program.schedule, comment=comment, threshold=threshold,
+        hop=None if stream is None else stream.hop,
+    )  # fmt: skip
 
 
 def program_key(model: Model) -> str:

@@ -167,9 +167,20 @@ def _readme(sources: Sources, firmware: Firmware, target: Target, cost: Cost | N
         megahertz=f"{target.clock_hz / 1e6:g}",
         compiler=f"{CORES[target.core].isa.gcc_prefix}gcc",
         sources="`, `".join(model_files),
-        call=f"{declarations}\n{name}_invoke({arguments});",
+        call=f"{declarations}\n{_call(sources, arguments)}",
         arena_bytes=firmware.arena_bytes,
         ports="\n".join(_row(variable, port) for variable, port in ports),
+    )
+
+
+def _call(sources: Sources, arguments: str) -> str:
+    """How a program of one's own calls the model."""
+    if sources.hearing is None:
+        return f"{sources.name}_invoke({arguments});"
+    hop, window = sources.hearing.hop, sources.hearing.window
+    return (
+        f"// every {hop:,} samples; answers are for the last {window:,}\n"
+        f"if ({sources.name}_stream_push({arguments})) {{ /* use the outputs */ }}"
     )
 
 
@@ -192,12 +203,16 @@ def _row(variable: str, port: Port) -> str:
 def _figures(cost: Cost, target: Target) -> str:
     weights = f"weights {cost.weights_bytes:,}"
     parts = f"arena {cost.arena_bytes:,}, static {cost.static_bytes:,}, stack {cost.stack_bytes:,}"
-    rows = (
+    ran = "one inference" if cost.stream is None else "a hop of the stream"
+    rows = [
         ("flash", f"{cost.flash_bytes:,} bytes ({weights})"),
         ("SRAM", f"{cost.sram_bytes:,} bytes ({parts})"),
-        ("one inference", f"{cost.instructions:,} instructions, {cost.cycles:,} cycles"),
+        (ran, f"{cost.instructions:,} instructions, {cost.cycles:,} cycles"),
         ("latency", f"{cost.latency_ms:.3f} ms"),
         ("energy, estimated", f"{cost.energy_estimated_mj:.4f} mJ {target.energy_error}"),
-    )
+    ]
+    if cost.stream and cost.stream.duty_cycle is not None:
+        share = f"{100 * cost.stream.duty_cycle:.3g} % of {cost.stream.hop_ms:.4g} ms"
+        rows.append(("duty cycle", share))
     lines = "".join(f"| {name} | {value} |\n" for name, value in rows)
     return f"| measured | |\n|---|---|\n{lines}"

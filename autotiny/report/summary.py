@@ -30,7 +30,10 @@ def front_table(
 ) -> Table:
     """The front for the terminal, the fastest first; the wider, the more columns."""
     wide = width >= WIDE
+    stream = points[0].metrics.cost.stream
+    timed = stream is not None and stream.duty_cycle is not None
     columns = ["trial", *score_headings(points[0].metric), "flash B", "SRAM B", "ms"]
+    columns += ["duty %"] if timed else []
     columns += ["cycles", f"est. mJ {target.energy_error}", "runs in"] if wide else []
     made = table(*columns, "sequence", left=("runs in",), wraps=("sequence",))
     rows = list(points)
@@ -46,6 +49,8 @@ def front_table(
             f"{cost.sram_bytes:,}",
             milliseconds(cost.latency_ms),
         ]
+        if cost.stream and cost.stream.duty_cycle is not None:
+            cells.append(f"{100 * cost.stream.duty_cycle:.3g}")
         if wide:
             cells += [f"{cost.cycles:,}", f"{cost.energy_estimated_mj:.4g}"]
             cells.append(", ".join(point.runtimes))

@@ -175,9 +175,26 @@ def cost_table(cost: Cost, target: Target) -> Table:
         ("latency", milliseconds(cost.latency_ms), "ms", ""),
         ("energy (estimated)", f"{cost.energy_estimated_mj:.4g}", f"mJ {target.energy_error}", ""),
     ]
-    for row in rows:
+    for row in (*rows, *_stream_rows(cost, target)):
         made.add_row(*row)
     return made
+
+
+def _stream_rows(cost: Cost, target: Target) -> list[tuple[str, str, str, str]]:
+    """What listening without end takes; an answer takes the latency above."""
+    stream = cost.stream
+    if stream is None:
+        return []
+    rows = [("hop", f"{stream.hop:,}", f"samples of a window of {stream.window:,}", "")]
+    if stream.hop_ms is None or stream.duty_cycle is None:
+        return rows
+    energy = stream.energy_estimated_mj_per_second
+    return [
+        *rows,
+        ("time between answers", milliseconds(stream.hop_ms), "ms", ""),
+        ("duty cycle", f"{100 * stream.duty_cycle:.3g}", "% of the time", ""),
+        ("energy (estimated)", f"{energy:.4g}", f"mJ a second {target.energy_error}", ""),
+    ]
 
 
 def layer_table(cost: Cost) -> Table:

@@ -22,10 +22,23 @@ from autotiny.signal.log_mel import LogMel
 from autotiny.signal.mfcc import Mfcc
 from autotiny.signal.spectrogram import Spectrogram
 from autotiny.signal.statistics import Statistics
+from autotiny.signal.stream import (
+    SHIFT_IN,
+    Asked,
+    Stream,
+    Streamed,
+    StreamPart,
+    asked_stream,
+    check_hop,
+    streamed,
+    window_of,
+)
 
 __all__ = [
     "FRONT_ENDS",
     "OF_SOUND",
+    "SHIFT_IN",
+    "Asked",
     "BandFilter",
     "CCall",
     "Decimate",
@@ -35,9 +48,16 @@ __all__ = [
     "Mfcc",
     "Spectrogram",
     "Statistics",
+    "Stream",
+    "StreamPart",
+    "Streamed",
     "arranged",
+    "asked_stream",
+    "check_hop",
     "front_end_from",
     "front_from",
+    "streamed",
+    "window_of",
     "with_front",
     "without_front",
 ]

@@ -105,6 +105,11 @@ class BandFilter:
         rows = np.column_stack((sos[:, :3], -sos[:, 4:], gains)) * (1 << FACTOR_BITS)
         return np.asarray(np.clip(np.rint(rows), -(1 << 31), (1 << 31) - 1), np.int32)
 
+    @property
+    def reach(self) -> None:
+        """An output hangs on all samples before it, and on what the window begins with."""
+        return None
+
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """(…, T, C) → (…, T, C)."""
         return input_shape

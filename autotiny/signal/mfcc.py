@@ -16,6 +16,7 @@ from autotiny.graph import Array
 from autotiny.signal.call import CCall
 from autotiny.signal.chunks import in_chunks
 from autotiny.signal.fourier import Spectrum
+from autotiny.signal.front_end import Reach
 from autotiny.signal.levels import Levels, centred, check_range
 from autotiny.signal.limits import check_real, check_samples, check_whole
 from autotiny.signal.log_mel import constants_of, tables_of, zero_energy
@@ -122,6 +123,11 @@ class Mfcc:
         rows[0] = 2 * self.limit_db / (self.high_db - self.low_db) / self.filters
         most = (1 << _COSINE_BITS) - 1
         return np.asarray(np.minimum(np.rint(rows * (1 << _COSINE_BITS)), most), np.int16)
+
+    @property
+    def reach(self) -> Reach:
+        """What an output is computed from."""
+        return Reach(self.frame, self.hop)
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """(…, T) → (…, frames, coefficients).

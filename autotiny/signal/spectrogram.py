@@ -10,6 +10,7 @@ from autotiny.graph import Array
 from autotiny.signal.call import CCall
 from autotiny.signal.chunks import in_chunks
 from autotiny.signal.fourier import Spectrum
+from autotiny.signal.front_end import Reach
 from autotiny.signal.levels import Levels, check_range, levels
 from autotiny.signal.limits import check_samples, check_whole
 from autotiny.signal.logarithm import log2_table
@@ -83,6 +84,11 @@ class Spectrogram:
     def zero_point(self) -> int:
         """The feature of 0 dB."""
         return self.levels.zero_point
+
+    @property
+    def reach(self) -> Reach:
+        """What an output is computed from."""
+        return Reach(self.frame, self.hop)
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """(…, T) → (…, frames, bins).

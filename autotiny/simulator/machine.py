@@ -78,9 +78,10 @@ def run(
     repeats: int | None = None,
     limit: int | None = None,
     simulate_memory: bool = True,
+    keep_state: bool = False,
     on_step: Callable[[int], None] | None = None,
 ) -> Run:
-    """Execute a firmware from reset, then one inference after the other, each independent.
+    """Execute a firmware from reset, then one inference after the other.
 
     Args:
         firmware: what `link` returned.
@@ -91,6 +92,8 @@ def run(
             two, the second with warm caches, or one where it is so long that this hardly counts.
         limit: instructions an inference may take, by default what its work bounds.
         simulate_memory: False counts the cycles of the pipeline alone, in a fraction of the time.
+        keep_state: whether an inference finds what the one before left behind, as those of a stream
+            do; otherwise each is independent.
         on_step: called now and then with the step that is executed.
 
     Raises:
@@ -107,7 +110,7 @@ def run(
             at.processor.watch = lambda: on_step(at.counter.bucket)
         outputs: list[list[bytes]] = []
         cold_cycles = 0
-        for report in at.infer_each(rows, repeats, limit):
+        for report in at.infer_each(rows, repeats, limit, keep_state=keep_state):
             cold_cycles = cold_cycles or report.cycles
             if len(outputs) < len(rows):
                 outputs.append(at.outputs())
@@ -160,6 +163,8 @@ class Bench:
         repeats: int | None = None,
         limit: int | None = None,
         bucket: int = 0,
+        *,
+        keep_state: bool = False,
     ) -> Iterator[Report]:
         """Run one inference after the other; gives what each of them took.
 
@@ -169,9 +174,13 @@ class Bench:
                 it is so long that this hardly counts.
             limit: as `infer` takes it.
             bucket: likewise.
+            keep_state: whether what a model keeps outlives an inference.
         """
         number = 0
         while number < max(repeats or 2, len(samples)):
+            if not keep_state or number == 0:
+                # as after reset: what a model keeps between inferences starts as zeros
+                self.processor.write(self._arena, bytes(self.firmware.arena_bytes))
             self.infer(samples[min(number, len(samples) - 1)], limit, bucket)
             report = self.report()
             if repeats is None and report.instructions > _LONG_RUN:
@@ -189,8 +198,6 @@ class Bench:
         """
         limit = self.firmware.instruction_limit if limit is None else limit
         arena = self._arena
-        # as after reset: what a model keeps between inferences starts as zeros
-        self.processor.write(arena, bytes(self.firmware.arena_bytes))
         for port, data in zip(self.firmware.inputs, sample, strict=True):
             self.processor.write(arena + port.offset, data)
         self.counter.bucket = bucket

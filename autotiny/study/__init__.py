@@ -3,6 +3,7 @@
 from autotiny.study.bundle import DRAFT, bundle_bytes, check_intact, folder_of
 from autotiny.study.evaluator import Evaluator
 from autotiny.study.job import EPOCHS, OBJECTIVES, Job, Objective, wanted_objectives
+from autotiny.study.listening import stream_of
 from autotiny.study.ordering import SEEDS, Comparison, Originals, compare_orders
 from autotiny.study.record import OUTCOMES, TrialRecord, ended, measured
 from autotiny.study.replay import (
@@ -64,5 +65,6 @@ __all__ = [
     "shown_place",
     "sound_layer",
     "sqlite_url",
+    "stream_of",
     "wanted_objectives",
 ]

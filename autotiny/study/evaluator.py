@@ -22,6 +22,7 @@ from autotiny.evaluate import (
 from autotiny.graph import Array
 from autotiny.metrics import Cost, Metrics
 from autotiny.model import Model
+from autotiny.signal import Stream
 from autotiny.target import Target
 from autotiny.tasks import Score
 
@@ -41,7 +42,7 @@ class Evaluator:
     """What a study asks of a lowered model, each a function; by default the firmware answers.
 
     Attributes:
-        cost: flash, SRAM and latency on a target.
+        cost: flash, SRAM and latency on a target, of whole windows or of a `stream`.
         score: on the split "validation" or "test" of a data set, by the metric of its task.
         runtimes: what can run its `.tflite`.
         op_kinds: the kinds of its ops.
@@ -51,7 +52,7 @@ class Evaluator:
         parting: where it parts from another model, layer by layer.
     """
 
-    cost: Callable[[Model, Target, Cache], Cost] = cost
+    cost: Callable[..., Cost] = cost
     score: Callable[[Model, Dataset, str, Cache], Score] = score_on
     runtimes: Callable[[Model], tuple[str, ...]] = runtimes
     op_kinds: Callable[[Model], frozenset[str]] = op_kinds
@@ -60,13 +61,23 @@ class Evaluator:
     agreement: Callable[..., Agreement] = agreement_on
     parting: Callable[[Model, Model, Array, Cache], Parting] = parting
 
+    def taken(
+        self, model: Model, target: Target, cache: Cache, stream: Stream | None = None
+    ) -> Cost:
+        """Cost of a lowered model, at every hop where there is a stream."""
+        if stream is None:
+            return self.cost(model, target, cache)
+        return self.cost(model, target, cache, stream=stream)
+
     def metrics(
-        self, model: Model, target: Target, data: Dataset, cache: Cache, *, test: bool = False
-    ) -> Metrics:
+        self, model: Model, target: Target, data: Dataset, cache: Cache, *, test: bool = False,
+        stream: Stream | None = None,
+    ) -> Metrics:  # fmt: skip
         """Cost and score of a lowered model; the test split is looked at for a report only."""
         found = self.score(model, data, "validation", cache)
         tested = self.score(model, data, "test", cache).value if test else None
-        return replace(metrics_of(self.cost(model, target, cache), found, data), score_test=tested)
+        taken = self.taken(model, target, cache, stream)
+        return replace(metrics_of(taken, found, data), score_test=tested)
 
 
 def metrics_of(taken: Cost, score: Score, data: Dataset) -> Metrics:

@@ -14,6 +14,7 @@ from autotiny.metrics import Cost, score_names
 from autotiny.model import Level, Model
 from autotiny.provenance import packages
 from autotiny.recipe import Candidate, Recipe, apply, check_legal
+from autotiny.signal import Stream
 from autotiny.space import Space
 from autotiny.study.evaluator import Evaluator
 from autotiny.target import Target, target_key
@@ -81,6 +82,7 @@ class Job:
         score_drop: how much of its score a best point may lose on validation.
         epochs: upper limit of each fine-tune.
         cache: where results are kept.
+        stream: what firmware takes in place of whole windows; costs are those of a hop.
         evaluator: what judges a candidate.
     """
 
@@ -93,6 +95,7 @@ class Job:
     score_drop: Drop
     epochs: int
     cache: Cache
+    stream: Stream | None = None
     evaluator: Evaluator = field(default_factory=Evaluator)
 
     @property
@@ -133,7 +136,7 @@ class Job:
 
     def cost(self, model: Model) -> Cost:
         """What a lowered model takes of the target."""
-        return self.evaluator.cost(model, self.target, self.cache)
+        return self.evaluator.taken(model, self.target, self.cache, self.stream)
 
     def score(self, model: Model, split: str) -> Score:
         """How well a lowered model does on "validation" or "test"."""
@@ -149,6 +152,7 @@ class Job:
             "space": f"{self.space.name} {key_of(self.space)[:8]}",
             "epochs": str(self.epochs),
             "seed": str(self.seed),
+            "stream": str(self.stream or "whole windows"),
             "task": self.data.task.name,
             "score_drop": self.score_drop.text(self.metric),
             "autotiny": f"{__version__} {code_version('autotiny.study')[:8]}",

@@ -12,7 +12,7 @@ from autotiny.dataset import Dataset
 from autotiny.errors import InvalidData, UserError, shown
 from autotiny.model import Level, Model, ports
 from autotiny.recipe import step_text, steps_from_text
-from autotiny.signal import Front
+from autotiny.signal import Asked, Front, Stream, check_hop, window_of
 from autotiny.tasks import shape_text
 
 MOST_COEFFICIENTS, MOST_BANDS = 20, 128
@@ -69,6 +69,21 @@ def heard(model: Model, data: Dataset, asked: str | None) -> tuple[Model, Datase
     by = "" if asked is not None else ", as its shape tells; --front names another"
     note = f"front end: {named} makes {shape_text(wanted)} of {shape_text(data.shape)}{by}"
     return behind(model, front), replace(data, notes=(*data.notes, note))
+
+
+def stream_of(model: Model, asked: Asked) -> Stream:
+    """What a model of any level is to listen to, as it was asked for.
+
+    Raises:
+        UserError: the model takes no time series, the hop is longer than its window, or is a time
+            and the rate of the samples is not known.
+    """
+    front = model.front
+    shapes = [shape for shape, _ in ports(model)[0]] if front is None else [(1, *front.takes)]
+    window = window_of(shapes, recorded=front is not None)
+    stream = asked.at(None if front is None else front.rate)
+    check_hop(stream.hop, window)
+    return stream
 
 
 def guessed(front: Front, wanted: tuple[int, ...]) -> tuple[FrontComponent, ...]:

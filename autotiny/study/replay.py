@@ -266,13 +266,16 @@ def apply_recipe(
                   f"--metric {own} calls it",)  # fmt: skip
         samples = None
     evaluator = Evaluator()
-    cost = evaluator.cost(made.model, target, cache)
+    cost = evaluator.taken(made.model, target, cache, saved.stream)
     metrics = None
     if samples is not None:
-        metrics = evaluator.metrics(made.model, target, samples, cache, test=True)
+        metrics = evaluator.metrics(
+            made.model, target, samples, cache, test=True, stream=saved.stream
+        )
     built = build(
-        made.model, target, cost, comment=comment_of(saved), threshold=threshold_of(saved)
-    )
+        made.model, target, cost, comment=comment_of(saved), threshold=threshold_of(saved),
+        stream=saved.stream,
+    )  # fmt: skip
     write_build(built, Path(out))
     figures = metrics.to_dict() if metrics else cost.to_dict()
     now = json.loads(json.dumps(figures))

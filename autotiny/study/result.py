@@ -145,6 +145,7 @@ class Result:
             data=job.data.source,
             data_fingerprint=job.data.fingerprint,
             reading=job.data.reading,
+            stream=job.stream,
             task=job.data.task,
             labels=job.data.labels,
             inputs=inputs_text(job.data, job.candidate(point.recipe).model.front),
@@ -171,7 +172,7 @@ class Result:
         comment = comment_of(self.saved_recipe(point))
         built = build(
             candidate.model, self.job.target, point.metrics.cost,
-            comment=comment, threshold=point.metrics.threshold,
+            comment=comment, threshold=point.metrics.threshold, stream=self.job.stream,
         )  # fmt: skip
         write_build(built, folder)
 
@@ -258,13 +259,14 @@ def comment_of(saved: SavedRecipe) -> str:
     threshold = threshold_of(saved)
     meaning = saved.task.interface(saved.labels, threshold) if saved.task else ()
     given = (f"inputs: {saved.inputs}",) if saved.inputs else ()
+    heard = (f"stream: {saved.stream}",) if saved.stream else ()
     return "\n".join(
         (
             f"code {source_version(generate.__module__)[:8]}",
             f"recipe {saved.recipe.key[:8]}: {saved.recipe}",
             f"target {Path(saved.target).stem}",
             f"model {saved.model_fingerprint}, data {saved.data_fingerprint}, seed {saved.seed}",
-            *(NOT_IN_COMMENTS.sub("_", line) for line in (*given, *meaning)),
+            *(NOT_IN_COMMENTS.sub("_", line) for line in (*given, *heard, *meaning)),
         )
     )
 

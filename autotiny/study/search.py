@@ -29,6 +29,7 @@ from autotiny.errors import MachineFault, UserError
 from autotiny.interrupts import none_lost
 from autotiny.model import Model, restore, save
 from autotiny.recipe import Recipe
+from autotiny.signal import Stream
 from autotiny.space import Space, load_space
 from autotiny.study.evaluator import Evaluator
 from autotiny.study.holding import Hold, alone, holding, locks_of, searched_alone
@@ -105,6 +106,7 @@ def search(
     accuracy_drop: float | None = None,
     score_drop: str | float | None = None,
     epochs: int = EPOCHS,
+    stream: Stream | None = None,
     storage: str | BaseStorage | None = None,
     study_name: str | None = None,
     jobs: int = 1,
@@ -133,6 +135,7 @@ def search(
         score_drop: the same for any score: an amount in its unit, or text such as "5%"; by default
             a hundredth of a score in percent, and a twentieth of an error.
         epochs: upper limit of each fine-tune.
+        stream: what firmware takes in place of whole windows; costs are those of a hop.
         storage: an Optuna storage, its URL, or the path of a journal file ending in `.log`;
             several jobs need one of the latter two.
         study_name: by default made from model, data, target and objectives.
@@ -165,6 +168,7 @@ def search(
         score_drop=wanted_drop(data.task.scored_by, score_drop, asked["accuracy_drop"]),
         epochs=asked["epochs"],
         cache=cache or Cache(),
+        stream=stream,
         evaluator=evaluator or Evaluator(),
     )
     began = time.monotonic()

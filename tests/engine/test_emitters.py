@@ -15,11 +15,13 @@ from autotiny.engine import check_supported, generate, plain_schedule, schedule_
 from autotiny.engine.declared import Declared, Emitter, OneOf, Values
 from autotiny.engine.kernel import Site
 from autotiny.engine.ops import EMITTERS
+from autotiny.engine.ops.shape import DTYPES
 from autotiny.errors import InvalidModel, UnsupportedOp
 from autotiny.graph import Graph, Option, Quantization, fold
 from autotiny.graph.gru import GRU
 from autotiny.signal import (
     FRONT_ENDS,
+    SHIFT_IN,
     BandFilter,
     Decimate,
     LogMel,
@@ -62,6 +64,9 @@ def graphs() -> dict[Key, list[Graph]]:
         x = tensor((1, *samples), "int16", 1.0)
         y = tensor((1, *end.output_shape(samples)), end.dtype, 1.0)
         found[kind, "int16"].append(single(kind, [x], y, **options_of(end)))
+    for dtype in DTYPES:
+        window, new = tensor((1, 10, 3), dtype, 0.5), tensor((1, 2, 3), dtype, 0.5)
+        found[SHIFT_IN, dtype].append(single(SHIFT_IN, [window, new], window, state=(0,)))
     return found
 
 
@@ -79,7 +84,7 @@ def test_every_entry_declares_what_the_schema_allows(key: Key) -> None:
     assert isinstance(emitter, Emitter)
     declared = emitter.declared
     assert isinstance(declared, Declared)
-    if key[0] == GRU or key[0] in FRONT_ENDS:  # autotiny's own
+    if key[0] in (GRU, SHIFT_IN, *FRONT_ENDS):  # autotiny's own
         return
     facts = BY_KIND[key[0]]
     known = {field.name for field in facts.options.fields}

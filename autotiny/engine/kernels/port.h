@@ -14,6 +14,7 @@
 #define AT_INFINITY __builtin_inff()
 #define AT_NAN __builtin_nanf("")
 #define at_copy __builtin_memcpy
+#define at_shift __builtin_memmove
 #define at_fill __builtin_memset
 #define at_exp __builtin_expf
 #define at_log __builtin_logf
@@ -49,6 +50,7 @@
 #define AT_INFINITY INFINITY
 #define AT_NAN NAN
 #define at_copy memcpy
+#define at_shift memmove
 #define at_fill memset
 #define at_exp expf
 #define at_log logf

@@ -19,6 +19,7 @@ from autotiny.engine.ops.resizing import RESIZING
 from autotiny.engine.ops.shape import RENAMING
 from autotiny.engine.ops.signal import SIGNAL
 from autotiny.engine.ops.softmax import SOFTMAX
+from autotiny.engine.ops.stream import SHIFTING
 from autotiny.engine.ops.tables import FUNCTIONS
 from autotiny.engine.ops.transposed import TRANSPOSED
 from autotiny.engine.ops.unary import UNARY
@@ -39,6 +40,7 @@ EMITTERS: dict[tuple[str, str], Emitter] = {
     **RESIZING,
     **TRANSPOSED,
     **SIGNAL,
+    **SHIFTING,
 }
 
 FUSING = {

@@ -39,7 +39,7 @@ from autotiny.graph import Array, DType, Quantization, readers, variables
 f32 = np.float32
 
 
-def _state(site: Site, name: str, position: int) -> Operand:
+def state_of(site: Site, name: str, position: int) -> Operand:
     """A pointer to state, which the kernel reads and writes."""
     index = site.op.inputs[position]
     tensor = site.graph.tensors[index]
@@ -66,7 +66,7 @@ def svdf(site: Site) -> Kernel:
         site.reads("w_feature", 1),
         site.reads("w_time", 2),
         table("bias", bias.astype(np.float32 if real else np.int32), place),
-        _state(site, "state", 4),
+        state_of(site, "state", 4),
         site.writes(),
     )
     if real:
@@ -110,7 +110,7 @@ def lstm(site: Site) -> Kernel:
     if x.dtype == "float32":
         operands = (
             site.reads("x"), table("w", w, place), table("r", r, place), table("bias", bias, place),
-            _state(site, "hidden", HIDDEN), _state(site, "cell", CELL),
+            state_of(site, "hidden", HIDDEN), state_of(site, "cell", CELL),
             scratch("gates", 16 * units, "float"), site.writes(),
         )  # fmt: skip
         clip = c_float(float(site.option("cell_clip", 0.0)))
@@ -157,7 +157,7 @@ def _lstm_stored(site: Site, steps: int, w: Array, r: Array, bias: Array) -> Ker
         site.reads("x"), table("w", w, place), table("r", r, place),
         table("bias", bias.astype(np.int32 if narrow else np.int64), place),
         table("samples", logistic_samples(), place),
-        _state(site, "hidden", HIDDEN), _state(site, "cell", CELL),
+        state_of(site, "hidden", HIDDEN), state_of(site, "cell", CELL),
         scratch("gates", 10 * units, "int16_t"), site.writes(),
     )  # fmt: skip
     body = (
