@@ -13,6 +13,7 @@ from autotiny.recipe import Recipe, SavedRecipe, read_recipe
 ASKED: dict[str, Any] = {
     "scale": "1/255", "resize": [4, 6], "label": "a,b", "group": "who", "window": "1.5s",
     "hop": "500ms", "rate": "16000", "ignore": "3",
+    "front": "mfcc(frame_ms=30, hop_ms=20)",
 }  # fmt: skip
 
 
@@ -96,9 +97,10 @@ def test_each_field_has_an_option_of_the_commands() -> None:
         hop: options.HopOption = None,
         rate: options.RateOption = None,
         ignore: options.IgnoreOption = None,
+        front: options.FrontOption = None,
     ) -> None:
         given.append(Reading.of(scale, resize, label=label, group=group, window=window, hop=hop,
-                                rate=rate, ignore=ignore))  # fmt: skip
+                                rate=rate, ignore=ignore, front=front))  # fmt: skip
 
     words = {name: "4x6" if name == "resize" else text for name, text in ASKED.items()}
     done = CliRunner().invoke(app, [word for name in words for word in (f"--{name}", words[name])])
