@@ -22,7 +22,7 @@ from autotiny.report import catalogue, cost_table, layer_table, milliseconds, ta
 from autotiny.report.dashboard import note_text, serve, storage_url
 from autotiny.report.facts import best_point, columns, csv_text, study_facts
 from autotiny.report.files import write_study
-from autotiny.report.live import SearchView, plain_line, progress_panel
+from autotiny.report.live import SearchView, live_front_table, plain_line, progress_panel
 from autotiny.report.page import markdown_table, report_text, times
 from autotiny.report.plot import Dot, pareto_svg
 from autotiny.report.summary import front_table, search_summary, why_nothing
