@@ -367,6 +367,44 @@ def test_sets_of_bytes_with_a_name_are_scaled_as_asked(
         load_dataset("digits", 0, Reading.of("none"))
 
 
+@pytest.mark.parametrize("kind", ["arrays", "npz", "idx"])
+def test_validation_taken_out_of_train_holds_a_tenth_of_each_class(
+    kind: str, tmp_path: Path
+) -> None:
+    y = np.repeat([0, 1, 2], [400, 80, 20])
+    x = np.arange(1000).reshape(500, 2, 1) % 256
+    arrays = {"x_train": x.astype(np.uint8), "y_train": y, "x_test": x[:9].astype(np.uint8),
+              "y_test": y[:9]}  # fmt: skip
+    source: Any = arrays
+    if kind == "npz":
+        source = tmp_path / "data.npz"
+        np.savez(source, **arrays)  # type: ignore[arg-type]
+    elif kind == "idx":
+        source = tmp_path
+        for name, part in (("train", "train"), ("t10k", "test")):
+            for ending, values in (("images-idx3", arrays[f"x_{part}"]),
+                                   ("labels-idx1", arrays[f"y_{part}"])):  # fmt: skip
+                (tmp_path / f"{name}-{ending}-ubyte").write_bytes(idx(values))
+    splits = []
+    for seed in range(4):
+        data = load_dataset(source, seed)
+        assert np.bincount(data.y_validation).tolist() == [40, 8, 2]
+        assert np.bincount(data.y_train).tolist() == [360, 72, 18]
+        assert len(data.x_test) == 9
+        splits.append(data.x_validation.tobytes())
+    assert len(set(splits)) == 4
+
+
+def test_sets_with_a_name_are_split_as_their_published_figures_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fashion-mnist").mkdir()
+    idx_folder(tmp_path / "fashion-mnist", zipped=False)
+    monkeypatch.setattr("autotiny.dataset.builtin.DEBIAN", tmp_path)
+    order = np.random.default_rng(7).permutation(40)
+    np.testing.assert_array_equal(load_dataset("fashion_mnist", 7).y_train, order[:36] % 3)
+
+
 X, Y = np.linspace(0, 1, 60, dtype=np.float32).reshape(30, 2), np.arange(30) % 3
 SPLIT: dict[str, Any] = {"x_train": X, "y_train": Y, "x_test": X, "y_test": Y}
 
