@@ -32,7 +32,7 @@ from autotiny.engine.sources import Port, Sources
 from autotiny.engine.symbols import Constants, Functions, const_free
 from autotiny.engine.work import work_of
 from autotiny.errors import UnsupportedOp, UserError
-from autotiny.graph import Graph, fold, variables
+from autotiny.graph import Graph, Threshold, fold, variables
 from autotiny.schedule import Plain, Schedule, Step
 
 
@@ -55,7 +55,7 @@ def _check_results(graph: Graph) -> None:
 
 def generate(
     graph: Graph, schedule: Schedule, name: str = "model", *, comment: str = "",
-    threshold: float | None = None,
+    threshold: Threshold = None,
 ) -> Sources:  # fmt: skip
     """Write the C of a network.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from autotiny.cache import key_of
 from autotiny.engine import Sources, generate, plain_schedule
+from autotiny.graph import Threshold
 from autotiny.model import Level, Model, Program
 
 
@@ -16,7 +17,7 @@ def program_of(model: Model) -> Program:
     return Program(model.graph, plain_schedule(model.graph))
 
 
-def sources_of(model: Model, *, comment: str = "", threshold: float | None = None) -> Sources:
+def sources_of(model: Model, *, comment: str = "", threshold: Threshold = None) -> Sources:
     """The C of a lowered model; see `generate`."""
     program = program_of(model)
     return generate(program.graph, program.schedule, comment=comment, threshold=threshold)

@@ -144,7 +144,7 @@ def study_facts(result: Result) -> StudyFacts:
         "objectives": list(job.objectives),
         "space": job.space.name,
         "seed": job.seed,
-        "task": job.data.task.name,
+        "task": job.data.task.asked,
         "metric": job.metric.name,
         "score_drop": job.score_drop.text(job.metric),
         "interrupted": result.interrupted,

@@ -195,8 +195,8 @@ def rebuilt(
         data = _named("data", saved, saved.data, DATA_IN_MEMORY)
     original, samples = load_pair(
         model, data, seed=saved.seed, cache=cache, reading=saved.reading,
-        task=saved.task.name if saved.task else None,
-        metric=saved.task.metric if saved.task else None,
+        task=saved.task.asked if saved.task else None,
+        metric=saved.task.asked_metric if saved.task else None,
     )  # fmt: skip
     _check_fingerprint("data", saved.data, saved.data_fingerprint, samples.fingerprint)
     _check_fingerprint("model", saved.model, saved.model_fingerprint, original.fingerprint)
