@@ -149,7 +149,7 @@ class Job:
             "space": f"{self.space.name} {key_of(self.space)[:8]}",
             "epochs": str(self.epochs),
             "seed": str(self.seed),
-            "task": self.data.task.to_dict() if self.data.answers else self.data.task.name,
+            "task": " ".join((self.data.task.asked, *self.data.task.output_names)),
             "score_drop": self.score_drop.text(self.metric),
             "autotiny": f"{__version__} {code_version('autotiny.study')[:8]}",
             "packages": ", ".join(f"{name} {version}" for name, version in packages().items()),
