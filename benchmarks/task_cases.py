@@ -361,29 +361,29 @@ def unet() -> Any:
 
 # --- two inputs ----------------------------------------------------------------------------------
 
-BEARING_HZ = 8000.0
+BEARING_HZ = 4000.0
 
 
 def bearing_arrays(folder: Path) -> Path:
     """Vibration of a bearing beside speed, load and temperature: sound, or one of three faults.
 
     A fault knocks at a multiple of the shaft's frequency, so that speed tells which fault a
-    frequency belongs to: 1,600 windows of 256 readings.
+    frequency belongs to: 2,000 windows of 256 readings.
     """
     draw = np.random.default_rng(0)
     orders = (0.0, 3.6, 5.4, 8.1)  # knocks a revolution: none, outer ring, inner ring, ball
-    y = draw.integers(0, len(orders), 1600)
-    hertz = draw.uniform(20, 60, len(y))
+    y = draw.integers(0, len(orders), 2000)
+    hertz = draw.uniform(20, 40, len(y))
     load = draw.uniform(0, 1, len(y))
     time = np.arange(256) / BEARING_HZ
     shaft = 0.4 * np.sin(2 * np.pi * (hertz[:, None] * time + draw.uniform(0, 1, (len(y), 1))))
     knocking = np.array(orders)[y] * hertz
     phase = (knocking[:, None] * time + draw.uniform(0, 1, (len(y), 1))) % 1
-    ringing = np.exp(-12 * phase) * np.sin(2 * np.pi * 12 * phase)
-    knocks = (0.5 + load)[:, None] * ringing * (y > 0)[:, None]
+    ringing = np.exp(-6 * phase) * np.sin(2 * np.pi * 4 * phase)
+    knocks = (0.8 + load)[:, None] * ringing * (y > 0)[:, None]
     vibration = shaft + knocks + draw.normal(0, 0.15, shaft.shape)
     warmth = 0.3 * load + 0.2 * (y > 0) + draw.normal(0, 0.1, len(y))
-    conditions = np.stack([hertz / 60, load, warmth], axis=1)
+    conditions = np.stack([hertz / 40, load, warmth], axis=1)
     path = folder / "bearing.npz"
     np.savez(
         path, x_vibration=vibration[..., None].astype(np.float32),
