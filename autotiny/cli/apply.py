@@ -95,6 +95,9 @@ def _print(applied: Applied) -> None:
         metric = shown_metric(metrics.metric) or ACCURACY
         print_tables(f"{metric.title}: {metric.text(metrics.score_validation)} on validation, "
                      f"{metric.text(metrics.score_test)} on test")  # fmt: skip
+        each = report.outputs_text(applied.saved.task, metrics, "test")
+        if each:
+            print_tables(each)
         if metrics.at_chance:
             print_tables(report.CHANCE_TEXT)
     print_tables(*applied.notes)

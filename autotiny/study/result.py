@@ -33,7 +33,7 @@ from autotiny.study.record import (
     measured,
 )
 from autotiny.target import Target
-from autotiny.tasks import ACCURACY, Metric
+from autotiny.tasks import ACCURACY, Metric, shape_text
 
 NOT_IN_COMMENTS = re.compile(r"[^\w .,:;=<>()%+*-]")
 """What names of classes may not bring into generated C: a backslash at its end joins two lines."""
@@ -273,8 +273,12 @@ def comment_of(saved: SavedRecipe) -> str:
 def inputs_text(data: Dataset) -> str:
     """What the inputs of a network are, in words: how they were stored, scaled and cut."""
     asked = data.reading.to_dict()
+    several = [
+        f"input {place} ({port.name}) {shape_text(port.shape)} {port.inputs}"
+        for place, port in enumerate(data.ports)
+    ]
     cut = [f"{name} {asked[name]}" for name in ("resize", "rate", "window", "hop") if name in asked]
-    return ", ".join([*([str(data.inputs)] if data.inputs else []), *cut])
+    return ", ".join([*([str(data.inputs)] if data.inputs else []), *several, *cut])
 
 
 def threshold_of(saved: SavedRecipe) -> Threshold:
