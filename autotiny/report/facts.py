@@ -69,8 +69,8 @@ def columns(metric: str, outputs: Iterable[str] = ()) -> tuple[str, ...]:
         outputs: names of the scores of each output, where there are several.
     """
     return (
-        "trial", "sequence", *score_names(metric), *outputs, "at_chance",
-        "flash_bytes", "sram_bytes", "cycles", "latency_ms", "energy_estimated_mj", "active_current_error_percent",
+        "trial", "sequence", *score_names(metric), *outputs, "at_chance", "flash_bytes",
+        "sram_bytes", "cycles", "latency_ms", "energy_estimated_mj", "active_current_error_percent",
         "rmse_to_original", "relative_error_to_original", "answers_as_original", "runtimes",
         "recipe",
     )  # fmt: skip

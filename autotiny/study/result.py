@@ -33,7 +33,7 @@ from autotiny.study.record import (
     measured,
 )
 from autotiny.target import Target
-from autotiny.tasks import ACCURACY, Metric, shape_text
+from autotiny.tasks import ACCURACY, Metric
 
 NOT_IN_COMMENTS = re.compile(r"[^\w .,:;=<>()%+*-]")
 """What names of classes may not bring into generated C: a backslash at its end joins two lines."""
@@ -274,7 +274,7 @@ def inputs_text(data: Dataset) -> str:
     """What the inputs of a network are, in words: how they were stored, scaled and cut."""
     asked = data.reading.to_dict()
     several = [
-        f"input {place} ({port.name}) {shape_text(port.shape)} {port.inputs}"
+        f"input {place} ({port.name}) {'x'.join(map(str, port.shape))} {port.inputs}"
         for place, port in enumerate(data.ports)
     ]
     cut = [f"{name} {asked[name]}" for name in ("resize", "rate", "window", "hop") if name in asked]
