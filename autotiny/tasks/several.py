@@ -113,7 +113,7 @@ class Several(Task):
         return _beside(made)
 
     def loss(self, ends: str, tf: Any) -> Callable[[Any, Any], Any]:
-        """The sum of the losses of the outputs."""
+        """The sum of the losses of the outputs, each the mean over a batch."""
         losses = [task.loss(end, tf) for task, end in zip(self.tasks, _split(ends), strict=True)]
         given = [task.outputs for task in self.tasks]
         plain, taught = ([width(task) for task in self.tasks] for width in (_width, _taught_width))
@@ -122,7 +122,7 @@ class Several(Task):
             widths = taught if target.shape[-1] == sum(taught) else plain
             targets, outputs = tf.split(target, widths, -1), tf.split(output, given, -1)
             each = [one(*pair) for one, *pair in zip(losses, targets, outputs, strict=True)]
-            return tf.add_n(each)
+            return tf.add_n([tf.reduce_mean(loss) for loss in each])
 
         return total
 
