@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from autotiny.graph import Threshold
 from autotiny.target import Target
 
 STACK_MARGIN_BYTES = 128
@@ -104,7 +105,9 @@ class Metrics:
         at_chance: whether the best answer that knows no input does as well on validation.
         metric: the name of the score, e.g. "accuracy".
         error_validation: standard error of the score on validation.
-        threshold: from which output on the answer is yes; None where the task has none.
+        threshold: from which output on the answer is yes, of several outputs one each; None where
+            the task has none.
+        outputs: the scores of each output, where there are several: by its name and metric.
     """
 
     cost: Cost
@@ -113,7 +116,8 @@ class Metrics:
     at_chance: bool = False
     metric: str = "accuracy"
     error_validation: float = 0.0
-    threshold: float | None = None
+    threshold: Threshold = None
+    outputs: Mapping[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain data, for JSON; scores are named after their metric."""
@@ -125,6 +129,7 @@ class Metrics:
             "error_validation": self.error_validation,
             "at_chance": self.at_chance,
             "threshold": self.threshold,
+            **({"outputs": dict(self.outputs)} if self.outputs else {}),
             **self.cost.to_dict(),
         }
 

@@ -317,6 +317,8 @@ class Bundle:
         shape: of one sample.
         classes: how many values the task reads; 0 for a network that gives its input back.
         target: a digest of what figures hang on in the target.
+        inputs: names of the inputs in the network's order, where there are several.
+        outputs: likewise of the outputs.
     """
 
     folder: str
@@ -329,6 +331,8 @@ class Bundle:
     shape: tuple[int, ...]
     classes: int
     target: str
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -359,6 +359,82 @@ def unet() -> Any:
     return k.Model(image, l.Conv2D(3, 1)(up))
 
 
+# --- two inputs ----------------------------------------------------------------------------------
+
+BEARING_HZ = 4000.0
+
+
+def bearing_arrays(folder: Path) -> Path:
+    """Vibration of a bearing beside speed, load and temperature: sound, or one of three faults.
+
+    A fault knocks at a multiple of the shaft's frequency, so that speed tells which fault a
+    frequency belongs to: 2,000 windows of 256 readings.
+    """
+    draw = np.random.default_rng(0)
+    orders = (0.0, 3.6, 5.4, 8.1)  # knocks a revolution: none, outer ring, inner ring, ball
+    y = draw.integers(0, len(orders), 2000)
+    hertz = draw.uniform(20, 40, len(y))
+    load = draw.uniform(0, 1, len(y))
+    time = np.arange(256) / BEARING_HZ
+    shaft = 0.4 * np.sin(2 * np.pi * (hertz[:, None] * time + draw.uniform(0, 1, (len(y), 1))))
+    knocking = np.array(orders)[y] * hertz
+    phase = (knocking[:, None] * time + draw.uniform(0, 1, (len(y), 1))) % 1
+    ringing = np.exp(-6 * phase) * np.sin(2 * np.pi * 4 * phase)
+    knocks = (0.8 + load)[:, None] * ringing * (y > 0)[:, None]
+    vibration = shaft + knocks + draw.normal(0, 0.15, shaft.shape)
+    warmth = 0.3 * load + 0.2 * (y > 0) + draw.normal(0, 0.1, len(y))
+    conditions = np.stack([hertz / 40, load, warmth], axis=1)
+    path = folder / "bearing.npz"
+    np.savez(
+        path, x_vibration=vibration[..., None].astype(np.float32),
+        x_conditions=conditions.astype(np.float32), y=y,
+    )  # fmt: skip
+    return path
+
+
+def bearing() -> Any:
+    """A Conv1D network over the vibration, joined with the operating conditions before its end."""
+    k, l = keras(), layers()  # noqa: E741 - reads as the layers it names
+    vibration = k.Input((256, 1), name="vibration")
+    conditions = k.Input((3,), name="conditions")
+    x = l.Conv1D(8, 9, 2, activation="relu")(vibration)
+    x = l.Conv1D(16, 7, 2, activation="relu")(x)
+    x = l.MaxPooling1D(2)(x)
+    x = l.Conv1D(16, 5, activation="relu")(x)
+    x = l.Flatten()(l.MaxPooling1D(2)(x))
+    x = l.Concatenate()([x, l.Dense(8, activation="relu")(conditions)])
+    x = l.Dense(24, activation="relu")(x)
+    return k.Model([vibration, conditions], l.Dense(4, activation="softmax")(x))
+
+
+# --- two outputs ---------------------------------------------------------------------------------
+
+
+def gait_arrays(folder: Path) -> Path:
+    """Windows of motion, each with what a person does and how fast it is: 1,200 of 128 × 6."""
+    draw = np.random.default_rng(0)
+    kinds = draw.integers(0, len(MOTIONS), 1200)
+    x = np.stack([motion(kind, STEPS, draw) for kind in kinds]).astype(np.float32)
+    x /= (1, 1, 1, 80, 80, 80)
+    speed = np.abs(np.diff(x[..., :3], axis=1)).mean(axis=(1, 2)) * 10
+    path = folder / "gait.npz"
+    np.savez(path, x=x, y_activity=kinds, y_speed=speed)
+    return path
+
+
+def two_outputs() -> Any:
+    """One trunk with two heads: four classes, and one value."""
+    k, l = keras(), layers()  # noqa: E741 - reads as the layers it names
+    window = k.Input((STEPS, CHANNELS), name="window")
+    x = l.Conv1D(12, 5, 2, activation="relu")(window)
+    x = l.MaxPooling1D(2)(x)
+    x = l.Conv1D(16, 5, activation="relu")(x)
+    x = l.Flatten()(l.MaxPooling1D(2)(x))
+    x = l.Dense(16, activation="relu")(x)
+    activity = l.Dense(len(MOTIONS), activation="softmax", name="activity")(x)
+    return k.Model(window, [activity, l.Dense(1, name="speed")(x)])
+
+
 CASES = (
     Case("motion, Conv1D", "imu_conv1d", motion_table, WINDOWS),
     Case("motion, LSTM", "imu_lstm", motion_table, WINDOWS),
@@ -370,4 +446,6 @@ CASES = (
     Case("several at once", "chords", chord_arrays),
     Case("anomalies", "autoencoder", machine_arrays, ("--task", "anomaly")),
     Case("a class at each place", "unet", shape_arrays),
+    Case("two inputs", "bearing", bearing_arrays),
+    Case("two outputs", "two_outputs", gait_arrays, ("--metric", "accuracy,r2")),
 )

@@ -153,8 +153,10 @@ def test_samples_for_another_network_are_refused(tmp_path: Path) -> None:
     op = Op("ADD", (0, 1), (2,), {"fused_activation_function": "NONE"})
     graph = Graph(tensors, (op,), (0, 1), (2,))
     model = Model(Level.TFLITE, graph, graph.fingerprint())
-    with pytest.raises(InvalidData, match="2 inputs"):
+    with pytest.raises(InvalidData, match="samples of 2 values are given to inputs"):
         agreement_on(model, model, np.zeros((3, 2), np.float32), Cache(tmp_path))
+    two = np.ones((3, 4), np.float32)
+    assert agreement_on(model, model, two, Cache(tmp_path)).rmse == 0
     tanh = Graph(tensors, (Op("TANH", (0,), (2,)),), (0,), (2,))
     one = Model(Level.TFLITE, tanh, tanh.fingerprint())
     with pytest.raises(InvalidData, match="0 samples"):

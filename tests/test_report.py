@@ -120,6 +120,7 @@ def result(monkeypatch: pytest.MonkeyPatch) -> Result:
             task=Classification(),
             labels=(),
             inputs=None,
+            ports=(),
         ),
         target=TARGET,
         stream=None,

@@ -37,6 +37,7 @@ class ToyKeras:
     """In the place of a Keras model: no more than what was done to it."""
 
     layers: tuple[object, ...] = ()
+    outputs: tuple[object, ...] = ()
 
     def __init__(self, text: str) -> None:
         self.text = text

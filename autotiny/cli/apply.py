@@ -86,6 +86,7 @@ def run(
 
 def _print(applied: Applied) -> None:
     from autotiny import report
+    from autotiny.report.summary import outputs_text
     from autotiny.tasks import ACCURACY, shown_metric
 
     metrics = applied.metrics
@@ -95,6 +96,9 @@ def _print(applied: Applied) -> None:
         metric = shown_metric(metrics.metric) or ACCURACY
         print_tables(f"{metric.title}: {metric.text(metrics.score_validation)} on validation, "
                      f"{metric.text(metrics.score_test)} on test")  # fmt: skip
+        each = outputs_text(applied.saved.task, metrics, "test")
+        if each:
+            print_tables(each)
         if metrics.at_chance:
             print_tables(report.CHANCE_TEXT)
     print_tables(*applied.notes)

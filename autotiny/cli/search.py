@@ -166,6 +166,7 @@ def run(
         agreement_text,
         front_table,
         legend,
+        outputs_text,
         search_summary,
         why_nothing,
     )
@@ -204,6 +205,9 @@ def run(
         print_tables(search_summary(result))
         if best:
             print_tables(f"best for {objectives[0]}: trial {best.trial}, {best.recipe}")
+            each = outputs_text(result.job.data.task, best.metrics, "test")
+            if each:
+                print_tables(each)
             near = agreement_text(best)
             print_tables(*([f"against the original: {near}"] if near else []))
         print_tables(f"written to {folder}: {', '.join(path.name for path in result.files)}")

@@ -6,6 +6,7 @@ from autotiny.dataset.idx import read_idx
 from autotiny.dataset.loading import IN_MEMORY, DataSource, check_fits, load_dataset, synthetic
 from autotiny.dataset.reading import AS_STORED, Inputs, Reading
 from autotiny.dataset.samples import Dataset
+from autotiny.dataset.several import in_order
 
 __all__ = [
     "AS_STORED",
@@ -19,6 +20,7 @@ __all__ = [
     "check_fits",
     "digits",
     "fashion_mnist",
+    "in_order",
     "load_dataset",
     "mnist",
     "read_arrays",

@@ -14,8 +14,10 @@ from numpy.typing import ArrayLike
 from autotiny.dataset.members import member_array
 from autotiny.dataset.pile import Pile
 from autotiny.dataset.piling import from_pile, with_validation
+from autotiny.dataset.ports import several_of
 from autotiny.dataset.reading import AS_STORED, Reading, check_alike, scaled, targets_of
 from autotiny.dataset.samples import Dataset, dataset_of
+from autotiny.dataset.several import from_ports
 from autotiny.errors import InvalidData, shown
 from autotiny.graph import Array
 
@@ -31,7 +33,10 @@ DAMAGES = (
 
 
 def npz(path: Path, seed: int, reading: Reading = AS_STORED) -> Dataset:
-    """An archive with x and y, or with x_train, y_train, x_test, y_test (and …_validation)."""
+    """An archive with x and y, or with x_train, y_train, x_test, y_test (and …_validation).
+
+    In place of x or y there may be several, numbered or named: x1, x2_train, x_<input>_test.
+    """
     return from_arrays(read_arrays(path), path.stem, str(path), seed, reading)
 
 
@@ -55,6 +60,7 @@ def read_arrays(path: Path) -> dict[str, Array]:
 def _read(archive: zipfile.ZipFile, path: Path) -> dict[str, Array]:
     """The arrays with a known name; of the others, the name alone."""
     members = archive.infolist()
+    ports = several_of({member.filename.removesuffix(".npy") for member in members})
     if len(members) > MOST_MEMBERS:
         raise InvalidData(f"{path} holds {len(members):,} files; {MOST_MEMBERS:,} are the most")
     arrays: dict[str, Array] = {}
@@ -63,7 +69,7 @@ def _read(archive: zipfile.ZipFile, path: Path) -> dict[str, Array]:
         name = member.filename.removesuffix(".npy")
         if name in arrays:
             raise InvalidData(f"{path} holds {shown(name)} twice")
-        if name not in PILES:
+        if name not in PILES and name not in ports:
             arrays[name] = np.empty(0)
             continue
         arrays[name], bytes_ = member_array(archive, member, path, taken)
@@ -98,6 +104,10 @@ def from_arrays(
     """The data set of arrays named as in an `.npz` file, split by seed where they are not split."""
     names = sorted(arrays)
     _check_once(names, where)
+    if several_of(arrays):
+        groups = arrays.get("groups")
+        numbers = None if groups is None else group_numbers(groups, f"groups of {where}")
+        return from_ports(arrays, name, where, seed, reading, numbers)
     arrays = {SHORT_NAMES.get(short, short): values for short, values in arrays.items()}
     if "x" in arrays:
         groups = arrays.get("groups")
@@ -107,6 +117,7 @@ def from_arrays(
         raise InvalidData(
             f"{where} holds {', '.join(name[:40] for name in names[:8]) or 'nothing'}; "
             f"it needs x and y, or {', '.join(TRAINED)}"
+            "; x1, x2, … or x_<input> for a network of several inputs, and y1, y2, … likewise"
         )
     pairs = [part for part in ("train", "validation", "test") if f"x_{part}" in arrays]
     if ("x_validation" in arrays) != ("y_validation" in arrays):

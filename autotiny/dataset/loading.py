@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
@@ -22,14 +23,26 @@ from autotiny.dataset.reading import AS_STORED, Reading, Targets
 from autotiny.dataset.recordings import is_recordings, recordings
 from autotiny.dataset.samples import Dataset, split_all
 from autotiny.dataset.scaling import check_scaling
+from autotiny.dataset.several import answers_of, in_order
 from autotiny.dataset.sounds import is_sounds, sounds
 from autotiny.dataset.table import TABLE_ENDINGS, table
 from autotiny.errors import InvalidData, unknown
-from autotiny.model import Model, ends_in, ports
-from autotiny.tasks import Classification, Reconstruction, chosen, shape_text
+from autotiny.model import Model, ends_in, port_names, ports
+from autotiny.tasks import (
+    Classification,
+    Facts,
+    Reconstruction,
+    Regression,
+    Several,
+    chosen,
+    chosen_each,
+    shape_text,
+)
 
 IN_MEMORY = "data"
 """Name of samples that came as arrays."""
+
+Shape: TypeAlias = tuple[int, ...]
 
 DataSource: TypeAlias = str | Path | Dataset | tuple[ArrayLike, ArrayLike] | Mapping[str, ArrayLike]
 """What a data set is loaded from."""
@@ -114,8 +127,8 @@ def synthetic(model: Model, seed: int = 0, samples: int = 256) -> Dataset:
     Uniform in [0, 1]; a quarter of the samples each for validation and test.
     """
     inputs, outputs = ports(model)
-    if len(inputs) != 1:
-        raise InvalidData(f"synthetic data needs a model of one input; this one has {len(inputs)}")
+    if len(inputs) > 1 or len(outputs) > 1:
+        return _noise([one for one, _ in inputs], [one for one, _ in outputs], seed, samples)
     shape = inputs[0][0][1:]
     width = outputs[0][0][-1] if outputs[0][0] else 1
     gives_back = outputs[0][0][1:] == shape
@@ -128,6 +141,19 @@ def synthetic(model: Model, seed: int = 0, samples: int = 256) -> Dataset:
     )
     data = split_all("synthetic", x, Targets(y, count=width), seed)
     task = Reconstruction() if gives_back else Classification(outputs=width)
+    return replace(data.asked(task), synthetic=True)
+
+
+def _noise(inputs: Sequence[Shape], outputs: Sequence[Shape], seed: int, samples: int) -> Dataset:
+    """Noise for a model of several inputs or outputs."""
+    sizes, widths = ([math.prod(shape) for shape in side] for side in (inputs, outputs))
+    draw = np.random.default_rng(seed)
+    x = draw.random((samples, sum(sizes)), dtype=np.float32)
+    y = np.zeros((samples, sum(widths)), np.float32)
+    data = split_all("synthetic", x, Targets(y), seed)
+    tasks = [Regression(outputs=width) for width in widths]
+    names = [str(place) for place in range(1, len(widths) + 1)]
+    task = Several.of(tasks, names, [()] * len(widths), widths) if len(widths) > 1 else tasks[0]
     return replace(data.asked(task), synthetic=True)
 
 
@@ -148,15 +174,8 @@ def check_fits(
         InvalidData: shape, number of classes or scaling differ, or it is open which task is meant.
     """
     inputs, outputs = ports(model)
-    if len(inputs) != 1:
-        raise InvalidData(
-            f"the model has {len(inputs)} inputs; data sets feed one. Join them inside the model"
-        )
-    if len(outputs) != 1:
-        raise InvalidData(
-            f"the model has {len(outputs)} outputs; networks of one output are supported so far. "
-            "Give a model of the one that counts"
-        )
+    if len(inputs) > 1 or len(outputs) > 1 or data.ports or data.answers:
+        return _fitted(model, data, task, metric)
     data = _shaped(data, model.front.takes if model.front else inputs[0][0][1:])
     check_scaling(model, data)
     if data.synthetic:
@@ -165,6 +184,70 @@ def check_fits(
     if model.front and model.front.ends:
         facts = replace(facts, sample=model.front.gives)
     return data.asked(chosen(facts, task, metric))
+
+
+def _fitted(model: Model, data: Dataset, task: str | None, metric: str | None) -> Dataset:
+    """The data in the order and shapes that a model of several inputs or outputs has."""
+    inputs, outputs = ([shape[1:] for shape, _ in side] for side in ports(model))
+    known = port_names(model)
+    if data.synthetic:
+        return data
+    _check_counts(data, inputs, outputs, known)
+    data = in_order(
+        data,
+        _wanted([port.name for port in data.ports], known[0]),
+        _wanted([answer.name for answer in data.answers], known[1]),
+    )
+    if len(inputs) > 1:
+        for port, name, shape in zip(data.ports, known[0], inputs, strict=True):
+            flat = len(port.shape) == 1 and port.shape[0] == np.prod(shape)
+            if not flat and _bare(port.shape) != _bare(shape):
+                raise InvalidData(
+                    f"{data.name} has samples of {shape_text(port.shape)} for input {port.name}, "
+                    f"the model's input {name} takes {shape_text(shape)}; give data of that shape"
+                )
+    else:
+        data = _shaped(data, inputs[0])
+    check_scaling(model, data)
+    ends = ends_in(model)
+    if len(outputs) == 1:
+        return data.asked(chosen(data.facts(outputs[0], ends), task, metric))
+    each = [
+        Facts(f"{data.name}, output {answer.name}", parts, answer.labels, answer.count, data.shape,
+              shape, end, data.given)
+        for answer, parts, shape, end in zip(
+            data.answers, answers_of(data), outputs, ends.split(","), strict=True
+        )
+    ]  # fmt: skip
+    return data.asked(chosen_each(each, [one.name for one in data.answers], task, metric))
+
+
+def _wanted(given: list[str], known: tuple[str, ...]) -> list[str]:
+    """The names of the data in the order of the model's: by name, or where they are numbers."""
+    return given if all(name.isdigit() for name in given) else list(known)
+
+
+def _check_counts(
+    data: Dataset, inputs: Sequence[Shape], outputs: Sequence[Shape],
+    known: tuple[tuple[str, ...], tuple[str, ...]],
+) -> None:  # fmt: skip
+    """Refuse data of more or fewer inputs or targets than the model has."""
+    for side, what, has, shapes, names in (
+        ("x", "input", data.ports, inputs, known[0]),
+        ("y", "output", data.answers, outputs, known[1]),
+    ):
+        count = max(1, len(has))
+        if count == len(shapes):
+            continue
+        listed = ", ".join(
+            f"{name} ({shape_text(shape)})" for name, shape in zip(names, shapes, strict=True)
+        )
+        raise InvalidData(
+            f"the model has {len(shapes)} {what}{'s' * (len(shapes) > 1)}, {listed}, and "
+            f"{data.name} has {side} for {count}; give an .npz file with "
+            + (f"{side}1 to {side}{len(shapes)}, or {side}_{names[0]} and so on"
+               if len(shapes) > 1 else side)
+        )  # fmt: skip
 
 
 def _shaped(data: Dataset, wanted: tuple[int, ...]) -> Dataset:

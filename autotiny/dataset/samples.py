@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from autotiny.dataset.ports import Answer, InputPort
 from autotiny.dataset.reading import AS_STORED, Inputs, Reading, Targets
 from autotiny.errors import InvalidData
 from autotiny.graph import Array
@@ -54,6 +55,9 @@ class Dataset:
             the network.
         origin: the recordings that these are features of.
         front: what made them of those.
+        ports: the inputs that a sample has side by side, where there are several; those of a model
+            in its order once it was checked that they fit.
+        answers: likewise the targets.
     """
 
     name: str
@@ -79,6 +83,8 @@ class Dataset:
     recorded: bool = False
     origin: Dataset | None = field(default=None, repr=False)
     front: Front | None = None
+    ports: tuple[InputPort, ...] = ()
+    answers: tuple[Answer, ...] = ()
 
     def __post_init__(self) -> None:
         """Samples that came as arrays were asked for by their name."""
@@ -170,10 +176,13 @@ class Dataset:
         shape = shape_text(self.shape)
         if self.stored_shape is not None:
             shape = f"{shape_text(self.stored_shape)}, given to the model as {shape}"
+        if self.ports:
+            shape = " and ".join(shape_text(port.shape) for port in self.ports)
         lines = [f"{self.name}: samples of {shape}: {sizes}"]
+        lines += [f"input {port.name}: {port.inputs}" for port in self.ports]
         if self.inputs is not None:
             lines.append(f"inputs: {self.inputs}")
-        lines.append(f"task: {self.task.name}, scored by {self.task.scored_by.title}")
+        lines.append(f"task: {self.task.asked}, scored by {self.task.scored_by.title}")
         targets = {split: y for split, (_, y) in self.parts.items()}
         return (*lines, *self.task.described(targets, self.labels), *self.notes)
 

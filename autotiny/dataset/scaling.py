@@ -30,9 +30,11 @@ def check_scaling(model: Model, data: Dataset) -> None:
     Raises:
         InvalidData: the message names both readings.
     """
-    stored = data.inputs
-    if stored is None or stored.asked or stored.factor == 1:
+    several = [data.inputs, *(port.inputs for port in data.ports)]
+    divided = [one for one in several if one is not None and not one.asked and one.factor != 1]
+    if not divided:
         return
+    stored = divided[0]
     scales = own_scaling(model)
     if scales:
         raise InvalidData(

@@ -10,7 +10,7 @@ from autotiny.engine.headers import headers_of
 from autotiny.engine.kernel import C_TYPE, Kernel
 from autotiny.engine.sources import Hearing, Port
 from autotiny.engine.symbols import Constants, Functions, cleared, wrapped
-from autotiny.graph import ITEM_BYTES, Array
+from autotiny.graph import ITEM_BYTES, Array, Threshold
 
 
 def weights_file(name: str) -> str:
@@ -58,7 +58,7 @@ def header_text(
     inputs: Sequence[Port],
     outputs: Sequence[Port],
     stateful: bool,
-    threshold: float | None = None,
+    threshold: Threshold = None,
     hearing: Hearing | None = None,
 ) -> str:
     """The header of a program: its sizes, ports and functions."""
@@ -69,9 +69,11 @@ def header_text(
         macros += [f"#define {upper}_HOP {hearing.hop}", f"#define {upper}_WINDOW {hearing.window}"]
         push = _PUSH.format(name=name, upper=upper, parameters=parameters)
         returned = f"Returns what {name}_stream_push does"
-    if threshold is not None:
-        macros.append("// The answer is yes from this value on, in real numbers.")
-        macros.append(f"#define {name.upper()}_THRESHOLD {_float(threshold)}")
+    limits = threshold if isinstance(threshold, tuple) else (threshold,)
+    for k, limit in enumerate(limits):
+        if limit is not None:
+            macros.append("// The answer is yes from this value on, in real numbers.")
+            macros.append(f"#define {upper}_THRESHOLD{k or ''} {_float(limit)}")
     for kind, ports in (("INPUT", inputs), ("OUTPUT", outputs)):
         for k, port in enumerate(ports):
             macros += _port_macros(f"{name.upper()}_{kind}{k or ''}", port)

@@ -32,7 +32,7 @@ from autotiny.engine.sources import Hearing, Port, Sources
 from autotiny.engine.symbols import Constants, Functions, const_free
 from autotiny.engine.work import work_of
 from autotiny.errors import UnsupportedOp, UserError
-from autotiny.graph import Graph, fold, variables
+from autotiny.graph import Graph, Threshold, fold, variables
 from autotiny.schedule import Plain, Schedule, Step
 from autotiny.signal import streamed
 
@@ -56,7 +56,7 @@ def _check_results(graph: Graph) -> None:
 
 def generate(
     graph: Graph, schedule: Schedule, name: str = "model", *, comment: str = "",
-    threshold: float | None = None, hop: int | None = None,
+    threshold: Threshold = None, hop: int | None = None,
 ) -> Sources:  # fmt: skip
     """Write the C of a network.
 

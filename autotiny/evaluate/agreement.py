@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from autotiny.codeversion import code_version
 from autotiny.errors import InvalidData
 from autotiny.evaluate.program import program_key, program_of
 from autotiny.evaluate.score import outputs_of
-from autotiny.graph import Array
+from autotiny.graph import Array, Threshold
 from autotiny.mapped import blocks
 from autotiny.model import Model
 from autotiny.tasks import Task
@@ -47,6 +47,8 @@ class Agreement:
         worst_sample: the number of the sample that has it.
         normalized: the side that gave logits where the other one gave probabilities, so that its
             softmax was compared; None if both were compared as they are.
+        outputs: how near each output is, where there are several; the figures above are those of
+            the one that is farthest off by `relative`, and `equal_answers` is the least of all.
     """
 
     rmse: float
@@ -55,6 +57,7 @@ class Agreement:
     worst: float
     worst_sample: int
     normalized: Side | None = None
+    outputs: tuple[Agreement, ...] = ()
 
 
 def agreement(
@@ -102,14 +105,14 @@ def agreement(
 
 def agreement_on(
     reference: Model, lowered: Model, x: Array, cache: Cache, task: Task | None = None,
-    thresholds: tuple[float | None, float | None] = (None, None),
+    thresholds: tuple[Threshold, Threshold] = (None, None),
 ) -> Agreement:  # fmt: skip
     """How near a lowered model is to another, e.g. the original lowered to float32, made once.
 
     Args:
         reference: lowered, e.g. by the component float32.
         lowered: a model of the same inputs and outputs.
-        x: samples as the networks take them, (N, …).
+        x: samples as the networks take them, (N, …), several inputs side by side.
         cache: where the result is kept.
         task: says what the answer of a sample's outputs is; by default the greatest of several.
         thresholds: of both, from which output on the answer is yes, for tasks that have one.
@@ -123,32 +126,52 @@ def agreement_on(
 
     def found() -> dict[str, object]:
         before, after = outputs(reference, x), outputs(lowered, x)
-        agreed = agreement(before, after)
+        widths = [_widths(model) for model in (reference, lowered)]
+        agreed = _of_each(before, after, widths[0]) if widths[0] == widths[1] else None
+        agreed = agreed or agreement(before, after)
         if task is not None:
             equal = task.equal_answers(before, after, thresholds)
             agreed = replace(agreed, equal_answers=equal)
         return asdict(agreed)
 
-    return Agreement(**remembered(cache, key, found))  # type: ignore[arg-type]
+    return _agreement_from(remembered(cache, key, found))
+
+
+def _widths(model: Model) -> list[int]:
+    """How many values each output has."""
+    graph = program_of(model).graph
+    return [graph.tensors[index].size for index in graph.outputs]
+
+
+def _of_each(before: Array, after: Array, widths: Sequence[int]) -> Agreement | None:
+    """How near several outputs are, those side by side; None where there is one only."""
+    if len(widths) == 1:
+        return None
+    parts = (np.split(rows, np.cumsum(widths)[:-1], axis=1) for rows in (before, after))
+    each = tuple(agreement(one, other) for one, other in zip(*parts, strict=True))
+    shares = [one.equal_answers for one in each if one.equal_answers is not None]
+    farthest = max(each, key=lambda one: one.relative)
+    return replace(farthest, equal_answers=min(shares, default=None), outputs=each)
+
+
+def _agreement_from(content: Mapping[str, Any]) -> Agreement:
+    """The agreement that plain data describes."""
+    each = tuple(_agreement_from(one) for one in content["outputs"])
+    return Agreement(**{**content, "outputs": each})
 
 
 def outputs(model: Model, x: Array) -> Array:
     """What the C of a lowered model gives for samples (N, …), in real numbers: (N, k) float32.
 
     Raises:
-        InvalidData: the samples do not fit, or the network has not one input.
+        InvalidData: the samples do not fit, or there is none.
     """
-    check_samples(x, len(program_of(model).graph.inputs))
+    check_samples(x)
     return outputs_of(model, x).reshape(len(x), -1)
 
 
-def check_samples(x: Array, inputs: int) -> None:
-    """Refuse samples for a network that has not one input, and none at all."""
-    if inputs != 1:
-        raise InvalidData(
-            f"a network of {inputs} inputs cannot be compared with samples for one; "
-            "join them to one input"
-        )
+def check_samples(x: Array) -> None:
+    """Refuse to compare without samples."""
     if not len(x):
         raise InvalidData("0 samples to compare outputs on; give at least one")
 

@@ -9,6 +9,7 @@ from autotiny.datafile import write_whole
 from autotiny.engine import Sources
 from autotiny.evaluate.program import program_of, sources_of
 from autotiny.firmware import Firmware
+from autotiny.graph import Threshold
 from autotiny.metrics import Cost
 from autotiny.model import Model
 from autotiny.signal import Stream
@@ -33,7 +34,7 @@ class Build:
 
 
 def build(
-    model: Model, target: Target, cost: Cost, *, comment: str = "", threshold: float | None = None,
+    model: Model, target: Target, cost: Cost, *, comment: str = "", threshold: Threshold = None,
     stream: Stream | None = None,
 ) -> Build:  # fmt: skip
     """C, ELF and `.tflite` of a lowered model whose cost was measured.

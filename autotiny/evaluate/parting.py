@@ -19,7 +19,7 @@ from autotiny.engine import Port, generate, plain_schedule
 from autotiny.evaluate.agreement import check_samples, difference, ratio, rms, samples_key
 from autotiny.evaluate.matching import match
 from autotiny.evaluate.program import program_of
-from autotiny.evaluate.score import real, stored
+from autotiny.evaluate.score import real, stored_rows
 from autotiny.firmware import build_host
 from autotiny.firmware.ports import sample_shape
 from autotiny.graph import Array, Graph
@@ -67,7 +67,7 @@ class Parting:
     """The layers that both graphs have, in the order of the lowered one.
 
     Attributes:
-        layers: their errors; the first is the network's input.
+        layers: their errors; the first are the network's inputs.
         only_reference: ops of the float graph that have no partner in the lowered one.
         only_lowered: ops of the lowered graph that have none in the float one.
     """
@@ -86,15 +86,15 @@ def parting(reference: Model, lowered: Model, x: Array, cache: Cache) -> Parting
     Args:
         reference: the trained model, lowered by the component float32.
         lowered: the same model lowered in another way, or scheduled.
-        x: samples as the network takes them, (N, …), of which 64 are looked at, evenly spread.
+        x: samples as the network takes them, (N, …), several inputs side by side, of which 64 are
+            looked at, evenly spread.
         cache: where the result is kept.
 
     Raises:
-        InvalidData: the samples do not fit, there is none, or a network has not one input.
+        InvalidData: the samples do not fit, or there is none.
     """
     graphs = program_of(reference).graph, program_of(lowered).graph
-    for graph in graphs:
-        check_samples(x, len(graph.inputs))
+    check_samples(x)
     # The fingerprint of a graph leaves out names, which the result holds.
     names = tuple(tensor.name for tensor in graphs[1].tensors)
     prints = tuple(graph.fingerprint() for graph in graphs)
@@ -181,13 +181,14 @@ _Values = tuple[Port, Array]
 
 
 def _values(graph: Graph, tensors: Sequence[int], x: Array) -> dict[int, _Values]:
-    """What tensors of a graph of one input hold for samples (N, …)."""
-    (start,) = graph.inputs
-    given = graph.tensors[start]
-    port = Port(given.name, 0, given.shape, given.dtype, given.quantization)
-    samples = stored(x, port)
-    found: dict[int, _Values] = {start: (port, samples)}
-    computed = tuple(index for index in tensors if index != start)
+    """What tensors of a graph hold for samples (N, …)."""
+    given = [graph.tensors[start] for start in graph.inputs]
+    ports = [Port(one.name, 0, one.shape, one.dtype, one.quantization) for one in given]
+    samples = stored_rows(x, ports)
+    found: dict[int, _Values] = dict(
+        zip(graph.inputs, zip(ports, samples, strict=True), strict=True)
+    )
+    computed = tuple(index for index in tensors if index not in graph.inputs)
     if computed:
         shown = replace(graph, outputs=computed)
         sources = generate(shown, plain_schedule(shown))

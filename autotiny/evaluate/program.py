@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from autotiny.cache import key_of
 from autotiny.engine import Sources, generate, plain_schedule
+from autotiny.graph import Threshold
 from autotiny.model import Level, Model, Program
 from autotiny.signal import Stream
 
@@ -18,9 +19,8 @@ def program_of(model: Model) -> Program:
 
 
 def sources_of(
-    model: Model, *, comment: str = "", threshold: float | None = None,
-    stream: Stream | None = None,
-) -> Sources:  # fmt: skip
+    model: Model, *, comment: str = "", threshold: Threshold = None, stream: Stream | None = None
+) -> Sources:
     """The C of a lowered model, for whole windows or for a stream; see `generate`.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,10 +15,11 @@ from autotiny.engine import Port
 from autotiny.errors import InvalidData
 from autotiny.evaluate.program import program_key, sources_of
 from autotiny.firmware import build_host
-from autotiny.graph import Array, dequantize, quantize
+from autotiny.firmware.ports import sample_shape
+from autotiny.graph import Array, Threshold, dequantize, quantize
 from autotiny.mapped import blocks
-from autotiny.model import Model
-from autotiny.tasks import Score, is_own
+from autotiny.model import Model, cut, joined
+from autotiny.tasks import Score, is_own, score_from
 
 if TYPE_CHECKING:
     # Its samples stand in the key by their fingerprint; how they were read changes no score.
@@ -31,12 +33,12 @@ def score_on(model: Model, data: Dataset, split: str, cache: Cache) -> Score:
     for test too.
     """
     threshold = None
-    if data.task.scored_by.decides and split != "validation":
+    if data.task.decides and split != "validation":
         threshold = score_on(model, data, "validation", cache).threshold
     scored = partial(_scored, model, data, split, threshold)
     if is_own(data.task.metric):  # no key holds the user's code, which may change
-        return Score(**scored())
-    return Score(**remembered(cache, score_key(model, data, split), scored))
+        return score_from(scored())
+    return score_from(remembered(cache, score_key(model, data, split), scored))
 
 
 def score_key(model: Model, data: Dataset, split: str) -> str:
@@ -46,7 +48,7 @@ def score_key(model: Model, data: Dataset, split: str) -> str:
     return key_of("score", program_key(model), data.fingerprint, task, split, code)
 
 
-def _scored(model: Model, data: Dataset, split: str, threshold: float | None) -> dict[str, Any]:
+def _scored(model: Model, data: Dataset, split: str, threshold: Threshold) -> dict[str, Any]:
     x, y = data.parts[split]
     return asdict(data.task.score(_seen(model, data, split), y, outputs_of(model, x), threshold))
 
@@ -63,11 +65,24 @@ def _seen(model: Model, data: Dataset, split: str) -> Array:
 
 
 def outputs_of(model: Model, x: Array) -> Array:
-    """What the generated C gives for samples x (N, …), as real numbers (N, …)."""
+    """What the generated C gives for samples x (N, …), as real numbers (N, …).
+
+    Several outputs stand side by side, (N, values).
+    """
     sources = sources_of(model)
-    program, port = build_host(sources), sources.inputs[0]
-    outputs = [program.predict(stored(block, port)) for block in blocks(x)]
-    return real(np.concatenate(outputs), sources.outputs[0])
+    program, made = build_host(sources), []
+    for block in blocks(x):
+        outputs = program.predict_all(stored_rows(block, sources.inputs))
+        made.append([real(one, port) for one, port in zip(outputs, sources.outputs, strict=True)])
+    return joined([np.concatenate(parts) for parts in zip(*made, strict=True)])
+
+
+def stored_rows(x: Array, ports: Sequence[Port]) -> list[Array]:
+    """Real samples (N, …) as an array for each input, as the ports store them."""
+    if len(ports) == 1:
+        return [stored(x, ports[0])]
+    parts = cut(x, [sample_shape(port) for port in ports])
+    return [stored(part, port) for part, port in zip(parts, ports, strict=True)]
 
 
 def real(stored_values: Array, port: Port) -> Array:

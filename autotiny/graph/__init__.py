@@ -19,6 +19,7 @@ from autotiny.graph.types import (
     Option,
     Quantization,
     Tensor,
+    Threshold,
 )
 from autotiny.graph.walking import (
     in_order,
@@ -31,7 +32,8 @@ from autotiny.graph.walking import (
 )
 
 __all__ = [
-    "ITEM_BYTES", "Array", "DType", "Graph", "Op", "Option", "Quantization", "Tensor", "Ties",
+    "ITEM_BYTES", "Array", "DType", "Graph", "Op", "Option", "Quantization", "Tensor", "Threshold",
+    "Ties",
     "compact", "dequantize", "fold", "folded", "in_order", "live", "named", "needed_ops",
     "needed_tensors", "producers", "quantize", "read_once", "readers", "redirected", "renumbered",
     "variables", "written_out",

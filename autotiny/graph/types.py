@@ -20,6 +20,9 @@ from autotiny.errors import InvalidModel, shown
 DType = Literal["float32", "float16", "int4", "int8", "uint8", "int16", "int32", "int64", "bool"]
 Option = int | float | bool | str | tuple[int, ...]
 Array = NDArray[Any]
+
+Threshold = float | tuple[float | None, ...] | None
+"""From which output on the answer is yes; of several outputs one each; None where there is none."""
 Kind = TypeVar("Kind", bound=Option)
 
 

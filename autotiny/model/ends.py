@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from autotiny.graph import Graph
+from collections.abc import Mapping
+
+from autotiny.doors import tensorflow
+from autotiny.graph import Graph, Op
 from autotiny.model.freezing import graph_def
-from autotiny.model.kerastypes import KerasLayer, KerasModel
+from autotiny.model.graphtypes import NodeDef
+from autotiny.model.kerastypes import KerasLayer, KerasModel, KerasTensor
 from autotiny.model.levels import FrozenGraph, Level, Model
 
 ENDS = {"softmax": "softmax", "sigmoid": "sigmoid", "logistic": "sigmoid"}
@@ -18,7 +22,10 @@ MOVING = {
 
 
 def ends_in(model: Model) -> str:
-    """What a network ends in: "softmax", "sigmoid", or "" for anything else."""
+    """What a network ends in: "softmax", "sigmoid", or "" for anything else.
+
+    Of several outputs each, in their order, separated by commas.
+    """
     if model.level is Level.KERAS:
         return keras_ends_in(model.keras)
     if model.level is Level.GRAPH:
@@ -29,6 +36,8 @@ def ends_in(model: Model) -> str:
 
 def keras_ends_in(network: KerasModel) -> str:
     """Likewise of a Keras model, wrapped by a component or not."""
+    if len(network.outputs) > 1:
+        return ",".join(_tensor_ends_in(tensor) for tensor in network.outputs)
     for layer in reversed(network.layers):
         layer = getattr(layer, "layer", layer)
         if hasattr(layer, "layers"):
@@ -40,6 +49,21 @@ def keras_ends_in(network: KerasModel) -> str:
     return ""
 
 
+def _tensor_ends_in(tensor: KerasTensor) -> str:
+    """What one of several outputs of a Keras model comes from."""
+    history = tensor._keras_history
+    layer = getattr(history.layer, "layer", history.layer)
+    if hasattr(layer, "layers"):
+        inner: KerasModel = layer  # type: ignore[assignment]
+        return _tensor_ends_in(inner.outputs[history.tensor_index])
+    found = _layer_ends_in(layer)
+    if found or type(layer).__name__.lower() not in MOVING:
+        return found
+    node = history.layer._inbound_nodes[history.node_index]
+    sources: list[KerasTensor] = tensorflow().nest.flatten(node.keras_inputs)
+    return _tensor_ends_in(sources[0]) if len(sources) == 1 else ""
+
+
 def _layer_ends_in(layer: KerasLayer) -> str:
     activation = getattr(layer, "activation", None)
     activation = getattr(activation, "activation", activation)
@@ -49,7 +73,11 @@ def _layer_ends_in(layer: KerasLayer) -> str:
 
 def _nodes_end_in(frozen: FrozenGraph) -> str:
     nodes = {node.name: node for node in graph_def(frozen).node}
-    node = nodes.get(frozen.outputs[0].partition(":")[0]) if frozen.outputs else None
+    return ",".join(_node_ends_in(nodes, name) for name in frozen.outputs)
+
+
+def _node_ends_in(nodes: Mapping[str, NodeDef], output: str) -> str:
+    node = nodes.get(output.partition(":")[0])
     while node is not None:
         kind = node.op.lower()
         if kind in ENDS or kind not in MOVING or not node.input:
@@ -60,7 +88,11 @@ def _nodes_end_in(frozen: FrozenGraph) -> str:
 
 def _ops_end_in(graph: Graph) -> str:
     makers = {output: op for op in graph.ops for output in op.outputs}
-    op = makers.get(graph.outputs[0]) if graph.outputs else None
+    return ",".join(_op_ends_in(makers, output) for output in graph.outputs)
+
+
+def _op_ends_in(makers: Mapping[int, Op], output: int) -> str:
+    op = makers.get(output)
     while op is not None:
         kind = op.kind.lower()
         if kind in ENDS or kind not in MOVING or not op.inputs:

@@ -13,6 +13,7 @@ from autotiny.doors import keras, tensorflow
 from autotiny.errors import InvalidModel
 from autotiny.graph import Array, Graph
 from autotiny.mapped import Samples
+from autotiny.model.feeding import Shape, cut, joined
 from autotiny.model.graphtypes import (
     ConcreteFunction,
     FunctionDef,
@@ -162,7 +163,7 @@ def concrete_function(network: KerasModel) -> ConcreteFunction:
     """
     tf = tensorflow()
     specs = [
-        tf.TensorSpec((1, *tensor.shape[1:]), tensor.dtype, name=f"input_{index}")
+        tf.TensorSpec((1, *tensor.shape[1:]), tensor.dtype, name=input_name(index))
         for index, tensor in enumerate(network.inputs)
     ]
     single = len(specs) == 1
@@ -175,6 +176,11 @@ def concrete_function(network: KerasModel) -> ConcreteFunction:
 
     function: ConcreteFunction = tf.function(infer).get_concrete_function(*specs)
     return function
+
+
+def input_name(place: int) -> str:
+    """What an input of a Keras model is called in its frozen graph."""
+    return f"input_{place}"
 
 
 def unrolled(network: KerasModel, *, keep_lstm: bool) -> KerasModel:
@@ -320,17 +326,64 @@ def _type_name(dtype: KerasType | str) -> str:
     return dtype if isinstance(dtype, str) else str(dtype.name)
 
 
+def port_names(model: Model) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What the inputs and the outputs of a model are called, as far as its file tells."""
+    network = model.network
+    if isinstance(network, Program):
+        network = network.graph
+    if isinstance(network, Graph):
+        tensors = network.tensors
+        names = [[tensors[i].name for i in side] for side in (network.inputs, network.outputs)]
+    elif isinstance(network, FrozenGraph):
+        names = [list(network.inputs), list(network.outputs)]
+    else:
+        names = [list(network.input_names), list(network.output_names)]
+    inputs, outputs = (tuple(bare_name(name) for name in side) for side in names)
+    return inputs, outputs
+
+
+def bare_name(tensor: str) -> str:
+    """The name of a port without what TensorFlow puts around it."""
+    return _node_name(tensor.removeprefix("serving_default_"))
+
+
+def input_shapes(model: Model) -> list[Shape]:
+    """The shape of one sample at each input."""
+    return [shape[1:] for shape, _ in ports(model)[0]]
+
+
+def fed(network: KerasModel, x: Samples) -> Samples | list[Array]:
+    """Samples (N, …) as a Keras model takes them: a list of arrays where it has several inputs."""
+    # One number for a whole batch, such as the share of a subnetwork, is no part of a sample.
+    inputs = [tensor for tensor in network.inputs if tuple(tensor.shape) != (1,)]
+    if len(inputs) == 1:
+        return x
+    parts = cut(x[slice(None)], [tuple(tensor.shape[1:]) for tensor in inputs])
+    types = [_type_name(tensor.dtype) for tensor in inputs]
+    return [part.astype(type_) for part, type_ in zip(parts, types, strict=True)]
+
+
 def predict(model: Model, x: Samples) -> Array:
-    """The first output, (N, …), of a keras or graph model for samples x of shape (N, …)."""
+    """What a keras or graph model gives for samples x of shape (N, …), (N, …).
+
+    Several outputs stand side by side, (N, values).
+    """
     tf = tensorflow()
     if isinstance(model.network, FrozenGraph):
         function = graph_function(model.network)
-        rows = [np.asarray(function(tf.constant(x[slice(i, i + 1)]))[0]) for i in range(len(x))]
+        kinds, rows = ports(model)[0], []
+        for i in range(len(x)):
+            parts = [x[slice(i, i + 1)]]
+            if len(kinds) > 1:
+                cuts = cut(parts[0], [shape[1:] for shape, _ in kinds])
+                parts = [part.astype(kind) for part, (_, kind) in zip(cuts, kinds, strict=True)]
+            found = function(*(tf.constant(part) for part in parts))
+            rows.append(joined([np.asarray(y) for y in found]))
         return np.concatenate(rows)
     if model.level is not Level.KERAS:
         raise ValueError(f"a model of level {model.level} is executed by the engine")
     network = model.keras
-    run = tf.function(lambda batch: tf.nest.flatten(network(batch, training=False))[0])
+    run = tf.function(lambda batch: tf.nest.flatten(network(batch, training=False)))
     # Equal batches: each other batch size would trace the function once more.
     size = min(PREDICT_BATCH, max(len(x), 1))
     rows = []
@@ -339,5 +392,6 @@ def predict(model: Model, x: Samples) -> Array:
         padding = size - len(batch)
         if padding:
             batch = np.concatenate([batch, np.repeat(x[slice(0, 1)], padding, axis=0)])
-        rows.append(np.asarray(run(tf.constant(batch))))
+        given = tf.nest.map_structure(tf.constant, fed(network, batch))
+        rows.append(joined([np.asarray(output) for output in run(given)]))
     return np.concatenate(rows)[: len(x)]

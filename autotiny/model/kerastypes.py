@@ -31,6 +31,8 @@ class KerasHistory(Protocol):
     """Where a symbolic tensor comes from."""
 
     layer: KerasLayer
+    node_index: int
+    tensor_index: int
 
 
 class KerasTensor(Protocol):
@@ -143,6 +145,8 @@ class KerasModel(KerasLayer, Protocol):
     layers: Sequence[KerasLayer]
     inputs: Sequence[KerasTensor]
     outputs: Sequence[KerasTensor]
+    input_names: Sequence[str]
+    output_names: Sequence[str]
     built: bool
     optimizer: object
     stop_training: bool
@@ -159,7 +163,7 @@ class KerasModel(KerasLayer, Protocol):
     def compile(self, *, optimizer: object, loss: object, metrics: Sequence[object]) -> None:
         """States how it is trained."""
 
-    def fit(self, x: Samples, y: Samples, **options: object) -> object:
+    def fit(self, x: Samples | Sequence[Array], y: Samples, **options: object) -> object:
         """Trains it."""
 
     def save(self, path: Path, **options: object) -> None:

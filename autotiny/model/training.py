@@ -16,7 +16,7 @@ from autotiny.graph import Array
 from autotiny.mapped import Rows, lazy
 from autotiny.mapped import Samples as Arrays
 from autotiny.model.ends import ends_in, keras_ends_in
-from autotiny.model.freezing import predict, successor
+from autotiny.model.freezing import fed, predict, successor
 from autotiny.model.kerastypes import KerasModel
 from autotiny.model.levels import Model
 from autotiny.signal import Front
@@ -123,18 +123,21 @@ def fit(
     """
     k = keras()
     k.utils.set_random_seed(seed)
-    network.compile(
+    trained = _of_one_output(network)
+    trained.compile(
         optimizer=k.optimizers.Adam(learning_rate),
         loss=data.task.loss(keras_ends_in(network), tensorflow()),
         metrics=data.task.watches(tensorflow()),
     )
     x_train, y_train, x_validation, y_validation = _targets(data, teacher)
     watched = data.task.watched
-    best = _KeepBest(watched, highest=watched != "val_loss", first=first_best, patience=patience)
-    network.fit(
-        x_train,
+    best = _KeepBest(
+        network, watched, highest=watched != "val_loss", first=first_best, patience=patience
+    )
+    trained.fit(
+        fed(network, x_train),
         y_train,
-        validation_data=(x_validation, y_validation),
+        validation_data=(fed(network, x_validation), y_validation),
         validation_batch_size=_validation_batch(x_validation),
         batch_size=batch_size(len(x_train), batch),
         epochs=epochs,
@@ -145,7 +148,7 @@ def fit(
         raise TrainingDiverged("the loss became NaN or infinite; a lower learning rate may help")
     network.set_weights(best.weights)
     # The optimizer's slots would stay alive with the model, twice the size of its weights.
-    network.optimizer = None
+    trained.optimizer = None
     gc.collect()  # a fit leaves cycles of objects that hold a copy of the training set
 
 
@@ -155,6 +158,16 @@ def _validation_batch(x: Arrays) -> int:
         return VALIDATION_BATCH
     bytes_ = math.prod(x.shape[1:]) * x.dtype.itemsize
     return max(1, min(VALIDATION_BATCH, MAPPED_BATCH_BYTES // bytes_))
+
+
+def _of_one_output(network: KerasModel) -> KerasModel:
+    """A network whose outputs stand side by side, of the same layers; one of one output itself."""
+    if len(network.outputs) == 1:
+        return network
+    k = keras()
+    flat = [k.layers.Reshape((-1,))(output) for output in network.outputs]
+    whole: KerasModel = k.Model(network.inputs, k.layers.Concatenate()(flat))
+    return whole
 
 
 def batch_size(samples: int, batch: int = BATCH) -> int:
@@ -170,10 +183,13 @@ def steps_per_epoch(samples: int, batch: int = BATCH) -> int:
 class _KeepBest:
     """Remembers the weights of the best epoch on validation, and ends a hopeless training."""
 
-    def __init__(self, watched: str, *, highest: bool, first: int, patience: int) -> None:
+    def __init__(
+        self, network: KerasModel, watched: str, *, highest: bool, first: int, patience: int
+    ) -> None:
+        self.network = network
         self.watched, self.sign, self.first = watched, 1.0 if highest else -1.0, first
         self.patience = patience
-        self.best, self.idle = -np.inf, 0
+        self.best, self.idle, self.ended = -np.inf, 0, False
         self.weights: list[Array] | None = None
 
     def callback(self, k: Any) -> object:
@@ -181,13 +197,14 @@ class _KeepBest:
 
         class KeepBest(k.callbacks.Callback):  # type: ignore[misc]
             def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-                keeper.epoch_end(self.model, epoch, logs)
+                keeper.epoch_end(epoch, logs)
+                self.model.stop_training |= keeper.ended
 
         return KeepBest()
 
-    def epoch_end(self, network: KerasModel, epoch: int, logs: dict[str, float]) -> None:
+    def epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         if not np.isfinite(logs["loss"]) or not np.isfinite(logs["val_loss"]):
-            self.weights, network.stop_training = None, True
+            self.weights, self.ended = None, True
             return
         if epoch < self.first:
             return
@@ -195,11 +212,11 @@ class _KeepBest:
         # The last of two equal epochs is the better trained one.
         if score >= self.best:
             self.idle = 0 if score > self.best else self.idle + 1
-            self.best, self.weights = score, network.get_weights()
+            self.best, self.weights = score, self.network.get_weights()
         else:
             self.idle += 1
         if self.idle >= self.patience:
-            network.stop_training = True
+            self.ended = True
 
 
 def _targets(data: Samples, teacher: Model | None) -> tuple[Arrays, Arrays, Arrays, Arrays]:

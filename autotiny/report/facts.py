@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from io import StringIO
 from typing import Any, TypeAlias, TypedDict
 
@@ -61,11 +61,16 @@ class StudyFacts(TypedDict):
     shortfall: ShortfallFacts | None
 
 
-def columns(metric: str) -> tuple[str, ...]:
-    """The columns of `pareto.csv`, whose scores are named after their metric."""
+def columns(metric: str, outputs: Iterable[str] = ()) -> tuple[str, ...]:
+    """The columns of `pareto.csv`, whose scores are named after their metric.
+
+    Args:
+        metric: that the points are scored by.
+        outputs: names of the scores of each output, where there are several.
+    """
     return (
-        "trial", "sequence", *score_names(metric), "at_chance", "flash_bytes", "sram_bytes",
-        "cycles", "latency_ms", "energy_estimated_mj", "active_current_error_percent",
+        "trial", "sequence", *score_names(metric), *outputs, "at_chance", "flash_bytes",
+        "sram_bytes", "cycles", "latency_ms", "energy_estimated_mj", "active_current_error_percent",
         "rmse_to_original", "relative_error_to_original", "answers_as_original", "runtimes",
         "recipe",
     )  # fmt: skip
@@ -103,6 +108,7 @@ def point_facts(point: Point, target: Target) -> PointFacts:
         "sequence": str(point.recipe),
         validation: point.metrics.score_validation,
         test: point.metrics.score_test,
+        **point.metrics.outputs,
         "at_chance": point.metrics.at_chance,
         "flash_bytes": cost.flash_bytes,
         "sram_bytes": cost.sram_bytes,
@@ -116,13 +122,14 @@ def point_facts(point: Point, target: Target) -> PointFacts:
         "runtimes": list(point.runtimes),
         "recipe": recipe_path(point),
     }
-    return {name: facts[name] for name in columns(point.metrics.metric)}
+    return {name: facts[name] for name in columns(point.metrics.metric, point.metrics.outputs)}
 
 
 def csv_text(front: Sequence[Point], target: Target, metric: str = ACCURACY.name) -> str:
     """`pareto.csv`; the runtimes of a point are joined by a plus sign."""
     text = StringIO()
-    writer = csv.DictWriter(text, columns(metric), lineterminator="\n")
+    outputs = front[0].metrics.outputs if front else ()
+    writer = csv.DictWriter(text, columns(metric, outputs), lineterminator="\n")
     writer.writeheader()
     for point in front:
         facts = point_facts(point, target)
@@ -144,7 +151,7 @@ def study_facts(result: Result) -> StudyFacts:
         "objectives": list(job.objectives),
         "space": job.space.name,
         "seed": job.seed,
-        "task": job.data.task.name,
+        "task": job.data.task.asked,
         "metric": job.metric.name,
         "score_drop": job.score_drop.text(job.metric),
         "interrupted": result.interrupted,

@@ -9,6 +9,7 @@ from autotiny.report.summary import budget_text, legend, score_headings, validat
 from autotiny.report.tables import milliseconds
 from autotiny.study import OUTCOMES, Point, Result, ended
 from autotiny.target import Target
+from autotiny.tasks import Several
 
 RUNTIMES = {
     "autotiny": "C that autotiny generates",
@@ -99,6 +100,7 @@ def _found(result: Result) -> str:
         f"![{result.job.metric.title} over latency](pareto.svg)",
         markdown_table(head, rows),
         legend(result),
+        _each_output(result),
         _verdict(result, best),
         _partings(result),
         "Runs in: "
@@ -132,6 +134,28 @@ def _agreement(point: Point) -> tuple[str, str]:
     outputs = point.agreed.outputs
     equal = "–" if outputs.equal_answers is None else f"{100 * outputs.equal_answers:.2f}"
     return equal, f"{100 * outputs.relative:.3g}"
+
+
+def _each_output(result: Result) -> str:
+    """What each output scores on test, and how near it is to the original; "" where one is all."""
+    task = result.job.data.task
+    if not isinstance(task, Several):
+        return ""
+    rows = []
+    for point in points_of(result):
+        scores = point.metrics.outputs
+        near = point.agreed.outputs.outputs if point.agreed else ()
+        cells = [str(point.trial)]
+        for place, (name, one) in enumerate(zip(task.output_names, task.tasks, strict=True)):
+            cells.append(one.scored_by.text(scores.get(f"{name}_test")))
+            cells.append(f"{100 * near[place].relative:.3g}" if near else "–")
+        rows.append(tuple(cells))
+    titles = [
+        (f"{name}, {one.scored_by.title}", f"{name}, error %")
+        for name, one in zip(task.names, task.tasks, strict=True)
+    ]
+    head = ("trial", *(title for pair in titles for title in pair))
+    return f"Each output on test:\n\n{markdown_table(head, rows)}"
 
 
 def _partings(result: Result) -> str:

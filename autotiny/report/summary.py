@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
+from autotiny.metrics import Metrics
 from autotiny.report.facts import points_of
 from autotiny.report.tables import (
     AT_CHANCE,
@@ -19,7 +20,7 @@ from autotiny.report.tables import (
 from autotiny.study import Point, Result, ended
 from autotiny.study.job import Job
 from autotiny.target import Target
-from autotiny.tasks import Metric
+from autotiny.tasks import Metric, Several, Task
 
 OVER_BUDGET = "†"
 """Stands behind the score of a point that loses more of it than the user allows."""
@@ -99,6 +100,18 @@ def budget_text(job: Job) -> str:
     return f"{job.score_drop.text(job.metric)} {worse} the original"
 
 
+def outputs_text(task: Task | None, metrics: Metrics, split: str) -> str:
+    """The score of each output, in a line; "" where one is all."""
+    if not isinstance(task, Several) or not metrics.outputs:
+        return ""
+    scores = [metrics.outputs.get(f"{name}_{split}") for name in task.output_names]
+    each = [
+        f"{name} {one.scored_by.title} {one.scored_by.text(score)}"
+        for name, one, score in zip(task.names, task.tasks, scores, strict=True)
+    ]
+    return f"each output on {split}: {', '.join(each)}"
+
+
 def agreement_text(point: Point) -> str:
     """How near a point is to the original, in a line; "" where they cannot be compared."""
     if point.agreed is None:
@@ -108,6 +121,8 @@ def agreement_text(point: Point) -> str:
     if outputs.equal_answers is not None:
         parts.append(f"{100 * outputs.equal_answers:.2f} % of {samples:,} test answers are its own")
     parts.append(f"outputs differ by {100 * outputs.relative:.3g} % of their spread (RMSE)")
+    if len(outputs.outputs) > 1:
+        parts[-1] += " where one differs most"
     if point.agreed.parts_at:
         parts.append(f"the lowering parts at {point.agreed.parts_at}")
     return "; ".join(parts)

@@ -114,6 +114,8 @@ def write_bundle(saved: SavedRecipe, job: Job, folder: Path) -> Bundle:
         shape=job.data.shape,
         classes=job.data.task.outputs,
         target=target_key(job.target),
+        inputs=tuple(port.name for port in job.data.ports),
+        outputs=tuple(answer.name for answer in job.data.answers),
     )
 
 

@@ -75,9 +75,9 @@ class Evaluator:
     ) -> Metrics:  # fmt: skip
         """Cost and score of a lowered model; the test split is looked at for a report only."""
         found = self.score(model, data, "validation", cache)
-        tested = self.score(model, data, "test", cache).value if test else None
         taken = self.taken(model, target, cache, stream)
-        return replace(metrics_of(taken, found, data), score_test=tested)
+        metrics = metrics_of(taken, found, data)
+        return tested(metrics, self.score(model, data, "test", cache), data) if test else metrics
 
 
 def metrics_of(taken: Cost, score: Score, data: Dataset) -> Metrics:
@@ -89,4 +89,17 @@ def metrics_of(taken: Cost, score: Score, data: Dataset) -> Metrics:
         metric=data.task.metric,
         error_validation=score.error,
         threshold=score.threshold,
+        outputs=scores_of(score, data, "validation"),
     )
+
+
+def tested(metrics: Metrics, score: Score, data: Dataset) -> Metrics:
+    """The same with a score on test."""
+    outputs = {**metrics.outputs, **scores_of(score, data, "test")}
+    return replace(metrics, score_test=score.value, outputs=outputs)
+
+
+def scores_of(score: Score, data: Dataset, split: str) -> dict[str, float]:
+    """The score of each output by its name, where there are several."""
+    names = data.task.output_names
+    return {f"{name}_{split}": one.value for name, one in zip(names, score.outputs, strict=True)}

@@ -153,7 +153,7 @@ class Job:
             "epochs": str(self.epochs),
             "seed": str(self.seed),
             "stream": str(self.stream or "whole windows"),
-            "task": self.data.task.name,
+            "task": " ".join((self.data.task.asked, *self.data.task.output_names)),
             "score_drop": self.score_drop.text(self.metric),
             "autotiny": f"{__version__} {code_version('autotiny.study')[:8]}",
             "packages": ", ".join(f"{name} {version}" for name, version in packages().items()),

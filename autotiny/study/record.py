@@ -195,8 +195,10 @@ def _metrics(facts: dict[str, Any]) -> Metrics:
     cost = dict(facts)
     metric = cost.pop("metric")
     validation, test = (cost.pop(name) for name in score_names(metric))
-    rest = {name: cost.pop(name) for name in ("at_chance", "error_validation", "threshold")}
-    return Metrics(cost_from(cost), validation, test, metric=metric, **rest)
+    rest = {name: cost.pop(name) for name in ("at_chance", "error_validation")}
+    threshold, outputs = cost.pop("threshold"), cost.pop("outputs", {})
+    rest["threshold"] = tuple(threshold) if isinstance(threshold, list) else threshold
+    return Metrics(cost_from(cost), validation, test, metric=metric, outputs=outputs, **rest)
 
 
 def set_constraints(trial: Trial, excess: Mapping[str, float]) -> None:

@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from autotiny.cache import Cache
-from autotiny.dataset import AS_STORED, Dataset, DataSource, Reading, check_fits, load_dataset
+from autotiny.dataset import (
+    AS_STORED,
+    Dataset,
+    DataSource,
+    Reading,
+    check_fits,
+    in_order,
+    load_dataset,
+)
 from autotiny.dataset import IN_MEMORY as DATA_IN_MEMORY
 from autotiny.engine import check_supported
 from autotiny.errors import InvalidData, UserError
@@ -203,8 +211,8 @@ def rebuilt(
         data = _named("data", saved, saved.data, DATA_IN_MEMORY)
     original, samples = load_pair(
         model, data, seed=saved.seed, cache=cache, reading=saved.reading,
-        task=saved.task.name if saved.task else None,
-        metric=saved.task.metric if saved.task else None,
+        task=saved.task.asked if saved.task else None,
+        metric=saved.task.asked_metric if saved.task else None,
     )  # fmt: skip
     _check_fingerprint("data", saved.data, saved.data_fingerprint, samples.fingerprint)
     _check_fingerprint("model", saved.model, saved.model_fingerprint, original.fingerprint)
@@ -313,6 +321,7 @@ def _samples(saved: SavedRecipe, data: DataSource | None) -> tuple[Dataset | Non
     try:
         given = data if data is not None else _named("data", saved, saved.data, DATA_IN_MEMORY)
         found = load_dataset(given, saved.seed, saved.reading)
+        found = in_order(found, bundle.inputs, bundle.outputs)
         if math.prod(found.shape) != math.prod(bundle.shape):
             raise InvalidData(
                 f"{found.name} has samples of {found.shape}, the recipe's model takes "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import optuna
@@ -14,12 +14,14 @@ from autotiny.codeversion import source_version
 from autotiny.dataset import Dataset
 from autotiny.engine import generate
 from autotiny.evaluate import build, write_build
+from autotiny.graph import Threshold
 from autotiny.metrics import Cost, Metrics, missing, overshoot
 from autotiny.provenance import made_with
 from autotiny.recipe import Bundle, Dropped, Recipe, SavedRecipe
 from autotiny.signal import Front
 from autotiny.study.agreeing import Agreed, agreed
 from autotiny.study.bundle import write_bundle
+from autotiny.study.evaluator import tested
 from autotiny.study.job import Job
 from autotiny.study.preflight import Findings
 from autotiny.study.record import (
@@ -211,11 +213,11 @@ def result_of(
 def _point(record: TrialRecord, job: Job, floor: float, original: TrialRecord | None) -> Point:
     recipe, metrics = record.recipe, record.metrics
     assert recipe is not None and metrics is not None, "what was measured has both"
-    tested = replace(metrics, score_test=job.score(job.candidate(recipe).model, "test").value)
+    metrics = tested(metrics, job.score(job.candidate(recipe).model, "test"), job.data)
     return Point(
         trial=record.number,
         recipe=recipe,
-        metrics=tested,
+        metrics=metrics,
         values=record.values,
         runtimes=record.runtimes,
         within_budget=not job.metric.better(floor, metrics.score_validation),
@@ -277,12 +279,19 @@ def inputs_text(data: Dataset, front: Front | None = None) -> str:
     And what it makes of them before the network, which is a part of the firmware.
     """
     asked = data.reading.to_dict()
+    several = [
+        f"input {place} ({port.name}) {'x'.join(map(str, port.shape))} {port.inputs}"
+        for place, port in enumerate(data.ports)
+    ]
     cut = [f"{name} {asked[name]}" for name in ("resize", "rate", "window", "hop") if name in asked]
     before = [f"then in the firmware {front}"] if front and front.ends else []
-    return ", ".join([*([str(data.inputs)] if data.inputs else []), *cut, *before])
+    single = [str(data.inputs)] if data.inputs else []
+    return ", ".join([*single, *several, *cut, *before])
 
 
-def threshold_of(saved: SavedRecipe) -> float | None:
+def threshold_of(saved: SavedRecipe) -> Threshold:
     """From which output on the answer of a recipe's firmware is yes; None where it has no such."""
     found = saved.figures.get("threshold")
+    if isinstance(found, (list, tuple)):
+        return tuple(one if isinstance(one, float) else None for one in found)
     return float(found) if isinstance(found, (int, float)) else None

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from autotiny.graph import Array
+from autotiny.graph import Array, Threshold
 from autotiny.mapped import Samples
 from autotiny.tasks.metrics import Metric, own_metric
 
@@ -116,11 +116,13 @@ class Score:
         value: in the metric's own unit.
         error: its standard error, from the samples.
         threshold: from which output on the answer is yes; None where the task has none.
+        outputs: the score of each, where there are several.
     """
 
     value: float
     error: float = 0.0
-    threshold: float | None = None
+    threshold: Threshold = None
+    outputs: tuple[Score, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -189,6 +191,26 @@ class Task(ABC):
         known = {metric.name: metric for metric in self.metrics}
         return known.get(self.metric) or own_metric(self.metric)
 
+    @property
+    def asked(self) -> str:
+        """As `--task` takes it."""
+        return self.name
+
+    @property
+    def asked_metric(self) -> str:
+        """What it is scored by, as `--metric` takes it."""
+        return self.metric
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Of the scores of its outputs, where there are several."""
+        return ()
+
+    @property
+    def decides(self) -> bool:
+        """Whether its score needs a threshold."""
+        return self.scored_by.decides
+
     def learned(self, x: Array, y: Array) -> tuple[Samples, Samples]:
         """The samples and targets of a split that a training sees."""
         return x, y
@@ -208,7 +230,7 @@ class Task(ABC):
         """What a metric compares: the truth, (N, …), and what was found, (N, …)."""
         return y, outputs.reshape(len(outputs), -1)
 
-    def score(self, x: Array, y: Array, outputs: Array, threshold: float | None = None) -> Score:
+    def score(self, x: Array, y: Array, outputs: Array, threshold: Any = None) -> Score:
         """How well outputs answer samples.
 
         Args:
@@ -269,7 +291,7 @@ class Task(ABC):
         return ()
 
     def details(
-        self, y: Array, outputs: Array, labels: tuple[str, ...], threshold: float | None
+        self, y: Array, outputs: Array, labels: tuple[str, ...], threshold: Any
     ) -> list[tuple[str, list[tuple[str, ...]]]]:
         """More than a score says: tables for the report, each a heading and rows, the first a head.
 
@@ -281,9 +303,7 @@ class Task(ABC):
         """
         return []
 
-    def equal_answers(
-        self, one: Array, other: Array, thresholds: tuple[float | None, float | None]
-    ) -> float | None:
+    def equal_answers(self, one: Array, other: Array, thresholds: tuple[Any, Any]) -> float | None:
         """The share of answers that two networks have in common; None where outputs are no answers.
 
         Args:
@@ -293,7 +313,7 @@ class Task(ABC):
         """
         return None
 
-    def interface(self, labels: tuple[str, ...], threshold: float | None) -> tuple[str, ...]:
+    def interface(self, labels: tuple[str, ...], threshold: Any) -> tuple[str, ...]:
         """What a user of the firmware reads of its outputs, in lines for the head of `model.h`."""
         return ()
 
@@ -305,6 +325,16 @@ class Task(ABC):
     def to_dict(self) -> dict[str, Any]:
         """The task as plain data; `task_from` takes it."""
         return {"name": self.name, "metric": self.metric, "outputs": self.outputs}
+
+
+def score_from(content: Mapping[str, Any]) -> Score:
+    """The score that plain data, as `asdict` and JSON leave it, describes."""
+    threshold = content["threshold"]
+    return Score(
+        content["value"], content["error"],
+        tuple(threshold) if isinstance(threshold, (list, tuple)) else threshold,
+        tuple(score_from(one) for one in content["outputs"]),
+    )  # fmt: skip
 
 
 def is_whole(y: Array) -> bool:

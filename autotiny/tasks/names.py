@@ -30,3 +30,8 @@ def listed_missing(names: Sequence[str]) -> str:
 def shape_text(shape: Sequence[int]) -> str:
     """A shape for the reader, e.g. 28×28."""
     return "×".join(str(size) for size in shape) or "one value"
+
+
+def output_name(name: str) -> str:
+    """One of several outputs, by its name or its number."""
+    return f"output {name}"

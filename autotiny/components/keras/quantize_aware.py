@@ -24,6 +24,7 @@ from autotiny.model import (
     Model,
     concrete_function,
     copy_network,
+    fed,
     freeze,
     freeze_function,
     keras,
@@ -84,7 +85,7 @@ def _set_ranges(wrapped: KerasModel, work: Work) -> None:
 
     quant_ops.MovingAvgQuantize = at_once
     try:
-        wrapped(work.data.calibration(BATCH, work.seed), training=True)
+        wrapped(fed(wrapped, work.data.calibration(BATCH, work.seed)), training=True)
     finally:
         quant_ops.MovingAvgQuantize = moving
     for variable, value in statistics:

@@ -16,6 +16,8 @@ from autotiny.components.keras._tuning import changed
 from autotiny.errors import NotApplicable
 from autotiny.model import Level, Model
 
+ONE_PORT = "select_subnetwork: it trains networks of one input and one output"
+
 
 @dataclass(frozen=True)
 class SelectSubnetwork(Component):
@@ -46,6 +48,8 @@ class SelectSubnetwork(Component):
                 f"select_subnetwork: a width of {self.width} is below {SMALLEST_WIDTH}, the "
                 "smallest that is trained"
             )
+        if len(model.keras.inputs) > 1 or len(model.keras.outputs) > 1:
+            raise NotApplicable(ONE_PORT)
         elastic = Elastic.of(model.keras)
         kept = elastic.kept(self.width, self.multiple)
         whole = all(mask.all() for mask in kept.values())

@@ -34,13 +34,13 @@ SAME_RANGE = frozenset({
 
 
 def quantized(
-    calibrated: bytes, samples: Array, method: Method, keep_float: Kept, ports: str
+    calibrated: bytes, samples: Sequence[Array], method: Method, keep_float: Kept, ports: str
 ) -> bytes:
     """An int8 `.tflite` from a float one that holds the ranges the converter saw.
 
     Args:
         calibrated: the float model with the least and greatest value of each tensor.
-        samples: inputs, (N, …).
+        samples: (N, …) for each input.
         method: how ranges are cut.
         keep_float: which layers with weights stay float.
         ports: type of input and output, "int8" or "float32".
@@ -49,7 +49,7 @@ def quantized(
     from tensorflow.lite.python import schema_py_generated as schema
     from tensorflow.lite.python.convert import mlir_quantize
 
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(bytearray(calibrated), 0))
+    model = _unpacked(calibrated)
     graph = model.subgraphs[0]
     codes = {value: name for name, value in vars(schema.BuiltinOperator).items()}
     kinds = [codes[model.operatorCodes[op.opcodeIndex].builtinCode] for op in graph.operators]
@@ -63,7 +63,30 @@ def quantized(
             output_data_type=tf.dtypes.as_dtype(ports),
             denylisted_nodes=names,
         )
-    return bytes(result)
+    return in_order(bytes(result))
+
+
+def in_order(flat: bytes) -> bytes:
+    """A `.tflite` whose inputs and outputs stand in the order of their numbers.
+
+    The converter brings several into another order where it keeps an LSTM; its signature says which
+    one is "input_0", and which "output_0".
+    """
+    model = _unpacked(flat)
+    graph = model.subgraphs[0]
+    if not model.signatureDefs or max(len(graph.inputs), len(graph.outputs)) == 1:
+        return flat
+    (signature,) = model.signatureDefs
+    for side, entries in (("inputs", signature.inputs), ("outputs", signature.outputs)):
+        numbered = {int(one.name.decode().rpartition("_")[2]): one.tensorIndex for one in entries}
+        setattr(graph, side, [numbered[number] for number in sorted(numbered)])
+    return _packed(model)
+
+
+def _unpacked(flat: bytes) -> Any:
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    return schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(bytearray(flat), 0))
 
 
 def _packed(model: Any) -> bytes:
@@ -85,7 +108,7 @@ def _kept(graph: Any, kinds: Sequence[str], keep_float: Kept) -> list[int]:
     return {"nothing": [], "first": first, "last": last, "both": [*first, *last]}[keep_float]
 
 
-def _seen(calibrated: bytes, graph: Any, samples: Array) -> dict[int, Array]:
+def _seen(calibrated: bytes, graph: Any, samples: Sequence[Array]) -> dict[int, Array]:
     """Values of every tensor that has a range and memory, over all samples."""
     from ai_edge_litert.interpreter import Interpreter
 
@@ -100,8 +123,9 @@ def _seen(calibrated: bytes, graph: Any, samples: Array) -> dict[int, Array]:
         warnings.simplefilter("ignore")
         interpreter = Interpreter(model_content=calibrated, experimental_preserve_all_tensors=True)
         interpreter.allocate_tensors()
-        for sample in samples:
-            interpreter.set_tensor(graph.inputs[0], sample[np.newaxis].astype(np.float32))
+        for number in range(len(samples[0])):
+            for index, rows in zip(graph.inputs, samples, strict=True):
+                interpreter.set_tensor(index, rows[number : number + 1])
             interpreter.reset_all_variables()
             interpreter.invoke()
             for index in ranged:

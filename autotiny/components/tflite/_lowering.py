@@ -21,7 +21,7 @@ import numpy as np
 from autotiny import worker
 from autotiny.components.base import Component, Work
 from autotiny.components.frozen._loops import unrolled_loops
-from autotiny.components.tflite._calibrating import Kept, Method, quantized
+from autotiny.components.tflite._calibrating import Kept, Method, in_order, quantized
 from autotiny.components.tflite._gru import with_grus
 from autotiny.components.tflite._lstm import with_lstms
 from autotiny.errors import NotApplicable
@@ -30,9 +30,14 @@ from autotiny.model import (
     KerasModel,
     Level,
     Model,
+    Port,
     concrete_function,
+    cut,
     freeze,
     graph_function,
+    input_name,
+    input_shapes,
+    joined,
     keras,
     ports,
     restore,
@@ -68,7 +73,7 @@ class Converter(Protocol):
 
     optimizations: Sequence[object]
     target_spec: TargetSpec
-    representative_dataset: Callable[[], Iterator[list[Array]]]
+    representative_dataset: Callable[[], Iterator[list[Array] | dict[str, Array]]]
     inference_input_type: object
     inference_output_type: object
     _experimental_calibrate_only: bool
@@ -95,8 +100,8 @@ class Lowering(Component):
         samples: Array | None = None
         if self.samples:
             count = REHEARSAL_SAMPLES if work.rehearse else self.samples
-            shape = ports(model)[0][0][0][1:]
-            samples = work.data.calibration(count, work.seed).reshape(-1, *shape)
+            shapes = input_shapes(model)
+            samples = joined(cut(work.data.calibration(count, work.seed), shapes))
         graph = read_tflite(self.lowered(model, samples))
         if samples is not None:
             graph = self.refined(graph, samples)
@@ -107,9 +112,8 @@ class Lowering(Component):
 
     def lowered(self, model: Model, samples: Array | None) -> bytes:
         """The `.tflite`, made in the worker: what crashes the converter is an error here."""
-        keeps_layers = self.fuses_lstm and model.level is Level.KERAS and _has_lstm(model.keras)
         with TemporaryDirectory(prefix="autotiny-") as folder:
-            save(model if keeps_layers else freeze(model), Path(folder))
+            save(model if self.keeps_layers(model) else freeze(model), Path(folder))
             if samples is not None:
                 np.save(Path(folder, SAMPLES), samples)
             values = {entry.name: getattr(self, entry.name) for entry in fields(self)}  # type: ignore[arg-type]
@@ -119,12 +123,17 @@ class Lowering(Component):
                 return Path(folder, LOWERED).read_bytes()
         return self.convert(model, samples)
 
+    def keeps_layers(self, model: Model) -> bool:
+        """Whether the converter is given Keras' layers: it makes one op of an LSTM then."""
+        return self.fuses_lstm and model.level is Level.KERAS and _has_lstm(model.keras)
+
     def convert(self, model: Model, samples: Array | None) -> bytes:
         """The `.tflite`, made in this process."""
-        converter = _converter(model, fuses_lstm=self.fuses_lstm)
+        converter = _converter(model, keeps_layers=self.keeps_layers(model))
         self.configure(converter)
         if samples is not None:
-            converter.representative_dataset = _representative(samples)
+            named = self.keeps_layers(model)
+            converter.representative_dataset = _representative(samples, ports(model)[0], named)
         return self.converted(converter, model, samples)
 
     def converted(self, converter: Converter, model: Model, samples: Array | None) -> bytes:
@@ -169,7 +178,8 @@ class Int8Lowering(Lowering):
             return _converted(converter, self.name)
         converter._experimental_calibrate_only = True
         calibrated = _converted(converter, self.name)
-        return quantized(calibrated, samples, self.method, self.kept_float, self.port_type)
+        rows = fed_rows(samples, ports(model)[0])
+        return quantized(calibrated, rows, self.method, self.kept_float, self.port_type)
 
 
 def convert_into(folder: str, module: str, name: str, values: dict[str, Any]) -> bool:
@@ -188,9 +198,9 @@ def convert_into(folder: str, module: str, name: str, values: dict[str, Any]) ->
     return True
 
 
-def _converter(model: Model, *, fuses_lstm: bool) -> Converter:
+def _converter(model: Model, *, keeps_layers: bool) -> Converter:
     lite = tensorflow().lite.TFLiteConverter
-    if model.level is Level.KERAS and fuses_lstm and _has_lstm(model.keras):
+    if keeps_layers:
         # From Keras' own functions the converter makes one op of an LSTM layer; it takes the
         # detour over a SavedModel for that, seconds on a deep network, so only these go that way.
         network = unrolled(model.keras, keep_lstm=True)
@@ -205,12 +215,37 @@ def _has_lstm(network: KerasModel) -> bool:
     return any(isinstance(layer, keras().layers.LSTM) for layer in network.layers)
 
 
-def _representative(samples: Array) -> Callable[[], Iterator[list[Array]]]:
-    def draw() -> Iterator[list[Array]]:
-        for sample in samples:
-            yield [np.ascontiguousarray(sample[np.newaxis], dtype=np.float32)]
+def _representative(
+    samples: Array, inputs: Sequence[Port], named: bool
+) -> Callable[[], Iterator[list[Array] | dict[str, Array]]]:
+    """Samples (N, …), one at a time, as an array for each input.
+
+    Args:
+        samples: inputs, those of several side by side.
+        inputs: shape and type of each.
+        named: whether the converter brings inputs into an order of its own, and wants their names.
+    """
+
+    def draw() -> Iterator[list[Array] | dict[str, Array]]:
+        for number in range(len(samples)):
+            arrays = fed_rows(samples[number : number + 1], inputs)
+            if named and len(arrays) > 1:
+                yield {input_name(place): array for place, array in enumerate(arrays)}
+            else:
+                yield arrays
 
     return draw
+
+
+def fed_rows(samples: Array, inputs: Sequence[Port]) -> list[Array]:
+    """Samples (N, …) as an array for each input, float32 where there is only one."""
+    if len(inputs) == 1:
+        return [np.ascontiguousarray(samples, dtype=np.float32)]
+    parts = cut(samples, [shape[1:] for shape, _ in inputs])
+    return [
+        np.ascontiguousarray(part, dtype=kind)
+        for part, (_, kind) in zip(parts, inputs, strict=True)
+    ]
 
 
 def _converted(converter: Converter, name: str) -> bytes:
@@ -222,7 +257,7 @@ def _converted(converter: Converter, name: str) -> bytes:
         with silent_stderr(), warnings.catch_warnings():
             # It misses statistics of inputs that fake quantization or calibration give it.
             warnings.simplefilter("ignore")
-            return converter.convert()
+            return in_order(converter.convert())
     except (RuntimeError, ValueError, NotImplementedError) as refusal:
         raise NotApplicable(f"{name}: {_reason(refusal)}") from refusal
     except Exception as refusal:

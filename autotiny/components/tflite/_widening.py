@@ -30,11 +30,14 @@ from autotiny.graph import (
     readers,
     renumbered,
 )
-from autotiny.model import silent_stderr
+from autotiny.model import cut, silent_stderr
 from autotiny.tflite import write_tflite
 
 SAMPLES = 8
 """So many calibration samples decide which activations matter."""
+
+TINY = 1e-30
+"""The least variance that a change is compared with."""
 
 LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 UNIT_RANGE = ("SOFTMAX", "LOGISTIC", "TANH")
@@ -57,9 +60,9 @@ def with_wide_activations(graph: Graph, count: int, samples: Array) -> Graph:
     """An int8 graph in which the activations that matter most have 16 bits.
 
     Args:
-        graph: an int8 graph of one input.
+        graph: an int8 graph.
         count: how many activations; as many as there are if there are fewer.
-        samples: inputs, (N, …), in real numbers.
+        samples: inputs, (N, …), in real numbers; those of several side by side.
     """
     candidates = activations(graph)
     if len(candidates) > count:
@@ -104,14 +107,21 @@ def _can_be_wide(graph: Graph, op: Op) -> bool:
 
 
 def _costs(graph: Graph, candidates: Sequence[tuple[int, ...]], samples: Array) -> list[float]:
-    """The mean squared change of the output that the 8 bits of each activation make alone."""
+    """The mean squared change of the outputs that the 8 bits of each activation make alone.
+
+    Each output counts in shares of its own variance.
+    """
     full = widened(graph, frozenset(index for group in candidates for index in group))
     full = replace(full, outputs=tuple(_scores(producers(full), end) for end in full.outputs))
     exact = _outputs(full, samples)
     costs = []
     for first, *_ in candidates:
         rounded = _outputs(_rounded(full, first, graph.tensors[first]), samples)
-        costs.append(float(np.mean((rounded - exact) ** 2)))
+        shares = [
+            np.mean((one - other) ** 2) / max(np.var(other), TINY)
+            for one, other in zip(rounded, exact, strict=True)
+        ]
+        costs.append(float(np.sum(shares)))
     return costs
 
 
@@ -137,23 +147,27 @@ def _rounded(graph: Graph, index: int, narrow: Tensor) -> Graph:
     return replace(graph, tensors=tensors, ops=tuple(ops))
 
 
-def _outputs(graph: Graph, samples: Array) -> Array:
-    """What LiteRT computes of a graph for real inputs, in real numbers, (N, …)."""
+def _outputs(graph: Graph, samples: Array) -> list[Array]:
+    """What LiteRT computes of a graph for real inputs, in real numbers, (N, …) of each output."""
     from ai_edge_litert.interpreter import Interpreter
 
-    port, end = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
-    rows = []
+    inputs, ends = ([graph.tensors[i] for i in side] for side in (graph.inputs, graph.outputs))
+    parts = cut(samples, [port.shape[1:] for port in inputs])
+    rows: list[list[Array]] = [[] for _ in ends]
     with silent_stderr():
         interpreter = Interpreter(model_content=write_tflite(live(graph)))
         interpreter.allocate_tensors()
-        place = interpreter.get_input_details()[0]["index"]
-        result = interpreter.get_output_details()[0]["index"]
-        for sample in samples:
-            stored = quantize(sample, port.quantization, port.dtype)
-            interpreter.set_tensor(place, stored.reshape(port.shape))
+        places = [entry["index"] for entry in interpreter.get_input_details()]
+        results = [entry["index"] for entry in interpreter.get_output_details()]
+        for number in range(len(samples)):
+            for place, port, part in zip(places, inputs, parts, strict=True):
+                stored = quantize(part[number], port.quantization, port.dtype)
+                interpreter.set_tensor(place, stored.reshape(port.shape))
             interpreter.invoke()
-            rows.append(dequantize(interpreter.get_tensor(result), end.quantization, np.float64))
-    return np.stack(rows)
+            for found, end, result in zip(rows, ends, results, strict=True):
+                values = interpreter.get_tensor(result)
+                found.append(dequantize(values, end.quantization, np.float64))
+    return [np.stack(found) for found in rows]
 
 
 def widened(graph: Graph, wide: frozenset[int]) -> Graph:
