@@ -10,6 +10,7 @@ from autotiny.doors import tensorflow
 from autotiny.errors import InvalidData, UserError
 from autotiny.graph import Array
 from autotiny.tasks import (
+    SPLITS,
     Binary,
     Classification,
     Facts,
@@ -62,9 +63,11 @@ def test_shares_are_averaged_and_an_error_is_not() -> None:
     mixed = task("accuracy,auc,mae")
     assert mixed.metric == "accuracy"
     assert mixed.score(TARGETS, TARGETS, OUTPUTS).value == score.outputs[0].value
-    lines = list(mixed.described({"train": TARGETS}, ()))
+    lines = list(mixed.described(dict.fromkeys(SPLITS, TARGETS), ()))
     assert any(line.startswith("the score is that of output kind") for line in lines)
-    assert not any("the score is" in line for line in shares.described({"train": TARGETS}, ()))
+    assert not any(
+        "the score is" in line for line in shares.described(dict.fromkeys(SPLITS, TARGETS), ())
+    )
 
 
 def test_each_score_is_that_of_its_task_alone() -> None:
@@ -155,7 +158,7 @@ def test_what_is_not_asked_for_each_output_is_refused() -> None:
         check_asked("classification,regression", "acuracy,mae")
     with pytest.raises(UserError, match="a function of your own"):
         task("accuracy,auc,mine:metric")
-    image = Facts("data", dict.fromkeys(("train", "validation", "test"), np.zeros((N, 2, 2), int)),
+    image = Facts("data", dict.fromkeys(SPLITS, np.zeros((N, 2, 2), int)),
                   sample=(2, 2), output=(2, 2, 3))  # fmt: skip
     with pytest.raises(InvalidData, match="output b would be a segmentation"):
         chosen_each((facts(KINDS, 3), image), ("a", "b"))
