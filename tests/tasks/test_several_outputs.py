@@ -50,6 +50,7 @@ def test_each_output_has_the_task_that_it_tells() -> None:
     assert found.outputs == RIGHT.shape[1]
     assert found.asked == "classification,binary,regression"
     assert task(asked=found.asked, metric=found.asked_metric) == found
+    assert task(asked="classification:3,binary,regression:2") == found
     np.testing.assert_array_equal(found.targets(TARGETS, "data"), TARGETS)
 
 
@@ -63,11 +64,11 @@ def test_shares_are_averaged_and_an_error_is_not() -> None:
     mixed = task("accuracy,auc,mae")
     assert mixed.metric == "accuracy"
     assert mixed.score(TARGETS, TARGETS, OUTPUTS).value == score.outputs[0].value
-    lines = list(mixed.described(dict.fromkeys(SPLITS, TARGETS), ()))
-    assert any(line.startswith("the score is that of output kind") for line in lines)
-    assert not any(
-        "the score is" in line for line in shares.described(dict.fromkeys(SPLITS, TARGETS), ())
+    lines, others = (
+        list(one.described(dict.fromkeys(SPLITS, TARGETS), ())) for one in (mixed, shares)
     )
+    assert any(line.startswith("the score is that of output kind") for line in lines)
+    assert not any("the score is" in line for line in others)
 
 
 def test_each_score_is_that_of_its_task_alone() -> None:
@@ -152,6 +153,9 @@ def test_report_and_header_name_each_output() -> None:
 def test_what_is_not_asked_for_each_output_is_refused() -> None:
     with pytest.raises(UserError, match="names 2, the model has 3 outputs"):
         task(asked="classification,binary")
+    with pytest.raises(UserError, match="'classification:4' asks for 4 values of output kind"):
+        task(asked="classification:4,binary,regression")
+    check_asked("classification:4,binary", None)
     with pytest.raises(UserError, match="did you mean 'binary'"):
         check_asked("classification,binari", None)
     with pytest.raises(UserError, match="did you mean 'accuracy'"):
