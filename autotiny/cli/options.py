@@ -126,8 +126,8 @@ TaskOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="What the network is asked to do, e.g. regression: 'autotiny tasks' lists them.  "
-        "[default: what network and data tell]",
+        help="What the network is asked to do, e.g. regression: 'autotiny tasks' lists them; of "
+        "several outputs each, separated by commas.  [default: what network and data tell]",
         autocompletion=complete_task,
     ),
 ]
@@ -136,7 +136,8 @@ MetricOption = Annotated[
     typer.Option(
         metavar="NAME",
         help="What it is scored by, e.g. rmse: 'autotiny tasks' lists them; or "
-        "package.module:function.  [default: the task's first]",
+        "package.module:function; of several outputs each, separated by commas.  [default: the "
+        "task's first]",
         autocompletion=complete_metric,
     ),
 ]

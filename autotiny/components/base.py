@@ -83,6 +83,7 @@ class Component(ABC):
         treats: kinds of ops, as the lowered model has them, of which it needs one; empty where
             it has no such need. A study leaves it out for a model that has none.
         cores: how many cores a target must have for it.
+        one_port: whether it takes networks of one input and one output alone.
         once: whether a second one in the same sequence would find nothing to do.
     """
 
@@ -95,6 +96,7 @@ class Component(ABC):
     commutes_with: ClassVar[dict[str, str]] = {}
     treats: ClassVar[tuple[str, ...]] = ()
     cores: ClassVar[int] = 1
+    one_port: ClassVar[bool] = False
     once: ClassVar[bool] = True
 
     def __init_subclass__(cls) -> None:

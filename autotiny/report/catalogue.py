@@ -206,7 +206,9 @@ def range_text(entry: Range) -> str:
 METRICS_TEXT = (
     "The first metric is the usual one; --metric package.module:function names one of your own: of "
     "targets and outputs as arrays, (N, …) each, it returns a number, the higher the better unless "
-    "the function has the attribute lower_is_better = True."
+    "the function has the attribute lower_is_better = True. Several outputs have a task and metric "
+    "each, separated by commas: --task classification,regression --metric accuracy,r2. Where all "
+    "metrics are shares the score is their mean, else that of the first output."
 )
 """What stands below the table of tasks."""
 

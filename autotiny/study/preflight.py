@@ -79,6 +79,12 @@ def checked(job: Job) -> tuple[Job, Findings]:
         return job, Findings()  # the first trial will say why
     kinds = job.evaluator.op_kinds(original)
     left_out = tuple(idle_components(job.space, job.model.start, kinds))
+    if job.data.ports or job.data.answers:
+        left_out += tuple(
+            Dropped(name, "it takes networks of one input and one output")
+            for name in job.space.components
+            if COMPONENTS[name].one_port and all(name != one.component for one in left_out)
+        )
     left_out += tuple(useless_rewrites(replace(job, space=without(job.space, left_out))))
     data, metric = job.data, job.metric
     guessing = data.task.at_chance(score, data.chance)

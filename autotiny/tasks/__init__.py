@@ -101,7 +101,7 @@ def check_asked(task: str | None, metric: str | None) -> None:
     Raises:
         UserError: with the nearest name.
     """
-    asked = task.split(SEPARATOR) if task is not None else []
+    asked = [one.partition(":")[0] for one in task.split(SEPARATOR)] if task is not None else []
     for name in asked:
         if name not in TASKS:
             raise unknown("task", name, TASKS, "autotiny tasks")
@@ -143,7 +143,8 @@ def chosen_each(
     Args:
         each: what is known of each output and its targets.
         names: of the outputs.
-        task: of all outputs, separated by commas; by default what targets and network tell.
+        task: of all outputs, separated by commas, as "classification:4,regression", where a number
+            is how many values the output must have; by default what targets and network tell.
         metric: likewise; by default the first of each task.
 
     Raises:
@@ -159,7 +160,13 @@ def chosen_each(
                 f"metric {scored!r} is a function of your own, which scores a network of one "
                 "output; this one has several: choose metrics of autotiny, one an output"
             )
-        found = chosen(facts, one, scored)
+        kind, _, values = (one or "").partition(":")
+        if values and values != str(facts.values):
+            raise UserError(
+                f"task {one!r} asks for {values} values of output {name}, which has "
+                f"{facts.values}; leave the number out, or name the outputs' tasks in their order"
+            )
+        found = chosen(facts, kind or None, scored)
         if found.name not in BESIDE_OTHERS:
             raise InvalidData(
                 f"output {name} would be a {found.name}; one of several outputs can be "

@@ -33,6 +33,7 @@ class SelectSubnetwork(Component):
     name = "select_subnetwork"
     level = Level.KERAS
     trains = True
+    one_port = True
     not_after = {  # noqa: RUF012 - a constant of the class
         "cluster_weights": "the elastic training would dissolve its clusters",
     }
