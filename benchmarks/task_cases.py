@@ -30,6 +30,7 @@ class Case:
         data: writes the data into a folder and gives the file or folder.
         options: further ones of `autotiny search`.
         origin: where the data is from.
+        trials: how many; more where few of them beat the original and a trial takes seconds.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Case:
     data: Callable[[Path], Path]
     options: tuple[str, ...] = ()
     origin: str = "made, seed 0"
+    trials: int = 16
 
 
 def layers() -> Any:
@@ -436,12 +438,13 @@ def two_outputs() -> Any:
 
 
 CASES = (
+    Case("words, front end searched", "keywords", word_sounds),
     Case("motion, Conv1D", "imu_conv1d", motion_table, WINDOWS),
     Case("motion, LSTM", "imu_lstm", motion_table, WINDOWS),
     Case("motion, GRU", "imu_gru", motion_table, WINDOWS),
     Case("sine", "sine", sine_arrays),
-    Case("diabetes", "diabetes", diabetes_table, origin="scikit-learn"),
-    Case("two values", "two_values", tone_arrays),
+    Case("diabetes", "diabetes", diabetes_table, origin="scikit-learn", trials=48),
+    Case("two values", "two_values", tone_arrays, trials=48),
     Case("yes or no", "yes_or_no", cancer_table, origin="scikit-learn"),
     Case("several at once", "chords", chord_arrays),
     Case("anomalies", "autoencoder", machine_arrays, ("--task", "anomaly")),

@@ -1,10 +1,10 @@
 """One search for each kind of task, from a cold cache, and its best recipe applied again.
 
-    python benchmarks/tasks.py [--only sine] [--trials 20] [--note "beside the tests"]
+    python benchmarks/tasks.py [--only sine] [--note "beside the tests"]
 
 The data sets and networks are those of `task_cases.py`. Each search is the command in the page,
 with an empty cache and a process of its own; then its best recipe is applied, with another empty
-cache, and must give every figure and byte again. Writes results/tasks.md.
+cache, and must give every figure and byte again. Writes results/tasks.md; with --only prints rows.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ class Found:
     same: bool
 
 
-def searched(case: Case, trials: int, folder: Path) -> Found:
+def searched(case: Case, folder: Path) -> Found:
     """Run a case in a folder of its own."""
     source = case.data(folder).name
     asked = ("-m", f"task_cases:{case.model}", "-d", source, *case.options)
-    given = ("search", "-t", TARGET, *asked, "--trials", str(trials), "--out", "out")
+    given = ("search", "-t", TARGET, *asked, "--trials", str(case.trials), "--out", "out")
     began = time.monotonic()
     done = run((*given, "--json"), folder, "cache")
     if done.returncode:
@@ -98,15 +98,16 @@ def main() -> None:
     """Write results/tasks.md."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", default="")
-    parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--note", default="", help="what else the machine did, for the page")
     arguments = parser.parse_args()
     found = []
     for case in CASES:
         if arguments.only in case.name:
             with TemporaryDirectory(prefix="autotiny-") as place:
-                found.append(searched(case, arguments.trials, Path(place)))
+                found.append(searched(case, Path(place)))
             print(line(found[-1]), flush=True)
+    if arguments.only:
+        return
     head = row(
         "search", "task", "scored by", "data", "points of the front", "original, test",
         "best, test", "flash, bytes", "ms", "best for latency within the budget", "minutes",
@@ -116,7 +117,7 @@ def main() -> None:
     RESULT.write_text(
         f"""# Tasks
 
-`python benchmarks/tasks.py --trials {arguments.trials}`
+`python benchmarks/tasks.py`
 
 Each row is a search on {TARGET} from an empty cache, on at most 2,000 samples (windows of motion:
 900). Networks come untrained and are trained first. The front is the original and what beats it in
