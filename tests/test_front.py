@@ -22,7 +22,7 @@ from autotiny.components.signal.decimate import Decimate
 from autotiny.components.signal.spectrogram import Spectrogram
 from autotiny.components.signal.statistics import Statistics
 from autotiny.dataset import Reading
-from autotiny.engine import generate, plain_schedule
+from autotiny.engine import Sources, generate, plain_schedule
 from autotiny.errors import InvalidData, NotApplicable, UserError
 from autotiny.firmware import build_host
 from autotiny.graph import Array, Graph, quantize
@@ -98,6 +98,30 @@ def test_features_are_those_of_the_firmware(name: str, into: str) -> None:
     whole = with_front(network, front)
     assert np.array_equal(host(whole, x), host(network, features))
     assert len(whole.ops) == len(front.ends) + len(network.ops) + (into != "as they are")
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+def test_features_can_be_an_output_too(dtype: Any) -> None:
+    front = front_of("decimated")
+    x = recordings(front)
+    network = taking(front, dtype, front.scale if dtype == "int8" else None)
+    whole = with_front(network, front, shown=True)
+    sources = generate(whole, plain_schedule(whole))
+    answers, features = build_host(sources).predict_all([quantize(x, port_of(sources), "int16")])
+    assert np.array_equal(dequantize(features, front.quantization), front.features(x))
+    assert np.array_equal(answers, host(network, front.features(x)))
+    # The network's own are what scores are made of, and what a .tflite has.
+    assert np.array_equal(outputs_of(Model(Level.TFLITE, whole, ""), x).shape, answers.shape)
+    assert without_front(whole).outputs == without_front(with_front(network, front)).outputs
+    again = with_front(without_front(whole), front, shown=True)
+    assert again.fingerprint() == whole.fingerprint()
+
+
+def port_of(sources: Sources) -> Quantization:
+    """What the numbers of a recording mean."""
+    quantization = sources.inputs[0].quantization
+    assert quantization is not None
+    return quantization
 
 
 def test_a_network_is_written_without_its_front_ends() -> None:

@@ -81,7 +81,8 @@ def around(step: dict[str, Any]) -> list[dict[str, Any]]:
     if is_lowering(kind):
         return [step]
     lowering = {"component": "int8"}
-    return [step, lowering] if Level.KERAS in kind.levels else [lowering, step]
+    trained = {Level.SIGNAL, Level.KERAS} & set(kind.levels)
+    return [step, lowering] if trained else [lowering, step]
 
 
 def writers(

@@ -22,6 +22,7 @@ from autotiny.evaluate.score import outputs_of
 from autotiny.graph import Array, Threshold
 from autotiny.mapped import blocks
 from autotiny.model import Model
+from autotiny.signal import answering
 from autotiny.tasks import Task
 
 Side = Literal["original", "found"]
@@ -140,7 +141,7 @@ def agreement_on(
 def _widths(model: Model) -> list[int]:
     """How many values each output has."""
     graph = program_of(model).graph
-    return [graph.tensors[index].size for index in graph.outputs]
+    return [graph.tensors[graph.outputs[place]].size for place in answering(graph)]
 
 
 def _of_each(before: Array, after: Array, widths: Sequence[int]) -> Agreement | None:

@@ -13,12 +13,13 @@ from autotiny.cache import Cache, key_of, remembered
 from autotiny.codeversion import code_version
 from autotiny.engine import Port
 from autotiny.errors import InvalidData
-from autotiny.evaluate.program import program_key, sources_of
+from autotiny.evaluate.program import program_key, program_of, sources_of
 from autotiny.firmware import build_host
 from autotiny.firmware.ports import sample_shape
 from autotiny.graph import Array, Threshold, dequantize, quantize
 from autotiny.mapped import blocks
 from autotiny.model import Model, cut, joined
+from autotiny.signal import answering
 from autotiny.tasks import Score, is_own, score_from
 
 if TYPE_CHECKING:
@@ -69,11 +70,11 @@ def outputs_of(model: Model, x: Array) -> Array:
 
     Several outputs stand side by side, (N, values).
     """
-    sources = sources_of(model)
+    sources, places = sources_of(model), answering(program_of(model).graph)
     program, made = build_host(sources), []
     for block in blocks(x):
         outputs = program.predict_all(stored_rows(block, sources.inputs))
-        made.append([real(one, port) for one, port in zip(outputs, sources.outputs, strict=True)])
+        made.append([real(outputs[place], sources.outputs[place]) for place in places])
     return joined([np.concatenate(parts) for parts in zip(*made, strict=True)])
 
 

@@ -189,8 +189,14 @@ def front_from(facts: Mapping[str, Any]) -> Front:
     return front
 
 
-def with_front(graph: Graph, front: Front | None) -> Graph:
-    """A lowered network behind its front ends, whose input are the recorded samples in int16."""
+def with_front(graph: Graph, front: Front | None, *, shown: bool = False) -> Graph:
+    """A lowered network behind its front ends, whose input are the recorded samples in int16.
+
+    Args:
+        graph: the network.
+        front: what stands before it.
+        shown: whether the features are an output too, behind those of the network.
+    """
     if front is None or not front.ends:
         return graph
     first, end = graph.inputs[0], front.ends[-1]
@@ -217,6 +223,7 @@ def with_front(graph: Graph, front: Front | None) -> Graph:
         tensors=tuple(tensors),
         ops=(*ops, *graph.ops),
         inputs=(recorded, *graph.inputs[1:]),
+        outputs=(*graph.outputs, last) if shown else graph.outputs,
     )
 
 
@@ -226,4 +233,12 @@ def without_front(graph: Graph) -> Graph:
     if not ends:
         return graph
     kept = tuple(op for op in graph.ops if op.kind not in FRONT_ENDS)
-    return compact(replace(graph, ops=kept, inputs=(ends[-1].outputs[0], *graph.inputs[1:])))
+    inputs = (ends[-1].outputs[0], *graph.inputs[1:])
+    outputs = tuple(graph.outputs[place] for place in answering(graph))
+    return compact(replace(graph, ops=kept, inputs=inputs, outputs=outputs))
+
+
+def answering(graph: Graph) -> tuple[int, ...]:
+    """Places of the outputs that the network gives; features are none."""
+    made = {index for op in graph.ops if op.kind in FRONT_ENDS for index in op.outputs}
+    return tuple(place for place, index in enumerate(graph.outputs) if index not in made)

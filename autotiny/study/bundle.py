@@ -203,7 +203,12 @@ def replayed(saved: SavedRecipe, target: Target | None, folder: Path, cache: Cac
     graph = read_tflite(flat.read_bytes(), "model")
     _check(flat, bundle.lowered, graph.fingerprint())
     notes: tuple[str, ...] = ()
-    kept = _kept(graph, _front(folder)) if lowered else Model(Level.TFLITE, graph, bundle.lowered)
+    shown = saved.task is not None and saved.task.gives_back
+    kept = (
+        _kept(graph, _front(folder), shown)
+        if lowered
+        else Model(Level.TFLITE, graph, bundle.lowered)
+    )
     samples = _calibration(saved, bundle, folder)
     work = Work(samples, seed=saved.seed, epochs=saved.epochs, target=target)
     if bundle.trained and lowered:
@@ -233,9 +238,9 @@ def _lowered_again(
     return successor(found, kept.graph), (note,)
 
 
-def _kept(graph: Graph, front: Front | None) -> Model:
+def _kept(graph: Graph, front: Front | None, shown: bool) -> Model:
     """The lowered model that a file holds, in which a GRU is written out and front ends lack."""
-    whole = with_front(with_grus(graph, exact=True), front)
+    whole = with_front(with_grus(graph, exact=True), front, shown=shown)
     return Model(Level.TFLITE, whole, whole.fingerprint(), front=front)
 
 

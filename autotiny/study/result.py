@@ -285,6 +285,8 @@ def inputs_text(data: Dataset, front: Front | None = None) -> str:
     ]
     cut = [f"{name} {asked[name]}" for name in ("resize", "rate", "window", "hop") if name in asked]
     before = [f"then in the firmware {front}"] if front and front.ends else []
+    if before and data.task.gives_back:
+        before.append("whose features are the last output")
     single = [str(data.inputs)] if data.inputs else []
     return ", ".join([*single, *several, *cut, *before])
 

@@ -106,7 +106,9 @@ class Lowering(Component):
         if samples is not None:
             graph = self.refined(graph, samples)
         graph = with_lstms(graph) if self.fuses_lstm else graph
-        graph = with_front(tidy(with_grus(graph)), model.front)
+        # What is given back is compared with the features, on the board too.
+        shown = work.data.task.gives_back
+        graph = with_front(tidy(with_grus(graph)), model.front, shown=shown)
         notes = {**model.notes, "number_format": self.name}
         return replace(successor(model, graph), notes=notes)
 
