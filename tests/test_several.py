@@ -1,12 +1,15 @@
 """Networks of several inputs and outputs: data, lowering, training, scores."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from autotiny.cache import Cache
+from autotiny.cli import app
 from autotiny.components import COMPONENTS, Work
 from autotiny.dataset import Dataset, Reading, check_fits, in_order, load_dataset, synthetic
 from autotiny.errors import InvalidData, UserError
@@ -335,3 +338,64 @@ def test_firmware_has_each_port_and_figures_of_each_output(tmp_path: Path) -> No
     )
     assert "#define MODEL_THRESHOLD1 " in header
     assert "#define MODEL_THRESHOLD " not in header
+
+
+SPACE = """
+first = [[{ component = "int8", calibration = 20 }]]
+[components.float32]
+[components.int8]
+calibration = [20]
+[components.prune_magnitude]
+sparsity = { low = 0.4, high = 0.8, step = 0.2 }
+[components.select_subnetwork]
+width = [0.5]
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("own_cache")
+def test_a_search_and_its_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    k, layers = keras(), keras().layers
+    k.utils.set_random_seed(0)
+    near, far = k.Input((6, 3), name="near"), k.Input((6, 3), name="far")
+    x = [layers.Dense(8, activation="relu")(layers.Flatten()(one)) for one in (near, far)]
+    alarm = layers.Dense(1, activation="sigmoid", name="alarm")(layers.Concatenate()(x))
+    kind = layers.Dense(3, activation="softmax", name="kind")(layers.Concatenate()(x[::-1]))
+    k.Model([near, far], [kind, alarm]).save("net.h5")
+    np.savez("data.npz", x_far=FAR, x_near=NEAR, y_alarm=(LENGTHS > 0).astype(int), y_kind=KINDS)
+    Path("space.toml").write_text(SPACE)
+    given = ("search", "-t", "stm32f746", "-m", "net.h5", "-d", "data.npz")
+    options = (
+        "--metric",
+        "accuracy,f1",
+        "--space",
+        "space.toml",
+        "--trials",
+        "3",
+        "--epochs",
+        "1",
+        "--out",
+        "out",
+    )
+    found = CliRunner().invoke(app, [*given, *options, "--json"], catch_exceptions=False)
+    assert found.exit_code == 0, found.output
+    facts = json.loads(found.stdout)
+    assert (facts["task"], facts["metric"]) == ("classification,binary", "mean_score")
+    assert "not drawn: select_subnetwork: it takes networks of one input" in facts["notices"][0]
+    for point in facts["front"]:
+        parts = [point[f"{name}_test"] for name in ("kind_accuracy", "alarm_f1")]
+        assert point["mean_score_test"] == pytest.approx(np.mean(parts))
+    header = Path("out", "best", "c", "model.h").read_text()
+    assert "input 0 (near) 6x3 float32" in header
+    assert "output 1 (alarm): one output: yes from" in header
+    assert "#define MODEL_THRESHOLD1 " in header
+    assert "alarm, F1" in Path("out", "report.md").read_text()
+    for retrained in ((), ("--retrain",)):
+        again = CliRunner().invoke(
+            app, ["apply", "out/best.json", "--json", *retrained], catch_exceptions=False
+        )
+        assert again.exit_code == 0, again.output
+        applied = json.loads(again.stdout)
+        assert applied["differences"] == {}
+        assert applied["outputs"].keys() >= {"kind_accuracy_test", "alarm_f1_validation"}
