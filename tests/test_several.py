@@ -378,7 +378,7 @@ def test_a_search_and_its_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         "--out",
         "out",
     )
-    found = CliRunner().invoke(app, [*given, *options, "--json"], catch_exceptions=False)
+    found = CliRunner().invoke(app, given, catch_exceptions=False)
     assert found.exit_code == 0, found.output
     facts = json.loads(found.stdout)
     assert (facts["task"], facts["metric"]) == ("classification,binary", "mean_score")
