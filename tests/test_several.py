@@ -151,6 +151,10 @@ def test_types_of_inputs_are_read_each_for_itself() -> None:
         ({"x1": NEAR, "x2": FAR, "y": KINDS, "x1_test": NEAR}, "x1_test beside arrays"),
         ({"x1": NEAR, "x2": FAR, "y": KINDS, "groups": KINDS[:5]}, "80 samples but 5 groups"),
         ({"x": NEAR, "y1": KINDS + (1 << 25), "y2": LENGTHS}, "y1 has whole numbers beyond"),
+        ({"x1": NEAR, "x2": FAR, "y1_val": KINDS, "y1_validation": KINDS, "y2": KINDS},
+         "y1_val beside"),
+        ({f"{name}_{part}": KINDS for name in ("x1", "x2", "y")
+          for part in ("train", "test", "val", "validation")}, "x1_val and x1_validation, which"),
         ({"x1_train": NEAR, "x1_test": NEAR[:, :5], "x2_train": FAR, "x2_test": FAR,
           "y_train": KINDS, "y_test": KINDS}, "the parts of x1 have the shapes"),
     ],
@@ -366,18 +370,8 @@ def test_a_search_and_its_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     np.savez("data.npz", x_far=FAR, x_near=NEAR, y_alarm=(LENGTHS > 0).astype(int), y_kind=KINDS)
     Path("space.toml").write_text(SPACE)
     given = ("search", "-t", "stm32f746", "-m", "net.h5", "-d", "data.npz")
-    options = (
-        "--metric",
-        "accuracy,f1",
-        "--space",
-        "space.toml",
-        "--trials",
-        "3",
-        "--epochs",
-        "1",
-        "--out",
-        "out",
-    )
+    asked = ("--metric", "accuracy,f1", "--space", "space.toml", "--trials", "3")
+    given = (*given, *asked, "--epochs", "1", "--out", "out", "--json")
     found = CliRunner().invoke(app, given, catch_exceptions=False)
     assert found.exit_code == 0, found.output
     facts = json.loads(found.stdout)
