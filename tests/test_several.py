@@ -97,6 +97,11 @@ def test_names_and_numbers_give_the_order_of_the_model() -> None:
     text = "\n".join(named.described())
     assert "samples of 6×3 and 6×3" in text
     assert "task: classification,regression" in text
+    assert not named.notes
+    assert numbered.notes == (
+        "arrays are numbered: x1 is the model's input near, x2 far",
+        "arrays are numbered: y1 is the model's output kind, y2 length",
+    )
 
 
 def test_an_archive_with_splits_is_read(tmp_path: Path) -> None:
@@ -371,8 +376,8 @@ def test_a_search_and_its_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     Path("space.toml").write_text(SPACE)
     given = ("search", "-t", "stm32f746", "-m", "net.h5", "-d", "data.npz")
     asked = ("--metric", "accuracy,f1", "--space", "space.toml", "--trials", "3")
-    given = (*given, *asked, "--epochs", "1", "--out", "out", "--json")
-    found = CliRunner().invoke(app, given, catch_exceptions=False)
+    told = ("--epochs", "1", "--out", "out", "--json")
+    found = CliRunner().invoke(app, [*given, *asked, *told], catch_exceptions=False)
     assert found.exit_code == 0, found.output
     facts = json.loads(found.stdout)
     assert (facts["task"], facts["metric"]) == ("classification,binary", "mean_score")

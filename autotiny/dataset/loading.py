@@ -206,6 +206,11 @@ def _fitted(model: Model, data: Dataset, task: str | None, metric: str | None) -
                 )
     else:
         data = _shaped(data, inputs[0])
+    notes = [
+        *_numbered("x", "input", [port.name for port in data.ports], known[0]),
+        *_numbered("y", "output", [answer.name for answer in data.answers], known[1]),
+    ]
+    data = replace(data, notes=(*data.notes, *notes))
     check_scaling(model, data)
     ends = ends_in(model)
     if len(outputs) == 1:
@@ -223,6 +228,16 @@ def _fitted(model: Model, data: Dataset, task: str | None, metric: str | None) -
 def _wanted(given: list[str], known: tuple[str, ...]) -> list[str]:
     """The names of the data in the order of the model's: by name, or where they are numbers."""
     return given if all(name.isdigit() for name in given) else list(known)
+
+
+def _numbered(side: str, what: str, given: list[str], known: tuple[str, ...]) -> list[str]:
+    """What is said of arrays that are numbered: which of them the model takes for which."""
+    if not given or not all(name.isdigit() for name in given):
+        return []
+    first, *others = (f"{side}{number}" for number in given)
+    pairs = zip(others, known[1:], strict=True)
+    rest = "".join(f", {array} {name}" for array, name in pairs)
+    return [f"arrays are numbered: {first} is the model's {what} {known[0]}{rest}"]
 
 
 def _check_counts(
