@@ -17,7 +17,7 @@ from autotiny.dataset.builtin import DATASETS
 from autotiny.dataset.folders import holds
 from autotiny.dataset.idx import idx_folder, is_idx
 from autotiny.dataset.images import IMAGES, images
-from autotiny.dataset.npy import is_npy, npy_pile
+from autotiny.dataset.npy import is_npy, npy_pile, npy_ports
 from autotiny.dataset.piling import from_pile, repeated
 from autotiny.dataset.reading import AS_STORED, Reading, Targets
 from autotiny.dataset.recordings import is_recordings, recordings
@@ -83,6 +83,10 @@ def _found(name: str, seed: int, reading: Reading) -> Dataset:
         reading.check_only((), name)
         return DATASETS[name](seed, reading)
     path = Path(name)
+    several = npy_ports(name)
+    if several:
+        reading.check_only((), "a source of .npy files")
+        return from_arrays(several, path.name, name, seed, reading)
     if is_npy(name):
         return from_pile(npy_pile(name, reading), seed, reading)
     if path.is_dir():
