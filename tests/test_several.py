@@ -169,7 +169,7 @@ def test_types_of_inputs_are_read_each_for_itself() -> None:
         ({"x": NEAR, "y1": KINDS + (1 << 25), "y2": LENGTHS}, "y1 has whole numbers beyond"),
         ({"x1": NEAR, "x2": FAR, "y1_val": KINDS, "y1_validation": KINDS, "y2": KINDS},
          "y1_val beside"),
-        ({f"{name}_{part}": KINDS for name in ("x1", "x2", "y") for part in ("train", "test", "val")}
+        ({f"{one}_{part}": KINDS for one in ("x1", "x2", "y") for part in ("train", "test", "val")}
          | {"x1_validation": KINDS}, "x1_val and x1_validation, which mean the same"),
         ({"x1_train": NEAR, "x1_test": NEAR[:, :5], "x2_train": FAR, "x2_test": FAR,
           "y_train": KINDS, "y_test": KINDS}, "the parts of x1 have the shapes"),
