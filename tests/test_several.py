@@ -1,12 +1,15 @@
 """Networks of several inputs and outputs: data, lowering, training, scores."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from autotiny.cache import Cache
+from autotiny.cli import app
 from autotiny.components import COMPONENTS, Work
 from autotiny.dataset import Dataset, Reading, check_fits, in_order, load_dataset, synthetic
 from autotiny.errors import InvalidData, UserError
@@ -94,6 +97,11 @@ def test_names_and_numbers_give_the_order_of_the_model() -> None:
     text = "\n".join(named.described())
     assert "samples of 6×3 and 6×3" in text
     assert "task: classification,regression" in text
+    assert not named.notes
+    assert numbered.notes == (
+        "arrays are numbered: x1 is the model's input near, x2 far",
+        "arrays are numbered: y1 is the model's output kind, y2 length",
+    )
 
 
 def test_an_archive_with_splits_is_read(tmp_path: Path) -> None:
@@ -109,6 +117,17 @@ def test_an_archive_with_splits_is_read(tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", **split)
     with pytest.raises(InvalidData, match="lacks y_kind_validation"):
         load_dataset(tmp_path / "data.npz")
+
+
+def test_a_folder_of_npy_files_is_read(tmp_path: Path) -> None:
+    for name, values in arrays(groups=np.arange(N) // 2).items():
+        np.save(tmp_path / f"{name}.npy", values)
+    found, given = (check_fits(two_heads(), load_dataset(one))
+                    for one in (tmp_path, arrays(groups=np.arange(N) // 2)))  # fmt: skip
+    assert found.fingerprint == given.fingerprint
+    (tmp_path / "x_far.npy").write_bytes(b"damaged")
+    with pytest.raises(InvalidData, match=r"x_far\.npy is no \.npy file"):
+        load_dataset(tmp_path)
 
 
 def test_groups_stay_together_and_classes_are_in_each_split() -> None:
@@ -148,6 +167,10 @@ def test_types_of_inputs_are_read_each_for_itself() -> None:
         ({"x1": NEAR, "x2": FAR, "y": KINDS, "x1_test": NEAR}, "x1_test beside arrays"),
         ({"x1": NEAR, "x2": FAR, "y": KINDS, "groups": KINDS[:5]}, "80 samples but 5 groups"),
         ({"x": NEAR, "y1": KINDS + (1 << 25), "y2": LENGTHS}, "y1 has whole numbers beyond"),
+        ({"x1": NEAR, "x2": FAR, "y1_val": KINDS, "y1_validation": KINDS, "y2": KINDS},
+         "y1_val beside"),
+        ({f"{one}_{part}": KINDS for one in ("x1", "x2", "y") for part in ("train", "test", "val")}
+         | {"x1_validation": KINDS}, "x1_val and x1_validation, which mean the same"),
         ({"x1_train": NEAR, "x1_test": NEAR[:, :5], "x2_train": FAR, "x2_test": FAR,
           "y_train": KINDS, "y_test": KINDS}, "the parts of x1 have the shapes"),
     ],
@@ -335,3 +358,54 @@ def test_firmware_has_each_port_and_figures_of_each_output(tmp_path: Path) -> No
     )
     assert "#define MODEL_THRESHOLD1 " in header
     assert "#define MODEL_THRESHOLD " not in header
+
+
+SPACE = """
+first = [[{ component = "int8", calibration = 20 }]]
+[components.float32]
+[components.int8]
+calibration = [20]
+[components.prune_magnitude]
+sparsity = { low = 0.4, high = 0.8, step = 0.2 }
+[components.select_subnetwork]
+width = [0.5]
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("own_cache")
+def test_a_search_and_its_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    k, layers = keras(), keras().layers
+    k.utils.set_random_seed(0)
+    near, far = k.Input((6, 3), name="near"), k.Input((6, 3), name="far")
+    x = [layers.Dense(8, activation="relu")(layers.Flatten()(one)) for one in (near, far)]
+    alarm = layers.Dense(1, activation="sigmoid", name="alarm")(layers.Concatenate()(x))
+    kind = layers.Dense(3, activation="softmax", name="kind")(layers.Concatenate()(x[::-1]))
+    k.Model([near, far], [kind, alarm]).save("net.h5")
+    np.savez("data.npz", x_far=FAR, x_near=NEAR, y_alarm=(LENGTHS > 0).astype(int), y_kind=KINDS)
+    Path("space.toml").write_text(SPACE)
+    given = ("search", "-t", "stm32f746", "-m", "net.h5", "-d", "data.npz")
+    asked = ("--metric", "accuracy,f1", "--space", "space.toml", "--trials", "3")
+    told = ("--epochs", "1", "--out", "out", "--json")
+    found = CliRunner().invoke(app, [*given, *asked, *told], catch_exceptions=False)
+    assert found.exit_code == 0, found.output
+    facts = json.loads(found.stdout)
+    assert (facts["task"], facts["metric"]) == ("classification,binary", "mean_score")
+    assert "not drawn: select_subnetwork: it takes networks of one input" in facts["notices"][0]
+    for point in facts["front"]:
+        parts = [point[f"{name}_test"] for name in ("kind_accuracy", "alarm_f1")]
+        assert point["mean_score_test"] == pytest.approx(np.mean(parts))
+    header = Path("out", "best", "c", "model.h").read_text()
+    assert "input 0 (near) 6x3 float32" in header
+    assert "output 1 (alarm): one output: yes from" in header
+    assert "#define MODEL_THRESHOLD1 " in header
+    assert "alarm, F1" in Path("out", "report.md").read_text()
+    for retrained in ((), ("--retrain",)):
+        again = CliRunner().invoke(
+            app, ["apply", "out/best.json", "--json", *retrained], catch_exceptions=False
+        )
+        assert again.exit_code == 0, again.output
+        applied = json.loads(again.stdout)
+        assert applied["differences"] == {}
+        assert applied["outputs"].keys() >= {"kind_accuracy_test", "alarm_f1_validation"}

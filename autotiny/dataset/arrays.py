@@ -60,9 +60,9 @@ def read_arrays(path: Path) -> dict[str, Array]:
 def _read(archive: zipfile.ZipFile, path: Path) -> dict[str, Array]:
     """The arrays with a known name; of the others, the name alone."""
     members = archive.infolist()
-    ports = several_of({member.filename.removesuffix(".npy") for member in members})
     if len(members) > MOST_MEMBERS:
         raise InvalidData(f"{path} holds {len(members):,} files; {MOST_MEMBERS:,} are the most")
+    ports = several_of({member.filename.removesuffix(".npy") for member in members})
     arrays: dict[str, Array] = {}
     taken = 0
     for member in members:

@@ -17,7 +17,7 @@ from autotiny.dataset.builtin import DATASETS
 from autotiny.dataset.folders import holds
 from autotiny.dataset.idx import idx_arrays, is_idx
 from autotiny.dataset.images import IMAGES, images
-from autotiny.dataset.npy import is_npy, npy_pile
+from autotiny.dataset.npy import is_npy, npy_pile, npy_ports
 from autotiny.dataset.piling import from_pile, repeated
 from autotiny.dataset.reading import AS_STORED, Reading, Targets
 from autotiny.dataset.recordings import is_recordings, recordings
@@ -83,6 +83,10 @@ def _found(name: str, seed: int, reading: Reading) -> Dataset:
         reading.check_only((), name)
         return DATASETS[name](seed, reading)
     path = Path(name)
+    several = npy_ports(name)
+    if several:
+        reading.check_only((), "a source of .npy files")
+        return from_arrays(several, path.name, name, seed, reading)
     if is_npy(name):
         return from_pile(npy_pile(name, reading), seed, reading)
     if path.is_dir():
@@ -208,6 +212,11 @@ def _fitted(model: Model, data: Dataset, task: str | None, metric: str | None) -
                 )
     else:
         data = _shaped(data, inputs[0])
+    notes = [
+        *_numbered("x", "input", [port.name for port in data.ports], known[0]),
+        *_numbered("y", "output", [answer.name for answer in data.answers], known[1]),
+    ]
+    data = replace(data, notes=(*data.notes, *notes))
     check_scaling(model, data)
     ends = ends_in(model)
     if len(outputs) == 1:
@@ -225,6 +234,16 @@ def _fitted(model: Model, data: Dataset, task: str | None, metric: str | None) -
 def _wanted(given: list[str], known: tuple[str, ...]) -> list[str]:
     """The names of the data in the order of the model's: by name, or where they are numbers."""
     return given if all(name.isdigit() for name in given) else list(known)
+
+
+def _numbered(side: str, what: str, given: list[str], known: tuple[str, ...]) -> list[str]:
+    """What is said of arrays that are numbered: which of them the model takes for which."""
+    if not given or not all(name.isdigit() for name in given):
+        return []
+    first, *others = (f"{side}{number}" for number in given)
+    pairs = zip(others, known[1:], strict=True)
+    rest = "".join(f", {array} {name}" for array, name in pairs)
+    return [f"arrays are numbered: {first} is the model's {what} {known[0]}{rest}"]
 
 
 def _check_counts(

@@ -11,6 +11,7 @@ import numpy as np
 from autotiny.dataset.arrays import DAMAGES, PILES, SHORT_NAMES, TRAINED, group_numbers
 from autotiny.dataset.members import npy_header
 from autotiny.dataset.pile import Pile
+from autotiny.dataset.ports import several_of
 from autotiny.dataset.reading import AS_STORED, Reading, check_room
 from autotiny.errors import InvalidData, shown
 from autotiny.graph import Array
@@ -27,6 +28,23 @@ def is_npy(source: str) -> bool:
     if path.is_dir():
         return any(one.suffix == ".npy" and one.stem.lower() in PILES for one in path.iterdir())
     return BETWEEN in source
+
+
+def npy_ports(source: str) -> dict[str, Array]:
+    """The arrays of a folder with several inputs or targets by their names; else nothing.
+
+    Raises:
+        InvalidData: a file is damaged or no plain array, or there is no room for all.
+    """
+    path = Path(source)
+    if not path.is_dir():
+        return {}
+    files = {one.stem: one for one in sorted(path.iterdir()) if one.suffix == ".npy"}
+    named = several_of(files)
+    read = [*named, *(["groups"] if named and "groups" in files else [])]
+    arrays = {name: _mapped(files[name]) for name in read}
+    check_room(sum(array.nbytes for array in arrays.values()), source)
+    return arrays
 
 
 def npy_pile(source: str, reading: Reading = AS_STORED) -> Pile:

@@ -24,7 +24,6 @@ from autotiny.model import cut, joined
 LARGEST_WHOLE = 1 << 24
 """Whole numbers up to it are exact in float32, as which targets stand side by side."""
 
-
 SIDES = {"x": "inputs", "y": "targets"}
 
 
@@ -107,6 +106,11 @@ def _side(side: str, arrays: Mapping[str, Array], parts: tuple[str, ...], where:
         )
     names = sorted(names, key=int) if numbers else names
     by = {(said.port, said.part): arrays[one] for one, said in read.items()}
+    twice = [one for one in read if one.endswith("_val") and f"{one}idation" in read]
+    if twice:
+        raise InvalidData(
+            f"{where} holds {twice[0]} and {twice[0]}idation, which mean the same; give one"
+        )
     lacking = [_array_name(side, port, part) for port in names for part in parts
                if (port, part) not in by]  # fmt: skip
     if lacking or not names:
