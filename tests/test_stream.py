@@ -350,7 +350,11 @@ def test_a_duty_cycle_is_measured(network: Path, tmp_path: Path) -> None:
 
 
 def test_what_does_not_keep_up_is_said(network: Path, tmp_path: Path) -> None:
-    found = autotiny.measure(network, M4, stream="hop=1, rate=1000000", cache=Cache(tmp_path))
+    told: list[str] = []
+    found = autotiny.measure(
+        network, M4, stream="hop=1, rate=1000000", cache=Cache(tmp_path), on_notice=told.append
+    )
+    assert not told  # that it is executed on larger memories
     (miss,) = found.misses
     assert miss.endswith("µs of time for each hop, so it does not keep up")
 
