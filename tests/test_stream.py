@@ -29,7 +29,7 @@ from autotiny.metrics import Cost, StreamCost, missing, overshoot
 from autotiny.model import Level, Model
 from autotiny.recipe import read_recipe, write_recipe
 from autotiny.schedule import Schedule
-from autotiny.signal import Front, Statistics, Stream, asked_stream, streamed, with_front
+from autotiny.signal import Decimate, Front, Statistics, Stream, asked_stream, streamed, with_front
 from autotiny.simulator import measure, run
 from autotiny.study import stream_of
 from autotiny.target import load_target
@@ -116,6 +116,17 @@ def test_parts_of_statistics_that_touch_keep_no_samples() -> None:
     changed = streamed(graph, plain_schedule(graph), 40)
     assert [op.kind for op in changed.graph.ops] == ["STATISTICS", "SHIFT_IN", "QUANTIZE"]
     found, whole = answers(graph, plain_schedule(graph), 40)
+    assert np.array_equal(found, whole)
+
+
+def test_samples_that_no_output_is_computed_from_are_not_kept() -> None:
+    front = Front((117, 3), 1 / 4096, 50)
+    end = Decimate(8, 3)
+    front = front.followed_by(end, end.output_shape((117, 3)), 1.0)
+    graph = with_front(taking(front, end.dtype, 1.0), front)
+    changed = streamed(graph, plain_schedule(graph), 16)
+    assert changed.graph.tensors[changed.graph.ops[0].outputs[0]].shape == (1, 13, 3)
+    found, whole = answers(graph, plain_schedule(graph), 16)
     assert np.array_equal(found, whole)
 
 
@@ -281,8 +292,9 @@ def lowered(*shapes: tuple[int, ...], front: Front | None = None) -> Model:
 def test_samples_in_a_row_are_a_stream() -> None:
     asked = asked_stream("hop=4")
     assert stream_of(lowered((1, 12, 3)), asked) == Stream(4)
-    recorded = Front((12,), 1.0, 100)
-    assert stream_of(lowered((1, 12), front=recorded), asked) == Stream(4, 100)
+    for shape in ((12,), (12, 3), (12, 3, 1)):
+        recorded = Front(shape, 1.0, 100)
+        assert stream_of(lowered((1, *shape), front=recorded), asked) == Stream(4, 100)
 
 
 @pytest.mark.parametrize(
@@ -338,7 +350,11 @@ def test_a_duty_cycle_is_measured(network: Path, tmp_path: Path) -> None:
 
 
 def test_what_does_not_keep_up_is_said(network: Path, tmp_path: Path) -> None:
-    found = autotiny.measure(network, M4, stream="hop=1, rate=1000000", cache=Cache(tmp_path))
+    told: list[str] = []
+    found = autotiny.measure(
+        network, M4, stream="hop=1, rate=1000000", cache=Cache(tmp_path), on_notice=told.append
+    )
+    assert not told  # that it is executed on larger memories
     (miss,) = found.misses
     assert miss.endswith("µs of time for each hop, so it does not keep up")
 

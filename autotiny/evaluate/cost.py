@@ -40,12 +40,12 @@ def cost(
         return measure(sources, target, tell=replace(tell, misfit=misfit)).to_dict()
 
     found = cost_from(remembered(cache, cost_key(model, target, stream), measured))
-    if stream is not None:
-        found = replace(found, stream=stream_cost(model, target, found, stream))
     lacking = missing(overshoot(found, target))
     if lacking and not told:
         tell.misfit(tuple(lacking))
-    return found
+    if stream is None:
+        return found
+    return replace(found, stream=stream_cost(model, target, found, stream))
 
 
 def stream_cost(model: Model, target: Target, found: Cost, stream: Stream) -> StreamCost:

@@ -14,6 +14,7 @@ from autotiny.report.tables import (
     CHANCE_TEXT,
     WIDE,
     clock,
+    duty,
     milliseconds,
     table,
 )
@@ -51,7 +52,7 @@ def front_table(
             milliseconds(cost.latency_ms),
         ]
         if cost.stream and cost.stream.duty_cycle is not None:
-            cells.append(f"{100 * cost.stream.duty_cycle:.3g}")
+            cells.append(duty(cost.stream.duty_cycle))
         if wide:
             cells += [f"{cost.cycles:,}", f"{cost.energy_estimated_mj:.4g}"]
             cells.append(", ".join(point.runtimes))

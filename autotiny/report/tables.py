@@ -192,9 +192,14 @@ def _stream_rows(cost: Cost, target: Target) -> list[tuple[str, str, str, str]]:
     return [
         *rows,
         ("time between answers", milliseconds(stream.hop_ms), "ms", ""),
-        ("duty cycle", f"{100 * stream.duty_cycle:.3g}", "% of the time", ""),
+        ("duty cycle", duty(stream.duty_cycle), "% of the time", ""),
         ("energy (estimated)", f"{energy:.4g}", f"mJ a second {target.energy_error}", ""),
     ]
+
+
+def duty(share: float) -> str:
+    """A share of the time in percent; more than all of it in whole ones."""
+    return f"{100 * share:.3g}" if share < 1 else f"{100 * share:,.0f}"
 
 
 def layer_table(cost: Cost) -> Table:

@@ -106,7 +106,7 @@ class BandFilter:
         return np.asarray(np.clip(np.rint(rows), -(1 << 31), (1 << 31) - 1), np.int32)
 
     @property
-    def reach(self) -> None:
+    def apart(self) -> None:
         """An output hangs on all samples before it, and on what the window begins with."""
         return None
 

@@ -15,7 +15,6 @@ from autotiny.errors import UserError
 from autotiny.graph import Array
 from autotiny.signal.call import CCall
 from autotiny.signal.chunks import in_chunks
-from autotiny.signal.front_end import Reach
 from autotiny.signal.limits import check_length, check_samples, check_whole
 from autotiny.signal.rescaling import Stored
 from autotiny.signal.steps import C_SUFFIX, UNIT, Samples, check_step, in_steps, into_steps
@@ -76,9 +75,9 @@ class Decimate:
         return np.asarray(taps, np.int16)
 
     @property
-    def reach(self) -> Reach:
-        """What an output is computed from."""
-        return Reach(self.taps, self.factor)
+    def apart(self) -> int:
+        """Samples from the first of an output to the first of the next."""
+        return self.factor
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """(…, T, C) → (…, 1 + (T − taps) // factor, C).

@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 from autotiny.graph import Array
 from autotiny.signal.call import CCall
 from autotiny.signal.rescaling import Stored
 from autotiny.signal.steps import Samples
-
-
-@dataclass(frozen=True)
-class Reach:
-    """Which samples an output of a front end is computed from: those alone.
-
-    Attributes:
-        samples: in a row.
-        apart: samples from the first of one output to the first of the next.
-    """
-
-    samples: int
-    apart: int
 
 
 class FrontEnd(Protocol):
@@ -52,8 +38,11 @@ class FrontEnd(Protocol):
         ...
 
     @property
-    def reach(self) -> Reach | None:
-        """What an output is computed from; None where it hangs on all samples before it."""
+    def apart(self) -> int | None:
+        """Samples from the first that an output is computed from to the first of the next one.
+
+        None where an output hangs on all samples before it.
+        """
         ...
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:

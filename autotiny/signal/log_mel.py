@@ -13,7 +13,6 @@ from autotiny.graph import Array
 from autotiny.signal.call import CCall
 from autotiny.signal.chunks import in_chunks
 from autotiny.signal.fourier import Spectrum
-from autotiny.signal.front_end import Reach
 from autotiny.signal.levels import Levels, check_range, levels
 from autotiny.signal.limits import check_samples
 from autotiny.signal.logarithm import log2_table
@@ -86,9 +85,9 @@ class LogMel:
         return self.levels.zero_point
 
     @property
-    def reach(self) -> Reach:
-        """What an output is computed from."""
-        return Reach(self.frame, self.hop)
+    def apart(self) -> int:
+        """Samples from the first of an output to the first of the next."""
+        return self.hop
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """(…, T) → (…, frames, filters).

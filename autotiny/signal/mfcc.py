@@ -16,7 +16,6 @@ from autotiny.graph import Array
 from autotiny.signal.call import CCall
 from autotiny.signal.chunks import in_chunks
 from autotiny.signal.fourier import Spectrum
-from autotiny.signal.front_end import Reach
 from autotiny.signal.levels import Levels, centred, check_range
 from autotiny.signal.limits import check_real, check_samples, check_whole
 from autotiny.signal.log_mel import constants_of, tables_of, zero_energy
@@ -125,9 +124,9 @@ class Mfcc:
         return np.asarray(np.minimum(np.rint(rows * (1 << _COSINE_BITS)), most), np.int16)
 
     @property
-    def reach(self) -> Reach:
-        """What an output is computed from."""
-        return Reach(self.frame, self.hop)
+    def apart(self) -> int:
+        """Samples from the first of an output to the first of the next."""
+        return self.hop
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """(…, T) → (…, frames, coefficients).

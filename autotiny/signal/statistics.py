@@ -15,7 +15,6 @@ import numpy as np
 from autotiny.graph import Array
 from autotiny.signal.call import CCall
 from autotiny.signal.chunks import in_chunks
-from autotiny.signal.front_end import Reach
 from autotiny.signal.limits import check_length, check_samples, check_whole
 from autotiny.signal.rescaling import Stored
 from autotiny.signal.steps import Samples, check_step, in_steps, into_steps
@@ -71,9 +70,9 @@ class Statistics:
         return 0
 
     @property
-    def reach(self) -> Reach:
-        """What an output is computed from."""
-        return Reach(self.frame, self.hop)
+    def apart(self) -> int:
+        """Samples from the first of an output to the first of the next."""
+        return self.hop
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """(…, T, C) → (…, frames, C, 6).

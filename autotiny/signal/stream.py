@@ -161,7 +161,8 @@ def window_of(shapes: Sequence[Shape], *, recorded: bool) -> int:
 
     Args:
         shapes: of its inputs, batch 1 included.
-        recorded: whether they are known to be recordings; (1, 64) can be any 64 values.
+        recorded: whether they are known to be recordings, whose first axis is time; otherwise those
+            of (time, channels) are.
 
     Raises:
         UserError: it has several inputs, or one without an axis of time.
@@ -169,7 +170,7 @@ def window_of(shapes: Sequence[Shape], *, recorded: bool) -> int:
     if len(shapes) != 1:
         raise UserError(f"the network has {len(shapes)} inputs, and a stream is one; leave it out")
     shape = shapes[0]
-    if shape[:1] != (1,) or not (len(shape) == 3 or (len(shape) == 2 and recorded)):
+    if shape[:1] != (1,) or not (len(shape) == 3 or (len(shape) > 1 and recorded)):
         sizes = "×".join(map(str, shape[1:])) or "one value"
         raise UserError(
             f"the network takes {sizes}, which has no axis of time; a stream needs samples in a "
@@ -260,15 +261,15 @@ class _Reach:
 
 def _reach(op: Op, taken: Tensor, fresh: int) -> _Reach | str:
     """What a front end computes anew where so many samples are; or why that is everything."""
-    reach = front_end_from(op.kind, op.options).reach
-    if reach is None:
+    apart = front_end_from(op.kind, op.options).apart
+    if apart is None:
         return "each output hangs on all samples before it"
-    if fresh % reach.apart:
-        return f"{fresh:,} new samples are no multiple of the {reach.apart:,} between its outputs"
-    outputs, of = fresh // reach.apart, _shape_behind(op, taken)[0]
+    if fresh % apart:
+        return f"{fresh:,} new samples are no multiple of the {apart:,} between its outputs"
+    outputs, of = fresh // apart, _shape_behind(op, taken)[0]
     if outputs >= of:
         return "no output is of two windows"
-    return _Reach(taken.shape[1] - (of - outputs) * reach.apart, outputs)
+    return _Reach(taken.shape[1] - (of - outputs) * apart, outputs)
 
 
 def _ends_of(graph: Graph) -> list[tuple[int, Op]]:
