@@ -24,8 +24,9 @@ from autotiny.components.signal.statistics import Statistics
 from autotiny.dataset import Reading
 from autotiny.engine import Sources, generate, plain_schedule
 from autotiny.errors import InvalidData, NotApplicable, UserError
+from autotiny.evaluate.score import outputs_of
 from autotiny.firmware import build_host
-from autotiny.graph import Array, Graph, quantize
+from autotiny.graph import Array, Graph, Quantization, dequantize, quantize
 from autotiny.model import Level, Model, keras, keras_model
 from autotiny.recipe import read_recipe
 from autotiny.signal import Front, front_from, with_front, without_front
