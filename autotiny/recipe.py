@@ -231,11 +231,11 @@ def apply(recipe: Recipe, model: Model, work: Work, cache: Cache) -> Candidate:
 
 
 def starting_key(model: Model, work: Work) -> str:
-    """The key of the empty prefix: model, data, seed, and length of the training."""
-    teacher = work.original.fingerprint if work.original else ""
+    """The key of the empty prefix: model, data and task, seed, and length of the training."""
+    teacher, data = work.original.fingerprint if work.original else "", work.data
     return key_of(
-        model.level.value, model.fingerprint, teacher, work.data.fingerprint, work.seed,
-        work.epochs, work.rehearse,
+        model.level.value, model.fingerprint, teacher, data.fingerprint, data.task.asked,
+        work.seed, work.epochs, work.rehearse,
     )  # fmt: skip
 
 

@@ -127,7 +127,8 @@ TaskOption = Annotated[
     typer.Option(
         metavar="NAME",
         help="What the network is asked to do, e.g. regression: 'autotiny tasks' lists them; of "
-        "several outputs each, separated by commas.  [default: what network and data tell]",
+        "several outputs each, with a weight if need be: classification*2,regression.  [default: "
+        "what network and data tell]",
         autocompletion=complete_task,
     ),
 ]

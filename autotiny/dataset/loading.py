@@ -157,7 +157,11 @@ def _noise(inputs: Sequence[Shape], outputs: Sequence[Shape], seed: int, samples
     data = split_all("synthetic", x, Targets(y), seed)
     tasks = [Regression(outputs=width) for width in widths]
     names = [str(place) for place in range(1, len(widths) + 1)]
-    task = Several.of(tasks, names, [()] * len(widths), widths) if len(widths) > 1 else tasks[0]
+    task = (
+        Several.of(tasks, names, [()] * len(widths), widths, [1.0] * len(widths))
+        if len(widths) > 1
+        else tasks[0]
+    )
     return replace(data.asked(task), synthetic=True)
 
 

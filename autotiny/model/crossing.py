@@ -57,7 +57,7 @@ def crossed_samples(data: Samples, fingerprint: str) -> str:
         }  # fmt: skip
         (folder / "facts.json").write_text(json.dumps(facts))
 
-    return _crossed(f"samples {fingerprint}", write)
+    return _crossed(f"samples {fingerprint} {data.task.to_dict()}", write)
 
 
 def _crossed(key: str, write: Callable[[Path], None]) -> str:

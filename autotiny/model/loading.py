@@ -162,7 +162,7 @@ def _trained(
         return model
 
     fingerprint = getattr(data, "fingerprint", "")
-    key = trained_key(model, fingerprint, epochs, seed)
+    key = trained_key(model, f"{fingerprint} {data.task.asked}", epochs, seed)
     found = cache.get(key) if cache and fingerprint else None
     if found:
         return restore(found)
@@ -201,10 +201,10 @@ def _first_training(model: Model, data: Samples, epochs: int, seed: int) -> Mode
     return train(model, data, epochs=epochs, seed=seed, patience=epochs)
 
 
-def trained_key(model: Model, data_fingerprint: str, epochs: int, seed: int) -> str:
+def trained_key(model: Model, data: str, epochs: int, seed: int) -> str:
     """A digest of all that a first training depends on, the code that trains and stores too."""
     code = code_version(train.__module__, save.__module__)
-    return key_of("original", model.fingerprint, data_fingerprint, epochs, seed, code)
+    return key_of("original", model.fingerprint, data, epochs, seed, code)
 
 
 def _function(name: str) -> Callable[[], object]:

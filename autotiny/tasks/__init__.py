@@ -23,6 +23,7 @@ from autotiny.tasks.reconstruction import Reconstruction
 from autotiny.tasks.regression import Regression
 from autotiny.tasks.segmentation import Segmentation
 from autotiny.tasks.several import MEAN, SEPARATOR, Several
+from autotiny.tasks.wanted import MOST_WEIGHT, Wanted
 
 TASKS: dict[str, type[Task]] = {
     kind.name: kind
@@ -44,7 +45,7 @@ BESIDE_OTHERS = ("classification", "binary", "multilabel", "regression")
 ACCURACY = Classification.metrics[0]
 """What most networks are scored by."""
 
-SEVERAL = ("tasks", "names", "labels", "widths")
+SEVERAL = ("tasks", "names", "labels", "widths", "weights")
 """What `Several.to_dict` writes of each output."""
 
 __all__ = [
@@ -101,7 +102,7 @@ def check_asked(task: str | None, metric: str | None) -> None:
     Raises:
         UserError: with the nearest name.
     """
-    asked = [one.partition(":")[0] for one in task.split(SEPARATOR)] if task is not None else []
+    asked = [Wanted.of(one).kind for one in task.split(SEPARATOR)] if task is not None else []
     for name in asked:
         if name not in TASKS:
             raise unknown("task", name, TASKS, "autotiny tasks")
@@ -143,8 +144,9 @@ def chosen_each(
     Args:
         each: what is known of each output and its targets.
         names: of the outputs.
-        task: of all outputs, separated by commas, as "classification:4,regression", where a number
-            is how many values the output must have; by default what targets and network tell.
+        task: of all outputs, separated by commas, as "classification:4*2,regression", where a
+            number behind ":" is how many values the output must have, and one behind "*" how much
+            it weighs; by default what targets and network tell.
         metric: likewise; by default the first of each task.
 
     Raises:
@@ -153,28 +155,29 @@ def chosen_each(
     """
     asked = _an_output_each("task", task, len(each))
     metrics = _an_output_each("metric", metric, len(each))
-    tasks = []
+    tasks, weights = [], []
     for facts, name, one, scored in zip(each, names, asked, metrics, strict=True):
         if scored is not None and is_own(scored):
             raise UserError(
                 f"metric {scored!r} is a function of your own, which scores a network of one "
                 "output; this one has several: choose metrics of autotiny, one an output"
             )
-        kind, _, values = (one or "").partition(":")
-        if values and values != str(facts.values):
+        wanted = Wanted.of(one or "")
+        if wanted.values and wanted.values != str(facts.values):
             raise UserError(
-                f"task {one!r} asks for {values} values of output {name}, which has "
+                f"task {one!r} asks for {wanted.values} values of output {name}, which has "
                 f"{facts.values}; leave the number out, or name the outputs' tasks in their order"
             )
-        found = chosen(facts, kind or None, scored)
+        found = chosen(facts, wanted.kind or None, scored)
         if found.name not in BESIDE_OTHERS:
             raise InvalidData(
                 f"output {name} would be a {found.name}; one of several outputs can be "
                 f"{', '.join(BESIDE_OTHERS)}"
             )
         tasks.append(found)
+        weights.append(wanted.weight)
     widths = [int(np.prod(facts.y.shape[1:])) for facts in each]
-    return Several.of(tasks, names, [facts.labels for facts in each], widths)
+    return Several.of(tasks, names, [facts.labels for facts in each], widths, weights)
 
 
 def _an_output_each(what: str, given: str | None, outputs: int) -> list[str | None]:
@@ -258,11 +261,13 @@ def _several_from(content: Mapping[str, Any]) -> Several:
     )
     if not equal:
         raise wrong
-    named, listed, sizes = lists[1:]
+    named, listed, sizes, weights = lists[1:]
     plain = all(isinstance(one, str) for one in (*named, *(text for one in listed for text in one)))
     if not plain or not all(type(size) is int and 0 < size < 1 << 24 for size in sizes):
         raise wrong
     if not all(isinstance(one, Mapping) and one.get("name") in BESIDE_OTHERS for one in lists[0]):
         raise wrong
     each = [task_from(one) for one in lists[0]]
-    return Several.of(each, named, [tuple(one) for one in listed], sizes)
+    if not all(type(one) in (int, float) and 0 < one <= MOST_WEIGHT for one in weights):
+        raise wrong
+    return Several.of(each, named, [tuple(one) for one in listed], sizes, weights)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,10 +30,10 @@ MEAN = Metric("mean_score", "mean score of the outputs", _each_alone)
 class Several(Task):
     """Outputs side by side, each judged by a task of its own.
 
-    The loss is the sum of theirs. Where all of their metrics are shares, whose best is 1, the score
-    is the mean of their scores, each as heavy as the others. Where one is in the unit of its
-    targets, no mean says anything: the score is that of the first output, and the others are shown
-    beside it.
+    The loss is the sum of theirs, each times its weight. Where all of their metrics are shares,
+    whose best is 1, the score is the mean of their scores, with these weights. Where one is in the
+    unit of its targets, no mean says anything: the score is that of the first output, and the
+    others are shown beside it.
 
     Attributes:
         metric: `MEAN`, or the metric of the first output.
@@ -42,6 +42,7 @@ class Several(Task):
         names: of the outputs, as the data calls them.
         labels: names of the classes or values of each output, where the data has them.
         widths: how many values each output's targets have as they are stored.
+        weights: of the outputs.
     """
 
     name = "several"
@@ -53,18 +54,22 @@ class Several(Task):
     tasks: tuple[Task, ...] = ()
     names: tuple[str, ...] = ()
     labels: tuple[tuple[str, ...], ...] = ()
-    widths: tuple[int, ...] = field(default=())
+    widths: tuple[int, ...] = ()
+    weights: tuple[float, ...] = ()
 
     @classmethod
     def of(
         cls, tasks: Sequence[Task], names: Sequence[str], labels: Sequence[tuple[str, ...]],
-        widths: Sequence[int],
+        widths: Sequence[int], weights: Sequence[float],
     ) -> Several:  # fmt: skip
         """The task of outputs with these tasks."""
         shares = all(task.scored_by.percent for task in tasks)
         metric = MEAN.name if shares else tasks[0].metric
         outputs = sum(task.outputs for task in tasks)
-        return cls(metric, outputs, tuple(tasks), tuple(names), tuple(labels), tuple(widths))
+        return cls(
+            metric, outputs, tuple(tasks), tuple(names), tuple(labels), tuple(widths),
+            tuple(map(float, weights)),
+        )  # fmt: skip
 
     @classmethod
     def claims(cls, facts: Facts) -> bool:
@@ -81,7 +86,10 @@ class Several(Task):
     @property
     def asked(self) -> str:
         """Its tasks, as `--task` takes them."""
-        return SEPARATOR.join(task.name for task in self.tasks)
+        pairs = zip(self.tasks, self.weights, strict=True)
+        return SEPARATOR.join(
+            task.name + (f"*{weight:g}" if weight != 1 else "") for task, weight in pairs
+        )
 
     @property
     def asked_metric(self) -> str:
@@ -113,7 +121,7 @@ class Several(Task):
         return _beside(made)
 
     def loss(self, ends: str, tf: Any) -> Callable[[Any, Any], Any]:
-        """The sum of the losses of the outputs, each the mean over a batch."""
+        """The sum of the losses of the outputs, each the mean over a batch times its weight."""
         losses = [task.loss(end, tf) for task, end in zip(self.tasks, _split(ends), strict=True)]
         given = [task.outputs for task in self.tasks]
         plain, taught = ([width(task) for task in self.tasks] for width in (_width, _taught_width))
@@ -122,7 +130,8 @@ class Several(Task):
             widths = taught if target.shape[-1] == sum(taught) else plain
             targets, outputs = tf.split(target, widths, -1), tf.split(output, given, -1)
             each = [one(*pair) for one, *pair in zip(losses, targets, outputs, strict=True)]
-            return tf.add_n([tf.reduce_mean(loss) for loss in each])
+            heavy = zip(each, self.weights, strict=True)
+            return tf.add_n([tf.reduce_mean(loss) * weight for loss, weight in heavy])
 
         return total
 
@@ -150,9 +159,10 @@ class Several(Task):
     def _whole(self, scores: tuple[Score, ...]) -> Score:
         counted = scores if self.metric == MEAN.name else scores[:1]
         value, error = (
-            float(np.mean([getattr(score, name) for score in counted]))
+            float(np.average([getattr(score, name) for score in counted],
+                             weights=self.weights[: len(counted)]))
             for name in ("value", "error")
-        )
+        )  # fmt: skip
         thresholds: tuple[Any, ...] = tuple(score.threshold for score in scores)
         return Score(value, error, thresholds if self.decides else None, scores)
 
@@ -234,6 +244,7 @@ class Several(Task):
             "names": list(self.names),
             "labels": [list(labels) for labels in self.labels],
             "widths": list(self.widths),
+            "weights": list(self.weights),
         }
 
     def _truths(self, y: Array) -> list[Array]:

@@ -19,8 +19,8 @@ from autotiny.dataset import Dataset
 from autotiny.errors import WorkerEnded
 from autotiny.model import Level, Model, keras, keras_model, load_model, loading, predict
 from autotiny.model.crossing import crossed_samples
-from autotiny.recipe import Recipe, apply
-from autotiny.tasks import Classification
+from autotiny.recipe import Recipe, apply, starting_key
+from autotiny.tasks import Classification, Regression
 
 PRUNE = PruneMagnitude(sparsity=0.5)
 
@@ -111,6 +111,16 @@ def test_samples_cross_once(data: Dataset) -> None:
     before = {file: file.stat().st_mtime_ns for file in Path(folder).iterdir()}
     assert crossed_samples(data, data.fingerprint) == folder
     assert {file: file.stat().st_mtime_ns for file in Path(folder).iterdir()} == before
+    other = replace(data, task=Regression(outputs=10))
+    assert crossed_samples(other, data.fingerprint) != folder
+
+
+def test_what_was_learned_for_another_task_is_not_taken_from_the_cache(
+    cnn1: Model, work: Work
+) -> None:
+    other = replace(work, data=replace(work.data, task=Regression(outputs=10)))
+    assert work.data.fingerprint == other.data.fingerprint
+    assert starting_key(cnn1, work) != starting_key(cnn1, other)
 
 
 def test_the_cache_counts_what_the_worker_asked_it(

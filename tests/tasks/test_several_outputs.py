@@ -71,6 +71,31 @@ def test_shares_are_averaged_and_an_error_is_not() -> None:
     assert not any("the score is" in line for line in others)
 
 
+def test_weights_count_in_score_and_loss() -> None:
+    tf, ends = tensorflow(), "softmax,sigmoid,"
+    asked = "classification*3,binary,regression:2*0.5"
+    found, equal = (task("accuracy,auc,r2", one) for one in (asked, None))
+    assert found.asked == "classification*3,binary,regression*0.5"
+    assert task("accuracy,auc,r2", found.asked) == found == task_from(found.to_dict())
+    score = found.score(TARGETS, TARGETS, OUTPUTS)
+    assert score.value == pytest.approx(
+        np.average([one.value for one in score.outputs], weights=[3, 1, 0.5])
+    )
+    assert score.value != pytest.approx(equal.score(TARGETS, TARGETS, OUTPUTS).value)
+    outputs = np.clip(OUTPUTS, 0.01, 0.99)
+    heavy, plain = (
+        float(one.loss(ends, tf)(tf.constant(TARGETS), tf.constant(outputs)))
+        for one in (task(asked="classification*2,binary*2,regression*2"), task())
+    )
+    assert heavy == pytest.approx(2 * plain, rel=1e-5)
+
+
+@pytest.mark.parametrize("weight", ["0", "-1", "x", "", "nan", "inf", "1001"])
+def test_what_is_no_weight_is_refused(weight: str) -> None:
+    with pytest.raises(UserError, match="a weight is a number above 0"):
+        check_asked(f"classification*{weight},regression", None)
+
+
 def test_each_score_is_that_of_its_task_alone() -> None:
     scores = task("accuracy,f1,mae").each(TARGETS, OUTPUTS)
     alone = (
@@ -126,7 +151,8 @@ def test_it_is_plain_data_and_back() -> None:
     content = json.loads(json.dumps(found.to_dict()))
     assert task_from(content) == found
     for key, wrong in (("names", ["a"]), ("widths", [1, 1, -2]), ("tasks", []), ("labels", 3),
-                       ("tasks", [{"name": "anomaly"}] * 3)):  # fmt: skip
+                       ("tasks", [{"name": "anomaly"}] * 3), ("weights", [1, 1, 0]),
+                       ("weights", ["1"] * 3)):  # fmt: skip
         with pytest.raises(UserError, match="several outputs"):
             task_from({**content, key: wrong})
 
