@@ -316,9 +316,12 @@ def test_a_recipe_with_front_ends_gives_the_same_bytes_again(home: Path) -> None
     assert found.how == "replayed from its bundle" and found.runtimes == ("autotiny",)
     header = (found.folder / "c" / "model.h").read_text()
     assert "then in the firmware DECIMATE(factor=2" in header and ", then MFCC(" in header
-    retrained = autotiny.apply(
-        found.path, home / "retrained", retrain=True, cache=Cache(home / "other")
-    )
+
+
+@pytest.mark.slow
+def test_a_recipe_with_front_ends_is_done_again_from_its_data(home: Path) -> None:
+    recipe, other = searched(home, "out"), Cache(home / "other")
+    retrained = autotiny.apply(recipe, home / "retrained", retrain=True, cache=other)
     assert retrained.differences == {}
 
 
@@ -328,6 +331,7 @@ def test_a_bundle_keeps_the_front_of_a_network_that_it_cannot_keep(home: Path) -
     assert (found.differences, found.how) == ({}, "replayed from its bundle")
 
 
+@pytest.mark.slow
 def test_a_bundle_keeps_the_front_of_a_lowering_that_gives_other_bits(home: Path) -> None:
     from autotiny.components.tflite._lowering import Lowering
 
