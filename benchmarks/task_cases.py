@@ -438,7 +438,7 @@ def two_outputs() -> Any:
 
 
 CASES = (
-    Case("words, front end searched", "keywords", word_sounds),
+    Case("words, front end searched", "keywords", word_sounds, ("--epochs", "3"), trials=24),
     Case("motion, Conv1D", "imu_conv1d", motion_table, WINDOWS),
     Case("motion, LSTM", "imu_lstm", motion_table, WINDOWS),
     Case("motion, GRU", "imu_gru", motion_table, WINDOWS),
