@@ -16,22 +16,23 @@ from sounds import speech_like, tones
 
 import autotiny
 from autotiny.cache import Cache
-from autotiny.components import LogMel, Mfcc, Work
+from autotiny.components import COMPONENTS, LogMel, Mfcc, Work
 from autotiny.components.signal.band_filter import BandFilter
 from autotiny.components.signal.decimate import Decimate
 from autotiny.components.signal.spectrogram import Spectrogram
 from autotiny.components.signal.statistics import Statistics
-from autotiny.dataset import Reading
+from autotiny.dataset import Reading, check_fits
 from autotiny.engine import Sources, generate, plain_schedule
 from autotiny.errors import InvalidData, NotApplicable, UserError
-from autotiny.evaluate.score import outputs_of
+from autotiny.evaluate.score import answers_on, outputs_of
 from autotiny.firmware import build_host
 from autotiny.graph import Array, Graph, Quantization, dequantize, quantize
-from autotiny.model import Level, Model, keras, keras_model
+from autotiny.model import Level, Model, keras, keras_model, predict
 from autotiny.recipe import read_recipe
 from autotiny.signal import Front, front_from, with_front, without_front
 from autotiny.signal.front import options_of
 from autotiny.study.listening import guessed, heard
+from autotiny.tasks import Anomaly
 from autotiny.tflite import write_tflite
 
 RATE = 16_000
@@ -261,6 +262,61 @@ def test_features_take_the_place_of_features() -> None:
     with pytest.raises(NotApplicable):
         work = Work(tones(), seed=0, epochs=1, rehearse=True)
         Mfcc(20.0, 10.0, 24, 8).apply(replace(network(*before.gives), front=before), work)
+
+
+# --- what is given back --------------------------------------------------------------------------
+
+
+def autoencoder(front: Front) -> Model:
+    """A network that gives features back, badly, behind what makes them."""
+    l = keras().layers  # noqa: E741 - reads as the layers it names
+    keras().utils.set_random_seed(0)
+    size = front.gives[0] * front.gives[1]
+    parts = [l.InputLayer(front.gives), l.Flatten(), l.Dense(8), l.Dense(size),
+             l.Reshape(front.gives)]  # fmt: skip
+    return replace(keras_model(keras().Sequential(parts)), front=front)
+
+
+def test_anomalies_are_scored_on_features_which_the_firmware_gives() -> None:
+    model = autoencoder(front_of("mfcc"))
+    data = check_fits(model, tones())
+    assert isinstance(data.task, Anomaly)
+    assert model.front is not None
+    lowered = COMPONENTS["float32"]().apply(model, Work(data))
+    features = model.front.features(data.x_test)
+    back = predict(model, features)
+    expected = np.square(back - features).reshape(len(back), -1).mean(axis=1)
+    truth, found = answers_on(lowered, data, "test")
+    assert np.array_equal(truth, data.y_test)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    shown = generate(lowered.graph, plain_schedule(lowered.graph)).outputs
+    assert [port.shape for port in shown] == [(1, *model.front.gives)] * 2
+
+
+def test_features_of_another_shape_are_not_given_back() -> None:
+    model = autoencoder(front_of("mfcc"))
+    work = Work(check_fits(model, tones()), rehearse=True)
+    with pytest.raises(NotApplicable, match="another shape"):
+        Mfcc(40.0, 20.0, 24, 8).apply(model, work)
+
+
+@pytest.mark.parametrize(
+    ("labels", "swapped"),
+    [
+        (("anomaly", "normal"), True), (("broken", "OK"), True), (("normal", "odd"), False),
+        (("a", "b"), False), (("good", "ok"), False), ((), False),
+    ],
+)  # fmt: skip
+def test_the_class_called_normal_is_the_one_that_is_learned(
+    labels: tuple[str, ...], swapped: bool
+) -> None:
+    before = replace(tones(), labels=labels)
+    data = before.asked(Anomaly())
+    assert np.array_equal(data.y_test, 1 - before.y_test if swapped else before.y_test)
+    assert data.labels == (labels[::-1] if swapped else labels)
+    assert data.asked(Anomaly()) is data
+    learned, _ = data.task.learned(data.x_train, data.y_train)
+    assert len(learned) == (data.y_train == 0).sum()
 
 
 # --- what is written of it -----------------------------------------------------------------------
