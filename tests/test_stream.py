@@ -108,6 +108,19 @@ def test_answers_are_those_of_the_whole_windows(name: str, hop: int) -> None:
     assert all((part.anew == part.of) == bool(part.why) for part in (*ends, network))
 
 
+@pytest.mark.parametrize("hop", [160, 480, 1000])
+def test_features_that_are_an_output_are_those_of_the_whole_window(hop: int) -> None:
+    front = front_of("mfcc")
+    graph = with_front(taking(front, "int8", front.scale), front, shown=True)
+    schedule = plain_schedule(graph)
+    x = series(graph, -(-4000 // hop) + 4, hop)
+    whole = build_host(generate(graph, schedule)).predict_all([windows(x, 4000)])
+    stream = build_host(generate(graph, schedule, hop=hop))
+    found = stream.predict_all([x], keep_state=True)
+    for one, other in zip(found, whole, strict=True):
+        assert np.array_equal(one[-len(other) :], other)
+
+
 def test_parts_of_statistics_that_touch_keep_no_samples() -> None:
     front = Front((120, 3), 1 / 4096, 50)
     end = Statistics(20, 20)
