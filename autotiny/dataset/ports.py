@@ -7,8 +7,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from autotiny.dataset.reading import Inputs
+from autotiny.tasks import SPLITS
 
-PARTS = ("train", "validation", "test")
 SHORT = {"val": "validation"}
 
 
@@ -65,7 +65,7 @@ def port_array(name: str) -> PortArray | None:
     """What the name of an array says; None if it is not the name of inputs or targets."""
     base, _, last = name.rpartition("_")
     part = SHORT.get(last, last)
-    if part not in PARTS or not base:
+    if part not in SPLITS or not base:
         base, part = name, ""
     found = re.fullmatch(r"([xy])(?:([1-9][0-9]?)|_([^/\\]{1,100}))?", base)
     return found and PortArray(found[1], found[2] or found[3] or "", part)

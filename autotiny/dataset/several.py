@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from autotiny.dataset.pile import Pile
-from autotiny.dataset.ports import PARTS, Answer, InputPort, several_of
+from autotiny.dataset.ports import Answer, InputPort, several_of
 from autotiny.dataset.reading import Reading, Targets, scaled, targets_of
 from autotiny.dataset.samples import Dataset, dataset_of
 from autotiny.dataset.splitting import parts_of
 from autotiny.errors import InvalidData, shown
 from autotiny.graph import Array
 from autotiny.model import cut, joined
+from autotiny.tasks import SPLITS
 
 LARGEST_WHOLE = 1 << 24
 """Whole numbers up to it are exact in float32, as which targets stand side by side."""
@@ -60,21 +61,21 @@ def from_ports(
         InvalidData: an array is missing, or is not as long as the others.
     """
     read = several_of(arrays)
-    parts = tuple(part for part in ("", *PARTS) if any(one.part == part for one in read.values()))
+    parts = tuple(part for part in ("", *SPLITS) if any(one.part == part for one in read.values()))
     if "" in parts and len(parts) > 1:
         odd = next(one for one, said in read.items() if said.part)
         raise InvalidData(
             f"{where} holds {odd} beside arrays that are not split; split all, or none"
         )
     if parts != ("",):
-        parts = PARTS if "validation" in parts else ("train", "test")
+        parts = SPLITS if "validation" in parts else ("train", "test")
     x, y = (_side(side, arrays, parts, where) for side in "xy")
     _check_lengths(x, y, parts, where)
     ports, rows = _inputs(x, name, reading)
     answers, targets, first = _targets(y, name)
     given = None
     if parts != ("",):
-        numbers = [PARTS.index(part) for part in parts]
+        numbers = [SPLITS.index(part) for part in parts]
         given = np.repeat(numbers, x.lengths).astype(np.uint8)
     pile = Pile(name, rows, first.values, labels=first.names, groups=groups, parts=given)
     if groups is not None and len(groups) != len(rows):
@@ -82,7 +83,7 @@ def from_ports(
             f"{where} has {len(rows)} samples but {len(groups)} groups; each sample needs one"
         )
     placed = parts_of(pile, seed)
-    places = [np.flatnonzero(placed == number) for number in range(len(PARTS))]
+    places = [np.flatnonzero(placed == number) for number in range(len(SPLITS))]
     found = dataset_of(
         name, tuple(rows[one] for one in places), tuple(targets.values[one] for one in places),
         targets.names, targets.count, None if len(ports) > 1 else ports[0].inputs,
@@ -215,13 +216,13 @@ def in_order(data: Dataset, inputs: Sequence[str], answers: Sequence[str]) -> Da
             continue
         shapes = [port.shape for port in ports]
         changed["ports" if side == "x" else "answers"] = tuple(ports[place] for place in order)
-        for split in PARTS:
+        for split in SPLITS:
             stored = data.parts[split][0] if side == "x" else data.facts().parts[split]
             parts = cut(stored, shapes)
             rows = joined([parts[place] for place in order])
             changed[f"{side}_{split}"] = rows
     if "answers" in changed:
-        changed["stored"] = {split: changed[f"y_{split}"] for split in PARTS}
+        changed["stored"] = {split: changed[f"y_{split}"] for split in SPLITS}
     return replace(data, **changed)
 
 
@@ -230,7 +231,7 @@ def answers_of(data: Dataset) -> list[dict[str, Array]]:
     stored = data.facts().parts
     shapes = [answer.shape for answer in data.answers]
     each: list[dict[str, Array]] = [{} for _ in shapes]
-    for split in PARTS:
+    for split in SPLITS:
         cuts = cut(stored[split], shapes)
         for found, answer, values in zip(each, data.answers, cuts, strict=True):
             found[split] = np.rint(values).astype(np.int32) if answer.whole else values
