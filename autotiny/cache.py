@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import platformdirs
 
@@ -229,6 +229,12 @@ def remembered(cache: Cache, key: str, make: Callable[[], T]) -> T:
         (folder / "value.json").write_text(json.dumps(value))
 
     return cache.through(key, read, make, write)
+
+
+def recalled(cache: Cache, key: str) -> Any | None:
+    """What `remembered` stored under a key; None if nothing is there."""
+    folder = cache.get(key)
+    return None if folder is None else json.loads((folder / "value.json").read_text())
 
 
 def files_of(folder: Path) -> list[str]:

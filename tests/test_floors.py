@@ -12,13 +12,13 @@ FLOORS = {
     "tflite": 1, "model": 1, "dataset": 1, "metrics": 1, "ranges": 1,
     "cores": 1, "tasks": 1, "signal": 1,
     "engine": 2, "firmware": 2, "simulator": 2,
-    "components": 3,
-    "recipe": 4,
-    "evaluate": 5, "space": 5,
-    "study": 6,
-    "report": 7,
-    "api": 8,
-    "__init__": 9, "cli": 9, "__main__": 10,
+    "solver": 3, "components": 4,
+    "recipe": 5,
+    "evaluate": 6, "space": 6,
+    "study": 7,
+    "report": 8,
+    "api": 9,
+    "__init__": 10, "cli": 10, "__main__": 11,
 }  # fmt: skip
 
 

@@ -32,6 +32,7 @@ from autotiny.components.program.partition_cores import PartitionCores
 from autotiny.components.program.place_weights import PlaceWeights
 from autotiny.components.program.share_weights import ShareWeights
 from autotiny.components.program.skip_zeros import SkipZeros
+from autotiny.components.program.solve_schedule import SolveSchedule
 from autotiny.components.program.spend_sram import SpendSram
 from autotiny.components.program.strassen import Strassen
 from autotiny.components.program.use_winograd import UseWinograd
@@ -103,6 +104,7 @@ COMPONENTS: dict[str, type[Component]] = {
         Strassen,
         SpendSram,
         SkipZeros,
+        SolveSchedule,
         ShareWeights,
         HuffmanCode,
         ExecuteInPlace,

@@ -51,26 +51,8 @@ def lay_out(
     """
     home = homes(kernels)
     times = _times(kernels, cores)
-    accesses: dict[int, list[Part]] = {}  # by the tensor that owns the memory
-
-    def touch(tensor: int, step: int) -> None:
-        owner, start = home.get(tensor, (tensor, 0))
-        part = Part(start, start + graph.tensors[tensor].bytes, step, step)
-        accesses.setdefault(owner, []).append(part)
-
-    for tensor in graph.inputs:
-        touch(tensor, -1)
-    for tensor in graph.outputs:
-        touch(tensor, len(kernels))
-    for tensor in variables(graph):
-        touch(tensor, -1)
-        touch(tensor, len(kernels))
-    for time, kernel in zip(times, kernels, strict=True):
-        for operand in kernel.operands:
-            if isinstance(operand.what, int):
-                touch(operand.what, time)
-    owners = list(accesses)
-    buffers = [_buffer(graph, owner, accesses[owner]) for owner in owners]
+    held = tensor_buffers(graph, kernels, times)
+    owners, buffers = list(held), list(held.values())
     position = {owner: i for i, owner in enumerate(owners)}
     scratch = {}
     for step, kernel in enumerate(kernels):
@@ -90,6 +72,38 @@ def lay_out(
         {key: placed.offsets[i] for key, i in scratch.items()},
         max(placed.bytes, _end_of_reads(graph, kernels, tensors), 1),
     )
+
+
+def tensor_buffers(
+    graph: Graph, kernels: Sequence[Kernel], times: Sequence[int]
+) -> dict[int, Buffer]:
+    """The memory of every tensor that owns some, by its index.
+
+    Args:
+        graph: the network.
+        kernels: of its steps, in order.
+        times: when each step runs.
+    """
+    home = homes(kernels)
+    accesses: dict[int, list[Part]] = {}
+
+    def touch(tensor: int, step: int) -> None:
+        owner, start = home.get(tensor, (tensor, 0))
+        part = Part(start, start + graph.tensors[tensor].bytes, step, step)
+        accesses.setdefault(owner, []).append(part)
+
+    for tensor in graph.inputs:
+        touch(tensor, -1)
+    for tensor in graph.outputs:
+        touch(tensor, len(kernels))
+    for tensor in variables(graph):
+        touch(tensor, -1)
+        touch(tensor, len(kernels))
+    for time, kernel in zip(times, kernels, strict=True):
+        for operand in kernel.operands:
+            if isinstance(operand.what, int):
+                touch(operand.what, time)
+    return {owner: _buffer(graph, owner, touched) for owner, touched in accesses.items()}
 
 
 def beside(kernels: Sequence[Kernel], cores: Sequence[int]) -> dict[int, int]:

@@ -44,7 +44,8 @@ def with_skipped_zeros(graph: Graph, schedule: Schedule, least_saving: float = 0
     graph = fold(graph)  # float16 weights are a layer's own then
     parts = [parted(graph, step) for step in schedule.steps]
     sites = [Site(graph, first) for first, *_ in parts]
-    saves = {k: saved for k, site in enumerate(sites) if (saved := _saved(site, least_saving))}
+    savings = ((k, saved_bytes(site, least_saving)) for k, site in enumerate(sites))
+    saves = {k: saved for k, saved in savings if saved}
     if not saves:
         raise NotApplicable(
             "with_skipped_zeros: without its zeros no convolution or dense layer takes "
@@ -73,7 +74,7 @@ def _layer(site: Site) -> tuple[str, str]:
     return site.op.kind, site.arithmetic
 
 
-def _saved(site: Site, least_saving: float) -> int:
+def saved_bytes(site: Site, least_saving: float = 0.0) -> int:
     """Bytes that a step saves without its zeros; 0 where it stays as it is."""
     if site.op.kind not in SPARSE_CODE or sparse.why_not(site):
         return 0

@@ -78,7 +78,7 @@ def with_sums_fused(graph: Graph, schedule: Schedule) -> Schedule:
     Raises:
         NotApplicable: the arena would not become smaller.
     """
-    sums = [step for maker, step in pairwise(schedule.steps) if _adds(graph, maker, step)]
+    sums = [step for maker, step in pairwise(schedule.steps) if adds(graph, maker, step)]
     if not sums:
         raise NotApplicable(
             "with_sums_fused: no sum follows a plain int8 convolution it reads alone"
@@ -112,7 +112,7 @@ def _joined(schedule: Schedule, sums: list[Step]) -> Schedule:
     return Schedule(tuple(steps))
 
 
-def _adds(graph: Graph, maker: Step, step: Step) -> bool:
+def adds(graph: Graph, maker: Step, step: Step) -> bool:
     """Whether `step` is a sum that the convolution `maker` can add to its results."""
     conv, add = graph.ops[maker.ops[0]], graph.ops[step.ops[0]]
     if (conv.kind, add.kind, len(step.ops)) != ("CONV_2D", "ADD", 1):

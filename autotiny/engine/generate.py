@@ -102,10 +102,12 @@ def generate(
     calls: list[str] = []
     labels: list[str] = []
     step_weights: list[int] = []
+    step_functions: list[str] = []
     if forgotten:
         labels.append("forget")
         calls += ["// forget", functions.clearing(places(forgotten))]
         step_weights.append(0)
+        step_functions.append(f"{name}_forget")
     for k in called:
         before = constants.bytes
         arguments = [
@@ -116,7 +118,8 @@ def generate(
             else f"({const_free(operand.c_type)} *)({name}_arena + {memory.offset(k, operand)})"
             for operand in kernels[k].operands
         ]
-        call = f"{functions.symbol(sites[k], kernels[k])}({', '.join(arguments)});"
+        function = functions.symbol(sites[k], kernels[k])
+        call = f"{function}({', '.join(arguments)});"
         weights = constants.bytes - before
         if k in partners:
             step_weights[-1] += weights
@@ -124,6 +127,7 @@ def generate(
             calls[-2:] = [f"// {labels[-1]}", functions.on_two_cores(calls[-1], call)]
         else:
             step_weights.append(weights)
+            step_functions.append(function)
             labels.append(_label(sites[k]))
             calls += [f"// {labels[-1]}", call]
     files = {
@@ -146,6 +150,7 @@ def generate(
         weights_bytes=constants.bytes,
         steps=tuple(labels),
         step_weights_bytes=tuple(step_weights),
+        functions=tuple(step_functions),
         cores=2 if partners else 1,
         work=work_of(graph),
         hearing=hearing,

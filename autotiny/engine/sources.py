@@ -45,6 +45,7 @@ class Sources:
         weights_bytes: all constant arrays.
         steps: one label a step, in the order in which `model_run` calls them.
         step_weights_bytes: constants each step reads; a shared array counts at its first reader.
+        functions: of each step, the C function that computes it.
         cores: how many cores compute at the same time.
         work: of an inference; see `work_of`.
         hearing: of a stream; None where a run takes whole windows.
@@ -58,6 +59,7 @@ class Sources:
     weights_bytes: int
     steps: tuple[str, ...]
     step_weights_bytes: tuple[int, ...]
+    functions: tuple[str, ...] = ()
     cores: int = 1
     work: int = 0
     hearing: Hearing | None = None

@@ -10,6 +10,7 @@ from io import BytesIO
 
 import numpy as np
 from elftools.elf.elffile import ELFFile
+from unicorn import UC_HOOK_CODE, Uc
 
 from autotiny.firmware.linking import Firmware
 from autotiny.firmware.ports import port_bytes, port_rows, sample_shape, some_rows
@@ -36,11 +37,30 @@ _PAINT = b"\xa5\x5a\xc3\x3c"
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the model as it was executed."""
+    """One step of the model as it was executed.
+
+    Attributes:
+        instructions: executed.
+        cycles: taken.
+        stalls: cycles by cause within `cycles`.
+        stack_bytes: high-water mark below the frame of the function that calls the steps.
+    """
 
     instructions: int
     cycles: int
     stalls: Mapping[str, int]
+    stack_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class StackMark:
+    """How deep the stack was, and the lowest address that it took."""
+
+    bytes: int
+    lowest: int
+
+
+_NO_MARKS: Mapping[int, StackMark] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +128,7 @@ def run(
             at.counter.switch_at(address, step)
         if on_step is not None:
             at.processor.watch = lambda: on_step(at.counter.bucket)
+        marks = at.mark_stacks(boundaries)
         outputs: list[list[bytes]] = []
         cold_cycles = 0
         for report in at.infer_each(rows, repeats, limit, keep_state=keep_state):
@@ -115,7 +136,7 @@ def run(
             if len(outputs) < len(rows):
                 outputs.append(at.outputs())
         at.check_stacks()
-        stack_bytes, stack_overflowed = at.stack()
+        stack_bytes, stack_overflowed = at.stack(marks)
     arrays = [
         np.frombuffer(b"".join(row[k] for row in outputs), port.dtype).reshape(
             len(outputs), *sample_shape(port)
@@ -131,8 +152,8 @@ def run(
         stack_bytes=stack_bytes,
         stack_overflowed=stack_overflowed,
         layers=tuple(
-            Step(share.instructions, share.cycles, share.stalls)
-            for step in range(len(boundaries))
+            Step(share.instructions, share.cycles, share.stalls, marks[end].bytes)
+            for step, end in enumerate(boundaries)
             for share in (report.buckets.get(step, NOTHING),)
         ),
         stalls=report.stalls,
@@ -230,12 +251,34 @@ class Bench:
         if self.second is not None:
             self.second.check_stack()
 
-    def stack(self) -> tuple[int, bool]:
+    def mark_stacks(self, ends: Sequence[int]) -> dict[int, StackMark]:
+        """Have it noted at these addresses how deep the stack was since the one before.
+
+        Returns:
+            What was noted, by the address, once it was executed.
+        """
+        marks: dict[int, StackMark] = {}
+        limit = self.firmware.stack_limit
+
+        def note(_uc: Uc, address: int, _size: int, _data: object) -> None:
+            top = self.processor.register("sp")
+            below = self.processor.read(limit, top - limit)
+            lowest = limit + _painted_bytes(below)
+            if address not in marks or lowest < marks[address].lowest:
+                marks[address] = StackMark(top - lowest, lowest)
+            self.processor.write(lowest, painted(lowest, top))
+
+        for end in ends:
+            self.processor.uc.hook_add(UC_HOOK_CODE, note, begin=end, end=end)
+        return marks
+
+    def stack(self, marks: Mapping[int, StackMark] = _NO_MARKS) -> tuple[int, bool]:
         """How many bytes of the stack were used, and whether that is all there was room for."""
         firmware = self.firmware
         room = self.processor.read(firmware.stack_limit, firmware.stack_room_bytes)
-        untouched = _painted_bytes(room)
-        return len(room) - untouched, untouched == 0
+        lowest = firmware.stack_limit + _painted_bytes(room)
+        lowest = min([lowest, *(mark.lowest for mark in marks.values())])
+        return firmware.stack_top - lowest, lowest == firmware.stack_limit
 
     @property
     def _arena(self) -> int:
@@ -309,8 +352,13 @@ def _boot(processor: Processor, firmware: Firmware) -> None:
     else:
         start = firmware.symbols["Reset_Handler"].address
     processor.run(int(start) & ~1)
-    room = processor.register("sp") - firmware.stack_limit
-    processor.write(firmware.stack_limit, (_PAINT * (room // 4 + 1))[:room])
+    limit = firmware.stack_limit
+    processor.write(limit, painted(limit, processor.register("sp")))
+
+
+def painted(begin: int, end: int) -> bytes:
+    """What lies in an unused stack between two addresses, the first one a multiple of 4."""
+    return (_PAINT * ((end - begin) // 4 + 1))[: end - begin]
 
 
 def step_ends(firmware: Firmware) -> list[int]:

@@ -24,6 +24,8 @@ from autotiny.engine import (
     with_strassen,
     with_winograd,
 )
+from autotiny.engine.kernel import Site
+from autotiny.engine.variants import slide
 from autotiny.engine.variants.blocks import EXPANDED, Blocks
 from autotiny.engine.variants.lines import Lines
 from autotiny.engine.variants.pairs import Pairs
@@ -386,6 +388,7 @@ SLID = (
     Layer(CONV, (5, 5, 2), 4, (1, 7), activation="NONE"),
     Layer(CONV, (5, 330, 3), 4, (3, 3), stride=2),  # as far apart as rows may lie
     Layer(CONV, (4, 163, 3), 4, (3, 3)),
+    Layer(CONV, (1, 14, 31), 4, (1, 2)),  # as many taps in a row as an instruction moves over
 )
 
 
@@ -406,6 +409,13 @@ def test_a_window_slides_over_long_rows_where_its_steps_are_few_and_its_rows_nea
             blocks = with_blocks(graph, plain_schedule(graph))
             roomy = with_room(graph, blocks, 1 << 20, dsp=True)
             assert isinstance(roomy.steps[0].kernel, kernel)
+
+
+def test_a_window_with_too_long_rows_of_taps_does_not_slide() -> None:
+    graph = Layer(CONV, (1, 14, 16), 4, (1, 4)).graph()
+    (step,) = plain_schedule(graph).steps
+    why = slide.why_not(Site(graph, replace(step, kernel=Slide())))
+    assert why == "a row of a filter has more than 31 pairs of taps"
 
 
 @pytest.mark.parametrize("layer", MULTIPLIED, ids=str)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from autotiny.engine.kernel import Emit, Site
@@ -26,6 +26,8 @@ class Variant:
         headers: the files of C in its folder.
         roomy: for a step that is computed well already, ways that are faster but take more SRAM,
             the best first. Takes whether the core loads ahead, too.
+        settings: all ways of it that are worth measuring for a layer, whether it can be computed
+            so or not; by default the only one there is.
     """
 
     way: type[Way]
@@ -34,6 +36,13 @@ class Variant:
     emit: Emit
     headers: tuple[str, ...] = ()
     roomy: Callable[[Site, bool], tuple[Way, ...]] = lambda site, loads_ahead: ()
+    settings: Callable[[Site], tuple[Way, ...]] | None = None
+
+    def ways(self, site: Site) -> Iterator[Way]:
+        """The ways of it in which a layer can be computed."""
+        for way in self.settings(site) if self.settings else (self.way(),):
+            if self.why_not(site.by(way)) is None:
+                yield way
 
 
 def with_each(

@@ -103,6 +103,13 @@ def best_blocks(site: Site) -> Blocks:
 EXPANDED = Blocks(2, 4, expanded=True)
 
 
+def settings(site: Site) -> tuple[Blocks, ...]:
+    """All blocks that a layer can be computed in."""
+    if site.op.kind == "FULLY_CONNECTED":
+        return (best_blocks(site),) if dense_shape(site)[0] == 1 else (Blocks(4, 2), Blocks(2, 4))
+    return (Blocks(4, 2),) if site.fused else (Blocks(4, 2), Blocks(2, 4), EXPANDED)
+
+
 def why_not(site: Site) -> str | None:
     """Why a layer cannot be computed in its step's blocks; None if it can."""
     if site.op.kind == "FULLY_CONNECTED":
@@ -248,5 +255,10 @@ def _suffix(blocks: Blocks) -> str:
 
 
 VARIANT = Variant(
-    Blocks, __name__, why_not, emit, ("conv_gemm_s8.h", "gemm_s8.h", "dense_gemm_s8.h")
+    Blocks,
+    __name__,
+    why_not,
+    emit,
+    ("conv_gemm_s8.h", "gemm_s8.h", "dense_gemm_s8.h"),
+    settings=settings,
 )

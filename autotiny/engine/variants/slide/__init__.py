@@ -16,6 +16,9 @@ from autotiny.schedule import Way
 MOST_STEPS = 32
 """Pairs of taps: each takes up to 56 bytes of code, once for every such layer."""
 
+MOST_IN_ROW = 31
+"""Pairs of taps: eight bytes each, over which an instruction moves a register, 255 at most."""
+
 CACHED_STEPS = 10
 """Of which an instruction cache of 1 KB, as the STM32L4 and F4 have, holds a round."""
 
@@ -63,6 +66,8 @@ def why_not(site: Site) -> str | None:
     shape = window(site, *site.input(1).shape[1:3])
     if shape["k_h"] * _words(shape) > MOST_STEPS:
         return f"a filter has more than {MOST_STEPS} pairs of taps"
+    if _words(shape) > MOST_IN_ROW:
+        return f"a row of a filter has more than {MOST_IN_ROW} pairs of taps"
     _, pitch, copies = _layout(shape)
     step = shape["stride_w"] * shape["in_c"]
     last = (shape["k_h"] - 1) * 4 * pitch + 4 * copies * _words(shape) + 2 * step + 4
@@ -130,4 +135,12 @@ def _layout(shape: dict[str, int]) -> tuple[int, int, int]:
     return copies * lead, -(-copies * (lead + -(-row // 2)) // 4) * 4, copies
 
 
-VARIANT = Variant(Slide, __name__, why_not, emit, ("slide_s8.h", "slide_run_s8.h"), roomy)
+VARIANT = Variant(
+    Slide,
+    __name__,
+    why_not,
+    emit,
+    ("slide_s8.h", "slide_run_s8.h"),
+    roomy,
+    settings=lambda site: tuple(map(Slide, ROWS)),
+)

@@ -137,4 +137,11 @@ def emit(site: Site) -> Kernel:
     return Kernel(("strassen_s8.h",), body, operands, {("x", "y"): Overlap(until)})
 
 
-VARIANT = Variant(Strassen, __name__, why_not, emit, ("strassen_s8.h",))
+VARIANT = Variant(
+    Strassen,
+    __name__,
+    why_not,
+    emit,
+    ("strassen_s8.h",),
+    settings=lambda site: (Strassen(32), Strassen(8)),
+)

@@ -76,6 +76,21 @@ def roomy(site: Site, loads_ahead: bool) -> tuple[Strip, ...]:
     return tuple(map(Strip, widths(pixels, taps, narrowest)))
 
 
+MOST_WIDTHS = 6
+"""Of strips that are measured for a layer."""
+
+
+def settings(site: Site) -> tuple[Strip, ...]:
+    """Widths of strips from the widest to the narrowest, a few of those between."""
+    if why_not(site):
+        return ()
+    pixels = site.output.size // site.output.shape[-1]
+    taps = site.input(1).size // site.input(1).shape[0]
+    every = list(widths(pixels, taps, NARROWEST[site.output.shape[-1] % CHANNELS]))
+    kept = np.linspace(0, len(every) - 1, min(len(every), MOST_WIDTHS)).round().astype(int)
+    return tuple(Strip(every[k]) for k in kept)
+
+
 def widths(pixels: int, taps: int, narrowest: int) -> Iterator[int]:
     """Even widths of strips, the widest first, none wider than their number asks for."""
     width = max(WIDE_PIXELS, WIDE_BYTES // (2 * taps))
@@ -232,5 +247,11 @@ def block(taps: Ints) -> Operand:
 
 
 VARIANT = Variant(
-    Strip, __name__, why_not, emit, ("strip_s8.h", "strip_run_s8.h", "strip_order_s8.h"), roomy
+    Strip,
+    __name__,
+    why_not,
+    emit,
+    ("strip_s8.h", "strip_run_s8.h", "strip_order_s8.h"),
+    roomy,
+    settings=settings,
 )

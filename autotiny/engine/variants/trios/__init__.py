@@ -43,7 +43,7 @@ class Trios(Way):
 
 def roomy(site: Site, loads_ahead: bool) -> tuple[Trios, ...]:
     """Trios wherever they can be; wider strips read the weights less often."""
-    return () if why_not(site) else (Trios(24), Trios(12), Trios(), Trios(TRIO))
+    return () if why_not(site) else WIDTHS
 
 
 def why_not(site: Site) -> str | None:
@@ -105,4 +105,15 @@ def _part(weights: Ints) -> int:
     raise AssertionError("four taps stay below the limit")
 
 
-VARIANT = Variant(Trios, __name__, why_not, emit, ("trios_s8.h", "trios_run_s8.h"), roomy)
+WIDTHS = (Trios(24), Trios(12), Trios(), Trios(TRIO))
+"""The most pixels first."""
+
+VARIANT = Variant(
+    Trios,
+    __name__,
+    why_not,
+    emit,
+    ("trios_s8.h", "trios_run_s8.h"),
+    roomy,
+    settings=lambda site: WIDTHS,
+)

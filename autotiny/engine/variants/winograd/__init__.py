@@ -214,5 +214,11 @@ def _until(shape: dict[str, int]) -> int:
 
 
 VARIANT = Variant(
-    Winograd, __name__, why_not, emit, ("winograd_s8.h", "winograd_products_s8.h"), roomy
+    Winograd,
+    __name__,
+    why_not,
+    emit,
+    ("winograd_s8.h", "winograd_products_s8.h"),
+    roomy,
+    settings=lambda site: (Winograd(8), Winograd(4), Winograd()),
 )

@@ -1,0 +1,91 @@
+"""The functions and constant arrays that the C of a model is compiled to, and who needs whom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from elftools.elf.constants import SH_FLAGS
+from elftools.elf.elffile import ELFFile
+from elftools.elf.relocation import RelocationSection
+from elftools.elf.sections import SymbolTableSection
+
+from autotiny.engine.sources import Sources
+from autotiny.errors import LinkError
+from autotiny.firmware.linking import compiler_flags
+from autotiny.firmware.zig import zig_cc
+from autotiny.target import Target
+
+_FLASH = (".text.", ".rodata.")
+"""How sections that lie in flash begin; each holds one function or array, named behind it."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A function or constant array of an object file.
+
+    Attributes:
+        bytes: in flash, filled up to whole words.
+        needs: the names of functions and arrays that it refers to, those of libraries among them.
+    """
+
+    bytes: int
+    needs: frozenset[str]
+
+
+def pieces_of(sources: Sources, target: Target, *, optimize: str = "-O2") -> dict[str, Piece]:
+    """Compile the program of a model, without its weights, and take it apart.
+
+    Raises:
+        LinkError: the compiler refused it.
+    """
+    with TemporaryDirectory(prefix="autotiny-") as folder:
+        for name, text in sources.files.items():
+            (Path(folder) / name).write_text(text, encoding="utf-8", newline="\n")
+        unit = f"{sources.name}.c"
+        flags = compiler_flags(target, optimize)
+        complaint = zig_cc([*flags, "-c", unit, "-o", "model.o"], Path(folder))
+        if complaint:
+            raise LinkError(f"the compiler refused the sources:\n{complaint}")
+        return _pieces((Path(folder) / "model.o").read_bytes())
+
+
+def _pieces(data: bytes) -> dict[str, Piece]:
+    with BytesIO(data) as file:
+        elf = ELFFile(file)
+        sections = list(elf.iter_sections())
+        symbols = elf.get_section_by_name(".symtab")
+        assert isinstance(symbols, SymbolTableSection)
+        names = {
+            k: section.name.split(".", 2)[2]
+            for k, section in enumerate(sections)
+            if section.name.startswith(_FLASH) and section["sh_flags"] & SH_FLAGS.SHF_ALLOC
+        }
+        needs: dict[int, set[str]] = {k: set() for k in names}
+        for section in sections:
+            if isinstance(section, RelocationSection) and section["sh_info"] in needs:
+                for relocation in section.iter_relocations():
+                    symbol = symbols.get_symbol(relocation["r_info_sym"])
+                    place = symbol["st_shndx"]
+                    name = names.get(place) if isinstance(place, int) else symbol.name
+                    if name is not None and name != names[section["sh_info"]]:
+                        needs[section["sh_info"]].add(name)
+        return {
+            name: Piece(-(-sections[k]["sh_size"] // 4) * 4, frozenset(needs[k]))
+            for k, name in names.items()
+        }
+
+
+def reached(pieces: Mapping[str, Piece], start: str) -> set[str]:
+    """A piece and all that it needs, directly or by others; what is not among them, too."""
+    found: set[str] = set()
+    waiting = [start]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += pieces[name].needs if name in pieces else ()
+    return found

@@ -1,0 +1,16 @@
+"""The best schedule of a network for a target: options measured, then chosen by an integer program.
+
+    problem = tabled(graph, target, cache)
+    best(problem, target, Wish(flash_bytes=40 << 10)).schedule
+
+1. `options`: what can compute each step (`engine.options`), and what it takes of flash and SRAM.
+2. `measuring`: programs that mix options are linked and executed: cycles, stack and code of each.
+3. `items`: the options at their places; `memory`: what their steps need of the arena.
+4. `problem`: the integer program; `front`: solved under many bounds; `best`: under a user's.
+"""
+
+from autotiny.solver.best import Wish, best, tabled, wish_from
+from autotiny.solver.front import front_of
+from autotiny.solver.problem import Problem, Solution
+
+__all__ = ["Problem", "Solution", "Wish", "best", "front_of", "tabled", "wish_from"]

@@ -1,0 +1,81 @@
+"""The front of cycles, flash and SRAM of a network, by the epsilon-constraint method.
+
+Haimes, Lasdon and Wismer, "On a bicriterion formulation of the problems of integrated system
+identification and system optimization", 1971: one goal is minimized under bounds on the others, and
+the bounds are moved.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from autotiny.solver.problem import Bounded, Problem, Solution, solve
+
+MOST_POINTS = 64
+LEVELS = 8
+"""Of SRAM, and of flash for each of them."""
+
+SPACING = 1.01
+"""From one bound to the next."""
+
+
+def front_of(problem: Problem, most: int = MOST_POINTS) -> tuple[Solution, ...]:
+    """Schedules of which none is better than another in everything, the fastest first.
+
+    Args:
+        problem: the network.
+        most: points; bounds of flash and SRAM are at least 1 % apart.
+    """
+    found = list(_searched(problem))
+    best = [one for one in found if not any(_better(other, one) for other in found)]
+    return tuple(_spread(sorted(best, key=_figures), most))
+
+
+def _searched(problem: Problem) -> Iterator[Solution]:
+    fastest = solve(problem, "cycles")
+    least = solve(problem, "sram")
+    assert fastest is not None and least is not None  # without bounds there always is one
+    seen: set[int] = set()
+    for sram in _bounds(least.sram_bytes, fastest.sram_bytes):
+        quick = solve(problem, "cycles", Bounded(sram=sram))
+        small = solve(problem, "flash", Bounded(sram=sram))
+        if quick is None or small is None:
+            continue
+        yield small
+        if quick.cycles in seen:  # no faster than with less SRAM: so is all with less flash
+            continue
+        seen.add(quick.cycles)
+        yield quick
+        for flash in _bounds(small.flash_bytes, quick.flash_bytes):
+            point = solve(problem, "cycles", Bounded(flash=flash, sram=sram))
+            if point is not None:
+                yield point
+
+
+def _bounds(low: int, high: int) -> list[float]:
+    """Bounds from low to high in equal ratios, none closer than `SPACING`."""
+    if high <= low:
+        return [low]
+    steps = max(1, min(LEVELS - 1, int(math.log(high / low) / math.log(SPACING))))
+    return [low * (high / low) ** (k / steps) + 0.5 for k in range(steps + 1)]
+
+
+def _figures(one: Solution) -> tuple[int, int, int]:
+    return one.cycles, one.flash_bytes, one.sram_bytes
+
+
+def _better(one: Solution, other: Solution) -> bool:
+    """Whether it is as good in everything and better in something."""
+    pairs = list(zip(_figures(one), _figures(other), strict=True))
+    return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
+
+
+def _spread(front: list[Solution], most: int) -> Iterator[Solution]:
+    """The points of a front once each, and not more than so many of them."""
+    once = list({_figures(one): one for one in front}.values())
+    if len(once) <= most:
+        yield from once
+        return
+    for k in range(most):
+        yield once[round(k * (len(once) - 1) / (most - 1))]

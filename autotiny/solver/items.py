@@ -1,0 +1,130 @@
+"""The options of a network at their places, with all that each of them takes there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from autotiny.graph import Graph
+from autotiny.solver.measuring import Base, Facts, usual
+from autotiny.solver.memory import Living
+from autotiny.solver.options import Chain, Option
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """An option at its place, with what it takes there.
+
+    Attributes:
+        segment, chain, place: where.
+        option: the step.
+        cycles: of it.
+        own_bytes: of flash, that no other place shares.
+        shared: names and bytes of the functions and constants that others may use, too.
+        static_bytes: of SRAM that it occupies all the time.
+        arena_bytes: that its step needs.
+        stack_bytes: below the frame of the function that calls the steps.
+    """
+
+    segment: int
+    chain: int
+    place: int
+    option: Option
+    cycles: int
+    own_bytes: float
+    shared: Mapping[str, int]
+    static_bytes: int
+    arena_bytes: int
+    stack_bytes: int
+
+    @property
+    def at(self) -> tuple[int, int, int]:
+        """Its place."""
+        return self.segment, self.chain, self.place
+
+
+def items_of(
+    graph: Graph,
+    segments: Sequence[Sequence[Chain]],
+    facts: Mapping[str, Facts],
+    base: Base,
+) -> tuple[Item, ...]:
+    """Every option that could be part of a best schedule.
+
+    Args:
+        graph: with constants folded.
+        segments: its chains of places.
+        facts: of each option, by its key.
+        base: what the firmware takes besides.
+    """
+    once = _shareable(segments)
+    found: list[Item] = []
+    for s, chains in enumerate(segments):
+        for c, chain in enumerate(chains):
+            before = _usual(segments[:s])
+            program = [*before, *map(usual, chain), *_usual(segments[s + 1 :])]
+            living = Living(graph, [option.kernel for option in program])
+            for p, place in enumerate(chain):
+                here = [
+                    _item((s, c, p), option, facts[option.key], living, len(before) + p, once, base)
+                    for option in place
+                ]
+                found += _undominated(here)
+    return tuple(found)
+
+
+def _usual(segments: Sequence[Sequence[Chain]]) -> list[Option]:
+    return [usual(place) for chains in segments for place in chains[0]]
+
+
+def _shareable(segments: Sequence[Sequence[Chain]]) -> set[str]:
+    """Digests of functions and constants that occur at several places."""
+    places: Counter[str] = Counter()
+    for chains in segments:
+        for chain in chains:
+            for place in chain:
+                functions = {option.function for option in place}
+                places.update(functions | {name for one in place for name, _ in one.constants})
+    return {name for name, count in places.items() if count > 1}
+
+
+def _item(
+    at: tuple[int, int, int], option: Option, facts: Facts, living: Living, step: int,
+    once: set[str], base: Base,
+) -> Item:  # fmt: skip
+    shared = dict(facts.shared)
+    own = base.call_bytes if option.kernel.body else 0.0
+    for name, size in {option.function: facts.function_bytes, **dict(option.constants)}.items():
+        if name in once:
+            shared[name] = size
+        else:
+            own += size
+    return Item(
+        *at,
+        option=option,
+        cycles=facts.cycles,
+        own_bytes=own,
+        shared={name: size for name, size in shared.items() if size},
+        static_bytes=option.static_bytes,
+        arena_bytes=living.needed_bytes(step, option.kernel),
+        stack_bytes=facts.stack_bytes,
+    )
+
+
+def _undominated(items: Iterable[Item]) -> Iterator[Item]:
+    """Those of a place that no other one is at least as good as in everything."""
+    kept: list[Item] = []
+    for item in sorted(items, key=lambda one: (_figures(one), len(one.shared))):
+        if not any(_as_good(other, item) for other in kept):
+            kept.append(item)
+            yield item
+
+
+def _figures(item: Item) -> tuple[float, ...]:
+    return item.cycles, item.own_bytes, item.static_bytes, item.arena_bytes, item.stack_bytes
+
+
+def _as_good(one: Item, other: Item) -> bool:
+    pairs = zip(_figures(one), _figures(other), strict=True)
+    return all(a <= b for a, b in pairs) and one.shared.keys() <= other.shared.keys()

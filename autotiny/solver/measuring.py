@@ -1,0 +1,220 @@
+"""What every option takes on a target: programs that mix them, executed, and read off step by step.
+
+An option is measured where it will be used: in the network, with the other layers before and behind
+it, so that caches and the buffers of the flash hold what they will hold. One program measures one
+option of every layer; equal layers measure several of one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from autotiny.cache import Cache, key_of, recalled, remembered
+from autotiny.codeversion import code_version
+from autotiny.engine.generate import generate
+from autotiny.firmware.linking import Firmware, link
+from autotiny.firmware.pieces import Piece, pieces_of, reached
+from autotiny.graph import Graph
+from autotiny.schedule import Schedule, Step
+from autotiny.simulator import run
+from autotiny.solver.options import Chain, Option, Place
+from autotiny.target import Target, target_key
+
+STACK_BYTES = 4096
+"""Room for the stack of a program that is measured."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What one option takes on a target.
+
+    Attributes:
+        cycles: of an inference, caches as they are then.
+        stack_bytes: below the frame of the function that calls the steps.
+        function_bytes: of its function and what belongs to that alone.
+        shared: name and bytes of the functions and arrays that others use, too.
+    """
+
+    cycles: int
+    stack_bytes: int
+    function_bytes: int
+    shared: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class Base:
+    """What a firmware takes besides its steps.
+
+    Attributes:
+        flash_bytes: start-up, main loop, and what does not hang on the model.
+        call_bytes: of the call of a step, on average.
+        static_bytes: of SRAM.
+        stack_bytes: above the frames of the steps.
+    """
+
+    flash_bytes: int
+    call_bytes: float
+    static_bytes: int
+    stack_bytes: int
+
+
+NOTHING = Facts(0, 0, 0, ())
+"""Of a step that only names memory."""
+
+
+def measured(
+    graph: Graph,
+    segments: Sequence[Sequence[Chain]],
+    target: Target,
+    cache: Cache,
+    tell: Callable[[int, int], None] = lambda done, all_of: None,
+) -> dict[str, Facts]:
+    """What the options of a network take, by their keys.
+
+    Args:
+        graph: with constants folded.
+        segments: its chains, see `options.places_of`.
+        target: whose cycles count.
+        cache: keeps what was measured, for other networks with such layers, too.
+        tell: called with how many programs were measured, and of how many.
+    """
+    facts: dict[str, Facts] = {}
+    for option in _all(segments):
+        if not option.kernel.body:
+            facts[option.key] = NOTHING
+        elif (stored := recalled(cache, _entry(option, target))) is not None:
+            facts[option.key] = facts_from(stored)
+    programs = list(_programs(segments, set(facts)))
+    workers = min(len(programs), os.cpu_count() or 1)
+    if not workers:
+        return facts
+    with ThreadPoolExecutor(workers) as pool:
+        runs = pool.map(lambda program: _measure(graph, program, target), programs)
+        for number, (program, found) in enumerate(zip(programs, runs, strict=True), 1):
+            for option, one in zip(program, found, strict=True):
+                if option.key not in facts:
+                    facts[option.key] = _kept(option, one, target, cache)
+            tell(number, len(programs))
+    return facts
+
+
+def _all(segments: Sequence[Sequence[Chain]]) -> Iterator[Option]:
+    for chains in segments:
+        for chain in chains:
+            for place in chain:
+                yield from place
+
+
+def _entry(option: Option, target: Target) -> str:
+    return key_of("option", option.key, target_key(target), code_version(__name__))
+
+
+def _kept(option: Option, one: Facts, target: Target, cache: Cache) -> Facts:
+    facts = remembered(cache, _entry(option, target), lambda: asdict(one))
+    return facts_from(facts)
+
+
+def facts_from(stored: Mapping[str, Any]) -> Facts:
+    """The facts that `dataclasses.asdict` took apart."""
+    return Facts(**{**stored, "shared": tuple((name, size) for name, size in stored["shared"])})
+
+
+def _programs(segments: Sequence[Sequence[Chain]], known: set[str]) -> Iterator[tuple[Option, ...]]:
+    """Programs in which every option that is not known occurs at least once."""
+    known = set(known)
+    while True:
+        program: list[Option] = []
+        begun: set[str] = set()
+        for chains in segments:
+            chain = max(chains, key=lambda one: any(_new(p, known | begun) for p in one))
+            for place in chain:
+                option = _new(place, known | begun) or usual(place)
+                begun.add(option.key)
+                program.append(option)
+        if begun <= known:
+            return
+        known |= begun
+        yield tuple(program)
+
+
+def _new(place: Place, known: set[str]) -> Option | None:
+    return next((option for option in place if option.key not in known), None)
+
+
+def usual(place: Place) -> Option:
+    """An option that takes little time: the last one with plain weights in flash."""
+    plain = [one for one in place if one.step.weights == Step(()).weights]
+    return (plain or place)[-1]
+
+
+def base_of(
+    graph: Graph, segments: Sequence[Sequence[Chain]], target: Target, cache: Cache
+) -> Base:
+    """What a firmware of a network takes besides its steps: a usual one without them."""
+    program = tuple(usual(place) for chains in segments for place in chains[0])
+
+    def measure() -> dict[str, Any]:
+        return asdict(_base(graph, program, target))
+
+    steps = Schedule(tuple(option.step for option in program))
+    key = key_of("base", graph.fingerprint(), steps, target_key(target), code_version(__name__))
+    return Base(**remembered(cache, key, measure))
+
+
+def _base(graph: Graph, program: Sequence[Option], target: Target) -> Base:
+    sources = generate(graph, Schedule(tuple(option.step for option in program)))
+    firmware = link(sources, target, stack_bytes=STACK_BYTES)
+    pieces = pieces_of(sources, target)
+    ran = run(firmware, target, repeats=1, simulate_memory=False)
+    caller = f"{sources.name}_run"
+    needed = {name for function in sources.functions for name in reached(pieces, function)}
+    calls = pieces[caller].bytes
+    steps = sum(_bytes(name, pieces, firmware) for name in needed)
+    constants = {name: size for option in program for name, size in option.constants}
+    static = sum(option.static_bytes for option in program)
+    return Base(
+        flash_bytes=firmware.flash_bytes - steps - calls - sum(constants.values()),
+        call_bytes=calls / len(sources.functions),
+        static_bytes=firmware.static_bytes - static,
+        stack_bytes=ran.stack_bytes - max(layer.stack_bytes for layer in ran.layers),
+    )
+
+
+def _measure(graph: Graph, program: Sequence[Option], target: Target) -> list[Facts]:
+    """What each step of a program takes."""
+    sources = generate(graph, Schedule(tuple(option.step for option in program)))
+    firmware = link(sources, target, stack_bytes=STACK_BYTES)
+    pieces = pieces_of(sources, target)
+    cached = target.icache or target.dcache
+    ran = run(firmware, target, repeats=None if cached else 1)
+    users: dict[str, set[str]] = {}
+    for function in set(sources.functions):
+        for name in reached(pieces, function):
+            users.setdefault(name, set()).add(function)
+    steps = iter(zip(sources.functions, ran.layers, strict=True))
+    found = []
+    for option in program:
+        if not option.kernel.body:
+            found.append(NOTHING)
+            continue
+        function, layer = next(steps)
+        needs = reached(pieces, function)
+        own = {name for name in needs if name == function or name.startswith(f"{function}.")}
+        sizes = {name: _bytes(name, pieces, firmware) for name in sorted(needs)}
+        shared = tuple((n, size) for n, size in sizes.items() if n not in own and size)
+        found.append(
+            Facts(layer.cycles, layer.stack_bytes, sum(sizes[name] for name in own), shared)
+        )
+    return found
+
+
+def _bytes(name: str, pieces: Mapping[str, Piece], firmware: Firmware) -> int:
+    """Of a function or array of the program, or of a library; weights are counted elsewhere."""
+    if name in pieces:
+        return pieces[name].bytes
+    symbol = firmware.symbols.get(name)
+    return 0 if symbol is None or not symbol.is_function else -(-symbol.bytes // 4) * 4

@@ -1,0 +1,124 @@
+"""What a step takes of flash and SRAM as one of its options, and under which key it is measured."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from autotiny.cache import key_of
+from autotiny.engine.generate import kernel_of
+from autotiny.engine.kernel import Kept, Kernel, Scratch, Site, Table
+from autotiny.engine.options import Segment, segments_of
+from autotiny.engine.variants.sparse import Sparse
+from autotiny.errors import UnsupportedOp
+from autotiny.graph import Graph, Tensor
+from autotiny.schedule import Step
+
+
+@dataclass(frozen=True, eq=False)
+class Option:
+    """One step that can fill a place.
+
+    Attributes:
+        step: what is scheduled.
+        kernel: its C and its operands.
+        key: of what is measured of it: shapes, types, kernel and form of the weights, and the
+            weights themselves where time hangs on them.
+        function: a digest of its function's text; steps of equal ones share code.
+        constants: digest and bytes of each array that it reads; equal ones are stored once.
+        static_bytes: of SRAM that it occupies all the time: weights there, and what is kept.
+    """
+
+    step: Step
+    kernel: Kernel
+    key: str
+    function: str
+    constants: tuple[tuple[str, int], ...]
+    static_bytes: int
+
+
+Place = tuple[Option, ...]
+Chain = tuple[Place, ...]
+
+
+def places_of(graph: Graph, *, dsp: bool) -> tuple[tuple[Chain, ...], ...]:
+    """Of each segment of a network, its chains, each place with the options that can be emitted."""
+    return tuple(_chains(graph, segment) for segment in segments_of(graph, dsp=dsp))
+
+
+def _chains(graph: Graph, segment: Segment) -> tuple[Chain, ...]:
+    return tuple(
+        tuple(tuple(_options(graph, place)) for place in chain) for chain in segment.chains
+    )
+
+
+def _options(graph: Graph, steps: Iterable[Step]) -> Iterable[Option]:
+    found: dict[tuple[str, ...], Option] = {}
+    for step in steps:
+        site = Site(graph, step)
+        try:
+            kernel = kernel_of(site)
+        except UnsupportedOp:
+            continue
+        option = _option(site, kernel)
+        # settings that come to the same for small layers
+        found.setdefault((option.function, *(digest for digest, _ in option.constants)), option)
+    return found.values()
+
+
+def _option(site: Site, kernel: Kernel) -> Option:
+    tables = [one.what for one in kernel.operands if isinstance(one.what, Table)]
+    keeps = [one.what.bytes for one in kernel.operands if isinstance(one.what, Kept)]
+    parameters = ", ".join(f"{one.c_type} *{one.name}" for one in kernel.operands)
+    constants = tuple((_digest(one), -(-one.values.nbytes // 4) * 4) for one in tables)
+    in_sram = sum(
+        size for (_, size), one in zip(constants, tables, strict=True) if one.memory == "sram"
+    )
+    return Option(
+        site.step,
+        kernel,
+        _key(site, kernel, tables),
+        key_of(parameters, kernel.body),
+        constants,
+        in_sram + sum(-(-size // 4) * 4 for size in keeps),
+    )
+
+
+def _key(site: Site, kernel: Kernel, tables: Iterable[Table]) -> str:
+    """A digest of all that time and code of a step hang on, whatever network it stands in.
+
+    Numbers in the text are sizes, which shapes tell already, and scales, which take the same time
+    whatever they are.
+    """
+    step = site.step
+    ops = tuple(site.graph.ops[index] for index in step.ops)
+    images = tuple(
+        _form(site.graph.tensors[index])
+        for op in ops
+        for index in (*op.inputs, *op.outputs)
+        if index >= 0
+    )
+    depends = isinstance(step.kernel, Sparse) or step.weights.coding != "plain"
+    return key_of(
+        tuple((op.kind, sorted(op.options.items())) for op in ops),
+        images,
+        (step.kernel, step.weights, step.in_place),
+        re.sub(r"\d+", "#", kernel.body),
+        tuple((str(one.values.dtype), one.values.shape, one.memory) for one in tables),
+        tuple(one.what.bytes for one in kernel.operands if isinstance(one.what, Scratch)),
+        tuple(_digest(one) for one in tables) if depends else (),
+    )
+
+
+def _form(tensor: Tensor) -> tuple[object, ...]:
+    scales = 0 if tensor.quantization is None else len(tensor.quantization.scales)
+    return tensor.shape, tensor.dtype, tensor.data is not None, min(scales, 2)
+
+
+def _digest(table: Table) -> str:
+    values = np.ascontiguousarray(table.values)
+    return f"{values.dtype} {table.memory} {hashlib.sha256(values.data).hexdigest()}"

@@ -1,0 +1,371 @@
+"""The choice of one option for each step as a mixed-integer program, solved with HiGHS.
+
+A binary variable an option, one for each chain of a segment, and one for each function that several
+options call, so that its bytes count once. SRAM is what most is needed at a step, the deepest
+stack, and what lies there all the time. Williams, "Model Building in Mathematical Programming",
+2013, has such fixed charges and minimax terms; Huangfu and Hall, "Parallelizing the dual revised
+simplex method", 2018, is HiGHS.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.sparse import coo_array, csr_array, vstack
+
+from autotiny.engine.arena import lay_out
+from autotiny.engine.kernel import Scratch
+from autotiny.graph import Graph
+from autotiny.schedule import Schedule
+from autotiny.solver.items import Item
+from autotiny.solver.measuring import Base
+
+Goal = Literal["cycles", "flash", "sram"]
+GOALS: tuple[Goal, ...] = ("cycles", "flash", "sram")
+
+TIME_LIMIT_S = 60.0
+"""Of a solver's run; what is found by then has a gap."""
+
+TRIES = 100
+"""Of a plan for a few neighbours."""
+
+MOST_COMBINATIONS = 2000
+"""Of ways to compute neighbours that are planned; of more, those alone that were chosen."""
+
+Vector = NDArray[np.float64]
+Limits = dict[Goal, float | None]
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """Upper limits of a schedule; None where there is none."""
+
+    cycles: float | None = None
+    flash: float | None = None
+    sram: float | None = None
+
+
+UNBOUNDED = Bounded()
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """A schedule and what it takes by the model.
+
+    Attributes:
+        items: the options, in the order of execution.
+        cycles: of an inference.
+        flash_bytes: of the whole firmware.
+        arena_bytes, static_bytes, stack_bytes: of its SRAM.
+        gap: by which share at most it is worse than the best in what is minimized; 0 if proven.
+    """
+
+    items: tuple[Item, ...]
+    cycles: int
+    flash_bytes: int
+    arena_bytes: int
+    static_bytes: int
+    stack_bytes: int
+    gap: float = 0.0
+
+    @property
+    def sram_bytes(self) -> int:
+        """Of the whole firmware."""
+        return self.arena_bytes + self.static_bytes + self.stack_bytes
+
+    @property
+    def schedule(self) -> Schedule:
+        """Its steps."""
+        return Schedule(tuple(item.option.step for item in self.items))
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Items as rules between variables, ready to be solved under any bounds.
+
+    The variables are the items, the chains of segments that have several, the shared names, the
+    arena and the stack.
+
+    Attributes:
+        graph: the network, with constants folded.
+        items: the options.
+        costs: what a variable adds to each goal.
+        base: what the firmware takes besides.
+        rules: a row each.
+        lower, upper: between which a row lies.
+        integers: which variables are whole numbers.
+        arena: the place of the variable that is the arena's size.
+        cuts: what plans have shown since: steps that need more together than each of them.
+    """
+
+    graph: Graph
+    items: tuple[Item, ...]
+    costs: dict[Goal, Vector]
+    base: Base
+    rules: csr_array
+    lower: Vector
+    upper: Vector
+    integers: Vector
+    arena: int
+    cuts: list[Cut] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Neighbours whose buffers cannot lie in less than so many bytes of arena.
+
+    Attributes:
+        bytes: that they take.
+        places: of each of them, which items need at least as much there; positions in `items`.
+    """
+
+    bytes: int
+    places: tuple[tuple[int, ...], ...]
+
+
+Row = tuple[dict[int, float], float, float]
+
+
+def problem_of(graph: Graph, items: Sequence[Item], base: Base) -> Problem:
+    """The rules of a network's items, at least one for each place.
+
+    Args:
+        graph: with constants folded.
+        items: from `items_of`.
+        base: what the firmware takes besides.
+    """
+    chains = sorted({(item.segment, item.chain) for item in items})
+    several = [at for at in chains if (at[0], 1) in chains]
+    names = sorted({name for item in items for name in item.shared})
+    chain_at = {at: len(items) + k for k, at in enumerate(several)}
+    name_at = {name: len(items) + len(several) + k for k, name in enumerate(names)}
+    arena = len(items) + len(several) + len(names)
+    stack = arena + 1
+    rows: list[Row] = []
+    members: dict[tuple[int, int, int], list[int]] = {}
+    for k, item in enumerate(items):
+        members.setdefault(item.at, []).append(k)
+    for (s, c, _), place in members.items():
+        chosen = dict.fromkeys(place, 1.0)
+        rows.append(
+            ({**chosen, chain_at[s, c]: -1.0}, 0, 0) if (s, c) in chain_at else (chosen, 1, 1)
+        )
+        for name in {name for k in place for name in items[k].shared}:
+            users = {k: 1.0 for k in place if name in items[k].shared}
+            rows.append(({**users, name_at[name]: -1.0}, -np.inf, 0))
+        rows.append(({**{k: float(items[k].arena_bytes) for k in place}, arena: -1.0}, -np.inf, 0))
+        rows.append(({**{k: float(items[k].stack_bytes) for k in place}, stack: -1.0}, -np.inf, 0))
+    rows += [
+        ({chain_at[at]: 1.0 for at in several if at[0] == s}, 1, 1) for s in {s for s, _ in several}
+    ]
+
+    def each(of: Callable[[Item], float]) -> Vector:
+        vector = np.zeros(stack + 1)
+        vector[: len(items)] = [of(item) for item in items]
+        return vector
+
+    costs: dict[Goal, Vector] = {
+        "cycles": each(lambda item: item.cycles),
+        "flash": each(lambda item: item.own_bytes),
+        "sram": each(lambda item: item.static_bytes),
+    }
+    for item in items:
+        for name, size in item.shared.items():
+            costs["flash"][name_at[name]] = max(costs["flash"][name_at[name]], size)
+    costs["sram"][[arena, stack]] = 1
+    integers = np.zeros(stack + 1)
+    integers[: len(items) + len(several)] = 1
+    return Problem(
+        graph=graph,
+        items=tuple(items),
+        costs=costs,
+        base=base,
+        rules=_matrix([row for row, _, _ in rows], stack + 1),
+        lower=np.array([low for _, low, _ in rows]),
+        upper=np.array([high for _, _, high in rows]),
+        integers=integers,
+        arena=arena,
+    )
+
+
+def _matrix(rows: Sequence[dict[int, float]], columns: int) -> csr_array:
+    entries = [(r, c, value) for r, row in enumerate(rows) for c, value in row.items()]
+    r, c, values = zip(*entries, strict=True)
+    return csr_array(coo_array((values, (r, c)), shape=(len(rows), columns)))
+
+
+def solve(
+    problem: Problem, goal: Goal, bounded: Bounded = UNBOUNDED, *, seconds: float = TIME_LIMIT_S
+) -> Solution | None:
+    """The schedule that takes least, and of those the one with the fewest cycles.
+
+    Args:
+        problem: the network.
+        goal: what is to be small.
+        bounded: limits of the others, cycles or bytes of the whole firmware.
+        seconds: after which the best so far is taken, with its gap.
+
+    Returns:
+        None if no schedule keeps the bounds, or none was found in time.
+    """
+    limits: Limits = {"cycles": bounded.cycles, "flash": bounded.flash, "sram": bounded.sram}
+    end = time.monotonic() + seconds
+    found = _planned(problem, goal, limits, end)
+    if found is None or goal == "cycles":
+        return found
+    least = {"flash": found.flash_bytes, "sram": found.sram_bytes}[goal]
+    faster = _planned(problem, "cycles", {**limits, goal: least}, end)
+    return replace(faster, gap=found.gap) if faster else found
+
+
+def _planned(problem: Problem, goal: Goal, limits: Limits, end: float) -> Solution | None:
+    """The best choice whose arena was planned, too.
+
+    The program knows of the arena what each step needs alone. Where the plan of a choice takes
+    more, and that matters, the steps that are to blame become a rule, and it is solved again.
+    """
+    lowest: Solution | None = None
+    while True:
+        found = _solved(problem, goal, limits, max(end - time.monotonic(), 1.0))
+        if found is None:
+            return None
+        planned = _with_plan(problem, found)
+        bound = limits["sram"]
+        if goal == "sram" and (lowest is None or planned.sram_bytes < lowest.sram_bytes):
+            lowest = planned
+        within = bound is None or planned.sram_bytes <= bound
+        if within and (goal != "sram" or planned.sram_bytes <= found.sram_bytes):
+            return planned
+        if time.monotonic() > end:
+            return lowest and replace(lowest, gap=1 - found.sram_bytes / lowest.sram_bytes)
+        room = found.arena_bytes
+        if bound is not None:
+            room += max(0, int(bound) - found.sram_bytes)
+        problem.cuts.extend(_cuts(problem, found.items, room))
+
+
+def _with_plan(problem: Problem, found: Solution) -> Solution:
+    """With the bytes of SRAM that the plan of its arena takes."""
+    arena = lay_out(problem.graph, [item.option.kernel for item in found.items]).bytes
+    return replace(found, arena_bytes=arena)
+
+
+def _cuts(problem: Problem, items: Sequence[Item], room: int) -> Iterator[Cut]:
+    """The fewest neighbours that an arena of so many bytes has no room for, and others like them.
+
+    All ways to compute these neighbours are tried that each fit alone, as far as a plan can tell
+    them apart.
+    """
+
+    def needed(some: Sequence[Item]) -> int:
+        kernels = [item.option.kernel for item in some]
+        return lay_out(problem.graph, kernels, exchanges=TRIES, enough=room).bytes
+
+    length, first = next(
+        (length, first)
+        for length in range(2, len(items) + 1)
+        for first in range(len(items) - length + 1)
+        if length == len(items) or needed(items[first : first + length]) > room
+    )
+    blamed = items[first : first + length]
+    *before, last = (_classes(problem, item, room) for item in blamed)
+    if math.prod(map(len, before)) * len(last) > MOST_COMBINATIONS:
+        *before, last = ([_class(problem, item)] for item in blamed)
+    for some in product(*before):
+        sizes = {one: needed([problem.items[k[0]] for k in (*some, one)]) for one in last}
+        full = [one for one, size in sizes.items() if size > room]
+        if full:
+            behind = tuple(k for one in full for k in one)
+            yield Cut(min(sizes[one] for one in full), (*some, behind))
+
+
+def _classes(problem: Problem, item: Item, room: int) -> list[tuple[int, ...]]:
+    """The items of a place that fit alone, those together that a plan cannot tell apart."""
+    found: dict[str, list[int]] = {}
+    for k, other in enumerate(problem.items):
+        if other.at == item.at and other.arena_bytes <= room:
+            found.setdefault(_seen_by_plans(other), []).append(k)
+    return [tuple(members) for members in found.values()]
+
+
+def _class(problem: Problem, item: Item) -> tuple[int, ...]:
+    like = _seen_by_plans(item)
+    return tuple(
+        k
+        for k, other in enumerate(problem.items)
+        if other.at == item.at and _seen_by_plans(other) == like
+    )
+
+
+def _seen_by_plans(item: Item) -> str:
+    """What a plan of the arena knows of a kernel."""
+    kernel = item.option.kernel
+    scratch = sorted(one.what.bytes for one in kernel.operands if isinstance(one.what, Scratch))
+    return str((scratch, sorted(kernel.overlaps.items(), key=str), kernel.reads_past))
+
+
+def _solved(problem: Problem, goal: Goal, limits: Limits, seconds: float) -> Solution | None:
+    """The best choice by the rules and cuts so far."""
+    size = len(problem.integers)
+    base = problem.base
+    offsets: dict[Goal, int] = {
+        "cycles": 0,
+        "flash": base.flash_bytes,
+        "sram": base.static_bytes + base.stack_bytes,
+    }
+    rows: list[Row] = []
+    for cut in problem.cuts:
+        taken = {k: float(cut.bytes) for place in cut.places for k in place}
+        most = cut.bytes * (len(cut.places) - 1)
+        rows.append(({**taken, problem.arena: -1.0}, -np.inf, most))
+    for name in GOALS:
+        bound = limits[name]
+        if bound is not None:
+            cost = problem.costs[name]
+            row = {int(k): float(cost[k]) for k in np.flatnonzero(cost)}
+            rows.append((row, -np.inf, bound - offsets[name]))
+    rules, lower, upper = problem.rules, problem.lower, problem.upper
+    if rows:
+        rules = vstack([rules, _matrix([row for row, _, _ in rows], size)])
+        lower = np.concatenate([lower, [low for _, low, _ in rows]])
+        upper = np.concatenate([upper, [high for _, _, high in rows]])
+    cost = problem.costs[goal]
+    if goal == "cycles":  # of equally fast ones the smaller
+        cost = cost + 1e-4 * (problem.costs["flash"] + problem.costs["sram"])
+    done = milp(
+        cost / max(cost.max(), 1),
+        integrality=problem.integers,
+        bounds=Bounds(0, np.where(problem.integers > 0, 1, np.inf)),
+        constraints=LinearConstraint(rules, lower, upper),
+        options={"time_limit": seconds, "mip_rel_gap": 0},
+    )
+    if done.x is None:
+        return None
+    items = tuple(item for item, taken in zip(problem.items, done.x, strict=False) if taken > 0.5)
+    return replace(chosen(problem, items), gap=float(done.mip_gap or 0))
+
+
+def chosen(problem: Problem, items: Sequence[Item]) -> Solution:
+    """What a choice takes by the model; of the arena, the most that a step needs alone."""
+    shared: dict[str, int] = {}
+    for item in items:
+        for name, size in item.shared.items():
+            shared[name] = max(size, shared.get(name, 0))
+    base = problem.base
+    code = sum(item.own_bytes for item in items) + sum(shared.values())
+    return Solution(
+        items=tuple(items),
+        cycles=sum(item.cycles for item in items),
+        flash_bytes=round(base.flash_bytes + code),
+        arena_bytes=max(item.arena_bytes for item in items),
+        static_bytes=base.static_bytes + sum(item.static_bytes for item in items),
+        stack_bytes=base.stack_bytes + max(item.stack_bytes for item in items),
+    )
