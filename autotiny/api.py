@@ -37,12 +37,27 @@ from autotiny.report.files import check_writable, write_study
 from autotiny.signal import Asked, Stream, asked_stream
 from autotiny.simulator import FIRMWARE_ENDINGS, SILENT, Profile, Tell
 from autotiny.simulator.silicon import expected_error
+from autotiny.solver import (
+    Point,
+    Reason,
+    best,
+    bounds_of,
+    confirmed,
+    front_of,
+    nearest,
+    reasons_of,
+    tabled,
+    wish_from,
+)
 from autotiny.space import Space, load_space
 from autotiny.study import Applied, Comparison, Originals, Progress, Result
 from autotiny.target import Target, load_target, with_wait_states
 from autotiny.tasks import check_asked
 
 STYLES: tuple[Style, ...] = get_args(Style)
+BEST = "best"
+"""A schedule that is solved; bounds stand behind a colon."""
+
 OWN = "of the recipe"
 """In place of a style, where a recipe schedules the network."""
 
@@ -361,7 +376,7 @@ def measure(
     model: object,
     target: TargetSource,
     *,
-    schedule: Style = "fastest",
+    schedule: str = "fastest",
     lowering: str = "int8",
     seed: int = 0,
     data: DataSource | None = None,
@@ -386,7 +401,8 @@ def measure(
     Args:
         model: as `load_model` takes it, or the path of a recipe (`.json`).
         target: the microcontroller: a name, the path of a `.toml` file, or one that was loaded.
-        schedule: what kernels and memory plan are chosen for: "fastest", "smallest", "balanced".
+        schedule: what kernels and memory plan are chosen for: "fastest", "smallest", "balanced"; or
+            "best", for the target's memory or under bounds: "best:flash=40K,sram=12K".
         lowering: the component that lowers a network that is no `.tflite` yet.
         seed: of initial weights and calibration noise.
         data: samples that an integer lowering calibrates with, as `load_dataset` takes them; an
@@ -421,8 +437,9 @@ def measure(
     asked = None if stream is None else asked_stream(stream)
     samples = _Samples(data, _reading(scale, resize, reading), calibration, on_notice, task)
     network, style, calibrated = _lowered(
-        model, lowering, schedule, board, seed, samples, cache, keep=keep_constant_channels
-    )
+        model, lowering, schedule, board, seed, samples, cache, on_stage,
+        keep=keep_constant_channels,
+    )  # fmt: skip
     heard = _heard(network, asked, model)
     taken = cost(network, board, cache, _tell(board, on_stage, on_notice), heard)
     found = None
@@ -433,6 +450,102 @@ def measure(
     removed = _removed(network)
     return Measurement(
         studies.model_name(model), board, style, taken, calibrated, removed, profile=found
+    )
+
+
+@dataclass(frozen=True)
+class Schedules:
+    """The front of schedules of a network on a target.
+
+    Attributes:
+        model: how it was asked for.
+        target: the microcontroller.
+        points: the fastest first, each linked and executed.
+        reasons: of each point, how its layers are computed.
+        calibration, constant_channels: as `Taken` has them.
+    """
+
+    model: str
+    target: Target
+    points: tuple[Point, ...]
+    reasons: tuple[tuple[Reason, ...], ...]
+    calibration: str | None
+    constant_channels: str | None
+
+    def to_dict(self) -> dict[str, object]:
+        """The same as plain data, for JSON."""
+        points = zip(self.points, self.reasons, strict=True)
+        return {
+            "model": self.model,
+            "target": self.target.name,
+            "calibration": self.calibration,
+            "constant_channels": self.constant_channels,
+            "points": [
+                {**point.to_dict(), "layers": [reason.to_dict() for reason in reasons]}
+                for point, reasons in points
+            ],
+        }
+
+
+def schedule(
+    model: object,
+    target: TargetSource,
+    *,
+    bounds: str = BEST,
+    points: int = 64,
+    lowering: str = "int8",
+    seed: int = 0,
+    data: DataSource | None = None,
+    task: str | None = None,
+    reading: Reading | None = None,
+    calibration: str | None = None,
+    keep_constant_channels: bool = False,
+    cache: Cache | None = None,
+    on_stage: Callable[[str], None] | None = None,
+    on_notice: Callable[[str], None] | None = None,
+) -> Schedules:
+    """Solve which kernel computes each layer: the front of latency, flash and SRAM of a network.
+
+    Every option of every layer is measured on the target first, which takes a minute or two for a
+    network of 30 layers; the cache keeps it for other networks with such layers.
+
+    Args:
+        model: as `load_model` takes it, or the path of a recipe (`.json`) that schedules nothing.
+        target: the microcontroller: a name, the path of a `.toml` file, or one that was loaded.
+        bounds: "best" for the target's memory, or e.g. "best:flash=40K,sram=12K".
+        points: of the front, at most.
+        lowering: as `measure` takes it, and so on.
+        seed: likewise.
+        data: likewise.
+        task: likewise.
+        reading: likewise.
+        calibration: likewise.
+        keep_constant_channels: likewise.
+        cache: where results are kept; by default the user's cache folder.
+        on_stage: called now and then with what is done, in words.
+        on_notice: called with what the user should read before it begins.
+
+    Raises:
+        UserError: there is no such model or target, or no schedule keeps the bounds.
+    """
+    given = arguments(seed=seed, points=points)
+    board, cache = _target(target, None), cache or Cache()
+    wish = wish_from(bounds)
+    samples = _Samples(data, _reading(None, None, reading), calibration, on_notice, task)
+    network, calibrated = _unscheduled(
+        model, lowering, given["seed"], samples, cache, keep=keep_constant_channels
+    )
+    if network.level is Level.PROGRAM:
+        raise UserError(f"{model} is a recipe that schedules its network itself; nothing to solve")
+    problem = tabled(network.graph, board, cache, _counted(on_stage, "measuring kernels"))
+    bounded = bounds_of(board, wish)
+    solved = front_of(problem, bounded, given["points"])
+    if not solved:
+        raise UserError(f"{studies.model_name(model)}: {nearest(problem, bounded)}")
+    executed = confirmed(problem, board, solved, _counted(on_stage, "executing the front"))
+    reasons = tuple(reasons_of(problem, one) for one in solved)
+    return Schedules(
+        studies.model_name(model), board, executed, reasons, calibrated, _removed(network)
     )
 
 
@@ -494,7 +607,7 @@ def compile(  # noqa: A001 - the command's name
     target: TargetSource,
     out: Path | str,
     *,
-    schedule: Style = "fastest",
+    schedule: str = "fastest",
     lowering: str = "int8",
     seed: int = 0,
     data: DataSource | None = None,
@@ -516,7 +629,8 @@ def compile(  # noqa: A001 - the command's name
         model: as `load_model` takes it, or the path of a recipe (`.json`).
         target: the microcontroller: a name, the path of a `.toml` file, or one that was loaded.
         out: folder that the C goes into.
-        schedule: what kernels and memory plan are chosen for: "fastest", "smallest", "balanced".
+        schedule: what kernels and memory plan are chosen for: "fastest", "smallest", "balanced"; or
+            "best", for the target's memory or under bounds: "best:flash=40K,sram=12K".
         lowering: the component that lowers a network that is no `.tflite` yet.
         seed: of initial weights and calibration noise.
         data: samples that an integer lowering calibrates with, as `load_dataset` takes them; an
@@ -551,8 +665,9 @@ def compile(  # noqa: A001 - the command's name
         data, _reading(scale, resize, reading), calibration or REFUSED, on_notice, task
     )
     network, style, calibrated = _lowered(
-        model, lowering, schedule, board, seed, samples, cache, keep=keep_constant_channels
-    )
+        model, lowering, schedule, board, seed, samples, cache, on_stage,
+        keep=keep_constant_channels,
+    )  # fmt: skip
     comment = NOISE_COMMENT if calibrated == NOISE else ""
     heard = _heard(network, asked, model)
     sources = sources_of(network, comment=comment, stream=heard)
@@ -613,11 +728,12 @@ class _Samples:
 def _lowered(
     model: object,
     lowering: str,
-    schedule: Style,
+    schedule: str,
     target: Target,
     seed: int,
     samples: _Samples,
     cache: Cache,
+    on_stage: Callable[[str], None] | None,
     *,
     keep: bool,
 ) -> tuple[Model, str, str | None]:
@@ -625,9 +741,44 @@ def _lowered(
 
     Constant channels go unless they are to be kept: what a recipe decides, and what only noise does
     not reach, stays as it is.
+
+    Raises:
+        UserError: there is no such schedule, or none keeps the bounds.
     """
-    if schedule not in STYLES:
-        raise unknown("schedule", schedule, STYLES, "autotiny measure --help")
+    wish = None
+    if schedule.partition(":")[0] == BEST:
+        wish = wish_from(schedule)
+    style = next((one for one in STYLES if one == schedule), None)
+    if wish is None and style is None:
+        raise unknown("schedule", schedule, (*STYLES, BEST), "autotiny measure --help")
+    network, calibrated = _unscheduled(model, lowering, seed, samples, cache, keep=keep)
+    if network.level is Level.PROGRAM:
+        return network, OWN, calibrated
+    graph = network.graph
+    if style is not None:
+        found = schedule_for(graph, style, **target.traits)
+    else:
+        assert wish is not None
+        problem = tabled(graph, target, cache, _counted(on_stage, "measuring kernels"))
+        try:
+            found = best(problem, target, wish).schedule
+        except NotApplicable as refusal:
+            raise UserError(f"schedule {schedule!r}: {refusal}") from refusal
+    network = replace(network, level=Level.PROGRAM, network=Program(graph, found))
+    return network, schedule, calibrated
+
+
+def _counted(on_stage: Callable[[str], None] | None, what: str) -> Callable[[int, int], None]:
+    """What tells a stage of which so much is done."""
+    if on_stage is None:
+        return lambda done, of: None
+    return lambda done, of: on_stage(f"{what}, {done} of {of} programs")
+
+
+def _unscheduled(
+    model: object, lowering: str, seed: int, samples: _Samples, cache: Cache, *, keep: bool
+) -> tuple[Model, str | None]:
+    """A lowered network that the engine has kernels for, and what its ranges were found with."""
     kind = component_named(lowering)  # a misspelt name is told before TensorFlow is loaded
     if not is_lowering(kind):
         known = ", ".join(name for name, other in COMPONENTS.items() if is_lowering(other))
@@ -645,7 +796,7 @@ def _lowered(
         network, calibrated = _read(model, kind(), seed, samples, cache)
         keep = keep or calibrated == NOISE
     if network.level is Level.PROGRAM:
-        return network, OWN, calibrated
+        return network, calibrated
     graph = with_grus(network.graph, exact=True)
     if with_grus(graph) is not graph:
         _tell_all([STEPS_APART], samples.on_notice)
@@ -654,9 +805,7 @@ def _lowered(
     if not keep:
         with suppress(NotApplicable):
             network = narrowed(network)
-    graph = network.graph
-    program = Program(graph, schedule_for(graph, schedule, **target.traits))
-    return replace(network, level=Level.PROGRAM, network=program), schedule, calibrated
+    return network, calibrated
 
 
 def _heard(network: Model, asked: Asked | None, model: object) -> Stream | None:

@@ -17,6 +17,7 @@ from autotiny.cli import (
     dashboard,
     measure,
     order,
+    schedule,
     search,
     spaces,
     targets,
@@ -27,7 +28,8 @@ from autotiny.cli.failing import Commands
 from autotiny.version import __version__
 
 COMMANDS = (
-    search, apply, order, measure, compile_, targets, tasks, components, spaces, dashboard,
+    search, apply, order, schedule, measure, compile_, targets, tasks, components, spaces,
+    dashboard,
 )  # fmt: skip
 
 EXAMPLES = (

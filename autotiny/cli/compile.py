@@ -22,7 +22,6 @@ from autotiny.cli.options import (
     RateOption,
     ResizeOption,
     ScaleOption,
-    Schedule,
     ScheduleOption,
     SeedOption,
     StreamOption,
@@ -53,7 +52,7 @@ def run(
     ],
     target: TargetOption,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder that the C goes into.")],
-    schedule: ScheduleOption = Schedule.fastest,
+    schedule: ScheduleOption = "fastest",
     lowering: LoweringOption = "int8",
     seed: SeedOption = 0,
     data: OwnDataOption = None,
@@ -97,7 +96,7 @@ def run(
     with report.working(f"compiling {model} for {board.name}") as status:
         compiled = api.compile(
             model, board, out,
-            schedule=schedule.value, lowering=lowering, seed=seed, project=project,
+            schedule=schedule, lowering=lowering, seed=seed, project=project,
             data=data, task=task, reading=reading, calibration=calibration,
             keep_constant_channels=keep_constant_channels, stream=stream,
             on_stage=staged(status), on_notice=noticed(status),

@@ -23,7 +23,6 @@ from autotiny.cli.options import (
     RateOption,
     ResizeOption,
     ScaleOption,
-    Schedule,
     ScheduleOption,
     SeedOption,
     StreamOption,
@@ -72,7 +71,7 @@ def run(
         ),
     ],
     target: TargetOption,
-    schedule: ScheduleOption = Schedule.fastest,
+    schedule: ScheduleOption = "fastest",
     lowering: LoweringOption = "int8",
     seed: SeedOption = 0,
     data: OwnDataOption = None,
@@ -165,7 +164,7 @@ def run(
     with status:
         found = api.measure(
             model, board,
-            schedule=schedule.value, lowering=lowering, seed=seed,
+            schedule=schedule, lowering=lowering, seed=seed,
             profile=profile or speedscope is not None, wait_states=wait_states,
             data=data, task=task, reading=reading, calibration=calibration,
             keep_constant_channels=keep_constant_channels, stream=stream,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -223,19 +222,12 @@ EpochsOption = Annotated[
 ]
 
 
-class Schedule(str, Enum):
-    """How the engine computes a network."""
-
-    fastest = "fastest"
-    smallest = "smallest"
-    balanced = "balanced"
-
-
 ScheduleOption = Annotated[
-    Schedule,
+    str,
     typer.Option(
         metavar="STYLE",
-        help="What kernels and memory plan are chosen for: fastest, smallest or balanced.",
+        help="What kernels and memory plan are chosen for: fastest, smallest or balanced; or best, "
+        "solved for the target or e.g. best:flash=40K,sram=12K.",
     ),
 ]
 MODEL_HELP = (

@@ -29,8 +29,13 @@ def write_json(value: object, path: Path) -> None:
     """A file of data that the user asked for."""
     import json
 
+    write_text(json.dumps(value) + "\n", path)
+
+
+def write_text(text: str, path: Path) -> None:
+    """A file that the user asked for."""
     try:
-        path.write_text(json.dumps(value) + "\n", encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot write {str(path)!r}: {error.strerror}") from error
 

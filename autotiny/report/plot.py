@@ -56,8 +56,8 @@ def pareto_svg(dots: Sequence[Dot], title: str, metric: Metric) -> str:
 
 
 def _drawn(dots: Sequence[Dot], metric: Metric) -> list[str]:
-    across = _log_axis([dot.x for dot in dots])
-    up = _linear_axis([dot.y for dot in dots])
+    across = log_axis([dot.x for dot in dots])
+    up = linear_axis([dot.y for dot in dots])
     if not metric.higher:
         up = replace(up, low=up.high, high=up.low)
     largest = max(dot.weight for dot in dots) or 1.0
@@ -118,7 +118,8 @@ class _Axis:
         return (value - low) / (high - low)
 
 
-def _log_axis(values: Iterable[float]) -> _Axis:
+def log_axis(values: Iterable[float]) -> _Axis:
+    """A logarithmic axis with room for values."""
     positive = [max(value, 1e-9) for value in values]
     low, high = min(positive) / 1.25, max(positive) * 1.25
     ticks = [
@@ -129,7 +130,8 @@ def _log_axis(values: Iterable[float]) -> _Axis:
     return _Axis(low, high, tuple(tick for tick in ticks if low <= tick <= high), log=True)
 
 
-def _linear_axis(values: Iterable[float]) -> _Axis:
+def linear_axis(values: Iterable[float]) -> _Axis:
+    """An axis with room for values."""
     found = list(values)
     low, high = min(found), max(found)
     margin = max((high - low) * 0.1, 0.005)

@@ -9,8 +9,24 @@
 4. `problem`: the integer program; `front`: solved under many bounds; `best`: under a user's.
 """
 
-from autotiny.solver.best import Wish, best, tabled, wish_from
+from autotiny.solver.best import Wish, best, bounds_of, nearest, tabled, wish_from
+from autotiny.solver.confirming import Point, confirmed
 from autotiny.solver.front import front_of
 from autotiny.solver.problem import Problem, Solution
+from autotiny.solver.reasons import Reason, reasons_of
 
-__all__ = ["Problem", "Solution", "Wish", "best", "front_of", "tabled", "wish_from"]
+__all__ = [
+    "Point",
+    "Problem",
+    "Reason",
+    "Solution",
+    "Wish",
+    "best",
+    "bounds_of",
+    "confirmed",
+    "front_of",
+    "nearest",
+    "reasons_of",
+    "tabled",
+    "wish_from",
+]

@@ -100,6 +100,15 @@ def tabled(graph: Graph, target: Target, cache: Cache, tell: Told = SILENT) -> P
     return problem_of(graph, items_of(graph, segments, facts, base), base)
 
 
+def bounds_of(target: Target, wish: Wish) -> Bounded:
+    """The most that a firmware may take: what is asked, and what the target has."""
+    flash, sram = target.flash_bytes, target.sram_bytes - STACK_MARGIN_BYTES
+    return Bounded(
+        flash=flash if wish.flash_bytes is None else min(flash, wish.flash_bytes),
+        sram=sram if wish.sram_bytes is None else min(sram, wish.sram_bytes),
+    )
+
+
 def best(
     problem: Problem, target: Target, wish: Wish = Wish(), seconds: float = TIME_LIMIT_S
 ) -> Solution:
@@ -114,23 +123,18 @@ def best(
     Raises:
         NotApplicable: no schedule keeps the bounds; says what comes nearest.
     """
-    flash = min(target.flash_bytes, wish.flash_bytes or target.flash_bytes)
-    most = target.sram_bytes - STACK_MARGIN_BYTES
-    sram = min(most, most if wish.sram_bytes is None else wish.sram_bytes)
-    bounded = Bounded(flash=flash, sram=sram)
+    asked = bounded = bounds_of(target, wish)
     for _ in range(MOST_CORRECTIONS):
         found = solve(problem, GOALS[wish.minimize], bounded, seconds=seconds)
         if found is None:
-            raise NotApplicable(_nearest(problem, flash, sram))
+            break
         linked = as_linked(problem, found, target)
-        assert bounded.flash is not None and bounded.sram is not None
-        over_flash, over_sram = linked.flash_bytes - flash, linked.sram_bytes - sram
-        if over_flash <= 0 and over_sram <= 0:
+        excess = linked.flash_bytes - asked.flash, linked.sram_bytes - asked.sram
+        if max(excess) <= 0:
             return linked
-        bounded = Bounded(
-            flash=bounded.flash - max(over_flash, 0), sram=bounded.sram - max(over_sram, 0)
-        )
-    raise NotApplicable(_nearest(problem, flash, sram))
+        flash, sram = (max(0, more) for more in excess)
+        bounded = Bounded(flash=bounded.flash - flash, sram=bounded.sram - sram)
+    raise NotApplicable(nearest(problem, asked))
 
 
 def as_linked(problem: Problem, found: Solution, target: Target) -> Solution:
@@ -139,32 +143,30 @@ def as_linked(problem: Problem, found: Solution, target: Target) -> Solution:
     return replace(found, flash_bytes=firmware.flash_bytes, static_bytes=firmware.static_bytes)
 
 
-def _nearest(problem: Problem, flash: int, sram: int) -> str:
-    """What the schedules come to that nearly keep the bounds, in words."""
-    parts = []
-    least_flash = solve(problem, "flash", Bounded(sram=sram))
-    least_sram = solve(problem, "sram", Bounded(flash=flash))
-    if least_flash is not None:
-        over = max(least_flash.flash_bytes - flash, 0)
-        parts.append(
-            f"with {sram:,} bytes of SRAM the smallest takes {least_flash.flash_bytes:,} bytes of "
-            f"flash, {over:,} too many"
+def nearest(problem: Problem, asked: Bounded) -> str:
+    """Why no schedule keeps the bounds, and what those take that nearly do."""
+    why = f"no schedule takes at most {asked.flash:,} bytes of flash and {asked.sram:,} of SRAM"
+    smallest = solve(problem, "flash", Bounded(sram=asked.sram))
+    leanest = solve(problem, "sram", Bounded(flash=asked.flash))
+    near = []
+    if smallest is not None:
+        more = smallest.flash_bytes - asked.flash
+        near.append(
+            f"with that SRAM the smallest takes {smallest.flash_bytes:,} bytes of flash, "
+            f"{more:,} too many"
         )
-    if least_sram is not None:
-        over = max(least_sram.sram_bytes - sram, 0)
-        parts.append(
-            f"with {flash:,} bytes of flash the smallest takes {least_sram.sram_bytes:,} bytes of "
-            f"SRAM, {over:,} too many"
+    if leanest is not None:
+        more = leanest.sram_bytes - asked.sram
+        near.append(
+            f"with that flash the smallest takes {leanest.sram_bytes:,} bytes of SRAM, "
+            f"{more:,} too many"
         )
-    if not parts:
-        alone = [solve(problem, "flash"), solve(problem, "sram")]
-        sizes = [(one.flash_bytes, one.sram_bytes) for one in alone if one is not None]
-        parts = [f"{f:,} bytes of flash and {s:,} of SRAM" for f, s in sizes]
-        return (
-            f"no schedule takes at most {flash:,} bytes of flash and {sram:,} of SRAM; the "
-            f"smallest take {' or '.join(parts)}"
+    if not near:
+        smallest, leanest = solve(problem, "flash"), solve(problem, "sram")
+        assert smallest is not None and leanest is not None  # without bounds there always is one
+        near.append(
+            f"the least there is takes {smallest.flash_bytes:,} bytes of flash, "
+            f"{smallest.flash_bytes - asked.flash:,} too many, and another one "
+            f"{leanest.sram_bytes:,} of SRAM, {leanest.sram_bytes - asked.sram:,} too many"
         )
-    return (
-        f"no schedule takes at most {flash:,} bytes of flash and {sram:,} of SRAM: "
-        f"{'; '.join(parts)}"
-    )
+    return f"{why}: {'; '.join(near)}"

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
-from autotiny.solver.problem import Bounded, Problem, Solution, solve
+from autotiny.solver.problem import UNBOUNDED, Bounded, Problem, Solution, solve
 
 MOST_POINTS = 64
 LEVELS = 8
@@ -20,26 +21,34 @@ SPACING = 1.01
 """From one bound to the next."""
 
 
-def front_of(problem: Problem, most: int = MOST_POINTS) -> tuple[Solution, ...]:
+def front_of(
+    problem: Problem, bounded: Bounded = UNBOUNDED, most: int = MOST_POINTS
+) -> tuple[Solution, ...]:
     """Schedules of which none is better than another in everything, the fastest first.
 
     Args:
         problem: the network.
+        bounded: limits of all of them.
         most: points; bounds of flash and SRAM are at least 1 % apart.
+
+    Returns:
+        None at all if no schedule keeps the bounds.
     """
-    found = list(_searched(problem))
+    found = list(_searched(problem, bounded))
     best = [one for one in found if not any(_better(other, one) for other in found)]
     return tuple(_spread(sorted(best, key=_figures), most))
 
 
-def _searched(problem: Problem) -> Iterator[Solution]:
-    fastest = solve(problem, "cycles")
-    least = solve(problem, "sram")
-    assert fastest is not None and least is not None  # without bounds there always is one
+def _searched(problem: Problem, bounded: Bounded) -> Iterator[Solution]:
+    fastest = solve(problem, "cycles", bounded)
+    least = solve(problem, "sram", bounded)
+    if fastest is None or least is None:
+        return
     seen: set[int] = set()
     for sram in _bounds(least.sram_bytes, fastest.sram_bytes):
-        quick = solve(problem, "cycles", Bounded(sram=sram))
-        small = solve(problem, "flash", Bounded(sram=sram))
+        within = replace(bounded, sram=min(sram, bounded.sram))
+        quick = solve(problem, "cycles", within)
+        small = solve(problem, "flash", within)
         if quick is None or small is None:
             continue
         yield small
@@ -48,7 +57,7 @@ def _searched(problem: Problem) -> Iterator[Solution]:
         seen.add(quick.cycles)
         yield quick
         for flash in _bounds(small.flash_bytes, quick.flash_bytes):
-            point = solve(problem, "cycles", Bounded(flash=flash, sram=sram))
+            point = solve(problem, "cycles", replace(within, flash=flash))
             if point is not None:
                 yield point
 

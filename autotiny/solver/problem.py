@@ -41,16 +41,16 @@ MOST_COMBINATIONS = 2000
 """Of ways to compute neighbours that are planned; of more, those alone that were chosen."""
 
 Vector = NDArray[np.float64]
-Limits = dict[Goal, float | None]
+Limits = dict[Goal, float]
 
 
 @dataclass(frozen=True)
 class Bounded:
-    """Upper limits of a schedule; None where there is none."""
+    """Upper limits of a schedule, in cycles and bytes of the whole firmware."""
 
-    cycles: float | None = None
-    flash: float | None = None
-    sram: float | None = None
+    cycles: float = math.inf
+    flash: float = math.inf
+    sram: float = math.inf
 
 
 UNBOUNDED = Bounded()
@@ -241,13 +241,14 @@ def _planned(problem: Problem, goal: Goal, limits: Limits, end: float) -> Soluti
         bound = limits["sram"]
         if goal == "sram" and (lowest is None or planned.sram_bytes < lowest.sram_bytes):
             lowest = planned
-        within = bound is None or planned.sram_bytes <= bound
-        if within and (goal != "sram" or planned.sram_bytes <= found.sram_bytes):
+        if planned.sram_bytes <= bound and (
+            goal != "sram" or planned.sram_bytes <= found.sram_bytes
+        ):
             return planned
         if time.monotonic() > end:
             return lowest and replace(lowest, gap=1 - found.sram_bytes / lowest.sram_bytes)
         room = found.arena_bytes
-        if bound is not None:
+        if bound < math.inf:
             room += max(0, int(bound) - found.sram_bytes)
         problem.cuts.extend(_cuts(problem, found.items, room))
 
@@ -328,7 +329,7 @@ def _solved(problem: Problem, goal: Goal, limits: Limits, seconds: float) -> Sol
         rows.append(({**taken, problem.arena: -1.0}, -np.inf, most))
     for name in GOALS:
         bound = limits[name]
-        if bound is not None:
+        if bound < math.inf:
             cost = problem.costs[name]
             row = {int(k): float(cost[k]) for k in np.flatnonzero(cost)}
             rows.append((row, -np.inf, bound - offsets[name]))
