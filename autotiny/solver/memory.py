@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from autotiny.engine.arena import Homes, homes, tensor_buffers
 from autotiny.engine.kernel import Kernel, Operand, Overlap, Scratch
-from autotiny.engine.memory import ALIGNMENT, Buffer
+from autotiny.engine.memory import Buffer
 from autotiny.graph import Graph
 
 
@@ -25,7 +25,7 @@ class Living:
         self._home: Homes = homes(kernels)
         self._buffers: Mapping[int, Buffer] = tensor_buffers(graph, kernels, range(len(kernels)))
         self._bytes = [
-            sum(_aligned(buffer.bytes_at(step)) for buffer in self._buffers.values())
+            sum(buffer.bytes_at(step) for buffer in self._buffers.values())
             for step in range(len(kernels))
         ]
 
@@ -34,9 +34,7 @@ class Living:
 
         No plan takes less, and few take more than the most of all steps.
         """
-        scratch = sum(
-            _aligned(one.what.bytes) for one in kernel.operands if isinstance(one.what, Scratch)
-        )
+        scratch = sum(one.what.bytes for one in kernel.operands if isinstance(one.what, Scratch))
         operands = {one.name: one for one in kernel.operands}
         saved: dict[str, int] = {}
         for (read, written), overlap in kernel.overlaps.items():
@@ -76,7 +74,3 @@ def together_bytes(x: int, y: int, overlap: Overlap) -> int:
     if overlap.same:
         sizes.append(max(x, y))
     return min(sizes)
-
-
-def _aligned(size: int) -> int:
-    return -(-size // ALIGNMENT) * ALIGNMENT

@@ -272,7 +272,7 @@ def _cuts(problem: Problem, items: Sequence[Item], room: int) -> Iterator[Cut]:
 
     length, first = next(
         (length, first)
-        for length in range(2, len(items) + 1)
+        for length in range(1, len(items) + 1)
         for first in range(len(items) - length + 1)
         if length == len(items) or needed(items[first : first + length]) > room
     )
