@@ -1,0 +1,52 @@
+"""Small networks in int8, made up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from autotiny.components.alone import Layer, graph_of
+from autotiny.graph import Graph
+
+SAME: dict[str, int | str] = {
+    "padding": "SAME", "stride_h": 1, "stride_w": 1, "fused_activation_function": "RELU",
+}  # fmt: skip
+HALVED = {**SAME, "stride_h": 2, "stride_w": 2}
+
+
+def mobile(size: int = 8, channels: int = 4) -> Graph:
+    """A start as MobileNets have it, on an image of twice that size."""
+    few, many = channels, 2 * channels
+    once: dict[str, int | str] = {"depth_multiplier": 1}
+    return graph_of(
+        (1, 2 * size, 2 * size, 3),
+        (
+            Layer("CONV_2D", (few, 3, 3, 3), (1, size, size, few), HALVED),
+            Layer("DEPTHWISE_CONV_2D", (1, 3, 3, few), (1, size, size, few), {**SAME, **once}),
+            Layer("CONV_2D", (many, 1, 1, few), (1, size, size, many), SAME),
+            Layer(
+                "DEPTHWISE_CONV_2D", (1, 3, 3, many), (1, size // 2, size // 2, many),
+                {**HALVED, **once},
+            ),
+        ),
+    )  # fmt: skip
+
+
+def two_layers(seed: int = 0) -> Graph:
+    """A pointwise convolution and a depthwise one; the seed draws the weights."""
+    graph = graph_of(
+        (1, 6, 6, 8),
+        (
+            Layer("CONV_2D", (8, 1, 1, 8), (1, 6, 6, 8), SAME),
+            Layer("DEPTHWISE_CONV_2D", (1, 3, 3, 8), (1, 6, 6, 8), {**SAME, "depth_multiplier": 1}),
+        ),
+    )
+    dice = np.random.default_rng(seed)
+    tensors = tuple(
+        one
+        if one.data is None or one.dtype != "int8"
+        else replace(one, data=dice.integers(-127, 128, one.shape, np.int8))
+        for one in graph.tensors
+    )
+    return replace(graph, tensors=tensors)

@@ -1,0 +1,142 @@
+"""The integer program, against all choices there are, with figures that are drawn."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+import pytest
+from networks import mobile
+
+from autotiny.engine.arena import lay_out
+from autotiny.engine.kernel import Overlap
+from autotiny.graph import fold
+from autotiny.solver.items import items_of
+from autotiny.solver.measuring import Base, Facts
+from autotiny.solver.memory import together_bytes
+from autotiny.solver.options import Chain, Option, Place, places_of
+from autotiny.solver.problem import Bounded, Goal, Problem, Solution, chosen, problem_of, solve
+
+BASE = Base(flash_bytes=300, call_bytes=10.0, static_bytes=8, stack_bytes=16)
+OPTIONS = 4
+"""Of each place, so that all choices can be tried."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A small problem and every choice there is, with a plan of its arena."""
+
+    problem: Problem
+    choices: tuple[Solution, ...]
+
+
+@pytest.fixture(scope="module", params=range(3))
+def case(request: pytest.FixtureRequest) -> Case:
+    """Steps at which the arena is tight one after the other, with kernels that are shared."""
+    dice = np.random.default_rng(request.param)
+    graph = fold(mobile())
+    segments = [
+        tuple(tuple(some(place, dice) for place in chain) for chain in chains)
+        for chains in places_of(graph, dsp=True)
+    ]
+    facts = {option.key: drawn(option, dice) for option in all_of(segments)}
+    problem = problem_of(graph, items_of(graph, segments, facts, BASE), BASE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("autotiny.solver.items._undominated", list)
+        every = items_of(graph, segments, facts, BASE)
+    places = [[item for item in every if item.at == at] for at in sorted({i.at for i in every})]
+    choices = []
+    for items in product(*places):
+        arena = lay_out(graph, [item.option.kernel for item in items]).bytes
+        choices.append(replace(chosen(problem, items), arena_bytes=arena))
+    return Case(problem, tuple(choices))
+
+
+def some(place: Place, dice: np.random.Generator) -> Place:
+    picked = dice.permutation(len(place))[:OPTIONS]
+    return tuple(place[k] for k in sorted(picked))
+
+
+def all_of(segments: list[tuple[Chain, ...]]) -> Iterator[Option]:
+    return (one for chains in segments for chain in chains for place in chain for one in place)
+
+
+def drawn(option: Option, dice: np.random.Generator) -> Facts:
+    cycles, stack, code, kernel = (int(n) for n in dice.integers(1, (9999, 200, 400, 4)))
+    shared = ((f"kernel {kernel}", 500 * kernel),)
+    return Facts(cycles, 4 * stack, 4 * code, shared)
+
+
+def figures(one: Solution) -> dict[Goal, int]:
+    return {"cycles": one.cycles, "flash": one.flash_bytes, "sram": one.sram_bytes}
+
+
+@pytest.mark.parametrize("goal", ["cycles", "flash", "sram"])
+def test_the_best_of_all_choices_is_found(case: Case, goal: Goal) -> None:
+    found = solve(case.problem, goal)
+    assert found is not None and found.gap == 0
+    assert figures(found)[goal] == min(figures(one)[goal] for one in case.choices)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.3])
+def test_so_it_is_under_bounds_on_flash_and_sram(case: Case, share: float) -> None:
+    flash = int(np.quantile([one.flash_bytes for one in case.choices], share))
+    sram = int(np.quantile([one.sram_bytes for one in case.choices], share))
+    for bounded in (Bounded(sram=sram), Bounded(flash=flash), Bounded(flash=flash, sram=sram)):
+        within = [
+            one.cycles
+            for one in case.choices
+            if one.flash_bytes <= bounded.flash and one.sram_bytes <= bounded.sram
+        ]
+        found = solve(case.problem, "cycles", bounded)
+        assert (found and found.cycles) == (min(within) if within else None)
+        if found:
+            assert found.flash_bytes <= bounded.flash and found.sram_bytes <= bounded.sram
+
+
+def test_neighbours_that_an_arena_has_no_room_for_are_learnt() -> None:
+    """Of 96×96 pixels, three steps fit each alone where all of them do not."""
+    graph = fold(mobile(48, 8))
+    dice = np.random.default_rng(0)
+    segments = places_of(graph, dsp=True)
+    facts = {option.key: drawn(option, dice) for option in all_of([*segments])}
+    problem = problem_of(graph, items_of(graph, segments, facts, BASE), BASE)
+    least = solve(problem, "sram")
+    assert least is not None
+    bounded = Bounded(sram=1.02 * least.sram_bytes)
+    relaxed = solve(problem, "cycles", replace(bounded, sram=bounded.sram + 4096))
+    faster = solve(problem, "cycles", bounded)
+    assert relaxed is not None and faster is not None and problem.cuts
+    for found in (least, faster, relaxed):
+        plan = lay_out(graph, [item.option.kernel for item in found.items])
+        assert plan.bytes == found.arena_bytes
+    assert least.cycles > faster.cycles >= relaxed.cycles
+    assert faster.sram_bytes <= bounded.sram < faster.sram_bytes + 4096
+
+
+def test_an_impossible_bound_has_no_solution(case: Case) -> None:
+    assert solve(case.problem, "cycles", Bounded(flash=299)) is None
+    assert solve(case.problem, "cycles", Bounded(sram=100)) is None
+
+
+def test_of_equally_fast_schedules_the_smaller_is_taken(case: Case) -> None:
+    found = solve(case.problem, "cycles")
+    assert found is not None
+    alike = [one for one in case.choices if one.cycles == found.cycles]
+    assert found.flash_bytes == min(one.flash_bytes for one in alike)
+
+
+@pytest.mark.parametrize(
+    ("overlap", "size"),
+    [
+        (Overlap(until=None), 30),  # side by side
+        (Overlap(until=0), 20),
+        (Overlap(until=40), 20),
+        (Overlap(until=-6), 26),
+        (Overlap(until=None, since=4), 20),
+        (Overlap(until=None, since=15), 25),
+        (Overlap(until=None, same=True), 20),
+    ],
+)
+def test_what_two_buffers_take_together(overlap: Overlap, size: int) -> None:
+    assert together_bytes(20, 10, overlap) == size
