@@ -11,7 +11,7 @@ from networks import mobile
 from autotiny.engine.arena import lay_out
 from autotiny.engine.kernel import Overlap
 from autotiny.graph import fold
-from autotiny.solver.items import items_of
+from autotiny.solver.items import _undominated, items_of
 from autotiny.solver.measuring import Base, Facts
 from autotiny.solver.memory import together_bytes
 from autotiny.solver.options import Chain, Option, Place, places_of
@@ -124,6 +124,16 @@ def test_of_equally_fast_schedules_the_smaller_is_taken(case: Case) -> None:
     assert found is not None
     alike = [one for one in case.choices if one.cycles == found.cycles]
     assert found.flash_bytes == min(one.flash_bytes for one in alike)
+
+
+def test_an_option_stays_that_needs_less_code_of_others(case: Case) -> None:
+    first = replace(
+        case.problem.items[0], cycles=10, own_bytes=0.0, shared={"fast": 900}, static_bytes=0,
+        arena_bytes=0, stack_bytes=0,
+    )  # fmt: skip
+    small = replace(first, cycles=11, shared={})
+    worse = replace(first, cycles=12)
+    assert list(_undominated([worse, small, first])) == [first, small]
 
 
 @pytest.mark.parametrize(
