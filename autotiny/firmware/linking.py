@@ -144,6 +144,7 @@ def link(
     *,
     optimize: str = "-O2",
     stack_bytes: int = LIKELY_STACK_BYTES,
+    program: bytes | None = None,
 ) -> Firmware:
     """Compile and link a model with startup code and a loop that runs it.
 
@@ -155,6 +156,7 @@ def link(
         target: decides core, memory map and flags.
         optimize: "-O2" or "-Os"; zig knows no levels between the two.
         stack_bytes: room that the stack needs at least; it gets 2 KiB where there are.
+        program: the model's C file, compiled with the same flags; None compiles it.
 
     Raises:
         LinkError: the compiler or linker refused the sources.
@@ -167,12 +169,16 @@ def link(
     with TemporaryDirectory(prefix="autotiny-") as folder:
         for name, text in files.items():
             (Path(folder) / name).write_text(text, encoding="utf-8", newline="\n")
+        units = sorted(name for name in files if name.endswith(".c"))
+        if program is not None:
+            (Path(folder) / "program.o").write_bytes(program)
+            units[units.index(f"{sources.name}.c")] = "program.o"
 
         def attempt(layout: Layout | None) -> Firmware | None:
             if layout is None:
                 return None
             script = layout.linker_script(target.title, f"{sources.name}_arena")
-            elf = _link(Path(folder), files, script, flags)
+            elf = _link(Path(folder), units, script, flags)
             if elf is None:
                 return None
             return _firmware(sources, elf, layout, target, {**files, "link.ld": script}, flags)
@@ -244,12 +250,9 @@ def _layout(target: Target, arena_bytes: int, static_bytes: int, stack_bytes: in
     return roomy or place(target, arena_bytes, static_bytes, stack_bytes)
 
 
-def _link(
-    folder: Path, files: Mapping[str, str], script: str, flags: Sequence[str]
-) -> bytes | None:
+def _link(folder: Path, units: Sequence[str], script: str, flags: Sequence[str]) -> bytes | None:
     """The linked ELF; None if it does not fit the memories of the script."""
     (folder / "link.ld").write_text(script, encoding="utf-8", newline="\n")
-    units = sorted(name for name in files if name.endswith(".c"))
     arguments = [*flags, *_LINK_FLAGS, *units, "-T", "link.ld", "-o", "firmware.elf"]
     complaint = zig_cc(arguments, folder)
     if not complaint:

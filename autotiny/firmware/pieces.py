@@ -36,8 +36,8 @@ class Piece:
     needs: frozenset[str]
 
 
-def pieces_of(sources: Sources, target: Target, *, optimize: str = "-O2") -> dict[str, Piece]:
-    """Compile the program of a model, without its weights, and take it apart.
+def compiled(sources: Sources, target: Target, *, optimize: str = "-O2") -> bytes:
+    """The object file of a model's program, without its weights; `link` takes it.
 
     Raises:
         LinkError: the compiler refused it.
@@ -45,16 +45,16 @@ def pieces_of(sources: Sources, target: Target, *, optimize: str = "-O2") -> dic
     with TemporaryDirectory(prefix="autotiny-") as folder:
         for name, text in sources.files.items():
             (Path(folder) / name).write_text(text, encoding="utf-8", newline="\n")
-        unit = f"{sources.name}.c"
         flags = compiler_flags(target, optimize)
-        complaint = zig_cc([*flags, "-c", unit, "-o", "model.o"], Path(folder))
+        complaint = zig_cc([*flags, "-c", f"{sources.name}.c", "-o", "program.o"], Path(folder))
         if complaint:
             raise LinkError(f"the compiler refused the sources:\n{complaint}")
-        return _pieces((Path(folder) / "model.o").read_bytes())
+        return (Path(folder) / "program.o").read_bytes()
 
 
-def _pieces(data: bytes) -> dict[str, Piece]:
-    with BytesIO(data) as file:
+def pieces_of(program: bytes) -> dict[str, Piece]:
+    """The functions and arrays of an object file, by name."""
+    with BytesIO(program) as file:
         elf = ELFFile(file)
         sections = list(elf.iter_sections())
         symbols = elf.get_section_by_name(".symtab")

@@ -11,6 +11,7 @@ from typing import Any
 from autotiny.engine.generate import generate
 from autotiny.metrics import Cost
 from autotiny.simulator import measure
+from autotiny.solver.best import with_calls
 from autotiny.solver.problem import Problem, Solution
 from autotiny.target import Target
 
@@ -59,11 +60,13 @@ def confirmed(
         tell: called with how many were executed, and of how many.
     """
     points = []
+
+    def executed(one: Solution) -> Point:
+        exact = with_calls(problem, one, target)
+        return Point(exact, measure(generate(problem.graph, one.schedule), target))
+
     with ThreadPoolExecutor(min(len(solutions), os.cpu_count() or 1)) as pool:
-        costs = pool.map(
-            lambda one: measure(generate(problem.graph, one.schedule), target), solutions
-        )
-        for number, (solution, cost) in enumerate(zip(solutions, costs, strict=True), 1):
-            points.append(Point(solution, cost))
+        for number, point in enumerate(pool.map(executed, solutions), 1):
+            points.append(point)
             tell(number, len(solutions))
     return tuple(points)

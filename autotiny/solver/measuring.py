@@ -17,7 +17,7 @@ from autotiny.cache import Cache, key_of, recalled, remembered
 from autotiny.codeversion import code_version
 from autotiny.engine.generate import generate
 from autotiny.firmware.linking import Firmware, link
-from autotiny.firmware.pieces import Piece, pieces_of, reached
+from autotiny.firmware.pieces import Piece, compiled, pieces_of, reached
 from autotiny.graph import Graph
 from autotiny.schedule import Schedule, Step
 from autotiny.simulator import run
@@ -165,17 +165,18 @@ def base_of(
     return Base(**remembered(cache, key, measure))
 
 
-def _base(graph: Graph, program: Sequence[Option], target: Target) -> Base:
-    sources = generate(graph, Schedule(tuple(option.step for option in program)))
-    firmware = link(sources, target, stack_bytes=STACK_BYTES)
-    pieces = pieces_of(sources, target)
+def _base(graph: Graph, options: Sequence[Option], target: Target) -> Base:
+    sources = generate(graph, Schedule(tuple(option.step for option in options)))
+    program = compiled(sources, target)
+    firmware = link(sources, target, stack_bytes=STACK_BYTES, program=program)
+    pieces = pieces_of(program)
     ran = run(firmware, target, repeats=1, simulate_memory=False)
     caller = f"{sources.name}_run"
     needed = {name for function in sources.functions for name in reached(pieces, function)}
     calls = pieces[caller].bytes
     steps = sum(_bytes(name, pieces, firmware) for name in needed)
-    constants = {name: size for option in program for name, size in option.constants}
-    static = sum(option.static_bytes for option in program)
+    constants = {name: size for option in options for name, size in option.constants}
+    static = sum(option.static_bytes for option in options)
     return Base(
         flash_bytes=firmware.flash_bytes - steps - calls - sum(constants.values()),
         call_bytes=calls / len(sources.functions),
@@ -184,11 +185,12 @@ def _base(graph: Graph, program: Sequence[Option], target: Target) -> Base:
     )
 
 
-def _measure(graph: Graph, program: Sequence[Option], target: Target) -> list[Facts]:
+def _measure(graph: Graph, options: Sequence[Option], target: Target) -> list[Facts]:
     """What each step of a program takes."""
-    sources = generate(graph, Schedule(tuple(option.step for option in program)))
-    firmware = link(sources, target, stack_bytes=STACK_BYTES)
-    pieces = pieces_of(sources, target)
+    sources = generate(graph, Schedule(tuple(option.step for option in options)))
+    program = compiled(sources, target)
+    firmware = link(sources, target, stack_bytes=STACK_BYTES, program=program)
+    pieces = pieces_of(program)
     cached = target.icache or target.dcache
     ran = run(firmware, target, repeats=None if cached else 1)
     users: dict[str, set[str]] = {}
@@ -197,7 +199,7 @@ def _measure(graph: Graph, program: Sequence[Option], target: Target) -> list[Fa
             users.setdefault(name, set()).add(function)
     steps = iter(zip(sources.functions, ran.layers, strict=True))
     found = []
-    for option in program:
+    for option in options:
         if not option.kernel.body:
             found.append(NOTHING)
             continue

@@ -34,12 +34,12 @@ def mobile(size: int = 8, channels: int = 4) -> Graph:
 
 
 def two_layers(seed: int = 0) -> Graph:
-    """A pointwise convolution and a depthwise one; the seed draws the weights."""
+    """A depthwise convolution and a dense layer, which have few options; the seed draws weights."""
     graph = graph_of(
         (1, 6, 6, 8),
         (
-            Layer("CONV_2D", (8, 1, 1, 8), (1, 6, 6, 8), SAME),
             Layer("DEPTHWISE_CONV_2D", (1, 3, 3, 8), (1, 6, 6, 8), {**SAME, "depth_multiplier": 1}),
+            Layer("FULLY_CONNECTED", (12, 288), (1, 12), {"fused_activation_function": "NONE"}),
         ),
     )
     dice = np.random.default_rng(seed)
