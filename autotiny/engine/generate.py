@@ -29,7 +29,7 @@ from autotiny.engine.ops import EMITTERS, FUSING
 from autotiny.engine.ops.layers import LAYERS
 from autotiny.engine.schedules import plain_schedule
 from autotiny.engine.sources import Hearing, Port, Sources
-from autotiny.engine.symbols import Constants, Functions, const_free
+from autotiny.engine.symbols import Constants, Functions, codes_of, const_free
 from autotiny.engine.work import work_of
 from autotiny.errors import UnsupportedOp, UserError
 from autotiny.graph import Graph, Threshold, fold, variables
@@ -92,6 +92,7 @@ def generate(
         for indices in (graph.inputs, graph.outputs)
     ]
     called = [k for k, kernel in enumerate(kernels) if kernel.body]
+    codes = codes_of([kernels[k] for k in called], [schedule.steps[k].code for k in called])
     constants = Constants(name)
     functions = Functions(name)
 
@@ -106,7 +107,7 @@ def generate(
         labels.append("forget")
         calls += ["// forget", functions.clearing(places(forgotten))]
         step_weights.append(0)
-    for k in called:
+    for k, code in zip(called, codes, strict=True):
         before = constants.bytes
         arguments = [
             constants.symbol(operand.what)
@@ -116,7 +117,7 @@ def generate(
             else f"({const_free(operand.c_type)} *)({name}_arena + {memory.offset(k, operand)})"
             for operand in kernels[k].operands
         ]
-        call = f"{functions.symbol(sites[k], kernels[k])}({', '.join(arguments)});"
+        call = functions.call(sites[k], kernels[k], code, arguments)
         weights = constants.bytes - before
         if k in partners:
             step_weights[-1] += weights
