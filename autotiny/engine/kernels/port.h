@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #if defined(__GNUC__)
-#define AT_INLINE static inline __attribute__((always_inline, unused))
+#define AT_INLINE extern inline __attribute__((always_inline, gnu_inline, unused))
 // Functions whose code is the same in any program: nothing is propagated into them.
 #define AT_STEP static __attribute__((noinline, used))
 #define AT_SHARED AT_STEP
