@@ -6,7 +6,6 @@
 #include <stdint.h>
 
 #if defined(__GNUC__)
-#define AT_INLINE extern inline __attribute__((always_inline, gnu_inline, unused))
 // Functions whose code is the same in any program: nothing is propagated into them.
 #define AT_STEP static __attribute__((noinline, used))
 #define AT_SHARED AT_STEP
@@ -34,12 +33,17 @@
 // Whether the compiler has found a value that assembly needs as a constant; GCC at -Og has not.
 // AT_SET_LATER: what is set before it is read, though GCC does not see that and would warn.
 #if defined(__clang__)
+// Part of whatever calls it, and no function of the program: else what its callers agree on would be
+// propagated into it first, and its code would hang on all of them.
+#pragma clang diagnostic ignored "-Wstatic-in-inline"
+#define AT_INLINE extern inline __attribute__((always_inline, gnu_inline, unused))
 #define AT_KNOWN(value) 1
 #define AT_SET_LATER(value)
 #define AT_PRAGMA(text) _Pragma(#text)
 #define AT_ROLLED AT_PRAGMA(clang loop unroll(disable))
 #define AT_UNROLL(n) AT_PRAGMA(clang loop unroll_count(n))
 #else
+#define AT_INLINE static inline __attribute__((always_inline, unused))
 #define AT_KNOWN(value) __builtin_constant_p(value)
 #define AT_SET_LATER(value) __asm__("" : "=m"(value))
 #define AT_PRAGMA(text) _Pragma(#text)
