@@ -60,17 +60,17 @@ def scheduled(graph: Graph, change: Mapping[str, Any], code: Code) -> Schedule:
     return Schedule(tuple(steps))
 
 
-def code_bytes(sources: Sources, core: str, folder: Path) -> dict[str, int]:
-    """How large each function is in the object file, before anything is linked."""
+def machine_code(sources: Sources, core: str, folder: Path) -> dict[str, bytes]:
+    """Each function in the object file, before anything is linked."""
     for name, text in sources.files.items():
         (folder / name).write_text(text, encoding="utf-8")
     flags = compiler_flags(load_target(core), "-O2")
     complaint = zig_cc([*flags, "-c", "model.c", "-o", "model.o"], folder)
     assert not complaint
     with BytesIO((folder / "model.o").read_bytes()) as file:
-        found = {one.name: one["sh_size"] for one in ELFFile(file).iter_sections()}
+        found = {one.name: one.data() for one in ELFFile(file).iter_sections()}
     head = ".text."
-    return {name.removeprefix(head): n for name, n in found.items() if name.startswith(head)}
+    return {name.removeprefix(head): code for name, code in found.items() if name.startswith(head)}
 
 
 @pytest.mark.parametrize("code", ["shared", "own"])
@@ -90,15 +90,15 @@ def code_bytes(sources: Sources, core: str, folder: Path) -> dict[str, int]:
     ],
     ids=lambda value: str(value).replace(" ", ""),
 )
-def test_a_function_is_as_large_in_any_program(
+def test_a_function_is_the_same_in_any_program(
     core: str, channels: int, k: int, change: Mapping[str, Any], code: Code, tmp_path: Path
 ) -> None:
     alone, among = (
-        code_bytes(generate(graph, scheduled(graph, change, code)), core, tmp_path)
+        machine_code(generate(graph, scheduled(graph, change, code)), core, tmp_path)
         for graph in (network(channels, k, False), network(channels, k, True))
     )
     functions = [name for name in alone if name not in ("model_run", "model_invoke")]
-    assert {name: alone[name] for name in functions} == {name: among[name] for name in functions}
+    assert [name for name in functions if alone[name] != among[name]] == []
     kernels = [name for name in alone if name.startswith("at_")]
     assert (code == "shared") == any(not name.startswith(CALLED_BY_KERNELS) for name in kernels)
     assert f"model_{'conv_2d' if channels else 'depthwise_conv_2d'}_0" in functions
@@ -110,7 +110,6 @@ def programs() -> Iterator[tuple[str, Graph, Schedule]]:
         Layer(CONV, (6, 5, 16), 8, (3, 3)),
         Layer(CONV, (3, 4, 16), 8, activation="NONE"),
         Layer(CONV, (9, 8, 4), 6, (3, 3), activation="RELU6", pool=True),
-        Layer(CONV, (8, 6, 1), 5, (3, 3), activation="NONE", pool=True),
         Layer(DENSE, (1, 1, 20), 9),
         Layer(DENSE, (8, 8, 36), 11, activation="NONE", spread=120.0),
         Layer(DEPTHWISE, (6, 5, 4), 4, (3, 3)),
