@@ -34,7 +34,7 @@ from autotiny.errors import UnsupportedOp
 from autotiny.firmware import link
 from autotiny.firmware.linking import compiler_flags
 from autotiny.firmware.zig import zig_cc
-from autotiny.graph import Array, Graph
+from autotiny.graph import Array, Graph, Op
 from autotiny.schedule import Code, Schedule, Step, Weights
 from autotiny.target import load_target
 
@@ -43,20 +43,28 @@ CALLED_BY_KERNELS = ("at_run_line_",)
 
 
 def network(channels: int, k: int, more: bool) -> Graph:
-    """A layer, depthwise if it makes 0 channels; with more behind it, of which one is alike."""
+    """Two layers, depthwise if they make 0 channels; with more behind them, of which two are alike.
+
+    The first of these has the text of the one before it, so that they share its function.
+    """
     net = Network(8, 8, 16)
-    y = net.conv(0, channels, k, 1)
+    y = net.conv(net.conv(0, channels, k, 1), channels, k, 1)
     if more:
-        y = net.conv(net.pool(y), channels, k, 1)
-        y = net.conv(net.conv(y, 0, 3, 2), 12, 1, 1)
+        y = net.conv(net.pool(net.conv(y, channels, k, 1)), channels, k, 1)
+        y = net.conv(net.conv(y, 0, 5, 2), 12, 1, 2)
     return net.graph(y)
 
 
 def scheduled(graph: Graph, change: Mapping[str, Any], code: Code) -> Schedule:
-    """The first two layers changed, whose steps and all others are for the same code."""
+    """The layers that are like the first one changed, and all steps for the same code."""
+
+    def weights(op: Op) -> tuple[int, ...]:
+        return graph.tensors[op.inputs[1]].shape if op.kind == graph.ops[0].kind else ()
+
     steps = [replace(step, code=code) for step in plain_schedule(graph).steps]
-    for k in (0, 2)[: len(steps)]:
-        steps[k] = replace(steps[k], **change)
+    for k, op in enumerate(graph.ops):
+        if weights(op) == weights(graph.ops[0]):
+            steps[k] = replace(steps[k], **change)
     return Schedule(tuple(steps))
 
 
@@ -105,7 +113,7 @@ def test_a_function_is_the_same_in_any_program(
 
 
 def programs() -> Iterator[tuple[str, Graph, Schedule]]:
-    """Each kind of layer in every variant."""
+    """Each kind of layer in every variant; wherever its weights lie it calls the same kernels."""
     for layer in (
         Layer(CONV, (6, 5, 16), 8, (3, 3)),
         Layer(CONV, (3, 4, 16), 8, activation="NONE"),
@@ -118,7 +126,8 @@ def programs() -> Iterator[tuple[str, Graph, Schedule]]:
         schedule = plain_schedule(graph)
         (step,) = (fuse(graph, schedule) if layer.pool else schedule).steps
         for name, change in VARIANTS.items():
-            yield f"{name}: {layer}", graph, Schedule((replace(step, **change),))
+            if not name.endswith(("in SRAM", "by start")):
+                yield f"{name}: {layer}", graph, Schedule((replace(step, **change),))
     for type_ in TYPES:
         for layer in (Layer(CONV, (5, 4, 3), 6, (3, 3)), Layer(DENSE, (1, 1, 20), 9)):
             graph = Drawn(layer, type_, 0.3).graph()
@@ -136,6 +145,8 @@ def test_each_code_computes_the_same(tmp_path: Path) -> None:
                 texts.setdefault(generate(graph, coded).files["model.c"], coded)
             except UnsupportedOp:
                 break
+        if len(texts) < len(CODES) and not label.startswith("plain"):
+            continue  # calls no kernel that steps can share: as plain ones do
         x = samples(graph)[2] if graph.tensors[0].dtype == "int8" else wide_inputs(graph)[0]
         cases += [Case(label, graph, (x,), schedule=coded) for coded in texts.values()]
     library = build(cases, tmp_path)
@@ -172,7 +183,7 @@ def test_emitters_mark_every_kernel_that_steps_can_share() -> None:
             assert all(name.endswith("_own") == (code != "shared") for name in called), label
             shares = set(re.findall(r"AT_SHARES_(\w+) ", sources.files["model.c"]))
             assert shares == (called if code == "shared" else set()), label
-    assert found > 100
+    assert found > 150
 
 
 def test_what_nothing_shares_is_fixed() -> None:
