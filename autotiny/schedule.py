@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,9 @@ class Weights:
     memory: Literal["flash", "sram"] = "flash"
 
 
+Code = Literal["auto", "shared", "own", "fixed"]
+
+
 @dataclass(frozen=True)
 class Step:
     """How one op, or a chain of fused ops, is computed.
@@ -71,6 +74,11 @@ class Step:
         weights: how its weights are stored.
         in_place: the output may overwrite the input.
         core: which of the target's cores computes the step.
+        code: what its function is made for, which decides its bytes, cycles and stack whatever else
+            is in the program. "shared": for pointers, with calls of kernels that other steps may
+            call too. "own": for pointers, with its kernel inside, which knows the step's sizes.
+            Steps of equal text share such functions. "fixed": as "own", for this step's addresses.
+            "auto": "fixed" where nothing would be shared, else "shared".
     """
 
     ops: tuple[int, ...]
@@ -78,6 +86,7 @@ class Step:
     weights: Weights = Weights()
     in_place: bool = False
     core: int = 0
+    code: Code = "auto"
 
 
 @dataclass(frozen=True)
@@ -96,10 +105,14 @@ def step_facts(step: Step) -> dict[str, Any]:
 def step_from(facts: Mapping[str, Any], ways: Mapping[str, type[Way]]) -> Step:
     """The step that `step_facts` wrote; `ways` are those that it may name, by their name."""
     kernel = dict(facts["kernel"])
+    code = facts.get("code", "auto")  # programs of before the field have none
+    if code not in get_args(Code):
+        raise ValueError(f"a step's code is {code!r}; it is one of {', '.join(get_args(Code))}")
     return Step(
         tuple(facts["ops"]),
         ways[kernel.pop("way")](**kernel),
         Weights(**facts["weights"]),
         facts["in_place"],
         facts["core"],
+        code,
     )

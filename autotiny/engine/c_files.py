@@ -147,7 +147,8 @@ def program_text(
 ) -> str:
     """The source of a program: its arena, its steps, and what runs them."""
     headers = ["port.h", *headers_of(kernels)]
-    includes = "".join(f'#include "{header}"\n' for header in headers)
+    includes = "".join(f"#define AT_SHARES_{kernel} ~, used\n" for kernel in functions.shared)
+    includes += "".join(f'#include "{header}"\n' for header in headers)
     declarations = "".join(f"{line}\n" for line in constants.declarations())
     lines = "".join(f"{wrapped(f'  {call}')}\n" for call in calls)
     return f"""{_head(comment)}#include "{name}.h"

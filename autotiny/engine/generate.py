@@ -29,7 +29,7 @@ from autotiny.engine.ops import EMITTERS, FUSING
 from autotiny.engine.ops.layers import LAYERS
 from autotiny.engine.schedules import plain_schedule
 from autotiny.engine.sources import Hearing, Port, Sources
-from autotiny.engine.symbols import Constants, Functions, const_free
+from autotiny.engine.symbols import Constants, Functions, codes_of, const_free
 from autotiny.engine.work import work_of
 from autotiny.errors import UnsupportedOp, UserError
 from autotiny.graph import Graph, Threshold, fold, variables
@@ -92,6 +92,7 @@ def generate(
         for indices in (graph.inputs, graph.outputs)
     ]
     called = [k for k, kernel in enumerate(kernels) if kernel.body]
+    codes = codes_of([kernels[k] for k in called], [schedule.steps[k].code for k in called])
     constants = Constants(name)
     functions = Functions(name)
 
@@ -108,7 +109,7 @@ def generate(
         calls += ["// forget", functions.clearing(places(forgotten))]
         step_weights.append(0)
         step_functions.append(f"{name}_forget")
-    for k in called:
+    for k, code in zip(called, codes, strict=True):
         before = constants.bytes
         arguments = [
             constants.symbol(operand.what)
@@ -118,8 +119,7 @@ def generate(
             else f"({const_free(operand.c_type)} *)({name}_arena + {memory.offset(k, operand)})"
             for operand in kernels[k].operands
         ]
-        function = functions.symbol(sites[k], kernels[k])
-        call = f"{function}({', '.join(arguments)});"
+        call = functions.call(sites[k], kernels[k], code, arguments)
         weights = constants.bytes - before
         if k in partners:
             step_weights[-1] += weights
@@ -127,7 +127,7 @@ def generate(
             calls[-2:] = [f"// {labels[-1]}", functions.on_two_cores(calls[-1], call)]
         else:
             step_weights.append(weights)
-            step_functions.append(function)
+            step_functions.append(call.partition("(")[0])
             labels.append(_label(sites[k]))
             calls += [f"// {labels[-1]}", call]
     files = {

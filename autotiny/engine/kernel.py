@@ -99,7 +99,8 @@ class Kernel:
 
     Attributes:
         headers: the files of C that `body` needs ("port.h" comes by itself); see `headers`.
-        body: statements that use the operands' names; all else is a constant.
+        body: statements that use the operands' names; all else is a constant. A function that
+            steps can share, an AT_KERNEL of port.h, is called with an @ before its name.
         operands: the function's parameters.
         overlaps: (operand read, operand written) → how the second may lie over the first.
         aliases: output tensor → (input tensor, byte offset): they are the same memory. The step

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from autotiny.engine.kernel import Kept, Kernel, Site, Table, c_type
 from autotiny.graph import Array
+from autotiny.schedule import Code
 
 
 class Constants:
@@ -41,11 +44,17 @@ class Constants:
 
 
 class Functions:
-    """The step functions met so far, and the memory they keep; equal bodies share a function."""
+    """The step functions met so far, and the memory they keep; equal texts share a function.
+
+    Attributes:
+        texts: their C.
+        shared: the kernels that they call, as keys.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.texts: list[str] = []
+        self.shared: dict[str, None] = {}
         self._symbols: dict[tuple[str, str], str] = {}
         self._kept = 0
 
@@ -56,16 +65,25 @@ class Functions:
         self.texts.append(f"AT_WORD_ALIGNED static int8_t {symbol}[{memory.bytes}];\n")
         return symbol
 
-    def symbol(self, site: Site, kernel: Kernel) -> str:
-        """The symbol of a step's function, which is new where no equal one was met."""
-        parameters = ", ".join(f"{o.c_type} *{o.name}" for o in kernel.operands)
-        key = (parameters, kernel.body)
+    def call(self, site: Site, kernel: Kernel, code: Code, arguments: Sequence[str]) -> str:
+        """The call of a step's function, which is new where no equal one was met."""
+        parameters, body = _text(kernel)
+        if code == "shared":
+            self.shared |= dict.fromkeys(_shareable(kernel))
+            body = body.replace("@", "")
+        else:
+            body = re.sub(r"@(\w+)", r"\1_own", body)
+        if code == "fixed":
+            places = zip(parameters, arguments, strict=True)
+            body = "\n".join([*(f"{one} = {place};" for one, place in places), body])
+            parameters, arguments = ("void",), ()
+        key = (", ".join(parameters), body)
         if key not in self._symbols:
             symbol = f"{self.name}_{site.op.kind.lower()}_{len(self._symbols)}"
             self._symbols[key] = symbol
-            body = "\n".join(wrapped(f"  {line}") for line in kernel.body.splitlines())
-            self.texts.append(f"AT_STEP void {symbol}({parameters}) {{\n{body}\n}}\n")
-        return self._symbols[key]
+            lines = "\n".join(wrapped(f"  {line}") for line in body.splitlines())
+            self.texts.append(f"AT_STEP void {symbol}({key[0]}) {{\n{lines}\n}}\n")
+        return f"{self._symbols[key]}({', '.join(arguments)});"
 
     def clearing(self, places: Sequence[tuple[int, int]]) -> str:
         """The call of a function that sets parts of the arena, (offset, bytes), to zero."""
@@ -83,6 +101,34 @@ class Functions:
         )
         self.texts.append(f"AT_STEP void {both}(void) {{\n{lines}\n}}\n")
         return f"{both}();"
+
+
+def codes_of(kernels: Sequence[Kernel], wanted: Sequence[Code]) -> list[Code]:
+    """What each step's function is made for, where the schedule leaves it open too.
+
+    Nothing would be shared by a step that alone has its text and alone calls its kernels: it is
+    "fixed". Others are "shared".
+    """
+    texts = Counter(_text(kernel) for kernel in kernels)
+    callers = Counter(name for kernel in kernels for name in set(_shareable(kernel)))
+
+    def alone(kernel: Kernel) -> bool:
+        return texts[_text(kernel)] == 1 and all(callers[name] == 1 for name in _shareable(kernel))
+
+    return [
+        code if code != "auto" else "fixed" if alone(kernel) else "shared"
+        for kernel, code in zip(kernels, wanted, strict=True)
+    ]
+
+
+def _text(kernel: Kernel) -> tuple[tuple[str, ...], str]:
+    """The parameters and the body of a kernel's function."""
+    return tuple(f"{one.c_type} *{one.name}" for one in kernel.operands), kernel.body
+
+
+def _shareable(kernel: Kernel) -> list[str]:
+    """The functions that a kernel calls and that other steps can call too."""
+    return re.findall(r"@(\w+)", kernel.body)
 
 
 def cleared(name: str, places: Sequence[tuple[int, int]]) -> str:

@@ -75,8 +75,18 @@ def test_all_kernels_stand_in_one_program(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kernel", [Plain(), Blocks(2, 4, expanded=True), Strassen(16), Sparse()])
 def test_a_step_survives_json(kernel: Way) -> None:
-    step = Step((2, 3), kernel, Weights("shared", "layer", "sram"), in_place=True, core=1)
+    step = Step(
+        (2, 3), kernel, Weights("shared", "layer", "sram"), in_place=True, core=1, code="own"
+    )
     assert step_from(json.loads(json.dumps(step_facts(step))), WAYS) == step
+
+
+def test_a_step_that_says_nothing_of_its_code_leaves_it_open() -> None:
+    facts = step_facts(Step((2,), code="fixed"))
+    with pytest.raises(ValueError, match="code is 'inline'; it is one of auto, shared, own, fixed"):
+        step_from({**facts, "code": "inline"}, WAYS)
+    del facts["code"]
+    assert step_from(facts, WAYS) == Step((2,))
 
 
 def test_every_variant_is_swept() -> None:

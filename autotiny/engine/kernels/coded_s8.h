@@ -86,35 +86,36 @@ AT_INLINE int32_t at_next_ans(at_reader *r, const uint16_t *shares) {
 // at_dense_coded_: x is (depth), y is (out); each weight is used as it becomes plain. `sparse` says
 // that symbol 0 is a weight of zero. The input's zero-point is folded into bias. multiplier and shift
 // (to the right) have a value for each output if `each` is 1, one for all if it is 0.
-#define AT_CODED(name, TABLE, begin)                                                              \
-  AT_SHARED void at_decode_##name(const uint16_t *stream, TABLE table, const int8_t *book,        \
-                                  int32_t apart, int8_t *w, int32_t rows, int32_t depth) {        \
-    at_reader r = begin(stream);                                                                  \
-    AT_ROLLED                                                                                     \
-    for (int32_t k = 0; k < rows; k++, book += apart) {                                           \
-      AT_ROLLED                                                                                   \
-      for (int32_t d = 0; d < depth; d++) *w++ = book[at_next_##name(&r, table)];                 \
-    }                                                                                             \
-  }                                                                                               \
-  AT_INLINE void at_dense_coded_##name(const int8_t *x, const uint16_t *stream, TABLE table,      \
-                                       const int8_t *book, int32_t apart, int32_t sparse,         \
-                                       const int32_t *bias, const int32_t *multiplier,            \
-                                       const int8_t *shift, int32_t each, int8_t *y,              \
-                                       int32_t depth, int32_t out, int32_t zero, at_finish f) {   \
-    at_reader r = begin(stream);                                                                  \
-    AT_ROLLED                                                                                     \
-    for (int32_t k = 0; k < out; k++, book += apart) {                                            \
-      int32_t sum = bias[k];                                                                      \
-      AT_ROLLED                                                                                   \
-      for (int32_t d = 0; d < depth; d++) {                                                       \
-        const int32_t symbol = at_next_##name(&r, table);                                         \
-        if (symbol > 0 || !sparse) sum += book[symbol] * x[d];                                    \
-      }                                                                                           \
-      const int32_t right = shift[k * each], rounding = (2 * zero + 1) * (1 << right) >> 1;       \
-      const uint32_t q[3] = {(uint32_t)multiplier[k * each], (uint32_t)rounding,                  \
-                             (uint32_t)right};                                                    \
-      y[k] = at_finished(sum * 2, q, f);                                                          \
-    }                                                                                             \
+#define AT_CODED(name, TABLE, begin)                                                            \
+  AT_KERNEL(at_decode_##name,                                                                   \
+            (const uint16_t *stream, TABLE table, const int8_t *book, int32_t apart, int8_t *w, \
+             int32_t rows, int32_t depth), {                                                    \
+    at_reader r = begin(stream);                                                                \
+    AT_ROLLED                                                                                   \
+    for (int32_t k = 0; k < rows; k++, book += apart) {                                         \
+      AT_ROLLED                                                                                 \
+      for (int32_t d = 0; d < depth; d++) *w++ = book[at_next_##name(&r, table)];               \
+    }                                                                                           \
+  })                                                                                            \
+  AT_INLINE void at_dense_coded_##name(const int8_t *x, const uint16_t *stream, TABLE table,    \
+                                       const int8_t *book, int32_t apart, int32_t sparse,       \
+                                       const int32_t *bias, const int32_t *multiplier,          \
+                                       const int8_t *shift, int32_t each, int8_t *y,            \
+                                       int32_t depth, int32_t out, int32_t zero, at_finish f) { \
+    at_reader r = begin(stream);                                                                \
+    AT_ROLLED                                                                                   \
+    for (int32_t k = 0; k < out; k++, book += apart) {                                          \
+      int32_t sum = bias[k];                                                                    \
+      AT_ROLLED                                                                                 \
+      for (int32_t d = 0; d < depth; d++) {                                                     \
+        const int32_t symbol = at_next_##name(&r, table);                                       \
+        if (symbol > 0 || !sparse) sum += book[symbol] * x[d];                                  \
+      }                                                                                         \
+      const int32_t right = shift[k * each], rounding = (2 * zero + 1) * (1 << right) >> 1;     \
+      const uint32_t q[3] = {(uint32_t)multiplier[k * each], (uint32_t)rounding,                \
+                             (uint32_t)right};                                                  \
+      y[k] = at_finished(sum * 2, q, f);                                                        \
+    }                                                                                           \
   }
 
 AT_CODED(shared, int32_t, at_begin_bits)

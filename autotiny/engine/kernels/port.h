@@ -6,9 +6,18 @@
 #include <stdint.h>
 
 #if defined(__GNUC__)
-#define AT_INLINE static inline __attribute__((always_inline, unused))
-#define AT_STEP static __attribute__((noinline))
-#define AT_SHARED static __attribute__((noinline, unused))
+// Functions whose code is the same in any program: nothing is propagated into them.
+#define AT_STEP static __attribute__((noinline, used))
+#define AT_SHARED AT_STEP
+// A kernel twice: `name_own` becomes part of the function that calls it, `name` is shared by all that
+// call it. Where a program says `#define AT_SHARES_name ~, used`, nothing is propagated into `name`;
+// where it does not, `name` is there only if it is called.
+#define AT_KERNEL(name, parameters, ...)                                                          \
+  AT_INLINE void name##_own parameters __VA_ARGS__                                                \
+  static __attribute__((noinline, AT_SECOND(AT_SHARES_##name, unused, ))) void name parameters    \
+  __VA_ARGS__
+#define AT_SECOND(...) AT_SECOND_OF(__VA_ARGS__)
+#define AT_SECOND_OF(a, b, ...) b
 #define AT_ARENA __attribute__((aligned(16)))
 #define AT_WORD_ALIGNED __attribute__((aligned(4)))
 #define AT_INFINITY __builtin_inff()
@@ -24,12 +33,17 @@
 // Whether the compiler has found a value that assembly needs as a constant; GCC at -Og has not.
 // AT_SET_LATER: what is set before it is read, though GCC does not see that and would warn.
 #if defined(__clang__)
+// Part of whatever calls it, and no function of the program: else what its callers agree on would be
+// propagated into it first, and its code would hang on all of them.
+#pragma clang diagnostic ignored "-Wstatic-in-inline"
+#define AT_INLINE extern inline __attribute__((always_inline, gnu_inline, unused))
 #define AT_KNOWN(value) 1
 #define AT_SET_LATER(value)
 #define AT_PRAGMA(text) _Pragma(#text)
 #define AT_ROLLED AT_PRAGMA(clang loop unroll(disable))
 #define AT_UNROLL(n) AT_PRAGMA(clang loop unroll_count(n))
 #else
+#define AT_INLINE static inline __attribute__((always_inline, unused))
 #define AT_KNOWN(value) __builtin_constant_p(value)
 #define AT_SET_LATER(value) __asm__("" : "=m"(value))
 #define AT_PRAGMA(text) _Pragma(#text)
@@ -45,6 +59,9 @@
 #define AT_INLINE static inline
 #define AT_STEP static
 #define AT_SHARED static
+#define AT_KERNEL(name, parameters, ...)           \
+  AT_INLINE void name##_own parameters __VA_ARGS__ \
+  static void name parameters __VA_ARGS__
 #define AT_ARENA
 #define AT_WORD_ALIGNED
 #define AT_INFINITY INFINITY

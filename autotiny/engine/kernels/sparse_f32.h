@@ -33,32 +33,33 @@ AT_INLINE void at_conv_max_pool_sparse(const float *x, const float *w, const uin
   }
 }
 
-#define AT_SPARSE_FLOAT(NAME, W, BITS)                                                             \
-  AT_SHARED void at_dense_sparse_##NAME##_##BITS(const float *x, const W *w, const uint8_t *steps, \
-                                                 const uint16_t *counts, const float *bias,        \
-                                                 float *y, int32_t out, float low, float high) {   \
-    const int32_t bits = BITS;                                                                     \
-    AT_DENSE_SPARSE(NAME, float, at_clampf(acc + bias[k], low, high))                              \
-  }                                                                                                \
-  AT_SHARED void at_conv_sparse_##NAME##_##BITS(const float *x, const W *w, const uint8_t *steps,  \
-                                                const uint16_t *counts, const float *bias,         \
-                                                float *y, float *patches, const at_window *s,      \
-                                                float low, float high) {                           \
-    const int32_t bits = BITS;                                                                     \
-    AT_CONVOLVE_SPARSE(f32, NAME, W, float, at_clampf(acc + bias[k], low, high))                   \
-  }
+#define AT_SPARSE_FLOAT(NAME, W, BITS)                                                   \
+  AT_KERNEL(at_dense_sparse_##NAME##_##BITS,                                             \
+            (const float *x, const W *w, const uint8_t *steps, const uint16_t *counts,   \
+             const float *bias, float *y, int32_t out, float low, float high), {         \
+    const int32_t bits = BITS;                                                           \
+    AT_DENSE_SPARSE(NAME, float, at_clampf(acc + bias[k], low, high))                    \
+  })                                                                                     \
+  AT_KERNEL(at_conv_sparse_##NAME##_##BITS,                                              \
+            (const float *x, const W *w, const uint8_t *steps, const uint16_t *counts,   \
+             const float *bias, float *y, float *patches, const at_window *s, float low, \
+             float high), {                                                              \
+    const int32_t bits = BITS;                                                           \
+    AT_CONVOLVE_SPARSE(f32, NAME, W, float, at_clampf(acc + bias[k], low, high))         \
+  })
 AT_SPARSE_FLOAT(f32, float, 4)
 AT_SPARSE_FLOAT(f32, float, 8)
 AT_SPARSE_FLOAT(f16, uint16_t, 4)
 AT_SPARSE_FLOAT(f16, uint16_t, 8)
 #undef AT_SPARSE_FLOAT
 
-#define AT_SPARSE_POOLED(BITS)                                                                  \
-  AT_SHARED void at_conv_max_pool_sparse_f32_##BITS(                                            \
-      const float *x, const float *w, const uint8_t *steps, const uint16_t *counts,             \
-      const float *bias, float *y, float *patches, const at_window *s, float low, float high) { \
-    at_conv_max_pool_sparse(x, w, steps, counts, bias, y, patches, s, BITS, low, high);         \
-  }
+#define AT_SPARSE_POOLED(BITS)                                                             \
+  AT_KERNEL(at_conv_max_pool_sparse_f32_##BITS,                                            \
+            (const float *x, const float *w, const uint8_t *steps, const uint16_t *counts, \
+             const float *bias, float *y, float *patches, const at_window *s, float low,   \
+             float high), {                                                                \
+    at_conv_max_pool_sparse(x, w, steps, counts, bias, y, patches, s, BITS, low, high);    \
+  })
 AT_SPARSE_POOLED(4)
 AT_SPARSE_POOLED(8)
 #undef AT_SPARSE_POOLED

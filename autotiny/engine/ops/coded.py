@@ -99,7 +99,7 @@ def _after_decoding(site: Site, plain: Kernel) -> Kernel:
     stored, arguments, tables = _stored(site)
     weights = site.constant(1)
     rows, count = len(stored.book), weights.size
-    call = f"at_decode_{stored.coding}({arguments}, w, {rows}, {count // rows});"
+    call = f"@at_decode_{stored.coding}({arguments}, w, {rows}, {count // rows});"
     memory = scratch("w", count, "int8_t")
     if site.step.weights.decode == "start":  # the byte behind the weights says that they are there
         memory = kept("w", count + 1)

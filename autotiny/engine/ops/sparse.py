@@ -130,13 +130,13 @@ def _emit(site: Site) -> Kernel:
     ]
     names = ", ".join(operand.name for operand in operands)
     if form.dense:
-        body = f"at_dense_sparse_{name}_{kept.bits}({names}, {form.channels}, {bounds});"
+        body = f"@at_dense_sparse_{name}_{kept.bits}({names}, {form.channels}, {bounds});"
         return Kernel((header,), body, tuple(operands))
     shape = window(site, *site.input(1).shape[1:3])
     function = "at_conv_max_pool_sparse" if site.fused else "at_conv_sparse"
     body = (
         f"static const at_window s = {window_struct(shape).removeprefix('(at_window)')};\n"
-        f"{function}_{name}_{kept.bits}({names}, patches, &s, {bounds});"
+        f"@{function}_{name}_{kept.bits}({names}, patches, &s, {bounds});"
     )
     x = site.input(0).dtype
     taps = shape["k_h"] * shape["k_w"] * shape["in_c"]

@@ -169,10 +169,10 @@ def _dense(site: Site) -> Kernel:
     sizes = f"{depth}, {tiling.blocks}, {tiling.left}"
     bounds = f", {made.low}, {made.high}"
     if parts > 1:
-        body = f"at_dense_cut_s8(x, w, y, {sizes}{bounds}, {parts});"
+        body = f"@at_dense_cut_s8(x, w, y, {sizes}{bounds}, {parts});"
     else:
         bounds = bounds if made.finish == "clamp" else ""
-        body = f"at_dense_{made.finish}_s8(x, w, y, {sizes}{bounds});"
+        body = f"@at_dense_{made.finish}_s8(x, w, y, {sizes}{bounds});"
     stream = table("w", lane_stream(made, in_pairs(made.weights), tiling), site.step.weights.memory)
     operands = (site.reads("x"), stream, site.writes())
     return Kernel(("dense_gemm_s8.h",), body, operands, reads_past=4)
@@ -187,8 +187,8 @@ def _product(site: Site) -> Kernel:
     blocks, tiling = site.way(Blocks), _tiling(site, made)
     pairs = in_pairs(made.weights).shape[1]
     body = (
-        f"at_pointwise_{tiling.finish(made)}_{_suffix(blocks)}(x, w, y, columns, {count}, {depth}, "
-        f"{out}, {pairs},\n    {made.low}, {made.high});"
+        f"@at_pointwise_{tiling.finish(made)}_{_suffix(blocks)}(x, w, y, columns, {count}, "
+        f"{depth}, {out}, {pairs},\n    {made.low}, {made.high});"
     )
     operands = (
         site.reads("x"),
@@ -223,8 +223,8 @@ def _patches(site: Site, shape: dict[str, int]) -> Kernel:
     kind = "max_pool" if pooled else tiling.finish(made)
     body = (
         f"static const at_rows rows = {rows};\n"
-        f"at_conv_gemm_{kind}_{_suffix(blocks)}(x, w, y, {'ring' if ring_bytes else 'y'}, columns, "
-        f"{'joined' if joined else 'y'}, &rows, {pairs},\n    {made.low}, {made.high});"
+        f"@at_conv_gemm_{kind}_{_suffix(blocks)}(x, w, y, {'ring' if ring_bytes else 'y'}, "
+        f"columns, {'joined' if joined else 'y'}, &rows, {pairs},\n    {made.low}, {made.high});"
     )
     until = overlap_until(site, shape, ring=bool(ring_bytes), pixels=blocks.rows)
     return Kernel(

@@ -82,19 +82,19 @@ AT_INLINE void at_pointwise(const int8_t *x, const uint32_t *w, int8_t *y, uint3
 
 // One function for all layers of one finish and block, whatever their shapes: the loops inside do not
 // gain by knowing them.
-#define AT_CONV(name, pixels, expanded, KIND)                                                             \
-  AT_SHARED void at_conv_gemm_##name(const int8_t *x, const uint32_t *w, int8_t *y, int8_t *ring, \
-                                     uint32_t *columns, int8_t *joined, const at_rows *rows,     \
-                                     int32_t pairs, int32_t low, int32_t high) {                 \
-    const at_finish f = {KIND, low, high};                                                       \
-    at_conv_gemm(x, w, y, ring, columns, joined, rows, pixels, expanded, pairs, f);              \
-  }                                                                                              \
-  AT_SHARED void at_pointwise_##name(const int8_t *x, const uint32_t *w, int8_t *y,              \
-                                     uint32_t *columns, int32_t count, int32_t in_c,             \
-                                     int32_t out_c, int32_t pairs, int32_t low, int32_t high) {  \
-    const at_finish f = {KIND, low, high};                                                       \
-    at_pointwise(x, w, y, columns, count, in_c, out_c, pixels, expanded, pairs, f);              \
-  }
+#define AT_CONV(name, pixels, expanded, KIND)                                                  \
+  AT_KERNEL(at_conv_gemm_##name,                                                               \
+            (const int8_t *x, const uint32_t *w, int8_t *y, int8_t *ring, uint32_t *columns,   \
+             int8_t *joined, const at_rows *rows, int32_t pairs, int32_t low, int32_t high), { \
+    const at_finish f = {KIND, low, high};                                                     \
+    at_conv_gemm(x, w, y, ring, columns, joined, rows, pixels, expanded, pairs, f);            \
+  })                                                                                           \
+  AT_KERNEL(at_pointwise_##name,                                                               \
+            (const int8_t *x, const uint32_t *w, int8_t *y, uint32_t *columns, int32_t count,  \
+             int32_t in_c, int32_t out_c, int32_t pairs, int32_t low, int32_t high), {         \
+    const at_finish f = {KIND, low, high};                                                     \
+    at_pointwise(x, w, y, columns, count, in_c, out_c, pixels, expanded, pairs, f);            \
+  })
 AT_CONV(relu_2x4, 2, 0, AT_RELU)
 AT_CONV(signed_2x4, 2, 0, AT_SIGNED)
 AT_CONV(clamp_2x4, 2, 0, AT_CLAMP)
@@ -106,12 +106,11 @@ AT_CONV(signed_2x4_expanded, 2, 1, AT_SIGNED)
 AT_CONV(clamp_2x4_expanded, 2, 1, AT_CLAMP)
 #undef AT_CONV
 
-AT_SHARED void at_conv_gemm_max_pool_4x2(const int8_t *x, const uint32_t *w, int8_t *y,
-                                         int8_t *ring, uint32_t *columns, int8_t *joined,
-                                         const at_rows *rows, int32_t pairs, int32_t low,
-                                         int32_t high) {
+AT_KERNEL(at_conv_gemm_max_pool_4x2,
+          (const int8_t *x, const uint32_t *w, int8_t *y, int8_t *ring, uint32_t *columns,
+           int8_t *joined, const at_rows *rows, int32_t pairs, int32_t low, int32_t high), {
   const at_finish f = {AT_CLAMP, low, high};
   at_conv_gemm_max_pool(x, w, y, ring, columns, joined, rows, pairs, f);
-}
+})
 
 #endif

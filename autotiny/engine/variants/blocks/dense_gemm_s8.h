@@ -133,26 +133,29 @@ AT_INLINE void at_dense_gemm(const int8_t *x, const uint32_t *w, int8_t *y, int3
 }
 
 // One function for all layers of one finish; `cut` is the case of several parts.
-AT_SHARED void at_dense_relu_s8(const int8_t *x, const uint32_t *w, int8_t *y, int32_t depth,
-                                int32_t eights, int32_t rest) {
+AT_KERNEL(at_dense_relu_s8,
+          (const int8_t *x, const uint32_t *w, int8_t *y, int32_t depth, int32_t eights,
+           int32_t rest), {
   const at_finish f = {AT_RELU, 0, 0};
   at_dense_gemm(x, w, y, depth, 1, eights, rest, f);
-}
-AT_SHARED void at_dense_signed_s8(const int8_t *x, const uint32_t *w, int8_t *y, int32_t depth,
-                                  int32_t eights, int32_t rest) {
+})
+AT_KERNEL(at_dense_signed_s8,
+          (const int8_t *x, const uint32_t *w, int8_t *y, int32_t depth, int32_t eights,
+           int32_t rest), {
   const at_finish f = {AT_SIGNED, 0, 0};
   at_dense_gemm(x, w, y, depth, 1, eights, rest, f);
-}
-AT_SHARED void at_dense_clamp_s8(const int8_t *x, const uint32_t *w, int8_t *y, int32_t depth,
-                                 int32_t eights, int32_t rest, int32_t low, int32_t high) {
+})
+AT_KERNEL(at_dense_clamp_s8,
+          (const int8_t *x, const uint32_t *w, int8_t *y, int32_t depth, int32_t eights,
+           int32_t rest, int32_t low, int32_t high), {
   const at_finish f = {AT_CLAMP, low, high};
   at_dense_gemm(x, w, y, depth, 1, eights, rest, f);
-}
-AT_SHARED void at_dense_cut_s8(const int8_t *x, const uint32_t *w, int8_t *y, int32_t depth,
-                               int32_t eights, int32_t rest, int32_t low, int32_t high,
-                               int32_t parts) {
+})
+AT_KERNEL(at_dense_cut_s8,
+          (const int8_t *x, const uint32_t *w, int8_t *y, int32_t depth, int32_t eights,
+           int32_t rest, int32_t low, int32_t high, int32_t parts), {
   const at_finish f = {AT_CLAMP, low, high};
   at_dense_gemm(x, w, y, depth / parts, parts, eights, rest, f);
-}
+})
 
 #endif

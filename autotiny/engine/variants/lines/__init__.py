@@ -114,7 +114,7 @@ def emit(site: Site) -> Kernel:
         f"const at_planes planes = {planes};\n"
         f"const at_filter_lines filter = {lines};\n"
         f"const at_finish finish = {finish_struct(made)};\n"
-        f"at_lines_s8(x, w, c, {place.name}, pairs, plane, {channels}, "
+        f"@at_lines_s8(x, w, c, {place.name}, pairs, plane, {channels}, "
         f"{-bounds_int8(site)['zero']}, &filter, &planes, &finish, "
         f"at_run_line_{stride}_{way.words}_s8);{place.closing}"
     )

@@ -197,10 +197,10 @@ AT_INLINE void at_spread_channel(const int8_t *x, int16_t *plane, const at_plane
 
 // x is (in_h, in_w, channels), y is (out_h, out_w, channels), w is (k_h, k_w, channels), c holds
 // (bias, multiplier, rounding, shift) of each channel, `pairs` and `plane` have room for one.
-AT_SHARED void at_lines_s8(const int8_t *x, const int8_t *w, const uint32_t *c, int8_t *y,
-                           int16_t *pairs, int16_t *plane, int32_t channels, int32_t zero,
-                           const at_filter_lines *filter, const at_planes *g, const at_finish *f,
-                           at_run_line *run_line) {
+AT_KERNEL(at_lines_s8,
+          (const int8_t *x, const int8_t *w, const uint32_t *c, int8_t *y, int16_t *pairs,
+           int16_t *plane, int32_t channels, int32_t zero, const at_filter_lines *filter,
+           const at_planes *g, const at_finish *f, at_run_line *run_line), {
   const int32_t taps = filter->lines * filter->words * (g->stride == 1 ? 4 : 2);
   AT_ROLLED
   for (int32_t i = 0; i < g->size; i++) plane[i] = (int16_t)zero;
@@ -233,6 +233,6 @@ AT_SHARED void at_lines_s8(const int8_t *x, const int8_t *w, const uint32_t *c, 
       }
     }
   }
-}
+})
 
 #endif

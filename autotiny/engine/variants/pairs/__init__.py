@@ -70,7 +70,7 @@ def _conv(site: Site) -> Kernel:
     taps = shape["k_h"] * shape["k_w"] * shape["in_c"]
     body = (
         f"static const at_rows rows = {rows};\n"
-        f"at_conv_dots_{made.finish}(x, w, c, y, {'ring' if ring_bytes else 'y'}, patches, &rows, "
+        f"@at_conv_dots_{made.finish}(x, w, c, y, {'ring' if ring_bytes else 'y'}, patches, &rows, "
         f"{made.low}, {made.high});"
     )
     operands = [
@@ -89,7 +89,7 @@ def _conv(site: Site) -> Kernel:
 def _dense(site: Site) -> Kernel:
     _, depth, out = dense_shape(site)
     made = matrix(site)
-    body = f"at_dense_dots_{made.finish}(x, w, c, y, {depth}, {out}, {made.low}, {made.high});"
+    body = f"@at_dense_dots_{made.finish}(x, w, c, y, {depth}, {out}, {made.low}, {made.high});"
     operands = (site.reads("x"), site.reads("w", 1), channel_constants(site, made), site.writes())
     return Kernel(("dots_s8.h",), body, operands)
 

@@ -114,19 +114,19 @@ AT_INLINE void at_dense_dots(const int8_t *x, const int8_t *w, const uint32_t *c
 }
 
 // One function for all layers of one finish.
-#define AT_DOTS(name, KIND)                                                                     \
-  AT_SHARED void at_conv_dots_##name(const int8_t *x, const int8_t *w, const uint32_t *c,       \
-                                     int8_t *y, int8_t *ring, int8_t *patches,                  \
-                                     const at_rows *rows, int32_t low, int32_t high) {          \
-    const at_finish f = {KIND, low, high};                                                      \
-    at_conv_dots(x, w, c, y, ring, patches, rows, f);                                           \
-  }                                                                                             \
-  AT_SHARED void at_dense_dots_##name(const int8_t *x, const int8_t *w, const uint32_t *c,      \
-                                      int8_t *y, int32_t depth, int32_t out, int32_t low,       \
-                                      int32_t high) {                                           \
-    const at_finish f = {KIND, low, high};                                                      \
-    at_dense_dots(x, w, c, y, depth, out, f);                                                   \
-  }
+#define AT_DOTS(name, KIND)                                                                 \
+  AT_KERNEL(at_conv_dots_##name,                                                            \
+            (const int8_t *x, const int8_t *w, const uint32_t *c, int8_t *y, int8_t *ring,  \
+             int8_t *patches, const at_rows *rows, int32_t low, int32_t high), {            \
+    const at_finish f = {KIND, low, high};                                                  \
+    at_conv_dots(x, w, c, y, ring, patches, rows, f);                                       \
+  })                                                                                        \
+  AT_KERNEL(at_dense_dots_##name,                                                           \
+            (const int8_t *x, const int8_t *w, const uint32_t *c, int8_t *y, int32_t depth, \
+             int32_t out, int32_t low, int32_t high), {                                     \
+    const at_finish f = {KIND, low, high};                                                  \
+    at_dense_dots(x, w, c, y, depth, out, f);                                               \
+  })
 AT_DOTS(relu, AT_RELU)
 AT_DOTS(signed, AT_SIGNED)
 AT_DOTS(clamp, AT_CLAMP)

@@ -61,7 +61,7 @@ def _dense(site: Site) -> Kernel:
     made = matrix(site)
     zero = quantization_of(site, None).zero_point
     form, stream = packing.smallest(made, zero)
-    body = f"at_dense_sparse_{form}(x, w, y, {len(made.bias)}, {zero}, {made.low}, {made.high});"
+    body = f"@at_dense_sparse_{form}(x, w, y, {len(made.bias)}, {zero}, {made.low}, {made.high});"
     operands = (site.reads("x"), table("w", stream, site.step.weights.memory), site.writes())
     past = packing.reads_past(form)
     return Kernel(("sparse_s8.h",), body, operands, reads_past=past)
@@ -80,7 +80,7 @@ def _conv(site: Site) -> Kernel:
     rows, ring_bytes = row_ring(site, shape, slots=shape["k_h"] + over * shape["stride_h"])
     body = (
         f"static const at_rows rows = {rows};\n"
-        f"at_conv_sparse_{'max_pool_' if site.fused else ''}{form}(x, w, y, "
+        f"@at_conv_sparse_{'max_pool_' if site.fused else ''}{form}(x, w, y, "
         f"{'ring' if ring_bytes else 'y'}, patches, &rows, {zero}, {made.low}, {made.high});"
     )
     patches = PATCHES * filled.weights.shape[1] + packing.reads_past(form, PATCHES)

@@ -239,25 +239,25 @@ AT_INLINE void at_conv_sparse_max_pool(const int8_t *x, const uint32_t *w, int8_
   }
 }
 
-#define AT_SPARSE(name, bits, run)                                                               \
-  AT_SHARED void at_dense_sparse_##name(const int8_t *x, const uint32_t *w, int8_t *y,           \
-                                        int32_t out, int32_t zero, int32_t low, int32_t high) {  \
-    const at_finish f = {AT_CLAMP, low, high};                                                   \
-    at_dense_sparse(x, w, y, out, zero, bits, run, f);                                           \
-  }                                                                                              \
-  AT_SHARED void at_conv_sparse_##name(const int8_t *x, const uint32_t *w, int8_t *y,            \
-                                       int8_t *ring, int8_t *patches, const at_rows *rows,       \
-                                       int32_t zero, int32_t low, int32_t high) {                \
-    const at_finish f = {AT_CLAMP, low, high};                                                   \
-    at_conv_sparse(x, w, y, ring, patches, rows, zero, bits, run, f);                            \
-  }                                                                                              \
-  AT_SHARED void at_conv_sparse_max_pool_##name(const int8_t *x, const uint32_t *w, int8_t *y,   \
-                                                int8_t *ring, int8_t *patches,                   \
-                                                const at_rows *rows, int32_t zero, int32_t low,  \
-                                                int32_t high) {                                  \
-    const at_finish f = {AT_CLAMP, low, high};                                                   \
-    at_conv_sparse_max_pool(x, w, y, ring, patches, rows, zero, bits, run, f);                   \
-  }
+#define AT_SPARSE(name, bits, run)                                                         \
+  AT_KERNEL(at_dense_sparse_##name,                                                        \
+            (const int8_t *x, const uint32_t *w, int8_t *y, int32_t out, int32_t zero,     \
+             int32_t low, int32_t high), {                                                 \
+    const at_finish f = {AT_CLAMP, low, high};                                             \
+    at_dense_sparse(x, w, y, out, zero, bits, run, f);                                     \
+  })                                                                                       \
+  AT_KERNEL(at_conv_sparse_##name,                                                         \
+            (const int8_t *x, const uint32_t *w, int8_t *y, int8_t *ring, int8_t *patches, \
+             const at_rows *rows, int32_t zero, int32_t low, int32_t high), {              \
+    const at_finish f = {AT_CLAMP, low, high};                                             \
+    at_conv_sparse(x, w, y, ring, patches, rows, zero, bits, run, f);                      \
+  })                                                                                       \
+  AT_KERNEL(at_conv_sparse_max_pool_##name,                                                \
+            (const int8_t *x, const uint32_t *w, int8_t *y, int8_t *ring, int8_t *patches, \
+             const at_rows *rows, int32_t zero, int32_t low, int32_t high), {              \
+    const at_finish f = {AT_CLAMP, low, high};                                             \
+    at_conv_sparse_max_pool(x, w, y, ring, patches, rows, zero, bits, run, f);             \
+  })
 AT_SPARSE(1x1_2, 2, 1)
 AT_SPARSE(1x1_4, 4, 1)
 AT_SPARSE(1x4_2, 2, 4)

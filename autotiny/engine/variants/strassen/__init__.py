@@ -123,7 +123,7 @@ def emit(site: Site) -> Kernel:
     # More pixels at once read the weights less often, and take more room.
     groups = min(site.way(Strassen).pixels // PIXELS, -(-count // PIXELS))
     body = (
-        f"at_strassen_{made.finish}_s8(x, w, y, v, m, {groups}, {count}, {depth}, {out},\n    "
+        f"@at_strassen_{made.finish}_s8(x, w, y, v, m, {groups}, {count}, {depth}, {out},\n    "
         f"{made.low}, {made.high});"
     )
     operands = (

@@ -123,14 +123,14 @@ AT_INLINE void at_strassen(const int8_t *x, const uint32_t *w, int8_t *y, uint32
 }
 
 // One function for all layers of one finish.
-#define AT_STRASSEN(name, KIND)                                                              \
-  AT_SHARED void at_strassen_##name##_s8(const int8_t *x, const uint32_t *w, int8_t *y,      \
-                                         uint32_t *v, int32_t *m, int32_t groups,            \
-                                         int32_t count, int32_t in_c, int32_t out_c,         \
-                                         int32_t low, int32_t high) {                        \
-    const at_finish f = {KIND, low, high};                                                   \
-    at_strassen(x, w, y, v, m, groups, count, in_c, out_c, f);                               \
-  }
+#define AT_STRASSEN(name, KIND)                                                       \
+  AT_KERNEL(at_strassen_##name##_s8,                                                  \
+            (const int8_t *x, const uint32_t *w, int8_t *y, uint32_t *v, int32_t *m,  \
+             int32_t groups, int32_t count, int32_t in_c, int32_t out_c, int32_t low, \
+             int32_t high), {                                                         \
+    const at_finish f = {KIND, low, high};                                            \
+    at_strassen(x, w, y, v, m, groups, count, in_c, out_c, f);                        \
+  })
 AT_STRASSEN(relu, AT_RELU)
 AT_STRASSEN(signed, AT_SIGNED)
 AT_STRASSEN(clamp, AT_CLAMP)

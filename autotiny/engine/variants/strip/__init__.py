@@ -143,7 +143,7 @@ def _pixels(site: Site, made: Matrix, shape: tuple[int, int, int]) -> Kernel:
     strip = _strip(site, count)
     taps = _column_pairs(made.weights)
     body = (
-        f"at_strip_pointwise_{_name(made)}_s8(x, w, y, columns, block, {strip}, {count}, "
+        f"@at_strip_pointwise_{_name(made)}_s8(x, w, y, columns, block, {strip}, {count}, "
         f"{depth}, {out},\n    {made.low}, {made.high});"
     )
     operands = (site.reads("x"), stream(site, made, taps), site.writes(), *_rooms(strip, taps))
@@ -164,7 +164,7 @@ def _patches(site: Site, made: Matrix) -> Kernel:
     taps = row_pairs(made.weights, shape["k_h"])
     body = (
         f"static const at_wide_rows rows = {rows};\n"
-        f"at_strip_conv_{_name(made)}_s8(x, w, y, ring, columns, block, {strip}, &rows, "
+        f"@at_strip_conv_{_name(made)}_s8(x, w, y, ring, columns, block, {strip}, &rows, "
         f"{made.low}, {made.high});"
     )
     ring = scratch("ring", 4 * shape["k_h"] * pitch, "uint32_t")

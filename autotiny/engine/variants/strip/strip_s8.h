@@ -223,19 +223,20 @@ AT_INLINE void at_strip_conv(const int8_t *x, const uint32_t *w, int8_t *y, uint
 }
 
 // One function for all layers of one finish; those whose channels are no multiple of 4 have a rest.
-#define AT_STRIP(name, kind, rest)                                                                    \
-  AT_SHARED void at_strip_pointwise_##name##_s8(                                                \
-      const int8_t *x, const uint32_t *w, int8_t *y, uint32_t *columns, uint32_t *block,        \
-      int32_t strip, int32_t count, int32_t in_c, int32_t out_c, int32_t low, int32_t high) {   \
-    const at_finish f = {kind, low, high};                                                      \
+#define AT_STRIP(name, kind, rest)                                                                \
+  AT_KERNEL(at_strip_pointwise_##name##_s8,                                                       \
+            (const int8_t *x, const uint32_t *w, int8_t *y, uint32_t *columns, uint32_t *block,   \
+             int32_t strip, int32_t count, int32_t in_c, int32_t out_c, int32_t low,              \
+             int32_t high), {                                                                     \
+    const at_finish f = {kind, low, high};                                                        \
     at_strip_pointwise(x, w, y, columns, block, strip, count, in_c, out_c, f, rest);              \
-  }                                                                                             \
-  AT_SHARED void at_strip_conv_##name##_s8(                                                     \
-      const int8_t *x, const uint32_t *w, int8_t *y, uint32_t *ring, uint32_t *columns,         \
-      uint32_t *block, int32_t strip, const at_wide_rows *g, int32_t low, int32_t high) {       \
-    const at_finish f = {kind, low, high};                                                      \
-    at_strip_conv(x, w, y, ring, columns, block, strip, g, f, rest);                             \
-  }
+  })                                                                                              \
+  AT_KERNEL(at_strip_conv_##name##_s8,                                                            \
+            (const int8_t *x, const uint32_t *w, int8_t *y, uint32_t *ring, uint32_t *columns,    \
+             uint32_t *block, int32_t strip, const at_wide_rows *g, int32_t low, int32_t high), { \
+    const at_finish f = {kind, low, high};                                                        \
+    at_strip_conv(x, w, y, ring, columns, block, strip, g, f, rest);                              \
+  })
 AT_STRIP(relu, AT_RELU, 0)
 AT_STRIP(signed, AT_SIGNED, 0)
 AT_STRIP(cap, AT_CAP, 0)

@@ -70,7 +70,7 @@ def emit(site: Site) -> Kernel:
     trios = initializer(rows=rows, taps=weights.shape[1], part=_part(weights), strip=strip)
     body = (
         f"static const at_trios trios = {trios};\n"
-        f"at_conv_trios_{made.finish}(x, w, c, y, {'ring' if ring_bytes else 'y'}, columns, "
+        f"@at_conv_trios_{made.finish}(x, w, c, y, {'ring' if ring_bytes else 'y'}, columns, "
         f"&trios, {made.low}, {made.high});"
     )
     operands = [

@@ -137,13 +137,13 @@ AT_INLINE void at_conv_trios(const int8_t *x, const int8_t *w, const uint32_t *c
 }
 
 // One function for all layers of one finish.
-#define AT_TRIOS(name, KIND)                                                                    \
-  AT_SHARED void at_conv_trios_##name(const int8_t *x, const int8_t *w, const uint32_t *c,      \
-                                      int8_t *y, int8_t *ring, uint32_t *columns,               \
-                                      const at_trios *trios, int32_t low, int32_t high) {       \
-    const at_finish f = {KIND, low, high};                                                      \
-    at_conv_trios(x, w, c, y, ring, columns, trios, f);                                         \
-  }
+#define AT_TRIOS(name, KIND)                                                               \
+  AT_KERNEL(at_conv_trios_##name,                                                          \
+            (const int8_t *x, const int8_t *w, const uint32_t *c, int8_t *y, int8_t *ring, \
+             uint32_t *columns, const at_trios *trios, int32_t low, int32_t high), {       \
+    const at_finish f = {KIND, low, high};                                                 \
+    at_conv_trios(x, w, c, y, ring, columns, trios, f);                                    \
+  })
 AT_TRIOS(relu, AT_RELU)
 AT_TRIOS(signed, AT_SIGNED)
 AT_TRIOS(clamp, AT_CLAMP)

@@ -183,8 +183,8 @@ def emit(site: Site) -> Kernel:
     copied = pairs > 1
     body = (
         f"static const at_rows rows = {rows};\n"
-        f"at_winograd_{made.finish}_s8(x, w, y, ring, v, m, {'block' if copied else 'v'}, {pairs}, "
-        f"&rows,\n    {made.low}, {made.high});"
+        f"@at_winograd_{made.finish}_s8(x, w, y, ring, v, m, {'block' if copied else 'v'}, "
+        f"{pairs}, &rows,\n    {made.low}, {made.high});"
     )
     operands = [
         site.reads("x"),

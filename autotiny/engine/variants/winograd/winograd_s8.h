@@ -175,14 +175,14 @@ AT_INLINE void at_winograd(const int8_t *x, const uint32_t *w, int8_t *y, uint32
 }
 
 // One function for all layers of one finish.
-#define AT_WINOGRAD(name, kind)                                                                     \
-  AT_SHARED void at_winograd_##name##_s8(const int8_t *x, const uint32_t *w, int8_t *y,             \
-                                         uint32_t *ring, uint32_t *v, int32_t *m, uint32_t *block,  \
-                                         int32_t strip, const at_rows *g, int32_t low,              \
-                                         int32_t high) {                                            \
-    const at_finish f = {kind, low, high};                                                          \
-    at_winograd(x, w, y, ring, v, m, block, strip, g, f);                                           \
-  }
+#define AT_WINOGRAD(name, kind)                                                          \
+  AT_KERNEL(at_winograd_##name##_s8,                                                     \
+            (const int8_t *x, const uint32_t *w, int8_t *y, uint32_t *ring, uint32_t *v, \
+             int32_t *m, uint32_t *block, int32_t strip, const at_rows *g, int32_t low,  \
+             int32_t high), {                                                            \
+    const at_finish f = {kind, low, high};                                               \
+    at_winograd(x, w, y, ring, v, m, block, strip, g, f);                                \
+  })
 AT_WINOGRAD(relu, AT_RELU)
 AT_WINOGRAD(signed, AT_SIGNED)
 AT_WINOGRAD(clamp, AT_CLAMP)
