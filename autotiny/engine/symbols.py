@@ -131,6 +131,11 @@ def _shareable(kernel: Kernel) -> list[str]:
     return re.findall(r"@(\w+)", kernel.body)
 
 
+def calls_shared(kernel: Kernel) -> bool:
+    """Whether a kernel calls a function that other steps can call too."""
+    return bool(_shareable(kernel))
+
+
 def cleared(name: str, places: Sequence[tuple[int, int]]) -> str:
     """Lines that set parts of the arena, (offset, bytes), to zero."""
     return "".join(f"  at_fill({name}_arena + {at}, 0, {size}u);\n" for at, size in places)

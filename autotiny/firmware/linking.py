@@ -80,6 +80,7 @@ class Firmware:
         fits: whether the real target holds it, the stack that it was linked for included.
         flash_bytes: from the first to the last byte stored in flash: vectors, code, constants,
             initial data.
+        code_bytes: of them up to the end of the last function.
         data_bytes: .data.
         bss_bytes: .bss without the arena.
         arena_bytes: the model's working memory.
@@ -100,6 +101,7 @@ class Firmware:
     target: Target
     fits: bool
     flash_bytes: int
+    code_bytes: int
     data_bytes: int
     bss_bytes: int
     arena_bytes: int
@@ -274,6 +276,8 @@ def _firmware(
     with BytesIO(elf) as file:
         parsed = ELFFile(file)
         sizes = {section.name: section["sh_size"] for section in parsed.iter_sections()}
+        text = parsed.get_section_by_name(".text")
+        code_end = text["sh_addr"] + text["sh_size"]
         stored = [
             segment["p_paddr"] + segment["p_filesz"]
             for segment in _stored_segments(parsed, linked_for)
@@ -288,6 +292,7 @@ def _firmware(
         target=linked_for,
         fits=layout.fits,
         flash_bytes=max(stored) - linked_for.flash.origin,
+        code_bytes=code_end - linked_for.flash.origin,
         data_bytes=sizes.get(".data", 0),
         bss_bytes=sizes.get(".bss", 0),
         arena_bytes=sizes.get(".arena", 0),

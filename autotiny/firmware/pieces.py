@@ -30,10 +30,12 @@ class Piece:
     Attributes:
         bytes: in flash, filled up to whole words.
         needs: the names of functions and arrays that it refers to, those of libraries among them.
+        frame_bytes: of the stack that it takes itself, without what it calls.
     """
 
     bytes: int
     needs: frozenset[str]
+    frame_bytes: int = 0
 
 
 def compiled(sources: Sources, target: Target, *, optimize: str = "-O2") -> bytes:
@@ -46,7 +48,8 @@ def compiled(sources: Sources, target: Target, *, optimize: str = "-O2") -> byte
         for name, text in sources.files.items():
             (Path(folder) / name).write_text(text, encoding="utf-8", newline="\n")
         flags = compiler_flags(target, optimize)
-        complaint = zig_cc([*flags, "-c", f"{sources.name}.c", "-o", "program.o"], Path(folder))
+        unit = ("-fstack-size-section", "-c", f"{sources.name}.c", "-o", "program.o")
+        complaint = zig_cc([*flags, *unit], Path(folder))
         if complaint:
             raise LinkError(f"the compiler refused the sources:\n{complaint}")
         return (Path(folder) / "program.o").read_bytes()
@@ -73,10 +76,24 @@ def pieces_of(program: bytes) -> dict[str, Piece]:
                     name = names.get(place) if isinstance(place, int) else symbol.name
                     if name is not None and name != names[section["sh_info"]]:
                         needs[section["sh_info"]].add(name)
+        frames = {
+            section["sh_link"]: _frame_bytes(section.data())
+            for section in sections
+            if section.name == ".stack_sizes"
+        }
         return {
-            name: Piece(-(-sections[k]["sh_size"] // 4) * 4, frozenset(needs[k]))
+            name: Piece(
+                -(-sections[k]["sh_size"] // 4) * 4,
+                frozenset(needs[k]),
+                frames.get(k, 0),
+            )
             for k, name in names.items()
         }
+
+
+def _frame_bytes(entry: bytes) -> int:
+    """The size behind the address of a function, in LEB128."""
+    return sum((byte & 127) << 7 * k for k, byte in enumerate(entry[4:]))
 
 
 def reached(pieces: Mapping[str, Piece], start: str) -> set[str]:

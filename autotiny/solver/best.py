@@ -13,7 +13,7 @@ from autotiny.firmware.pieces import compiled, pieces_of
 from autotiny.graph import Graph, fold
 from autotiny.metrics import STACK_MARGIN_BYTES
 from autotiny.solver.items import items_of
-from autotiny.solver.measuring import base_of, measured
+from autotiny.solver.measuring import base_of, is_array, measured
 from autotiny.solver.options import places_of
 from autotiny.solver.problem import (
     TIME_LIMIT_S,
@@ -138,14 +138,31 @@ def best(
 
 
 def with_calls(problem: Problem, found: Solution, target: Target) -> Solution:
-    """A solution with the bytes that the calls of its steps take, which the compiler decides.
+    """A solution with the flash and stack of its calls, which the compiler decides.
 
-    They hang on where all the operands lie; all other code is what was measured of each option.
+    They hang on where all the operands lie; all other code is what was measured of each option, in
+    the order of `link.ld`: functions, arrays from a border of 16 bytes on, variables' values.
     """
     sources = generate(problem.graph, found.schedule)
-    calls = pieces_of(compiled(sources, target))[f"{sources.name}_run"].bytes
-    assumed = problem.base.call_bytes * len(sources.functions)
-    return replace(found, flash_bytes=round(found.flash_bytes - assumed + calls))
+    caller = pieces_of(compiled(sources, target))[f"{sources.name}_run"]
+    base, items = problem.base, found.items
+    code = {item.option.function: item.facts.code_bytes for item in items}
+    arrays = {item.option.function: item.facts.array_bytes for item in items}
+    for name, size in (one for item in items for one in item.facts.shared):
+        (arrays if is_array(name) else code)[name] = size
+    constants = {one for item in items for one in item.option.constants}
+    in_flash = sum(constant.bytes for constant in constants if constant.memory == "flash")
+    in_sram = sum(constant.bytes for constant in constants if constant.memory == "sram")
+    flash = _up(base.code_bytes + sum(code.values()) + caller.bytes, 16)
+    flash += sum(arrays.values()) + in_flash
+    flash = _up(flash, 8) + in_sram if in_sram else flash
+    deepest = max(item.stack_bytes for item in items)
+    stack = base.stack_bytes + caller.frame_bytes + deepest
+    return replace(found, flash_bytes=flash, stack_bytes=stack)
+
+
+def _up(size: int, border: int) -> int:
+    return -(-size // border) * border
 
 
 def nearest(problem: Problem, asked: Bounded) -> str:

@@ -19,29 +19,40 @@ class Item:
     Attributes:
         segment, chain, place: where.
         option: the step.
-        cycles: of it.
+        facts: what was measured of it.
         own_bytes: of flash, that no other place shares.
         shared: names and bytes of the functions and constants that others may use, too.
-        static_bytes: of SRAM that it occupies all the time.
         arena_bytes: that its step needs.
-        stack_bytes: below the frame of the function that calls the steps.
     """
 
     segment: int
     chain: int
     place: int
     option: Option
-    cycles: int
+    facts: Facts
     own_bytes: float
     shared: Mapping[str, int]
-    static_bytes: int
     arena_bytes: int
-    stack_bytes: int
 
     @property
     def at(self) -> tuple[int, int, int]:
         """Its place."""
         return self.segment, self.chain, self.place
+
+    @property
+    def cycles(self) -> int:
+        """Of an inference."""
+        return self.facts.cycles
+
+    @property
+    def static_bytes(self) -> int:
+        """Of SRAM that it occupies all the time."""
+        return self.option.static_bytes
+
+    @property
+    def stack_bytes(self) -> int:
+        """Below the frame of the function that calls the steps."""
+        return self.facts.stack_bytes
 
 
 def items_of(
@@ -85,7 +96,7 @@ def _shareable(segments: Sequence[Sequence[Chain]]) -> set[str]:
         for chain in chains:
             for place in chain:
                 functions = {option.function for option in place}
-                places.update(functions | {name for one in place for name, _ in one.constants})
+                places.update(functions | {c.name for one in place for c in one.constants})
     return {name for name, count in places.items() if count > 1}
 
 
@@ -94,8 +105,9 @@ def _item(
     once: set[str], base: Base,
 ) -> Item:  # fmt: skip
     shared = dict(facts.shared)
-    own = base.call_bytes if option.kernel.body else 0.0
-    for name, size in {option.function: facts.function_bytes, **dict(option.constants)}.items():
+    own = facts.array_bytes + (base.call_bytes if option.kernel.body else 0.0)
+    parts = {one.name: one.bytes for one in option.constants}
+    for name, size in {option.function: facts.code_bytes, **parts}.items():
         if name in once:
             shared[name] = size
         else:
@@ -103,12 +115,10 @@ def _item(
     return Item(
         *at,
         option=option,
-        cycles=facts.cycles,
+        facts=facts,
         own_bytes=own,
         shared={name: size for name, size in shared.items() if size},
-        static_bytes=option.static_bytes,
         arena_bytes=living.needed_bytes(step, option.kernel),
-        stack_bytes=facts.stack_bytes,
     )
 
 

@@ -19,7 +19,7 @@ from autotiny.engine.generate import generate
 from autotiny.firmware.linking import Firmware, link
 from autotiny.firmware.pieces import Piece, compiled, pieces_of, reached
 from autotiny.graph import Graph
-from autotiny.schedule import Schedule, Step
+from autotiny.schedule import Schedule, Weights
 from autotiny.simulator import run
 from autotiny.solver.options import Chain, Option, Place
 from autotiny.target import Target, target_key
@@ -35,13 +35,15 @@ class Facts:
     Attributes:
         cycles: of an inference, caches as they are then.
         stack_bytes: below the frame of the function that calls the steps.
-        function_bytes: of its function and what belongs to that alone.
+        code_bytes: of its function.
+        array_bytes: of constants that its code has beside those of the model.
         shared: name and bytes of the functions and arrays that others use, too.
     """
 
     cycles: int
     stack_bytes: int
-    function_bytes: int
+    code_bytes: int
+    array_bytes: int
     shared: tuple[tuple[str, int], ...]
 
 
@@ -50,20 +52,27 @@ class Base:
     """What a firmware takes besides its steps.
 
     Attributes:
-        flash_bytes: start-up, main loop, and what does not hang on the model.
+        code_bytes: start-up, main loop, and what does not hang on the model.
         call_bytes: of the call of a step, on average.
         static_bytes: of SRAM.
-        stack_bytes: above the frames of the steps.
+        stack_bytes: above the function that calls the steps.
+        frame_bytes: of that function, about.
     """
 
-    flash_bytes: int
+    code_bytes: int
     call_bytes: float
     static_bytes: int
     stack_bytes: int
+    frame_bytes: int
 
 
-NOTHING = Facts(0, 0, 0, ())
+NOTHING = Facts(0, 0, 0, 0, ())
 """Of a step that only names memory."""
+
+
+def is_array(name: str) -> bool:
+    """Whether a name of an object file is that of an array that a function has for itself."""
+    return "." in name
 
 
 def measured(
@@ -147,7 +156,7 @@ def _new(place: Place, known: set[str]) -> Option | None:
 
 def usual(place: Place) -> Option:
     """An option that takes little time: the last one with plain weights in flash."""
-    plain = [one for one in place if one.step.weights == Step(()).weights]
+    plain = [one for one in place if one.step.weights == Weights() and one.step.code == "shared"]
     return (plain or place)[-1]
 
 
@@ -171,17 +180,17 @@ def _base(graph: Graph, options: Sequence[Option], target: Target) -> Base:
     firmware = link(sources, target, stack_bytes=STACK_BYTES, program=program)
     pieces = pieces_of(program)
     ran = run(firmware, target, repeats=1, simulate_memory=False)
-    caller = f"{sources.name}_run"
+    caller = pieces[f"{sources.name}_run"]
     needed = {name for function in sources.functions for name in reached(pieces, function)}
-    calls = pieces[caller].bytes
-    steps = sum(_bytes(name, pieces, firmware) for name in needed)
-    constants = {name: size for option in options for name, size in option.constants}
+    steps = sum(_bytes(name, pieces, firmware) for name in needed if not is_array(name))
     static = sum(option.static_bytes for option in options)
+    deepest = max(layer.stack_bytes for layer in ran.layers)
     return Base(
-        flash_bytes=firmware.flash_bytes - steps - calls - sum(constants.values()),
-        call_bytes=calls / len(sources.functions),
+        code_bytes=firmware.code_bytes - steps - caller.bytes,
+        call_bytes=caller.bytes / len(sources.functions),
         static_bytes=firmware.static_bytes - static,
-        stack_bytes=ran.stack_bytes - max(layer.stack_bytes for layer in ran.layers),
+        stack_bytes=ran.stack_bytes - deepest - caller.frame_bytes,
+        frame_bytes=caller.frame_bytes,
     )
 
 
@@ -193,10 +202,6 @@ def _measure(graph: Graph, options: Sequence[Option], target: Target) -> list[Fa
     pieces = pieces_of(program)
     cached = target.icache or target.dcache
     ran = run(firmware, target, repeats=None if cached else 1)
-    users: dict[str, set[str]] = {}
-    for function in set(sources.functions):
-        for name in reached(pieces, function):
-            users.setdefault(name, set()).add(function)
     steps = iter(zip(sources.functions, ran.layers, strict=True))
     found = []
     for option in options:
@@ -204,13 +209,15 @@ def _measure(graph: Graph, options: Sequence[Option], target: Target) -> list[Fa
             found.append(NOTHING)
             continue
         function, layer = next(steps)
-        needs = reached(pieces, function)
-        own = {name for name in needs if name == function or name.startswith(f"{function}.")}
-        sizes = {name: _bytes(name, pieces, firmware) for name in sorted(needs)}
-        shared = tuple((n, size) for n, size in sizes.items() if n not in own and size)
-        found.append(
-            Facts(layer.cycles, layer.stack_bytes, sum(sizes[name] for name in own), shared)
-        )
+        sizes = {
+            name: size
+            for name in sorted(reached(pieces, function))
+            if (size := _bytes(name, pieces, firmware))
+        }
+        code = sizes.pop(function)
+        own = [name for name in sizes if name.startswith(f"{function}.")]
+        arrays = sum(sizes.pop(name) for name in own)
+        found.append(Facts(layer.cycles, layer.stack_bytes, code, arrays, tuple(sizes.items())))
     return found
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,10 +13,31 @@ from autotiny.cache import key_of
 from autotiny.engine.generate import kernel_of
 from autotiny.engine.kernel import Kept, Kernel, Scratch, Site, Table
 from autotiny.engine.options import Segment, segments_of
+from autotiny.engine.symbols import calls_shared
 from autotiny.engine.variants.sparse import Sparse
 from autotiny.errors import UnsupportedOp
 from autotiny.graph import Graph, Tensor
-from autotiny.schedule import Step
+from autotiny.schedule import Code, Step
+
+
+@dataclass(frozen=True)
+class Constant:
+    """An array of the model that a step reads; equal ones are stored once.
+
+    Attributes:
+        digest: of type and values.
+        bytes: filled up to whole words.
+        memory: where it lies.
+    """
+
+    digest: str
+    bytes: int
+    memory: str
+
+    @property
+    def name(self) -> str:
+        """What tells it from others in a program."""
+        return f"{self.digest} {self.memory}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +50,7 @@ class Option:
         key: of what is measured of it: shapes, types, kernel and form of the weights, and the
             weights themselves where time hangs on them.
         function: a digest of its function's text; steps of equal ones share code.
-        constants: digest and bytes of each array that it reads; equal ones are stored once.
+        constants: arrays that it reads.
         static_bytes: of SRAM that it occupies all the time: weights there, and what is kept.
     """
 
@@ -37,7 +58,7 @@ class Option:
     kernel: Kernel
     key: str
     function: str
-    constants: tuple[tuple[str, int], ...]
+    constants: tuple[Constant, ...]
     static_bytes: int
 
 
@@ -64,28 +85,38 @@ def _options(graph: Graph, steps: Iterable[Step]) -> Iterable[Option]:
             kernel = kernel_of(site)
         except UnsupportedOp:
             continue
-        option = _option(site, kernel)
-        # settings that come to the same for small layers
-        found.setdefault((option.function, *(digest for digest, _ in option.constants)), option)
+        for option in _coded(site, kernel):
+            # settings that come to the same for small layers
+            found.setdefault((option.function, *(one.name for one in option.constants)), option)
     return found.values()
 
 
-def _option(site: Site, kernel: Kernel) -> Option:
+def _coded(site: Site, kernel: Kernel) -> Iterator[Option]:
+    """A step with its function made for all that it can be made for, see `schedule.Step`."""
     tables = [one.what for one in kernel.operands if isinstance(one.what, Table)]
     keeps = [one.what.bytes for one in kernel.operands if isinstance(one.what, Kept)]
     parameters = ", ".join(f"{one.c_type} *{one.name}" for one in kernel.operands)
-    constants = tuple((_digest(one), -(-one.values.nbytes // 4) * 4) for one in tables)
-    in_sram = sum(
-        size for (_, size), one in zip(constants, tables, strict=True) if one.memory == "sram"
+    constants = tuple(
+        Constant(_digest(one), -(-one.values.nbytes // 4) * 4, one.memory) for one in tables
     )
-    return Option(
-        site.step,
-        kernel,
-        _key(site, kernel, tables),
-        key_of(parameters, kernel.body),
-        constants,
-        in_sram + sum(-(-size // 4) * 4 for size in keeps),
-    )
+    in_sram = sum(one.bytes for one in constants if one.memory == "sram")
+    key = _key(site, kernel, tables)
+    for code in _codes(kernel):
+        alone = site.step.ops if code == "fixed" else ()
+        yield Option(
+            replace(site.step, code=code),
+            kernel,
+            f"{code} {key}",
+            key_of(parameters, kernel.body, code, alone),
+            constants,
+            in_sram + sum(-(-size // 4) * 4 for size in keeps),
+        )
+
+
+def _codes(kernel: Kernel) -> tuple[Code, ...]:
+    if not kernel.body:
+        return ("shared",)
+    return ("shared", "own", "fixed") if calls_shared(kernel) else ("shared", "fixed")
 
 
 def _key(site: Site, kernel: Kernel, tables: Iterable[Table]) -> str:
@@ -121,4 +152,4 @@ def _form(tensor: Tensor) -> tuple[object, ...]:
 
 def _digest(table: Table) -> str:
     values = np.ascontiguousarray(table.values)
-    return f"{values.dtype} {table.memory} {hashlib.sha256(values.data).hexdigest()}"
+    return f"{values.dtype} {hashlib.sha256(values.data).hexdigest()}"

@@ -17,7 +17,7 @@ from autotiny.solver.memory import together_bytes
 from autotiny.solver.options import Chain, Option, Place, places_of
 from autotiny.solver.problem import Bounded, Goal, Problem, Solution, chosen, problem_of, solve
 
-BASE = Base(flash_bytes=300, call_bytes=10.0, static_bytes=8, stack_bytes=16)
+BASE = Base(code_bytes=300, call_bytes=10.0, static_bytes=8, stack_bytes=16, frame_bytes=8)
 OPTIONS = 4
 """Of each place, so that all choices can be tried."""
 
@@ -64,7 +64,7 @@ def all_of(segments: list[tuple[Chain, ...]]) -> Iterator[Option]:
 def drawn(option: Option, dice: np.random.Generator) -> Facts:
     cycles, stack, code, kernel = (int(n) for n in dice.integers(1, (9999, 200, 400, 4)))
     shared = ((f"kernel {kernel}", 500 * kernel),)
-    return Facts(cycles, 4 * stack, 4 * code, shared)
+    return Facts(cycles, 4 * stack, 4 * code, 0, shared)
 
 
 def figures(one: Solution) -> dict[Goal, int]:
@@ -128,11 +128,10 @@ def test_of_equally_fast_schedules_the_smaller_is_taken(case: Case) -> None:
 
 def test_an_option_stays_that_needs_less_code_of_others(case: Case) -> None:
     first = replace(
-        case.problem.items[0], cycles=10, own_bytes=0.0, shared={"fast": 900}, static_bytes=0,
-        arena_bytes=0, stack_bytes=0,
-    )  # fmt: skip
-    small = replace(first, cycles=11, shared={})
-    worse = replace(first, cycles=12)
+        case.problem.items[0], facts=Facts(10, 0, 0, 0, ()), own_bytes=0.0, shared={"fast": 900}
+    )
+    small = replace(first, facts=Facts(11, 0, 0, 0, ()), shared={})
+    worse = replace(first, facts=Facts(12, 0, 0, 0, ()))
     assert list(_undominated([worse, small, first])) == [first, small]
 
 
