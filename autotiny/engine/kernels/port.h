@@ -6,16 +6,9 @@
 #include <stdint.h>
 
 #if defined(__GNUC__)
-// Functions whose code is the same in any program: nothing is propagated into them.
+// A function whose code is the same in any program: nothing is propagated into it.
 #define AT_STEP static __attribute__((noinline, used))
-#define AT_SHARED AT_STEP
-// A kernel twice: `name_own` becomes part of the function that calls it, `name` is shared by all that
-// call it. Where a program says `#define AT_SHARES_name ~, used`, nothing is propagated into `name`;
-// where it does not, `name` is there only if it is called.
-#define AT_KERNEL(name, parameters, ...)                                                          \
-  AT_INLINE void name##_own parameters __VA_ARGS__                                                \
-  static __attribute__((noinline, AT_SECOND(AT_SHARES_##name, unused, ))) void name parameters    \
-  __VA_ARGS__
+#define AT_SHARED_AS(name) static __attribute__((noinline, AT_SECOND(AT_SHARES_##name, unused, )))
 #define AT_SECOND(...) AT_SECOND_OF(__VA_ARGS__)
 #define AT_SECOND_OF(a, b, ...) b
 #define AT_ARENA __attribute__((aligned(16)))
@@ -30,6 +23,7 @@
 #define at_sqrt __builtin_sqrtf
 #define at_round __builtin_roundf
 #define AT_RARE(condition) __builtin_expect(condition, 0)
+#define AT_PRAGMA(text) _Pragma(#text)
 // Whether the compiler has found a value that assembly needs as a constant; GCC at -Og has not.
 // AT_SET_LATER: what is set before it is read, though GCC does not see that and would warn.
 #if defined(__clang__)
@@ -39,14 +33,12 @@
 #define AT_INLINE extern inline __attribute__((always_inline, gnu_inline, unused))
 #define AT_KNOWN(value) 1
 #define AT_SET_LATER(value)
-#define AT_PRAGMA(text) _Pragma(#text)
 #define AT_ROLLED AT_PRAGMA(clang loop unroll(disable))
 #define AT_UNROLL(n) AT_PRAGMA(clang loop unroll_count(n))
 #else
 #define AT_INLINE static inline __attribute__((always_inline, unused))
 #define AT_KNOWN(value) __builtin_constant_p(value)
 #define AT_SET_LATER(value) __asm__("" : "=m"(value))
-#define AT_PRAGMA(text) _Pragma(#text)
 #define AT_ROLLED
 #define AT_UNROLL(n) AT_PRAGMA(GCC unroll n)
 #endif
@@ -58,10 +50,7 @@
 #include <string.h>
 #define AT_INLINE static inline
 #define AT_STEP static
-#define AT_SHARED static
-#define AT_KERNEL(name, parameters, ...)           \
-  AT_INLINE void name##_own parameters __VA_ARGS__ \
-  static void name parameters __VA_ARGS__
+#define AT_SHARED_AS(name) static
 #define AT_ARENA
 #define AT_WORD_ALIGNED
 #define AT_INFINITY INFINITY
@@ -75,6 +64,13 @@
 #define at_round roundf
 #define AT_RARE(condition) (condition)
 #endif
+#define AT_SHARED AT_STEP
+// A kernel twice: `name_own` becomes part of the function that calls it, `name` is shared by all that
+// call it. Where a program says `#define AT_SHARES_name ~, used`, nothing is propagated into `name`;
+// where it does not, `name` is there only if it is called.
+#define AT_KERNEL(name, parameters, ...)           \
+  AT_INLINE void name##_own parameters __VA_ARGS__ \
+  AT_SHARED_AS(name) void name parameters __VA_ARGS__
 
 // The DSP extension of Armv7E-M and Armv8-M Mainline (Cortex-M4, M7, M33).
 #if defined(__ARM_FEATURE_DSP) && __ARM_FEATURE_DSP && defined(__GNUC__)
