@@ -15,18 +15,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from autotiny.engine.cutting import CONVOLUTIONS, POOLINGS, Rewrite, Rows, Window
+from autotiny.engine.cutting import Rewrite, Rows, cut
 from autotiny.engine.generate import arena_bytes
 from autotiny.engine.in_place import with_steps_in_place
 from autotiny.engine.kernel import Site
+from autotiny.engine.regions import can_be_cut, follows_rows
 from autotiny.errors import NotApplicable
-from autotiny.graph import Graph, Op
-from autotiny.schedule import Schedule, Step
-
-_ELEMENTWISE = (
-    "ADD", "SUB", "MUL", "RELU", "RELU6", "LEAKY_RELU", "LOGISTIC", "TANH", "HARD_SWISH",
-    "QUANTIZE",
-)  # fmt: skip
+from autotiny.graph import Graph
+from autotiny.schedule import Schedule
 
 
 def with_patches(
@@ -88,34 +84,11 @@ def _region(graph: Graph, schedule: Schedule) -> tuple[int, ...]:
     """The longest run of steps that can be computed in stripes, behind those that prepare it."""
     found: list[int] = []
     for step in schedule.steps:
-        if _can_be_cut(graph, step):
+        if can_be_cut(graph, step):
             found.append(step.ops[0])
         elif found or graph.ops[step.ops[0]].kind not in ("RESHAPE", "EXPAND_DIMS", "QUANTIZE"):
             break
     return tuple(found)
-
-
-def _can_be_cut(graph: Graph, step: Step) -> bool:
-    """Whether a step is an op of its own, computed the plain way, that can be cut into rows."""
-    plain = replace(step, in_place=False) == Step(step.ops[:1])
-    return plain and _follows_rows(graph, graph.ops[step.ops[0]])
-
-
-def _follows_rows(graph: Graph, op: Op) -> bool:
-    """Whether rows of an op's output follow from rows of its inputs."""
-    if len(op.outputs) != 1 or not op.inputs:
-        return False
-    x, y = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
-    if len(y.shape) != 4 or y.shape[0] != 1 or len(x.shape) != 4:
-        return False
-    if op.kind in CONVOLUTIONS:
-        return all(t < 0 or graph.tensors[t].data is not None for t in op.inputs[1:])
-    if op.kind in POOLINGS:
-        return not any(Window.of(graph, op).sides(x.shape, y.shape))
-    return op.kind in _ELEMENTWISE and all(
-        tensor.shape == y.shape or (tensor.data is not None and tensor.size in (1, y.shape[3]))
-        for tensor in (graph.tensors[t] for t in op.inputs)
-    )
 
 
 def _result(graph: Graph, region: Sequence[int]) -> int | None:
@@ -136,7 +109,7 @@ def _patched(
     build = Rewrite(graph)
     for step in schedule.steps:
         if step.ops[0] == region[0]:
-            cut = _cut(graph.tensors[result].shape[1], patches)
+            cut = cut(graph.tensors[result].shape[1], patches)
             build.join([build.stripe(ops, result, rows) for rows in cut], result)
         elif step.ops[0] not in region:
             build.keep(step)
@@ -192,8 +165,8 @@ def _halves(site: Site) -> list[Rows]:
         return []
     if site.op.kind == "FULLY_CONNECTED":
         constant = all(t < 0 or graph.tensors[t].data is not None for t in site.op.inputs[1:])
-        return _cut(y[1], 2) if len(y) == 2 and y[0] == 1 and constant else []
-    return _cut(y[1], 2) if _follows_rows(graph, site.op) else []
+        return cut(y[1], 2) if len(y) == 2 and y[0] == 1 and constant else []
+    return cut(y[1], 2) if follows_rows(graph, site.op) else []
 
 
 def _work(site: Site) -> int:
@@ -203,9 +176,3 @@ def _work(site: Site) -> int:
     if site.op.kind == "DEPTHWISE_CONV_2D":
         return site.output.size * int(np.prod(weights[1:3]))
     return site.input(1).size if site.op.kind == "FULLY_CONNECTED" else site.output.size
-
-
-def _cut(height: int, parts: int) -> list[Rows]:
-    """Rows in equal parts, the last one maybe smaller: equal stripes share their code."""
-    rows = -(-height // parts)
-    return [(first, min(first + rows, height)) for first in range(0, height, rows)]
