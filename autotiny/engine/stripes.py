@@ -109,8 +109,8 @@ def _patched(
     build = Rewrite(graph)
     for step in schedule.steps:
         if step.ops[0] == region[0]:
-            cut = cut(graph.tensors[result].shape[1], patches)
-            build.join([build.stripe(ops, result, rows) for rows in cut], result)
+            parts = cut(graph.tensors[result].shape[1], patches)
+            build.join([build.stripe(ops, result, rows) for rows in parts], result)
         elif step.ops[0] not in region:
             build.keep(step)
     return build.finished()
