@@ -10,6 +10,7 @@ from autotiny.engine.arena import lay_out
 from autotiny.engine.fusing import with_sums_fused, with_windows_fused
 from autotiny.engine.generate import kernel_of
 from autotiny.engine.kernel import Kernel, Site
+from autotiny.engine.memory import EXCHANGES
 from autotiny.engine.ordering import with_least_memory
 from autotiny.engine.schedules import plain_schedule
 from autotiny.engine.trees import with_trees
@@ -26,6 +27,9 @@ Style = Literal["fastest", "smallest", "balanced"]
 
 MORE_BYTES = {"fastest": 3200, "balanced": 0}
 """SRAM that kernels may take beyond what blocks need, by style."""
+
+FEW_STEPS = 64
+"""Of a program of more, the arena of each trial is searched for a shorter time."""
 
 
 def schedule_for(graph: Graph, style: Style, *, dsp: bool, loads_ahead: bool = False) -> Schedule:
@@ -72,13 +76,14 @@ def with_room(
     found = [[step] for step in schedule.steps]  # a sum that is fused may become a step of its own
     kernels = [[kernel_of(Site(graph, step))] for step in schedule.steps]
     variants = [variant for variant in VARIANTS if variant.way.without_dsp != dsp]
+    exchanges = EXCHANGES * FEW_STEPS // max(FEW_STEPS, len(schedule.steps))
 
     def arena(kernels: list[list[Kernel]], enough: int | None = None) -> int:
         flat = [kernel for group in kernels for kernel in group]
         cores = [
             step.core for step, group in zip(schedule.steps, kernels, strict=True) for _ in group
         ]
-        return lay_out(graph, flat, cores, enough=enough).bytes
+        return lay_out(graph, flat, cores, exchanges, enough).bytes
 
     limit = arena(kernels) + more_bytes
 
