@@ -16,7 +16,7 @@ import numpy as np
 
 from autotiny.engine.cutting import CONVOLUTIONS, POOLINGS, Rewrite, Rows, Window, cut
 from autotiny.errors import NotApplicable
-from autotiny.graph import Array, Graph, Op, readers
+from autotiny.graph import Array, Graph, Op
 from autotiny.schedule import Schedule, Step
 
 _ELEMENTWISE = (
@@ -201,18 +201,13 @@ def why_not_cut(graph: Graph, steps: Sequence[Step]) -> str | None:
         if not can_be_cut(graph, step):
             op = graph.ops[step.ops[0]]
             return f"{op.kind} {graph.tensors[op.outputs[0]].name!r} has no rows to be cut into"
-    ops = [graph.ops[step.ops[0]] for step in steps]
-    made, result = {op.outputs[0] for op in ops}, ops[-1].outputs[0]
-    read_by = readers(graph)
-    passing = [
-        tensor
-        for tensor in made
-        if tensor in graph.outputs or any(op not in ops for op in read_by.get(tensor, ()))
-    ]
-    read = {link.read for link in links_of(graph, ops)} - made
-    if passing != [result] or len(read) != 1:
-        return f"{len(read)} tensors lead into them and {len(passing)} out, but must be one each"
-    return None
+    indices = {step.ops[0] for step in steps}
+    read_outside = {t for i, op in enumerate(graph.ops) if i not in indices for t in op.inputs}
+    made = {graph.ops[index].outputs[0] for index in indices}
+    read = {t for index in indices for t in graph.ops[index].inputs}
+    passing = made & {*graph.outputs, *read_outside} | made - read
+    names = sorted(graph.tensors[tensor].name for tensor in passing)
+    return None if len(names) == 1 else f"not one tensor passes on but {len(names)}: {names}"
 
 
 def can_be_cut(graph: Graph, step: Step) -> bool:
