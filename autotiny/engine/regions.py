@@ -198,9 +198,11 @@ def _read_since(links: Sequence[Link], starts: Mapping[int, Array]) -> dict[int,
 def why_not_cut(graph: Graph, steps: Sequence[Step]) -> str | None:
     """Why steps cannot be computed together, stripe by stripe; None if they can."""
     for step in steps:
-        if not can_be_cut(graph, step):
-            op = graph.ops[step.ops[0]]
+        op = graph.ops[step.ops[0]]
+        if not follows_rows(graph, op):
             return f"{op.kind} {graph.tensors[op.outputs[0]].name!r} has no rows to be cut into"
+        if not can_be_cut(graph, step):
+            return f"{op.kind} {graph.tensors[op.outputs[0]].name!r} is not computed the plain way"
     indices = {step.ops[0] for step in steps}
     read_outside = {t for i, op in enumerate(graph.ops) if i not in indices for t in op.inputs}
     made = {graph.ops[index].outputs[0] for index in indices}

@@ -317,9 +317,9 @@ def test_fused_sums_compose_with_what_stands_before_and_behind() -> None:
 
 
 def test_sums_behind_patches_are_fused() -> None:
-    net = Network(17, 12, 4)
+    net = Network(20, 12, 4)
     x = net.conv(0, 16, 3, 1)
-    total = net.sum(net.conv(net.conv(x, 24, 1, 1), 16, 3, 1), x)
+    total = net.sum(net.conv(net.conv(x, 4, 1, 1), 16, 3, 1), x)
     graph = net.graph(net.conv(total, 4, 3, 2))
     regions = [Region(0, 4, patches=5, keep=True)]
     patched, stripes = with_regions(graph, plain_schedule(graph), regions)
