@@ -8,9 +8,10 @@ bound, as Huang and Baccelli do ("msf-CNN", NeurIPS 2025).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
+from typing import TypeVar
 
 import numpy as np
 
@@ -70,42 +71,62 @@ def patch_plans(
         most_patches: stripes of a region, at most.
     """
     parts = _parts(graph, schedule, most_patches)
-    ways = list(_ways(parts, len(schedule.steps)))
-    plans: list[PatchPlan] = []
-    least = arena_bytes(graph, schedule)
-    for way in _spread(ways, MOST_PLANS):
+    ways = [
+        way
+        for order, most in ((_least_work, MOST_PLANS), (_fewest_regions, MOST_PLANS // 2))
+        for way in _spread(list(_ways(parts, len(schedule.steps), order)), most)
+    ]
+    found = []
+    for way in dict.fromkeys(ways):
         regions = tuple(part.region for part in way if part.region)
         size = arena_bytes(*with_regions(graph, schedule, regions))
-        if size < least:
-            plans.append(PatchPlan(regions, size, sum(part.extra for part in way)))
-            least = size
-    return tuple(plans)
+        found.append(PatchPlan(regions, size, sum(part.extra for part in way)))
+    plans: list[PatchPlan] = []
+    least = arena_bytes(graph, schedule)
+    for plan in sorted(found, key=lambda plan: (plan.extra_multiplications, plan.arena_bytes)):
+        if plan.arena_bytes < least:
+            plans.append(plan)
+            least = plan.arena_bytes
+    return tuple(_spread(plans, MOST_PLANS))
 
 
-def _spread(ways: Sequence[tuple[_Part, ...]], most: int) -> Sequence[tuple[_Part, ...]]:
-    """So many ways at most, the first and the last among them."""
-    chosen = np.linspace(0, len(ways) - 1, min(most, len(ways))).round()
-    return [ways[int(index)] for index in chosen]
+Some = TypeVar("Some")
 
 
-def _ways(parts: Sequence[_Part], end: int) -> Iterator[tuple[_Part, ...]]:
-    """Ways through the network of ever fewer bytes, each of the least work for its bytes."""
+def _spread(ordered: Sequence[Some], most: int) -> list[Some]:
+    """So many of them at most, the first and the last among them."""
+    chosen = np.linspace(0, len(ordered) - 1, min(most, len(ordered))).round()
+    return [ordered[int(index)] for index in chosen]
+
+
+def _least_work(way: Sequence[_Part]) -> tuple[int, ...]:
+    """The way with the least work, in the fewest stripes."""
+    patches = sum(part.region.patches for part in way if part.region)
+    return sum(part.extra for part in way), patches
+
+
+def _fewest_regions(way: Sequence[_Part]) -> tuple[int, ...]:
+    """The way with the fewest regions, whose arena comes closest to what its parts need."""
+    return sum(part.region is not None for part in way), *_least_work(way)
+
+
+def _ways(
+    parts: Sequence[_Part], end: int, order: Callable[[Sequence[_Part]], tuple[int, ...]]
+) -> Iterator[tuple[_Part, ...]]:
+    """Ways through the network of ever fewer bytes, each the first of its bytes by this order."""
     bound = max(part.need_bytes for part in parts) + 1
     while True:
-        best: dict[int, tuple[int, int, tuple[_Part, ...]]] = {0: (0, 0, ())}
+        best: dict[int, tuple[_Part, ...]] = {0: ()}
         for part in parts:
             if part.need_bytes < bound and part.first in best:
-                extra, patches, way = best[part.first]
-                extra += part.extra
-                patches += part.region.patches if part.region else 0
-                if part.end not in best or (extra, patches) < best[part.end][:2]:
-                    best[part.end] = extra, patches, (*way, part)
+                way = (*best[part.first], part)
+                if part.end not in best or order(way) < order(best[part.end]):
+                    best[part.end] = way
         if end not in best:
             return
-        way = best[end][2]
-        bound = max(part.need_bytes for part in way)
-        if any(part.region for part in way):
-            yield way
+        bound = max(part.need_bytes for part in best[end])
+        if any(part.region for part in best[end]):
+            yield best[end]
 
 
 def _parts(graph: Graph, schedule: Schedule, most_patches: int) -> list[_Part]:

@@ -9,7 +9,7 @@ from autotiny.engine import shapes
 from autotiny.engine.declared import Declared, Emitter, Ignored, Takes, Values
 from autotiny.engine.kernel import Kernel, Site
 from autotiny.engine.layers.sharing import MAKES_ANEW
-from autotiny.graph import DType, Graph, Op, Tensor, producers, readers
+from autotiny.graph import DType, Graph, Op, Tensor, producers
 
 DTYPES: Final[tuple[DType, ...]] = (
     "int8", "uint8", "int16", "int32", "int64", "float32", "bool",
@@ -35,8 +35,8 @@ def as_part(site: Site, offset: int) -> Kernel | None:
     None if it is not one piece of it, or must be memory of its own, as what is joined to others.
     """
     index, graph = site.op.inputs[0], site.graph
-    joining = readers(graph).get(site.output_index, ())
-    if any(op.kind == "CONCATENATION" and joins_in_place(graph, op) for op in joining):
+    joining = (op for op in graph.ops if op.kind == "CONCATENATION")
+    if any(site.output_index in op.inputs and joins_in_place(graph, op) for op in joining):
         return None
     made = index in graph.inputs or index in producers(graph)
     if site.input(0).data is not None or not made or site.output_index in graph.outputs:
@@ -62,15 +62,16 @@ def joins_in_place(graph: Graph, op: Op) -> bool:
 
     A SLICE is among them: it is copied there, since it is no other name for a part of its input.
     """
-    made_by, read_by = producers(graph), readers(graph)
-    return all(
-        index in made_by
-        and made_by[index].kind in (*MAKES_ANEW, "SLICE")
-        and read_by[index] == [op]
-        and index not in (*graph.inputs, *graph.outputs)
-        and graph.tensors[index].data is None
-        and _one_piece(graph.tensors[index], graph.tensors[op.outputs[0]])
-        for index in op.inputs
+    parts = set(op.inputs)
+    made_by = {part: one for one in graph.ops for part in parts.intersection(one.outputs)}
+    reading = [one for one in graph.ops if not parts.isdisjoint(one.inputs)]
+    if len(reading) > 1 or len(parts) < len(op.inputs) or made_by.keys() != parts:
+        return False
+    return parts.isdisjoint((*graph.inputs, *graph.outputs)) and all(
+        one.kind in (*MAKES_ANEW, "SLICE")
+        and graph.tensors[part].data is None
+        and _one_piece(graph.tensors[part], graph.tensors[op.outputs[0]])
+        for part, one in made_by.items()
     )
 
 
