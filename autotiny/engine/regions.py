@@ -173,7 +173,8 @@ def computed_rows(graph: Graph, links: Sequence[Link], patches: int) -> Stripes:
     }
     starts = {result: firsts}
     for link in reversed(links):
-        starts |= _read_since([link], starts)
+        first = np.maximum(starts[link.made] * link.stride - link.before, 0)
+        starts[link.read] = np.minimum(starts.get(link.read, first), first)
     return Stripes(starts, ends, starts)
 
 
@@ -220,7 +221,7 @@ def can_be_cut(graph: Graph, step: Step) -> bool:
 
 def follows_rows(graph: Graph, op: Op) -> bool:
     """Whether rows of an op's output follow from rows of its inputs."""
-    if len(op.outputs) != 1 or not op.inputs:
+    if len(op.outputs) != 1 or all(t < 0 or graph.tensors[t].data is not None for t in op.inputs):
         return False
     x, y = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
     if len(y.shape) != 4 or y.shape[0] != 1 or len(x.shape) != 4:
