@@ -64,6 +64,12 @@ class Window:
         return (max(first, 0), min(end, height)), max(-first, 0), max(end - height, 0)
 
 
+def cut(height: int, parts: int) -> list[Rows]:
+    """Rows in equal parts, the last one maybe smaller: equal stripes share their code."""
+    rows = -(-height // parts)
+    return [(first, min(first + rows, height)) for first in range(0, height, rows)]
+
+
 class Rewrite:
     """A graph under construction: the ops of stripes, their tensors and their steps."""
 
@@ -90,6 +96,41 @@ class Rewrite:
             if op.outputs[0] in needed:
                 made[op.outputs[0]] = self._compute(op, needed, made, like)
         return made[result]
+
+    def advance(
+        self, region: Sequence[Op], ends: Mapping[int, int], since: Mapping[int, int],
+        held: dict[int, tuple[int, Rows]],
+    ) -> None:  # fmt: skip
+        """Compute a region on from the rows that it holds; those that it needs again are moved.
+
+        Args:
+            region: the ops.
+            ends: the row of each result before which it is computed then.
+            since: the first row of each result that is to be held then.
+            held: of each result the tensor that holds rows of it, and which; brought up to date.
+        """
+        for op in region:
+            output = op.outputs[0]
+            (tensor, (low, high)), first = held.get(output, (-1, (0, 0))), since[output]
+            if ends[output] > high:
+                old = self._moved(tensor, (low, high), (first, high)) if first < high else -1
+                rows = {name: there for name, (_, there) in held.items()}
+                made = {name: one for name, (one, _) in held.items()}
+                new = self._compute(op, {**rows, output: (high, ends[output])}, made, _PLAIN)
+                if old >= 0:
+                    tensor, parts = self._rows_of(output, (first, ends[output])), (old, new)
+                    self.join(parts, tensor)
+                else:
+                    tensor, first = new, high
+                held[output] = tensor, (first, ends[output])
+
+    def _moved(self, tensor: int, held: Rows, wanted: Rows) -> int:
+        """These rows as memory of their own, which are joined to others."""
+        rows = self._sliced(tensor, held, wanted)
+        output = self._rows_of(tensor, wanted)
+        begin, size = (self._constant(list(v)) for v in ([0] * 4, self.tensors[output].shape))
+        self._step(Op("SLICE", (rows, begin, size), (output,)))
+        return output
 
     def fused(self, region: Sequence[Op], result: int, rows: Rows, like: Step) -> int:
         """`stripe`, by one step."""

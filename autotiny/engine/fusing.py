@@ -78,14 +78,15 @@ def with_sums_fused(graph: Graph, schedule: Schedule) -> Schedule:
     Raises:
         NotApplicable: the arena would not become smaller.
     """
-    sums = [step for maker, step in pairwise(schedule.steps) if adds(graph, maker, step)]
+    working = [step for step in schedule.steps if not _slices(graph, step)]
+    sums = [step for maker, step in pairwise(working) if adds(graph, maker, step)]
     if not sums:
         raise NotApplicable(
             "with_sums_fused: no sum follows a plain int8 convolution it reads alone"
         )
 
     def arena(sums: list[Step]) -> int:
-        steps = _joined(schedule, sums).steps
+        steps = _joined(graph, schedule, sums).steps
         return arena_bytes(graph, Schedule(tuple(replace(s, weights=Weights()) for s in steps)))
 
     before, least = arena([]), arena(sums)
@@ -98,15 +99,21 @@ def with_sums_fused(graph: Graph, schedule: Schedule) -> Schedule:
         others = [step for step in sums if step != one]
         if arena(others) <= least:
             sums = others
-    return _joined(schedule, sums)
+    return _joined(graph, schedule, sums)
 
 
-def _joined(schedule: Schedule, sums: list[Step]) -> Schedule:
+def _slices(graph: Graph, step: Step) -> bool:
+    """Whether a step only takes rows of a tensor, so that others may pass it."""
+    return graph.ops[step.ops[0]].kind == "SLICE"
+
+
+def _joined(graph: Graph, schedule: Schedule, sums: list[Step]) -> Schedule:
     """The schedule with each of these sums in one step with the convolution before it."""
     steps: list[Step] = []
     for step in schedule.steps:
         if step in sums:
-            maker = steps.pop()
+            maker = next(one for one in reversed(steps) if not _slices(graph, one))
+            steps.remove(maker)
             step = replace(maker, ops=maker.ops + step.ops)
         steps.append(step)
     return Schedule(tuple(steps))

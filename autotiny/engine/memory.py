@@ -272,13 +272,17 @@ def _place(
 
 def _lower_bound(buffers: Sequence[Buffer], meetings: Sequence[Meeting]) -> int:
     """The largest live set, every allowed overlap used in full."""
-    bound = 0
-    for step in {part.first for buffer in buffers for part in buffer.parts}:
-        needed = [buffer.bytes_at(step) for buffer in buffers]
-        shared = sum(
-            min(needed[meeting.read], needed[meeting.written])
-            for meeting in meetings
-            if meeting.step == step
-        )
-        bound = max(bound, sum(needed) - shared)
+    changes: dict[int, int] = {}  # step → bytes that are needed from it on, less those that were
+    for part in (part for buffer in buffers for part in buffer.parts):
+        size = part.end - part.start
+        changes[part.first] = changes.get(part.first, 0) + size
+        changes[part.last + 1] = changes.get(part.last + 1, 0) - size
+    shared: dict[int, int] = {}
+    for meeting in meetings:
+        least = min(buffers[b].bytes_at(meeting.step) for b in (meeting.read, meeting.written))
+        shared[meeting.step] = shared.get(meeting.step, 0) + least
+    bound = needed = 0
+    for step in sorted(changes):
+        needed += changes[step]
+        bound = max(bound, needed - shared.get(step, 0))
     return bound

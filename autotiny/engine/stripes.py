@@ -3,144 +3,109 @@
 The result is an ordinary graph: SLICE takes the rows that a stripe reads, PAD stands for the part
 of the padding that it meets, a convolution without padding computes it, CONCATENATION joins the
 stripes. In memory rows lie one behind the other, so slicing and joining are names for parts of one
-buffer, and a PAD is computed by the convolution behind it: only rows that two stripes need of a
-layer between them are computed twice.
+buffer, and a PAD is computed by the convolution behind it. Only rows that two stripes need of a
+layer between them cost something: they are moved, or computed twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import takewhile
 
 import numpy as np
 
-from autotiny.engine.cutting import CONVOLUTIONS, POOLINGS, Rewrite, Rows, Window
+from autotiny.engine.cutting import Rewrite, Rows, cut
 from autotiny.engine.generate import arena_bytes
 from autotiny.engine.in_place import with_steps_in_place
 from autotiny.engine.kernel import Site
+from autotiny.engine.patch_plans import patch_plans
+from autotiny.engine.regions import (
+    Region,
+    can_be_cut,
+    follows_rows,
+    why_not_cut,
+    with_regions,
+)
 from autotiny.errors import NotApplicable
-from autotiny.graph import Graph, Op
+from autotiny.graph import Graph
 from autotiny.schedule import Schedule, Step
-
-_ELEMENTWISE = (
-    "ADD", "SUB", "MUL", "RELU", "RELU6", "LEAKY_RELU", "LOGISTIC", "TANH", "HARD_SWISH",
-    "QUANTIZE",
-)  # fmt: skip
 
 
 def with_patches(
     graph: Graph, schedule: Schedule, *, patches: int, stages: int = 0
 ) -> tuple[Graph, Schedule]:
-    """Compute the first stages of a network patch by patch.
+    """Compute the first stages of a network, or others too, patch by patch.
 
     All of them are computed for one stripe of rows, then for the next, so that of the large tensors
-    between them only stripes exist. Where steps were in place, it is decided anew which are.
+    between them only stripes exist. Rows that two stripes need are kept or computed twice, whatever
+    leaves the smaller arena. Where steps were in place, it is decided anew which are.
 
     Args:
         graph: the network.
         schedule: its schedule; stages are steps of one op each, computed the plain way.
         patches: stripes, at most: they have equal rows, the last one maybe fewer.
         stages: the stages end behind so many layers, or earlier where more than one tensor passes
-            from there to the rest; 0 takes the number that leaves the smallest arena, of those
-            behind which less passes on than behind any smaller one.
+            from there to the rest; 0 takes what leaves the smallest arena: the first stages, or
+            regions anywhere in the network, see `patch_plans`.
 
     Raises:
         NotApplicable: no such rewrite makes the arena smaller.
     """
-    region = _region(graph, schedule)
-    cuts = _cuts(graph, region, stages)
-    if not cuts:
+    wanted = list(_candidates(graph, schedule, patches, stages))
+    if not wanted:
         raise NotApplicable(
             f"with_patches: no image passes through {stages or 'some'} layers that can be computed "
             "in stripes of rows (convolutions, poolings without padding, sums) to one tensor"
         )
-    made = [_patched(graph, schedule, region[:k], patches) for k in cuts]
+    made = [with_regions(graph, schedule, regions) for regions in wanted]
     sizes = [arena_bytes(*one) for one in made]
     before = arena_bytes(graph, schedule)
-    best = min(range(len(cuts)), key=lambda i: (sizes[i], cuts[i]))
+    best = min(range(len(made)), key=lambda i: sizes[i])
     found, size = made[best], sizes[best]
     if any(step.in_place for step in schedule.steps):
         with suppress(NotApplicable):
             found = (found[0], with_steps_in_place(*found))
             size = arena_bytes(*found)
     if size >= before:
+        layers = ", ".join(f"{one.first + 1} to {one.last + 1}" for one in wanted[best])
         raise NotApplicable(
-            f"with_patches: the arena of {before} bytes would take {size} with the first "
-            f"{cuts[best]} layers in {patches} patches; its largest tensors lie elsewhere"
+            f"with_patches: the arena of {before} bytes would take {size} with the layers {layers} "
+            f"in {patches} patches; its largest tensors lie elsewhere"
         )
     return found
 
 
-def _cuts(graph: Graph, region: Sequence[int], stages: int) -> list[int]:
-    """Behind how many layers of a region the patches may end; see `with_patches`."""
+def _candidates(
+    graph: Graph, schedule: Schedule, patches: int, stages: int
+) -> Iterator[tuple[Region, ...]]:
+    """Regions that may leave the smallest arena; see `with_patches`."""
+    steps = schedule.steps
+    able = [can_be_cut(graph, step) for step in steps]
+    first = able.index(True) if any(able) else len(steps)
+    end = first + len(list(takewhile(bool, able[first:])))
+    if all(graph.ops[step.ops[0]].kind in _PREPARING for step in steps[:first]):
+        for last in _ends(graph, steps[first:end], stages):
+            yield from ((Region(first, first + last, patches, keep),) for keep in (True, False))
+    if not stages:
+        yield from (plan.regions for plan in patch_plans(graph, schedule, most_patches=patches))
+
+
+_PREPARING = ("RESHAPE", "EXPAND_DIMS", "QUANTIZE")
+"""Kinds that may stand before the first stages."""
+
+
+def _ends(graph: Graph, steps: Sequence[Step], stages: int) -> list[int]:
+    """The last steps of stages that may be patches; see `with_patches`."""
     passing = {
-        k: graph.tensors[result].bytes
-        for k in range(1, len(region) + 1)
-        if (result := _result(graph, region[:k])) is not None
+        last: graph.tensors[graph.ops[steps[last].ops[0]].outputs[0]].bytes
+        for last in range(len(steps))
+        if why_not_cut(graph, steps[: last + 1]) is None
     }
     if stages:
-        return [k for k in passing if k <= stages][-1:]
+        return [last for last in passing if last < stages][-1:]
     return [k for k in passing if all(passing[k] < passing[j] for j in passing if j < k)]
-
-
-def _region(graph: Graph, schedule: Schedule) -> tuple[int, ...]:
-    """The longest run of steps that can be computed in stripes, behind those that prepare it."""
-    found: list[int] = []
-    for step in schedule.steps:
-        if _can_be_cut(graph, step):
-            found.append(step.ops[0])
-        elif found or graph.ops[step.ops[0]].kind not in ("RESHAPE", "EXPAND_DIMS", "QUANTIZE"):
-            break
-    return tuple(found)
-
-
-def _can_be_cut(graph: Graph, step: Step) -> bool:
-    """Whether a step is an op of its own, computed the plain way, that can be cut into rows."""
-    plain = replace(step, in_place=False) == Step(step.ops[:1])
-    return plain and _follows_rows(graph, graph.ops[step.ops[0]])
-
-
-def _follows_rows(graph: Graph, op: Op) -> bool:
-    """Whether rows of an op's output follow from rows of its inputs."""
-    if len(op.outputs) != 1 or not op.inputs:
-        return False
-    x, y = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
-    if len(y.shape) != 4 or y.shape[0] != 1 or len(x.shape) != 4:
-        return False
-    if op.kind in CONVOLUTIONS:
-        return all(t < 0 or graph.tensors[t].data is not None for t in op.inputs[1:])
-    if op.kind in POOLINGS:
-        return not any(Window.of(graph, op).sides(x.shape, y.shape))
-    return op.kind in _ELEMENTWISE and all(
-        tensor.shape == y.shape or (tensor.data is not None and tensor.size in (1, y.shape[3]))
-        for tensor in (graph.tensors[t] for t in op.inputs)
-    )
-
-
-def _result(graph: Graph, region: Sequence[int]) -> int | None:
-    """The one tensor that passes from these ops to the others; None if there are several."""
-    made = {graph.ops[index].outputs[0] for index in region}
-    others = [op for index, op in enumerate(graph.ops) if index not in region]
-    read = made & ({t for op in others for t in op.inputs} | set(graph.outputs))
-    return read.pop() if len(read) == 1 else None
-
-
-def _patched(
-    graph: Graph, schedule: Schedule, region: Sequence[int], patches: int
-) -> tuple[Graph, Schedule]:
-    """The ops of a region in stripes, in the place of the first of them."""
-    result = _result(graph, region)
-    assert result is not None
-    ops = [graph.ops[index] for index in region]
-    build = Rewrite(graph)
-    for step in schedule.steps:
-        if step.ops[0] == region[0]:
-            cut = _cut(graph.tensors[result].shape[1], patches)
-            build.join([build.stripe(ops, result, rows) for rows in cut], result)
-        elif step.ops[0] not in region:
-            build.keep(step)
-    return build.finished()
 
 
 def with_two_cores(graph: Graph, schedule: Schedule) -> tuple[Graph, Schedule]:
@@ -192,8 +157,8 @@ def _halves(site: Site) -> list[Rows]:
         return []
     if site.op.kind == "FULLY_CONNECTED":
         constant = all(t < 0 or graph.tensors[t].data is not None for t in site.op.inputs[1:])
-        return _cut(y[1], 2) if len(y) == 2 and y[0] == 1 and constant else []
-    return _cut(y[1], 2) if _follows_rows(graph, site.op) else []
+        return cut(y[1], 2) if len(y) == 2 and y[0] == 1 and constant else []
+    return cut(y[1], 2) if follows_rows(graph, site.op) else []
 
 
 def _work(site: Site) -> int:
@@ -203,9 +168,3 @@ def _work(site: Site) -> int:
     if site.op.kind == "DEPTHWISE_CONV_2D":
         return site.output.size * int(np.prod(weights[1:3]))
     return site.input(1).size if site.op.kind == "FULLY_CONNECTED" else site.output.size
-
-
-def _cut(height: int, parts: int) -> list[Rows]:
-    """Rows in equal parts, the last one maybe smaller: equal stripes share their code."""
-    rows = -(-height // parts)
-    return [(first, min(first + rows, height)) for first in range(0, height, rows)]

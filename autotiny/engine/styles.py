@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Literal
@@ -20,7 +21,7 @@ from autotiny.engine.variants.variant import is_plain_int8, parted
 from autotiny.engine.variants.winograd import with_winograd
 from autotiny.errors import NotApplicable
 from autotiny.graph import Graph, fold
-from autotiny.schedule import Schedule, Way
+from autotiny.schedule import Schedule, Step, Way
 
 Style = Literal["fastest", "smallest", "balanced"]
 
@@ -82,27 +83,41 @@ def with_room(
 
     limit = arena(kernels) + more_bytes
 
-    def fits(index: int, way: Way) -> bool:
-        """Whether the arena has room for a step in that way, which is then taken."""
-        first, *behind = parted(graph, schedule.steps[index])
-        wider = [Site(graph, first).by(way).step, *behind]
-        one = [kernel_of(Site(graph, step)) for step in wider]
-        trial = [*kernels[:index], one, *kernels[index + 1 :]]
+    def fits(group: tuple[int, ...], way: Way) -> bool:
+        """Whether the arena has room for steps in that way, which is then taken."""
+        wider = dict(zip(group, ([*in_parts[i]] for i in group), strict=True))
+        for steps in wider.values():
+            steps[0] = Site(graph, steps[0]).by(way).step
+        more = {i: [kernel_of(Site(graph, step)) for step in steps] for i, steps in wider.items()}
+        trial = [more.get(i, kernels[i]) for i in range(len(kernels))]
         if arena(trial, limit) > limit:
             return False
-        found[index], kernels[index] = wider, one
+        for index in group:
+            found[index], kernels[index] = wider[index], more[index]
         return True
 
     # Every step gets a little before one gets more: in a full arena a plan is hard to find.
-    growing: dict[int, list[Way]] = {}
-    for index, step in enumerate(schedule.steps):
-        site = Site(graph, parted(graph, step)[0])
+    growing: dict[tuple[int, ...], list[Way]] = {}
+    in_parts = [parted(graph, step) for step in schedule.steps]
+    for group in _equal(graph, in_parts, kernels):
+        site = Site(graph, in_parts[group[0]][0])
         if not is_plain_int8(site):
             continue
         for ways in (list(variant.roomy(site, loads_ahead)) for variant in variants):
-            if ways and fits(index, ways.pop()):
-                growing[index] = ways
+            if ways and fits(group, ways.pop()):
+                growing[group] = ways
                 break
     while growing:
         growing = {i: ways for i, ways in growing.items() if ways and fits(i, ways.pop())}
     return Schedule(tuple(step for group in found for step in group))
+
+
+def _equal(
+    graph: Graph, steps: Sequence[Sequence[Step]], kernels: Sequence[Sequence[Kernel]]
+) -> list[tuple[int, ...]]:
+    """Positions of steps, those together that do the same with other rows of an image."""
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for index, ((first, *_), (kernel, *_)) in enumerate(zip(steps, kernels, strict=True)):
+        alike = (graph.ops[first.ops[0]].inputs[1:] or index, kernel.body)
+        groups.setdefault(alike, []).append(index)
+    return [tuple(group) for group in groups.values()]

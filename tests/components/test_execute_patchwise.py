@@ -59,6 +59,6 @@ def test_patches_and_steps_in_place_compose_in_both_orders() -> None:
             model = component.apply(model, work)
         return sources_of(model).arena_bytes
 
-    stripes, rows = ExecutePatchwise(), ExecuteInPlace()
+    stripes, rows = ExecutePatchwise(patches=2), ExecuteInPlace()
     both = arena(stripes, rows)
     assert arena(rows, stripes) == both < min(arena(stripes), arena(rows))

@@ -18,6 +18,7 @@ from autotiny.engine.arena import beside, homes, lay_out
 from autotiny.engine.kernel import Kernel, Operand, Overlap, Scratch
 from autotiny.engine.memory import Buffer, Meeting, Part, _lower_bound, plan
 from autotiny.engine.ordering import with_least_memory
+from autotiny.engine.regions import Region, with_regions
 from autotiny.engine.stripes import with_patches, with_two_cores
 from autotiny.errors import NotApplicable
 from autotiny.graph import Graph, Op, variables
@@ -298,13 +299,14 @@ def test_an_order_of_equal_peak_is_that_of_the_graph() -> None:
 # Stripes and halves
 
 
-def test_stripes_have_equal_rows_but_the_last() -> None:
+@pytest.mark.parametrize("keep", [False, True])
+def test_stripes_have_equal_rows_but_the_last(keep: bool) -> None:
     net = Network(16, 8, 4)
     graph = net.graph(net.conv(net.conv(0, 16, 3, 1), 4, 3, 2))
     for patches, rows in ((2, [4, 4]), (3, [3, 3, 2]), (5, [2, 2, 2, 2]), (8, [1] * 8)):
-        new, _ = with_patches(graph, plain_schedule(graph), patches=patches)
-        (joined,) = (op for op in new.ops if op.kind == "CONCATENATION")
-        assert joined.options["axis"] == 1
+        new, _ = with_regions(graph, plain_schedule(graph), [Region(0, 1, patches, keep)])
+        joined = new.ops[-1]
+        assert (joined.kind, joined.options["axis"]) == ("CONCATENATION", 1)
         assert [new.tensors[t].shape[1] for t in joined.inputs] == rows
 
 

@@ -13,6 +13,7 @@ from autotiny.engine import fuse, generate, plain_schedule, with_blocks
 from autotiny.engine.arena import homes, lay_out
 from autotiny.engine.generate import kernels_of
 from autotiny.engine.kernel import Scratch
+from autotiny.engine.regions import Region, with_regions
 from autotiny.engine.stripes import with_patches, with_two_cores
 from autotiny.errors import NotApplicable
 from autotiny.firmware import build_host, link
@@ -107,7 +108,7 @@ def check_memory(graph: Graph, schedule: Schedule) -> None:
 
 def test_slices_and_joints_of_rows_take_no_memory_and_no_time() -> None:
     graph = chain()
-    new, schedule = with_patches(graph, plain_schedule(graph), patches=3)
+    new, schedule = with_regions(graph, plain_schedule(graph), [Region(0, 4, 3, keep=False)])
     moved = [o.kind for o in new.ops if o.kind in ("SLICE", "CONCATENATION")]
     sources = generate(new, schedule)
     assert len(moved) > 2
@@ -115,14 +116,15 @@ def test_slices_and_joints_of_rows_take_no_memory_and_no_time() -> None:
     assert not any(move in step for step in sources.steps for move in moves)
 
 
-def test_equal_stripes_share_their_code() -> None:
+@pytest.mark.parametrize(("keep", "steps", "functions"), [(False, 16, 6), (True, 25, 8)])
+def test_equal_stripes_share_their_code(keep: bool, steps: int, functions: int) -> None:
     net = Network(32, 8, 4)
     y = net.conv(0, 8, 3, 1)
     graph = net.graph(net.conv(y, 4, 3, 1))
-    new, schedule = with_patches(graph, plain_schedule(graph), patches=8)
+    new, schedule = with_regions(graph, plain_schedule(graph), [Region(0, 1, 8, keep)])
     sources = generate(new, schedule)
-    assert len(sources.steps) == 16
-    assert sources.files["model.c"].count("AT_STEP void") == 6  # top, middle and bottom of each
+    assert len(sources.steps) == steps
+    assert sources.files["model.c"].count("AT_STEP void") == functions
 
 
 def test_what_brings_nothing_is_refused_with_the_figures() -> None:

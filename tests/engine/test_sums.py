@@ -27,7 +27,8 @@ from autotiny.engine import (
 )
 from autotiny.engine.fusing import with_sums_fused
 from autotiny.engine.in_place import with_steps_in_place
-from autotiny.engine.stripes import with_patches, with_two_cores
+from autotiny.engine.regions import Region, with_regions
+from autotiny.engine.stripes import with_two_cores
 from autotiny.engine.variants.sparse import Sparse
 from autotiny.errors import NotApplicable, UnsupportedOp
 from autotiny.firmware import build_host, link
@@ -316,10 +317,12 @@ def test_fused_sums_compose_with_what_stands_before_and_behind() -> None:
 
 
 def test_sums_behind_patches_are_fused() -> None:
-    net = Network(16, 16, 3)
-    x = net.conv(net.conv(0, 16, 3, 1), 24, 3, 2)
-    graph = net.graph(net.sum(net.conv(net.conv(x, 24, 3, 1), 24, 3, 1), x))
-    patched, stripes = with_patches(graph, plain_schedule(graph), patches=4)
+    net = Network(20, 12, 4)
+    x = net.conv(0, 16, 3, 1)
+    total = net.sum(net.conv(net.conv(x, 4, 1, 1), 16, 3, 1), x)
+    graph = net.graph(net.conv(total, 4, 3, 2))
+    regions = [Region(0, 4, patches=5, keep=True)]
+    patched, stripes = with_regions(graph, plain_schedule(graph), regions)
     fused = with_sums_fused(patched, stripes)
     assert generate(patched, fused).arena_bytes < generate(patched, stripes).arena_bytes
     check_memory(patched, fused)

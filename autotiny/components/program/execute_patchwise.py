@@ -1,7 +1,8 @@
-"""Compute the first stages of a network patch by patch, so that their large tensors never exist.
+"""Compute stages of a network patch by patch, so that their large tensors never exist.
 
-Lin et al., "MCUNetV2: Memory-Efficient Patch-based Inference for Tiny Deep Learning", NeurIPS 2021.
-Patches are stripes of full rows; the rows that two of them need are computed twice.
+Lin et al., "MCUNetV2: Memory-Efficient Patch-based Inference for Tiny Deep Learning", NeurIPS 2021;
+several such regions: Huang and Baccelli, "msf-CNN", NeurIPS 2025. Patches are stripes of full rows;
+the rows that two of them need are kept, or computed twice where that takes less memory.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ _TOO_LATE = "the stages are cut into patches before it is decided how each is co
 
 @dataclass(frozen=True)
 class ExecutePatchwise(Scheduling):
-    """Computes the first layers stripe by stripe, all of them for one before the next.
+    """Computes layers stripe by stripe, all of them for one before the next.
 
     Attributes:
         patches: stripes, at most; of equal height, but for the last one.
-        stages: how many layers, at most; 0 chooses what leaves the smallest arena.
+        stages: how many layers, the first ones, at most; 0 chooses what leaves the smallest arena:
+            the first layers, or several regions anywhere in the network.
     """
 
     name = "execute_patchwise"
@@ -43,5 +45,5 @@ class ExecutePatchwise(Scheduling):
     def changed(
         self, graph: Graph, schedule: Schedule, target: Target | None
     ) -> tuple[Graph, Schedule]:
-        """The program with the ops of the first stages in stripes."""
+        """The program with the ops of those stages in stripes."""
         return with_patches(graph, schedule, patches=self.patches, stages=self.stages)

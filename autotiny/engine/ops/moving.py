@@ -21,7 +21,7 @@ from autotiny.engine.declared import (
     Values,
     Whole,
 )
-from autotiny.engine.kernel import Emit, Kernel, Site, table
+from autotiny.engine.kernel import Emit, Kernel, Overlap, Site, table
 from autotiny.engine.ops.boxes import at, item_of, move, moving, steps
 from autotiny.engine.ops.joining import concatenation, pack, split, unpack
 from autotiny.engine.ops.shape import DTYPES, as_part
@@ -37,6 +37,10 @@ def slice_(site: Site) -> Kernel:
     offset = sum(b * s for b, s in zip(begin, strides, strict=True))
     if alias := as_part(site, offset):
         return alias
+    if x.shape == y.shape:
+        body = f"at_shift(y, x, {y.bytes}u);"
+        anywhere = {("x", "y"): Overlap(until=y.bytes)}
+        return Kernel(body=body, operands=(site.reads("x"), site.writes()), overlaps=anywhere)
     line = move(site, y.shape, strides, steps(y.shape, item), item, at("x", offset))
     return moving([line], site.reads("x"), site.writes())
 

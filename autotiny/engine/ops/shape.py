@@ -9,7 +9,7 @@ from autotiny.engine import shapes
 from autotiny.engine.declared import Declared, Emitter, Ignored, Takes, Values
 from autotiny.engine.kernel import Kernel, Site
 from autotiny.engine.layers.sharing import MAKES_ANEW
-from autotiny.graph import DType, Tensor, producers, read_once
+from autotiny.graph import DType, Graph, Op, Tensor, producers
 
 DTYPES: Final[tuple[DType, ...]] = (
     "int8", "uint8", "int16", "int32", "int64", "float32", "bool",
@@ -32,9 +32,12 @@ def as_part(site: Site, offset: int) -> Kernel | None:
 
     Kernels read words from any address, so the part may begin at any element.
 
-    None if it is not one piece of it, or must be memory of its own.
+    None if it is not one piece of it, or must be memory of its own, as what is joined to others.
     """
     index, graph = site.op.inputs[0], site.graph
+    joining = (op for op in graph.ops if op.kind == "CONCATENATION")
+    if any(site.output_index in op.inputs and joins_in_place(graph, op) for op in joining):
+        return None
     made = index in graph.inputs or index in producers(graph)
     if site.input(0).data is not None or not made or site.output_index in graph.outputs:
         return None
@@ -48,18 +51,28 @@ def as_whole(site: Site, offsets: list[int]) -> Kernel | None:
 
     None if one is not one piece of it, or is more than that to another op.
     """
-    graph, places = site.graph, {}
-    made_by = producers(graph)
-    for index, offset in zip(site.op.inputs, offsets, strict=True):
-        tensor = graph.tensors[index]
-        if tensor.data is not None or index in graph.inputs or index not in made_by:
-            return None
-        if made_by[index].kind not in MAKES_ANEW or not read_once(graph, index):
-            return None
-        if not _one_piece(tensor, site.output):
-            return None
-        places[index] = (site.output_index, offset)
-    return Kernel(aliases=places)
+    if not joins_in_place(site.graph, site.op):
+        return None
+    places = zip(site.op.inputs, offsets, strict=True)
+    return Kernel(aliases={index: (site.output_index, offset) for index, offset in places})
+
+
+def joins_in_place(graph: Graph, op: Op) -> bool:
+    """Whether all inputs of a CONCATENATION are made where they belong in its output.
+
+    A SLICE is among them: it is copied there, since it is no other name for a part of its input.
+    """
+    parts = set(op.inputs)
+    made_by = {part: one for one in graph.ops for part in parts.intersection(one.outputs)}
+    reading = [one for one in graph.ops if not parts.isdisjoint(one.inputs)]
+    if len(reading) > 1 or len(parts) < len(op.inputs) or made_by.keys() != parts:
+        return False
+    return parts.isdisjoint((*graph.inputs, *graph.outputs)) and all(
+        one.kind in (*MAKES_ANEW, "SLICE")
+        and graph.tensors[part].data is None
+        and _one_piece(graph.tensors[part], graph.tensors[op.outputs[0]])
+        for part, one in made_by.items()
+    )
 
 
 def _one_piece(small: Tensor, large: Tensor) -> bool:
