@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from autotiny.graph import Graph
-from autotiny.solver.measuring import Base, Facts, usual
+from autotiny.solver.measuring import Base, Facts, passed, usual
 from autotiny.solver.memory import Living
 from autotiny.solver.options import Chain, Option
 
@@ -105,7 +105,7 @@ def _item(
     once: set[str], base: Base,
 ) -> Item:  # fmt: skip
     shared = dict(facts.shared)
-    own = facts.array_bytes + (base.call_bytes if option.kernel.body else 0.0)
+    own = facts.array_bytes + base.operand_bytes * passed(option)
     parts = {one.name: one.bytes for one in option.constants}
     for name, size in {option.function: facts.code_bytes, **parts}.items():
         if name in once:

@@ -24,6 +24,9 @@ from autotiny.simulator import run
 from autotiny.solver.options import Chain, Option, Place
 from autotiny.target import Target, target_key
 
+CALLER_BYTES, CALL_BYTES = 8, 4
+"""Of a function that calls others, and of each call in it, at least."""
+
 STACK_BYTES = 4096
 """Room for the stack of a program that is measured."""
 
@@ -53,14 +56,16 @@ class Base:
 
     Attributes:
         code_bytes: start-up, main loop, and what does not hang on the model.
-        call_bytes: of the call of a step, on average.
+        calls_bytes: of the function that calls the steps, without what is passed.
+        operand_bytes: for each operand that is passed, on average.
         static_bytes: of SRAM.
         stack_bytes: above the function that calls the steps.
         frame_bytes: of that function, about.
     """
 
     code_bytes: int
-    call_bytes: float
+    calls_bytes: int
+    operand_bytes: float
     static_bytes: int
     stack_bytes: int
     frame_bytes: int
@@ -68,6 +73,11 @@ class Base:
 
 NOTHING = Facts(0, 0, 0, 0, ())
 """Of a step that only names memory."""
+
+
+def passed(option: Option) -> int:
+    """How many operands its function is called with."""
+    return 0 if option.step.code == "fixed" else len(option.kernel.operands)
 
 
 def is_array(name: str) -> bool:
@@ -184,10 +194,13 @@ def _base(graph: Graph, options: Sequence[Option], target: Target) -> Base:
     needed = {name for function in sources.functions for name in reached(pieces, function)}
     steps = sum(_bytes(name, pieces, firmware) for name in needed if not is_array(name))
     static = sum(option.static_bytes for option in options)
+    calls = CALLER_BYTES + CALL_BYTES * len(sources.functions)
+    operands = sum(passed(option) for option in options)
     deepest = max(layer.stack_bytes for layer in ran.layers)
     return Base(
         code_bytes=firmware.code_bytes - steps - caller.bytes,
-        call_bytes=caller.bytes / len(sources.functions),
+        calls_bytes=calls,
+        operand_bytes=(caller.bytes - calls) / max(1, operands),
         static_bytes=firmware.static_bytes - static,
         stack_bytes=ran.stack_bytes - deepest - caller.frame_bytes,
         frame_bytes=caller.frame_bytes,

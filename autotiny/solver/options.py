@@ -114,9 +114,13 @@ def _coded(site: Site, kernel: Kernel) -> Iterator[Option]:
 
 
 def _codes(kernel: Kernel) -> tuple[Code, ...]:
+    """Shared code, and code of its own: with its addresses, unless it is long.
+
+    What several steps can call is long, and there addresses decide little.
+    """
     if not kernel.body:
         return ("shared",)
-    return ("shared", "own", "fixed") if calls_shared(kernel) else ("shared", "fixed")
+    return ("shared", "own") if calls_shared(kernel) else ("shared", "fixed")
 
 
 def _key(site: Site, kernel: Kernel, tables: Iterable[Table]) -> str:

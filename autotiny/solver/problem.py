@@ -319,7 +319,7 @@ def _solved(problem: Problem, goal: Goal, limits: Limits, seconds: float) -> Sol
     base = problem.base
     offsets: dict[Goal, int] = {
         "cycles": 0,
-        "flash": base.code_bytes,
+        "flash": base.code_bytes + base.calls_bytes,
         "sram": base.static_bytes + base.stack_bytes + base.frame_bytes,
     }
     rows: list[Row] = []
@@ -365,7 +365,7 @@ def chosen(problem: Problem, items: Sequence[Item]) -> Solution:
     return Solution(
         items=tuple(items),
         cycles=sum(item.cycles for item in items),
-        flash_bytes=round(base.code_bytes + code),
+        flash_bytes=round(base.code_bytes + base.calls_bytes + code),
         arena_bytes=max(item.arena_bytes for item in items),
         static_bytes=base.static_bytes + sum(item.static_bytes for item in items),
         stack_bytes=base.stack_bytes + base.frame_bytes + max(item.stack_bytes for item in items),

@@ -113,4 +113,6 @@ def step_words(step: Step) -> str:
         parts.append("weights in SRAM")
     if step.in_place:
         parts.append("in place")
+    if step.code in ("own", "fixed"):
+        parts.append("code of its own")
     return ", ".join(parts)

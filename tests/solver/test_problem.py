@@ -9,7 +9,7 @@ import pytest
 from networks import mobile
 
 from autotiny.engine.arena import lay_out
-from autotiny.engine.kernel import Overlap
+from autotiny.engine.kernel import Overlap, Scratch
 from autotiny.graph import fold
 from autotiny.solver.items import _undominated, items_of
 from autotiny.solver.measuring import Base, Facts
@@ -17,7 +17,9 @@ from autotiny.solver.memory import together_bytes
 from autotiny.solver.options import Chain, Option, Place, places_of
 from autotiny.solver.problem import Bounded, Goal, Problem, Solution, chosen, problem_of, solve
 
-BASE = Base(code_bytes=300, call_bytes=10.0, static_bytes=8, stack_bytes=16, frame_bytes=8)
+BASE = Base(
+    code_bytes=250, calls_bytes=50, operand_bytes=6.0, static_bytes=8, stack_bytes=16, frame_bytes=8
+)
 OPTIONS = 4
 """Of each place, so that all choices can be tried."""
 
@@ -67,6 +69,11 @@ def drawn(option: Option, dice: np.random.Generator) -> Facts:
     return Facts(cycles, 4 * stack, 4 * code, 0, shared)
 
 
+def faster_with_room(option: Option) -> Facts:
+    scratch = [one.what.bytes for one in option.kernel.operands if isinstance(one.what, Scratch)]
+    return Facts(99_999 - sum(scratch), 40, 400, 0, ())
+
+
 def figures(one: Solution) -> dict[Goal, int]:
     return {"cycles": one.cycles, "flash": one.flash_bytes, "sram": one.sram_bytes}
 
@@ -97,9 +104,8 @@ def test_so_it_is_under_bounds_on_flash_and_sram(case: Case, share: float) -> No
 def test_neighbours_that_an_arena_has_no_room_for_are_learnt() -> None:
     """Of 96×96 pixels, three steps fit each alone where all of them do not."""
     graph = fold(mobile(48, 8))
-    dice = np.random.default_rng(0)
     segments = places_of(graph, dsp=True)
-    facts = {option.key: drawn(option, dice) for option in all_of([*segments])}
+    facts = {option.key: faster_with_room(option) for option in all_of([*segments])}
     problem = problem_of(graph, items_of(graph, segments, facts, BASE), BASE)
     least = solve(problem, "sram")
     assert least is not None
@@ -110,7 +116,7 @@ def test_neighbours_that_an_arena_has_no_room_for_are_learnt() -> None:
     for found in (least, faster, relaxed):
         plan = lay_out(graph, [item.option.kernel for item in found.items])
         assert plan.bytes == found.arena_bytes
-    assert least.cycles > faster.cycles >= relaxed.cycles
+    assert least.cycles >= faster.cycles > relaxed.cycles
     assert faster.sram_bytes <= bounded.sram < faster.sram_bytes + 4096
 
 
