@@ -1,0 +1,203 @@
+"""Solved schedules: their fronts against drawn and ready-made ones, and against predictions.
+
+    python benchmarks/schedules.py [--networks cnn1,ds_cnn] [--targets stm32l4r5] [--drawn 300]
+
+The built-in networks in int8 with seeded random weights. For each network and target the options of
+all layers are measured, the front is solved, and each of its points linked and executed. Schedules
+are drawn from the same options, a step each at random, and `fastest`, `balanced` and `smallest` are
+ready-made; all of them are linked and executed, too. The table goes to results/schedules.md; rows
+that are there already and are not asked for stay.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from engine import seeded_int8
+
+from autotiny.cache import Cache
+from autotiny.engine import Style, generate, schedule_for
+from autotiny.graph import Graph, fold
+from autotiny.metrics import Cost
+from autotiny.schedule import Schedule, Step
+from autotiny.simulator import measure
+from autotiny.solver import Wish, best, confirmed, front_of, tabled
+from autotiny.solver.options import Chain, places_of
+from autotiny.target import Target, load_target
+
+RESULT = Path(__file__).parent.parent / "results" / "schedules.md"
+ROWS = RESULT.with_suffix(".json")
+NETWORKS = ("cnn1", "ds_cnn", "resnet8", "mobilenet_v1", "autoencoder")
+TARGETS = ("stm32l4r5", "stm32f746", "stm32g0b1")
+STYLES: tuple[Style, ...] = ("fastest", "balanced", "smallest")
+POINTS = 24
+
+
+@dataclass(frozen=True)
+class Row:
+    """A network on a target.
+
+    Attributes:
+        seconds: to measure all options, from an empty cache.
+        options: of all layers.
+        points: of the front.
+        solve_seconds: of the front, by point.
+        gap: the largest.
+        cycles_errors: of the predictions, in percent.
+        flash_errors, sram_errors: the largest, in bytes.
+        fastest_cycles, solved_cycles: of `fastest`, and solved for its flash and SRAM.
+        drawn: schedules that were drawn, linked and executed.
+        dominating: points of the front that a drawn or ready-made one dominates, as executed.
+    """
+
+    network: str
+    target: str
+    seconds: float
+    options: int
+    points: int
+    solve_seconds: float
+    gap: float
+    cycles_errors: tuple[float, ...]
+    flash_errors: int
+    sram_errors: int
+    fastest_cycles: int
+    solved_cycles: int
+    drawn: int
+    dominating: int
+
+
+def main() -> None:
+    """Measure what is asked, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--networks", default=",".join(NETWORKS))
+    parser.add_argument("--targets", default=",".join(TARGETS))
+    parser.add_argument("--drawn", type=int, default=300)
+    asked = parser.parse_args()
+    rows = {(row.network, row.target): row for row in known()}
+    for name in asked.networks.split(","):
+        graph = fold(seeded_int8(name))
+        for board in asked.targets.split(","):
+            row = measured_row(name, graph, load_target(board), asked.drawn)
+            print(row, flush=True)
+            rows[name, board] = row
+            stored = [asdict(one) for one in rows.values()]
+            ROWS.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
+            RESULT.write_text(table(list(rows.values())), encoding="utf-8")
+
+
+def known() -> list[Row]:
+    """The rows of earlier runs."""
+    rows = json.loads(ROWS.read_text(encoding="utf-8")) if ROWS.exists() else []
+    return [Row(**{**row, "cycles_errors": tuple(row["cycles_errors"])}) for row in rows]
+
+
+def measured_row(name: str, graph: Graph, target: Target, drawn: int) -> Row:
+    """A network on a target."""
+    with TemporaryDirectory() as folder:
+        begun = time.monotonic()
+        problem = tabled(graph, target, Cache(folder))
+        seconds = time.monotonic() - begun
+    begun = time.monotonic()
+    front = front_of(problem, most=POINTS)
+    solving = (time.monotonic() - begun) / len(front)
+    points = confirmed(problem, target, front)
+    styles = [costs(graph, target, [schedule_for(graph, s, **target.traits)])[0] for s in STYLES]
+    fastest = styles[0]
+    wish = Wish(flash_bytes=fastest.flash_bytes, sram_bytes=fastest.sram_bytes)
+    solved = costs(graph, target, [best(problem, target, wish).schedule])[0]
+    others = [*styles, *costs(graph, target, some(graph, target, drawn))]
+    return Row(
+        network=name,
+        target=target.name,
+        seconds=round(seconds, 1),
+        options=len(problem.items),
+        points=len(points),
+        solve_seconds=round(solving, 2),
+        gap=max(point.predicted.gap for point in points),
+        cycles_errors=tuple(round(100 * point.cycles_error, 2) for point in points),
+        flash_errors=max(abs(p.predicted.flash_bytes - p.cost.flash_bytes) for p in points),
+        sram_errors=max(abs(p.predicted.sram_bytes - p.cost.sram_bytes) for p in points),
+        fastest_cycles=fastest.cycles,
+        solved_cycles=solved.cycles,
+        drawn=drawn,
+        dominating=sum(any(dominates(one, point.cost) for one in others) for point in points),
+    )
+
+
+def some(graph: Graph, target: Target, count: int) -> list[Schedule]:
+    """Schedules that are drawn, a step of each place at random."""
+    dice = np.random.default_rng(0)
+    segments = places_of(graph, dsp=target.dsp)
+
+    def drawn(chains: Sequence[Chain]) -> list[Step]:
+        chain = chains[int(dice.integers(len(chains)))]
+        return [place[int(dice.integers(len(place)))].step for place in chain]
+
+    return [
+        Schedule(tuple(step for chains in segments for step in drawn(chains))) for _ in range(count)
+    ]
+
+
+def costs(graph: Graph, target: Target, schedules: Sequence[Schedule]) -> list[Cost]:
+    """What their firmware takes."""
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(lambda one: measure(generate(graph, one), target), schedules))
+
+
+def dominates(one: Cost, other: Cost) -> bool:
+    """Whether it is as good in cycles, flash and SRAM, and better in one of them."""
+    pairs = [
+        (getattr(one, name), getattr(other, name))
+        for name in ("cycles", "flash_bytes", "sram_bytes")
+    ]
+    return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
+
+
+INTRODUCTION = """\
+# Solved schedules
+
+    python benchmarks/schedules.py
+
+Int8, seeded random weights. Options: those that could be part of a best schedule. Table: seconds to
+measure all options from an empty cache. Predicted are cycles, as the sum of what was measured of
+each step, flash, from the bytes of each function, and SRAM, from the plan of the arena; errors are
+those against the linked and executed firmware, over the points of the front. `fastest` → solved:
+cycles of the ready-made schedule, and solved for no more flash and no more SRAM than that takes.
+Dominated: points of the front, as executed, that one of the drawn schedules or `fastest`,
+`balanced`, `smallest` beats in cycles, flash and SRAM.
+
+"""
+COLUMNS = (
+    "network", "target", "options", "table, s", "points", "s a point", "gap", "cycles: mean error",
+    "worst", "flash: worst", "SRAM: worst", "`fastest` → solved, cycles", "drawn", "dominated",
+)  # fmt: skip
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The page."""
+    lines = [" | ".join(COLUMNS), "|".join(["---"] * len(COLUMNS))]
+    for row in rows:
+        errors = [abs(one) for one in row.cycles_errors]
+        saved = 100 * (row.solved_cycles / row.fastest_cycles - 1)
+        cells = (
+            row.network, row.target, row.options, row.seconds, row.points, row.solve_seconds,
+            f"{row.gap:.2g}", f"{statistics.mean(errors):.2f} %", f"{max(errors):.2f} %",
+            f"{row.flash_errors} B", f"{row.sram_errors} B",
+            f"{row.fastest_cycles:,} → {row.solved_cycles:,} ({saved:+.1f} %)", row.drawn,
+            row.dominating,
+        )  # fmt: skip
+        lines.append(" | ".join(map(str, cells)))
+    return INTRODUCTION + "".join(f"| {line} |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    main()
