@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from sounds import tones
 
+from autotiny.cache import Cache
 from autotiny.components import COMPONENTS, Component, LogMel, Work
+from autotiny.components.program.solve_schedule import SolveSchedule
 from autotiny.engine.variants import WAYS
 from autotiny.model import (
     Level,
@@ -29,6 +31,7 @@ from autotiny.model import (
 )
 from autotiny.recipe import component_from, step_data
 from autotiny.signal import Front
+from autotiny.target import load_target
 
 EVERY = list(COMPONENTS.values())
 PORT_TYPES = {"int8": "int8", "int16x8": "int16"}
@@ -43,6 +46,7 @@ NATURAL = {
     "merge_duplicates": "redundant", "remove_dead_branches": "redundant",
     "simplify_arithmetic": "redundant",
     "remove_constant_channels": "killed",
+    "solve_schedule": "little",
 }  # fmt: skip
 """Networks in which a component finds more to do than in cnn1."""
 
@@ -98,6 +102,14 @@ def spoken() -> Model:
     return replace(keras_model(k.Sequential(parts)), front=front)
 
 
+@pytest.fixture(scope="module")
+def little() -> Model:
+    """A network of one layer, which is soon measured in all its ways."""
+    k = keras()
+    k.utils.set_random_seed(0)
+    return keras_model(k.Sequential([k.Input((28, 28)), k.layers.Flatten(), k.layers.Dense(10)]))
+
+
 def start(kind: type[Component], work: Work, request: pytest.FixtureRequest) -> Model:
     """A network that a component finds something to do in, at a level that it takes."""
     name = "spoken" if kind.level is Level.SIGNAL else NATURAL.get(kind.name, "cnn1")
@@ -150,6 +162,8 @@ def test_it_keeps_its_input_its_ports_and_its_seed(
     work = replace(work, rehearse=rehearse)
     if kind.level is Level.SIGNAL:
         work = replace(work, data=tones(), original=None)
+    if kind is SolveSchedule:
+        work = replace(work, target=load_target("stm32l4r5"), cache=Cache(tmp_path))
     model = start(kind, work, request)
     before, facts = content(model), model.facts()
     once = kind().apply(model, work)
