@@ -28,7 +28,7 @@ class Piece:
     """A function or constant array of an object file.
 
     Attributes:
-        bytes: in flash, filled up to whole words.
+        bytes: in flash, filled up to the next border that it may lie on.
         needs: the names of functions and arrays that it refers to, those of libraries among them.
         frame_bytes: of the stack that it takes itself, without what it calls.
     """
@@ -83,12 +83,16 @@ def pieces_of(program: bytes) -> dict[str, Piece]:
         }
         return {
             name: Piece(
-                -(-sections[k]["sh_size"] // 4) * 4,
+                _up(sections[k]["sh_size"], max(4, sections[k]["sh_addralign"])),
                 frozenset(needs[k]),
                 frames.get(k, 0),
             )
             for k, name in names.items()
         }
+
+
+def _up(size: int, border: int) -> int:
+    return -(-size // border) * border
 
 
 def _frame_bytes(entry: bytes) -> int:

@@ -391,6 +391,17 @@ def calls(core: str, code: bytes, address: int) -> list[tuple[int, int | None]]:
     return found
 
 
+def goes_to(core: str, code: bytes, address: int) -> set[int]:
+    """Where calls and jumps in the code of a function lead to outside of it."""
+    found = {target for _, target in calls(core, code, address) if target is not None}
+    for at, _, mnemonic, operands in disassembler(core).disasm_lite(code, address):
+        if mnemonic in ("b", "b.w") and operands.startswith("#"):
+            found.add(int(operands[1:], 0))
+        elif mnemonic in ("j", "c.j"):
+            found.add(at + int(operands, 0))
+    return {target for target in found if not address <= target < address + len(code)}
+
+
 def _call_target(at: int, mnemonic: str, operands: str, before: tuple[int, str, str]) -> int | None:
     """Where a call goes: absolute on Arm, relative on RISC-V, there also to what `auipc` said."""
     number = operands.rpartition(" ")[2]

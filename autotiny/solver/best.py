@@ -128,7 +128,7 @@ def best(
         found = solve(problem, GOALS[wish.minimize], bounded, seconds=seconds)
         if found is None:
             break
-        exact = with_calls(problem, found, target)
+        exact = with_addresses(problem, found, target)
         excess = exact.flash_bytes - asked.flash, exact.sram_bytes - asked.sram
         if max(excess) <= 0:
             return exact
@@ -137,17 +137,22 @@ def best(
     raise NotApplicable(nearest(problem, asked))
 
 
-def with_calls(problem: Problem, found: Solution, target: Target) -> Solution:
-    """A solution with the flash and stack of its calls, which the compiler decides.
+def with_addresses(problem: Problem, found: Solution, target: Target) -> Solution:
+    """A solution with the code whose bytes hang on addresses, which the compiler decides.
 
-    They hang on where all the operands lie; all other code is what was measured of each option, in
-    the order of `link.ld`: functions, arrays from a border of 16 bytes on, variables' values.
+    Those are the calls of the steps, and functions that are made for one step's operands. All other
+    code is what was measured of each option. The order is that of `link.ld`: functions, arrays from
+    a border of 16 bytes on, variables' values.
     """
     sources = generate(problem.graph, found.schedule)
-    caller = pieces_of(compiled(sources, target))[f"{sources.name}_run"]
-    base, items = problem.base, found.items
+    pieces = pieces_of(compiled(sources, target))
+    caller = pieces[f"{sources.name}_run"]
+    base, items = problem.base, [item for item in found.items if item.option.kernel.body]
     code = {item.option.function: item.facts.code_bytes for item in items}
     arrays = {item.option.function: item.facts.array_bytes for item in items}
+    for item, name in zip(items, sources.functions, strict=True):
+        if item.option.step.code == "fixed":
+            code[item.option.function] = pieces[name].bytes
     for name, size in (one for item in items for one in item.facts.shared):
         (arrays if is_array(name) else code)[name] = size
     constants = {one for item in items for one in item.option.constants}
@@ -158,7 +163,8 @@ def with_calls(problem: Problem, found: Solution, target: Target) -> Solution:
     flash = _up(flash, 8) + in_sram if in_sram else flash
     deepest = max(item.stack_bytes for item in items)
     stack = base.stack_bytes + caller.frame_bytes + deepest
-    return replace(found, flash_bytes=flash, stack_bytes=stack)
+    arena = _up(found.arena_bytes, 8)
+    return replace(found, flash_bytes=flash, arena_bytes=arena, stack_bytes=stack)
 
 
 def _up(size: int, border: int) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 from autotiny.engine.generate import generate
 from autotiny.metrics import Cost
 from autotiny.simulator import measure
-from autotiny.solver.best import with_calls
+from autotiny.solver.best import with_addresses
 from autotiny.solver.problem import Problem, Solution
 from autotiny.target import Target
 
@@ -62,7 +62,7 @@ def confirmed(
     points = []
 
     def executed(one: Solution) -> Point:
-        exact = with_calls(problem, one, target)
+        exact = with_addresses(problem, one, target)
         return Point(exact, measure(generate(problem.graph, one.schedule), target))
 
     with ThreadPoolExecutor(min(len(solutions), os.cpu_count() or 1)) as pool:

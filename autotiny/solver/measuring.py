@@ -8,7 +8,7 @@ option of every layer; equal layers measure several of one.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -21,6 +21,7 @@ from autotiny.firmware.pieces import Piece, compiled, pieces_of, reached
 from autotiny.graph import Graph
 from autotiny.schedule import Schedule, Weights
 from autotiny.simulator import run
+from autotiny.simulator.processor import goes_to
 from autotiny.solver.options import Chain, Option, Place
 from autotiny.target import Target, target_key
 
@@ -191,8 +192,10 @@ def _base(graph: Graph, options: Sequence[Option], target: Target) -> Base:
     pieces = pieces_of(program)
     ran = run(firmware, target, repeats=1, simulate_memory=False)
     caller = pieces[f"{sources.name}_run"]
-    needed = {name for function in sources.functions for name in reached(pieces, function)}
-    steps = sum(_bytes(name, pieces, firmware) for name in needed if not is_array(name))
+    needed: dict[str, int] = {}
+    for function in sources.functions:
+        needed |= sizes_of(function, pieces, firmware)
+    steps = sum(size for name, size in needed.items() if not is_array(name))
     static = sum(option.static_bytes for option in options)
     calls = CALLER_BYTES + CALL_BYTES * len(sources.functions)
     operands = sum(passed(option) for option in options)
@@ -222,11 +225,7 @@ def _measure(graph: Graph, options: Sequence[Option], target: Target) -> list[Fa
             found.append(NOTHING)
             continue
         function, layer = next(steps)
-        sizes = {
-            name: size
-            for name in sorted(reached(pieces, function))
-            if (size := _bytes(name, pieces, firmware))
-        }
+        sizes = sizes_of(function, pieces, firmware)
         code = sizes.pop(function)
         own = [name for name in sizes if name.startswith(f"{function}.")]
         arrays = sum(sizes.pop(name) for name in own)
@@ -234,9 +233,32 @@ def _measure(graph: Graph, options: Sequence[Option], target: Target) -> list[Fa
     return found
 
 
-def _bytes(name: str, pieces: Mapping[str, Piece], firmware: Firmware) -> int:
-    """Of a function or array of the program, or of a library; weights are counted elsewhere."""
-    if name in pieces:
-        return pieces[name].bytes
-    symbol = firmware.symbols.get(name)
-    return 0 if symbol is None or not symbol.is_function else -(-symbol.bytes // 4) * 4
+def sizes_of(function: str, pieces: Mapping[str, Piece], firmware: Firmware) -> dict[str, int]:
+    """Bytes of a function and of all that it needs but weights, which are counted elsewhere."""
+    needed = reached(pieces, function)
+    sizes = {name: pieces[name].bytes for name in sorted(needed & pieces.keys())}
+    return {**sizes, **of_library(firmware, needed - pieces.keys())}
+
+
+def of_library(firmware: Firmware, names: Iterable[str]) -> dict[str, int]:
+    """Functions that a model's program does not define, with all that they call, and their bytes.
+
+    Names of one address are one function, under the first of them.
+    """
+    core, origin = firmware.target.core, firmware.target.flash.origin
+    functions = {
+        symbol.address: (name, symbol.bytes)
+        for name, symbol in sorted(firmware.symbols.items(), reverse=True)
+        if symbol.is_function and symbol.bytes
+    }
+    image = firmware.image
+    found: dict[str, int] = {}
+    waiting = [firmware.symbols[name].address for name in names if name in firmware.symbols]
+    while waiting:
+        address = waiting.pop()
+        name, size = functions.get(address, ("", 0))
+        if name and name not in found:
+            found[name] = -(-size // 4) * 4
+            start = address - origin
+            waiting += goes_to(core, image[start : start + size], address)
+    return found
