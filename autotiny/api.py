@@ -543,7 +543,7 @@ def schedule(
     if not solved:
         raise UserError(f"{studies.model_name(model)}: {nearest(problem, bounded)}")
     executed = confirmed(problem, board, solved, _counted(on_stage, "executing the front"))
-    reasons = tuple(reasons_of(problem, one) for one in solved)
+    reasons = tuple(reasons_of(problem, point.predicted) for point in executed)
     return Schedules(
         studies.model_name(model), board, executed, reasons, calibrated, _removed(network)
     )

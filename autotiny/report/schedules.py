@@ -34,7 +34,7 @@ def front_table(points: Sequence[Point]) -> Table:
             f"{predicted.flash_bytes - cost.flash_bytes:+,}",
             f"{cost.sram_bytes:,}",
             f"{predicted.sram_bytes - cost.sram_bytes:+,}",
-            f"{100 * predicted.gap:.2g}",
+            f"{100 * round(predicted.gap, 6):.2g}",
         )
     return made
 
@@ -48,7 +48,7 @@ def reason_table(reasons: Sequence[Reason], width: int) -> Table:
     made = table(
         "layer", "computed by", "cycles", "of", *(["next best"] if wide else []),
         "cycles" if wide else "next cycles", "flash B", "SRAM B",
-        left=("layer", "computed by", "next best"), wraps=("computed by",),
+        wraps=("layer", "computed by", "next best"),
     )  # fmt: skip
     for reason in reasons:
         other = reason.next

@@ -176,7 +176,7 @@ def test_the_target_is_in_the_key_of_what_measures(kind: type[Component]) -> Non
     assert len(keys) == (2 if step.measures else 1)
     measuring = {
         "separate_convolutions", "factorize_spatial", "factorize_low_rank", "strassen",
-        "use_winograd", "spend_sram",
+        "use_winograd", "spend_sram", "solve_schedule",
     }  # fmt: skip
     assert step.measures == (kind.name in measuring)
 
