@@ -68,10 +68,10 @@ def test_layers_of_another_network_are_not_measured_again(problem: Problem, cach
 
 def test_bounds_are_kept_by_the_linked_firmware(problem: Problem) -> None:
     free = best(problem, M4)
-    wish = Wish(flash_bytes=free.flash_bytes - 300, sram_bytes=free.sram_bytes - 100)
-    found = best(problem, M4, wish)
+    flash, sram = free.flash_bytes - 300, free.sram_bytes - 100
+    found = best(problem, M4, Wish(flash_bytes=flash, sram_bytes=sram))
     cost = measure(generate(problem.graph, found.schedule), M4)
-    assert cost.flash_bytes <= wish.flash_bytes and cost.sram_bytes <= wish.sram_bytes
+    assert cost.flash_bytes <= flash and cost.sram_bytes <= sram
     assert found.cycles > free.cycles
 
 
