@@ -17,7 +17,7 @@ from autotiny.engine.symbols import calls_shared
 from autotiny.engine.variants.sparse import Sparse
 from autotiny.errors import UnsupportedOp
 from autotiny.graph import Graph, Tensor
-from autotiny.schedule import Code, Step
+from autotiny.schedule import Code, Step, Weights
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _coded(site: Site, kernel: Kernel) -> Iterator[Option]:
     )
     in_sram = sum(one.bytes for one in constants if one.memory == "sram")
     key = _key(site, kernel, tables)
-    for code in _codes(kernel):
+    for code in _codes(kernel, site.step.weights):
         alone = site.step.ops if code == "fixed" else ()
         yield Option(
             replace(site.step, code=code),
@@ -113,14 +113,16 @@ def _coded(site: Site, kernel: Kernel) -> Iterator[Option]:
         )
 
 
-def _codes(kernel: Kernel) -> tuple[Code, ...]:
-    """Shared code, and code of its own: with its addresses, unless it is long.
+def _codes(kernel: Kernel, weights: Weights) -> tuple[Code, ...]:
+    """Whose code it can be; of long kernels with weights elsewhere, addresses are not tried.
 
-    What several steps can call is long, and there addresses decide little.
+    A kernel that calls nothing shared is in the function in any case.
     """
     if not kernel.body:
         return ("shared",)
-    return ("shared", "own") if calls_shared(kernel) else ("shared", "fixed")
+    if not calls_shared(kernel):
+        return ("shared", "fixed")
+    return ("shared", "own", "fixed") if weights == Weights() else ("shared", "own")
 
 
 def _key(site: Site, kernel: Kernel, tables: Iterable[Table]) -> str:
