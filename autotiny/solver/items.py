@@ -11,6 +11,9 @@ from autotiny.solver.measuring import Base, Facts, passed, usual
 from autotiny.solver.memory import Living
 from autotiny.solver.options import Chain, Option
 
+LEAST_FRAME_BYTES = 8
+"""Of a function that passes nothing: where it returns to, and what fills two words."""
+
 
 @dataclass(frozen=True, eq=False)
 class Item:
@@ -23,6 +26,7 @@ class Item:
         own_bytes: of flash, that no other place shares.
         shared: names and bytes of the functions and constants that others may use, too.
         arena_bytes: that its step needs.
+        frame_bytes: of the function that calls it, about.
     """
 
     segment: int
@@ -33,6 +37,7 @@ class Item:
     own_bytes: float
     shared: Mapping[str, int]
     arena_bytes: int
+    frame_bytes: int
 
     @property
     def at(self) -> tuple[int, int, int]:
@@ -119,6 +124,7 @@ def _item(
         own_bytes=own,
         shared={name: size for name, size in shared.items() if size},
         arena_bytes=living.needed_bytes(step, option.kernel),
+        frame_bytes=base.frame_bytes if passed(option) else LEAST_FRAME_BYTES,
     )
 
 
@@ -132,7 +138,14 @@ def _undominated(items: Iterable[Item]) -> Iterator[Item]:
 
 
 def _figures(item: Item) -> tuple[float, ...]:
-    return item.cycles, item.own_bytes, item.static_bytes, item.arena_bytes, item.stack_bytes
+    return (
+        item.cycles,
+        item.own_bytes,
+        item.static_bytes,
+        item.arena_bytes,
+        item.stack_bytes,
+        item.frame_bytes,
+    )
 
 
 def _as_good(one: Item, other: Item) -> bool:

@@ -92,7 +92,7 @@ class Problem:
     """Items as rules between variables, ready to be solved under any bounds.
 
     The variables are the items, the chains of segments that have several, the shared names, the
-    arena and the stack.
+    arena, the stack, and the frame of the function that calls the steps.
 
     Attributes:
         graph: the network, with constants folded.
@@ -148,7 +148,7 @@ def problem_of(graph: Graph, items: Sequence[Item], base: Base) -> Problem:
     chain_at = {at: len(items) + k for k, at in enumerate(several)}
     name_at = {name: len(items) + len(several) + k for k, name in enumerate(names)}
     arena = len(items) + len(several) + len(names)
-    stack = arena + 1
+    stack, frame = arena + 1, arena + 2
     rows: list[Row] = []
     members: dict[tuple[int, int, int], list[int]] = {}
     for k, item in enumerate(items):
@@ -163,12 +163,13 @@ def problem_of(graph: Graph, items: Sequence[Item], base: Base) -> Problem:
             rows.append(({**users, name_at[name]: -1.0}, -np.inf, 0))
         rows.append(({**{k: float(items[k].arena_bytes) for k in place}, arena: -1.0}, -np.inf, 0))
         rows.append(({**{k: float(items[k].stack_bytes) for k in place}, stack: -1.0}, -np.inf, 0))
+        rows.append(({**{k: float(items[k].frame_bytes) for k in place}, frame: -1.0}, -np.inf, 0))
     rows += [
         ({chain_at[at]: 1.0 for at in several if at[0] == s}, 1, 1) for s in {s for s, _ in several}
     ]
 
     def each(of: Callable[[Item], float]) -> Vector:
-        vector = np.zeros(stack + 1)
+        vector = np.zeros(frame + 1)
         vector[: len(items)] = [of(item) for item in items]
         return vector
 
@@ -180,15 +181,15 @@ def problem_of(graph: Graph, items: Sequence[Item], base: Base) -> Problem:
     for item in items:
         for name, size in item.shared.items():
             costs["flash"][name_at[name]] = max(costs["flash"][name_at[name]], size)
-    costs["sram"][[arena, stack]] = 1
-    integers = np.zeros(stack + 1)
+    costs["sram"][[arena, stack, frame]] = 1
+    integers = np.zeros(frame + 1)
     integers[: len(items) + len(several)] = 1
     return Problem(
         graph=graph,
         items=tuple(items),
         costs=costs,
         base=base,
-        rules=_matrix([row for row, _, _ in rows], stack + 1),
+        rules=_matrix([row for row, _, _ in rows], frame + 1),
         lower=np.array([low for _, low, _ in rows]),
         upper=np.array([high for _, _, high in rows]),
         integers=integers,
@@ -320,7 +321,7 @@ def _solved(problem: Problem, goal: Goal, limits: Limits, seconds: float) -> Sol
     offsets: dict[Goal, int] = {
         "cycles": 0,
         "flash": base.code_bytes + base.calls_bytes,
-        "sram": base.static_bytes + base.stack_bytes + base.frame_bytes,
+        "sram": base.static_bytes + base.stack_bytes,
     }
     rows: list[Row] = []
     for cut in problem.cuts:
@@ -368,5 +369,7 @@ def chosen(problem: Problem, items: Sequence[Item]) -> Solution:
         flash_bytes=round(base.code_bytes + base.calls_bytes + code),
         arena_bytes=max(item.arena_bytes for item in items),
         static_bytes=base.static_bytes + sum(item.static_bytes for item in items),
-        stack_bytes=base.stack_bytes + base.frame_bytes + max(item.stack_bytes for item in items),
+        stack_bytes=base.stack_bytes
+        + max(item.stack_bytes for item in items)
+        + max(item.frame_bytes for item in items),
     )

@@ -18,7 +18,12 @@ from autotiny.solver.options import Chain, Option, Place, places_of
 from autotiny.solver.problem import Bounded, Goal, Problem, Solution, chosen, problem_of, solve
 
 BASE = Base(
-    code_bytes=250, calls_bytes=50, operand_bytes=6.0, static_bytes=8, stack_bytes=16, frame_bytes=8
+    code_bytes=250,
+    calls_bytes=50,
+    operand_bytes=6.0,
+    static_bytes=8,
+    stack_bytes=16,
+    frame_bytes=24,
 )
 OPTIONS = 4
 """Of each place, so that all choices can be tried."""
