@@ -78,7 +78,8 @@ class Step:
             is in the program. "shared": for pointers, with calls of kernels that other steps may
             call too. "own": for pointers, with its kernel inside, which knows the step's sizes.
             Steps of equal text share such functions. "fixed": as "own", for this step's addresses.
-            "auto": "fixed" where nothing would be shared, else "shared".
+            "auto": "shared" where steps of other text call its kernels too, else "own", and "fixed"
+            where no step has its text either.
     """
 
     ops: tuple[int, ...]

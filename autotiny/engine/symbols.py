@@ -69,7 +69,7 @@ class Functions:
         """The call of a step's function, which is new where no equal one was met."""
         parameters, body = _text(kernel)
         if code == "shared":
-            self.shared |= dict.fromkeys(_shareable(kernel))
+            self.shared |= dict.fromkeys(_shareable(body))
             body = body.replace("@", "")
         else:
             body = re.sub(r"@(\w+)", r"\1_own", body)
@@ -106,17 +106,19 @@ class Functions:
 def codes_of(kernels: Sequence[Kernel], wanted: Sequence[Code]) -> list[Code]:
     """What each step's function is made for, where the schedule leaves it open too.
 
-    Nothing would be shared by a step that alone has its text and alone calls its kernels: it is
-    "fixed". Others are "shared".
+    "shared" where steps of another text call its kernels too, else "own"; or "fixed", if there is
+    no other step of its text either.
     """
     texts = Counter(_text(kernel) for kernel in kernels)
-    callers = Counter(name for kernel in kernels for name in set(_shareable(kernel)))
+    calls = Counter(name for _, body in texts for name in set(_shareable(body)))
 
-    def alone(kernel: Kernel) -> bool:
-        return texts[_text(kernel)] == 1 and all(callers[name] == 1 for name in _shareable(kernel))
+    def chosen(kernel: Kernel) -> Code:
+        if any(calls[name] > 1 for name in _shareable(kernel.body)):
+            return "shared"
+        return "fixed" if texts[_text(kernel)] == 1 else "own"
 
     return [
-        code if code != "auto" else "fixed" if alone(kernel) else "shared"
+        chosen(kernel) if code == "auto" else code
         for kernel, code in zip(kernels, wanted, strict=True)
     ]
 
@@ -126,9 +128,9 @@ def _text(kernel: Kernel) -> tuple[tuple[str, ...], str]:
     return tuple(f"{one.c_type} *{one.name}" for one in kernel.operands), kernel.body
 
 
-def _shareable(kernel: Kernel) -> list[str]:
-    """The functions that a kernel calls and that other steps can call too."""
-    return re.findall(r"@(\w+)", kernel.body)
+def _shareable(body: str) -> list[str]:
+    """The functions that a kernel's body calls and that other steps can call too."""
+    return re.findall(r"@(\w+)", body)
 
 
 def calls_shared(kernel: Kernel) -> bool:
