@@ -135,7 +135,7 @@ def _shareable(body: str) -> list[str]:
 
 def calls_shared(kernel: Kernel) -> bool:
     """Whether a kernel calls a function that other steps can call too."""
-    return bool(_shareable(kernel))
+    return bool(_shareable(kernel.body))
 
 
 def cleared(name: str, places: Sequence[tuple[int, int]]) -> str:
