@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 from xml.sax.saxutils import escape
@@ -144,6 +144,32 @@ def linear_axis(values: Iterable[float]) -> _Axis:
 
 
 def _frame(across: _Axis, up: _Axis, metric: Metric) -> list[str]:
+    def named(tick: float) -> str:
+        return f"{100 * tick:.4g} %" if metric.percent else f"{tick:.4g}"
+
+    parts = framed(across, up, f"{metric.title} on validation", named)
+    x = WIDTH - RIGHT - 278
+    for kind, name, offset in (("front", "front", 0), ("baseline", "original", 56),
+                               ("other", "other", 130)):  # fmt: skip
+        parts.append(
+            f'<circle cx="{x + offset}" cy="36" r="5" fill="{COLOURS[kind]}"/>'
+            f'<text x="{x + offset + 9}" y="40" fill="#555555">{name}</text>'
+        )
+    parts.append(f'<text x="{x + 190}" y="40" fill="#555555">area of a dot: flash</text>')
+    return parts
+
+
+def framed(
+    across: _Axis, up: _Axis, title: str, named: Callable[[float], str] = "{:.4g}".format
+) -> list[str]:
+    """Axes of latency and of something else, with their ticks.
+
+    Args:
+        across: of latency, in ms.
+        up: of what `title` names.
+        title: of the axis that goes up.
+        named: what stands at one of its ticks.
+    """
     bottom = HEIGHT - BOTTOM
     parts = []
     for tick in across.ticks:
@@ -158,7 +184,7 @@ def _frame(across: _Axis, up: _Axis, metric: Metric) -> list[str]:
         parts.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="#eeeeee"/>')
         parts.append(
             f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end" fill="#555555">'
-            f"{f'{100 * tick:.4g} %' if metric.percent else f'{tick:.4g}'}</text>"
+            f"{named(tick)}</text>"
         )
     parts.append(f'<path d="M{LEFT} {TOP}V{bottom}H{WIDTH - RIGHT}" fill="none" stroke="#555555"/>')
     parts.append(
@@ -167,15 +193,6 @@ def _frame(across: _Axis, up: _Axis, metric: Metric) -> list[str]:
     )
     parts.append(
         f'<text x="18" y="{(TOP + bottom) / 2:.0f}" text-anchor="middle" fill="#222222" '
-        f'transform="rotate(-90 18 {(TOP + bottom) / 2:.0f})">{escape(metric.title)} on validation'
-        "</text>"
+        f'transform="rotate(-90 18 {(TOP + bottom) / 2:.0f})">{escape(title)}</text>'
     )
-    x = WIDTH - RIGHT - 278
-    for kind, name, offset in (("front", "front", 0), ("baseline", "original", 56),
-                               ("other", "other", 130)):  # fmt: skip
-        parts.append(
-            f'<circle cx="{x + offset}" cy="36" r="5" fill="{COLOURS[kind]}"/>'
-            f'<text x="{x + offset + 9}" y="40" fill="#555555">{name}</text>'
-        )
-    parts.append(f'<text x="{x + 190}" y="40" fill="#555555">area of a dot: flash</text>')
     return parts

@@ -8,7 +8,17 @@ from xml.sax.saxutils import escape
 
 from rich.table import Table
 
-from autotiny.report.plot import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, linear_axis, log_axis
+from autotiny.report.plot import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    framed,
+    linear_axis,
+    log_axis,
+)
 from autotiny.report.tables import WIDE, kilobytes, milliseconds, table
 
 if TYPE_CHECKING:
@@ -74,29 +84,11 @@ def front_svg(points: Sequence[Point], title: str) -> str:
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
         f'<text x="{LEFT}" y="24" font-size="15" fill="#222222">{escape(title)}</text>',
     ]
-    for tick in across.ticks:
-        x = LEFT + across.share(tick) * (WIDTH - LEFT - RIGHT)
-        parts.append(f'<path d="M{x:.1f} {TOP}V{bottom}" stroke="#eeeeee"/>')
-        parts.append(
-            f'<text x="{x:.1f}" y="{bottom + 18}" text-anchor="middle" fill="#555555">'
-            f"{tick:.4g}</text>"
-        )
-    for tick in up.ticks:
-        y = bottom - up.share(tick) * (bottom - TOP)
-        parts.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="#eeeeee"/>')
-        parts.append(
-            f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end" fill="#555555">'
-            f"{tick:.4g}</text>"
-        )
-    parts += [
-        f'<path d="M{LEFT} {TOP}V{bottom}H{WIDTH - RIGHT}" fill="none" stroke="#555555"/>',
-        f'<text x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - 14}" text-anchor="middle" '
-        'fill="#222222">latency, ms (log scale)</text>',
-        f'<text x="18" y="{(TOP + bottom) / 2:.0f}" text-anchor="middle" fill="#222222" '
-        f'transform="rotate(-90 18 {(TOP + bottom) / 2:.0f})">flash, KB</text>',
+    parts += framed(across, up, "flash, KB")
+    parts.append(
         f'<text x="{WIDTH - RIGHT}" y="40" text-anchor="end" fill="#555555">area of a dot: SRAM, '
-        f"the largest {kilobytes(most)} KB</text>",
-    ]
+        f"the largest {kilobytes(most)} KB</text>"
+    )
     for number, point in enumerate(points, 1):
         cost = point.cost
         x = LEFT + across.share(cost.latency_ms) * (WIDTH - LEFT - RIGHT)

@@ -27,6 +27,7 @@ from autotiny.graph import Graph
 from autotiny.schedule import Schedule
 from autotiny.solver.items import Item
 from autotiny.solver.measuring import Base
+from autotiny.solver.quiet import silent_stdout
 
 Goal = Literal["cycles", "flash", "sram"]
 GOALS: tuple[Goal, ...] = ("cycles", "flash", "sram")
@@ -342,13 +343,14 @@ def _solved(problem: Problem, goal: Goal, limits: Limits, seconds: float) -> Sol
     cost = problem.costs[goal]
     if goal == "cycles":  # of equally fast ones the smaller
         cost = cost + 1e-4 * (problem.costs["flash"] + problem.costs["sram"])
-    done = milp(
-        cost / max(cost.max(), 1),
-        integrality=problem.integers,
-        bounds=Bounds(0, np.where(problem.integers > 0, 1, np.inf)),
-        constraints=LinearConstraint(rules, lower, upper),
-        options={"time_limit": seconds, "mip_rel_gap": 0},
-    )
+    with silent_stdout():
+        done = milp(
+            cost / max(cost.max(), 1),
+            integrality=problem.integers,
+            bounds=Bounds(0, np.where(problem.integers > 0, 1, np.inf)),
+            constraints=LinearConstraint(rules, lower, upper),
+            options={"time_limit": seconds, "mip_rel_gap": 0},
+        )
     if done.x is None:
         return None
     items = tuple(item for item, taken in zip(problem.items, done.x, strict=False) if taken > 0.5)

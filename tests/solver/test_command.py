@@ -1,6 +1,8 @@
 """`autotiny schedule` and `--schedule best`, from a file to what is printed and written."""
 
+import ctypes
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from autotiny import api
 from autotiny.cache import Cache
 from autotiny.cli import app
 from autotiny.errors import UserError
+from autotiny.solver.quiet import silent_stdout
 from autotiny.tflite import write_tflite
 
 BOARD = "stm32l4r5"
@@ -57,3 +60,15 @@ def test_measure_takes_bounds(model: str, tmp_path: Path) -> None:
         api.measure(model, BOARD, schedule="best:flash=1K", cache=cache)
     with pytest.raises(UserError, match="no schedule takes at most 1,024 bytes of flash"):
         api.schedule(model, BOARD, bounds="best:flash=1K", cache=cache)
+
+
+def test_what_c_code_prints_does_not_reach_stdout(capfd: pytest.CaptureFixture[str]) -> None:
+    libc = ctypes.CDLL(None)
+    with silent_stdout():
+        libc.puts(b"noise")
+        os.write(1, b"noise")
+    print("kept")  # noqa: T201 - what a command prints
+    libc.puts(b"kept too")
+    libc.fflush(None)
+    assert "noise" not in (said := capfd.readouterr().out)
+    assert said.split() == ["kept", "kept", "too"]
