@@ -134,6 +134,7 @@ def programs() -> Iterator[tuple[str, Graph, Schedule]]:
             yield f"{type_}: {layer}", graph, Schedule((Step((0,), Sparse()),))
 
 
+@pytest.mark.slow
 def test_each_code_computes_the_same(tmp_path: Path) -> None:
     cases: list[Case] = []
     for label, graph, schedule in programs():
