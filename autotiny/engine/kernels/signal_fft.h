@@ -80,7 +80,7 @@ AT_INLINE uint32_t at_next_reversed(uint32_t now, int32_t i, int32_t bits) {
 }
 
 // The first stage: windows the frame, in the order of reversed bits, and joins four numbers each.
-AT_SHARED void at_fft_first(const int16_t *x, const int16_t *window, uint64_t *z, int32_t pairs,
+AT_INLINE void at_fft_first(const int16_t *x, const int16_t *window, uint64_t *z, int32_t pairs,
                             int32_t n, int32_t bits) {
   const int32_t quarter = n >> 2;
   uint32_t reversed = 0;
@@ -158,7 +158,7 @@ AT_INLINE uint64_t at_power(int32_t re, int32_t im) {
 
 // From the transform of n complex numbers to the n + 1 powers of 2n real ones, in place; turns is
 // (cos, sin) of 2πk/2n for k < n/2.
-AT_SHARED void at_powers(uint64_t *z, const uint32_t *turns, int32_t n) {
+AT_INLINE void at_powers(uint64_t *z, const uint32_t *turns, int32_t n) {
   const uint64_t first = z[0];
   z[n] = at_power(at_re(first) - at_im(first), 0);
   z[0] = at_power(at_re(first) + at_im(first), 0);
