@@ -14,6 +14,7 @@ from autotiny.engine.entropy import Coding
 from autotiny.engine.kernel import Kernel, Site, Table
 from autotiny.engine.ops import EMITTERS, coded, sparse
 from autotiny.engine.variants.sparse import Sparse
+from autotiny.engine.variants.sparse.packing import least_bytes
 from autotiny.engine.variants.variant import parted
 from autotiny.errors import NotApplicable
 from autotiny.graph import Graph, fold
@@ -78,7 +79,10 @@ def saved_bytes(site: Site, least_saving: float = 0.0) -> int:
     """Bytes that a step saves without its zeros; 0 where it stays as it is."""
     if site.op.kind not in SPARSE_CODE or sparse.why_not(site):
         return 0
-    before, after = constant_bytes(site), constant_bytes(site.by(Sparse()))
+    before = constant_bytes(site)
+    if site.arithmetic == "int8" and least_bytes(site.constant(1)) >= before:
+        return 0
+    after = constant_bytes(site.by(Sparse()))
     return before - after if after < (1 - least_saving) * before else 0
 
 

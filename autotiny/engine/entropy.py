@@ -10,6 +10,7 @@ them. The decoders are `kernels/coded_s8.h`; those here do the same, for tests.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -79,11 +80,16 @@ def encode(weights: Array, coding: Coding, scales: tuple[float, ...] = ()) -> Co
         scales: of each row; clusters of real values that became different int8 values in every row
             then share a symbol, if that is smaller.
     """
-    made = _encoded(alphabet(weights), coding)
-    if len(scales) == len(weights) > 1:
-        by_row = _encoded(alphabet_by_row(weights, scales), coding)
-        made = min(made, by_row, key=lambda coded: coded.bytes)
-    return made
+    alphabets = _alphabets(weights.tobytes(), len(weights), scales)
+    return min((_encoded(one, coding) for one in alphabets), key=lambda coded: coded.bytes)
+
+
+@lru_cache(maxsize=64)
+def _alphabets(weights: bytes, rows: int, scales: tuple[float, ...]) -> tuple[Alphabet, ...]:
+    """The alphabets that a matrix can be written in."""
+    matrix = np.frombuffer(weights, np.int8).reshape(rows, -1)
+    by_row = (alphabet_by_row(matrix, scales),) if len(scales) == rows > 1 else ()
+    return (alphabet(matrix), *by_row)
 
 
 def decode(coded: Coded, rows: int, depth: int) -> Array:
@@ -112,10 +118,9 @@ def alphabet_by_row(weights: Array, scales: tuple[float, ...]) -> Alphabet:
     upper end again and again, and all intervals that hold it, gives the fewest symbols; two values
     of one row never share any.
     """
-    rows, values = np.unique(
-        np.stack((np.repeat(np.arange(len(weights)), weights.shape[1]), weights.reshape(-1))),
-        axis=1,
-    )
+    places = np.arange(len(weights))[:, None] << 8
+    rows, values = np.divmod(np.unique(places + weights + 128), 256)
+    values -= 128
     steps = np.asarray(scales, np.float64)[rows]
     low, high = (values - 0.5) * steps, (values + 0.5) * steps
     symbol_of = np.full((len(weights), 256), -1, np.int64)

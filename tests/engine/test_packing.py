@@ -327,6 +327,17 @@ def test_an_output_begins_with_its_constants() -> None:
     assert sparse_packing.stream(constant, ONE, 7).tolist() == [4 * (20 - 7), 1 << 30, 1]
 
 
+@pytest.mark.parametrize("form", sparse_packing.FORMATS, ids=str)
+@pytest.mark.parametrize("kept", [0.0, 0.05, 0.4, 0.97, 1.0])
+def test_how_long_a_stream_is_needs_no_stream(form: Format, kept: float) -> None:
+    dice = np.random.default_rng(7)
+    weights = dice.integers(1, 128, (5, 203)) * (dice.random((5, 203)) < kept)
+    layer = made(weights.tolist(), rounding=np.ones(5, np.int64))
+    stream = sparse_packing.stream(layer, form, 0)
+    assert sparse_packing.stream_words(layer, form) == len(stream)
+    assert sparse_packing.least_bytes(layer.weights) <= stream.nbytes
+
+
 @pytest.mark.parametrize(
     ("form", "patches", "past"), [(ONE, 1, 3), (RUNS, 1, 15), (ONE, 4, 12), (RUNS, 4, 60)]
 )

@@ -11,9 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from autotiny.engine.layers.matrix import Ints, Matrix, Words
+from autotiny.graph import Array
 
 FOUR = 4
 """Entries that the kernels take at once; also the weights of an entry that is a run."""
+
+HEAD_WORDS = 3
+"""Before the entries of an output."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,11 @@ class Format:
     run: int
     bits: int
 
+    @property
+    def together(self) -> int:
+        """How many fours of entries have their steps in one word."""
+        return 8 // self.bits
+
     def __str__(self) -> str:
         return f"1x{self.run}_{self.bits}"
 
@@ -37,9 +46,25 @@ FORMATS = tuple(Format(run, bits) for run in (1, FOUR) for bits in (2, 4))
 
 def smallest(made: Matrix, zero: int, patches: int = 1) -> tuple[Format, Words]:
     """The format that takes least flash for a layer, and the layer's stream in it."""
-    streams = {form: stream(made, form, zero, patches) for form in FORMATS}
-    form = min(streams, key=lambda form: streams[form].nbytes)
-    return form, streams[form]
+    form = min(FORMATS, key=lambda form: stream_words(made, form))
+    return form, stream(made, form, zero, patches)
+
+
+def least_bytes(weights: Array) -> float:
+    """What (outputs, ...) weights take at least in any format: heads, and all in full runs."""
+    steps = 1 + 1 / (FOUR * FOUR)  # a word of them with four fours
+    return 4 * HEAD_WORDS * len(weights) + steps * np.count_nonzero(weights)
+
+
+def stream_words(made: Matrix, form: Format) -> int:
+    """How many words a layer's stream takes."""
+    words = 0
+    for weights in made.weights:
+        kept = np.flatnonzero(_runs(weights, form).any(axis=1))
+        entries = int(((np.diff(kept, prepend=-1) - 1 >> form.bits) + 1).sum())
+        fours = -(-entries // FOUR)
+        words += HEAD_WORDS + -(-fours // form.together) + fours * form.run
+    return words
 
 
 def reads_past(form: Format, patches: int = 1) -> int:
@@ -86,10 +111,15 @@ def _heads(made: Matrix, zero: int) -> Ints:
 
 def _entries(weights: Ints, form: Format) -> tuple[Ints, Ints]:
     """(steps, weights (entries, run)) of one output, their number a multiple of four."""
-    runs = np.pad(weights, (0, -len(weights) % form.run)).reshape(-1, form.run)
+    runs = _runs(weights, form)
     places, steps = bridged(np.flatnonzero(runs.any(axis=1)), form.bits)
     missing = -len(places) % FOUR
     return np.pad(steps, (0, missing)), np.pad(runs[places], ((0, missing), (0, 0)))
+
+
+def _runs(weights: Ints, form: Format) -> Ints:
+    """The weights of one output, so many in a row of an array as are stored together."""
+    return np.pad(weights, (0, -len(weights) % form.run)).reshape(-1, form.run)
 
 
 def bridged(kept: Ints, bits: int) -> tuple[Ints, Ints]:
@@ -108,7 +138,7 @@ def bridged(kept: Ints, bits: int) -> tuple[Ints, Ints]:
 
 def _interleaved(steps: Ints, entries: Ints, form: Format, apart: int) -> list[Ints]:
     """Words of the steps, in units of `apart` bytes, each before the entries that it leads to."""
-    together = 8 // form.bits
+    together = form.together
     fours, words = steps.reshape(-1, FOUR), _words(entries.reshape(-1))
     parts: list[Ints] = []
     for first in range(0, len(fours), together):
