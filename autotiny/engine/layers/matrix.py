@@ -108,8 +108,9 @@ def _without_constant_channels(made: Matrix, zero_point: int) -> Matrix:
     """
     weights, bias, rounding = made.weights.copy(), made.bias.copy(), made.rounding.copy()
     multiplier, shift = made.multiplier.copy(), made.shift.copy()
-    for k in np.flatnonzero((made.reach >= LANE_LIMIT) & (made.reach < 1 << 31)):
-        swing = int(made.reach[k] - abs(bias[k]))
+    reach = made.reach
+    for k in np.flatnonzero((reach >= LANE_LIMIT) & (reach < 1 << 31)):
+        swing = int(reach[k] - abs(bias[k]))
         scaled = [
             multiply(int(bias[k]) + end, int(multiplier[k]), -int(shift[k])) + zero_point
             for end in (-swing, swing)
