@@ -26,7 +26,7 @@ from autotiny.engine.variants import VARIANTS
 from autotiny.engine.variants.sparse import Sparse
 from autotiny.errors import NotApplicable
 from autotiny.graph import Graph
-from autotiny.schedule import Plain, Step, Way, Weights
+from autotiny.schedule import Plain, Schedule, Step, Way, Weights
 
 Place = tuple[Step, ...]
 """The steps of which one is chosen."""
@@ -42,27 +42,30 @@ class Segment:
     chains: tuple[Chain, ...]
 
 
-def segments_of(graph: Graph, *, dsp: bool) -> tuple[Segment, ...]:
-    """The segments of a network, in the order of execution that keeps least alive.
+def segments_of(graph: Graph, *, dsp: bool, given: Schedule | None = None) -> tuple[Segment, ...]:
+    """The segments of a network, in the order of execution.
 
     Args:
         graph: with constants folded.
         dsp: whether the core has the DSP extension; kernels for cores without are left out then.
+        given: plain steps whose order is kept, e.g. of stripes; else it is the one that keeps least
+            alive.
     """
     apart = plain_schedule(graph)
+    joined = given or apart
     with suppress(NotApplicable):
         apart = with_trees(graph, apart)
-    joined = apart
+        joined = with_trees(graph, joined)
     with suppress(NotApplicable):
-        joined = with_windows_fused(graph, apart)
-    steps = list(with_least_memory(graph, joined).steps)
+        joined = with_windows_fused(graph, joined)
+    steps = list((joined if given else with_least_memory(graph, joined)).steps)
     alone = {op: step for step in apart.steps for op in step.ops}
     segments = []
     while steps:
         step = steps.pop(0)
         chains: list[Chain] = [(options(graph, step, dsp),)]
         members = sorted({alone[op] for op in step.ops}, key=lambda one: one.ops[0])
-        if len(members) > 1:
+        if len(members) > 1 and not shares_weights(Site(graph, step)):
             chains.append(tuple(options(graph, one, dsp) for one in members))
         if steps and adds(graph, step, steps[0]):
             behind = steps.pop(0)
@@ -83,6 +86,17 @@ def options(graph: Graph, step: Step, dsp: bool) -> Place:
     )
 
 
+def shares_weights(site: Site) -> bool:
+    """Whether ops of other steps read the same weights, as stripes of one layer do.
+
+    These are computed with plain weights in flash, whatever stripe it is.
+    """
+    if site.op.kind not in WEIGHTED:
+        return False
+    weights = site.op.inputs[1]
+    return sum(weights in op.inputs for op in site.graph.ops) > 1
+
+
 def _in_place(site: Site) -> Place:
     within = replace(site.step, in_place=True)
     return (site.step,) if why_no_rows(Site(site.graph, within)) else (site.step, within)
@@ -92,6 +106,9 @@ def _options(site: Site, dsp: bool) -> Iterator[Step]:
     """Of a layer: every way with plain weights in either memory, and with weights of any coding."""
     for way in _ways(site, dsp):
         here = site.by(way)
+        if shares_weights(here):
+            yield here.step
+            continue
         stored = [Weights(), Weights(memory="sram")]
         if way.in_model_order:
             stored += _codings(here)

@@ -7,11 +7,13 @@
 2. `measuring`: programs that mix options are linked and executed: cycles, stack and code of each.
 3. `items`: the options at their places; `memory`: what their steps need of the arena.
 4. `problem`: the integer program; `front`: solved under many bounds; `best`: under a user's.
+5. `patched`: the same of regions in stripes, where a bound needs them.
 """
 
 from autotiny.solver.best import Wish, best, bounds_of, nearest, tabled, wish_from
 from autotiny.solver.confirming import Point, confirmed
 from autotiny.solver.front import front_of
+from autotiny.solver.patched import solved
 from autotiny.solver.problem import Problem, Solution
 from autotiny.solver.reasons import Reason, reasons_of
 
@@ -27,6 +29,7 @@ __all__ = [
     "front_of",
     "nearest",
     "reasons_of",
+    "solved",
     "tabled",
     "wish_from",
 ]

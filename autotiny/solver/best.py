@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from autotiny.cache import Cache
 from autotiny.engine.generate import generate
+from autotiny.engine.regions import Region, with_regions
+from autotiny.engine.schedules import plain_schedule
 from autotiny.errors import NotApplicable, UserError, unknown
 from autotiny.firmware.pieces import compiled, pieces_of
 from autotiny.graph import Graph, fold
@@ -55,6 +57,10 @@ class Wish:
     sram_bytes: int | None = None
 
 
+ANYTHING = Wish()
+"""What is fastest in all that the target has."""
+
+
 def wish_from(text: str) -> Wish:
     """What `--schedule` says: "best", or "best:flash=40K,sram=12K,minimize=latency".
 
@@ -84,7 +90,13 @@ def _bytes(entry: str, text: str) -> int:
     return int(float(found[1]) * {"": 1, "k": 1 << 10, "m": 1 << 20}[found[2].lower()])
 
 
-def tabled(graph: Graph, target: Target, cache: Cache, tell: Told = SILENT) -> Problem:
+def tabled(
+    graph: Graph,
+    target: Target,
+    cache: Cache,
+    tell: Told = SILENT,
+    regions: Sequence[Region] = (),
+) -> Problem:
     """All options of a network, measured on a target.
 
     Args:
@@ -92,9 +104,12 @@ def tabled(graph: Graph, target: Target, cache: Cache, tell: Told = SILENT) -> P
         target: what executes it.
         cache: keeps what was measured of each layer, for other networks with such layers, too.
         tell: called while programs are measured.
+        regions: of `plain_schedule`, computed stripe by stripe.
     """
-    graph = fold(graph)
-    segments = places_of(graph, dsp=target.dsp)
+    graph, given = fold(graph), None
+    if regions:
+        graph, given = with_regions(graph, plain_schedule(graph), regions)
+    segments = places_of(graph, dsp=target.dsp, given=given)
     facts = measured(graph, segments, target, cache, tell)
     base = base_of(graph, segments, target, cache)
     return problem_of(graph, items_of(graph, segments, facts, base), base)
@@ -110,7 +125,7 @@ def bounds_of(target: Target, wish: Wish) -> Bounded:
 
 
 def best(
-    problem: Problem, target: Target, wish: Wish = Wish(), seconds: float = TIME_LIMIT_S
+    problem: Problem, target: Target, wish: Wish = ANYTHING, seconds: float = TIME_LIMIT_S
 ) -> Solution:
     """The best schedule under the bounds.
 

@@ -76,11 +76,14 @@ def items_of(
     """
     once = _shareable(segments)
     found: list[Item] = []
+    plain = _living(graph, _usual(segments))
     for s, chains in enumerate(segments):
+        before = _usual(segments[:s])
         for c, chain in enumerate(chains):
-            before = _usual(segments[:s])
-            program = [*before, *map(usual, chain), *_usual(segments[s + 1 :])]
-            living = Living(graph, [option.kernel for option in program])
+            living = plain
+            if c:
+                program = [*before, *map(usual, chain), *_usual(segments[s + 1 :])]
+                living = _living(graph, program)
             for p, place in enumerate(chain):
                 here = [
                     _item((s, c, p), option, facts[option.key], living, len(before) + p, once, base)
@@ -88,6 +91,10 @@ def items_of(
                 ]
                 found += _undominated(here)
     return tuple(found)
+
+
+def _living(graph: Graph, program: Sequence[Option]) -> Living:
+    return Living(graph, [option.kernel for option in program])
 
 
 def _usual(segments: Sequence[Sequence[Chain]]) -> list[Option]:

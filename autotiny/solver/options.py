@@ -12,12 +12,12 @@ import numpy as np
 from autotiny.cache import key_of
 from autotiny.engine.generate import kernel_of
 from autotiny.engine.kernel import Kept, Kernel, Scratch, Site, Table
-from autotiny.engine.options import Segment, segments_of
+from autotiny.engine.options import Segment, segments_of, shares_weights
 from autotiny.engine.symbols import calls_shared
 from autotiny.engine.variants.sparse import Sparse
 from autotiny.errors import UnsupportedOp
 from autotiny.graph import Graph, Tensor
-from autotiny.schedule import Code, Step, Weights
+from autotiny.schedule import Code, Schedule, Step, Weights
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,18 @@ Place = tuple[Option, ...]
 Chain = tuple[Place, ...]
 
 
-def places_of(graph: Graph, *, dsp: bool) -> tuple[tuple[Chain, ...], ...]:
-    """Of each segment of a network, its chains, each place with the options that can be emitted."""
-    return tuple(_chains(graph, segment) for segment in segments_of(graph, dsp=dsp))
+def places_of(
+    graph: Graph, *, dsp: bool, given: Schedule | None = None
+) -> tuple[tuple[Chain, ...], ...]:
+    """Of each segment of a network, its chains, each place with the options that can be emitted.
+
+    Args:
+        graph: with constants folded.
+        dsp: whether the core has the DSP extension.
+        given: see `segments_of`.
+    """
+    segments = segments_of(graph, dsp=dsp, given=given)
+    return tuple(_chains(graph, segment) for segment in segments)
 
 
 def _chains(graph: Graph, segment: Segment) -> tuple[Chain, ...]:
@@ -101,7 +110,7 @@ def _coded(site: Site, kernel: Kernel) -> Iterator[Option]:
     )
     in_sram = sum(one.bytes for one in constants if one.memory == "sram")
     key = _key(site, kernel, tables)
-    for code in _codes(kernel, site.step.weights):
+    for code in _codes(site, kernel):
         alone = site.step.ops if code == "fixed" else ()
         yield Option(
             replace(site.step, code=code),
@@ -113,16 +122,16 @@ def _coded(site: Site, kernel: Kernel) -> Iterator[Option]:
         )
 
 
-def _codes(kernel: Kernel, weights: Weights) -> tuple[Code, ...]:
+def _codes(site: Site, kernel: Kernel) -> tuple[Code, ...]:
     """Whose code it can be; of long kernels with weights elsewhere, addresses are not tried.
 
-    A kernel that calls nothing shared is in the function in any case.
+    A kernel that calls nothing shared is in the function in any case. Stripes of a layer share it.
     """
-    if not kernel.body:
+    if not kernel.body or shares_weights(site):
         return ("shared",)
     if not calls_shared(kernel):
         return ("shared", "fixed")
-    return ("shared", "own", "fixed") if weights == Weights() else ("shared", "own")
+    return ("shared", "own", "fixed") if site.step.weights == Weights() else ("shared", "own")
 
 
 def _key(site: Site, kernel: Kernel, tables: Iterable[Table]) -> str:

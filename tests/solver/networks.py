@@ -33,6 +33,13 @@ def mobile(size: int = 8, channels: int = 4) -> Graph:
     )  # fmt: skip
 
 
+def halved() -> Graph:
+    """A depthwise convolution whose image takes most of the memory, and which has few options."""
+    shape: dict[str, int | str] = {**HALVED, "depth_multiplier": 1}
+    layer = Layer("DEPTHWISE_CONV_2D", (1, 3, 3, 4), (1, 12, 12, 4), shape)
+    return graph_of((1, 24, 24, 4), (layer,))
+
+
 def two_layers(seed: int = 0) -> Graph:
     """A depthwise convolution and a dense layer, which have few options; the seed draws weights."""
     graph = graph_of(

@@ -16,7 +16,7 @@ from autotiny.components.base import Work
 from autotiny.components.program._scheduling import Scheduling, as_program
 from autotiny.errors import NotApplicable
 from autotiny.model import Model, Program, successor
-from autotiny.solver import Wish, best, tabled
+from autotiny.solver import Wish, solved
 
 _DECIDES = "it decides anew how each step is computed"
 
@@ -34,9 +34,9 @@ class SolveSchedule(Scheduling):
     name = "solve_schedule"
     not_after = dict.fromkeys(
         (
-            "block_gemm", "execute_in_place", "expand_weights", "fuse_operators", "huffman_code",
-            "pair_products", "partition_cores", "place_weights", "share_weights", "skip_zeros",
-            "spend_sram", "strassen", "use_winograd",
+            "block_gemm", "execute_in_place", "execute_patchwise", "expand_weights",
+            "fuse_operators", "huffman_code", "pair_products", "partition_cores", "place_weights",
+            "share_weights", "skip_zeros", "spend_sram", "strassen", "use_winograd",
         ),
         _DECIDES,
     )  # fmt: skip
@@ -55,10 +55,9 @@ class SolveSchedule(Scheduling):
         if work.target is None:
             raise NotApplicable("solve_schedule: no target is known, and it measures on one")
         graph = as_program(model).program.graph
-        problem = tabled(graph, work.target, work.cache or Cache())
         wish = Wish(self.minimize, self.flash_bytes or None, self.sram_bytes or None)
         try:
-            found = best(problem, work.target, wish)
+            problem, found = solved(graph, work.target, work.cache or Cache(), wish)
         except NotApplicable as refusal:
             raise NotApplicable(f"solve_schedule: {refusal}") from refusal
-        return successor(model, Program(graph, found.schedule))
+        return successor(model, Program(problem.graph, found.schedule))

@@ -1,0 +1,41 @@
+"""Bounds that only regions in stripes keep."""
+
+import numpy as np
+import pytest
+from networks import halved
+
+from autotiny.cache import Cache
+from autotiny.engine import generate, plain_schedule
+from autotiny.errors import NotApplicable
+from autotiny.firmware import build_host
+from autotiny.simulator import measure
+from autotiny.solver import Wish, best, solved, tabled
+from autotiny.target import load_target
+
+M4 = load_target("stm32l4r5")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
+    return Cache(tmp_path_factory.mktemp("solver"))
+
+
+def test_where_no_layer_fits_the_network_is_computed_in_stripes(cache: Cache) -> None:
+    graph = halved()
+    whole = best(tabled(graph, M4, cache), M4, Wish("sram"))
+    wish = Wish(sram_bytes=whole.sram_bytes - 100)
+    problem, found = solved(graph, M4, cache, wish)
+    assert len(problem.graph.ops) > len(graph.ops)
+    cost = measure(generate(problem.graph, found.schedule), M4)
+    assert cost.sram_bytes == found.sram_bytes <= whole.sram_bytes - 100
+    assert abs(found.cycles / cost.cycles - 1) < 0.1  # a stripe finds its code in the cache
+
+    rows = np.random.default_rng(0).integers(-128, 128, (4, 24, 24, 4)).astype(np.int8)
+    plain = build_host(generate(graph, plain_schedule(graph))).predict(rows)
+    striped = build_host(generate(problem.graph, found.schedule)).predict(rows)
+    np.testing.assert_array_equal(striped, plain)
+
+    least = solved(graph, M4, cache, Wish("sram"))[1]
+    assert least.sram_bytes <= found.sram_bytes
+    with pytest.raises(NotApplicable, match="no schedule takes at most"):
+        solved(graph, M4, cache, Wish(sram_bytes=least.sram_bytes - 1))
