@@ -100,9 +100,13 @@ cycle model of the board, SRAM is arena + static + stack, code is all of flash b
 
 def seeded_int8(name: str) -> Graph:
     """A built-in network in int8 with seeded random weights, calibrated on random inputs."""
+    return seeded(BUILTIN[name]())
+
+
+def seeded(network: Any) -> Graph:
+    """A Keras network likewise."""
     tf = tensorflow()
     dice = np.random.default_rng(0)
-    network = BUILTIN[name]()
     for weight in network.weights:
         if "moving_variance" in weight.name:
             weight.assign(dice.uniform(0.5, 2, weight.shape))
@@ -120,7 +124,7 @@ def seeded_int8(name: str) -> Graph:
     converter.inference_input_type = converter.inference_output_type = tf.int8
     with silent_stderr():
         model: bytes = converter.convert()
-    return read_tflite(model, name)
+    return read_tflite(model, network.name)
 
 
 def least_flash(graph: Graph) -> int:

@@ -24,6 +24,7 @@ from autotiny.solver.problem import (
     Problem,
     Solution,
     problem_of,
+    slack,
     solve,
 )
 from autotiny.target import Target
@@ -138,17 +139,21 @@ def best(
     Raises:
         NotApplicable: no schedule keeps the bounds; says what comes nearest.
     """
-    asked = bounded = bounds_of(target, wish)
+    asked = bounds_of(target, wish)
+    bounded = slack(asked, asked.flash, asked.sram)
     for _ in range(MOST_CORRECTIONS):
         found = solve(problem, GOALS[wish.minimize], bounded, seconds=seconds)
         if found is None:
             break
         exact = with_addresses(problem, found, target)
-        excess = exact.flash_bytes - asked.flash, exact.sram_bytes - asked.sram
-        if max(excess) <= 0:
+        flash, sram = exact.flash_bytes - asked.flash, exact.sram_bytes - asked.sram
+        if max(flash, sram) <= 0:
             return exact
-        flash, sram = (max(0, more) for more in excess)
-        bounded = Bounded(flash=bounded.flash - flash, sram=bounded.sram - sram)
+        bounded = replace(
+            bounded,
+            flash=found.flash_bytes - flash if flash > 0 else bounded.flash,
+            sram=found.sram_bytes - sram if sram > 0 else bounded.sram,
+        )
     raise NotApplicable(nearest(problem, asked))
 
 

@@ -56,6 +56,14 @@ class Bounded:
 
 UNBOUNDED = Bounded()
 
+FLASH_SLACK_BYTES, SRAM_SLACK_BYTES = 64, 16
+"""By which a firmware may take less than the program of integers says: calls, borders, frames."""
+
+
+def slack(bounded: Bounded, flash: float, sram: float) -> Bounded:
+    """Bounds for what may turn out to take no more than so much when it is linked."""
+    return replace(bounded, flash=flash + FLASH_SLACK_BYTES, sram=sram + SRAM_SLACK_BYTES)
+
 
 @dataclass(frozen=True, eq=False)
 class Solution:
