@@ -12,19 +12,20 @@ Say: TypeAlias = Callable[[str], None]
 """Called with a line for the user."""
 
 
-def unheard(line: str) -> None:
-    """Where nobody listens."""
+def silent(line: str) -> None:
+    """In place of it, where nobody listens."""
 
 
 def say_all(lines: Iterable[str], say: Say | None) -> None:
     """Say some lines, if somebody listens."""
-    for line in lines:
-        (say or unheard)(line)
+    if say:
+        for line in lines:
+            say(line)
 
 
 def counted(say: Say | None, what: str) -> Callable[[int, int], None]:
     """What tells a stage of which so much is done."""
-    tell = say or unheard
+    tell = say or silent
     return lambda done, of: tell(f"{what}, {done} of {of} programs")
 
 
@@ -32,12 +33,10 @@ def tell_of(target: Target, on_stage: Say | None, on_notice: Say | None) -> Tell
     """How a measurement speaks to the user."""
 
     def misfit(misses: Sequence[str]) -> None:
-        say_all(
-            [
-                f"does not fit {target.name}: misses by at least {' and '.join(misses)}; it is "
-                "executed on larger memories, for its latency alone"
-            ],
-            on_notice,
+        line = (
+            f"does not fit {target.name}: misses by at least {' and '.join(misses)}; it is "
+            "executed on larger memories, for its latency alone"
         )
+        say_all([line], on_notice)
 
-    return Tell(misfit, on_stage or unheard)
+    return Tell(misfit, on_stage or silent)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from autotiny import study as studies
 from autotiny.api.given import TargetSource, asked_of, reading_of, target_of
-from autotiny.api.notices import say_all, unheard
+from autotiny.api.notices import say_all, silent
 from autotiny.cache import Cache
 from autotiny.checked import arguments
 from autotiny.dataset import DataSource, Reading
@@ -106,7 +106,7 @@ def search(
         say_all([f"{out} holds another study; this one goes to {folder}"], on_notice)
     cache = cache or Cache()
     cache.check_writable()
-    tell = on_stage or unheard
+    tell = on_stage or silent
     names = f"{studies.model_name(model)} and {studies.data_name(data)}"
     tell(f"loading {names}; an untrained network is trained first")
     reading = reading_of(scale, resize, reading)
