@@ -318,7 +318,7 @@ def share_found(model: Path, windows: tuple[Any, Any], folder: Path, **options: 
         written.append(sources_of(lowered, **kinds))
         return written[-1]
 
-    with mock.patch("autotiny.api.sources_of", noted):
+    with mock.patch("autotiny.api.compiling.sources_of", noted):
         compiled = autotiny.compile(model, "rp2040", folder, **options)
     assert set(written[0].files) == set(compiled.files)
     x, y = windows

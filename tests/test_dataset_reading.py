@@ -88,19 +88,9 @@ def test_each_field_has_an_option_of_the_commands() -> None:
     given: list[Reading] = []
 
     @app.command()
-    def run(
-        scale: options.ScaleOption = None,
-        resize: options.ResizeOption = None,
-        label: options.LabelOption = None,
-        group: options.GroupOption = None,
-        window: options.WindowOption = None,
-        hop: options.HopOption = None,
-        rate: options.RateOption = None,
-        ignore: options.IgnoreOption = None,
-        front: options.FrontOption = None,
-    ) -> None:
-        given.append(Reading.of(scale, resize, label=label, group=group, window=window, hop=hop,
-                                rate=rate, ignore=ignore, front=front))  # fmt: skip
+    @options.with_reading_options
+    def run(reading_options: options.ReadingOptions) -> None:
+        given.append(reading_options.reading())
 
     words = {name: "4x6" if name == "resize" else text for name, text in ASKED.items()}
     done = CliRunner().invoke(app, [word for name in words for word in (f"--{name}", words[name])])

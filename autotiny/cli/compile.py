@@ -10,26 +10,18 @@ import typer
 from autotiny.cli.options import (
     MODEL_HELP,
     CalibrationOption,
-    FrontOption,
-    GroupOption,
-    HopOption,
-    IgnoreOption,
     Json,
     KeepConstantChannelsOption,
-    LabelOption,
     LoweringOption,
     OwnDataOption,
-    RateOption,
-    ResizeOption,
-    ScaleOption,
+    ReadingOptions,
     ScheduleOption,
     SeedOption,
     StreamOption,
     TargetOption,
     TaskOption,
-    WindowOption,
     complete_model,
-    reading_of,
+    with_reading_options,
 )
 from autotiny.cli.printing import noticed, print_cost, print_json, print_tables, staged
 
@@ -41,7 +33,9 @@ EXAMPLES = (
 )
 
 
+@with_reading_options
 def run(
+    *,
     model: Annotated[
         str,
         typer.Argument(
@@ -57,15 +51,7 @@ def run(
     seed: SeedOption = 0,
     data: OwnDataOption = None,
     task: TaskOption = None,
-    scale: ScaleOption = None,
-    resize: ResizeOption = None,
-    label: LabelOption = None,
-    group: GroupOption = None,
-    window: WindowOption = None,
-    hop: HopOption = None,
-    rate: RateOption = None,
-    ignore: IgnoreOption = None,
-    front: FrontOption = None,
+    reading_options: ReadingOptions,
     stream: StreamOption = None,
     calibration: CalibrationOption = None,
     keep_constant_channels: KeepConstantChannelsOption = False,
@@ -87,10 +73,7 @@ def run(
     from autotiny.target import load_target
 
     board = load_target(target)  # a misspelt name is told before anything heavy is loaded
-    reading = reading_of(
-        scale=scale, resize=resize, label=label, group=group, window=window, hop=hop, rate=rate,
-        ignore=ignore, front=front,
-    )  # fmt: skip
+    reading = reading_options.reading()
     from autotiny import api, report
 
     with report.working(f"compiling {model} for {board.name}") as status:

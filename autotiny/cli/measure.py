@@ -11,26 +11,18 @@ import typer
 from autotiny.cli.options import (
     MODEL_HELP,
     CalibrationOption,
-    FrontOption,
-    GroupOption,
-    HopOption,
-    IgnoreOption,
     Json,
     KeepConstantChannelsOption,
-    LabelOption,
     LoweringOption,
     OwnDataOption,
-    RateOption,
-    ResizeOption,
-    ScaleOption,
+    ReadingOptions,
     ScheduleOption,
     SeedOption,
     StreamOption,
     TargetOption,
     TaskOption,
-    WindowOption,
     complete_model,
-    reading_of,
+    with_reading_options,
 )
 from autotiny.cli.printing import (
     noticed,
@@ -61,7 +53,9 @@ EXAMPLES = (
 )
 
 
+@with_reading_options
 def run(
+    *,
     model: Annotated[
         str,
         typer.Argument(
@@ -76,15 +70,7 @@ def run(
     seed: SeedOption = 0,
     data: OwnDataOption = None,
     task: TaskOption = None,
-    scale: ScaleOption = None,
-    resize: ResizeOption = None,
-    label: LabelOption = None,
-    group: GroupOption = None,
-    window: WindowOption = None,
-    hop: HopOption = None,
-    rate: RateOption = None,
-    ignore: IgnoreOption = None,
-    front: FrontOption = None,
+    reading_options: ReadingOptions,
     stream: StreamOption = None,
     calibration: CalibrationOption = None,
     keep_constant_channels: KeepConstantChannelsOption = False,
@@ -141,10 +127,7 @@ def run(
     from autotiny.target import load_target
 
     board = load_target(target)  # a misspelt name is told before anything heavy is loaded
-    reading = reading_of(
-        scale=scale, resize=resize, label=label, group=group, window=window, hop=hop, rate=rate,
-        ignore=ignore, front=front,
-    )  # fmt: skip
+    reading = reading_options.reading()
     from autotiny import api, report
 
     status = report.working(f"measuring {model} on {board.name}")

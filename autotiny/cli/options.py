@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from inspect import Parameter, Signature, signature
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -92,18 +96,6 @@ OwnDataOption = Annotated[
         autocompletion=complete_data,
     ),
 ]  # fmt: skip
-ScaleOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="FACTOR",
-        help="What stored inputs are multiplied by: none, a number, or 1/255.  [default: bytes "
-        "1/255, floats none; what else is refused]",
-    ),
-]
-ResizeOption = Annotated[
-    str | None,
-    typer.Option(metavar="HxW", help="Bring a folder of images to one size, e.g. 96x96."),
-]
 
 
 def complete_task(incomplete: str) -> list[str]:
@@ -139,59 +131,6 @@ MetricOption = Annotated[
         "package.module:function; of several outputs each, separated by commas.  [default: the "
         "task's first]",
         autocompletion=complete_metric,
-    ),
-]
-LabelOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="COLUMN",
-        help="What a table is to predict: a column by name or number from 1, or several separated "
-        "by commas.  [default: label, class, target or y; the last one without a header]",
-    ),
-]
-GroupOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="COLUMN",
-        help="Rows of a table with one value of this column stay in one split, e.g. of a person; "
-        "'folder' keeps the samples of each folder in a class folder together.",
-    ),
-]
-WindowOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="LENGTH",
-        help="A sample is so many rows of a table, or so long a sound: 128, 1s, 500ms.  [default: "
-        "a row; the length of most sounds]",
-    ),
-]
-HopOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="LENGTH",
-        help="From the beginning of one window to that of the next.  [default: the window]",
-    ),
-]
-RateOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="HERTZ",
-        help="Samples a second that sounds are brought to, e.g. 16000.  [default: of most files]",
-    ),
-]
-IgnoreOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="COLUMNS",
-        help="Columns of a table that are left out, separated by commas, e.g. time,id.",
-    ),
-]
-FrontOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="FRONT ENDS",
-        help='What makes the features that the model takes of sounds, e.g. "mfcc(frame_ms=30, '
-        'hop_ms=20, coefficients=10)".  [default: what fits its shape]',
     ),
 ]
 StreamOption = Annotated[
@@ -242,8 +181,96 @@ LoweringOption = Annotated[
 ]
 
 
-def reading_of(**asked: str | None) -> Reading:
-    """How data is read, from the options of a command."""
-    from autotiny.dataset.reading import Reading
+@dataclass(frozen=True, kw_only=True)
+class ReadingOptions:
+    """How data is read, an option each; a command takes them by `with_reading_options`."""
 
-    return Reading.of(**asked)
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FACTOR",
+            help="What stored inputs are multiplied by: none, a number, or 1/255.  [default: bytes "
+            "1/255, floats none; what else is refused]",
+        ),
+    ] = None
+    resize: Annotated[
+        str | None,
+        typer.Option(metavar="HxW", help="Bring a folder of images to one size, e.g. 96x96."),
+    ] = None
+    label: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="What a table is to predict: a column by name or number from 1, or several "
+            "separated by commas.  [default: label, class, target or y; the last one without a "
+            "header]",
+        ),
+    ] = None
+    group: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Rows of a table with one value of this column stay in one split, e.g. of a "
+            "person; 'folder' keeps the samples of each folder in a class folder together.",
+        ),
+    ] = None
+    window: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LENGTH",
+            help="A sample is so many rows of a table, or so long a sound: 128, 1s, 500ms.  "
+            "[default: a row; the length of most sounds]",
+        ),
+    ] = None
+    hop: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LENGTH",
+            help="From the beginning of one window to that of the next.  [default: the window]",
+        ),
+    ] = None
+    rate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HERTZ",
+            help="Samples a second that sounds are brought to, e.g. 16000.  [default: of most "
+            "files]",
+        ),
+    ] = None
+    ignore: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMNS",
+            help="Columns of a table that are left out, separated by commas, e.g. time,id.",
+        ),
+    ] = None
+    front: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FRONT ENDS",
+            help='What makes the features that the model takes of sounds, e.g. "mfcc(frame_ms=30, '
+            'hop_ms=20, coefficients=10)".  [default: what fits its shape]',
+        ),
+    ] = None
+
+    def reading(self) -> Reading:
+        """The same, checked."""
+        from autotiny.dataset.reading import Reading
+
+        return Reading.of(**vars(self))
+
+
+def with_reading_options(run: Callable[..., None]) -> Callable[..., None]:
+    """A command that takes `reading_options`, shown to Typer as one that takes each of them."""
+    options = signature(ReadingOptions, eval_str=True).parameters
+
+    @wraps(run)
+    def command(**given: Any) -> None:
+        reading_options = ReadingOptions(**{name: given.pop(name) for name in options})
+        run(reading_options=reading_options, **given)
+
+    shown: list[Parameter] = []
+    for name, parameter in signature(run, eval_str=True).parameters.items():
+        shown += options.values() if name == "reading_options" else [parameter]
+    command.__signature__ = Signature(shown)  # type: ignore[attr-defined]
+    return command

@@ -11,21 +11,13 @@ from autotiny.cli.failing import INTERRUPTED, complain
 from autotiny.cli.options import (
     DataOption,
     EpochsOption,
-    FrontOption,
-    GroupOption,
-    HopOption,
-    IgnoreOption,
-    LabelOption,
     MetricOption,
     ModelOption,
-    RateOption,
-    ResizeOption,
-    ScaleOption,
+    ReadingOptions,
     TargetOption,
     TaskOption,
-    WindowOption,
     complete_component,
-    reading_of,
+    with_reading_options,
 )
 from autotiny.cli.printing import print_json, print_tables, write_json
 
@@ -36,7 +28,9 @@ EXAMPLES = (
 )
 
 
+@with_reading_options
 def run(
+    *,
     first: Annotated[
         str,
         typer.Argument(
@@ -54,15 +48,7 @@ def run(
     data: DataOption = "digits",
     task: TaskOption = None,
     metric: MetricOption = None,
-    scale: ScaleOption = None,
-    resize: ResizeOption = None,
-    label: LabelOption = None,
-    group: GroupOption = None,
-    window: WindowOption = None,
-    hop: HopOption = None,
-    rate: RateOption = None,
-    ignore: IgnoreOption = None,
-    front: FrontOption = None,
+    reading_options: ReadingOptions,
     seeds: Annotated[
         int | None,
         typer.Option(
@@ -96,10 +82,7 @@ def run(
     from autotiny.target import load_target
 
     board = load_target(target)  # a misspelt name is told before anything heavy is loaded
-    reading = reading_of(
-        scale=scale, resize=resize, label=label, group=group, window=window, hop=hop, rate=rate,
-        ignore=ignore, front=front,
-    )  # fmt: skip
+    reading = reading_options.reading()
     from autotiny import api
     from autotiny.report import console, ordering
     from autotiny.report.live import counting

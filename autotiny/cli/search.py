@@ -12,24 +12,16 @@ from autotiny.cli.failing import INTERRUPTED, OTHER_ERROR, complain
 from autotiny.cli.options import (
     DataOption,
     EpochsOption,
-    FrontOption,
-    GroupOption,
-    HopOption,
-    IgnoreOption,
     Json,
-    LabelOption,
     MetricOption,
     ModelOption,
-    RateOption,
-    ResizeOption,
-    ScaleOption,
+    ReadingOptions,
     StreamOption,
     TargetOption,
     TaskOption,
-    WindowOption,
     complete_objective,
     complete_space,
-    reading_of,
+    with_reading_options,
 )
 from autotiny.cli.printing import print_json, print_tables
 from autotiny.errors import UserError
@@ -115,19 +107,13 @@ JobsOption = Annotated[
 ]
 
 
+@with_reading_options
 def run(
+    *,
     target: TargetOption,
     model: ModelOption = "cnn1",
     data: DataOption = "digits",
-    scale: ScaleOption = None,
-    resize: ResizeOption = None,
-    label: LabelOption = None,
-    group: GroupOption = None,
-    window: WindowOption = None,
-    hop: HopOption = None,
-    rate: RateOption = None,
-    ignore: IgnoreOption = None,
-    front: FrontOption = None,
+    reading_options: ReadingOptions,
     stream: StreamOption = None,
     objective: ObjectiveOption = None,
     space: SpaceOption = "default",
@@ -154,10 +140,7 @@ def run(
     from autotiny.target import load_target
 
     board = load_target(target)  # a misspelt name is told before anything heavy is loaded
-    reading = reading_of(
-        scale=scale, resize=resize, label=label, group=group, window=window, hop=hop, rate=rate,
-        ignore=ignore, front=front,
-    )  # fmt: skip
+    reading = reading_options.reading()
     from autotiny import api
     from autotiny.report import console
     from autotiny.report.facts import best_point, study_facts

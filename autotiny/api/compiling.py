@@ -1,0 +1,149 @@
+"""Write a network as C, and measure it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from autotiny import simulator
+from autotiny.api.given import TargetSource, asked_of, reading_of, target_of
+from autotiny.api.lowering import NOISE, REFUSED, Given, heard_by, scheduled
+from autotiny.api.notices import tell_of
+from autotiny.api.taken import Taken
+from autotiny.cache import Cache
+from autotiny.checked import arguments
+from autotiny.dataset import DataSource, Reading
+from autotiny.engine import Sources
+from autotiny.errors import UserError
+from autotiny.evaluate import cost, sources_of
+from autotiny.firmware import export_project
+from autotiny.metrics import Cost, missing, overshoot
+from autotiny.report.files import check_writable
+from autotiny.study import model_name
+from autotiny.target import Target
+
+NOISE_COMMENT = "Calibrated with noise: sizes and cycles hold, accuracy does not."
+
+
+@dataclass(frozen=True)
+class Compiled(Taken):
+    """The C of a network, and what it takes of a target.
+
+    Attributes:
+        folder: where the files lie.
+        files: their paths inside the folder, sorted.
+    """
+
+    folder: Path
+    files: tuple[str, ...]
+
+    def _more(self) -> dict[str, object]:
+        return {"out": str(self.folder), "files": list(self.files)}
+
+
+def compile(  # noqa: A001 - the command's name
+    model: object,
+    target: TargetSource,
+    out: Path | str,
+    *,
+    schedule: str = "fastest",
+    lowering: str = "int8",
+    seed: int = 0,
+    data: DataSource | None = None,
+    task: str | None = None,
+    scale: str | float | None = None,
+    resize: str | tuple[int, int] | None = None,
+    reading: Reading | None = None,
+    calibration: str | None = None,
+    keep_constant_channels: bool = False,
+    project: bool = False,
+    stream: str | None = None,
+    cache: Cache | None = None,
+    on_stage: Callable[[str], None] | None = None,
+    on_notice: Callable[[str], None] | None = None,
+) -> Compiled:
+    """Write a network as C, and measure it.
+
+    Args:
+        model: as `load_model` takes it, or the path of a recipe (`.json`).
+        target: the microcontroller: a name, the path of a `.toml` file, or one that was loaded.
+        out: folder that the C goes into.
+        schedule: what kernels and memory plan are chosen for: "fastest", "smallest", "balanced"; or
+            "best", for the target's memory or under bounds: "best:flash=40K,sram=12K".
+        lowering: the component that lowers a network that is no `.tflite` yet.
+        seed: of initial weights and calibration noise.
+        data: samples that an integer lowering calibrates with, as `load_dataset` takes them; an
+            untrained network is trained on them.
+        task: what the network is asked to do, one of `autotiny.tasks.TASKS`; by default what it and
+            the targets tell, which is said.
+        scale: what stored inputs are multiplied by: "none", a number, a fraction as "1/255"; by
+            default bytes are divided by 255, floats are taken as they are, and what else could
+            mean two things is refused.
+        resize: height and width that a folder of images is brought to, as (96, 96) or "96x96".
+        reading: in place of both, with columns, windows and rates of tables and sounds.
+        calibration: "noise" calibrates with seeded noise: sizes and cycles hold, accuracy does not.
+        keep_constant_channels: leave out `remove_constant_channels`, which changes no output; a
+            recipe says by itself whether it is part of it, and with noise it would remove what only
+            noise does not reach.
+        project: also write start-up code, linker script, Makefile and ELF: ready to flash.
+        stream: C that listens without end, as `measure` takes it.
+        cache: where results are kept; by default the user's cache folder.
+        on_stage: called now and then with what is executed, in words.
+        on_notice: called with what the user should read before the firmware is executed.
+
+    Raises:
+        UserError: there is no such model or target, an op that the engine lacks, a folder that
+            cannot be written, or nothing to calibrate with.
+        FirmwareFault: the firmware faults or does not end.
+    """
+    seed = arguments(seed=seed)["seed"]
+    board, folder, cache = target_of(target), Path(out).expanduser(), cache or Cache()
+    check_writable(folder)
+    asked = asked_of(stream)
+    given = Given(
+        model=model, lowering=lowering, seed=seed, data=data,
+        reading=reading_of(scale, resize, reading), task=task, calibration=calibration or REFUSED,
+        keep_constant_channels=keep_constant_channels, stream=asked, cache=cache,
+        on_stage=on_stage, on_notice=on_notice,
+    )  # fmt: skip
+    lowered, style = scheduled(given, schedule, board)
+    network, heard = lowered.network, heard_by(lowered.network, given)
+    comment = NOISE_COMMENT if lowered.calibration == NOISE else ""
+    sources = sources_of(network, comment=comment, stream=heard)
+    tell = tell_of(board, on_stage, on_notice)
+    if project:
+        tell = replace(tell, misfit=partial(_refuse, board))
+    taken = cost(network, board, cache, tell, heard)
+    if project:
+        _refuse(board, missing(overshoot(taken, board)))
+    folder.mkdir(parents=True, exist_ok=True)
+    files = _project(sources, board, taken, folder) if project else _c_alone(sources, folder)
+    return Compiled(
+        model_name(model), board, style, taken, lowered.calibration, lowered.constant_channels,
+        folder, files,
+    )  # fmt: skip
+
+
+def _refuse(board: Target, misses: Sequence[str]) -> None:
+    """Refuse a project that the target lacks something for."""
+    if misses:
+        raise UserError(
+            f"the firmware does not fit {board.name}: misses by {' and '.join(misses)}; "
+            "choose a smaller network or sequence, or leave --project out for the C alone"
+        )
+
+
+def _c_alone(sources: Sources, folder: Path) -> tuple[str, ...]:
+    """Write the C; the names of its files, sorted."""
+    for name, text in sources.files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return tuple(sorted(sources.files))
+
+
+def _project(sources: Sources, board: Target, taken: Cost, folder: Path) -> tuple[str, ...]:
+    """Write what is ready to flash; its paths in the folder, sorted."""
+    firmware = simulator.measured_firmware(sources, board, taken)
+    written = export_project(sources, firmware, board, folder, cost=taken)
+    return tuple(sorted(str(path.relative_to(folder)) for path in written))

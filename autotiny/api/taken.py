@@ -1,0 +1,52 @@
+"""What a network takes of a target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autotiny.metrics import Cost, missing, overshoot
+from autotiny.simulator.silicon import expected_error
+from autotiny.target import Target
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a network takes of a target.
+
+    Attributes:
+        model: how it was asked for.
+        target: the microcontroller.
+        schedule: what kernels and memory plan were chosen for; `OWN` where a recipe decided them.
+        cost: flash, SRAM, cycles, latency, and what each layer takes of them.
+        calibration: what the ranges of an integer network were found with: the name of the data,
+            or `NOISE`; None where nothing was calibrated.
+        constant_channels: how many of them were removed, in words; None where none were.
+    """
+
+    model: str
+    target: Target
+    schedule: str
+    cost: Cost
+    calibration: str | None
+    constant_channels: str | None
+
+    @property
+    def misses(self) -> tuple[str, ...]:
+        """What the target lacks, in words; empty where the firmware fits."""
+        return tuple(missing(overshoot(self.cost, self.target)))
+
+    def to_dict(self) -> dict[str, object]:
+        """The same as plain data, for JSON."""
+        asked = {
+            "model": self.model, "target": self.target.name,
+            "flash_wait_states": self.target.flash.wait_states, "schedule": self.schedule,
+            "calibration": self.calibration, "constant_channels": self.constant_channels,
+        }  # fmt: skip
+        error = {
+            "latency_error": expected_error(self.target.core),
+            "active_current_error_percent": self.target.active_current_error_percent,
+        }
+        return {**asked, **self._more(), **self.cost.to_dict(), **error}
+
+    def _more(self) -> dict[str, object]:
+        return {}
