@@ -170,7 +170,10 @@ def with_addresses(problem: Problem, found: Solution, target: Target) -> Solutio
     base, items = problem.base, [item for item in found.items if item.option.kernel.body]
     code = {item.option.function: item.facts.code_bytes for item in items}
     arrays = {item.option.function: item.facts.array_bytes for item in items}
+    deepest = 0
     for item, name in zip(items, sources.functions, strict=True):
+        below = item.stack_bytes - item.facts.frame_bytes
+        deepest = max(deepest, below + pieces[name].frame_bytes)
         if item.option.step.code == "fixed":
             code[item.option.function] = pieces[name].bytes
     for name, size in (one for item in items for one in item.facts.shared):
@@ -181,7 +184,6 @@ def with_addresses(problem: Problem, found: Solution, target: Target) -> Solutio
     flash = _up(base.code_bytes + sum(code.values()) + caller.bytes, 16)
     flash += sum(arrays.values()) + in_flash
     flash = _up(flash, 8) + in_sram if in_sram else flash
-    deepest = max(item.stack_bytes for item in items)
     stack = base.stack_bytes + caller.frame_bytes + deepest
     arena = _up(found.arena_bytes, 8)
     return replace(found, flash_bytes=flash, arena_bytes=arena, stack_bytes=stack)

@@ -39,6 +39,7 @@ class Facts:
     Attributes:
         cycles: of an inference, caches as they are then.
         stack_bytes: below the frame of the function that calls the steps.
+        frame_bytes: of its function, which is part of that.
         code_bytes: of its function.
         array_bytes: of constants that its code has beside those of the model.
         shared: name and bytes of the functions and arrays that others use, too.
@@ -46,6 +47,7 @@ class Facts:
 
     cycles: int
     stack_bytes: int
+    frame_bytes: int
     code_bytes: int
     array_bytes: int
     shared: tuple[tuple[str, int], ...]
@@ -72,7 +74,7 @@ class Base:
     frame_bytes: int
 
 
-NOTHING = Facts(0, 0, 0, 0, ())
+NOTHING = Facts(0, 0, 0, 0, 0, ())
 """Of a step that only names memory."""
 
 
@@ -229,7 +231,16 @@ def _measure(graph: Graph, options: Sequence[Option], target: Target) -> list[Fa
         code = sizes.pop(function)
         own = [name for name in sizes if name.startswith(f"{function}.")]
         arrays = sum(sizes.pop(name) for name in own)
-        found.append(Facts(layer.cycles, layer.stack_bytes, code, arrays, tuple(sizes.items())))
+        found.append(
+            Facts(
+                cycles=layer.cycles,
+                stack_bytes=layer.stack_bytes,
+                frame_bytes=pieces[function].frame_bytes,
+                code_bytes=code,
+                array_bytes=arrays,
+                shared=tuple(sizes.items()),
+            )
+        )
     return found
 
 

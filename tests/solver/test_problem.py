@@ -71,12 +71,12 @@ def all_of(segments: list[tuple[Chain, ...]]) -> Iterator[Option]:
 def drawn(option: Option, dice: np.random.Generator) -> Facts:
     cycles, stack, code, kernel = (int(n) for n in dice.integers(1, (9999, 200, 400, 4)))
     shared = ((f"kernel {kernel}", 500 * kernel),)
-    return Facts(cycles, 4 * stack, 4 * code, 0, shared)
+    return Facts(cycles, 4 * stack, 0, 4 * code, 0, shared)
 
 
 def faster_with_room(option: Option) -> Facts:
     scratch = [one.what.bytes for one in option.kernel.operands if isinstance(one.what, Scratch)]
-    return Facts(99_999 - sum(scratch), 40, 400, 0, ())
+    return Facts(99_999 - sum(scratch), 40, 0, 400, 0, ())
 
 
 def figures(one: Solution) -> dict[Goal, int]:
@@ -139,10 +139,10 @@ def test_of_equally_fast_schedules_the_smaller_is_taken(case: Case) -> None:
 
 def test_an_option_stays_that_needs_less_code_of_others(case: Case) -> None:
     first = replace(
-        case.problem.items[0], facts=Facts(10, 0, 0, 0, ()), own_bytes=0.0, shared={"fast": 900}
+        case.problem.items[0], facts=Facts(10, 0, 0, 0, 0, ()), own_bytes=0.0, shared={"fast": 900}
     )
-    small = replace(first, facts=Facts(11, 0, 0, 0, ()), shared={})
-    worse = replace(first, facts=Facts(12, 0, 0, 0, ()))
+    small = replace(first, facts=Facts(11, 0, 0, 0, 0, ()), shared={})
+    worse = replace(first, facts=Facts(12, 0, 0, 0, 0, ()))
     assert list(_undominated([worse, small, first])) == [first, small]
 
 
