@@ -44,6 +44,7 @@ NUMBERS: Mapping[str, Any] = {
     "trials": Annotated[int, Within(ge=1, le=1_000_000)],
     "seeds": Annotated[int, Within(ge=1, le=10_000)],
     "points": Annotated[int, Within(ge=1, le=64)],
+    "patches": Annotated[int, Within(ge=0, le=12)],
     "jobs": Annotated[int, Within(ge=1, le=256)],
     "timeout": Annotated[float, Within(ge=0, le=1e9)] | None,
     "accuracy_drop": Annotated[float, Within(ge=0, le=1)] | None,

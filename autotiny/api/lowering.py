@@ -18,7 +18,7 @@ from autotiny.model import BUILTIN, Level, Model, Program, load_model
 from autotiny.recipe import Recipe, component_named, read_recipe
 from autotiny.recipe import apply as apply_steps
 from autotiny.signal import Asked, Stream
-from autotiny.solver import Wish, best, tabled, wish_from
+from autotiny.solver import Wish, solved, wish_from
 from autotiny.study import load_pair, model_name, rebuilt, sound_layer, stream_of
 from autotiny.target import Target
 from autotiny.tasks import check_asked
@@ -116,11 +116,12 @@ def scheduled(given: Given, schedule: str, target: Target) -> tuple[Lowered, str
         return found, OWN
     graph = found.network.graph
     if isinstance(wanted, Wish):
-        problem = tabled(graph, target, given.cache, counted(given.on_stage, "measuring kernels"))
+        tell = counted(given.on_stage, "measuring kernels")
         try:
-            chosen = best(problem, target, wanted).schedule
+            problem, found_best = solved(graph, target, given.cache, wanted, tell)
         except NotApplicable as refusal:
             raise UserError(f"schedule {schedule!r}: {refusal}") from refusal
+        graph, chosen = problem.graph, found_best.schedule
     else:
         chosen = schedule_for(graph, wanted, **target.traits)
     network = replace(found.network, level=Level.PROGRAM, network=Program(graph, chosen))

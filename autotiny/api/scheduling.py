@@ -11,19 +11,9 @@ from autotiny.api.notices import counted
 from autotiny.cache import Cache
 from autotiny.checked import arguments
 from autotiny.dataset import DataSource, Reading
-from autotiny.errors import UserError
+from autotiny.errors import NotApplicable, UserError
 from autotiny.model import Level
-from autotiny.solver import (
-    Point,
-    Reason,
-    bounds_of,
-    confirmed,
-    front_of,
-    nearest,
-    reasons_of,
-    tabled,
-    wish_from,
-)
+from autotiny.solver import Point, Reason, executed_front, reasons_of, wish_from
 from autotiny.study import model_name
 from autotiny.target import Target
 
@@ -68,6 +58,7 @@ def schedule(
     *,
     bounds: str = BEST,
     points: int = 64,
+    patches: int = 0,
     lowering: str = "int8",
     seed: int = 0,
     data: DataSource | None = None,
@@ -89,6 +80,9 @@ def schedule(
         target: the microcontroller: a name, the path of a `.toml` file, or one that was loaded.
         bounds: "best" for the target's memory, or e.g. "best:flash=40K,sram=12K".
         points: of the front, at most.
+        patches: how many plans are solved, too, at most, that compute regions of the network in
+            stripes, for less SRAM than whole layers take. Where nothing else keeps the bounds, the
+            first one that does is.
         lowering: as `measure` takes it, and so on.
         seed: likewise.
         data: likewise.
@@ -103,7 +97,7 @@ def schedule(
     Raises:
         UserError: there is no such model or target, or no schedule keeps the bounds.
     """
-    numbers = arguments(seed=seed, points=points)
+    numbers = arguments(seed=seed, points=points, patches=patches)
     board, cache = target_of(target), cache or Cache()
     wish = wish_from(bounds)
     given = Given(
@@ -115,13 +109,17 @@ def schedule(
     found = lowered(given)
     if found.network.level is Level.PROGRAM:
         raise UserError(f"{model} is a recipe that schedules its network itself; nothing to solve")
-    problem = tabled(found.network.graph, board, cache, counted(on_stage, "measuring kernels"))
-    bounded = bounds_of(board, wish)
-    solved = front_of(problem, bounded, numbers["points"])
-    if not solved:
-        raise UserError(f"{model_name(model)}: {nearest(problem, bounded)}")
-    executed = confirmed(problem, board, solved, counted(on_stage, "executing the front"))
-    reasons = tuple(reasons_of(problem, point.predicted) for point in executed)
+    try:
+        front = executed_front(
+            found.network.graph, board, cache, wish,
+            points=numbers["points"], patches=numbers["patches"],
+            tell=counted(on_stage, "measuring kernels"),
+            tell_executed=counted(on_stage, "executing the front"),
+        )  # fmt: skip
+    except NotApplicable as refusal:
+        raise UserError(f"{model_name(model)}: {refusal}") from refusal
+    executed = tuple(point for _, point in front)
+    reasons = tuple(reasons_of(problem, point.predicted) for problem, point in front)
     return Schedules(
         model_name(model), board, executed, reasons, found.calibration, found.constant_channels
     )

@@ -57,6 +57,15 @@ def run(
     points: Annotated[
         int, typer.Option(min=1, max=64, metavar="N", help="Schedules of the front, at most.")
     ] = 64,
+    patches: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=12,
+            metavar="N",
+            help="Plans of regions in stripes that are solved, too, at most, for less SRAM.",
+        ),
+    ] = 0,
     point: Annotated[
         int, typer.Option(min=1, metavar="N", help="Whose layers are shown; 1 is the fastest.")
     ] = 1,
@@ -93,8 +102,8 @@ def run(
     with report.working(f"scheduling {model} for {board.name}") as status:
         found = api.schedule(
             model, board,
-            bounds=bounds, points=points, lowering=lowering, seed=seed, data=data, task=task,
-            reading=reading, calibration=calibration,
+            bounds=bounds, points=points, patches=patches, lowering=lowering, seed=seed, data=data,
+            task=task, reading=reading, calibration=calibration,
             keep_constant_channels=keep_constant_channels,
             on_stage=staged(status), on_notice=noticed(status),
         )  # fmt: skip

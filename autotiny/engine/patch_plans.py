@@ -74,7 +74,7 @@ def patch_plans(
     ways = [
         way
         for order, most in ((_least_work, MOST_PLANS), (_fewest_regions, MOST_PLANS // 2))
-        for way in _spread(list(_ways(parts, len(schedule.steps), order)), most)
+        for way in spread(list(_ways(parts, len(schedule.steps), order)), most)
     ]
     found = []
     for way in dict.fromkeys(ways):
@@ -87,13 +87,13 @@ def patch_plans(
         if plan.arena_bytes < least:
             plans.append(plan)
             least = plan.arena_bytes
-    return tuple(_spread(plans, MOST_PLANS))
+    return tuple(spread(plans, MOST_PLANS))
 
 
 Some = TypeVar("Some")
 
 
-def _spread(ordered: Sequence[Some], most: int) -> list[Some]:
+def spread(ordered: Sequence[Some], most: int) -> list[Some]:
     """So many of them at most, the first and the last among them."""
     chosen = np.linspace(0, len(ordered) - 1, min(most, len(ordered))).round()
     return [ordered[int(index)] for index in chosen]

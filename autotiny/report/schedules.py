@@ -29,9 +29,14 @@ LEAST_RADIUS, MORE_RADIUS = 3.0, 9.0
 
 
 def front_table(points: Sequence[Point]) -> Table:
-    """One line a schedule, the fastest first; "off" is the prediction against the execution."""
+    """One line a schedule, the fastest first; "off" is the prediction against the execution.
+
+    Where some compute regions of the network in stripes, how many those are.
+    """
+    striped = any(point.regions for point in points)
     made = table(
-        "point", "ms", "cycles", "off %", "flash B", "off B", "SRAM B", "off B", "gap %"
+        "point", "ms", "cycles", "off %", "flash B", "off B", "SRAM B", "off B", "gap %",
+        *(["in stripes"] if striped else []),
     )  # fmt: skip
     for number, point in enumerate(points, 1):
         cost, predicted = point.cost, point.predicted
@@ -45,6 +50,7 @@ def front_table(points: Sequence[Point]) -> Table:
             f"{cost.sram_bytes:,}",
             f"{predicted.sram_bytes - cost.sram_bytes:+,}",
             f"{100 * round(predicted.gap, 6):.2g}",
+            *([f"{point.regions} regions"] if striped else []),
         )
     return made
 

@@ -13,7 +13,7 @@
 from autotiny.solver.best import Wish, best, bounds_of, nearest, tabled, wish_from
 from autotiny.solver.confirming import Point, confirmed
 from autotiny.solver.front import front_of
-from autotiny.solver.patched import solved
+from autotiny.solver.patched import executed_front, solved
 from autotiny.solver.problem import Problem, Solution
 from autotiny.solver.reasons import Reason, reasons_of
 
@@ -26,6 +26,7 @@ __all__ = [
     "best",
     "bounds_of",
     "confirmed",
+    "executed_front",
     "front_of",
     "nearest",
     "reasons_of",

@@ -113,7 +113,8 @@ def tabled(
     segments = places_of(graph, dsp=target.dsp, given=given)
     facts = measured(graph, segments, target, cache, tell)
     base = base_of(graph, segments, target, cache)
-    return problem_of(graph, items_of(graph, segments, facts, base), base)
+    problem = problem_of(graph, items_of(graph, segments, facts, base), base)
+    return replace(problem, regions=len(regions))
 
 
 def bounds_of(target: Target, wish: Wish) -> Bounded:

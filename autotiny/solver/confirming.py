@@ -23,10 +23,12 @@ class Point:
     Attributes:
         predicted: by the solver; cycles are the sum of what was measured of each step.
         cost: of the firmware as it was executed.
+        regions: how many regions of the network are computed in stripes.
     """
 
     predicted: Solution
     cost: Cost
+    regions: int
 
     @property
     def cycles_error(self) -> float:
@@ -41,6 +43,7 @@ class Point:
             "flash_bytes_predicted": predicted.flash_bytes,
             "sram_bytes_predicted": predicted.sram_bytes,
             "gap": predicted.gap,
+            "regions": self.regions,
             **self.cost.to_dict(),
         }
 
@@ -66,12 +69,18 @@ def confirmed(
 
     def executed(one: Solution) -> Point:
         exact = with_addresses(problem, one, target)
-        return Point(exact, measure(generate(problem.graph, one.schedule), target))
+        cost = measure(generate(problem.graph, one.schedule), target)
+        return Point(exact, cost, problem.regions)
 
     with ThreadPoolExecutor(min(len(solutions), os.cpu_count() or 1)) as pool:
         for number, point in enumerate(pool.map(executed, solutions), 1):
             points.append(point)
             tell(number, len(solutions))
+    return unbeaten(points)
+
+
+def unbeaten(points: Sequence[Point]) -> tuple[Point, ...]:
+    """Those that no other one beats as it was executed, the fastest first."""
     best = [one for one in points if not any(_beats(other.cost, one.cost) for other in points)]
     return tuple(sorted(best, key=lambda point: point.cost.cycles))
 

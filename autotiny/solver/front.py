@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
+from autotiny.engine.patch_plans import spread
 from autotiny.solver.problem import UNBOUNDED, Bounded, Problem, Solution, slack, solve
 
 MOST_POINTS = 64
@@ -36,7 +37,8 @@ def front_of(
     """
     found = _unbeaten(list(_searched(problem, bounded)))
     found += [one for point in found for one in _near(problem, bounded, point)]
-    return tuple(_spread(sorted(_unbeaten(found), key=_figures), most))
+    once = {_figures(one): one for one in sorted(_unbeaten(found), key=_figures)}
+    return tuple(spread(list(once.values()), most))
 
 
 def _near(problem: Problem, bounded: Bounded, point: Solution) -> Iterator[Solution]:
@@ -90,13 +92,3 @@ def _better(one: Solution, other: Solution) -> bool:
     """Whether it is as good in everything and better in something."""
     pairs = list(zip(_figures(one), _figures(other), strict=True))
     return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
-
-
-def _spread(front: list[Solution], most: int) -> Iterator[Solution]:
-    """The points of a front once each, and not more than so many of them."""
-    once = list({_figures(one): one for one in front}.values())
-    if len(once) <= most:
-        yield from once
-        return
-    for k in range(most):
-        yield once[round(k * (len(once) - 1) / (most - 1))]

@@ -7,12 +7,14 @@ measured and solved like those of any other. Only plans are solved that are need
 from __future__ import annotations
 
 from autotiny.cache import Cache
-from autotiny.engine.patch_plans import PatchPlan, patch_plans
+from autotiny.engine.patch_plans import PatchPlan, patch_plans, spread
 from autotiny.engine.schedules import plain_schedule
 from autotiny.errors import NotApplicable
 from autotiny.graph import Graph, fold
-from autotiny.solver.best import ANYTHING, SILENT, Told, Wish, best, bounds_of, tabled
-from autotiny.solver.problem import Problem, Solution
+from autotiny.solver.best import ANYTHING, SILENT, Told, Wish, best, bounds_of, nearest, tabled
+from autotiny.solver.confirming import Point, confirmed, unbeaten
+from autotiny.solver.front import MOST_POINTS, front_of
+from autotiny.solver.problem import Bounded, Problem, Solution
 from autotiny.target import Target
 
 
@@ -41,8 +43,7 @@ def solved(
     try:
         found = problem, best(problem, target, wish)
     except NotApplicable as refusal:
-        room = bounds_of(target, wish).sram - problem.base.static_bytes - problem.base.stack_bytes
-        for plan in plans_within(graph, room):
+        for plan in plans_within(graph, _room(problem, bounds_of(target, wish))):
             patched = tabled(graph, target, cache, tell, plan.regions)
             try:
                 return patched, best(patched, target, wish)
@@ -56,6 +57,75 @@ def solved(
             if less.sram_bytes < found[1].sram_bytes:
                 found = patched, less
     return found
+
+
+def executed_front(
+    graph: Graph,
+    target: Target,
+    cache: Cache,
+    wish: Wish = ANYTHING,
+    *,
+    points: int = MOST_POINTS,
+    patches: int = 0,
+    tell: Told = SILENT,
+    tell_executed: Told = SILENT,
+) -> tuple[tuple[Problem, Point], ...]:
+    """The front of cycles, flash and SRAM of a network, each point linked and executed.
+
+    Args:
+        graph: of a lowered network.
+        target: what executes it.
+        cache: keeps what was measured.
+        wish: bounds of all points.
+        points: at most.
+        patches: how many plans of regions in stripes are solved, too, at most, for less SRAM than
+            whole layers take. Where nothing else keeps the bounds, the first plan that does is.
+        tell: called while programs are measured.
+        tell_executed: called while points are executed.
+
+    Returns:
+        Each point with the options that it is chosen of, the fastest first.
+
+    Raises:
+        NotApplicable: no schedule keeps the bounds; says what comes nearest.
+    """
+    bounded = bounds_of(target, wish)
+    whole = tabled(graph, target, cache, tell)
+    fronts = [(whole, front_of(whole, bounded, points))]
+    if not fronts[0][1]:
+        fronts = [_first_front(graph, target, cache, whole, bounded, points, tell)]
+    elif patches:
+        least = min(one.arena_bytes for one in fronts[0][1])
+        for plan in spread(plans_within(graph, least - 1), patches):
+            patched = tabled(graph, target, cache, tell, plan.regions)
+            fronts.append((patched, front_of(patched, bounded, points)))
+    executed = [
+        (problem, point)
+        for problem, front in fronts
+        if front
+        for point in confirmed(problem, target, front, tell_executed)
+    ]
+    best_of_all = unbeaten([point for _, point in executed])
+    of = {id(point): problem for problem, point in executed}
+    return tuple((of[id(point)], point) for point in spread(best_of_all, points))
+
+
+def _first_front(
+    graph: Graph, target: Target, cache: Cache, whole: Problem, bounded: Bounded, points: int,
+    tell: Told,
+) -> tuple[Problem, tuple[Solution, ...]]:  # fmt: skip
+    """The front of the first plan of regions that keeps the bounds."""
+    for plan in plans_within(graph, _room(whole, bounded)):
+        patched = tabled(graph, target, cache, tell, plan.regions)
+        front = front_of(patched, bounded, points)
+        if front:
+            return patched, front
+    raise NotApplicable(nearest(whole, bounded))
+
+
+def _room(problem: Problem, bounded: Bounded) -> float:
+    """Of the bound on SRAM, what is left for an arena."""
+    return bounded.sram - problem.base.static_bytes - problem.base.stack_bytes
 
 
 def plans_within(graph: Graph, arena_bytes: float) -> list[PatchPlan]:

@@ -112,6 +112,7 @@ class Problem:
         lower, upper: between which a row lies.
         integers: which variables are whole numbers.
         arena: the place of the variable that is the arena's size.
+        regions: how many regions of the network are computed in stripes.
         cuts: what plans have shown since: steps that need more together than each of them.
     """
 
@@ -124,6 +125,7 @@ class Problem:
     upper: Vector
     integers: Vector
     arena: int
+    regions: int = 0
     cuts: list[Cut] = field(default_factory=list)
 
 

@@ -9,7 +9,7 @@ from autotiny.engine import generate, plain_schedule
 from autotiny.errors import NotApplicable
 from autotiny.firmware import build_host
 from autotiny.simulator import measure
-from autotiny.solver import Wish, best, solved, tabled
+from autotiny.solver import Wish, best, executed_front, solved, tabled
 from autotiny.target import load_target
 
 M4 = load_target("stm32l4r5")
@@ -39,3 +39,21 @@ def test_where_no_layer_fits_the_network_is_computed_in_stripes(cache: Cache) ->
     assert least.sram_bytes <= found.sram_bytes
     with pytest.raises(NotApplicable, match="no schedule takes at most"):
         solved(graph, M4, cache, Wish(sram_bytes=least.sram_bytes - 1))
+
+
+def test_a_front_goes_on_in_stripes_where_that_is_asked_for(cache: Cache) -> None:
+    graph = halved()
+    whole = [point.cost.sram_bytes for _, point in executed_front(graph, M4, cache, points=8)]
+    front = executed_front(graph, M4, cache, points=8, patches=1)
+    assert len(front) <= 8
+    assert min(point.cost.sram_bytes for _, point in front) < min(whole)
+    for problem, point in front:
+        assert (len(problem.graph.ops) > len(graph.ops)) == bool(point.regions)
+        assert point.predicted.sram_bytes == point.cost.sram_bytes
+        assert point.to_dict()["regions"] == point.regions
+    assert {point.regions for _, point in front} == {0, 1}
+
+    within = executed_front(graph, M4, cache, Wish(sram_bytes=min(whole) - 1))
+    assert all(point.regions and point.cost.sram_bytes < min(whole) for _, point in within)
+    with pytest.raises(NotApplicable, match="no schedule takes at most"):
+        executed_front(graph, M4, cache, Wish(sram_bytes=500))
