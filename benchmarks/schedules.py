@@ -30,6 +30,7 @@ from autotiny.components import COMPONENTS, Work
 from autotiny.dataset import synthetic
 from autotiny.doors import keras
 from autotiny.engine import Style, generate, schedule_for
+from autotiny.engine.patch_plans import spread
 from autotiny.firmware import link
 from autotiny.graph import Graph, fold
 from autotiny.metrics import Cost
@@ -62,6 +63,7 @@ NETWORKS = (
 TARGETS = ("stm32l4r5", "stm32f746", "stm32g0b1", "rp2040")
 STYLES: tuple[Style, ...] = ("fastest", "balanced", "smallest")
 POINTS = 24
+"""That are executed."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,9 @@ class Row:
     Attributes:
         seconds: to measure all options, from an empty cache.
         options: of all layers.
-        points: of the front.
-        solve_seconds: of the front, by point.
+        found: points of the front.
+        points: of them, spread over the front, executed and not beaten then.
+        solve_seconds: of the front, by point found.
         gap: the largest.
         cycles_errors: of the predictions, in percent.
         flash_errors, sram_errors: the largest, in bytes.
@@ -86,6 +89,7 @@ class Row:
     target: str
     seconds: float
     options: int
+    found: int
     points: int
     solve_seconds: float
     gap: float
@@ -131,9 +135,9 @@ def measured_row(name: str, graph: Graph, target: Target, drawn: int) -> Row:
         problem = tabled(graph, target, Cache(folder))
         seconds = time.monotonic() - begun
     begun = time.monotonic()
-    front = front_of(problem, most=POINTS)
+    front = front_of(problem)
     solving = (time.monotonic() - begun) / len(front)
-    points = confirmed(problem, target, front)
+    points = confirmed(problem, target, spread(front, POINTS))
     styles = [cost(graph, target, schedule_for(graph, one, **target.traits)) for one in STYLES]
     fastest = styles[0]
     wish = Wish(flash_bytes=fastest.flash_bytes, sram_bytes=fastest.sram_bytes)
@@ -148,6 +152,7 @@ def measured_row(name: str, graph: Graph, target: Target, drawn: int) -> Row:
         target=target.name,
         seconds=round(seconds, 1),
         options=len(problem.items),
+        found=len(front),
         points=len(points),
         solve_seconds=round(solving, 2),
         gap=max(point.predicted.gap for point in points),
@@ -213,7 +218,8 @@ INTRODUCTION = """\
     python benchmarks/schedules.py
 
 Int8, seeded random weights. Options: those that could be part of a best schedule. Table: seconds to
-measure all options from an empty cache. Predicted are cycles, as the sum of what was measured of
+measure all options from an empty cache. Points: found, and in brackets those of at most 24 of them
+that were executed and are not beaten. Predicted are cycles, as the sum of what was measured of
 each step, flash, from the bytes of each function, and SRAM, from the plan of the arena; errors are
 those against the linked and executed firmware, over the points of the front. `fastest` → solved:
 cycles of the ready-made schedule, and solved for no more flash and no more SRAM than that takes.
@@ -236,7 +242,8 @@ def table(rows: Sequence[Row]) -> str:
         errors = [abs(one) for one in row.cycles_errors]
         saved = 100 * (row.solved_cycles / row.fastest_cycles - 1)
         cells = (
-            row.network, row.target, row.options, row.seconds, row.points, row.solve_seconds,
+            row.network, row.target, row.options, row.seconds,
+            f"{row.found} ({row.points})", row.solve_seconds,
             f"{row.gap:.2g}", f"{statistics.mean(errors):.2f} %", f"{max(errors):.2f} %",
             f"{row.flash_errors} B", f"{row.sram_errors} B",
             f"{row.fastest_cycles:,} → {row.solved_cycles:,} ({saved:+.1f} %)",

@@ -1,8 +1,9 @@
 """What every option takes on a target: programs that mix them, executed, and read off step by step.
 
 An option is measured where it will be used: in the network, with the other layers before and behind
-it, so that caches and the buffers of the flash hold what they will hold. One program measures one
-option of every layer; equal layers measure several of one.
+it, so that caches hold what they will hold. One program measures one option of every layer; equal
+layers measure several of one. Without caches, layers of which nothing is left to be measured are
+left out.
 """
 
 from __future__ import annotations
@@ -111,6 +112,8 @@ def measured(
         elif (stored := recalled(cache, _entry(option, target))) is not None:
             facts[option.key] = facts_from(stored)
     programs = list(_programs(segments, set(facts)))
+    if not has_caches(target):
+        programs = list(_new_alone(programs, set(facts)))
     workers = min(len(programs), os.cpu_count() or 1)
     if not workers:
         return facts
@@ -122,6 +125,11 @@ def measured(
                     facts[option.key] = _kept(option, one, target, cache)
             tell(number, len(programs))
     return facts
+
+
+def has_caches(target: Target) -> bool:
+    """Whether what a layer takes hangs on what stands before it."""
+    return bool(target.icache or target.dcache)
 
 
 def _all(segments: Sequence[Sequence[Chain]]) -> Iterator[Option]:
@@ -161,6 +169,17 @@ def _programs(segments: Sequence[Sequence[Chain]], known: set[str]) -> Iterator[
             return
         known |= begun
         yield tuple(program)
+
+
+def _new_alone(
+    programs: Iterable[tuple[Option, ...]], known: set[str]
+) -> Iterator[tuple[Option, ...]]:
+    """Programs without what is known, or was in one before."""
+    known = set(known)
+    for program in programs:
+        new = tuple({option.key: option for option in program if option.key not in known}.values())
+        known |= {option.key for option in new}
+        yield new
 
 
 def _new(place: Place, known: set[str]) -> Option | None:
@@ -218,8 +237,7 @@ def _measure(graph: Graph, options: Sequence[Option], target: Target) -> list[Fa
     program = compiled(sources, target)
     firmware = link(sources, target, stack_bytes=STACK_BYTES, program=program)
     pieces = pieces_of(program)
-    cached = target.icache or target.dcache
-    ran = run(firmware, target, repeats=None if cached else 1)
+    ran = run(firmware, target, repeats=None if has_caches(target) else 1)
     steps = iter(zip(sources.functions, ran.layers, strict=True))
     found = []
     for option in options:
