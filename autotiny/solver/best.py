@@ -37,7 +37,7 @@ SILENT: Told = lambda done, of: None  # noqa: E731
 GOALS: dict[str, Goal] = {"latency": "cycles", "flash": "flash", "sram": "sram"}
 """What can be made small, as a user says it."""
 
-MOST_CORRECTIONS = 8
+MOST_CORRECTIONS = 24
 """Of bounds, for what only linking tells."""
 
 _FORM = "best, or e.g. best:flash=40K,sram=12K or best:minimize=flash"
@@ -147,15 +147,33 @@ def best(
         if found is None:
             break
         exact = with_addresses(problem, found, target)
-        flash, sram = exact.flash_bytes - asked.flash, exact.sram_bytes - asked.sram
-        if max(flash, sram) <= 0:
+        excess = {
+            "flash": exact.flash_bytes - asked.flash,
+            "sram": exact.sram_bytes - asked.sram,
+        }
+        worst = max(excess, key=lambda name: excess[name])
+        if excess[worst] <= 0:
             return exact
-        bounded = replace(
-            bounded,
-            flash=found.flash_bytes - flash if flash > 0 else bounded.flash,
-            sram=found.sram_bytes - sram if sram > 0 else bounded.sram,
-        )
-    raise NotApplicable(nearest(problem, asked))
+        # by part of it: what is next to it may be a few bytes less, where this is a few more
+        taken = {"flash": found.flash_bytes, "sram": found.sram_bytes}[worst]
+        bounded = replace(bounded, **{worst: taken - (excess[worst] + 3) // 4})
+    return _tightest(problem, target, asked)
+
+
+def _tightest(problem: Problem, target: Target, asked: Bounded) -> Solution:
+    """The faster one of those that keep the bounds with least flash, and with least SRAM."""
+    slackened = slack(asked, asked.flash, asked.sram)
+    solved = (
+        solve(problem, "flash", Bounded(sram=slackened.sram)),
+        solve(problem, "sram", Bounded(flash=slackened.flash)),
+    )
+    found = [with_addresses(problem, one, target) for one in solved if one is not None]
+    fitting = [
+        one for one in found if one.flash_bytes <= asked.flash and one.sram_bytes <= asked.sram
+    ]
+    if not fitting:
+        raise NotApplicable(nearest(problem, asked))
+    return min(fitting, key=lambda one: one.cycles)
 
 
 def with_addresses(problem: Problem, found: Solution, target: Target) -> Solution:
