@@ -78,7 +78,7 @@ class Row:
         solve_seconds: of the front, by point found.
         gap: the largest.
         cycles_errors: of the predictions, in percent.
-        flash_errors, sram_errors: the largest, in bytes.
+        sram_errors: the largest, in bytes.
         fastest_cycles, solved_cycles: of `fastest`, and solved for its flash and SRAM.
         drawn: schedules that were drawn and linked.
         executed: those of them that may beat a point in flash and SRAM.
@@ -95,7 +95,6 @@ class Row:
     solve_seconds: float
     gap: float
     cycles_errors: tuple[float, ...]
-    flash_errors: int
     sram_errors: int
     fastest_cycles: int
     solved_cycles: int
@@ -160,7 +159,6 @@ def measured_row(name: str, graph: Graph, target: Target, drawn: int) -> Row:
         solve_seconds=round(solving, 2),
         gap=max(point.predicted.gap for point in points),
         cycles_errors=tuple(round(100 * point.cycles_error, 2) for point in points),
-        flash_errors=max(abs(p.predicted.flash_bytes - p.cost.flash_bytes) for p in points),
         sram_errors=max(abs(p.predicted.sram_bytes - p.cost.sram_bytes) for p in points),
         fastest_cycles=fastest.cycles,
         solved_cycles=solved.cycles,
@@ -223,19 +221,19 @@ INTRODUCTION = """\
 
 Int8, seeded random weights. Options: those that could be part of a best schedule. Table: seconds to
 measure all options from an empty cache. Points: found, and in brackets those of at most 24 of them
-that were executed and are not beaten. Predicted are cycles, as the sum of what was measured of
-each step, flash, from the bytes of each function, and SRAM, from the plan of the arena; errors are
-those against the linked and executed firmware, over the points of the front. `fastest` → solved:
-cycles of the ready-made schedule, and solved for no more flash and no more SRAM than that takes.
-Drawn: so many schedules, a step of each layer at random, linked; in brackets, those that were
-executed, since they take no more flash and SRAM than some point. Dominated: points of the front, as
-executed, that one of the drawn schedules or `fastest`, `balanced`, `smallest` beats in cycles,
-flash and SRAM, and in brackets by how many cycles at most.
+that were executed and are not beaten. Predicted are cycles, as the sum of what was measured of each
+step, and SRAM, from the plan of the arena and the measured stacks; flash is that of the linked
+firmware. Errors are those against the executed firmware, over the executed points. `fastest` →
+solved: cycles of the ready-made schedule, and solved for no more flash and no more SRAM than that
+takes. Drawn: so many schedules, a step of each layer at random, linked; in brackets, those that
+were executed, since they take no more flash and SRAM than some point. Dominated: points of the
+front, as executed, that one of the drawn schedules or `fastest`, `balanced`, `smallest` beats in
+cycles, flash and SRAM, and in brackets by how many cycles at most.
 
 """
 COLUMNS = (
     "network", "target", "options", "table, s", "points", "s a point", "gap", "cycles: mean error",
-    "worst", "flash: worst", "SRAM: worst", "`fastest` → solved, cycles", "drawn", "dominated",
+    "worst", "SRAM: worst", "`fastest` → solved, cycles", "drawn", "dominated",
 )  # fmt: skip
 
 
@@ -249,7 +247,7 @@ def table(rows: Sequence[Row]) -> str:
             row.network, row.target, row.options, row.seconds,
             f"{row.found} ({row.points})", row.solve_seconds,
             f"{row.gap:.2g}", f"{statistics.mean(errors):.2f} %", f"{max(errors):.2f} %",
-            f"{row.flash_errors} B", f"{row.sram_errors} B",
+            f"{row.sram_errors} B",
             f"{row.fastest_cycles:,} → {row.solved_cycles:,} ({saved:+.1f} %)",
             f"{row.drawn} ({row.executed})",
             f"{row.dominating} (by {100 * row.dominated_by:.2g} %)" if row.dominating else "0",

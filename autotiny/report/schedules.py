@@ -35,7 +35,7 @@ def front_table(points: Sequence[Point]) -> Table:
     """
     striped = any(point.regions for point in points)
     made = table(
-        "point", "ms", "cycles", "off %", "flash B", "off B", "SRAM B", "off B", "gap %",
+        "point", "ms", "cycles", "off %", "flash B", "SRAM B", "off B", "gap %",
         *(["in stripes"] if striped else []),
     )  # fmt: skip
     for number, point in enumerate(points, 1):
@@ -46,7 +46,6 @@ def front_table(points: Sequence[Point]) -> Table:
             f"{cost.cycles:,}",
             f"{100 * point.cycles_error:+.1f}",
             f"{cost.flash_bytes:,}",
-            f"{predicted.flash_bytes - cost.flash_bytes:+,}",
             f"{cost.sram_bytes:,}",
             f"{predicted.sram_bytes - cost.sram_bytes:+,}",
             f"{100 * round(predicted.gap, 6):.2g}",

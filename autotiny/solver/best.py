@@ -11,11 +11,12 @@ from autotiny.engine.generate import generate
 from autotiny.engine.regions import Region, with_regions
 from autotiny.engine.schedules import plain_schedule
 from autotiny.errors import NotApplicable, UserError, unknown
+from autotiny.firmware.linking import link
 from autotiny.firmware.pieces import compiled, pieces_of
 from autotiny.graph import Graph, fold
 from autotiny.metrics import STACK_MARGIN_BYTES
 from autotiny.solver.items import items_of
-from autotiny.solver.measuring import base_of, is_array, measured
+from autotiny.solver.measuring import STACK_BYTES, base_of, measured
 from autotiny.solver.options import places_of
 from autotiny.solver.problem import (
     TIME_LIMIT_S,
@@ -146,7 +147,7 @@ def best(
         found = solve(problem, GOALS[wish.minimize], bounded, seconds=seconds)
         if found is None:
             break
-        exact = with_addresses(problem, found, target)
+        exact = linked(problem, found, target)
         excess = {
             "flash": exact.flash_bytes - asked.flash,
             "sram": exact.sram_bytes - asked.sram,
@@ -167,7 +168,7 @@ def _tightest(problem: Problem, target: Target, asked: Bounded) -> Solution:
         solve(problem, "flash", Bounded(sram=slackened.sram)),
         solve(problem, "sram", Bounded(flash=slackened.flash)),
     )
-    found = [with_addresses(problem, one, target) for one in solved if one is not None]
+    found = [linked(problem, one, target) for one in solved if one is not None]
     fitting = [
         one for one in found if one.flash_bytes <= asked.flash and one.sram_bytes <= asked.sram
     ]
@@ -176,40 +177,31 @@ def _tightest(problem: Problem, target: Target, asked: Bounded) -> Solution:
     return min(fitting, key=lambda one: one.cycles)
 
 
-def with_addresses(problem: Problem, found: Solution, target: Target) -> Solution:
-    """A solution with the code whose bytes hang on addresses, which the compiler decides.
+def linked(problem: Problem, found: Solution, target: Target) -> Solution:
+    """A solution with the bytes that only the linked firmware tells.
 
-    Those are the calls of the steps, and functions that are made for one step's operands. All other
-    code is what was measured of each option. The order is that of `link.ld`: functions, arrays from
-    a border of 16 bytes on, variables' values.
+    Calls of the steps and code that is made for addresses are the compiler's to decide, and borders
+    that arrays lie on are the linker's. The stack is that of the deepest step as it was measured,
+    with the frames of this program; nothing is executed.
     """
     sources = generate(problem.graph, found.schedule)
-    pieces = pieces_of(compiled(sources, target))
-    caller = pieces[f"{sources.name}_run"]
-    base, items = problem.base, [item for item in found.items if item.option.kernel.body]
-    code = {item.option.function: item.facts.code_bytes for item in items}
-    arrays = {item.option.function: item.facts.array_bytes for item in items}
-    deepest = 0
-    for item, name in zip(items, sources.functions, strict=True):
-        below = item.stack_bytes - item.facts.frame_bytes
-        deepest = max(deepest, below + pieces[name].frame_bytes)
-        if item.option.step.code == "fixed":
-            code[item.option.function] = pieces[name].bytes
-    for name, size in (one for item in items for one in item.facts.shared):
-        (arrays if is_array(name) else code)[name] = size
-    constants = {one for item in items for one in item.option.constants}
-    in_flash = sum(constant.bytes for constant in constants if constant.memory == "flash")
-    in_sram = sum(constant.bytes for constant in constants if constant.memory == "sram")
-    flash = _up(base.code_bytes + sum(code.values()) + caller.bytes, 16)
-    flash += sum(arrays.values()) + in_flash
-    flash = _up(flash, 8) + in_sram if in_sram else flash
-    stack = base.stack_bytes + caller.frame_bytes + deepest
-    arena = _up(found.arena_bytes, 8)
-    return replace(found, flash_bytes=flash, arena_bytes=arena, stack_bytes=stack)
-
-
-def _up(size: int, border: int) -> int:
-    return -(-size // border) * border
+    program = compiled(sources, target)
+    firmware = link(sources, target, stack_bytes=STACK_BYTES, program=program)
+    pieces = pieces_of(program)
+    steps = [item for item in found.items if item.option.kernel.body]
+    deepest = max(
+        item.stack_bytes - item.facts.frame_bytes + pieces[name].frame_bytes
+        for item, name in zip(steps, sources.functions, strict=True)
+    )
+    return replace(
+        found,
+        flash_bytes=firmware.flash_bytes,
+        arena_bytes=firmware.arena_bytes,
+        static_bytes=firmware.static_bytes,
+        stack_bytes=(
+            problem.base.stack_bytes + pieces[f"{sources.name}_run"].frame_bytes + deepest
+        ),
+    )
 
 
 def nearest(problem: Problem, asked: Bounded) -> str:

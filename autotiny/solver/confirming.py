@@ -11,7 +11,7 @@ from typing import Any
 from autotiny.engine.generate import generate
 from autotiny.metrics import Cost
 from autotiny.simulator import measure
-from autotiny.solver.best import with_addresses
+from autotiny.solver.best import linked
 from autotiny.solver.problem import Problem, Solution
 from autotiny.target import Target
 
@@ -68,7 +68,7 @@ def confirmed(
     points = []
 
     def executed(one: Solution) -> Point:
-        exact = with_addresses(problem, one, target)
+        exact = linked(problem, one, target)
         cost = measure(generate(problem.graph, one.schedule), target)
         return Point(exact, cost, problem.regions)
 
