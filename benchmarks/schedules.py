@@ -38,6 +38,7 @@ from autotiny.model import load_model
 from autotiny.schedule import Schedule, Step
 from autotiny.simulator import measure, run
 from autotiny.solver import Point, Wish, best, confirmed, front_of, tabled
+from autotiny.solver.front import beats
 from autotiny.solver.options import Chain, places_of
 from autotiny.target import Target, load_target
 
@@ -148,7 +149,7 @@ def measured_row(name: str, graph: Graph, target: Target, drawn: int) -> Row:
         rivals = list(pool.map(lambda one: rival(graph, target, one, points), schedules))
     executed = [one for one in rivals if one]
     others = [*styles, *executed]
-    beaten = [(point, one) for point in points for one in others if dominates(one, point.cost)]
+    beaten = [(point, one) for point in points for one in others if beats(one, point.cost)]
     return Row(
         network=name,
         target=target.name,
@@ -203,15 +204,6 @@ def rival(graph: Graph, target: Target, schedule: Schedule, points: Sequence[Poi
         return None
     least = run(firmware, target, repeats=1, simulate_memory=False).cycles
     return measure(sources, target) if any(least <= c.cycles for c in near) else None
-
-
-def dominates(one: Cost, other: Cost) -> bool:
-    """Whether it is as good in cycles, flash and SRAM, and better in one of them."""
-    pairs = [
-        (getattr(one, name), getattr(other, name))
-        for name in ("cycles", "flash_bytes", "sram_bytes")
-    ]
-    return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
 
 
 INTRODUCTION = """\

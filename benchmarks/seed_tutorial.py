@@ -185,19 +185,29 @@ GOALS = (
 
 
 def grid() -> Iterator[tuple[Component, ...]]:
-    """The sequences that ours are chosen from: deep compression, and narrow and blocked."""
+    """The sequences that ours are chosen from: deep compression, and narrow and blocked.
+
+    Each network is scheduled by components, and by the solver.
+    """
+    small, fast = step("solve_schedule", minimize="flash"), step("solve_schedule")
     for sparsity in (0.6, 0.7, 0.8, 0.85, 0.9, 0.925):
-        yield (
+        compressed = (
             step("prune_magnitude", sparsity=sparsity), step("cluster_weights", clusters=16),
-            *AWARE, *INT8, step("fuse_operators"), step("huffman_code", code="ans", decode="row"),
+            *AWARE, *INT8,
         )  # fmt: skip
-    blocked = (*INT8, step("fuse_operators"), step("block_gemm"))
-    sparse = (*INT8, step("fuse_operators"), step("skip_zeros"), step("block_gemm"))
+        yield (
+            *compressed, step("fuse_operators"), step("huffman_code", code="ans", decode="row")
+        )  # fmt: skip
+        yield (*compressed, small)
+    blocked = (step("fuse_operators"), step("block_gemm"))
     for ratio in (0.5, 0.625, 0.75):
         narrow = (step("prune_channels", ratio=ratio),)
-        yield (*narrow, *blocked)
-        yield (*narrow, step("quantize_aware", learning_rate=1e-3), *blocked)
-        yield (*narrow, step("prune_magnitude", sparsity=0.8, pattern="block"), *sparse)
+        aware = (*narrow, step("quantize_aware", learning_rate=1e-3))
+        sparse = (*narrow, step("prune_magnitude", sparsity=0.8, pattern="block"))
+        yield (*narrow, *INT8, *blocked)
+        yield (*aware, *INT8, *blocked)
+        yield (*sparse, *INT8, step("fuse_operators"), step("skip_zeros"), step("block_gemm"))
+        yield from ((*trained, *INT8, fast) for trained in (narrow, aware, sparse))
 
 
 def on_board(

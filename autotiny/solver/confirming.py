@@ -12,6 +12,7 @@ from autotiny.engine.generate import generate
 from autotiny.metrics import Cost
 from autotiny.simulator import measure
 from autotiny.solver.best import linked
+from autotiny.solver.front import beats
 from autotiny.solver.problem import Problem, Solution
 from autotiny.target import Target
 
@@ -81,15 +82,5 @@ def confirmed(
 
 def unbeaten(points: Sequence[Point]) -> tuple[Point, ...]:
     """Those that no other one beats as it was executed, the fastest first."""
-    best = [one for one in points if not any(_beats(other.cost, one.cost) for other in points)]
+    best = [one for one in points if not any(beats(other.cost, one.cost) for other in points)]
     return tuple(sorted(best, key=lambda point: point.cost.cycles))
-
-
-def _beats(one: Cost, other: Cost) -> bool:
-    """Whether it is as good in everything and better in something."""
-    pairs = (
-        (one.cycles, other.cycles),
-        (one.flash_bytes, other.flash_bytes),
-        (one.sram_bytes, other.sram_bytes),
-    )
-    return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from operator import le
+from typing import Protocol
 
 from autotiny.engine.patch_plans import spread
 from autotiny.solver.problem import UNBOUNDED, Bounded, Problem, Solution, slack, solve
@@ -20,6 +22,27 @@ LEVELS = 8
 
 SPACING = 1.01
 """From one bound to the next."""
+
+
+class Taken(Protocol):
+    """What a schedule takes, by the program of integers or as it was executed."""
+
+    @property
+    def cycles(self) -> int:
+        """Of an inference."""
+
+    @property
+    def flash_bytes(self) -> int:
+        """Of the whole firmware."""
+
+    @property
+    def sram_bytes(self) -> int:
+        """Likewise."""
+
+
+def beats(one: Taken, other: Taken) -> bool:
+    """Whether it takes no more of anything, and less of something."""
+    return _figures(one) != _figures(other) and all(map(le, _figures(one), _figures(other)))
 
 
 def front_of(
@@ -50,7 +73,7 @@ def _near(problem: Problem, bounded: Bounded, point: Solution) -> Iterator[Solut
 
 
 def _unbeaten(found: list[Solution]) -> list[Solution]:
-    return [one for one in found if not any(_better(other, one) for other in found)]
+    return [one for one in found if not any(beats(other, one) for other in found)]
 
 
 def _searched(problem: Problem, bounded: Bounded) -> Iterator[Solution]:
@@ -84,11 +107,5 @@ def _bounds(low: int, high: int) -> list[float]:
     return [low * (high / low) ** (k / steps) + 0.5 for k in range(steps + 1)]
 
 
-def _figures(one: Solution) -> tuple[int, int, int]:
+def _figures(one: Taken) -> tuple[int, int, int]:
     return one.cycles, one.flash_bytes, one.sram_bytes
-
-
-def _better(one: Solution, other: Solution) -> bool:
-    """Whether it is as good in everything and better in something."""
-    pairs = list(zip(_figures(one), _figures(other), strict=True))
-    return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)

@@ -6,6 +6,9 @@ measured and solved like those of any other. Only plans are solved that are need
 
 from __future__ import annotations
 
+import math
+from contextlib import suppress
+
 from autotiny.cache import Cache
 from autotiny.engine.patch_plans import PatchPlan, patch_plans, spread
 from autotiny.engine.schedules import plain_schedule
@@ -14,7 +17,7 @@ from autotiny.graph import Graph, fold
 from autotiny.solver.best import ANYTHING, SILENT, Told, Wish, best, bounds_of, nearest, tabled
 from autotiny.solver.confirming import Point, confirmed, unbeaten
 from autotiny.solver.front import MOST_POINTS, front_of
-from autotiny.solver.problem import Bounded, Problem, Solution
+from autotiny.solver.problem import Bounded, Problem, Solution, solve
 from autotiny.target import Target
 
 
@@ -43,19 +46,19 @@ def solved(
     try:
         found = problem, best(problem, target, wish)
     except NotApplicable as refusal:
-        for plan in plans_within(graph, _room(problem, bounds_of(target, wish))):
+        bounded = bounds_of(target, wish)
+        for plan in _plans_for(graph, problem, bounded):
             patched = tabled(graph, target, cache, tell, plan.regions)
             try:
                 return patched, best(patched, target, wish)
             except NotApplicable:
                 continue
-        raise refusal
+        raise NotApplicable(f"{refusal}{_in_stripes(graph, problem, bounded)}") from refusal
     if wish.minimize == "sram":
         for plan in plans_within(graph, found[1].arena_bytes - 1)[-1:]:
             patched = tabled(graph, target, cache, tell, plan.regions)
-            less = best(patched, target, wish)
-            if less.sram_bytes < found[1].sram_bytes:
-                found = patched, less
+            with suppress(NotApplicable):  # the bound on flash
+                found = min(found, (patched, best(patched, target, wish)), key=_sram_bytes)
     return found
 
 
@@ -115,17 +118,38 @@ def _first_front(
     tell: Told,
 ) -> tuple[Problem, tuple[Solution, ...]]:  # fmt: skip
     """The front of the first plan of regions that keeps the bounds."""
-    for plan in plans_within(graph, _room(whole, bounded)):
+    for plan in _plans_for(graph, whole, bounded):
         patched = tabled(graph, target, cache, tell, plan.regions)
         front = front_of(patched, bounded, points)
         if front:
             return patched, front
-    raise NotApplicable(nearest(whole, bounded))
+    raise NotApplicable(f"{nearest(whole, bounded)}{_in_stripes(graph, whole, bounded)}")
 
 
-def _room(problem: Problem, bounded: Bounded) -> float:
-    """Of the bound on SRAM, what is left for an arena."""
-    return bounded.sram - problem.base.static_bytes - problem.base.stack_bytes
+def _sram_bytes(found: tuple[Problem, Solution]) -> int:
+    return found[1].sram_bytes
+
+
+def _plans_for(graph: Graph, whole: Problem, bounded: Bounded) -> list[PatchPlan]:
+    """The plans that may keep bounds which whole layers do not, if it is SRAM that these lack."""
+    if not _lacks_sram(whole, bounded):
+        return []
+    room = bounded.sram - whole.base.static_bytes - whole.base.stack_bytes
+    return plans_within(graph, room)
+
+
+def _in_stripes(graph: Graph, whole: Problem, bounded: Bounded) -> str:
+    """What regions in stripes come to at best, to be added to a refusal."""
+    plans = plans_within(graph, math.inf) if _lacks_sram(whole, bounded) else []
+    if not plans:
+        return ""
+    least = min(plan.arena_bytes for plan in plans)
+    return f"; with regions in stripes the arena alone takes {least:,} bytes at least"
+
+
+def _lacks_sram(whole: Problem, bounded: Bounded) -> bool:
+    """Whether whole layers keep the bound on flash."""
+    return solve(whole, "flash", Bounded(flash=bounded.flash)) is not None
 
 
 def plans_within(graph: Graph, arena_bytes: float) -> list[PatchPlan]:

@@ -33,6 +33,14 @@ def mobile(size: int = 8, channels: int = 4) -> Graph:
     )  # fmt: skip
 
 
+def deep(layers: int) -> Graph:
+    """So many layers as MobileNets have them behind their start, all of one shape."""
+    shape = (1, 8, 8, 16)
+    depthwise = Layer("DEPTHWISE_CONV_2D", (1, 3, 3, 16), shape, {**SAME, "depth_multiplier": 1})
+    pointwise = Layer("CONV_2D", (16, 1, 1, 16), shape, SAME)
+    return graph_of(shape, (depthwise, pointwise) * (layers // 2))
+
+
 def halved() -> Graph:
     """A depthwise convolution whose image takes most of the memory, and which has few options."""
     shape: dict[str, int | str] = {**HALVED, "depth_multiplier": 1}

@@ -37,7 +37,9 @@ def test_where_no_layer_fits_the_network_is_computed_in_stripes(cache: Cache) ->
 
     least = solved(graph, M4, cache, Wish("sram"))[1]
     assert least.sram_bytes <= found.sram_bytes
-    with pytest.raises(NotApplicable, match="no schedule takes at most"):
+    with pytest.raises(
+        NotApplicable, match="in stripes the arena alone takes 2,352 bytes at least"
+    ):
         solved(graph, M4, cache, Wish(sram_bytes=least.sram_bytes - 1))
 
 
@@ -55,5 +57,12 @@ def test_a_front_goes_on_in_stripes_where_that_is_asked_for(cache: Cache) -> Non
 
     within = executed_front(graph, M4, cache, Wish(sram_bytes=min(whole) - 1))
     assert all(point.regions and point.cost.sram_bytes < min(whole) for _, point in within)
-    with pytest.raises(NotApplicable, match="no schedule takes at most"):
+    with pytest.raises(NotApplicable, match=r"no schedule takes at most .* in stripes the arena"):
         executed_front(graph, M4, cache, Wish(sram_bytes=500))
+
+
+def test_stripes_are_not_tried_where_flash_lacks(cache: Cache) -> None:
+    for refuse in (solved, executed_front):
+        with pytest.raises(NotApplicable, match="at most 100 bytes of flash") as refusal:
+            refuse(halved(), M4, cache, Wish(flash_bytes=100))
+        assert "stripes" not in str(refusal.value)

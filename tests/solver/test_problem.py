@@ -1,12 +1,13 @@
 """The integer program, against all choices there are, with figures that are drawn."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
 import pytest
-from networks import mobile
+from networks import deep, mobile
 
 from autotiny.engine.arena import lay_out
 from autotiny.engine.kernel import Overlap, Scratch
@@ -123,6 +124,26 @@ def test_neighbours_that_an_arena_has_no_room_for_are_learnt() -> None:
         assert plan.bytes == found.arena_bytes
     assert least.cycles >= faster.cycles > relaxed.cycles
     assert faster.sram_bytes <= bounded.sram < faster.sram_bytes + 4096
+
+
+@pytest.mark.slow
+def test_200_layers_are_solved_within_a_percent_in_a_minute() -> None:
+    dice = np.random.default_rng(0)
+    graph = fold(deep(200))
+    segments = places_of(graph, dsp=True)
+    facts = {option.key: drawn(option, dice) for option in all_of([*segments])}
+    problem = problem_of(graph, items_of(graph, segments, facts, BASE), BASE)
+    assert len({item.at for item in problem.items}) == 200
+    fastest, smallest, leanest = (solve(problem, goal) for goal in ("cycles", "flash", "sram"))
+    assert fastest is not None and smallest is not None and leanest is not None
+    bounded = Bounded(
+        flash=(fastest.flash_bytes + smallest.flash_bytes) / 2,
+        sram=(fastest.sram_bytes + leanest.sram_bytes) / 2,
+    )
+    begun = time.monotonic()
+    found = solve(problem, "cycles", bounded, seconds=60)
+    assert time.monotonic() - begun < 70
+    assert found is not None and found.gap <= 0.01
 
 
 def test_an_impossible_bound_has_no_solution(case: Case) -> None:
