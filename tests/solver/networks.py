@@ -34,11 +34,16 @@ def mobile(size: int = 8, channels: int = 4) -> Graph:
 
 
 def deep(layers: int) -> Graph:
-    """So many layers as MobileNets have them behind their start, all of one shape."""
-    shape = (1, 8, 8, 16)
-    depthwise = Layer("DEPTHWISE_CONV_2D", (1, 3, 3, 16), shape, {**SAME, "depth_multiplier": 1})
-    pointwise = Layer("CONV_2D", (16, 1, 1, 16), shape, SAME)
-    return graph_of(shape, (depthwise, pointwise) * (layers // 2))
+    """So many layers as MobileNets have them behind their start, of 25 widths."""
+    found = []
+    width = 16
+    for k in range(layers // 2):
+        image, wider = (1, 8, 8, width), 4 * (1 + 7 * k % 25)
+        depthwise: dict[str, int | str] = {**SAME, "depth_multiplier": 1}
+        found.append(Layer("DEPTHWISE_CONV_2D", (1, 3, 3, width), image, depthwise))
+        found.append(Layer("CONV_2D", (wider, 1, 1, width), (1, 8, 8, wider), SAME))
+        width = wider
+    return graph_of((1, 8, 8, 16), tuple(found))
 
 
 def halved() -> Graph:

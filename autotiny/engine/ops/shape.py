@@ -22,8 +22,8 @@ def alias(site: Site) -> Kernel:
     source, result = site.input(0), site.output
     feeds_out = site.output_index in site.graph.outputs
     if source.data is not None or (feeds_out and site.op.inputs[0] in site.graph.inputs):
-        body = f"at_copy(y, x, {result.bytes}u);"
-        return Kernel(body=body, operands=(site.reads("x"), site.writes()))
+        body = f"at_move_all(x, y, {result.bytes}u);"
+        return Kernel(("move.h",), body, (site.reads("x"), site.writes()))
     return Kernel(aliases={site.output_index: (site.op.inputs[0], 0)})
 
 
