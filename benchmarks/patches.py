@@ -3,7 +3,7 @@
     python benchmarks/patches.py [--networks mobilenet_v1] [--targets stm32l4r5]
 
 For each network and target: the ready-made `fastest`; whole layers solved for the least SRAM; and
-the fastest schedule in half the SRAM of `fastest`, or, where there is none, that with the least.
+the fastest schedule in half the SRAM of `fastest`, or in the least twentieths of it that suffice.
 All are linked and executed. The table goes to results/patches.md; rows that are there already and
 are not asked for stay.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from autotiny.engine import schedule_for
 from autotiny.errors import NotApplicable
 from autotiny.graph import Graph, fold
 from autotiny.metrics import Cost
-from autotiny.solver import Wish, best, solved, tabled
+from autotiny.solver import Problem, Solution, Wish, best, solved, tabled
 from autotiny.target import Target, load_target
 
 RESULT = Path(__file__).parent.parent / "results" / "patches.md"
@@ -40,7 +41,7 @@ class Row:
         input_bytes: of the network, which every schedule holds.
         fastest: ready-made.
         whole: solved for the least SRAM, layer by layer.
-        striped: solved for half the SRAM of `fastest`, or the least there is.
+        striped: the fastest in half the SRAM of `fastest`, or in the least twentieths that suffice.
         regions: of that, in stripes.
         ops: of the network with its stripes.
     """
@@ -83,10 +84,7 @@ def measured_row(name: str, graph: Graph, target: Target, cache: Cache) -> Row:
     fastest = cost(graph, target, schedule_for(graph, "fastest", **target.traits))
     whole = tabled(graph, target, cache)
     leanest = cost(graph, target, best(whole, target, Wish("sram")).schedule)
-    try:
-        problem, found = solved(graph, target, cache, Wish(sram_bytes=fastest.sram_bytes // 2))
-    except NotApplicable:
-        problem, found = solved(graph, target, cache, Wish("sram"))
+    problem, found = in_least_share(graph, target, cache, fastest.sram_bytes)
     striped = cost(problem.graph, target, found.schedule)
     return Row(
         network=name,
@@ -100,6 +98,17 @@ def measured_row(name: str, graph: Graph, target: Target, cache: Cache) -> Row:
     )
 
 
+def in_least_share(
+    graph: Graph, target: Target, cache: Cache, sram_bytes: int
+) -> tuple[Problem, Solution]:
+    """The fastest schedule in half of so much SRAM, or in the least twentieths that suffice."""
+    for twentieths in range(10, 20):
+        with suppress(NotApplicable):
+            wish = Wish(sram_bytes=sram_bytes * twentieths // 20)
+            return solved(graph, target, cache, wish)
+    raise SystemExit(f"no schedule takes less SRAM than {sram_bytes:,} bytes")
+
+
 def taken(cost: Cost) -> tuple[int, int]:
     """Bytes of SRAM, and cycles."""
     return cost.sram_bytes, cost.cycles
@@ -111,9 +120,9 @@ INTRODUCTION = """\
     python benchmarks/patches.py
 
 Int8, seeded random weights; SRAM is arena, static and stack of the linked and executed firmware,
-its input among it. `fastest` is ready-made, layer by layer; the least of whole layers is solved; in
-stripes is the fastest that is solved in half the SRAM of `fastest`, or the least there is where
-nothing takes so little. In brackets what it is of `fastest`.
+its input among it. `fastest` is ready-made, layer by layer; the least of whole layers is solved,
+and of those with the least the fastest; in stripes is the fastest in half the SRAM of `fastest`, or
+in the least twentieths of it that suffice. In brackets what it is of `fastest`.
 
 msf-CNN (Huang and Baccelli, NeurIPS 2025; `result.json` of their repository) publishes for
 MobileNetV2 0.35 at 144 × 144 8,560 bytes at 1.68 times the multiplications of whole layers, and
