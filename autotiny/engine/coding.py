@@ -12,6 +12,7 @@ from typing import Literal
 
 from autotiny.engine.entropy import Coding
 from autotiny.engine.kernel import Kernel, Site, Table
+from autotiny.engine.layers.matrix import matrix
 from autotiny.engine.ops import EMITTERS, coded, sparse
 from autotiny.engine.variants.sparse import Sparse
 from autotiny.engine.variants.sparse.packing import least_bytes
@@ -80,7 +81,7 @@ def saved_bytes(site: Site, least_saving: float = 0.0) -> int:
     if site.op.kind not in SPARSE_CODE or sparse.why_not(site):
         return 0
     before = constant_bytes(site)
-    if site.arithmetic == "int8" and least_bytes(site.constant(1)) >= before:
+    if site.arithmetic == "int8" and least_bytes(matrix(site).weights) >= before:
         return 0
     after = constant_bytes(site.by(Sparse()))
     return before - after if after < (1 - least_saving) * before else 0
