@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from autotiny.doors import keras
 from autotiny.engine import Style, generate, schedule_for
 from autotiny.graph import Array, Graph
 from autotiny.metrics import Cost
@@ -107,11 +108,13 @@ def seeded(network: Any) -> Graph:
     """A Keras network likewise."""
     tf = tensorflow()
     dice = np.random.default_rng(0)
-    for weight in network.weights:
+    for number, weight in enumerate(network.weights):
         if "moving_variance" in weight.name:
             weight.assign(dice.uniform(0.5, 2, weight.shape))
         elif any(part in weight.name for part in ("moving_mean", "beta", "bias")):
             weight.assign(dice.normal(0, 0.1, weight.shape))
+        elif "gamma" not in weight.name:
+            weight.assign(keras().initializers.GlorotUniform(seed=number)(weight.shape))
 
     def samples() -> Iterator[list[Array]]:
         for _ in range(16):
