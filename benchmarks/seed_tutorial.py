@@ -214,7 +214,7 @@ def on_board(
     recipe: Recipe, model: Model, data: Dataset, target: Target, cache: Cache, *, test: bool
 ) -> Measured:
     """A sequence applied and measured; the test images are looked at only if asked."""
-    work = Work(data=data, epochs=EPOCHS, original=model)
+    work = Work(data=data, epochs=EPOCHS, original=model, target=target, cache=cache)
     candidate = apply(recipe, model, work, cache)
     return Measured(
         recipe=recipe,
