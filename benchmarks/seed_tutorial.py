@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from rich.progress import track
@@ -190,10 +191,10 @@ def grid() -> Iterator[tuple[Component, ...]]:
     Each network is scheduled by components, and by the solver.
     """
     small, fast = step("solve_schedule", minimize="flash"), step("solve_schedule")
-    for sparsity in (0.6, 0.7, 0.8, 0.85, 0.9, 0.925):
+    for sparsity, clusters in product((0.6, 0.7, 0.8, 0.85, 0.875, 0.9, 0.925), (8, 16)):
         compressed = (
-            step("prune_magnitude", sparsity=sparsity), step("cluster_weights", clusters=16),
-            *AWARE, *INT8,
+            step("prune_magnitude", sparsity=sparsity),
+            step("cluster_weights", clusters=clusters), *AWARE, *INT8,
         )  # fmt: skip
         yield (
             *compressed, step("fuse_operators"), step("huffman_code", code="ans", decode="row")

@@ -148,12 +148,14 @@ def _buffer(graph: Graph, owner: int, accesses: Sequence[Part]) -> Buffer:
         if parts and (parts[-1].end, parts[-1].first, parts[-1].last) == (start, first, last):
             start = parts.pop().start
         parts.append(Part(start, end, first, last))
+    size = max(borders[-1], graph.tensors[owner].bytes)
+    first, last = min(part.first for part in parts), max(part.last for part in parts)
     return Buffer(
-        max(borders[-1], graph.tensors[owner].bytes),
-        min(part.first for part in parts),
-        max(part.last for part in parts),
+        size,
+        first,
+        last,
         max(ALIGNMENT, ITEM_BYTES[graph.tensors[owner].dtype]),
-        tuple(parts) if len(parts) > 1 else (),
+        () if parts == [Part(0, size, first, last)] else tuple(parts),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, repeat
 
 from autotiny.cache import Cache
 from autotiny.engine.generate import generate
@@ -15,7 +16,8 @@ from autotiny.firmware.linking import link
 from autotiny.firmware.pieces import compiled, pieces_of
 from autotiny.graph import Graph, fold
 from autotiny.metrics import STACK_MARGIN_BYTES
-from autotiny.solver.items import items_of
+from autotiny.schedule import Step
+from autotiny.solver.items import Item, items_of
 from autotiny.solver.measuring import STACK_BYTES, base_of, measured
 from autotiny.solver.options import places_of
 from autotiny.solver.problem import (
@@ -24,6 +26,7 @@ from autotiny.solver.problem import (
     Goal,
     Problem,
     Solution,
+    chosen,
     problem_of,
     slack,
     solve,
@@ -154,11 +157,39 @@ def best(
         }
         worst = max(excess, key=lambda name: excess[name])
         if excess[worst] <= 0:
-            return exact
+            return _smaller(problem, exact, target, asked) if wish.minimize == "flash" else exact
         # by part of it: what is next to it may be a few bytes less, where this is a few more
         taken = {"flash": found.flash_bytes, "sram": found.sram_bytes}[worst]
         bounded = replace(bounded, **{worst: taken - (excess[worst] + 3) // 4})
     return _tightest(problem, target, asked)
+
+
+def _smaller(problem: Problem, found: Solution, target: Target, asked: Bounded) -> Solution:
+    """With functions and places of weights that make the linked firmware smaller.
+
+    What a call takes hangs on all the others, as the compiler keeps addresses in registers.
+    """
+    steps = range(len(found.items))
+    tried, left = 0, MOST_CORRECTIONS
+    for k in chain.from_iterable(repeat(steps)):
+        item = found.items[k]
+        for other in problem.items:
+            if other.at == item.at and other is not item and _form(other) == _form(item):
+                items = (*found.items[:k], other, *found.items[k + 1 :])
+                exact = linked(problem, replace(chosen(problem, items), gap=found.gap), target)
+                left -= 1
+                if exact.flash_bytes < found.flash_bytes and exact.sram_bytes <= asked.sram:
+                    found, tried = exact, 0
+        tried += 1
+        if tried > len(steps) or left <= 0:
+            return found
+    return found
+
+
+def _form(item: Item) -> Step:
+    """A step but for whose function it calls and where its weights lie."""
+    step = item.option.step
+    return replace(step, code="auto", weights=replace(step.weights, memory="flash"))
 
 
 def _tightest(problem: Problem, target: Target, asked: Bounded) -> Solution:

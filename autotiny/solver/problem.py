@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import product
 from typing import Literal
 
 import numpy as np
@@ -22,9 +21,10 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import coo_array, csr_array, vstack
 
 from autotiny.engine.arena import lay_out
-from autotiny.engine.kernel import Scratch
 from autotiny.graph import Graph
 from autotiny.schedule import Schedule
+from autotiny.solver.beside import numbers_beside
+from autotiny.solver.cuts import Cut, cuts_of
 from autotiny.solver.items import Item
 from autotiny.solver.measuring import Base
 from autotiny.solver.quiet import silent_stdout
@@ -35,11 +35,8 @@ GOALS: tuple[Goal, ...] = ("cycles", "flash", "sram")
 TIME_LIMIT_S = 60.0
 """Of a solver's run; what is found by then has a gap."""
 
-TRIES = 100
-"""Of a plan for a few neighbours."""
-
-MOST_COMBINATIONS = 2000
-"""Of ways to compute neighbours that are planned; of more, those alone that were chosen."""
+SECOND_LIMIT_S = 15.0
+"""Of the run for what is fastest of the smallest."""
 
 Vector = NDArray[np.float64]
 Limits = dict[Goal, float]
@@ -129,19 +126,6 @@ class Problem:
     cuts: list[Cut] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Cut:
-    """Neighbours whose buffers cannot lie in less than so many bytes of arena.
-
-    Attributes:
-        bytes: that they take.
-        places: of each of them, which items need at least as much there; positions in `items`.
-    """
-
-    bytes: int
-    places: tuple[tuple[int, ...], ...]
-
-
 Row = tuple[dict[int, float], float, float]
 
 
@@ -169,14 +153,15 @@ def problem_of(graph: Graph, items: Sequence[Item], base: Base) -> Problem:
         rows.append(
             ({**chosen, chain_at[s, c]: -1.0}, 0, 0) if (s, c) in chain_at else (chosen, 1, 1)
         )
-        for name in {name for k in place for name in items[k].shared}:
+        for name in sorted({name for k in place for name in items[k].shared}):
             users = {k: 1.0 for k in place if name in items[k].shared}
             rows.append(({**users, name_at[name]: -1.0}, -np.inf, 0))
         rows.append(({**{k: float(items[k].arena_bytes) for k in place}, arena: -1.0}, -np.inf, 0))
         rows.append(({**{k: float(items[k].stack_bytes) for k in place}, stack: -1.0}, -np.inf, 0))
         rows.append(({**{k: float(items[k].frame_bytes) for k in place}, frame: -1.0}, -np.inf, 0))
     rows += [
-        ({chain_at[at]: 1.0 for at in several if at[0] == s}, 1, 1) for s in {s for s, _ in several}
+        ({chain_at[at]: 1.0 for at in several if at[0] == s}, 1, 1)
+        for s in sorted({s for s, _ in several})
     ]
 
     def each(of: Callable[[Item], float]) -> Vector:
@@ -233,9 +218,19 @@ def solve(
     found = _planned(problem, goal, limits, end)
     if found is None or goal == "cycles":
         return found
-    least = {"flash": found.flash_bytes, "sram": found.sram_bytes}[goal]
-    faster = _planned(problem, "cycles", {**limits, goal: least}, end)
-    return replace(faster, gap=found.gap) if faster else found
+    limits = {**limits, goal: {"flash": found.flash_bytes, "sram": found.sram_bytes}[goal]}
+    end = time.monotonic() + min(seconds, SECOND_LIMIT_S)
+    faster = (_alike(problem, found, limits), _planned(problem, "cycles", limits, end))
+    fastest = min(filter(None, faster), key=lambda one: one.cycles, default=found)
+    return replace(fastest, gap=found.gap)
+
+
+def _alike(problem: Problem, found: Solution, limits: Limits) -> Solution | None:
+    """The fastest choice whose tensors lie where the plan of a solution puts them."""
+    room, allowed = numbers_beside(problem.graph, problem.items, found.items)
+    barred = [k for k in range(len(problem.items)) if k not in allowed]
+    faster = _solved(problem, "cycles", limits, TIME_LIMIT_S, (Cut(room, ()),), barred)
+    return faster and replace(faster, arena_bytes=room)
 
 
 def _planned(problem: Problem, goal: Goal, limits: Limits, end: float) -> Solution | None:
@@ -246,13 +241,18 @@ def _planned(problem: Problem, goal: Goal, limits: Limits, end: float) -> Soluti
     """
     lowest: Solution | None = None
     while True:
-        found = _solved(problem, goal, limits, max(end - time.monotonic(), 1.0))
+        found = _solved(problem, goal, limits, max(end - time.monotonic(), 1.0), problem.cuts)
         if found is None:
             return None
         planned = _with_plan(problem, found)
         bound = limits["sram"]
-        if goal == "sram" and (lowest is None or planned.sram_bytes < lowest.sram_bytes):
-            lowest = planned
+        if goal == "sram":
+            if planned.sram_bytes > found.sram_bytes:  # one whose steps need least may do
+                limit: Limits = {**limits, "sram": found.sram_bytes}
+                left = max(end - time.monotonic(), 1.0)
+                modest = _solved(problem, "arena", limit, left, problem.cuts)
+                planned = min(planned, _with_plan(problem, modest or found), key=_sram_bytes)
+            lowest = min(lowest or planned, planned, key=_sram_bytes)
         if planned.sram_bytes <= bound and (
             goal != "sram" or planned.sram_bytes <= found.sram_bytes
         ):
@@ -262,7 +262,11 @@ def _planned(problem: Problem, goal: Goal, limits: Limits, end: float) -> Soluti
         room = found.arena_bytes
         if bound < math.inf:
             room += max(0, int(bound) - found.sram_bytes)
-        problem.cuts.extend(_cuts(problem, found.items, room))
+        problem.cuts.extend(cuts_of(problem.graph, problem.items, found.items, room))
+
+
+def _sram_bytes(found: Solution) -> int:
+    return found.sram_bytes
 
 
 def _with_plan(problem: Problem, found: Solution) -> Solution:
@@ -271,63 +275,29 @@ def _with_plan(problem: Problem, found: Solution) -> Solution:
     return replace(found, arena_bytes=arena)
 
 
-def _cuts(problem: Problem, items: Sequence[Item], room: int) -> Iterator[Cut]:
-    """The fewest neighbours that an arena of so many bytes has no room for, and others like them.
-
-    All ways to compute these neighbours are tried that each fit alone, as far as a plan can tell
-    them apart.
-    """
-
-    def needed(some: Sequence[Item]) -> int:
-        kernels = [item.option.kernel for item in some]
-        return lay_out(problem.graph, kernels, exchanges=TRIES, enough=room).bytes
-
-    length, first = next(
-        (length, first)
-        for length in range(1, len(items) + 1)
-        for first in range(len(items) - length + 1)
-        if length == len(items) or needed(items[first : first + length]) > room
-    )
-    blamed = items[first : first + length]
-    *before, last = (_classes(problem, item, room) for item in blamed)
-    if math.prod(map(len, before)) * len(last) > MOST_COMBINATIONS:
-        *before, last = ([_class(problem, item)] for item in blamed)
-    for some in product(*before):
-        sizes = {one: needed([problem.items[k[0]] for k in (*some, one)]) for one in last}
-        full = [one for one, size in sizes.items() if size > room]
-        if full:
-            behind = tuple(k for one in full for k in one)
-            yield Cut(min(sizes[one] for one in full), (*some, behind))
+def _objective(problem: Problem, goal: Goal | Literal["arena"]) -> Vector:
+    """What a solver minimizes; "arena" is what each step needs of it, summed over all."""
+    if goal == "arena":
+        cost = np.zeros(len(problem.integers))
+        cost[: len(problem.items)] = [item.arena_bytes for item in problem.items]
+        return cost
+    if goal == "cycles":  # of equally fast ones the smaller
+        return problem.costs[goal] + 1e-4 * (problem.costs["flash"] + problem.costs["sram"])
+    return problem.costs[goal]
 
 
-def _classes(problem: Problem, item: Item, room: int) -> list[tuple[int, ...]]:
-    """The items of a place that fit alone, those together that a plan cannot tell apart."""
-    found: dict[str, list[int]] = {}
-    for k, other in enumerate(problem.items):
-        if other.at == item.at and other.arena_bytes <= room:
-            found.setdefault(_seen_by_plans(other), []).append(k)
-    return [tuple(members) for members in found.values()]
-
-
-def _class(problem: Problem, item: Item) -> tuple[int, ...]:
-    like = _seen_by_plans(item)
-    return tuple(
-        k
-        for k, other in enumerate(problem.items)
-        if other.at == item.at and _seen_by_plans(other) == like
-    )
-
-
-def _seen_by_plans(item: Item) -> str:
-    """What a plan of the arena knows of a kernel."""
-    kernel = item.option.kernel
-    scratch = sorted(one.what.bytes for one in kernel.operands if isinstance(one.what, Scratch))
-    return str((scratch, sorted(kernel.overlaps.items(), key=str), kernel.reads_past))
-
-
-def _solved(problem: Problem, goal: Goal, limits: Limits, seconds: float) -> Solution | None:
-    """The best choice by the rules and cuts so far."""
+def _solved(
+    problem: Problem,
+    goal: Goal | Literal["arena"],
+    limits: Limits,
+    seconds: float,
+    cuts: Sequence[Cut],
+    barred: Sequence[int] = (),
+) -> Solution | None:
+    """The best choice by rules and cuts, without some items."""
     size = len(problem.integers)
+    most = np.where(problem.integers > 0, 1, np.inf)
+    most[list(barred)] = 0
     base = problem.base
     offsets: dict[Goal, int] = {
         "cycles": 0,
@@ -335,10 +305,10 @@ def _solved(problem: Problem, goal: Goal, limits: Limits, seconds: float) -> Sol
         "sram": base.static_bytes + base.stack_bytes,
     }
     rows: list[Row] = []
-    for cut in problem.cuts:
+    for cut in cuts:
         taken = {k: float(cut.bytes) for place in cut.places for k in place}
-        most = cut.bytes * (len(cut.places) - 1)
-        rows.append(({**taken, problem.arena: -1.0}, -np.inf, most))
+        others = cut.bytes * (len(cut.places) - 1)
+        rows.append(({**taken, problem.arena: -1.0}, -np.inf, others))
     for name in GOALS:
         bound = limits[name]
         if bound < math.inf:
@@ -350,14 +320,12 @@ def _solved(problem: Problem, goal: Goal, limits: Limits, seconds: float) -> Sol
         rules = vstack([rules, _matrix([row for row, _, _ in rows], size)])
         lower = np.concatenate([lower, [low for _, low, _ in rows]])
         upper = np.concatenate([upper, [high for _, _, high in rows]])
-    cost = problem.costs[goal]
-    if goal == "cycles":  # of equally fast ones the smaller
-        cost = cost + 1e-4 * (problem.costs["flash"] + problem.costs["sram"])
+    cost = _objective(problem, goal)
     with silent_stdout():
         done = milp(
             cost / max(cost.max(), 1),
             integrality=problem.integers,
-            bounds=Bounds(0, np.where(problem.integers > 0, 1, np.inf)),
+            bounds=Bounds(0, most),
             constraints=LinearConstraint(rules, lower, upper),
             options={"time_limit": seconds, "mip_rel_gap": 0},
         )
