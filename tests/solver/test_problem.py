@@ -1,5 +1,8 @@
 """The integer program, against all choices there are, with figures that are drawn."""
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -147,6 +150,34 @@ def test_200_layers_are_solved_within_a_percent_in_a_minute() -> None:
     found = solve(problem, "cycles", bounded, seconds=60)
     assert time.monotonic() - begun < 70
     assert found is not None and found.gap <= 0.01
+
+
+WRITTEN = """
+from networks import mobile
+from autotiny.graph import fold
+from autotiny.solver.items import items_of
+from autotiny.solver.options import places_of
+from autotiny.solver.problem import problem_of
+from test_problem import BASE, all_of, faster_with_room
+graph = fold(mobile())
+segments = places_of(graph, dsp=True)
+facts = {option.key: faster_with_room(option) for option in all_of(segments)}
+rules = problem_of(graph, items_of(graph, segments, facts, BASE), BASE).rules
+print(rules.data.tolist(), rules.indices.tolist(), rules.indptr.tolist())
+"""
+
+
+def test_the_rules_are_the_same_in_every_process() -> None:
+    """Of equally good schedules the solver takes one by their order."""
+    texts = {
+        subprocess.run(
+            [sys.executable, "-c", WRITTEN],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }  # fmt: skip
+    assert len(texts) == 1
 
 
 def test_an_impossible_bound_has_no_solution(case: Case) -> None:

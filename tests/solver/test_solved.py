@@ -23,8 +23,8 @@ from autotiny.solver import (
     tabled,
     wish_from,
 )  # fmt: skip
-from autotiny.solver.best import bounds_of
-from autotiny.solver.problem import Bounded
+from autotiny.solver.best import _form, bounds_of, linked
+from autotiny.solver.problem import Bounded, chosen
 from autotiny.target import load_target
 
 M4 = load_target("stm32l4r5")
@@ -131,3 +131,14 @@ def test_bounds_are_read(text: str, wish: Wish) -> None:
 def test_what_is_no_bound_is_refused(text: str, why: str) -> None:
     with pytest.raises(UserError, match=why):
         wish_from(text)
+
+
+def test_no_other_form_of_a_function_makes_the_smallest_smaller(problem: Problem) -> None:
+    """What calls take is known of linked firmware alone."""
+    found = best(problem, M4, Wish("flash"))
+    for k, item in enumerate(found.items):
+        for other in problem.items:
+            if other.at == item.at and _form(other) == _form(item):
+                items = (*found.items[:k], other, *found.items[k + 1 :])
+                swapped = linked(problem, chosen(problem, items), M4)
+                assert swapped.flash_bytes >= found.flash_bytes
