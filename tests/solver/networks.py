@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -53,7 +54,7 @@ def halved() -> Graph:
     return graph_of((1, 24, 24, 4), (layer,))
 
 
-def two_layers(seed: int = 0) -> Graph:
+def two_layers(seed: int = 0, values: Sequence[int] = range(-127, 128)) -> Graph:
     """A depthwise convolution and a dense layer, which have few options; the seed draws weights."""
     graph = graph_of(
         (1, 6, 6, 8),
@@ -66,7 +67,7 @@ def two_layers(seed: int = 0) -> Graph:
     tensors = tuple(
         one
         if one.data is None or one.dtype != "int8"
-        else replace(one, data=dice.integers(-127, 128, one.shape, np.int8))
+        else replace(one, data=dice.choice(values, one.shape).astype(np.int8))
         for one in graph.tensors
     )
     return replace(graph, tensors=tensors)
