@@ -4,8 +4,8 @@
 
 For each network and target: the ready-made `fastest`; the least SRAM of whole layers, and that of
 regions in stripes, each at no more than `PRICE` times the cycles of `fastest`; of a few plans of
-regions, the one with the least. All are linked and executed. The table goes to results/patches.md; rows that are there already and
-are not asked for stay.
+regions, the one with the least. All are linked and executed. The table goes to results/patches.md;
+rows that are there already and are not asked for stay.
 """
 
 from __future__ import annotations
@@ -146,7 +146,8 @@ def table(rows: Sequence[Row]) -> str:
         sram, cycles = row.fastest
         cells = (
             row.network, row.target, f"{row.input_bytes:,}", f"{sram:,}", f"{cycles:,}",
-            *shares(row.whole, row.fastest), *shares(row.striped, row.fastest), row.regions, row.ops,
+            *shares(row.whole, row.fastest), *shares(row.striped, row.fastest), row.regions,
+            row.ops,
         )  # fmt: skip
         lines.append(" | ".join(map(str, cells)))
     return INTRODUCTION + "".join(f"| {line} |\n" for line in lines)
