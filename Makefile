@@ -1,4 +1,4 @@
-.PHONY: check format test slow
+.PHONY: check coverage format test slow
 
 check:
 	ruff check .
@@ -11,6 +11,9 @@ format:
 
 test:
 	pytest
+
+coverage:
+	pytest --cov
 
 slow:
 	pytest -m slow
