@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -164,7 +165,8 @@ def link(
         LinkError: the compiler or linker refused the sources.
     """
     flags = compiler_flags(target, optimize)
-    files = {**harness(sources.name, target), **sources.files}
+    usual = harness(sources.name, target)
+    files = {**usual, **sources.files}
     if 1 < sources.cores <= target.usable_cores:
         flags = (*flags, f"-DAT_CORE_FIFO={target.core_fifo:#010x}u")
         files["second_core.c"] = (C_FILES / "second_core.c").read_text(encoding="utf-8")
@@ -173,8 +175,14 @@ def link(
             (Path(folder) / name).write_text(text, encoding="utf-8", newline="\n")
         units = sorted(name for name in files if name.endswith(".c"))
         if program is not None:
-            (Path(folder) / "program.o").write_bytes(program)
-            units[units.index(f"{sources.name}.c")] = "program.o"
+            # all as objects, which the linker takes in the order of C files
+            known = {name: text for name, text in usual.items() if files[name] == text}
+            objects = {name: _compiled(name, text, flags) for name, text in known.items()}
+            objects[f"{sources.name}.c"] = program
+            for k, name in enumerate(units):
+                unit = objects.get(name) or zig_object(flags, name, Path(folder))
+                (Path(folder) / f"{name}.o").write_bytes(unit)
+                units[k] = f"{name}.o"
 
         def attempt(layout: Layout | None) -> Firmware | None:
             if layout is None:
@@ -199,6 +207,26 @@ def link(
             return roomy
         exact = _layout(target, roomy.arena_bytes, roomy.static_bytes, stack_bytes)
         return attempt(exact) or roomy
+
+
+@lru_cache(maxsize=64)
+def _compiled(name: str, text: str, flags: tuple[str, ...]) -> bytes:
+    """The object of a C file that most programs have; compiled once a process."""
+    with TemporaryDirectory(prefix="autotiny-") as folder:
+        (Path(folder) / name).write_text(text, encoding="utf-8", newline="\n")
+        return zig_object(flags, name, Path(folder))
+
+
+def zig_object(flags: Sequence[str], name: str, folder: Path) -> bytes:
+    """The object file of a C file in a folder.
+
+    Raises:
+        LinkError: the compiler refused it.
+    """
+    complaint = zig_cc([*flags, "-c", name, "-o", f"{name}.o"], folder)
+    if complaint:
+        raise LinkError(f"the compiler refused the sources:\n{complaint}")
+    return (folder / f"{name}.o").read_bytes()
 
 
 def compiler_flags(target: Target, optimize: str) -> tuple[str, ...]:

@@ -14,9 +14,7 @@ from elftools.elf.relocation import RelocationSection
 from elftools.elf.sections import SymbolTableSection
 
 from autotiny.engine.sources import Sources
-from autotiny.errors import LinkError
-from autotiny.firmware.linking import compiler_flags
-from autotiny.firmware.zig import zig_cc
+from autotiny.firmware.linking import compiler_flags, zig_object
 from autotiny.target import Target
 
 _FLASH = (".text.", ".rodata.")
@@ -47,12 +45,8 @@ def compiled(sources: Sources, target: Target, *, optimize: str = "-O2") -> byte
     with TemporaryDirectory(prefix="autotiny-") as folder:
         for name, text in sources.files.items():
             (Path(folder) / name).write_text(text, encoding="utf-8", newline="\n")
-        flags = compiler_flags(target, optimize)
-        unit = ("-fstack-size-section", "-c", f"{sources.name}.c", "-o", "program.o")
-        complaint = zig_cc([*flags, *unit], Path(folder))
-        if complaint:
-            raise LinkError(f"the compiler refused the sources:\n{complaint}")
-        return (Path(folder) / "program.o").read_bytes()
+        flags = (*compiler_flags(target, optimize), "-fstack-size-section")
+        return zig_object(flags, f"{sources.name}.c", Path(folder))
 
 
 def pieces_of(program: bytes) -> dict[str, Piece]:

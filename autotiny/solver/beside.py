@@ -12,16 +12,14 @@ from autotiny.engine.arena import Arena, lay_out, tensor_buffers
 from autotiny.engine.kernel import Overlap
 from autotiny.engine.memory import ALIGNMENT, Buffer
 from autotiny.graph import Graph
-from autotiny.solver.cuts import Need, need_of
+from autotiny.solver.cuts import Need, asks_no_more, need_of
 from autotiny.solver.items import Item
 
 Range = tuple[int, int]
 
 
-def numbers_beside(
-    graph: Graph, items: Sequence[Item], chosen: Sequence[Item]
-) -> tuple[int, frozenset[int]]:
-    """The bytes of a choice's arena, and which items may replace others in it.
+def numbers_beside(graph: Graph, items: Sequence[Item], chosen: Sequence[Item]) -> frozenset[int]:
+    """Which items may replace others of a choice, with its tensors where they are.
 
     Args:
         graph: the network.
@@ -32,11 +30,21 @@ def numbers_beside(
     arena = lay_out(graph, kernels)
     buffers = tensor_buffers(graph, kernels, range(len(kernels)))
     step = {item.at: k for k, item in enumerate(chosen)}
-    return arena.bytes, frozenset(
+    return frozenset(
         k
         for k, item in enumerate(items)
         if item.at in step
         and _has_room(graph, arena, buffers, step[item.at], chosen[step[item.at]], item)
+    )
+
+
+def numbers_within(items: Sequence[Item], chosen: Sequence[Item]) -> frozenset[int]:
+    """Which items need no more memory than those of a choice do in their places."""
+    needs = {item.at: need_of(item.option.kernel) for item in chosen}
+    return frozenset(
+        k
+        for k, item in enumerate(items)
+        if item.at in needs and asks_no_more(need_of(item.option.kernel), needs[item.at])
     )
 
 

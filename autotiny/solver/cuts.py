@@ -104,6 +104,11 @@ def lesser(one: Need, other: Need) -> Need | None:
     )
 
 
+def asks_no_more(one: Need, other: Need) -> bool:
+    """Whether a step has room wherever another one at its place has it."""
+    return lesser(one, other) == one
+
+
 def _looser(one: Overlap | None, other: Overlap | None) -> Overlap:
     """What allows all that either does."""
     if one is None or other is None:

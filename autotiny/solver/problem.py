@@ -23,7 +23,7 @@ from scipy.sparse import coo_array, csr_array, vstack
 from autotiny.engine.arena import lay_out
 from autotiny.graph import Graph
 from autotiny.schedule import Schedule
-from autotiny.solver.beside import numbers_beside
+from autotiny.solver.beside import numbers_beside, numbers_within
 from autotiny.solver.cuts import Cut, cuts_of
 from autotiny.solver.items import Item
 from autotiny.solver.measuring import Base
@@ -226,11 +226,22 @@ def solve(
 
 
 def _alike(problem: Problem, found: Solution, limits: Limits) -> Solution | None:
-    """The fastest choice whose tensors lie where the plan of a solution puts them."""
-    room, allowed = numbers_beside(problem.graph, problem.items, found.items)
-    barred = [k for k in range(len(problem.items)) if k not in allowed]
-    faster = _solved(problem, "cycles", limits, TIME_LIMIT_S, (Cut(room, ()),), barred)
-    return faster and replace(faster, arena_bytes=room)
+    """The fastest choice whose tensors lie where the plan of a solution puts them.
+
+    A plan is found anew for each choice, and may turn out larger; where it does, those options
+    alone are taken that need no more than the solution does.
+    """
+    for allowed in (
+        numbers_beside(problem.graph, problem.items, found.items),
+        numbers_within(problem.items, found.items),
+    ):
+        barred = [k for k in range(len(problem.items)) if k not in allowed]
+        plan = Cut(found.arena_bytes, ())
+        faster = _solved(problem, "cycles", limits, TIME_LIMIT_S, (plan,), barred)
+        planned = faster and _with_plan(problem, faster)
+        if planned and planned.sram_bytes <= limits["sram"]:
+            return planned
+    return None
 
 
 def _planned(problem: Problem, goal: Goal, limits: Limits, end: float) -> Solution | None:

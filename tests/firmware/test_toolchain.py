@@ -12,6 +12,7 @@ from autotiny.errors import LinkError, MachineFault
 from autotiny.firmware import link, zig
 from autotiny.firmware.layout import place
 from autotiny.firmware.linking import symbols_of
+from autotiny.firmware.pieces import compiled
 from autotiny.target import load_target, target_names
 
 
@@ -48,6 +49,13 @@ def test_same_bytes_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert str(tmp_path).encode() not in second.elf
     assert b"zig-cache" not in second.elf
     assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["stm32f746", "esp32c3"])
+def test_a_program_that_was_compiled_before_gives_the_same_image(name: str) -> None:
+    target, sources = load_target(name), tiny_sources()
+    firmware = link(sources, target, program=compiled(sources, target))
+    assert firmware.image == link(sources, target).image
 
 
 def test_no_debug_sections_and_the_vector_table_first() -> None:
