@@ -92,6 +92,11 @@ def test_a_rewrite_that_changes_the_firmware_is_drawn(blobs: Dataset, tmp_path: 
         job(keras_model(k.Model(x, twice)), blobs, load_space("default"), tmp_path)
     )
     assert "simplify_arithmetic" in narrowed.space.components
+
+
+@pytest.mark.slow
+def test_a_rewrite_that_changes_one_lowering_alone_is_drawn(blobs: Dataset, tmp_path: Path) -> None:
+    k = keras()
     steps = k.Sequential(
         [k.layers.Reshape((4, 2), input_shape=(8,)), k.layers.LSTM(3), k.layers.Dense(2)]
     )

@@ -155,7 +155,7 @@ def cuts_of(
                     least[k] = need
                     members.append(number)
             places.append(tuple(members))
-        yield Cut(needed(least), tuple(places))
+        yield Cut(max(needed(least), room + 1), tuple(places))
 
 
 def _blamed(steps: int, is_full: Callable[[slice], bool]) -> list[slice]:
@@ -168,7 +168,8 @@ def _blamed(steps: int, is_full: Callable[[slice], bool]) -> list[slice]:
     end = 1 + bisect_left(ends, True, key=lambda end: is_full(slice(0, end)))
     firsts = range(end)
     first = bisect_left(firsts, True, key=lambda first: not is_full(slice(first, end))) - 1
-    return [slice(max(first, 0), end)]
+    window = slice(max(first, 0), end)
+    return [window if is_full(window) else slice(0, steps)]
 
 
 def _at(items: Sequence[Item], item: Item) -> Iterator[tuple[int, Item]]:

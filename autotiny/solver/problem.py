@@ -258,11 +258,8 @@ def _planned(problem: Problem, goal: Goal, limits: Limits, end: float) -> Soluti
         planned = _with_plan(problem, found)
         bound = limits["sram"]
         if goal == "sram":
-            if planned.sram_bytes > found.sram_bytes:  # one whose steps need least may do
-                limit: Limits = {**limits, "sram": found.sram_bytes}
-                left = max(end - time.monotonic(), 1.0)
-                modest = _solved(problem, "arena", limit, left, problem.cuts)
-                planned = min(planned, _with_plan(problem, modest or found), key=_sram_bytes)
+            if planned.sram_bytes > found.sram_bytes:
+                planned = min(planned, _modest(problem, found, limits, end), key=_sram_bytes)
             lowest = min(lowest or planned, planned, key=_sram_bytes)
         if planned.sram_bytes <= bound and (
             goal != "sram" or planned.sram_bytes <= found.sram_bytes
@@ -274,6 +271,14 @@ def _planned(problem: Problem, goal: Goal, limits: Limits, end: float) -> Soluti
         if bound < math.inf:
             room += max(0, int(bound) - found.sram_bytes)
         problem.cuts.extend(cuts_of(problem.graph, problem.items, found.items, room))
+
+
+def _modest(problem: Problem, found: Solution, limits: Limits, end: float) -> Solution:
+    """Of what takes no more SRAM than a solution, that whose steps need least of the arena."""
+    limits = {**limits, "sram": found.sram_bytes}
+    left = max(end - time.monotonic(), 1.0)
+    modest = _solved(problem, "arena", limits, left, problem.cuts)
+    return _with_plan(problem, modest or found)
 
 
 def _sram_bytes(found: Solution) -> int:

@@ -157,7 +157,7 @@ def compare(library: Library, k: int, case: Case) -> str:
     return difference(case, library.run(k, case.samples), expected(case))
 
 
-SHARES = 13  # has no factor in common with the layers of a size: each share holds all kinds
+SHARES = 17  # has no factor in common with the layers of a size: each share holds all kinds
 
 
 @pytest.fixture(scope="module")
