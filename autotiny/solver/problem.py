@@ -220,12 +220,12 @@ def solve(
         return found
     limits = {**limits, goal: {"flash": found.flash_bytes, "sram": found.sram_bytes}[goal]}
     end = time.monotonic() + min(seconds, SECOND_LIMIT_S)
-    faster = (_alike(problem, found, limits), _planned(problem, "cycles", limits, end))
+    faster = (_alike(problem, found, limits, end), _planned(problem, "cycles", limits, end))
     fastest = min(filter(None, faster), key=lambda one: one.cycles, default=found)
     return replace(fastest, gap=found.gap)
 
 
-def _alike(problem: Problem, found: Solution, limits: Limits) -> Solution | None:
+def _alike(problem: Problem, found: Solution, limits: Limits, end: float) -> Solution | None:
     """The fastest choice whose tensors lie where the plan of a solution puts them.
 
     A plan is found anew for each choice, and may turn out larger; where it does, those options
@@ -237,7 +237,7 @@ def _alike(problem: Problem, found: Solution, limits: Limits) -> Solution | None
     ):
         barred = [k for k in range(len(problem.items)) if k not in allowed]
         plan = Cut(found.arena_bytes, ())
-        faster = _solved(problem, "cycles", limits, TIME_LIMIT_S, (plan,), barred)
+        faster = _solved(problem, "cycles", limits, _left(end), (plan,), barred)
         planned = faster and _with_plan(problem, faster)
         if planned and planned.sram_bytes <= limits["sram"]:
             return planned
@@ -252,7 +252,7 @@ def _planned(problem: Problem, goal: Goal, limits: Limits, end: float) -> Soluti
     """
     lowest: Solution | None = None
     while True:
-        found = _solved(problem, goal, limits, max(end - time.monotonic(), 1.0), problem.cuts)
+        found = _solved(problem, goal, limits, _left(end), problem.cuts)
         if found is None:
             return None
         planned = _with_plan(problem, found)
@@ -276,9 +276,13 @@ def _planned(problem: Problem, goal: Goal, limits: Limits, end: float) -> Soluti
 def _modest(problem: Problem, found: Solution, limits: Limits, end: float) -> Solution:
     """Of what takes no more SRAM than a solution, that whose steps need least of the arena."""
     limits = {**limits, "sram": found.sram_bytes}
-    left = max(end - time.monotonic(), 1.0)
-    modest = _solved(problem, "arena", limits, left, problem.cuts)
+    modest = _solved(problem, "arena", limits, _left(end), problem.cuts)
     return _with_plan(problem, modest or found)
+
+
+def _left(end: float) -> float:
+    """Seconds until then, at least one."""
+    return max(end - time.monotonic(), 1.0)
 
 
 def _sram_bytes(found: Solution) -> int:
