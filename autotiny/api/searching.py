@@ -40,6 +40,7 @@ def search(
     stream: str | None = None,
     storage: str | None = None,
     jobs: int = 1,
+    sampler: str = studies.EHVI,
     scale: str | float | None = None,
     resize: str | tuple[int, int] | None = None,
     reading: Reading | None = None,
@@ -76,6 +77,8 @@ def search(
             hop, and what does not keep up is infeasible. Scores are those of whole windows.
         storage: an Optuna storage URL, or the path of a journal file ending in `.log`.
         jobs: processes that work on the study.
+        sampler: what draws: "ehvi", which weighs hundreds of sequences by their costs and by what
+            they should score, or Optuna's "tpe", "nsga2", "gp" or "random".
         scale: what stored inputs are multiplied by: "none", a number, a fraction as "1/255"; by
             default bytes are divided by 255, floats are taken as they are, and what else could
             mean two things is refused.
@@ -117,7 +120,7 @@ def search(
     tell("searching")
     result = studies.search(
         network, samples, board,
-        out=folder, objectives=wanted, space=drawn, storage=storage, cache=cache,
+        out=folder, objectives=wanted, space=drawn, storage=storage, cache=cache, sampler=sampler,
         score_drop=score_drop, stream=None if asked is None else studies.stream_of(network, asked),
         on_trial=on_trial, on_notice=on_notice, **numbers,
     )  # fmt: skip

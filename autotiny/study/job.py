@@ -21,6 +21,9 @@ from autotiny.target import Target, target_key
 from autotiny.tasks import Direction, Drop, Metric, Score
 from autotiny.version import __version__
 
+EHVI = "ehvi"
+"""The sampler of ours: by expected improvement of the hypervolume."""
+
 EPOCHS = 5
 """Upper limit of a fine-tune unless asked otherwise."""
 
@@ -84,6 +87,7 @@ class Job:
         cache: where results are kept.
         stream: what firmware takes in place of whole windows; costs are those of a hop.
         evaluator: what judges a candidate.
+        sampler: what draws, a name of `SAMPLERS`.
     """
 
     model: Model
@@ -97,6 +101,7 @@ class Job:
     cache: Cache
     stream: Stream | None = None
     evaluator: Evaluator = field(default_factory=Evaluator)
+    sampler: str = EHVI
 
     @property
     def figures(self) -> tuple[str, ...]:
@@ -152,6 +157,7 @@ class Job:
             "space": f"{self.space.name} {key_of(self.space)[:8]}",
             "epochs": str(self.epochs),
             "seed": str(self.seed),
+            "sampler": self.sampler,
             "stream": str(self.stream or "whole windows"),
             "task": " ".join((self.data.task.asked, *self.data.task.output_names)),
             "score_drop": self.score_drop.text(self.metric),

@@ -9,6 +9,8 @@ import optuna
 from optuna.trial import TrialState
 
 from autotiny.cache import key_of
+from autotiny.components import is_lowering
+from autotiny.model import Level
 from autotiny.recipe import Recipe
 from autotiny.space import answers_for, draw, load_space
 from autotiny.study.job import Job
@@ -29,7 +31,8 @@ def plan(study: optuna.Study, job: Job, known_good: Iterable[Recipe]) -> None:
     """
     queued = {record.planned for record in known(study) if record.planned}
     planned: dict[str, Recipe] = {}
-    for recipe in (baseline_recipe(job), *job.space.first, *known_good):
+    suited = [from_level(job.model.start, one) for one in (*job.space.first, *known_good)]
+    for recipe in (baseline_recipe(job), *suited):
         planned.setdefault(recipe.key, recipe)
     for number, (key, recipe) in enumerate(planned.items()):
         answers = answers_for(recipe, job.space, job.model.start)
@@ -41,6 +44,15 @@ def plan(study: optuna.Study, job: Job, known_good: Iterable[Recipe]) -> None:
             enqueue(study, answers or {}, record)
         elif answers is not None:
             enqueue(study, answers, TrialRecord(queued=KNOWN_GOOD, planned=key))
+
+
+def from_level(start: Level, recipe: Recipe) -> Recipe:
+    """What is left of a sequence for a model that has its lowering behind it, as a `.tflite`."""
+    if start not in (Level.TFLITE, Level.PROGRAM):
+        return recipe
+    return Recipe(
+        tuple(step for step in recipe.steps if step.takes(start) and not is_lowering(step))
+    )
 
 
 def plan_again(study: optuna.Study) -> None:

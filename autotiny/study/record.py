@@ -21,12 +21,12 @@ from autotiny.evaluate import cost_from
 from autotiny.metrics import Cost, Metrics, score_names
 from autotiny.recipe import Dropped, Recipe, component_from, step_data
 
-SCHEMA = 4
+SCHEMA = 5
 """Version of what a study holds; raised when an older study could not be continued.
 
 1: early autotiny 0.1.0, with an attribute for each thing that was known of a trial. 2: without what
 must be the same when a study is continued: seed, versions, accuracy budget. 3: of classification
-alone.
+alone. 4: without the name of the sampler.
 """
 
 RECORD = "record"
@@ -73,6 +73,7 @@ class TrialRecord:
         notes: what components found of their result, e.g. sparsity.
         recipe_key: of the recipe as drawn: equal keys are the same work.
         result_key: of the result: equal keys are the same model.
+        weighed: of how many sequences it was chosen.
         repeats: number of the earlier trial that answered this one.
         cache_hits: prefixes and figures found in the cache.
         cache_misses: prefixes and figures that had to be made.
@@ -95,6 +96,7 @@ class TrialRecord:
     notes: Mapping[str, float | str] = field(default_factory=dict)
     recipe_key: str = ""
     result_key: str = ""
+    weighed: int = 1
     repeats: int | None = None
     cache_hits: int = 0
     cache_misses: int = 0
@@ -158,6 +160,7 @@ class TrialRecord:
                 "notes": dict(self.notes),
                 "recipe_key": self.recipe_key,
                 "result_key": self.result_key,
+                "weighed": self.weighed,
                 "repeats": self.repeats,
                 "cache_hits": self.cache_hits,
                 "cache_misses": self.cache_misses,
