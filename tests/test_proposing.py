@@ -17,11 +17,12 @@ from autotiny.model import Level
 from autotiny.recipe import Recipe, parameters, steps_from_text
 from autotiny.space import Space, answers_for, load_space
 from autotiny.study import Result, TrialRecord
+from autotiny.study import pool as pooling
 from autotiny.study.pool import pool
 from autotiny.study.proposing import FEWEST, proposal
 from autotiny.study.sampling import NEEDS
 from autotiny.study.surrogate import Surrogate, features, scored_part
-from autotiny.study.weighing import Front, Scale, best_of
+from autotiny.study.weighing import NODES, Front, Scale, best_of
 
 DEFAULT = load_space("default").for_cores(1).for_start(Level.KERAS)
 
@@ -32,7 +33,8 @@ def recipe(text: str) -> Recipe:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Any]:
-    with searching(tmp_path) as start:
+    few = mock.patch.object(pooling, "NEIGHBOURS", 80)  # toys need no more
+    with few, searching(tmp_path) as start:
         yield lambda **changes: start(**{"sampler": "ehvi", **changes})
 
 
@@ -136,6 +138,9 @@ def test_a_scale_is_even_and_keeps_the_order() -> None:
     assert scale(0.5) < scale(0.8) < scale(0.9) < scale(1.0)
     error = Scale(original=2.0, unit=0.1, sign=-1)
     assert error(2.5) < 0 < error(1.5)
+    scores = (1.2, 1.9, 2.0, 2.5)
+    back = error.gains_at(np.array([error(score) for score in scores]))
+    assert back == pytest.approx([error.gain(score) for score in scores])
 
 
 def one_cost(*points: tuple[float, float]) -> Front:
@@ -146,7 +151,8 @@ def one_cost(*points: tuple[float, float]) -> Front:
 
 
 def gain(front: Front, cost: float, mean: float, deviation: float = 0.0) -> float:
-    return float(front.gains(np.array([[cost]]), np.array([mean]), np.array([deviation]))[0])
+    """What a sequence gains whose score is normal."""
+    return float(front.gains(np.array([[cost]]), (mean + deviation * NODES)[None])[0])
 
 
 def test_what_is_sure_gains_the_hypervolume_that_it_adds() -> None:
@@ -163,27 +169,27 @@ def test_what_is_not_sure_gains_what_it_adds_on_average() -> None:
     front = one_cost((0.5, 0.0), (0.25, -0.5))
     draws = np.random.default_rng(0).normal(-0.2, 0.4, 4000)
     mean = np.mean([gain(front, 0.4, float(score)) for score in draws])
-    assert gain(front, 0.4, -0.2, 0.4) == pytest.approx(mean, rel=0.05)
+    assert gain(front, 0.4, -0.2, 0.4) == pytest.approx(mean, rel=0.1)
 
 
 def test_two_costs_are_weighed_together() -> None:
     front = Front.of(np.array([[0.5, 0.5]]), np.array([0.0]), np.zeros(2), np.ones(2), worst=-1.0)
     costs = np.array([[0.5, 0.0], [0.5, 0.5], [0.0, 1.0]])
-    gains = front.gains(costs, np.zeros(3), np.zeros(3))
+    gains = front.gains(costs, np.zeros((3, len(NODES))))
     assert gains == pytest.approx([0.25, 0.0, 1 / 48 / 2 + 0.0], abs=0.03)
 
 
 def test_without_costs_the_score_alone_counts() -> None:
     front = Front.of(np.zeros((2, 0)), np.array([0.1, 0.3]), np.zeros(0), np.zeros(0), -1.0)
-    gains = front.gains(np.zeros((2, 0)), np.array([0.2, 0.5]), np.zeros(2))
+    scores = np.array([[0.2], [0.5]]) + 0 * NODES
+    gains = front.gains(np.zeros((2, 0)), scores)
     assert gains == pytest.approx([0.0, 0.2])
 
 
-def test_what_has_a_tenth_of_a_chance_may_gain() -> None:
+def test_what_may_exceed_what_is_reached_may_gain() -> None:
     front = one_cost((0.5, 0.0))
-    at = np.array([[0.5], [0.5]])
-    may = front.may_gain(at, np.array([-0.5, -0.5]), np.array([0.4, 0.35]))
-    assert may.tolist() == [True, False]
+    at = np.array([[0.5], [0.5], [2.0]])
+    assert front.may_gain(at, np.array([0.1, -0.1, 1.0])).tolist() == [True, False, False]
 
 
 def test_the_best_are_taken_first_of_equals_the_first() -> None:
@@ -212,7 +218,7 @@ def test_proposals_say_of_how_many_they_were_chosen(run: Any) -> None:
     records = [TrialRecord.load(trial) for trial in result.study.trials]
     weighed = [record.weighed for record in records if record.outcome == "measured"]
     assert weighed[:FEWEST] == [1] * FEWEST
-    assert max(weighed) > 50
+    assert max(weighed) > 20
     assert not [one for one in records if one.outcome == "repeated"]
 
 
@@ -224,7 +230,7 @@ def test_what_is_proposed_was_rehearsed_and_fits(run: Any) -> None:
     first, second = (proposal(result.study, result.job, number) for _ in range(2))
     assert first is not None
     assert first == second, "the same whenever it is asked"
-    assert all(call.endswith("?") for call in CALLS), "rehearsed, and nothing trained"
+    assert all(call.endswith("?") for call in {*CALLS} - {"idle"}), "rehearsed, never trained"
     waiting = result.study.get_trials(states=(TrialState.WAITING, TrialState.RUNNING))
     assert not waiting
 

@@ -20,10 +20,10 @@ from autotiny.recipe import Recipe, step_key
 from autotiny.space import answers_for
 from autotiny.study.job import Job
 from autotiny.study.pool import pool
-from autotiny.study.record import TrialRecord, baseline, front_of, known
+from autotiny.study.record import TrialRecord, baseline, candidates, front_of, known
 from autotiny.study.surrogate import Surrogate, Vector, features, scored_part
 from autotiny.study.trials import REFUSALS, values_of
-from autotiny.study.weighing import Front, Scale, best_of
+from autotiny.study.weighing import NODES, OPTIMISM, Front, Scale, best_of
 
 FEWEST = 5
 """Measured trials that a model of the score is made of."""
@@ -95,7 +95,12 @@ class Findings:
         parents = [one for one in parents if answers_for(one, space, start) is not None]
         tried = frozenset(key for one in self.records for key in _keys(one))
         seed = int(key_of("pool", self.job.seed, self.number)[:8], 16)
-        return pool(space, start, parents, tried, seed)
+        known_good = [
+            one
+            for one in candidates(self.study)
+            if one.key not in tried and answers_for(one, space, start) is not None
+        ]
+        return [*known_good, *pool(space, start, parents, tried, seed)]
 
     def _next_best(self) -> list[TrialRecord]:
         """What would be the front without the front, as far as it is needed."""
@@ -109,7 +114,9 @@ class Findings:
         costs = self.costs(recipes)
         front = self.front(costs)
         effort = np.array([self.effort(recipe) for recipe in recipes])
-        gains = front.gains(costs, mean, deviation) / effort
+        quantiles = self.scale.gains_at(mean[:, None] + deviation[:, None] * NODES)
+        hoped = self.scale.gains_at(mean + OPTIMISM * deviation)
+        gains = front.gains(costs, quantiles) / effort
         best: tuple[float, Recipe] | None = None
         for k in best_of(gains, REHEARSED):
             if gains[k] <= (best[0] if best else 0.0):
@@ -117,8 +124,8 @@ class Findings:
             exact = self.rehearsed(recipes[k], costs[k])
             if exact is None:
                 continue
-            one = exact[None], mean[k : k + 1], deviation[k : k + 1]
-            gain = float(front.gains(*one)[0] / effort[k]) if front.may_gain(*one)[0] else 0.0
+            may = front.may_gain(exact[None], hoped[k : k + 1])[0]
+            gain = float(front.gains(exact[None], quantiles[k : k + 1])[0] / effort[k]) * may
             if gain > (best[0] if best else 0.0):
                 best = gain, recipes[k]
         return Proposal(best[1], len(recipes)) if best else None
@@ -171,11 +178,12 @@ class Findings:
         assert self.original is not None
         fitting = [one for one in self.measured if one.fits]
         reached = np.array([self.cost_of(one) for one in fitting]).reshape(len(fitting), -1)
-        scores = np.array([self.scale(one.values[0]) for one in fitting])
+        scores = np.array([self.scale.gain(one.values[0]) for one in fitting])
         most = self.logarithms(self.original.cost) if self.original.cost else reached.max(axis=0)
         least = np.minimum(np.concatenate([reached, costs]).min(axis=0), most - 1e-9)
         chance = self.job.data.chance
-        worst = min(scores.min(initial=0.0), 0.0) if chance is None else self.scale(chance.value)
+        known_worst = min(scores.min(initial=0.0), 0.0)
+        worst = known_worst if chance is None else self.scale.gain(chance.value)
         return Front.of(reached, scores, least, most, worst)
 
     @cached_property

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -31,6 +31,9 @@ alone. 4: without the name of the sampler.
 
 RECORD = "record"
 """The attribute of a trial that holds its record, as JSON text."""
+
+CANDIDATES = "candidates"
+"""The attribute of a study that holds sequences to weigh, as the steps of each."""
 
 HOLDER = "holder"
 """The attribute of a trial that names the process which runs it; see `holding`."""
@@ -222,6 +225,19 @@ def set_constraints(trial: Trial, excess: Mapping[str, float]) -> None:
 def enqueue(study: optuna.Study, answers: Mapping[str, Any], record: TrialRecord) -> None:
     """Queue a trial: the answers that its sequence is drawn by, and what is known of it."""
     study.enqueue_trial(dict(answers), user_attrs={RECORD: record.to_json()})
+
+
+def set_candidates(study: optuna.Study, recipes: Iterable[Recipe]) -> None:
+    """Keep sequences in a study that are to be weighed whatever else is."""
+    found = [_steps(recipe) for recipe in recipes]
+    if study.user_attrs.get(CANDIDATES, []) != found:
+        study.set_user_attr(CANDIDATES, found)
+
+
+def candidates(study: optuna.Study) -> list[Recipe]:
+    """The sequences that are to be weighed whatever else is."""
+    found = (_recipe(steps) for steps in study.user_attrs.get(CANDIDATES, []))
+    return [recipe for recipe in found if recipe is not None]
 
 
 def hold(trial: Trial, holder: str) -> None:

@@ -3,8 +3,8 @@
 Costs are known before anything is trained, so only the score is uncertain: by how much a sequence
 should enlarge what the front dominates is then, at each place of a grid over the costs, the
 expected improvement of the score there (Jones, Schonlau and Welch 1998; Emmerich, Deutz and
-Klinkenberg 2011 for the hypervolume). Scores are compared by the logarithm of their loss, and
-costs by their logarithms, so that a front is as fine where little is lost as where much is saved.
+Klinkenberg 2011 for the hypervolume). Scores are predicted on the logarithm of their loss, where
+what components lose adds up, and compared as they are; costs are compared by their logarithms.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 Vector = NDArray[np.float64]
 
@@ -25,13 +24,17 @@ PLACES = {0: 1, 1: 256, 2: 48, 3: 16}
 FEWEST_PLACES = 6
 """Where there are more."""
 
+NODES, _HERMITE = np.polynomial.hermite_e.hermegauss(9)
+WEIGHTS = _HERMITE / _HERMITE.sum()
+"""Places and weights of a standard normal variable, by which means of functions of it are found."""
+
 OPTIMISM = 1.2816
 """Standard deviations above the mean where a normal variable's 90 % quantile lies."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Scores on the scale that they are compared on, 0 for that of the original.
+    """Scores on the scale that they are predicted on, 0 for that of the original.
 
     Attributes:
         original: its score.
@@ -45,8 +48,16 @@ class Scale:
 
     def __call__(self, score: float) -> float:
         """The place of a score; more is better."""
-        gain = self.sign * (score - self.original) / self.unit
+        gain = self.gain(score)
         return math.copysign(math.log1p(abs(gain)), gain)
+
+    def gain(self, score: float) -> float:
+        """By how many units a score is better than the original's."""
+        return self.sign * (score - self.original) / self.unit
+
+    def gains_at(self, places: Vector) -> Vector:
+        """By how many units the scores at these places are better than the original's."""
+        return np.sign(places) * np.expm1(np.abs(places))
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +66,8 @@ class Front:
 
     Attributes:
         places: (places, costs).
-        reached: the best score on its scale that costs no more than a place, (places,).
+        reached: the best score that costs no more than a place, in units above the original's,
+            (places,).
     """
 
     places: Vector
@@ -67,7 +79,7 @@ class Front:
 
         Args:
             costs: logarithms, (points, costs).
-            scores: on their scale, (points,).
+            scores: in units above the original's, (points,).
             least: where the grid begins along each cost, (costs,).
             most: where it ends.
             worst: the score that counts as none.
@@ -84,39 +96,29 @@ class Front:
             reached[covered] = np.maximum(reached[covered], score)
         return cls(places, reached)
 
-    def gains(self, costs: Vector, mean: Vector, deviation: Vector) -> Vector:
+    def gains(self, costs: Vector, scores: Vector) -> Vector:
         """By how much each sequence should enlarge what is dominated, as a mean over the grid.
 
         Args:
             costs: logarithms, (sequences, costs).
-            mean: of their scores on the scale, (sequences,).
-            deviation: likewise.
+            scores: of each at the `NODES` of its distribution, (sequences, nodes).
         """
         levels, at = np.unique(self.reached, return_inverse=True)
         gains = np.empty(len(costs))
         for k, cost in enumerate(costs):
             covers = np.bincount(at, (cost <= self.places).all(axis=1), len(levels))
-            gains[k] = covers @ _improvement(mean[k] - levels, deviation[k])
+            above = np.maximum(scores[k][:, None] - levels, 0)
+            gains[k] = covers @ (WEIGHTS @ above)
         return gains / len(self.places)
 
-    def may_gain(self, costs: Vector, mean: Vector, deviation: Vector) -> NDArray[np.bool_]:
-        """Whether each would enlarge it with a score that it has a tenth of a chance to exceed."""
-        hoped = mean + OPTIMISM * deviation
+    def may_gain(self, costs: Vector, hoped: Vector) -> NDArray[np.bool_]:
+        """Whether each would enlarge it with a score."""
         return np.array(
             [
                 bool(((cost <= self.places).all(axis=1) & (self.reached < score)).any())
                 for cost, score in zip(costs, hoped, strict=True)
             ]
         )
-
-
-def _improvement(above: Vector, deviation: float) -> Vector:
-    """The expected part above 0 of a normal variable with these means."""
-    if deviation <= 0:
-        return np.maximum(above, 0)
-    z = above / deviation
-    density = np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
-    return np.asarray(above * ndtr(z) + deviation * density)
 
 
 def best_of(gains: Sequence[float], count: int) -> list[int]:
