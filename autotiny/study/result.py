@@ -136,6 +136,11 @@ class Result:
     folder: Path | None = None
     files: tuple[Path, ...] = ()
 
+    @property
+    def weighed(self) -> int:
+        """How many sequences the trials were chosen of, a sequence once for each time."""
+        return sum(record.weighed for record in ended(self.study))
+
     def saved_recipe(self, point: Point) -> SavedRecipe:
         """The recipe file of a point."""
         job = self.job
