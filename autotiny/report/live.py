@@ -21,6 +21,7 @@ from autotiny.tasks import shown_metric
 
 HEADINGS = {
     "latency_ms": "ms",
+    "worst_latency_ms": "worst ms",
     "flash_bytes": "flash B",
     "sram_bytes": "SRAM B",
     "energy_estimated_mj": "est. mJ",

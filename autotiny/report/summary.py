@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rich.table import Table
 
@@ -18,7 +18,7 @@ from autotiny.report.tables import (
     milliseconds,
     table,
 )
-from autotiny.study import Point, Result, ended
+from autotiny.study import NearMiss, Point, Result, ended, worst_latency_ms
 from autotiny.study.job import Job
 from autotiny.target import Target
 from autotiny.tasks import Metric, Several, Task
@@ -28,13 +28,27 @@ OVER_BUDGET = "†"
 
 
 def front_table(
-    points: Sequence[Point], baseline: Point | None, target: Target, *, width: int
+    points: Sequence[Point],
+    baseline: Point | None,
+    target: Target,
+    *,
+    width: int,
+    figures: Collection[str] = (),
 ) -> Table:
-    """The front for the terminal, the fastest first; the wider, the more columns."""
+    """The front for the terminal, the fastest first; the wider, the more columns.
+
+    Args:
+        points: of the front.
+        baseline: the original, if it was measured.
+        target: the microcontroller.
+        width: of the terminal.
+        figures: names of those that were asked for, of which some have columns of their own.
+    """
     wide = width >= WIDE
     stream = points[0].metrics.cost.stream
     timed = stream is not None and stream.duty_cycle is not None
     columns = ["trial", *score_headings(points[0].metric), "flash B", "SRAM B", "ms"]
+    columns += ["worst ms"] if "worst_latency" in figures else []
     columns += ["duty %"] if timed else []
     columns += ["cycles", f"est. mJ {target.energy_error}", "runs in"] if wide else []
     made = table(*columns, "sequence", left=("runs in",), wraps=("sequence",))
@@ -51,6 +65,8 @@ def front_table(
             f"{cost.sram_bytes:,}",
             milliseconds(cost.latency_ms),
         ]
+        if "worst_latency" in figures:
+            cells.append(milliseconds(worst_latency_ms(cost, target)))
         if cost.stream and cost.stream.duty_cycle is not None:
             cells.append(duty(cost.stream.duty_cycle))
         if wide:
@@ -75,12 +91,42 @@ def search_summary(result: Result) -> str:
 def why_nothing(result: Result) -> str:
     """Why a search found no firmware that fits, in words for the user."""
     if result.shortfall:
-        return f"nothing fits {result.job.target.name}: {result.shortfall}"
+        return f"nothing fits {result.job.target.name}{beside_text(result.job)}: {result.shortfall}"
+    if result.near:
+        nearest = min(result.near, key=lambda near: len(near.besides))
+        return f"nothing keeps {result.job.bounds}: {nearest}"
     reasons = Counter(
         record.reason for record in ended(result.study) if record.outcome in ("invalid", "failed")
     )
     most = reasons.most_common(1)
     return f"nothing could be measured: {most[0][0]}" if most else "no trial has ended"
+
+
+def near_table(near: Sequence[NearMiss]) -> Table:
+    """What comes nearest to each bound, for the terminal."""
+    others = ("but",) if any(one.besides for one in near) else ()
+    wraps = ("bound", *others, "sequence")
+    made = table("bound", "nearest", "missed by", "trial", *others, "sequence", wraps=wraps)
+    for row in near_rows(near):
+        made.add_row(*row[:4], *(row[4:5] if others else ()), row[5])
+    return made
+
+
+def near_rows(near: Sequence[NearMiss]) -> list[tuple[str, ...]]:
+    """Of each bound: itself, what comes nearest, by how much, in which trial, but, sequence."""
+    return [
+        (
+            str(one.bound), one.bound.text(one.value), one.by, str(one.trial),
+            "; ".join(one.besides), str(one.recipe),
+        )
+        for one in near
+    ]  # fmt: skip
+
+
+def beside_text(job: Job) -> str:
+    """What of the target belongs to others, in words behind its name."""
+    reserved = str(job.bounds.reserve)
+    return f" beside {reserved} that are reserved" if reserved else ""
 
 
 def validation(point: Point) -> str:

@@ -1,5 +1,6 @@
 """The Optuna study: which sequences are tried, what is measured, and the front they make."""
 
+from autotiny.study.bounds import Amounts, Bounds, wanted_bounds, worst_latency_ms
 from autotiny.study.bundle import DRAFT, bundle_bytes, check_intact, folder_of
 from autotiny.study.evaluator import Evaluator
 from autotiny.study.job import EPOCHS, OBJECTIVES, Job, Objective, wanted_objectives
@@ -15,7 +16,7 @@ from autotiny.study.replay import (
     model_name,
     rebuilt,
 )
-from autotiny.study.result import Point, Result, Shortfall
+from autotiny.study.result import NearMiss, Point, Result, Shortfall
 from autotiny.study.search import TRIALS, Progress, search
 from autotiny.study.sound_layers import sound_layer
 from autotiny.study.storage import (
@@ -34,10 +35,13 @@ __all__ = [
     "OUTCOMES",
     "SEEDS",
     "TRIALS",
+    "Amounts",
     "Applied",
+    "Bounds",
     "Comparison",
     "Evaluator",
     "Job",
+    "NearMiss",
     "Objective",
     "Originals",
     "Point",
@@ -66,5 +70,7 @@ __all__ = [
     "sound_layer",
     "sqlite_url",
     "stream_of",
+    "wanted_bounds",
     "wanted_objectives",
+    "worst_latency_ms",
 ]
