@@ -89,7 +89,7 @@ class Bound:
     def text(self, value: float) -> str:
         """A value in the unit that the user gave."""
         if self.unit == "bytes":
-            return f"{value:,.0f} bytes"
+            return f"{value:,.0f} byte{'s' * (value != 1)}"
         return f"{value / self.factor:.4g} {self.unit}".rstrip()
 
     def missed(self, value: float) -> str:
@@ -100,8 +100,9 @@ class Bound:
     @property
     def _limit(self) -> str:
         """The limit with all its digits."""
-        whole = "," if self.unit == "bytes" else ".10g"
-        return f"{self.limit / self.factor:{whole}} {self.unit}".rstrip()
+        if self.unit == "bytes":
+            return self.text(self.limit)
+        return f"{self.limit / self.factor:.10g} {self.unit}".rstrip()
 
     def __str__(self) -> str:
         return f"{self.name} at {'most' if self.side == 'max' else 'least'} {self._limit}"
