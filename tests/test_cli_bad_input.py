@@ -54,7 +54,7 @@ def refused(*arguments: str | Path, code: int = 2) -> str:
         ("search -t rp2040 --max latancy=20ms", "unknown bound 'latancy'; did you mean 'latency'?"),
         (
             "search -t rp2040 --max latency=20",
-            "cannot read the time in '--max latency=20'; say e.g.",
+            "cannot read the time in '--max latency=20'; say",
         ),
         ("search -t rp2040 --min latency=20ms", "latency is better small; say --max latency=20ms"),
         ("search -t rp2040 --max flash=1K --max flash=2K", "flash has two bounds; give one"),

@@ -179,7 +179,6 @@ def run(
         agreement_text,
         front_table,
         legend,
-        near_table,
         outputs_text,
         search_summary,
         why_nothing,
@@ -222,7 +221,7 @@ def run(
         print_tables(*filter(None, [legend(result)]), "")
         print_tables(search_summary(result))
         if result.job.bounds.texts:
-            print_tables(f"all within: {result.job.bounds}")
+            print_tables(f"all of the front keeps: {result.job.bounds}")
         if best:
             print_tables(f"best for {objectives[0]}: trial {best.trial}, {best.recipe}")
             each = outputs_text(result.job.data.task, best.metrics, "test")
@@ -231,8 +230,9 @@ def run(
             near = agreement_text(best)
             print_tables(*([f"against the original: {near}"] if near else []))
         print_tables(f"written to {folder}: {', '.join(path.name for path in result.files)}")
-    if result.near:
-        console(stderr=True).print(near_table(result.near))
+    if len(result.near) > 1:  # the error tells of one
+        for miss in result.near:
+            console(stderr=True).print(f"nearest to {miss}")
     if result.interrupted:
         complain(f"interrupted; {kept}")
         raise typer.Exit(INTERRUPTED)

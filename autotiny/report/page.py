@@ -5,13 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from autotiny.report.facts import asked, best_point, figures_asked, points_of, recipe_path
-from autotiny.report.summary import (
-    budget_text,
-    legend,
-    near_rows,
-    score_headings,
-    validation,
-)
+from autotiny.report.summary import budget_text, legend, score_headings, validation
 from autotiny.report.tables import milliseconds
 from autotiny.study import OUTCOMES, Point, Result, ended, worst_latency_ms
 from autotiny.target import Target
@@ -75,12 +69,9 @@ def _found(result: Result) -> str:
     heading = "## The front"
     if not result.front:
         why = f" {result.shortfall}." if result.shortfall else ""
-        asked_for = " and keeps the bounds" if result.job.bounds.each else ""
-        parts = [heading, f"No firmware that fits the target{asked_for} was measured.{why}"]
-        if result.near:
-            head = ["bound", "nearest", "missed by", "trial", "but", "sequence"]
-            parts.append(markdown_table(head, near_rows(result.near)))
-        return "\n\n".join(parts)
+        bounds = " and keeps the bounds" if result.job.bounds.each else ""
+        text = f"{heading}\n\nNo firmware that fits the target{bounds} was measured.{why}"
+        return "\n\n".join((text, *_nearest(result)))
     best = best_point(result)
     rows = []
     worst = "worst_latency" in figures_asked(result)
@@ -125,6 +116,19 @@ def _found(result: Result) -> str:
         f"× voltage × latency. {_energy_error(target)}",
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _nearest(result: Result) -> list[str]:
+    """What comes nearest to each bound, as a table; nothing where there is none."""
+    rows = [
+        (
+            str(near.bound), near.bound.text(near.value), near.by, str(near.trial),
+            "; ".join(near.besides), str(near.recipe),
+        )
+        for near in result.near
+    ]  # fmt: skip
+    head = ("bound", "nearest", "missed by", "trial", "but", "sequence")
+    return [markdown_table(head, rows)] if rows else []
 
 
 def _detailed(result: Result) -> str:

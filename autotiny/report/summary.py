@@ -18,7 +18,7 @@ from autotiny.report.tables import (
     milliseconds,
     table,
 )
-from autotiny.study import NearMiss, Point, Result, ended, worst_latency_ms
+from autotiny.study import Point, Result, ended, worst_latency_ms
 from autotiny.study.job import Job
 from autotiny.target import Target
 from autotiny.tasks import Metric, Several, Task
@@ -94,33 +94,12 @@ def why_nothing(result: Result) -> str:
         return f"nothing fits {result.job.target.name}{beside_text(result.job)}: {result.shortfall}"
     if result.near:
         nearest = min(result.near, key=lambda near: len(near.besides))
-        return f"nothing keeps {result.job.bounds}: {nearest}"
+        return f"nothing keeps {result.job.bounds}; nearest to {nearest}"
     reasons = Counter(
         record.reason for record in ended(result.study) if record.outcome in ("invalid", "failed")
     )
     most = reasons.most_common(1)
     return f"nothing could be measured: {most[0][0]}" if most else "no trial has ended"
-
-
-def near_table(near: Sequence[NearMiss]) -> Table:
-    """What comes nearest to each bound, for the terminal."""
-    others = ("but",) if any(one.besides for one in near) else ()
-    wraps = ("bound", *others, "sequence")
-    made = table("bound", "nearest", "missed by", "trial", *others, "sequence", wraps=wraps)
-    for row in near_rows(near):
-        made.add_row(*row[:4], *(row[4:5] if others else ()), row[5])
-    return made
-
-
-def near_rows(near: Sequence[NearMiss]) -> list[tuple[str, ...]]:
-    """Of each bound: itself, what comes nearest, by how much, in which trial, but, sequence."""
-    return [
-        (
-            str(one.bound), one.bound.text(one.value), one.by, str(one.trial),
-            "; ".join(one.besides), str(one.recipe),
-        )
-        for one in near
-    ]  # fmt: skip
 
 
 def beside_text(job: Job) -> str:

@@ -127,10 +127,9 @@ class NearMiss:
         return "kept" if self.kept else self.bound.text(abs(self.value - self.bound.limit))
 
     def __str__(self) -> str:
-        value = self.bound.text(self.value)
-        text = f"trial {self.trial}, {self.recipe}, comes nearest to {self.bound}: it has {value}"
-        missed = "" if self.kept else f", {self.bound.missed(self.value)}"
-        return f"{text}{missed}{''.join(f'; but {other}' for other in self.besides)}"
+        text = f"{self.bound}: trial {self.trial} has {self.bound.text(self.value)}"
+        text += "" if self.kept else f", {self.bound.missed(self.value)}"
+        return f"{'; but '.join((text, *self.besides))} ({self.recipe})"
 
 
 @dataclass(frozen=True)
