@@ -19,6 +19,7 @@ from autotiny.errors import UserError
 from autotiny.metrics import Cost, overshoot
 from autotiny.model import Model
 from autotiny.report.facts import study_facts
+from autotiny.report.live import plain_line
 from autotiny.report.page import report_text
 from autotiny.report.summary import front_table, why_nothing
 from autotiny.study import Result, TrialRecord, ended, wanted_bounds
@@ -186,6 +187,7 @@ def test_a_bound_is_kept_to_the_byte_and_misses_are_told_in_the_users_unit() -> 
     assert bounds.missed(replace(kept, latency_ms=1.0), TARGET, 0.9) == [
         "accuracy is 90 %, 5 % below 95 %", "latency is 1000 us, 200 us above 800 us",
     ]  # fmt: skip
+    assert bounds.missed(kept, TARGET, 0.95 - 1e-12) == [], "that is how it was computed"
     shares = bounds.excess(replace(kept, latency_ms=1.0), TARGET, 0.9)
     assert shares["max latency"] == pytest.approx(0.25)
     assert shares["min accuracy"] == pytest.approx(0.05 / 0.95)
@@ -234,10 +236,16 @@ def test_what_misses_a_bound_is_never_trained_and_the_original_is_measured(run: 
 def test_what_misses_a_score_is_measured_and_never_the_best(run: Any) -> None:
     free = run(trials=20, out="free")
     assert free.best["latency"].values[0] < 0.95
-    result = run(trials=20, out="bound", at_least="accuracy=95%")
+    lines: list[str] = []
+    result = run(
+        trials=20, out="bound", at_least={"accuracy": " 95 % "},
+        on_trial=lambda progress: lines.append(plain_line(progress)),
+    )  # fmt: skip
     low = [record for record in records(result) if record.metrics and record.values[0] < 0.95]
     fresh = [record for record in low if record.outcome == "measured"]
     assert fresh
+    told = [line for line in lines if " below 95 %" in line]
+    assert len(told) == len(fresh)
     for record in low:
         assert result.study.trials[record.number].constraints["min accuracy"] > 0
         assert result.study.trials[record.number].state is TrialState.COMPLETE

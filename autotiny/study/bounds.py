@@ -26,8 +26,6 @@ Side: TypeAlias = Literal["max", "min"]
 ROUNDING = 1e-9
 """What a score may lack by the way it was computed."""
 
-HELP = "autotiny search --help"
-
 
 @dataclass(frozen=True)
 class Figure:
@@ -219,7 +217,7 @@ def _entries(option: str, asked: Amounts | None) -> list[tuple[str, str]]:
     if asked is None:
         return []
     if isinstance(asked, Mapping):
-        return [(str(name), str(value)) for name, value in asked.items()]
+        return [(str(name).strip(), str(value).strip()) for name, value in asked.items()]
     texts = asked if isinstance(asked, Sequence) and not isinstance(asked, str) else [asked]
     found = []
     for entry in (part for text in texts for part in str(text).split(",")):
@@ -302,7 +300,7 @@ def _reserve(target: Target, entries: Sequence[tuple[str, str]]) -> Reserve:
     sizes = {}
     for name, text in entries:
         if name not in names:
-            raise unknown("resource to reserve", name, names, HELP)
+            raise unknown("resource to reserve", name, names, "autotiny search --help")
         entry = f"--reserve {name}={text}"
         sizes[name] = size_bytes(entry, text)
         if sizes[name] <= 0:
