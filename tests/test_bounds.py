@@ -5,29 +5,41 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
+import optuna
 import pytest
 from optuna.trial import TrialState
 from rich.console import Console
+from test_planning import add
 from test_study import TOY_EVALUATOR, searching, toy_cost
 from toys import CALLS
+from typer.testing import CliRunner
 
+import autotiny
 from autotiny.cache import Cache
+from autotiny.cli import app
 from autotiny.errors import UserError
+from autotiny.graph import Graph, Op, Tensor
 from autotiny.metrics import Cost, overshoot
 from autotiny.model import Model
+from autotiny.recipe import Recipe
 from autotiny.report.facts import study_facts
 from autotiny.report.live import plain_line
 from autotiny.report.page import report_text
 from autotiny.report.summary import front_table, why_nothing
-from autotiny.study import Result, TrialRecord, ended, wanted_bounds
+from autotiny.study import Job, Result, TrialRecord, ended, wanted_bounds
 from autotiny.study.bounds import NO_BOUNDS, Bounds, Reserve, worst_latency_ms
+from autotiny.study.result import near_misses
 from autotiny.target import Target, load_target
 from autotiny.tasks import ACCURACY, Metric
 from autotiny.tasks.regression import Regression
+from autotiny.tflite import write_tflite
 from autotiny.units import ENERGY, SIZE, TIME, Quantity, amount
+
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 TARGET = load_target("stm32f746")
 RMSE = next(metric for metric in Regression.metrics if metric.name == "rmse")
@@ -300,6 +312,24 @@ def test_what_comes_nearest_is_told_of_each_bound(run: Any) -> None:
     assert f"| latency at most 100 us | {latency.bound.text(latency.value)} | {latency.by}" in text
 
 
+def test_what_keeps_all_else_comes_nearer_than_what_misses_less() -> None:
+    study = optuna.create_study(directions=["maximize", "minimize"])
+    costs = [
+        taken(5000, milliseconds=1.2), taken(1000, milliseconds=1.5),
+        taken(4200, milliseconds=0.9), taken(4300, milliseconds=0.8),
+        taken(1 << 30, milliseconds=0.7),
+    ]  # fmt: skip
+    for cost in costs:
+        add(study, TrialRecord(outcome="infeasible", recipe=Recipe(()), rehearsed=cost))
+    add(study, TrialRecord(outcome="hopeless", recipe=Recipe(()), rehearsed=taken(1)))
+    bounds = asked(at_most="latency=1ms,flash=4K", at_least="score=90%")
+    job = cast(Job, SimpleNamespace(bounds=bounds, target=TARGET))
+    near = near_misses(study, job)
+    assert [(str(one.bound)[:7], one.trial, one.by, one.besides) for one in near] == [
+        ("flash a", 2, "104 bytes", ()), ("latency", 1, "0.5 ms", ()),
+    ]  # fmt: skip
+
+
 def test_where_nothing_fits_the_target_that_is_told_first(run: Any) -> None:
     result = run(target="stm32f103", trials=10, at_most="latency=1us", reserve="flash=127K")
     assert result.shortfall is not None
@@ -358,3 +388,40 @@ def test_the_worst_latency_is_made_small(run: Any) -> None:
     with console.capture() as captured:
         console.print(front_table(result.front, None, TARGET, width=80, figures=("worst_latency",)))
     assert "worst ms" in captured.get()
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> str:
+    """A ReLU on 16 values in float32, as a file."""
+    tensors = (Tensor("x", (1, 16), "float32"), Tensor("y", (1, 16), "float32"))
+    graph = Graph(tensors, (Op("RELU", (0,), (1,)),), (0,), (1,))
+    path = tmp_path / "relu.tflite"
+    path.write_bytes(write_tflite(graph))
+    return str(path)
+
+
+def test_measure_and_compile_tell_whether_there_is_room_beside_others(
+    network: str, tmp_path: Path
+) -> None:
+    cache = Cache(tmp_path / "cache")
+    alone = autotiny.measure(network, TARGET, cache=cache)
+    room = TARGET.sram_bytes - 128 - alone.cost.sram_bytes
+    others = {"sram": room - 256, "stack": 256}
+    fits = autotiny.measure(network, TARGET, cache=cache, reserve=others)
+    assert (alone.misses, fits.misses) == ((), ())
+    assert fits.cost == alone.cost
+    assert fits.to_dict()["reserved"] == {"flash": 0, **others}
+    tight = autotiny.measure(network, TARGET, cache=cache, reserve=f"sram={room + 1}")
+    assert tight.misses == ("1 byte of sram",)
+    refusal = re.escape(f"does not fit stm32f746 beside {room + 1:,} bytes of SRAM that are ")
+    with pytest.raises(UserError, match=refusal):
+        autotiny.compile(
+            network, TARGET, tmp_path / "p", cache=cache, project=True, reserve=f"sram={room + 1}"
+        )
+    told = []
+    for more in (0, 1):
+        command = ["measure", network, "-t", "stm32f746", "--reserve", f"sram={room + more}"]
+        told.append(CliRunner().invoke(app, command).stdout)
+    assert f"\nfits stm32f746 beside {room:,} bytes of SRAM that are reserved\n" in told[0]
+    assert f"\ndoes not fit stm32f746 beside {room + 1:,} bytes of SRAM that are" in told[1]
+    assert "misses by 1 byte of sram" in told[1]

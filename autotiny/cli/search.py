@@ -16,6 +16,7 @@ from autotiny.cli.options import (
     MetricOption,
     ModelOption,
     ReadingOptions,
+    ReserveOption,
     StreamOption,
     TargetOption,
     TaskOption,
@@ -107,15 +108,6 @@ MinOption = Annotated[
         "--min",
         metavar="NAME=VALUE",
         help="At least such a score on validation: score=0.95, accuracy=95%.",
-    ),
-]
-ReserveOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--reserve",
-        metavar="NAME=VALUE",
-        help="What of the microcontroller belongs to other programs: flash=64K, sram=12K, "
-        "stack=256; may be repeated.",
     ),
 ]
 StorageOption = Annotated[

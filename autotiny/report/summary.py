@@ -91,7 +91,8 @@ def search_summary(result: Result) -> str:
 def why_nothing(result: Result) -> str:
     """Why a search found no firmware that fits, in words for the user."""
     if result.shortfall:
-        return f"nothing fits {result.job.target.name}{beside_text(result.job)}: {result.shortfall}"
+        beside = result.job.bounds.reserve.beside_text
+        return f"nothing fits {result.job.target.name}{beside}: {result.shortfall}"
     if result.near:
         nearest = min(result.near, key=lambda near: len(near.besides))
         return f"nothing keeps {result.job.bounds}; nearest to {nearest}"
@@ -100,12 +101,6 @@ def why_nothing(result: Result) -> str:
     )
     most = reasons.most_common(1)
     return f"nothing could be measured: {most[0][0]}" if most else "no trial has ended"
-
-
-def beside_text(job: Job) -> str:
-    """What of the target belongs to others, in words behind its name."""
-    reserved = str(job.bounds.reserve)
-    return f" beside {reserved} that are reserved" if reserved else ""
 
 
 def validation(point: Point) -> str:

@@ -1,6 +1,13 @@
 """The Optuna study: which sequences are tried, what is measured, and the front they make."""
 
-from autotiny.study.bounds import Amounts, Bounds, wanted_bounds, worst_latency_ms
+from autotiny.study.bounds import (
+    Amounts,
+    Bounds,
+    Reserve,
+    reserved,
+    wanted_bounds,
+    worst_latency_ms,
+)
 from autotiny.study.bundle import DRAFT, bundle_bytes, check_intact, folder_of
 from autotiny.study.evaluator import Evaluator
 from autotiny.study.job import EPOCHS, OBJECTIVES, Job, Objective, wanted_objectives
@@ -47,6 +54,7 @@ __all__ = [
     "Point",
     "Progress",
     "Rebuilt",
+    "Reserve",
     "Result",
     "Shortfall",
     "TrialRecord",
@@ -65,6 +73,7 @@ __all__ = [
     "own_folder",
     "quiet_optuna",
     "rebuilt",
+    "reserved",
     "search",
     "shown_place",
     "sound_layer",

@@ -132,6 +132,11 @@ class Reserve:
         named = {"flash": self.flash, "SRAM": self.sram, "stack": self.stack}
         return ", ".join(f"{size:,} bytes of {name}" for name, size in named.items() if size)
 
+    @property
+    def beside_text(self) -> str:
+        """The same behind the name of a target; "" where nothing is reserved."""
+        return f" beside {self} that are reserved" if str(self) else ""
+
 
 NOTHING = Reserve()
 
@@ -209,7 +214,7 @@ def wanted_bounds(
     bounds += [_bound("min", name, value, metric) for name, value in _entries("min", at_least)]
     _refuse_twice([bound.name for bound in bounds], "bound")
     ordered = tuple(sorted(bounds, key=lambda bound: bound.name))
-    return Bounds(ordered, _reserve(target, _entries("reserve", reserve)))
+    return Bounds(ordered, reserved(target, reserve))
 
 
 def _entries(option: str, asked: Amounts | None) -> list[tuple[str, str]]:
@@ -293,8 +298,13 @@ def _score_bound(side: Side, name: str, text: str, metric: Metric | None) -> Bou
     return Bound(metric.name, side, limit, *(("%", 0.01) if metric.percent else ()))
 
 
-def _reserve(target: Target, entries: Sequence[tuple[str, str]]) -> Reserve:
-    """What belongs to others."""
+def reserved(target: Target, asked: Amounts | None) -> Reserve:
+    """What of a target belongs to other programs, as `--reserve` takes it.
+
+    Raises:
+        UserError: it is no such amount, or more than the target has.
+    """
+    entries = _entries("reserve", asked)
     _refuse_twice([name for name, _ in entries], "reserve")
     names = [entry.name for entry in fields(Reserve)]
     sizes = {}
