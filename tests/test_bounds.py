@@ -1,6 +1,7 @@
 """What is asked of a firmware besides that it fits: read, refused, judged before training, told."""
 
 import math
+import pickle
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -112,8 +113,11 @@ def test_what_is_no_amount_is_refused(quantity: Quantity, text: str) -> None:
     ],
 )  # fmt: skip
 def test_bounds_are_read(given: dict[str, Any], texts: list[str]) -> None:
-    assert list(asked(**given).texts) == texts
-    assert (asked(**given) == NO_BOUNDS) is (not texts)
+    bounds = asked(**given)
+    assert list(bounds.texts) == texts
+    crossed = pickle.loads(pickle.dumps(bounds))  # noqa: S301 - as to other processes
+    assert crossed == bounds
+    assert (bounds == NO_BOUNDS) is (not texts)
 
 
 @pytest.mark.parametrize(
