@@ -51,7 +51,10 @@ def refused(*arguments: str | Path, code: int = 2) -> str:
         ("compile cnn1 -t rp2400 --out c", "did you mean 'rp2040'?"),
         ("search -t rp2040 -d digit", "unknown data set 'digit'; did you mean 'digits'?"),
         ("search -t rp2040 -o latancy", "unknown objective 'latancy'; did you mean 'latency'?"),
-        ("search -t rp2040 --max latancy=20ms", "unknown bound 'latancy'; did you mean 'latency'?"),
+        (
+            "search -t rp2040 -m cnn --max latancy=20ms",
+            "unknown bound 'latancy'; did you mean 'latency'?",
+        ),
         (
             "search -t rp2040 --max latency=20",
             "cannot read the time in '--max latency=20'; say",
