@@ -65,6 +65,11 @@ class Recipe:
         return tuple(step.name for step in self.steps)
 
     @property
+    def reads_weights(self) -> bool:
+        """Whether its cost hangs on weights, which training changes, and not on shapes alone."""
+        return any(step.reads_weights for step in self.steps)
+
+    @property
     def key(self) -> str:
         """A digest that two recipes share exactly if their canonical forms are equal."""
         return key_of(*(step_key(step) for step in self.canonical().steps))

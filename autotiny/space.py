@@ -377,6 +377,11 @@ class _Chance:
         return low + step * self._random.randint(0, (high - low) // step)
 
 
+def drawn_component(kind: type[Component], space: Space, random: Random) -> Component:
+    """A component of a space, its parameters drawn by chance."""
+    return _draw_parameters(_Chance(space, random), kind, space)
+
+
 def draw(space: Space, start: Level, seed: int) -> Recipe:
     """Draw a short legal recipe by chance; the same seed draws the same."""
     return suggest(_Chance(space, Random(seed)), space, start)

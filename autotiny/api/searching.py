@@ -43,6 +43,7 @@ def search(
     reserve: studies.Amounts | None = None,
     storage: str | None = None,
     jobs: int = 1,
+    sampler: str = studies.EHVI,
     scale: str | float | None = None,
     resize: str | tuple[int, int] | None = None,
     reading: Reading | None = None,
@@ -85,6 +86,8 @@ def search(
             "stack": 256}`.
         storage: an Optuna storage URL, or the path of a journal file ending in `.log`.
         jobs: processes that work on the study.
+        sampler: what draws: "ehvi", which weighs hundreds of sequences by their costs and by what
+            they should score, or Optuna's "tpe", "nsga2", "gp" or "random".
         scale: what stored inputs are multiplied by: "none", a number, a fraction as "1/255"; by
             default bytes are divided by 255, floats are taken as they are, and what else could
             mean two things is refused.
@@ -127,7 +130,7 @@ def search(
     tell("searching")
     result = studies.search(
         network, samples, board,
-        out=folder, objectives=wanted, space=drawn, storage=storage, cache=cache,
+        out=folder, objectives=wanted, space=drawn, storage=storage, cache=cache, sampler=sampler,
         score_drop=score_drop, at_most=at_most, at_least=at_least, reserve=reserve,
         stream=None if asked is None else studies.stream_of(network, asked),
         on_trial=on_trial, on_notice=on_notice, **numbers,

@@ -124,6 +124,14 @@ OutOption = Annotated[
 JobsOption = Annotated[
     int, typer.Option(min=1, metavar="N", help="Processes that work on the study.")
 ]
+SamplerOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="What draws: ehvi weighs hundreds of sequences by their costs and by what they should "
+        "score; tpe, nsga2, gp and random are Optuna's.",
+    ),
+]
 
 
 @with_reading_options
@@ -150,6 +158,7 @@ def run(
     storage: StorageOption = None,
     out: OutOption = None,
     jobs: JobsOption = 1,
+    sampler: SamplerOption = "ehvi",
     as_json: Json = False,
 ) -> None:
     """Find the best sequences of optimizations.
@@ -189,8 +198,8 @@ def run(
                 timeout=timeout, seed=seed, task=task, metric=metric, score_drop=score_drop,
                 accuracy_drop=None if accuracy_drop is None else accuracy_drop / 100,
                 at_most=at_most, at_least=at_least, reserve=reserve,
-                epochs=epochs or EPOCHS, stream=stream, storage=storage, jobs=jobs, reading=reading,
-                on_stage=view.stage, on_trial=view, on_notice=view.notice,
+                epochs=epochs or EPOCHS, stream=stream, storage=storage, jobs=jobs, sampler=sampler,
+                reading=reading, on_stage=view.stage, on_trial=view, on_notice=view.notice,
             )  # fmt: skip
     except KeyboardInterrupt:
         began = storage or (folder / "study.db").exists()

@@ -10,7 +10,7 @@ from autotiny.study.bounds import (
 )
 from autotiny.study.bundle import DRAFT, bundle_bytes, check_intact, folder_of
 from autotiny.study.evaluator import Evaluator
-from autotiny.study.job import EPOCHS, OBJECTIVES, Job, Objective, wanted_objectives
+from autotiny.study.job import EHVI, EPOCHS, OBJECTIVES, Job, Objective, wanted_objectives
 from autotiny.study.listening import stream_of
 from autotiny.study.ordering import SEEDS, Comparison, Originals, compare_orders
 from autotiny.study.record import OUTCOMES, TrialRecord, ended, measured
@@ -37,6 +37,7 @@ from autotiny.study.storage import (
 
 __all__ = [
     "DRAFT",
+    "EHVI",
     "EPOCHS",
     "OBJECTIVES",
     "OUTCOMES",

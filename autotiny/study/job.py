@@ -22,6 +22,9 @@ from autotiny.target import Target, target_key
 from autotiny.tasks import Direction, Drop, Metric, Score
 from autotiny.version import __version__
 
+EHVI = "ehvi"
+"""The sampler of ours: by expected improvement of the hypervolume."""
+
 EPOCHS = 5
 """Upper limit of a fine-tune unless asked otherwise."""
 
@@ -87,6 +90,7 @@ class Job:
         stream: what firmware takes in place of whole windows; costs are those of a hop.
         bounds: what a best point must keep besides.
         evaluator: what judges a candidate.
+        sampler: what draws, a name of `SAMPLERS`.
     """
 
     model: Model
@@ -101,6 +105,7 @@ class Job:
     stream: Stream | None = None
     bounds: Bounds = NO_BOUNDS
     evaluator: Evaluator = field(default_factory=Evaluator)
+    sampler: str = EHVI
 
     @property
     def figures(self) -> tuple[str, ...]:
@@ -164,6 +169,7 @@ class Job:
             "space": f"{self.space.name} {key_of(self.space)[:8]}",
             "epochs": str(self.epochs),
             "seed": str(self.seed),
+            "sampler": self.sampler,
             "stream": str(self.stream or "whole windows"),
             "task": " ".join((self.data.task.asked, *self.data.task.output_names)),
             "bounds": str(self.bounds),

@@ -9,14 +9,28 @@ import optuna
 from optuna.trial import TrialState
 
 from autotiny.cache import key_of
+from autotiny.components import is_lowering
+from autotiny.model import Level
 from autotiny.recipe import Recipe
 from autotiny.space import answers_for, draw, load_space
-from autotiny.study.job import Job
+from autotiny.study.job import EHVI, Job
 from autotiny.study.preflight import baseline_recipe
-from autotiny.study.record import BASELINE, FINISHED, KNOWN_GOOD, TrialRecord, ended, enqueue, known
+from autotiny.study.record import (
+    BASELINE,
+    FINISHED,
+    KNOWN_GOOD,
+    TrialRecord,
+    ended,
+    enqueue,
+    known,
+    set_candidates,
+)
 
 BY_CHANCE = 10
 """Sequences drawn by chance before the sampler, which needs some to learn from."""
+
+FIRST = 4
+"""Known good sequences that are tried before any is weighed."""
 
 EXHAUSTED = 30
 """So many repetitions in a row mean that a space holds nothing else."""
@@ -25,15 +39,18 @@ EXHAUSTED = 30
 def plan(study: optuna.Study, job: Job, known_good: Iterable[Recipe]) -> None:
     """Queue what is tried first: the original, then known good sequences.
 
-    What an earlier process queued is left as it is, and what it had no time for is added.
+    What an earlier process queued is left as it is, and what it had no time for is added. Where
+    sequences are weighed, the first are enough to begin with, and the others are weighed, too.
     """
     queued = {record.planned for record in known(study) if record.planned}
     planned: dict[str, Recipe] = {}
-    for recipe in (baseline_recipe(job), *job.space.first, *known_good):
+    suited = [from_level(job.model.start, one) for one in (*job.space.first, *known_good)]
+    for recipe in (baseline_recipe(job), *suited):
         planned.setdefault(recipe.key, recipe)
+    at_once = FIRST if job.sampler == EHVI else len(planned)
     for number, (key, recipe) in enumerate(planned.items()):
         answers = answers_for(recipe, job.space, job.model.start)
-        if key in queued:
+        if key in queued or number > at_once:
             continue
         if number == 0:
             # The baseline is measured even where the space cannot draw it.
@@ -41,6 +58,16 @@ def plan(study: optuna.Study, job: Job, known_good: Iterable[Recipe]) -> None:
             enqueue(study, answers or {}, record)
         elif answers is not None:
             enqueue(study, answers, TrialRecord(queued=KNOWN_GOOD, planned=key))
+    set_candidates(study, [*planned.values()][at_once + 1 :])
+
+
+def from_level(start: Level, recipe: Recipe) -> Recipe:
+    """What is left of a sequence for a model that has its lowering behind it, as a `.tflite`."""
+    if start not in (Level.TFLITE, Level.PROGRAM):
+        return recipe
+    return Recipe(
+        tuple(step for step in recipe.steps if step.takes(start) and not is_lowering(step))
+    )
 
 
 def plan_again(study: optuna.Study) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -21,16 +21,19 @@ from autotiny.evaluate import cost_from
 from autotiny.metrics import Cost, Metrics, score_names
 from autotiny.recipe import Dropped, Recipe, component_from, step_data
 
-SCHEMA = 4
+SCHEMA = 5
 """Version of what a study holds; raised when an older study could not be continued.
 
 1: early autotiny 0.1.0, with an attribute for each thing that was known of a trial. 2: without what
 must be the same when a study is continued: seed, versions, accuracy budget. 3: of classification
-alone.
+alone. 4: without the name of the sampler.
 """
 
 RECORD = "record"
 """The attribute of a trial that holds its record, as JSON text."""
+
+CANDIDATES = "candidates"
+"""The attribute of a study that holds sequences to weigh, as the steps of each."""
 
 HOLDER = "holder"
 """The attribute of a trial that names the process which runs it; see `holding`."""
@@ -74,6 +77,7 @@ class TrialRecord:
         notes: what components found of their result, e.g. sparsity.
         recipe_key: of the recipe as drawn: equal keys are the same work.
         result_key: of the result: equal keys are the same model.
+        weighed: of how many sequences it was chosen.
         repeats: number of the earlier trial that answered this one.
         cache_hits: prefixes and figures found in the cache.
         cache_misses: prefixes and figures that had to be made.
@@ -96,6 +100,7 @@ class TrialRecord:
     notes: Mapping[str, float | str] = field(default_factory=dict)
     recipe_key: str = ""
     result_key: str = ""
+    weighed: int = 1
     repeats: int | None = None
     cache_hits: int = 0
     cache_misses: int = 0
@@ -159,6 +164,7 @@ class TrialRecord:
                 "notes": dict(self.notes),
                 "recipe_key": self.recipe_key,
                 "result_key": self.result_key,
+                "weighed": self.weighed,
                 "repeats": self.repeats,
                 "cache_hits": self.cache_hits,
                 "cache_misses": self.cache_misses,
@@ -220,6 +226,19 @@ def set_constraints(trial: Trial, excess: Mapping[str, float]) -> None:
 def enqueue(study: optuna.Study, answers: Mapping[str, Any], record: TrialRecord) -> None:
     """Queue a trial: the answers that its sequence is drawn by, and what is known of it."""
     study.enqueue_trial(dict(answers), user_attrs={RECORD: record.to_json()})
+
+
+def set_candidates(study: optuna.Study, recipes: Iterable[Recipe]) -> None:
+    """Keep sequences in a study that are to be weighed whatever else is."""
+    found = [_steps(recipe) for recipe in recipes]
+    if study.user_attrs.get(CANDIDATES, []) != found:
+        study.set_user_attr(CANDIDATES, found)
+
+
+def candidates(study: optuna.Study) -> list[Recipe]:
+    """The sequences that are to be weighed whatever else is."""
+    found = (_recipe(steps) for steps in study.user_attrs.get(CANDIDATES, []))
+    return [recipe for recipe in found if recipe is not None]
 
 
 def hold(trial: Trial, holder: str) -> None:

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from autotiny.errors import MachineFault
 from autotiny.machine import disk_is_full
 from autotiny.study.holding import Hold, alone, is_held, is_here
-from autotiny.study.job import Job
+from autotiny.study.job import EHVI, Job
 from autotiny.study.planning import enough, enqueue_by_chance, is_chances_turn
 from autotiny.study.record import (
     BASELINE,
@@ -104,7 +104,7 @@ def _taken(study: optuna.Study, job: Job, mark: Hold) -> Trial:
     """The next trial: one that waits, or a new one drawn by chance or by the sampler."""
     with alone(mark.folder):
         take_up(study, mark)
-        if is_chances_turn(study):
+        if job.sampler != EHVI and is_chances_turn(study):
             enqueue_by_chance(study, job)
         trial = study.ask()
         hold(trial, mark.name)

@@ -34,13 +34,13 @@ from autotiny.space import Space, load_space
 from autotiny.study.bounds import Amounts, wanted_bounds
 from autotiny.study.evaluator import Evaluator
 from autotiny.study.holding import Hold, alone, holding, locks_of, searched_alone
-from autotiny.study.job import EPOCHS, Job, wanted_objectives
+from autotiny.study.job import EHVI, EPOCHS, Job, wanted_objectives
 from autotiny.study.planning import enough, plan, plan_again, tutorial_recipes
 from autotiny.study.preflight import checked
 from autotiny.study.record import TrialRecord, cache_counts, counts, ended, front_of
 from autotiny.study.result import Result, result_of
 from autotiny.study.running import MACHINE, run_trials, take_up
-from autotiny.study.sampling import StudySampler
+from autotiny.study.sampling import sampler_for
 from autotiny.study.storage import (
     default_storage,
     default_study_name,
@@ -114,6 +114,7 @@ def search(
     storage: str | BaseStorage | None = None,
     study_name: str | None = None,
     jobs: int = 1,
+    sampler: str = EHVI,
     cache: Cache | None = None,
     evaluator: Evaluator | None = None,
     known_good: Iterable[Recipe] | None = None,
@@ -148,6 +149,7 @@ def search(
             several jobs need one of the latter two.
         study_name: by default made from model, data, target and objectives.
         jobs: processes that work on the study.
+        sampler: what draws, a name of `SAMPLERS`.
         cache: where results are kept; by default the user's cache folder.
         evaluator: what judges candidates; by default their linked and executed firmware.
         known_good: sequences to try before any is drawn, if the space can draw them; by default
@@ -156,8 +158,8 @@ def search(
         on_notice: called with each line that the user should read before the search begins.
 
     Raises:
-        UserError: an unknown objective, a space without anything for this model, or a study that
-            was made for something else.
+        UserError: an unknown objective or sampler, a space without anything for this model, or a
+            study that was made for something else.
         MachineFault: the disk is full, memory ran out, or a tool was killed, again and again.
     """
     asked = arguments(
@@ -179,7 +181,9 @@ def search(
         stream=stream,
         bounds=wanted_bounds(target, data.task.scored_by, at_most, at_least, reserve),
         evaluator=evaluator or Evaluator(),
+        sampler=sampler,
     )
+    sampler_for(job)  # one that is missing is told before the original is measured
     began = time.monotonic()
     job, findings = checked(job)
     if on_notice:
@@ -342,7 +346,7 @@ def _work(
     logging.getLogger().setLevel(logging.ERROR)
     with none_lost(), quiet_optuna(), suppress(KeyboardInterrupt), holding(locks) as mark:
         study = optuna.load_study(study_name=study_name, storage=open_storage(url))
-        study.sampler = StudySampler(job.seed, parallel=True)
+        study.sampler = sampler_for(job, parallel=True)
         try:
             run_trials(study, job, trials, timeout, mark, lambda record: None)
         except MACHINE as fault:

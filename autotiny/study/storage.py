@@ -20,7 +20,7 @@ from autotiny.errors import UserError
 from autotiny.study.holding import lock
 from autotiny.study.job import Job
 from autotiny.study.record import SCHEMA
-from autotiny.study.sampling import StudySampler
+from autotiny.study.sampling import sampler_for
 
 
 def default_study_name(model: str, data: str, target: str, objectives: Sequence[str]) -> str:
@@ -133,7 +133,7 @@ def open_study(job: Job, name: str, place: str | BaseStorage, jobs: int = 1) -> 
     else:  # it is new, or whoever made it died before it was complete
         check_same_values(study, job)
         _describe(study, job)
-    study.sampler = StudySampler(job.seed, parallel=jobs > 1)
+    study.sampler = sampler_for(job, parallel=jobs > 1)
     return study
 
 

@@ -78,7 +78,7 @@ def _try(trial: Trial, job: Job, draft: _Draft) -> None:
     queued = draft.record.queued
     planned = draft.record.recipe if queued == BASELINE else None
     recipe = suggest_or(planned, trial, job).canonical()
-    draft.note(recipe=recipe, recipe_key=recipe.key)
+    draft.note(recipe=recipe, recipe_key=recipe.key, weighed=_weighed(trial))
     draft.record.store(trial)
     for earlier in _settled(trial):
         if earlier.recipe_key == recipe.key:
@@ -88,7 +88,8 @@ def _try(trial: Trial, job: Job, draft: _Draft) -> None:
         rehearsed = job.cost(job.candidate(recipe, rehearse=True).model)
         if _misfits(draft, job, rehearsed):
             return None
-        if not queued and _is_hopeless(draft, trial.study, job, rehearsed):
+        judged = not queued and not recipe.reads_weights
+        if judged and _is_hopeless(draft, trial.study, job, rehearsed):
             return None
     candidate = job.candidate(recipe)
     _note(draft, recipe, candidate)
@@ -118,6 +119,12 @@ def suggest_or(planned: Recipe | None, trial: Trial, job: Job) -> Recipe:
     if answers_for(planned, job.space, job.model.start) is not None:
         suggest(trial, job.space, job.model.start)  # so that the sampler learns from it too
     return planned
+
+
+def _weighed(trial: Trial) -> int:
+    """Of how many sequences the sampler chose that of a trial."""
+    weighed: dict[int, int] = getattr(trial.study.sampler, "weighed", {})
+    return weighed.get(trial.number, 1)
 
 
 def _note(draft: _Draft, recipe: Recipe, candidate: Candidate) -> None:

@@ -30,6 +30,7 @@ class HuffmanCode(Scheduling):
     """
 
     name = "huffman_code"
+    reads_weights = True
     commutes_with = dict.fromkeys(
         ("fuse_operators", "block_gemm"),
         "weights are coded by their values alone, and kernels of coded weights know no blocks",

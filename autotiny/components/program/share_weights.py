@@ -29,6 +29,7 @@ class ShareWeights(Scheduling):
     """
 
     name = "share_weights"
+    reads_weights = True
     commutes_with = dict.fromkeys(
         ("fuse_operators", "block_gemm"),
         "weights are coded by their values alone, and kernels of coded weights know no blocks",

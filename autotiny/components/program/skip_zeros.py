@@ -39,6 +39,7 @@ class SkipZeros(Scheduling):
     """
 
     name = "skip_zeros"
+    reads_weights = True
     treats = ("CONV_2D", "FULLY_CONNECTED")
 
     least_saving: Annotated[float, Within(ge=0, le=1)] = 0.1

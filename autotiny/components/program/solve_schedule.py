@@ -32,6 +32,7 @@ class SolveSchedule(Scheduling):
     """
 
     name = "solve_schedule"
+    reads_weights = True
     not_after = dict.fromkeys(
         (
             "block_gemm", "execute_in_place", "execute_patchwise", "expand_weights",

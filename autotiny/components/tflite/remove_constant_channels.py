@@ -80,6 +80,7 @@ class RemoveConstantChannels(Component):
     """
 
     name = "remove_constant_channels"
+    reads_weights = True
     level = Level.TFLITE
     treats = LAYERS
 
