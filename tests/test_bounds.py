@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 from test_planning import add
 from test_study import TOY_EVALUATOR, searching, toy_cost
-from toys import CALLS
+from toys import CALLS, TOYS
 from typer.testing import CliRunner
 
 import autotiny
@@ -33,6 +33,7 @@ from autotiny.report.page import report_text
 from autotiny.report.summary import front_table, why_nothing
 from autotiny.study import Job, Result, TrialRecord, ended, wanted_bounds
 from autotiny.study.bounds import NO_BOUNDS, Bounds, Reserve, worst_latency_ms
+from autotiny.study.proposing import Findings
 from autotiny.study.result import near_misses
 from autotiny.target import Target, load_target
 from autotiny.tasks import ACCURACY, Metric
@@ -392,6 +393,40 @@ def test_the_worst_latency_is_made_small(run: Any) -> None:
     with console.capture() as captured:
         console.print(front_table(result.front, None, TARGET, width=80, figures=("worst_latency",)))
     assert "worst ms" in captured.get()
+
+
+def test_what_is_proposed_should_keep_the_bounds(run: Any) -> None:
+    result = run(
+        trials=20, objectives=("latency",), at_most="flash=128K,energy=1J", at_least="score=94%"
+    )
+    findings = Findings(result.study, result.job, len(result.study.trials))
+    recipes = [Recipe((TOYS[name](), TOYS["fuse"]())) for name in ("float32", "int16", "int8")]
+    large, larger, small = findings.keeping(recipes)
+    assert large < 0.05
+    assert larger < 0.2
+    assert small > 0.9
+    costs, gain = findings.costs(recipes), findings.scale.gain(0.955)
+    assert findings.front(costs).reached.min() < gain
+    high = replace(result.job, bounds=asked(at_least="score=95.5%"))
+    findings = Findings(result.study, high, len(result.study.trials))
+    assert list(findings.keeping(recipes)) == [1, 1, 1], "it bounds no cost"
+    assert findings.front(costs).reached.min() == pytest.approx(gain), "below is nothing to gain"
+
+
+def test_until_something_keeps_the_bounds_all_that_was_measured_guides_the_search(
+    run: Any,
+) -> None:
+    high, low = (run(trials=12, out=limit, at_least=f"score={limit}") for limit in ("99%", "95%"))
+    findings = Findings(high.study, high.job, 12)
+    assert high.front == ()
+    assert findings.fitting == findings.measured
+    recipes = findings.candidates()
+    reached = findings.front(findings.costs(recipes)).reached
+    assert reached.max() < findings.scale.gain(0.99), "or nothing would be worth a trial"
+    findings.chosen(recipes)
+    kept = Findings(low.study, low.job, 12).fitting
+    assert kept
+    assert all(one.values[0] >= 0.95 for one in kept)
 
 
 @pytest.fixture

@@ -153,6 +153,16 @@ class Bounds:
     each: tuple[Bound, ...] = ()
     reserve: Reserve = NOTHING
 
+    @property
+    def of_costs(self) -> tuple[Bound, ...]:
+        """Those that are known before training."""
+        return tuple(bound for bound in self.each if bound.name in FIGURES)
+
+    @property
+    def score_limit(self) -> float | None:
+        """The worst score that is taken; None where any is."""
+        return next((bound.limit for bound in self.each if bound.name not in FIGURES), None)
+
     def excess(self, cost: Cost, target: Target, score: float | None = None) -> dict[str, float]:
         """By how much a firmware misses what is asked; zero or less where it does not.
 

@@ -23,7 +23,7 @@ from autotiny.study.pool import pool
 from autotiny.study.record import TrialRecord, baseline, candidates, front_of, known
 from autotiny.study.surrogate import Surrogate, Vector, features, scored_part
 from autotiny.study.trials import REFUSALS, values_of
-from autotiny.study.weighing import NODES, OPTIMISM, Front, Scale, best_of
+from autotiny.study.weighing import NODES, OPTIMISM, WEIGHTS, Front, Scale, best_of
 
 FEWEST = 5
 """Measured trials that a model of the score is made of."""
@@ -80,6 +80,11 @@ class Findings:
         self.running = [one for one in self.records if not one.outcome]
 
     @cached_property
+    def fitting(self) -> list[TrialRecord]:
+        """What fits and keeps the bounds; until something does, all that was measured."""
+        return [one for one in self.measured if one.fits] or self.measured
+
+    @cached_property
     def scale(self) -> Scale:
         """On which scores are compared."""
         assert self.original is not None and self.original.metrics is not None
@@ -105,7 +110,7 @@ class Findings:
     def _next_best(self) -> list[TrialRecord]:
         """What would be the front without the front, as far as it is needed."""
         front = {one.number for one in front_of(self.study)}
-        left = [one for one in self.measured if one.number not in front and one.fits]
+        left = [one for one in self.fitting if one.number not in front]
         return sorted(left, key=lambda one: -self.scale(one.values[0]))[:NEXT_BEST]
 
     def chosen(self, recipes: Sequence[Recipe]) -> Proposal | None:
@@ -116,7 +121,7 @@ class Findings:
         effort = np.array([self.effort(recipe) for recipe in recipes])
         quantiles = self.scale.gains_at(mean[:, None] + deviation[:, None] * NODES)
         hoped = self.scale.gains_at(mean + OPTIMISM * deviation)
-        gains = front.gains(costs, quantiles) / effort
+        gains = front.gains(costs, quantiles) * self.keeping(recipes) / effort
         best: tuple[float, Recipe] | None = None
         for k in best_of(gains, REHEARSED):
             if gains[k] <= (best[0] if best else 0.0):
@@ -159,6 +164,26 @@ class Findings:
         ]
         return np.stack(columns, axis=1) if columns else np.zeros((len(recipes), 0))
 
+    def keeping(self, recipes: Sequence[Recipe]) -> Vector:
+        """How likely each keeps the bounds on costs.
+
+        Gardner et al., "Bayesian optimization with inequality constraints", ICML 2014.
+        """
+        space, likely = self.job.space, np.ones(len(recipes))
+        seen = [
+            (features(one.recipe, space), one.cost)
+            for one in self.records
+            if one.recipe and one.cost and (one.metrics or not one.recipe.reads_weights)
+        ]
+        asked = [features(recipe, space) for recipe in recipes]
+        for bound in self.job.bounds.of_costs:
+            taken = [bound.value(cost, self.job.target, None) or 0.0 for _, cost in seen]
+            values = [float(value) for value in np.log(np.maximum(taken, 1e-12))]
+            mean, deviation = Surrogate([described for described, _ in seen], values)(asked)
+            places = mean[:, None] + deviation[:, None] * NODES
+            likely *= (places <= np.log(bound.limit)) @ WEIGHTS
+        return likely
+
     def cost_of(self, record: TrialRecord) -> Vector | None:
         """Logarithms of what a trial costs; None where that is not known."""
         if record.outcome == "measured":
@@ -174,17 +199,21 @@ class Findings:
         return np.log(np.maximum(figures, 1e-12))
 
     def front(self, costs: Vector) -> Front:
-        """What is dominated so far, up to what the original costs and to a score by chance."""
+        """What is dominated so far, up to what the original costs and to a score by chance.
+
+        Or to the score that is asked for, once there is one: what has less gains nothing.
+        """
         assert self.original is not None
-        fitting = [one for one in self.measured if one.fits]
-        reached = np.array([self.cost_of(one) for one in fitting])
-        reached = reached.reshape(len(fitting), len(self.job.figures))
-        scores = np.array([self.scale.gain(one.values[0]) for one in fitting])
+        reached = np.array([self.cost_of(one) for one in self.fitting])
+        scores = np.array([self.scale.gain(one.values[0]) for one in self.fitting])
         most = self.logarithms(self.original.cost) if self.original.cost else reached.max(axis=0)
         least = np.minimum(np.concatenate([reached, costs]).min(axis=0), most - 1e-9)
         chance = self.job.data.chance
         known_worst = min(scores.min(initial=0.0), 0.0)
         worst = known_worst if chance is None else self.scale.gain(chance.value)
+        asked = self.job.bounds.score_limit
+        if asked is not None and self.fitting[0].fits:
+            worst = max(worst, self.scale.gain(asked))
         return Front.of(reached, scores, least, most, worst)
 
     @cached_property
