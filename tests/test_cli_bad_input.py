@@ -59,7 +59,7 @@ def refused(*arguments: str | Path, code: int = 2) -> str:
             "search -t rp2040 --max latency=20",
             "cannot read the time in '--max latency=20'; say",
         ),
-        ("search -t rp2040 --min latency=20ms", "latency is better small; say --max latency=20ms"),
+        ("search -t rp2040 --min latency=20ms", "latency is better small; bound it by --max"),
         ("search -t rp2040 --max flash=1K --max flash=2K", "flash has two bounds; give one"),
         ("search -t rp2040 --reserve sram=264K", "and rp2040 has 270,208 for firmware"),
         ("search -t rp2040 -m cnn", "unknown model 'cnn'; did you mean 'cnn1'?"),

@@ -258,16 +258,14 @@ def _bound(side: Side, name: str, text: str, metric: Metric | None) -> Bound:
     figure = FIGURES.get(name)
     if figure is None:
         return _score_bound(side, name, text, metric)
+    entry = f"--{side} {name}={text}"
     if side == "min":
-        raise UserError(
-            f"--min {name}={text}: {name} is better small; say --max {name}={text}, or leave it out"
-        )
-    entry = f"--max {name}={text}"
+        raise UserError(f"{shown(entry)}: {name} is better small; bound it by --max, not by --min")
     limit, unit = amount(figure.quantity, entry, text)
     if figure.quantity is SIZE:
         limit, unit = int(limit), "bytes"
     if limit <= 0:
-        raise UserError(f"{entry}: it must be above zero; leave it out for no bound")
+        raise UserError(f"{shown(entry)}: it must be above zero; leave it out for no bound")
     return Bound(name, side, limit, unit, figure.quantity.units.get(unit.casefold(), 1))
 
 
@@ -281,7 +279,7 @@ def _score_bound(side: Side, name: str, text: str, metric: Metric | None) -> Bou
             f"unknown bound {shown(name)}; {near_to(name, names)}there are {', '.join(FIGURES)}, "
             "score, and the score by the name of its metric, which 'autotiny tasks' lists"
         )
-    entry = f"--{side} {name}={text}"
+    entry = shown(f"--{side} {name}={text}")
     number = text.removesuffix("%").strip()
     try:
         limit = float(number)
@@ -298,7 +296,7 @@ def _score_bound(side: Side, name: str, text: str, metric: Metric | None) -> Bou
     if metric.higher != (side == "min"):
         right = "min" if metric.higher else "max"
         better = "high" if metric.higher else "small"
-        raise UserError(f"{entry}: {metric.title} is better {better}; say --{right} {name}={text}")
+        raise UserError(f"{entry}: {metric.title} is better {better}; bound it by --{right}")
     if metric.percent and not 0 < limit <= 1:
         raise UserError(f"{entry}: {metric.title} is a share; say e.g. 0.95 or 95%")
     if in_percent and not metric.percent:
@@ -324,7 +322,7 @@ def reserved(target: Target, asked: Amounts | None) -> Reserve:
         entry = f"--reserve {name}={text}"
         sizes[name] = size_bytes(entry, text)
         if sizes[name] <= 0:
-            raise UserError(f"{entry}: it must be above zero; leave it out to reserve none")
+            raise UserError(f"{shown(entry)}: it must be above zero; leave it out to reserve none")
     found = Reserve(**sizes)
     taken = found.sram + found.stack
     for name, size, there in (
