@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest import mock
 
 import numpy as np
 import optuna
@@ -427,6 +428,19 @@ def test_until_something_keeps_the_bounds_all_that_was_measured_guides_the_searc
     kept = Findings(low.study, low.job, 12).fitting
     assert kept
     assert all(one.values[0] >= 0.95 for one in kept)
+
+
+def test_what_surely_breaks_a_bound_is_not_proposed(run: Any) -> None:
+    result = run(trials=8, sampler="ehvi")
+    findings = Findings(result.study, result.job, 8)
+    recipes = findings.candidates()
+    assert findings.chosen(recipes) is not None
+    with mock.patch.object(findings, "keeping", lambda recipes: np.zeros(len(recipes))):
+        assert findings.chosen(recipes) is None
+    tiny = replace(result.job, bounds=asked(at_most="flash=1K"))
+    findings = Findings(result.study, tiny, 8)
+    with mock.patch.object(findings, "keeping", lambda recipes: np.ones(len(recipes))):
+        assert findings.chosen(recipes) is None, "what was rehearsed breaks it"
 
 
 @pytest.fixture
