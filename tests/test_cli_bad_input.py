@@ -51,6 +51,17 @@ def refused(*arguments: str | Path, code: int = 2) -> str:
         ("compile cnn1 -t rp2400 --out c", "did you mean 'rp2040'?"),
         ("search -t rp2040 -d digit", "unknown data set 'digit'; did you mean 'digits'?"),
         ("search -t rp2040 -o latancy", "unknown objective 'latancy'; did you mean 'latency'?"),
+        (
+            "search -t rp2040 -m cnn --max latancy=20ms",
+            "unknown bound 'latancy'; did you mean 'latency'?",
+        ),
+        (
+            "search -t rp2040 --max latency=20",
+            "cannot read the time in '--max latency=20'; say",
+        ),
+        ("search -t rp2040 --min latency=20ms", "latency is better small; bound it by --max"),
+        ("search -t rp2040 --max flash=1K --max flash=2K", "flash has two bounds; give one"),
+        ("search -t rp2040 --reserve sram=264K", "and rp2040 has 270,208 for firmware"),
         ("search -t rp2040 -m cnn", "unknown model 'cnn'; did you mean 'cnn1'?"),
         ("measure resnet -t rp2040", "unknown model 'resnet'; did you mean 'resnet8'?"),
         (

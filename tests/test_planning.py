@@ -17,6 +17,7 @@ from autotiny.metrics import Cost, Metrics
 from autotiny.model import Level
 from autotiny.recipe import Recipe
 from autotiny.study import Job, TrialRecord, load_pair
+from autotiny.study.bounds import Reserve
 from autotiny.study.job import work_with
 from autotiny.study.planning import enough, is_chances_turn, plan_again
 from autotiny.study.record import KNOWN_GOOD, enqueue, known
@@ -146,7 +147,6 @@ def test_the_smallest_miss_counts_what_is_missing_of_everything() -> None:
         replace(roomy, flash_bytes=target.flash_bytes + 100, sram_bytes=target.sram_bytes),
         replace(roomy, flash_bytes=target.flash_bytes + 120),
         replace(roomy, sram_bytes=target.sram_bytes),
-        roomy,
     ]
     study = optuna.create_study(directions=["maximize", "minimize"])
     for cost in costs:
@@ -155,4 +155,10 @@ def test_the_smallest_miss_counts_what_is_missing_of_everything() -> None:
     assert found is not None
     # 128 bytes stay free below the stack, so that the first misses by 100 + 128 bytes.
     assert (found.trial, found.excess_bytes) == (1, {"flash": 120})
+    # with 9 bytes of SRAM reserved the third misses by 137, the second by 120 still
+    beside = shortfall(study, target, Reserve(sram=9, flash=20))
+    assert beside is not None
+    assert (beside.trial, beside.excess_bytes) == (2, {"sram": 137})
+    add(study, TrialRecord(outcome="infeasible", recipe=Recipe(()), rehearsed=roomy))
+    assert shortfall(study, target) is None, "one fits, and misses something else"
     assert shortfall(study_of(["failed"]), target) is None

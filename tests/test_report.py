@@ -29,6 +29,7 @@ from autotiny.report.summary import front_table, search_summary, why_nothing
 from autotiny.report.tables import clock
 from autotiny.space import load_space, space_names
 from autotiny.study import OUTCOMES, Point, Progress, Result, Shortfall, TrialRecord
+from autotiny.study.bounds import NO_BOUNDS
 from autotiny.study.preflight import Findings
 from autotiny.study.record import RECORD
 from autotiny.target import Target, load_target, target_names
@@ -124,6 +125,7 @@ def result(monkeypatch: pytest.MonkeyPatch) -> Result:
         ),
         target=TARGET,
         stream=None,
+        bounds=NO_BOUNDS,
         space=load_space("default"),
         seed=7,
         score_drop=Drop(0.01),

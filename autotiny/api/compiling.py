@@ -21,7 +21,7 @@ from autotiny.evaluate import cost, sources_of
 from autotiny.firmware import export_project
 from autotiny.metrics import Cost, missing, overshoot
 from autotiny.report.files import check_writable
-from autotiny.study import model_name
+from autotiny.study import Amounts, model_name, reserved
 from autotiny.target import Target
 
 NOISE_COMMENT = "Calibrated with noise: sizes and cycles hold, accuracy does not."
@@ -60,6 +60,7 @@ def compile(  # noqa: A001 - the command's name
     keep_constant_channels: bool = False,
     project: bool = False,
     stream: str | None = None,
+    reserve: Amounts | None = None,
     cache: Cache | None = None,
     on_stage: Callable[[str], None] | None = None,
     on_notice: Callable[[str], None] | None = None,
@@ -89,6 +90,8 @@ def compile(  # noqa: A001 - the command's name
             noise does not reach.
         project: also write start-up code, linker script, Makefile and ELF: ready to flash.
         stream: C that listens without end, as `measure` takes it.
+        reserve: what of the target belongs to other programs, as `search` takes it; it is told
+            whether the firmware fits beside them.
         cache: where results are kept; by default the user's cache folder.
         on_stage: called now and then with what is executed, in words.
         on_notice: called with what the user should read before the firmware is executed.
@@ -101,7 +104,7 @@ def compile(  # noqa: A001 - the command's name
     seed = arguments(seed=seed)["seed"]
     board, folder, cache = target_of(target), Path(out).expanduser(), cache or Cache()
     check_writable(folder)
-    asked = asked_of(stream)
+    asked, kept = asked_of(stream), reserved(board, reserve)
     given = Given(
         model=model, lowering=lowering, seed=seed, data=data,
         reading=reading_of(scale, resize, reading), task=task, calibration=calibration or REFUSED,
@@ -117,20 +120,20 @@ def compile(  # noqa: A001 - the command's name
         tell = replace(tell, misfit=partial(_refuse, board))
     taken = cost(network, board, cache, tell, heard)
     if project:
-        _refuse(board, missing(overshoot(taken, board)))
+        _refuse(board, missing(overshoot(kept.beside(taken), board)), kept.beside_text)
     folder.mkdir(parents=True, exist_ok=True)
     files = _project(sources, board, taken, folder) if project else _c_alone(sources, folder)
     return Compiled(
         model_name(model), board, style, taken, lowered.calibration, lowered.constant_channels,
-        folder, files,
+        kept, folder, files,
     )  # fmt: skip
 
 
-def _refuse(board: Target, misses: Sequence[str]) -> None:
+def _refuse(board: Target, misses: Sequence[str], beside: str = "") -> None:
     """Refuse a project that the target lacks something for."""
     if misses:
         raise UserError(
-            f"the firmware does not fit {board.name}: misses by {' and '.join(misses)}; "
+            f"the firmware does not fit {board.name}{beside}: misses by {' and '.join(misses)}; "
             "choose a smaller network or sequence, or leave --project out for the C alone"
         )
 

@@ -17,7 +17,7 @@ from autotiny.dataset import DataSource, Reading
 from autotiny.errors import UserError
 from autotiny.evaluate import cost, sources_of
 from autotiny.simulator import Profile
-from autotiny.study import model_name
+from autotiny.study import Amounts, model_name, reserved
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ def measure(
     calibration: str | None = None,
     keep_constant_channels: bool = False,
     stream: str | None = None,
+    reserve: Amounts | None = None,
     profile: bool = False,
     wait_states: int | None = None,
     cache: Cache | None = None,
@@ -82,6 +83,8 @@ def measure(
             noise does not reach.
         stream: listen without end, and tell what a hop takes: "hop=320" in samples, "hop=20ms", or
             "hop=20ms, rate=50" where the data do not tell the rate.
+        reserve: what of the target belongs to other programs, as `search` takes it; it is told
+            whether the firmware fits beside them.
         profile: also tell where the cycles went.
         wait_states: of the target's flash, in place of those that its file states.
         cache: where results are kept; by default the user's cache folder.
@@ -96,7 +99,7 @@ def measure(
         raise UserError(f"{str(model)!r} is a firmware; autotiny.measure_elf measures it")
     seed = arguments(seed=seed)["seed"]
     board, cache = target_of(target, wait_states), cache or Cache()
-    asked = asked_of(stream)
+    asked, kept = asked_of(stream), reserved(board, reserve)
     given = Given(
         model=model, lowering=lowering, seed=seed, data=data,
         reading=reading_of(scale, resize, reading), task=task, calibration=calibration,
@@ -113,7 +116,7 @@ def measure(
         found = simulator.profile(firmware, board)
     return Measurement(
         model_name(model), board, style, taken, lowered.calibration, lowered.constant_channels,
-        profile=found,
+        kept, profile=found,
     )  # fmt: skip
 
 

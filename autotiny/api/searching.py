@@ -38,6 +38,9 @@ def search(
     score_drop: str | float | None = None,
     epochs: int = studies.EPOCHS,
     stream: str | None = None,
+    at_most: studies.Amounts | None = None,
+    at_least: studies.Amounts | None = None,
+    reserve: studies.Amounts | None = None,
     storage: str | None = None,
     jobs: int = 1,
     sampler: str = studies.EHVI,
@@ -59,8 +62,8 @@ def search(
         data: as `load_dataset` takes it.
         target: the microcontroller: a name, the path of a `.toml` file, or one that was loaded.
         out: folder of the study; by default see `study_folder`.
-        objectives: one or several of `latency`, `size`, `sram`, `energy`, `balanced`; the task's
-            score always takes part.
+        objectives: one or several of `latency`, `worst_latency`, `size`, `sram`, `energy`,
+            `balanced`; the task's score always takes part.
         space: name or path of a search space, or one that was loaded.
         trials: how many different sequences to end with.
         timeout: seconds after which no trial is begun; the original is measured whatever it is.
@@ -75,6 +78,12 @@ def search(
         epochs: upper limit of each fine-tune.
         stream: search for what listens without end, as `measure` takes it: costs are those of a
             hop, and what does not keep up is infeasible. Scores are those of whole windows.
+        at_most: what a firmware may take, e.g. `{"latency": "20ms", "flash": "60K"}`, or the same
+            as text: of `latency`, `worst_latency`, `flash`, `sram` and `energy`, and of a score
+            that is better small. What takes more is never trained.
+        at_least: the score that a best point must have on validation: `{"accuracy": 0.95}`.
+        reserve: what of the target belongs to other programs: `{"flash": "64K", "sram": "12K",
+            "stack": 256}`.
         storage: an Optuna storage URL, or the path of a journal file ending in `.log`.
         jobs: processes that work on the study.
         sampler: what draws: "ehvi", which weighs hundreds of sequences by their costs and by what
@@ -101,6 +110,7 @@ def search(
     board = target_of(target)
     wanted = (objectives,) if isinstance(objectives, str) else tuple(objectives)
     studies.wanted_objectives(wanted)
+    studies.wanted_bounds(board, None, at_most, at_least, reserve)
     drawn = space if isinstance(space, Space) else load_space(str(space))
     out = None if out is None else Path(out).expanduser()
     folder = study_folder(model, data, board, wanted, out)
@@ -121,7 +131,8 @@ def search(
     result = studies.search(
         network, samples, board,
         out=folder, objectives=wanted, space=drawn, storage=storage, cache=cache, sampler=sampler,
-        score_drop=score_drop, stream=None if asked is None else studies.stream_of(network, asked),
+        score_drop=score_drop, at_most=at_most, at_least=at_least, reserve=reserve,
+        stream=None if asked is None else studies.stream_of(network, asked),
         on_trial=on_trial, on_notice=on_notice, **numbers,
     )  # fmt: skip
     tell("writing results")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from autotiny.metrics import Cost, missing, overshoot
 from autotiny.simulator.silicon import expected_error
+from autotiny.study import Reserve
 from autotiny.target import Target
 
 
@@ -21,6 +22,7 @@ class Taken:
         calibration: what the ranges of an integer network were found with: the name of the data,
             or `NOISE`; None where nothing was calibrated.
         constant_channels: how many of them were removed, in words; None where none were.
+        reserve: what of the target belongs to other programs.
     """
 
     model: str
@@ -29,11 +31,12 @@ class Taken:
     cost: Cost
     calibration: str | None
     constant_channels: str | None
+    reserve: Reserve
 
     @property
     def misses(self) -> tuple[str, ...]:
         """What the target lacks, in words; empty where the firmware fits."""
-        return tuple(missing(overshoot(self.cost, self.target)))
+        return tuple(missing(overshoot(self.reserve.beside(self.cost), self.target)))
 
     def to_dict(self) -> dict[str, object]:
         """The same as plain data, for JSON."""
@@ -41,6 +44,7 @@ class Taken:
             "model": self.model, "target": self.target.name,
             "flash_wait_states": self.target.flash.wait_states, "schedule": self.schedule,
             "calibration": self.calibration, "constant_channels": self.constant_channels,
+            "reserved": asdict(self.reserve),
         }  # fmt: skip
         error = {
             "latency_error": expected_error(self.target.core),

@@ -15,6 +15,7 @@ from autotiny.cli.options import (
     LoweringOption,
     OwnDataOption,
     ReadingOptions,
+    ReserveOption,
     ScheduleOption,
     SeedOption,
     StreamOption,
@@ -53,6 +54,7 @@ def run(
     task: TaskOption = None,
     reading_options: ReadingOptions,
     stream: StreamOption = None,
+    reserve: ReserveOption = None,
     calibration: CalibrationOption = None,
     keep_constant_channels: KeepConstantChannelsOption = False,
     project: Annotated[
@@ -82,6 +84,7 @@ def run(
             schedule=schedule, lowering=lowering, seed=seed, project=project,
             data=data, task=task, reading=reading, calibration=calibration,
             keep_constant_channels=keep_constant_channels, stream=stream,
+            reserve=reserve,
             on_stage=staged(status), on_notice=noticed(status),
         )  # fmt: skip
     if as_json:

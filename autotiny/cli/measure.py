@@ -16,6 +16,7 @@ from autotiny.cli.options import (
     LoweringOption,
     OwnDataOption,
     ReadingOptions,
+    ReserveOption,
     ScheduleOption,
     SeedOption,
     StreamOption,
@@ -72,6 +73,7 @@ def run(
     task: TaskOption = None,
     reading_options: ReadingOptions,
     stream: StreamOption = None,
+    reserve: ReserveOption = None,
     calibration: CalibrationOption = None,
     keep_constant_channels: KeepConstantChannelsOption = False,
     profile: Annotated[
@@ -151,6 +153,7 @@ def run(
             profile=profile or speedscope is not None, wait_states=wait_states,
             data=data, task=task, reading=reading, calibration=calibration,
             keep_constant_channels=keep_constant_channels, stream=stream,
+            reserve=reserve,
             on_stage=staged(status), on_notice=noticed(status),
         )  # fmt: skip
     if found.profile and speedscope:

@@ -141,6 +141,15 @@ StreamOption = Annotated[
         "hop=20ms,rate=50 where the data do not tell the rate.  [default: whole windows]",
     ),
 ]
+ReserveOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--reserve",
+        metavar="NAME=VALUE",
+        help="What of the microcontroller belongs to other programs: flash=64K, sram=12K, "
+        "stack=256; may be repeated.",
+    ),
+]
 CalibrationOption = Annotated[
     str | None,
     typer.Option(

@@ -97,7 +97,9 @@ def print_cost(found: Taken) -> None:
         print_tables(f"remove_constant_channels: {found.constant_channels}", "")
     if found.cost.stream:
         print_tables("at every hop:", *(f"  {part}" for part in found.cost.stream.parts), "")
+    place = f"{found.target.name}{found.reserve.beside_text}"
     if found.misses:
-        misses = " and ".join(found.misses)
-        print_tables(f"does not fit {found.target.name}: misses by {misses}", "")
+        print_tables(f"does not fit {place}: misses by {' and '.join(found.misses)}", "")
+    elif found.reserve.beside_text:
+        print_tables(f"fits {place}", "")
     print_tables(report.layer_table(found.cost))

@@ -16,6 +16,7 @@ from autotiny.cli.options import (
     MetricOption,
     ModelOption,
     ReadingOptions,
+    ReserveOption,
     StreamOption,
     TargetOption,
     TaskOption,
@@ -32,6 +33,7 @@ EXAMPLES = (
     "autotiny search --target stm32f746 --objective latency",
     "autotiny search -t rp2040 -o size -o latency --trials 100 --jobs 2",
     "autotiny search -t nrf52840 -m my_model.keras -d my_images/ --timeout 3600",
+    "autotiny search -t stm32f103 -m net.h5 -d images/ --max latency=20ms --reserve sram=8K",
     "autotiny search -t my_board.toml -m package.module:build -d samples.npz",
     "autotiny search -t nrf52840 -m motion.keras -d motion.csv --window 128 --group person",
 )
@@ -43,8 +45,8 @@ ObjectiveOption = Annotated[
         "--objective",
         "-o",
         metavar="NAME",
-        help="latency, size, sram, energy, score or balanced; may be repeated. The score "
-        "always takes part.  [default: latency]",
+        help="latency, worst_latency (cold caches, after reset), size, sram, energy, score or "
+        "balanced; may be repeated. The score always takes part.  [default: latency]",
         autocompletion=complete_objective,
     ),
 ]
@@ -91,6 +93,23 @@ ScoreDropOption = Annotated[
         "5% of the original's]",
     ),
 ]
+MaxOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--max",
+        metavar="NAME=VALUE",
+        help="At most so much: latency=20ms, worst_latency=30ms, flash=60K, sram=12K, "
+        "energy=0.5mJ, or a score that is better small, as rmse=0.3; may be repeated.",
+    ),
+]
+MinOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--min",
+        metavar="NAME=VALUE",
+        help="At least such a score on validation: score=0.95, accuracy=95%.",
+    ),
+]
 StorageOption = Annotated[
     str | None,
     typer.Option(
@@ -124,6 +143,9 @@ def run(
     reading_options: ReadingOptions,
     stream: StreamOption = None,
     objective: ObjectiveOption = None,
+    at_most: MaxOption = None,
+    at_least: MinOption = None,
+    reserve: ReserveOption = None,
     space: SpaceOption = "default",
     trials: TrialsOption = None,
     timeout: TimeoutOption = None,
@@ -152,7 +174,7 @@ def run(
     reading = reading_options.reading()
     from autotiny import api
     from autotiny.report import console
-    from autotiny.report.facts import best_point, study_facts
+    from autotiny.report.facts import best_point, figures_asked, study_facts
     from autotiny.report.live import SearchView
     from autotiny.report.summary import (
         agreement_text,
@@ -175,6 +197,7 @@ def run(
                 out=out, objectives=objectives, space=space, trials=trials or TRIALS,
                 timeout=timeout, seed=seed, task=task, metric=metric, score_drop=score_drop,
                 accuracy_drop=None if accuracy_drop is None else accuracy_drop / 100,
+                at_most=at_most, at_least=at_least, reserve=reserve,
                 epochs=epochs or EPOCHS, stream=stream, storage=storage, jobs=jobs, sampler=sampler,
                 reading=reading, on_stage=view.stage, on_trial=view, on_notice=view.notice,
             )  # fmt: skip
@@ -192,9 +215,14 @@ def run(
     elif result.front:
         best = best_point(result)
         width = console().width
-        print_tables(front_table(result.front, result.baseline, board, width=width))
+        figures = figures_asked(result)
+        print_tables(
+            front_table(result.front, result.baseline, board, width=width, figures=figures)
+        )
         print_tables(*filter(None, [legend(result)]), "")
         print_tables(search_summary(result))
+        if result.job.bounds.texts:
+            print_tables(f"all of the front keeps: {result.job.bounds}")
         if best:
             print_tables(f"best for {objectives[0]}: trial {best.trial}, {best.recipe}")
             each = outputs_text(result.job.data.task, best.metrics, "test")
@@ -203,10 +231,15 @@ def run(
             near = agreement_text(best)
             print_tables(*([f"against the original: {near}"] if near else []))
         print_tables(f"written to {folder}: {', '.join(path.name for path in result.files)}")
+    if len(result.near) > 1:  # the error tells of one
+        for miss in result.near:
+            console(stderr=True).print(f"nearest to {miss}")
     if result.interrupted:
         complain(f"interrupted; {kept}")
         raise typer.Exit(INTERRUPTED)
     if not result.front:
+        loosen = "loosen a bound, or " if result.near else ""
         raise UserError(
-            f"{why_nothing(result)}; choose a larger target, another model or another --space"
+            f"{why_nothing(result)}; {loosen}choose a larger target, another model or another "
+            "--space"
         )

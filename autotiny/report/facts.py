@@ -8,7 +8,7 @@ from io import StringIO
 from typing import Any, TypeAlias, TypedDict
 
 from autotiny.metrics import score_names
-from autotiny.study import Point, Result
+from autotiny.study import Point, Result, worst_latency_ms
 from autotiny.target import Target
 from autotiny.tasks import ACCURACY
 
@@ -36,6 +36,18 @@ class ShortfallFacts(TypedDict):
     excess_bytes: dict[str, int]
 
 
+class NearMissFacts(TypedDict):
+    """Where nothing keeps all that was asked: what comes nearest to a bound."""
+
+    bound: str
+    trial: int
+    sequence: str
+    value: float
+    limit: float
+    misses_by: str
+    besides: list[str]
+
+
 class StudyFacts(TypedDict):
     """What `pareto.json` holds."""
 
@@ -50,6 +62,7 @@ class StudyFacts(TypedDict):
     task: str
     metric: str
     score_drop: str
+    bounds: list[str]
     interrupted: bool
     seconds: float
     trials: dict[str, int]
@@ -60,6 +73,7 @@ class StudyFacts(TypedDict):
     best: BestFacts | None
     front: list[PointFacts]
     shortfall: ShortfallFacts | None
+    near_misses: list[NearMissFacts]
 
 
 def columns(metric: str, outputs: Iterable[str] = ()) -> tuple[str, ...]:
@@ -71,7 +85,8 @@ def columns(metric: str, outputs: Iterable[str] = ()) -> tuple[str, ...]:
     """
     return (
         "trial", "sequence", *score_names(metric), *outputs, "at_chance", "flash_bytes",
-        "sram_bytes", "cycles", "latency_ms", "energy_estimated_mj", "active_current_error_percent",
+        "sram_bytes", "cycles", "latency_ms", "worst_latency_ms", "energy_estimated_mj",
+        "active_current_error_percent",
         "rmse_to_original", "relative_error_to_original", "answers_as_original", "runtimes",
         "recipe",
     )  # fmt: skip
@@ -92,6 +107,12 @@ def recipe_path(point: Point) -> str:
 def asked(result: Result) -> str:
     """The objective that `best.json` is the best of: the first one asked for."""
     return result.job.objectives[0] if result.job.objectives else result.job.metric.name
+
+
+def figures_asked(result: Result) -> frozenset[str]:
+    """What is made small, and what has a bound."""
+    bounds = result.job.bounds.each
+    return frozenset((*result.job.objectives, *(bound.name for bound in bounds)))
 
 
 def best_point(result: Result) -> Point | None:
@@ -115,6 +136,7 @@ def point_facts(point: Point, target: Target) -> PointFacts:
         "sram_bytes": cost.sram_bytes,
         "cycles": cost.cycles,
         "latency_ms": cost.latency_ms,
+        "worst_latency_ms": worst_latency_ms(cost, target),
         "energy_estimated_mj": cost.energy_estimated_mj,
         "active_current_error_percent": target.active_current_error_percent,
         "rmse_to_original": outputs.rmse if outputs else None,
@@ -155,6 +177,7 @@ def study_facts(result: Result) -> StudyFacts:
         "task": job.data.task.asked,
         "metric": job.metric.name,
         "score_drop": job.score_drop.text(job.metric),
+        "bounds": list(job.bounds.texts),
         "interrupted": result.interrupted,
         "seconds": round(result.seconds, 1),
         "trials": dict(result.counts),
@@ -187,4 +210,16 @@ def study_facts(result: Result) -> StudyFacts:
         }
         if short
         else None,
+        "near_misses": [
+            {
+                "bound": str(near.bound),
+                "trial": near.trial,
+                "sequence": str(near.recipe),
+                "value": near.value,
+                "limit": near.bound.limit,
+                "misses_by": near.by,
+                "besides": list(near.besides),
+            }
+            for near in result.near
+        ],
     }

@@ -21,6 +21,7 @@ from autotiny.tasks import shown_metric
 
 HEADINGS = {
     "latency_ms": "ms",
+    "worst_latency_ms": "worst ms",
     "flash_bytes": "flash B",
     "sram_bytes": "SRAM B",
     "energy_estimated_mj": "est. mJ",
@@ -199,6 +200,7 @@ def last_trial(progress: Progress) -> str:
         )
         if trial.metrics and trial.metrics.at_chance:
             found += " (at chance level)"
+        found += f"; {trial.reason}" if trial.reason else ""
     else:
         found = trial.reason or outcome
         found = found if outcome in ("measured", "repeated") else f"{outcome}: {found}"

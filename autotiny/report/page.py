@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from autotiny.report.facts import asked, best_point, points_of, recipe_path
+from autotiny.report.facts import asked, best_point, figures_asked, points_of, recipe_path
 from autotiny.report.summary import budget_text, legend, score_headings, validation
 from autotiny.report.tables import milliseconds
-from autotiny.study import OUTCOMES, Point, Result, ended
+from autotiny.study import OUTCOMES, Point, Result, ended, worst_latency_ms
 from autotiny.target import Target
 from autotiny.tasks import Several
 
@@ -49,6 +49,7 @@ def _searched(result: Result) -> str:
                    f"{job.target.sram_bytes:,} bytes of SRAM"),
         ("objectives", ", ".join((job.metric.title, *job.objectives))),
         ("search space", f"{job.space.name}: {job.space.title}"),
+        *([("bounds", str(job.bounds))] if job.bounds.texts else []),
         ("seed", str(job.seed)),
         ("budget", f"{job.metric.title} {budget_text(job)}, on validation"),
         ("trials", f"{sum(result.counts.values())}"
@@ -68,9 +69,12 @@ def _found(result: Result) -> str:
     heading = "## The front"
     if not result.front:
         why = f" {result.shortfall}." if result.shortfall else ""
-        return f"{heading}\n\nNo firmware that fits the target was measured.{why}"
+        bounds = " and keeps the bounds" if result.job.bounds.each else ""
+        text = f"{heading}\n\nNo firmware that fits the target{bounds} was measured.{why}"
+        return "\n\n".join((text, *_nearest(result)))
     best = best_point(result)
     rows = []
+    worst = "worst_latency" in figures_asked(result)
     for point in points_of(result):
         cost = point.metrics.cost
         original = result.baseline is not None and point.trial == result.baseline.trial
@@ -85,6 +89,7 @@ def _found(result: Result) -> str:
                 f"{cost.sram_bytes:,}",
                 f"{cost.cycles:,}",
                 milliseconds(cost.latency_ms),
+                *([milliseconds(worst_latency_ms(cost, result.job.target))] if worst else []),
                 f"{cost.energy_estimated_mj:.4g}",
                 *_agreement(point),
                 ", ".join(point.runtimes),
@@ -92,9 +97,9 @@ def _found(result: Result) -> str:
             )
         )
     target = result.job.target
-    head = ("trial", "sequence", *score_headings(result.job.metric), "flash B", "SRAM B",
-            "cycles", "ms", f"est. mJ {target.energy_error}", "as original %", "error %",
-            "runs in", "recipe")  # fmt: skip
+    head = ["trial", "sequence", *score_headings(result.job.metric), "flash B", "SRAM B",
+            "cycles", "ms", *(["worst ms"] if worst else []), f"est. mJ {target.energy_error}",
+            "as original %", "error %", "runs in", "recipe"]  # fmt: skip
     parts = [
         heading,
         f"![{result.job.metric.title} over latency](pareto.svg)",
@@ -111,6 +116,19 @@ def _found(result: Result) -> str:
         f"× voltage × latency. {_energy_error(target)}",
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _nearest(result: Result) -> list[str]:
+    """What comes nearest to each bound, as a table; nothing where there is none."""
+    rows = [
+        (
+            str(near.bound), near.bound.text(near.value), near.by, str(near.trial),
+            "; ".join(near.besides), str(near.recipe),
+        )
+        for near in result.near
+    ]  # fmt: skip
+    head = ("bound", "nearest", "missed by", "trial", "but", "sequence")
+    return [markdown_table(head, rows)] if rows else []
 
 
 def _detailed(result: Result) -> str:
@@ -222,7 +240,8 @@ def _refused(result: Result) -> str:
     parts = ["## How the trials ended", markdown_table(("outcome", "trials", "meaning"), rows)]
     reasons: dict[tuple[str, str], list[int]] = {}
     for record in ended(result.study):
-        if record.outcome in ("infeasible", "invalid", "failed"):
+        missed = record.outcome == "measured" and record.reason
+        if missed or record.outcome in ("infeasible", "invalid", "failed"):
             key = (record.outcome, record.reason or "–")
             reasons.setdefault(key, []).append(record.number)
     if reasons:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rich.table import Table
 
@@ -18,7 +18,7 @@ from autotiny.report.tables import (
     milliseconds,
     table,
 )
-from autotiny.study import Point, Result, ended
+from autotiny.study import Point, Result, ended, worst_latency_ms
 from autotiny.study.job import Job
 from autotiny.target import Target
 from autotiny.tasks import Metric, Several, Task
@@ -28,13 +28,27 @@ OVER_BUDGET = "†"
 
 
 def front_table(
-    points: Sequence[Point], baseline: Point | None, target: Target, *, width: int
+    points: Sequence[Point],
+    baseline: Point | None,
+    target: Target,
+    *,
+    width: int,
+    figures: Collection[str] = (),
 ) -> Table:
-    """The front for the terminal, the fastest first; the wider, the more columns."""
+    """The front for the terminal, the fastest first; the wider, the more columns.
+
+    Args:
+        points: of the front.
+        baseline: the original, if it was measured.
+        target: the microcontroller.
+        width: of the terminal.
+        figures: names of those that were asked for, of which some have columns of their own.
+    """
     wide = width >= WIDE
     stream = points[0].metrics.cost.stream
     timed = stream is not None and stream.duty_cycle is not None
     columns = ["trial", *score_headings(points[0].metric), "flash B", "SRAM B", "ms"]
+    columns += ["worst ms"] if "worst_latency" in figures else []
     columns += ["duty %"] if timed else []
     columns += ["cycles", f"est. mJ {target.energy_error}", "runs in"] if wide else []
     made = table(*columns, "sequence", left=("runs in",), wraps=("sequence",))
@@ -51,6 +65,8 @@ def front_table(
             f"{cost.sram_bytes:,}",
             milliseconds(cost.latency_ms),
         ]
+        if "worst_latency" in figures:
+            cells.append(milliseconds(worst_latency_ms(cost, target)))
         if cost.stream and cost.stream.duty_cycle is not None:
             cells.append(duty(cost.stream.duty_cycle))
         if wide:
@@ -77,7 +93,11 @@ def search_summary(result: Result) -> str:
 def why_nothing(result: Result) -> str:
     """Why a search found no firmware that fits, in words for the user."""
     if result.shortfall:
-        return f"nothing fits {result.job.target.name}: {result.shortfall}"
+        beside = result.job.bounds.reserve.beside_text
+        return f"nothing fits {result.job.target.name}{beside}: {result.shortfall}"
+    if result.near:
+        nearest = min(result.near, key=lambda near: len(near.besides))
+        return f"nothing keeps {result.job.bounds}; nearest to {nearest}"
     reasons = Counter(
         record.reason for record in ended(result.study) if record.outcome in ("invalid", "failed")
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, repeat
@@ -32,6 +31,7 @@ from autotiny.solver.problem import (
     solve,
 )
 from autotiny.target import Target
+from autotiny.units import size_bytes
 
 Told = Callable[[int, int], None]
 """Takes how many programs were measured, and of how many."""
@@ -45,7 +45,6 @@ MOST_CORRECTIONS = 24
 """Of bounds, for what only linking tells."""
 
 _FORM = "best, or e.g. best:flash=40K,sram=12K or best:minimize=flash"
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KkMm]?)[Bb]?")
 
 
 @dataclass(frozen=True)
@@ -80,19 +79,12 @@ def wish_from(text: str) -> Wish:
                 raise unknown("goal of a schedule", value, GOALS, "minimize=latency")
             wish = replace(wish, minimize=value)
         elif name == "flash":
-            wish = replace(wish, flash_bytes=_bytes(entry, value))
+            wish = replace(wish, flash_bytes=size_bytes(entry, value))
         elif name == "sram":
-            wish = replace(wish, sram_bytes=_bytes(entry, value))
+            wish = replace(wish, sram_bytes=size_bytes(entry, value))
         else:
             raise UserError(f"cannot read {entry!r} of the schedule {text!r}; say {_FORM}")
     return wish
-
-
-def _bytes(entry: str, text: str) -> int:
-    found = _SIZE.fullmatch(text)
-    if found is None:
-        raise UserError(f"cannot read the size in {entry!r}; say bytes, or e.g. 40K or 1.5M")
-    return int(float(found[1]) * {"": 1, "k": 1 << 10, "m": 1 << 20}[found[2].lower()])
 
 
 def tabled(

@@ -1,5 +1,13 @@
 """The Optuna study: which sequences are tried, what is measured, and the front they make."""
 
+from autotiny.study.bounds import (
+    Amounts,
+    Bounds,
+    Reserve,
+    reserved,
+    wanted_bounds,
+    worst_latency_ms,
+)
 from autotiny.study.bundle import DRAFT, bundle_bytes, check_intact, folder_of
 from autotiny.study.evaluator import Evaluator
 from autotiny.study.job import EHVI, EPOCHS, OBJECTIVES, Job, Objective, wanted_objectives
@@ -15,7 +23,7 @@ from autotiny.study.replay import (
     model_name,
     rebuilt,
 )
-from autotiny.study.result import Point, Result, Shortfall
+from autotiny.study.result import NearMiss, Point, Result, Shortfall
 from autotiny.study.search import TRIALS, Progress, search
 from autotiny.study.sound_layers import sound_layer
 from autotiny.study.storage import (
@@ -35,15 +43,19 @@ __all__ = [
     "OUTCOMES",
     "SEEDS",
     "TRIALS",
+    "Amounts",
     "Applied",
+    "Bounds",
     "Comparison",
     "Evaluator",
     "Job",
+    "NearMiss",
     "Objective",
     "Originals",
     "Point",
     "Progress",
     "Rebuilt",
+    "Reserve",
     "Result",
     "Shortfall",
     "TrialRecord",
@@ -62,10 +74,13 @@ __all__ = [
     "own_folder",
     "quiet_optuna",
     "rebuilt",
+    "reserved",
     "search",
     "shown_place",
     "sound_layer",
     "sqlite_url",
     "stream_of",
+    "wanted_bounds",
     "wanted_objectives",
+    "worst_latency_ms",
 ]

@@ -16,6 +16,7 @@ from autotiny.provenance import packages
 from autotiny.recipe import Candidate, Recipe, apply, check_legal
 from autotiny.signal import Stream
 from autotiny.space import Space
+from autotiny.study.bounds import NO_BOUNDS, Bounds
 from autotiny.study.evaluator import Evaluator
 from autotiny.target import Target, target_key
 from autotiny.tasks import Direction, Drop, Metric, Score
@@ -47,6 +48,7 @@ OBJECTIVES = {
     objective.name: objective
     for objective in (
         Objective("latency", "latency_ms", "time of one inference"),
+        Objective("worst_latency", "worst_latency_ms", "the same with cold caches, after reset"),
         Objective("size", "flash_bytes", "flash of the whole firmware"),
         Objective("sram", "sram_bytes", "arena, static data and stack"),
         Objective("energy", "energy_estimated_mj", "energy of one inference, an estimate"),
@@ -86,6 +88,7 @@ class Job:
         epochs: upper limit of each fine-tune.
         cache: where results are kept.
         stream: what firmware takes in place of whole windows; costs are those of a hop.
+        bounds: what a best point must keep besides.
         evaluator: what judges a candidate.
         sampler: what draws, a name of `SAMPLERS`.
     """
@@ -100,6 +103,7 @@ class Job:
     epochs: int
     cache: Cache
     stream: Stream | None = None
+    bounds: Bounds = NO_BOUNDS
     evaluator: Evaluator = field(default_factory=Evaluator)
     sampler: str = EHVI
 
@@ -143,6 +147,14 @@ class Job:
         """What a lowered model takes of the target."""
         return self.evaluator.taken(model, self.target, self.cache, self.stream)
 
+    def excess(self, taken: Cost, score: float | None = None) -> dict[str, float]:
+        """By how much what a firmware takes, or its score, misses the target and each bound."""
+        return self.bounds.excess(taken, self.target, score)
+
+    def missed(self, taken: Cost, score: float | None = None) -> str:
+        """The same in words; "" where nothing is missed."""
+        return "; ".join(self.bounds.missed(taken, self.target, score))
+
     def score(self, model: Model, split: str) -> Score:
         """How well a lowered model does on "validation" or "test"."""
         return self.evaluator.score(model, self.data, split, self.cache)
@@ -160,6 +172,7 @@ class Job:
             "sampler": self.sampler,
             "stream": str(self.stream or "whole windows"),
             "task": " ".join((self.data.task.asked, *self.data.task.output_names)),
+            "bounds": str(self.bounds),
             "score_drop": self.score_drop.text(self.metric),
             "autotiny": f"{__version__} {code_version('autotiny.study')[:8]}",
             "packages": ", ".join(f"{name} {version}" for name, version in packages().items()),

@@ -15,7 +15,7 @@ import numpy as np
 import optuna
 
 from autotiny.cache import key_of
-from autotiny.metrics import Cost, Metrics, missing, overshoot
+from autotiny.metrics import Cost, Metrics
 from autotiny.recipe import Recipe, step_key
 from autotiny.space import answers_for
 from autotiny.study.job import Job
@@ -23,7 +23,7 @@ from autotiny.study.pool import pool
 from autotiny.study.record import Rehearsal, TrialRecord, baseline, candidates, front_of, known
 from autotiny.study.surrogate import Surrogate, Vector, features, scored_part
 from autotiny.study.trials import REFUSALS, values_of
-from autotiny.study.weighing import NODES, OPTIMISM, Front, Scale, best_of
+from autotiny.study.weighing import NODES, OPTIMISM, WEIGHTS, Front, Scale, best_of
 
 FEWEST = 5
 """Measured trials that a model of the score is made of."""
@@ -86,6 +86,11 @@ class Findings:
         self.rehearsals = {one.recipe.key: one for one in rehearsals}
 
     @cached_property
+    def fitting(self) -> list[TrialRecord]:
+        """What fits and keeps the bounds; until something does, all that was measured."""
+        return [one for one in self.measured if one.fits] or self.measured
+
+    @cached_property
     def scale(self) -> Scale:
         """On which scores are compared."""
         assert self.original is not None and self.original.metrics is not None
@@ -116,7 +121,7 @@ class Findings:
     def _next_best(self) -> list[TrialRecord]:
         """What would be the front without the front, as far as it is needed."""
         front = {one.number for one in front_of(self.study)}
-        left = [one for one in self.measured if one.number not in front and one.fits]
+        left = [one for one in self.fitting if one.number not in front]
         return sorted(left, key=lambda one: -self.scale(one.values[0]))[:NEXT_BEST]
 
     def chosen(self, recipes: Sequence[Recipe]) -> Proposal:
@@ -127,20 +132,22 @@ class Findings:
         effort = np.array([self.effort(recipe) for recipe in recipes])
         quantiles = self.scale.gains_at(mean[:, None] + deviation[:, None] * NODES)
         hoped = self.scale.gains_at(mean + OPTIMISM * deviation)
-        gains = front.gains(costs, quantiles) / effort
+        gains = front.gains(costs, quantiles) * self.keeping(recipes) / effort
         best, most = None, LEAST * front.volume
         new: list[Rehearsal] = []
         for k in best_of(gains, len(recipes)):
             if gains[k] <= most or len(new) == REHEARSED:
                 break  # it promises less than another one is known to
+            cost = costs[k]
             if recipes[k].key not in self.rehearsals:
                 new.append(self.rehearsed(recipes[k]))
-                exact = self.exactly(new[-1], costs[k])
-                if exact is None or not front.may_gain(exact[None], hoped[k : k + 1])[0]:
+                exact = self.exactly(new[-1], cost)
+                if exact is None:
                     continue
-                gains[k] = front.gains(exact[None], quantiles[k : k + 1])[0] / effort[k]
-            if gains[k] > most:
-                best, most = recipes[k], gains[k]
+                cost = exact
+            gain = front.gains(cost[None], quantiles[k : k + 1])[0] / effort[k]
+            if gain > most and front.may_gain(cost[None], hoped[k : k + 1])[0]:
+                best, most = recipes[k], gain
         return Proposal(best, len(recipes), tuple(new))
 
     def scores(self, recipes: Sequence[Recipe]) -> tuple[Vector, Vector]:
@@ -166,9 +173,9 @@ class Findings:
         training.
         """
         space = self.job.space
-        seen = [(one.recipe, np.log(one.values[1:])) for one in self.measured if one.recipe]
+        seen = [(one.recipe, _logarithms(one.values[1:])) for one in self.measured if one.recipe]
         shapes = [one for one in self.rehearsals.values() if not one.recipe.reads_weights]
-        seen += [(one.recipe, np.log(one.costs)) for one in shapes if one.costs is not None]
+        seen += [(one.recipe, _logarithms(one.costs)) for one in shapes if one.costs is not None]
         described = [features(recipe, space) for recipe, _ in seen]
         asked = [features(recipe, space) for recipe in recipes]
         found = np.zeros((len(recipes), len(self.job.figures)))
@@ -182,6 +189,27 @@ class Findings:
                 found[k] = found[k] if exact is None else exact
         return found
 
+    def keeping(self, recipes: Sequence[Recipe]) -> Vector:
+        """How likely each keeps the bounds on costs.
+
+        Gardner et al., "Bayesian optimization with inequality constraints", ICML 2014.
+        """
+        space, likely = self.job.space, np.ones(len(recipes))
+        seen = [
+            (features(one.recipe, space), one.cost)
+            for one in self.records
+            if one.recipe and one.cost and (one.metrics or not one.recipe.reads_weights)
+        ]
+        asked = [features(recipe, space) for recipe in recipes]
+        for bound in self.job.bounds.of_costs:
+            taken = [bound.value(cost, self.job.target, None) or 0.0 for _, cost in seen]
+            values = [float(value) for value in np.log(np.maximum(taken, 1e-12))]
+            mean, deviation = Surrogate([described for described, _ in seen], values)(asked)
+            places = mean[:, None] + deviation[:, None] * NODES
+            likely *= (places <= np.log(bound.limit)) @ WEIGHTS
+        likely[[recipe.key in self.rehearsals for recipe in recipes]] = 1
+        return likely
+
     def exactly(self, rehearsal: Rehearsal, expected: Vector) -> Vector | None:
         """Logarithms of what a sequence costs that was rehearsed; None if it is of no use.
 
@@ -189,7 +217,7 @@ class Findings:
         """
         if rehearsal.costs is None:
             return None
-        exact: Vector = np.log(rehearsal.costs)
+        exact = _logarithms(rehearsal.costs)
         return np.minimum(exact, expected) if rehearsal.recipe.reads_weights else exact
 
     def figures(self, cost: Cost) -> tuple[float, ...]:
@@ -198,16 +226,21 @@ class Findings:
         return values_of(Metrics(cost, 0.0), self.job, self.original.cost)[1:]
 
     def front(self, costs: Vector) -> Front:
-        """What is dominated so far, up to what the original costs and to a score by chance."""
+        """What is dominated so far, up to what the original costs and to a score by chance.
+
+        Or to the score that is asked for, once there is one: what has less gains nothing.
+        """
         assert self.original is not None
-        fitting = [one for one in self.measured if one.fits]
-        reached = np.array([np.log(one.values[1:]) for one in fitting]).reshape(len(fitting), -1)
-        scores = np.array([self.scale.gain(one.values[0]) for one in fitting])
-        most = np.log(self.original.values[1:])
+        reached = np.array([_logarithms(one.values[1:]) for one in self.fitting])
+        scores = np.array([self.scale.gain(one.values[0]) for one in self.fitting])
+        most = _logarithms(self.original.values[1:])
         least = np.minimum(np.concatenate([reached, costs]).min(axis=0), most - 1e-9)
         chance = self.job.data.chance
         known_worst = min(scores.min(initial=0.0), 0.0)
         worst = known_worst if chance is None else self.scale.gain(chance.value)
+        asked = self.job.bounds.score_limit
+        if asked is not None and self.fitting[0].fits:
+            worst = max(worst, self.scale.gain(asked))
         return Front.of(reached, scores, least, most, worst)
 
     @cached_property
@@ -231,9 +264,14 @@ class Findings:
             cost = self.job.cost(candidate.model)
         except tuple(REFUSALS):
             return Rehearsal(recipe, None)
-        if missing(overshoot(cost, self.job.target)):
+        if self.job.missed(cost):
             return Rehearsal(recipe, None)
         return Rehearsal(recipe, self.figures(cost))
+
+
+def _logarithms(costs: Sequence[float]) -> Vector:
+    """Of costs, those that are zero as good as nothing."""
+    return np.asarray(np.log(np.maximum(costs, 1e-12)), np.float64)
 
 
 def _keys(record: TrialRecord) -> Iterable[str]:

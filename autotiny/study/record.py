@@ -41,7 +41,7 @@ HOLDER = "holder"
 OUTCOMES = {
     "measured": "cost and score are known",
     "repeated": "means the same work as an earlier trial, and was answered from there",
-    "infeasible": "does not fit the target; not trained",
+    "infeasible": "does not fit the target or what was asked; not trained",
     "hopeless": "cannot reach the front even if better than the original; not trained",
     "invalid": "the sequence gives a model that cannot be built",
     "failed": "a component did not keep its promise, or the firmware did not run",
@@ -83,7 +83,8 @@ class TrialRecord:
         values: what the study optimizes, the score first; empty where nothing was measured.
         metrics: what was measured.
         rehearsed: the cost of a sequence that was not trained.
-        constraints: by how much it exceeds each resource of the target; zero or less where it fits.
+        constraints: by how much it exceeds each resource of the target, and each bound; zero or
+            less where it fits.
         dropped: components that were drawn and found nothing to do.
         runtimes: what can run the `.tflite`.
         notes: what components found of their result, e.g. sparsity.

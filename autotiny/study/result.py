@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import optuna
@@ -20,6 +20,7 @@ from autotiny.provenance import made_with
 from autotiny.recipe import Bundle, Dropped, Recipe, SavedRecipe
 from autotiny.signal import Front
 from autotiny.study.agreeing import Agreed, agreed
+from autotiny.study.bounds import NOTHING, Bound, Reserve
 from autotiny.study.bundle import write_bundle
 from autotiny.study.evaluator import tested
 from autotiny.study.job import Job
@@ -98,6 +99,40 @@ class Shortfall:
 
 
 @dataclass(frozen=True)
+class NearMiss:
+    """The sequence that comes nearest to a bound, where none keeps all that is asked.
+
+    Attributes:
+        bound: what is asked.
+        trial: its number in the study.
+        recipe: the sequence.
+        value: what it has of that, in the unit of the bound's limit.
+        besides: what else it misses, in words; of several that miss nothing else the nearest.
+    """
+
+    bound: Bound
+    trial: int
+    recipe: Recipe
+    value: float
+    besides: tuple[str, ...]
+
+    @property
+    def kept(self) -> bool:
+        """Whether it keeps this bound, and so misses something else."""
+        return self.bound.excess(self.value) <= 0
+
+    @property
+    def by(self) -> str:
+        """By how much it misses, in words; "kept" where it does not."""
+        return "kept" if self.kept else self.bound.text(abs(self.value - self.bound.limit))
+
+    def __str__(self) -> str:
+        text = f"{self.bound}: trial {self.trial} has {self.bound.text(self.value)}"
+        text += "" if self.kept else f", {self.bound.missed(self.value)}"
+        return f"{'; but '.join((text, *self.besides))} ({self.recipe})"
+
+
+@dataclass(frozen=True)
 class Result:
     """What a search found.
 
@@ -118,6 +153,7 @@ class Result:
         findings: what was found out before the first trial.
         folder: where the files of the study lie; None where none were written.
         files: those of them that are listed, the report first.
+        near: where nothing keeps all that is asked, what comes nearest to each bound.
     """
 
     study: optuna.Study
@@ -135,6 +171,7 @@ class Result:
     findings: Findings
     folder: Path | None = None
     files: tuple[Path, ...] = ()
+    near: tuple[NearMiss, ...] = ()
 
     @property
     def weighed(self) -> int:
@@ -204,7 +241,8 @@ def result_of(
         front=front,
         baseline=_point(original, job, floor, original) if original else None,
         best=best_points(front, job),
-        shortfall=None if front else shortfall(study, job.target),
+        shortfall=None if front else shortfall(study, job.target, job.bounds.reserve),
+        near=() if front else near_misses(study, job),
         counts=counts(study),
         dropped=dict(reasons),
         findings=findings,
@@ -246,16 +284,49 @@ def best_points(front: Sequence[Point], job: Job) -> dict[str, Point]:
     return {**best, job.metric.name: accurate}
 
 
-def shortfall(study: optuna.Study, target: Target) -> Shortfall | None:
-    """The sequence that misses a target by the fewest bytes."""
+def near_misses(study: optuna.Study, job: Job) -> tuple[NearMiss, ...]:
+    """For each bound the sequence that comes nearest, of those that keep all else if there are."""
+    tried = [record for record in ended(study) if record.outcome in ("measured", "infeasible")]
+    found = []
+    for bound in job.bounds.each:
+        near = [one for record in tried if (one := _near_miss(record, bound, job))]
+        if near:
+            found.append(min(near, key=_distance))
+    return tuple(found)
+
+
+def _near_miss(record: TrialRecord, bound: Bound, job: Job) -> NearMiss | None:
+    """What a trial has of a bound; None where that is not known."""
+    if record.cost is None or record.recipe is None:
+        return None
+    score = record.metrics.score_validation if record.metrics else None
+    value = bound.value(record.cost, job.target, score)
+    if value is None:
+        return None
+    others = replace(job.bounds, each=tuple(one for one in job.bounds.each if one != bound))
+    besides = tuple(others.missed(record.cost, job.target, score))
+    return NearMiss(bound, record.number, record.recipe, value, besides)
+
+
+def _distance(near: NearMiss) -> tuple[bool, float, int, int]:
+    """What decides which of two is nearer."""
+    excess = max(near.bound.excess(near.value), 0.0)
+    return bool(near.besides), excess, len(near.besides), near.trial
+
+
+def shortfall(study: optuna.Study, target: Target, reserve: Reserve = NOTHING) -> Shortfall | None:
+    """The sequence that misses a target by the fewest bytes, beside what is reserved.
+
+    None where one fits, and so misses something else.
+    """
     found = []
     for record in ended(study):
         if record.outcome in ("measured", "infeasible") and record.cost and record.recipe:
-            excess = {
-                name: size for name, size in overshoot(record.cost, target).items() if size > 0
-            }
-            if excess:
-                found.append(Shortfall(record.number, record.recipe, record.cost, excess))
+            taken = reserve.beside(record.cost)
+            excess = {name: size for name, size in overshoot(taken, target).items() if size > 0}
+            if not excess:
+                return None
+            found.append(Shortfall(record.number, record.recipe, record.cost, excess))
     return min(
         found, key=lambda entry: (sum(entry.excess_bytes.values()), entry.trial), default=None
     )

@@ -31,6 +31,7 @@ from autotiny.model import Model, restore, save
 from autotiny.recipe import Recipe
 from autotiny.signal import Stream
 from autotiny.space import Space, load_space
+from autotiny.study.bounds import Amounts, wanted_bounds
 from autotiny.study.evaluator import Evaluator
 from autotiny.study.holding import Hold, alone, holding, locks_of, searched_alone
 from autotiny.study.job import EHVI, EPOCHS, Job, wanted_objectives
@@ -107,6 +108,9 @@ def search(
     score_drop: str | float | None = None,
     epochs: int = EPOCHS,
     stream: Stream | None = None,
+    at_most: Amounts | None = None,
+    at_least: Amounts | None = None,
+    reserve: Amounts | None = None,
     storage: str | BaseStorage | None = None,
     study_name: str | None = None,
     jobs: int = 1,
@@ -137,6 +141,10 @@ def search(
             a hundredth of a score in percent, and a twentieth of an error.
         epochs: upper limit of each fine-tune.
         stream: what firmware takes in place of whole windows; costs are those of a hop.
+        at_most: what a firmware may take, e.g. `{"latency": "20ms"}`; what takes more is not
+            trained.
+        at_least: the score that a best point must have on validation, e.g. `{"accuracy": 0.95}`.
+        reserve: what of the target belongs to other programs, e.g. `{"sram": "12K"}`.
         storage: an Optuna storage, its URL, or the path of a journal file ending in `.log`;
             several jobs need one of the latter two.
         study_name: by default made from model, data, target and objectives.
@@ -171,6 +179,7 @@ def search(
         epochs=asked["epochs"],
         cache=cache or Cache(),
         stream=stream,
+        bounds=wanted_bounds(target, data.task.scored_by, at_most, at_least, reserve),
         evaluator=evaluator or Evaluator(),
         sampler=sampler,
     )

@@ -24,9 +24,10 @@ from autotiny.errors import (
     UnsupportedOp,
     WorkerEnded,
 )
-from autotiny.metrics import Cost, Metrics, missing, overshoot
+from autotiny.metrics import Cost, Metrics, overshoot
 from autotiny.recipe import Candidate, Recipe
 from autotiny.space import answers_for, suggest
+from autotiny.study.bounds import worst_latency_ms
 from autotiny.study.evaluator import metrics_of
 from autotiny.study.job import Job
 from autotiny.study.record import BASELINE, TrialRecord, baseline, ended, measured
@@ -98,9 +99,11 @@ def _try(trial: Trial, job: Job, draft: _Draft) -> None:
     taken = job.cost(candidate.model)
     if planned is None and _misfits(draft, job, taken):
         return None
-    draft.note(constraints=overshoot(taken, job.target))
+    draft.note(constraints=job.excess(taken))
     metrics = metrics_of(taken, job.score(candidate.model, "validation"), job.data)
     draft.note(
+        constraints=job.excess(taken, metrics.score_validation),
+        reason=job.missed(taken, metrics.score_validation),
         metrics=metrics,
         runtimes=job.evaluator.runtimes(candidate.model),
         values=values_of(metrics, job, baseline_cost(trial.study, taken)),
@@ -142,22 +145,22 @@ def values_of(metrics: Metrics, job: Job, original: Cost) -> tuple[float, ...]:
         taken.flash_bytes / original.flash_bytes,
         taken.sram_bytes / original.sram_bytes,
     )
-    figures = {**metrics.to_dict(), "balanced_ratio": math.prod(ratios) ** (1 / len(ratios))}
+    figures = {
+        **metrics.to_dict(),
+        "worst_latency_ms": worst_latency_ms(taken, job.target),
+        "balanced_ratio": math.prod(ratios) ** (1 / len(ratios)),
+    }
     return (metrics.score_validation, *(float(figures[name]) for name in job.figures))
 
 
 def _misfits(draft: _Draft, job: Job, taken: Cost) -> bool:
-    """Whether a cost does not fit the target; if so, that is the outcome."""
-    excess = overshoot(taken, job.target)
-    misses = missing(excess)
-    if misses:
+    """Whether a cost misses the target or a bound; if so, that is the outcome."""
+    missed = job.missed(taken)
+    if missed:
         draft.note(
-            constraints=excess,
-            rehearsed=taken,
-            outcome="infeasible",
-            reason=f"misses {job.target.name} by {' and '.join(misses)}",
+            constraints=job.excess(taken), rehearsed=taken, outcome="infeasible", reason=missed
         )
-    return bool(misses)
+    return bool(missed)
 
 
 def _is_hopeless(draft: _Draft, study: optuna.Study, job: Job, taken: Cost) -> bool:
