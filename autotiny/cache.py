@@ -248,7 +248,11 @@ def files_of(folder: Path) -> list[str]:
 
 def digest(path: Path) -> str:
     """The SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            found.update(block)
+    return found.hexdigest()
 
 
 def intact(entry: Path) -> bool:

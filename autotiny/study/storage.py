@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,11 +17,15 @@ from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from autotiny.errors import UserError
+from autotiny.errors import MachineFault, UserError
 from autotiny.study.holding import lock
 from autotiny.study.job import Job
 from autotiny.study.record import SCHEMA
 from autotiny.study.sampling import StudySampler
+from autotiny.study.server import LOST, SERVERS, Server
+
+JOB, ASKED = "job", "trials"
+"""The attributes of a study that tell its workers what it is for, and how many trials are asked."""
 
 
 def default_study_name(model: str, data: str, target: str, objectives: Sequence[str]) -> str:
@@ -61,7 +66,7 @@ def shown_place(place: str | BaseStorage) -> str:
         return "the storage given"
     with suppress(ArgumentError, ValueError):  # a journal file's path, or no URL at all
         return make_url(place).render_as_string(hide_password=True)
-    return place
+    return re.sub(r"(://[^/@]*?:).*@", r"\1***@", place)
 
 
 def own_folder(folder: Path, name: str) -> Path:
@@ -106,13 +111,48 @@ def open_storage(url: str) -> BaseStorage:
             # Two processes that write at once wait for each other rather than fail.
             arguments = {"connect_args": {"timeout": 120}}
             return optuna.storages.RDBStorage(url, engine_kwargs=arguments)
+        if url.startswith(SERVERS):
+            return Server(url)
         return optuna.storages.get_storage(url)
+    except ImportError as error:
+        raise UserError(
+            f"cannot open the storage {shown_place(url)!r}: {error.__cause__ or error}; "
+            "pip install 'autotiny[scale]' brings the driver of postgresql+psycopg://"
+        ) from error
     except Exception as error:
         # Drivers raise errors of their own kinds, all of which mean that the URL is of no use.
+        said = _without_password(str(error.__cause__ or error).splitlines()[0], url)
         raise UserError(
-            f"cannot open the storage {shown_place(url)!r}: {str(error).splitlines()[0]}; "
+            f"cannot open the storage {shown_place(url)!r}: {said}; "
             "give an Optuna storage URL, e.g. sqlite:///study.db, or a journal file study.log"
         ) from error
+
+
+@contextmanager
+def told_if_lost(place: str | BaseStorage) -> Iterator[None]:
+    """Say in a line that a storage does not answer any more.
+
+    Raises:
+        MachineFault: that is so.
+    """
+    try:
+        yield
+    except LOST as error:
+        said = str(error.__cause__ or error).strip().splitlines()[0]
+        raise MachineFault(
+            f"the study in {shown_place(place)} cannot be written: "
+            f"{_without_password(said, str(place))}; what has finished "
+            "is kept: mend that, and run the command again"
+        ) from error
+
+
+def _without_password(text: str, url: str) -> str:
+    """What a driver says, without the password of a URL."""
+    with suppress(ArgumentError, ValueError):
+        password = make_url(url).password
+        return text.replace(str(password), "***") if password else text
+    # It is no URL, and what is said of it may repeat it.
+    return text.replace(url, shown_place(url))
 
 
 def open_study(job: Job, name: str, place: str | BaseStorage, jobs: int = 1) -> optuna.Study:
