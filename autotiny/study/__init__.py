@@ -26,6 +26,7 @@ from autotiny.study.storage import (
     shown_place,
     sqlite_url,
 )
+from autotiny.study.working import Worked, work
 
 __all__ = [
     "DRAFT",
@@ -46,6 +47,7 @@ __all__ = [
     "Result",
     "Shortfall",
     "TrialRecord",
+    "Worked",
     "apply_recipe",
     "bundle_bytes",
     "check_intact",
@@ -67,4 +69,5 @@ __all__ = [
     "sqlite_url",
     "stream_of",
     "wanted_objectives",
+    "work",
 ]

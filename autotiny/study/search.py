@@ -219,6 +219,8 @@ def _invite(
         return
     study.set_user_attr(ASKED, trials)
     study.set_user_attr(JOB, key)
+    if jobs == 1 and on_notice:
+        on_notice(f"others take part by: autotiny worker {study.study_name} --storage … --cache …")
 
 
 def _run(

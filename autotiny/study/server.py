@@ -77,6 +77,10 @@ class Server(RDBStorage):
             connection.execute(text("SELECT schema_version FROM version_info FOR UPDATE"))
             yield
 
+    def get_heartbeat_interval(self) -> int | None:
+        """None, so that `Study.ask` does not warn that Optuna itself neither beats nor looks."""
+        return None
+
     def left_behind(self, study: optuna.Study) -> set[int]:
         """The ids of running trials whose processes are no more.
 
