@@ -71,11 +71,18 @@ class Server(RDBStorage):
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep all other processes out meanwhile; the server ends that if this one dies."""
-        with self.engine.begin() as connection:
-            # A row that Optuna reads and never locks.
-            connection.execute(text("SELECT schema_version FROM version_info FOR UPDATE"))
-            yield
+        """Keep all other processes out meanwhile; the server ends that if this one dies.
+
+        Raises:
+            StorageInternalError: the server has gone, and maybe not kept the others out.
+        """
+        try:
+            with self.engine.begin() as connection:
+                # A row that Optuna reads and never locks.
+                connection.execute(text("SELECT schema_version FROM version_info FOR UPDATE"))
+                yield
+        except SQLAlchemyError as error:
+            raise StorageInternalError("the server has gone") from error
 
     def get_heartbeat_interval(self) -> int | None:
         """None, so that `Study.ask` does not warn that Optuna itself neither beats nor looks."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
+import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -15,14 +17,14 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from autotiny.errors import MachineFault, UserError
 from autotiny.study.holding import lock
 from autotiny.study.job import Job
 from autotiny.study.record import SCHEMA
 from autotiny.study.sampling import StudySampler
-from autotiny.study.server import LOST, SERVERS, Server
+from autotiny.study.server import ATTEMPTS, LOST, SERVERS, Server
 
 JOB, ASKED = "job", "trials"
 """The attributes of a study that tell its workers what it is for, and how many trials are asked."""
@@ -110,9 +112,9 @@ def open_storage(url: str) -> BaseStorage:
         if url.startswith("sqlite"):
             # Two processes that write at once wait for each other rather than fail.
             arguments = {"connect_args": {"timeout": 120}}
-            return optuna.storages.RDBStorage(url, engine_kwargs=arguments)
+            return _made(lambda: optuna.storages.RDBStorage(url, engine_kwargs=arguments))
         if url.startswith(SERVERS):
-            return Server(url)
+            return _made(lambda: Server(url))
         return optuna.storages.get_storage(url)
     except ImportError as error:
         raise UserError(
@@ -126,6 +128,18 @@ def open_storage(url: str) -> BaseStorage:
             f"cannot open the storage {shown_place(url)!r}: {said}; "
             "give an Optuna storage URL, e.g. sqlite:///study.db, or a journal file study.log"
         ) from error
+
+
+def _made(make: Callable[[], BaseStorage]) -> BaseStorage:
+    """A database; tried again where another process made its tables at the same moment."""
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return make()
+        except SQLAlchemyError as error:
+            if "already exists" not in str(error):
+                raise
+        time.sleep(random.random())
+    return make()
 
 
 @contextmanager
