@@ -31,7 +31,7 @@ from autotiny.model import Level, Model
 from autotiny.signal import Stream
 from autotiny.space import load_space, space_names
 from autotiny.study import Result, TrialRecord, running, server, sharing, work
-from autotiny.study.holding import holding
+from autotiny.study.holding import holding, locks_of
 from autotiny.study.job import Job
 from autotiny.study.record import hold, put_back
 from autotiny.study.server import Server
@@ -130,7 +130,7 @@ def planted(job: Job, name: str, change: Any) -> str:
 
         job.cache.put(content["samples"], write)
     text = json.dumps(content)
-    return str(job.cache.put("cd" * 16, lambda f: (f / "job.json").write_text(text) and None).name)
+    return job.cache.put("cd" * 16, lambda folder: sharing._write(folder / "job.json", text)).name
 
 
 @pytest.mark.parametrize("kind", ["os.system", "Trap", "array", "Job", "Cache2"])
@@ -153,7 +153,7 @@ def test_samples_are_not_unpickled(job: Job, tmp_path: Path) -> None:
 
 def test_another_cache_is_told(job: Job, tmp_path: Path) -> None:
     key = share(job)
-    with pytest.raises(UserError, match="has no .*, which the study names; give the folder that"):
+    with pytest.raises(UserError, match=r"has no .*, which the study names; give the folder that"):
         shared(Cache(tmp_path / "other"), key)
 
 
@@ -175,7 +175,7 @@ def test_layers_that_no_file_holds_are_refused(job: Job) -> None:
 
     with (
         mock.patch.object(type(job.model.network), "save", refuse),
-        pytest.raises(UserError, match="as no file holds its layers .*; search with jobs = 1"),
+        pytest.raises(UserError, match=r"as no file holds its layers .*; search with jobs = 1"),
     ):
         share(job)
 
@@ -191,7 +191,10 @@ def begun(tmp_path: Path, trials: int = 4, asked: int = 8) -> Iterator[tuple[Res
 
 
 def joined(tmp_path: Path, place: str, **changes: Any) -> Any:
-    given = {"cache": Cache(tmp_path / "cache"), "evaluator": TOY_EVALUATOR} | changes
+    given: dict[str, Any] = {
+        "cache": Cache(tmp_path / "cache"),
+        "evaluator": TOY_EVALUATOR,
+    } | changes
     return work("s", place, **given)
 
 
@@ -292,7 +295,8 @@ def start_job(tmp_path: Path) -> Job:
 def test_a_trial_that_was_taken_for_left_behind_is_the_others(tmp_path: Path, end: bool) -> None:
     taken: list[int] = []
 
-    with begun(tmp_path, asked=7) as (result, place), holding(tmp_path / "locks") as other:
+    locks = locks_of(str(tmp_path / "study.log"), "s")
+    with begun(tmp_path, asked=7) as (result, place), holding(locks) as other:
 
         def stolen(model: Model, target: Any, cache: Cache) -> Cost:
             study = result.study
@@ -307,8 +311,7 @@ def test_a_trial_that_was_taken_for_left_behind_is_the_others(tmp_path: Path, en
             return toy_cost(model, target, cache)
 
         evaluator = replace(TOY_EVALUATOR, cost=stolen)
-        fresh = Cache(tmp_path / "cache")
-        worked = joined(tmp_path, place, evaluator=evaluator, cache=fresh)
+        worked = joined(tmp_path, place, evaluator=evaluator)
         trial = result.study.trials[taken[0]]
         assert trial.state is (TrialState.FAIL if end else TrialState.RUNNING)
         assert taken[0] not in [record.number for record in worked.records]
@@ -364,10 +367,7 @@ def test_a_server_that_is_gone_is_waited_for(tmp_path: Path, failures: int) -> N
 
 
 def test_a_heartbeat_tells_what_was_left_behind(tmp_path: Path) -> None:
-    with (
-        mock.patch.object(server, "GRACE_SECONDS", 1),
-        mock.patch.object(server, "BEAT_SECONDS", 0.2),
-    ):
+    with mock.patch.multiple(server, GRACE_SECONDS=1, BEAT_SECONDS=0.2):
         one = Server(f"sqlite:///{tmp_path / 'a.db'}")
         study = optuna.create_study(storage=one)
         living, dead = study.ask(), study.ask()
