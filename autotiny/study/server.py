@@ -78,6 +78,9 @@ class Server(RDBStorage):
         """
         try:
             with self.engine.begin() as connection:
+                if self.engine.dialect.name == "postgresql":  # of a machine that lost its network
+                    limit = f"SET LOCAL idle_in_transaction_session_timeout = '{GRACE_SECONDS}s'"
+                    connection.execute(text(limit))
                 # A row that Optuna reads and never locks.
                 connection.execute(text("SELECT schema_version FROM version_info FOR UPDATE"))
                 yield

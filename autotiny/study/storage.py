@@ -187,7 +187,7 @@ def open_study(job: Job, name: str, place: str | BaseStorage, jobs: int = 1) -> 
     else:  # it is new, or whoever made it died before it was complete
         check_same_values(study, job)
         _describe(study, job)
-    study.sampler = StudySampler(job.seed, parallel=jobs > 1)
+    study.sampler = StudySampler(job.seed, parallel=jobs > 1 or isinstance(storage, Server))
     return study
 
 
