@@ -17,6 +17,8 @@ import pytest
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 from sqlalchemy.exc import OperationalError
+from test_resuming import killed
+from test_resuming import told as told_of
 from test_study import TOY_EVALUATOR, searching, toy_cost
 from toys import SPACE, toy_components, toy_data, toy_model
 from typer.testing import CliRunner
@@ -30,7 +32,7 @@ from autotiny.metrics import Cost
 from autotiny.model import Level, Model
 from autotiny.signal import Stream
 from autotiny.space import load_space, space_names
-from autotiny.study import Result, TrialRecord, running, server, sharing, work
+from autotiny.study import Evaluator, Result, TrialRecord, Worked, running, server, sharing, work
 from autotiny.study.holding import holding, locks_of
 from autotiny.study.job import Job
 from autotiny.study.record import hold, put_back
@@ -190,12 +192,11 @@ def begun(tmp_path: Path, trials: int = 4, asked: int = 8) -> Iterator[tuple[Res
         yield result, place
 
 
-def joined(tmp_path: Path, place: str, **changes: Any) -> Any:
-    given: dict[str, Any] = {
-        "cache": Cache(tmp_path / "cache"),
-        "evaluator": TOY_EVALUATOR,
-    } | changes
-    return work("s", place, **given)
+def joined(
+    tmp_path: Path, place: str, evaluator: Evaluator = TOY_EVALUATOR, **changes: Any
+) -> Worked:
+    cache = Cache(tmp_path / "cache")
+    return work("s", place, cache=cache, evaluator=evaluator, **changes)
 
 
 def test_a_worker_goes_on_with_a_search(tmp_path: Path) -> None:
@@ -210,6 +211,27 @@ def test_a_worker_goes_on_with_a_search(tmp_path: Path) -> None:
         assert not joined(tmp_path, place).records
         assert not joined(tmp_path, place, timeout=0).records
     assert not list(tmp_path.glob(".*.locks"))
+
+
+def test_a_worker_that_is_killed_at_any_moment_loses_nothing(tmp_path: Path) -> None:
+    with begun(tmp_path, trials=3, asked=7) as (result, place):
+        before = told_of(result.study)
+
+        def start(*, storage: str, evaluator: Evaluator, **_: object) -> Any:
+            return joined(tmp_path, storage, evaluator=evaluator)
+
+        kills = 0
+        while killed(start, Path(place), 1 + 7 * kills):
+            kills += 1
+        assert joined(tmp_path, place).enough
+        trials = result.study.trials
+        records = [TrialRecord.load(trial) for trial in trials]
+        assert kills > 5
+        assert told_of(result.study)[: len(before)] == before
+        assert not [trial.number for trial in trials if trial.state is TrialState.RUNNING]
+        keys = [record.recipe_key for record in records if record.outcome == "measured"]
+        assert len(keys) == len(set(keys))
+        assert sum(record.outcome not in ("", "repeated") for record in records) == 7
 
 
 @pytest.mark.parametrize(

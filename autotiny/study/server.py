@@ -66,7 +66,7 @@ class Server(RDBStorage):
             with suppress(dialect.loaded_dbapi.OperationalError):
                 return dialect.connect(*given, **named)
             time.sleep(pause)
-            self.steady_since = time.monotonic() + pause
+            self.steady_since = time.monotonic()
         return dialect.connect(*given, **named)
 
     @contextmanager
