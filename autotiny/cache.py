@@ -74,9 +74,13 @@ class Cache:
             self.misses += 1
             return None
         self.hits += 1
-        with suppress(OSError):  # a cache that can only be read still answers
-            os.utime(entry)
+        self.keep(key)
         return entry
+
+    def keep(self, key: str) -> None:
+        """Take an entry for used just now, so that it is not the next to be dropped."""
+        with suppress(OSError):  # it is gone, or can only be read
+            os.utime(self._entry(key))
 
     def put(self, key: str, write: Callable[[Path], None]) -> Path:
         """Store what `write` puts into the folder it is given.

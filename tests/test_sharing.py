@@ -43,6 +43,8 @@ from autotiny.study.trials import try_sequence
 from autotiny.target import load_target, target_names
 from autotiny.tasks import Drop
 
+SHARED = ("model", "samples")
+
 
 @pytest.fixture
 def job(tmp_path: Path) -> Iterator[Job]:
@@ -232,6 +234,22 @@ def test_a_worker_that_is_killed_at_any_moment_loses_nothing(tmp_path: Path) -> 
         keys = [record.recipe_key for record in records if record.outcome == "measured"]
         assert len(keys) == len(set(keys))
         assert sum(record.outcome not in ("", "repeated") for record in records) == 7
+
+
+def test_what_workers_share_is_not_dropped_while_they_work(tmp_path: Path) -> None:
+    with begun(tmp_path) as (result, place):
+        cache = Cache(tmp_path / "cache")
+        key = result.study.user_attrs[JOB]
+        content = json.loads((cache.folder / key[:2] / key / "job.json").read_text())
+        entries = [cache.folder / one[:2] / one for one in (key, *map(content.get, SHARED))]
+
+        def old(*given: Any) -> Cost:
+            for entry in entries:
+                os.utime(entry, (0, 0))
+            return toy_cost(*given)
+
+        joined(tmp_path, place, replace(TOY_EVALUATOR, cost=old), timeout=60)
+        assert min(entry.stat().st_mtime for entry in entries) > 0
 
 
 @pytest.mark.parametrize(

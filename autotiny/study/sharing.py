@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,16 @@ def shared(cache: Cache, key: str, evaluator: Evaluator | None = None) -> Job:
             f"{key} in the cache {str(cache.folder)!r} is no job that can be read: "
             f"{type(damage).__name__} {damage}; run the search once more, which writes it again"
         ) from damage
+
+
+def keep_shared(cache: Cache, key: str) -> None:
+    """Keep a job for workers that come later, while those at work have long read it."""
+    with suppress(OSError, ValueError, KeyError):  # it is gone: who comes later is told so
+        content = json.loads(
+            (cache.folder / key[:2] / key / "job.json").read_text(encoding="utf-8")
+        )
+        for one in (key, content["model"], content["samples"]):
+            cache.keep(one)
 
 
 def _put(job: Job, what: str, parts: tuple[object, ...], write: Callable[[Path], None]) -> str:

@@ -162,11 +162,11 @@ def told_if_lost(place: str | BaseStorage) -> Iterator[None]:
 
 def _without_password(text: str, url: str) -> str:
     """What a driver says, without the password of a URL."""
-    with suppress(ArgumentError, ValueError):
+    text = text.replace(url, shown_place(url))
+    with suppress(ArgumentError, ValueError):  # it is no URL
         password = make_url(url).password
         return text.replace(str(password), "***") if password else text
-    # It is no URL, and what is said of it may repeat it.
-    return text.replace(url, shown_place(url))
+    return text
 
 
 def open_study(job: Job, name: str, place: str | BaseStorage, jobs: int = 1) -> optuna.Study:
