@@ -32,7 +32,17 @@ from autotiny.metrics import Cost
 from autotiny.model import Level, Model
 from autotiny.signal import Stream
 from autotiny.space import load_space, space_names
-from autotiny.study import Evaluator, Result, TrialRecord, Worked, running, server, sharing, work
+from autotiny.study import (
+    Evaluator,
+    Result,
+    TrialRecord,
+    Worked,
+    running,
+    server,
+    sharing,
+    storage,
+    work,
+)
 from autotiny.study.holding import holding, locks_of
 from autotiny.study.job import Job
 from autotiny.study.record import hold, put_back
@@ -276,15 +286,15 @@ def test_a_job_that_is_not_the_studys_is_refused(tmp_path: Path) -> None:
 
 def test_a_worker_says_what_it_waits_for(tmp_path: Path) -> None:
     place, said, naps = str(tmp_path / "study.log"), list[str](), list[float]()
-    storage = open_storage(place)
-    optuna.create_study(study_name="other", storage=storage)
+    opened = open_storage(place)
+    optuna.create_study(study_name="other", storage=opened)
 
     def nap(seconds: float) -> None:
         naps.append(seconds)
         if len(naps) == 2:
-            optuna.create_study(study_name="s", storage=storage)
+            optuna.create_study(study_name="s", storage=opened)
         if len(naps) == 4:
-            study = optuna.load_study(study_name="s", storage=storage)
+            study = optuna.load_study(study_name="s", storage=opened)
             study.set_user_attr(JOB, "ab")
         if len(naps) == 6:
             raise KeyboardInterrupt
@@ -472,6 +482,15 @@ def test_a_storage_that_cannot_be_opened_is_told_without_its_password(url: str) 
     assert "cannot open the storage" in result.output
     assert "tiny:***@" in result.output
     assert "s3cret" not in result.output
+
+
+@pytest.mark.parametrize("port", ["5432", "port"])
+def test_what_a_driver_says_is_told_without_the_password(port: str) -> None:
+    url = f"postgresql://tiny:s3cret@host:{port}/base"
+    said = storage._without_password(f"cannot read {url!r}", url)
+    assert said == f"cannot read 'postgresql://tiny:***@host:{port}/base'"
+    if port != "port":
+        assert storage._without_password("s3cret is wrong", url) == "*** is wrong"
 
 
 def test_a_disk_that_is_full_ends_a_search_that_invites_others(job: Job, tmp_path: Path) -> None:

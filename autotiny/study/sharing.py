@@ -122,9 +122,8 @@ def shared(cache: Cache, key: str, evaluator: Evaluator | None = None) -> Job:
 def keep_shared(cache: Cache, key: str) -> None:
     """Keep a job for workers that come later, while those at work have long read it."""
     with suppress(OSError, ValueError, KeyError):  # it is gone: who comes later is told so
-        content = json.loads(
-            (cache.folder / key[:2] / key / "job.json").read_text(encoding="utf-8")
-        )
+        entry = cache.folder / key[:2] / key
+        content = json.loads((entry / "job.json").read_text(encoding="utf-8"))
         for one in (key, content["model"], content["samples"]):
             cache.keep(one)
 
