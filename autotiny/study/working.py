@@ -17,7 +17,7 @@ from autotiny.study.evaluator import Evaluator
 from autotiny.study.holding import holding, locks_of
 from autotiny.study.job import made_by
 from autotiny.study.planning import enough
-from autotiny.study.record import BASELINE, TrialRecord, ended
+from autotiny.study.record import TrialRecord, ended
 from autotiny.study.running import run_trials
 from autotiny.study.sampling import StudySampler
 from autotiny.study.server import patiently
@@ -126,7 +126,7 @@ def _joined(
             missing = f"the search of {name!r} to say what it is for"
             if JOB in known:
                 missing = f"the first trial of {name!r}, which measures the original"
-                if any(record.queued == BASELINE for record in ended(study)):
+                if ended(study):
                     return study
         if missing != said and on_stage:
             on_stage(f"waiting for {missing}")
