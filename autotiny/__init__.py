@@ -40,6 +40,7 @@ __all__ = [
     "TrainingDiverged",
     "UnsupportedOp",
     "UserError",
+    "Worked",
     "__version__",
     "apply",
     "compile",
@@ -52,6 +53,7 @@ __all__ = [
     "order",
     "read_recipe",
     "search",
+    "work",
 ]
 
 if TYPE_CHECKING:
@@ -84,7 +86,7 @@ if TYPE_CHECKING:
     from autotiny.recipe import Recipe, SavedRecipe, read_recipe
     from autotiny.simulator import Profile
     from autotiny.space import Space, load_space
-    from autotiny.study import Applied, Comparison, Point, Progress, Result
+    from autotiny.study import Applied, Comparison, Point, Progress, Result, Worked, work
     from autotiny.target import Target, load_target
 
 _HOMES = {
@@ -103,7 +105,7 @@ _HOMES = {
     "model": ("Model", "load_model"),
     "recipe": ("Recipe", "SavedRecipe", "read_recipe"),
     "space": ("Space", "load_space"),
-    "study": ("Applied", "Comparison", "Point", "Progress", "Result"),
+    "study": ("Applied", "Comparison", "Point", "Progress", "Result", "Worked", "work"),
     "target": ("Target", "load_target"),
 }  # fmt: skip
 """Which module each name comes from: what a type checker reads above, for the running program."""

@@ -74,9 +74,13 @@ class Cache:
             self.misses += 1
             return None
         self.hits += 1
-        with suppress(OSError):  # a cache that can only be read still answers
-            os.utime(entry)
+        self.keep(key)
         return entry
+
+    def keep(self, key: str) -> None:
+        """Take an entry for used just now, so that it is not the next to be dropped."""
+        with suppress(OSError):  # it is gone, or can only be read
+            os.utime(self._entry(key))
 
     def put(self, key: str, write: Callable[[Path], None]) -> Path:
         """Store what `write` puts into the folder it is given.
@@ -248,7 +252,11 @@ def files_of(folder: Path) -> list[str]:
 
 def digest(path: Path) -> str:
     """The SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            found.update(block)
+    return found.hexdigest()
 
 
 def intact(entry: Path) -> bool:

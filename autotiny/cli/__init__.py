@@ -22,13 +22,14 @@ from autotiny.cli import (
     spaces,
     targets,
     tasks,
+    worker,
 )
 from autotiny.cli import compile as compile_
 from autotiny.cli.failing import Commands
 from autotiny.version import __version__
 
 COMMANDS = (
-    search, apply, order, schedule, measure, compile_, targets, tasks, components, spaces,
+    search, worker, apply, order, schedule, measure, compile_, targets, tasks, components, spaces,
     dashboard,
 )  # fmt: skip
 

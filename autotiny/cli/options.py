@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from inspect import Parameter, Signature, signature
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -168,7 +169,13 @@ EpochsOption = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="Upper limit of each fine-tuning.  [default: 5]"),
 ]
-
+CacheOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Where results are kept, and what workers share.  [default: the user's cache folder]",
+    ),
+]
 
 ScheduleOption = Annotated[
     str,

@@ -10,6 +10,7 @@ import typer
 
 from autotiny.cli.failing import INTERRUPTED, OTHER_ERROR, complain
 from autotiny.cli.options import (
+    CacheOption,
     DataOption,
     EpochsOption,
     Json,
@@ -114,7 +115,8 @@ StorageOption = Annotated[
     str | None,
     typer.Option(
         metavar="URL",
-        help="Optuna storage, or a journal file ending in .log.  [default: study.db in --out]",
+        help="Optuna storage, or a journal file ending in .log, where 'autotiny worker' can take "
+        "part.  [default: study.db in --out]",
     ),
 ]
 OutOption = Annotated[
@@ -122,7 +124,13 @@ OutOption = Annotated[
     typer.Option(metavar="DIR", help="Where results go.  [default: results/<study name>]"),
 ]
 JobsOption = Annotated[
-    int, typer.Option(min=1, metavar="N", help="Processes that work on the study.")
+    int,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Processes that work on the study. With several, which sequences are tried hangs on "
+        "which process is faster; with one the same seed gives the same.",
+    ),
 ]
 SamplerOption = Annotated[
     str,
@@ -159,6 +167,7 @@ def run(
     out: OutOption = None,
     jobs: JobsOption = 1,
     sampler: SamplerOption = "ehvi",
+    cache: CacheOption = None,
     as_json: Json = False,
 ) -> None:
     """Find the best sequences of optimizations.
@@ -173,6 +182,7 @@ def run(
     board = load_target(target)  # a misspelt name is told before anything heavy is loaded
     reading = reading_options.reading()
     from autotiny import api
+    from autotiny.cache import Cache
     from autotiny.report import console
     from autotiny.report.facts import best_point, figures_asked, study_facts
     from autotiny.report.live import SearchView
@@ -199,7 +209,8 @@ def run(
                 accuracy_drop=None if accuracy_drop is None else accuracy_drop / 100,
                 at_most=at_most, at_least=at_least, reserve=reserve,
                 epochs=epochs or EPOCHS, stream=stream, storage=storage, jobs=jobs, sampler=sampler,
-                reading=reading, on_stage=view.stage, on_trial=view, on_notice=view.notice,
+                reading=reading, cache=Cache(cache),
+                on_stage=view.stage, on_trial=view, on_notice=view.notice,
             )  # fmt: skip
     except KeyboardInterrupt:
         began = storage or (folder / "study.db").exists()

@@ -34,6 +34,7 @@ from autotiny.study.storage import (
     shown_place,
     sqlite_url,
 )
+from autotiny.study.working import Worked, work
 
 __all__ = [
     "DRAFT",
@@ -59,6 +60,7 @@ __all__ = [
     "Result",
     "Shortfall",
     "TrialRecord",
+    "Worked",
     "apply_recipe",
     "bundle_bytes",
     "check_intact",
@@ -82,5 +84,6 @@ __all__ = [
     "stream_of",
     "wanted_bounds",
     "wanted_objectives",
+    "work",
     "worst_latency_ms",
 ]

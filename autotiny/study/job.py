@@ -174,9 +174,16 @@ class Job:
             "task": " ".join((self.data.task.asked, *self.data.task.output_names)),
             "bounds": str(self.bounds),
             "score_drop": self.score_drop.text(self.metric),
-            "autotiny": f"{__version__} {code_version('autotiny.study')[:8]}",
-            "packages": ", ".join(f"{name} {version}" for name, version in packages().items()),
+            **made_by(),
         }
+
+
+def made_by() -> dict[str, str]:
+    """Which autotiny this is, and the versions that what it finds hangs on."""
+    return {
+        "autotiny": f"{__version__} {code_version('autotiny.study')[:8]}",
+        "packages": ", ".join(f"{name} {version}" for name, version in packages().items()),
+    }
 
 
 def candidate_of(

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 import optuna
-from optuna.exceptions import StorageInternalError
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from autotiny.errors import MachineFault
 from autotiny.machine import disk_is_full
-from autotiny.study.holding import Hold, alone, is_held, is_here
+from autotiny.study.holding import Hold, is_held, is_here
 from autotiny.study.job import EHVI, Job
 from autotiny.study.planning import enough, enqueue_by_chance, is_chances_turn
 from autotiny.study.record import (
@@ -25,6 +26,9 @@ from autotiny.study.record import (
     holder_of,
     put_back,
 )
+from autotiny.study.server import beating, gate, patiently, server_of
+from autotiny.study.sharing import keep_shared
+from autotiny.study.storage import JOB
 from autotiny.study.trials import try_sequence
 
 ATTEMPTS = 3
@@ -64,36 +68,74 @@ def run_trials(
         MachineFault: the disk is full, or the machine failed several trials in a row.
     """
     began = time.monotonic()
-    while not enough(study, trials):
+    while not patiently(study, lambda: enough(study, trials)):
         if timeout is not None and time.monotonic() - began >= timeout and ended(study):
             return
-        trial = _taken(study, job, mark)
+        trial = patiently(study, lambda: _taken(study, job, mark))
         try:
-            record = _attempted(trial, job)
-            _tell(study, trial, record)
+            with beating(study, trial._trial_id):
+                record = _attempted(trial, job, mark)
+            told = patiently(study, partial(_told_if_held, study, trial, record, mark))
+        except UpdateFinishedTrialError:  # it was taken for left behind, and another has ended it
+            continue
         except BaseException:
-            _leave(study, trial)
+            _leave(study, trial, mark)
             raise
-        after(record)
+        if told:
+            after(record)
+        if shared := patiently(study, lambda: study.user_attrs.get(JOB)):
+            keep_shared(job.cache, shared)
         if record.outcome == "faulted" and (record.queued == BASELINE or _all_fault(study)):
             raise MachineFault(record.reason)
 
 
 def take_up(study: optuna.Study, mark: Hold) -> list[int]:
     """Let the trials wait again that processes left which are no more; gives their numbers."""
-    left = []
+    left, server = [], server_of(study)
+    dead = server.left_behind(study) if server else None
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if not _is_run(trial, mark):
+        if not _is_run(trial, mark, dead):
             put_back(study, trial)
             left.append(trial.number)
     return left
 
 
-def _is_run(trial: FrozenTrial, mark: Hold) -> bool:
-    """Whether the process that took a trial is still at work."""
+def wait_for_others(
+    study: optuna.Study, mark: Hold, on_notice: Callable[[str], None] | None
+) -> None:
+    """Wait for the trials that other processes run just now; those left behind wait again."""
+    waited: set[int] | None = None
+    while waited is None or waited:
+        running = patiently(study, lambda: _run_by_others(study, mark))
+        if waited is None and running and on_notice:
+            numbers = ", ".join(map(str, sorted(running)))
+            on_notice(f"trial {numbers}: waited for, another process runs it")
+        waited = running if waited is None else waited & running
+        time.sleep(PAUSE_SECONDS if waited else 0)
+
+
+def _run_by_others(study: optuna.Study, mark: Hold) -> set[int]:
+    """The numbers of trials whose processes, as far as can be seen from here, are at work."""
+    with gate(study, mark):
+        take_up(study, mark)
+        trials = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        seen = server_of(study) is not None
+        return {one.number for one in trials if seen or is_held(mark.folder, str(holder_of(one)))}
+
+
+def _is_run(trial: FrozenTrial, mark: Hold, dead: Set[int] | None) -> bool:
+    """Whether the process that took a trial is still at work.
+
+    Args:
+        trial: that was taken.
+        mark: of this process.
+        dead: ids of trials that were left behind, where a server tells it; else None.
+    """
     holder = holder_of(trial)
     if holder is None:  # it died before it wrote that; what takes a trial writes it behind the gate
         return False
+    if dead is not None:
+        return trial._trial_id not in dead
     if is_held(mark.folder, holder):
         return True
     began = trial.datetime_start or datetime.now()
@@ -102,22 +144,25 @@ def _is_run(trial: FrozenTrial, mark: Hold) -> bool:
 
 def _taken(study: optuna.Study, job: Job, mark: Hold) -> Trial:
     """The next trial: one that waits, or a new one drawn by chance or by the sampler."""
-    with alone(mark.folder):
+    server = server_of(study)
+    with gate(study, mark):
         take_up(study, mark)
         if job.sampler != EHVI and is_chances_turn(study):
             enqueue_by_chance(study, job)
         trial = study.ask()
+        if server:
+            server.record_heartbeat(trial._trial_id)
         hold(trial, mark.name)
         return trial
 
 
-def _attempted(trial: Trial, job: Job) -> TrialRecord:
+def _attempted(trial: Trial, job: Job, mark: Hold) -> TrialRecord:
     """What came of a trial; "faulted" if the machine failed it again and again."""
     reason = ""
     for attempt in range(ATTEMPTS):
         time.sleep(PAUSE_SECONDS if attempt else 0)
         try:
-            return try_sequence(trial, job)
+            return try_sequence(trial, job, lambda: gate(trial.study, mark))
         except MACHINE as fault:
             if disk_is_full(fault):
                 raise
@@ -135,20 +180,42 @@ def _told(fault: BaseException) -> str:
     return f"the machine failed ({type(fault).__name__}: {said}); mend that, and search again"
 
 
+def _told_if_held(study: optuna.Study, trial: Trial, record: TrialRecord, mark: Hold) -> bool:
+    """Tell what came of a trial, unless it was taken for left behind; another runs it then."""
+    with gate(study, mark):
+        held = _held(study, trial, mark) is not None
+        if held:
+            _tell(study, trial, record)
+        return held
+
+
+def _held(study: optuna.Study, trial: Trial, mark: Hold) -> FrozenTrial | None:
+    """A trial as it is stored; None if it is not this process's any more."""
+    for one in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if one.number == trial.number and holder_of(one) == mark.name:
+            return one
+    return None
+
+
 def _tell(study: optuna.Study, trial: Trial, record: TrialRecord) -> None:
     if record.values:
         study.tell(trial, list(record.values))
-    else:
-        failed = record.outcome in ("invalid", "failed", "faulted")
-        study.tell(trial, state=TrialState.FAIL if failed else TrialState.PRUNED)
+        return
+    failed = record.outcome in ("invalid", "failed", "faulted")
+    # From what repeats a trial that another process still runs, the sampler is to learn nothing.
+    failed = failed or record.repeats in [
+        one.number
+        for one in study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING))
+    ]
+    study.tell(trial, state=TrialState.FAIL if failed else TrialState.PRUNED)
 
 
-def _leave(study: optuna.Study, trial: Trial) -> None:
+def _leave(study: optuna.Study, trial: Trial, mark: Hold) -> None:
     """Put a trial back that this process cannot end; the next one does it where this fails."""
     try:
-        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        for one in running:
-            if one.number == trial.number:
+        with gate(study, mark):
+            one = _held(study, trial, mark)
+            if one is not None:
                 put_back(study, one)
     except Exception:  # of whatever storage: it is why the trial could not end, as a full disk is
         return

@@ -9,25 +9,19 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
 
 import optuna
-from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage
-from sqlalchemy.exc import SQLAlchemyError
 
-from autotiny.cache import Cache, key_of
+from autotiny.cache import Cache
 from autotiny.checked import arguments
-from autotiny.codeversion import code_version
 from autotiny.dataset import Dataset
-from autotiny.engine.variants import WAYS
 from autotiny.errors import MachineFault, UserError
 from autotiny.interrupts import none_lost
-from autotiny.model import Model, restore, save
+from autotiny.model import Model
 from autotiny.recipe import Recipe
 from autotiny.signal import Stream
 from autotiny.space import Space, load_space
@@ -39,16 +33,20 @@ from autotiny.study.planning import enough, plan, plan_again, tutorial_recipes
 from autotiny.study.preflight import checked
 from autotiny.study.record import TrialRecord, cache_counts, counts, ended, front_of
 from autotiny.study.result import Result, result_of
-from autotiny.study.running import MACHINE, run_trials, take_up
+from autotiny.study.running import MACHINE, run_trials, take_up, wait_for_others
 from autotiny.study.sampling import sampler_for
+from autotiny.study.server import gate, patiently
+from autotiny.study.sharing import share
 from autotiny.study.storage import (
+    ASKED,
+    JOB,
     default_storage,
     default_study_name,
-    open_storage,
     open_study,
     quiet_optuna,
-    shown_place,
+    told_if_lost,
 )
+from autotiny.study.working import work
 from autotiny.target import Target
 from autotiny.tasks import Direction, wanted_drop
 
@@ -201,6 +199,9 @@ def search(
     with none_lost(), quiet_optuna(), searched_alone(locks, study_name), holding(locks) as mark:
         with alone(locks):
             study = open_study(job, study_name, place, jobs)
+        if isinstance(place, str) and (jobs > 1 or storage):
+            _invite(study, job, trials, jobs, on_notice)
+        with gate(study, mark):
             plan(study, job, tutorial_recipes() if known_good is None else known_good)
             plan_again(study)
             left = take_up(study, mark)
@@ -210,16 +211,30 @@ def search(
         watch = _Watch(study, job, trials, timeout, on_trial)
         interrupted = False
         try:
-            _run(study, job, trials, timeout, jobs, str(place), mark, watch)
+            with told_if_lost(place):
+                _run(study, job, trials, timeout, jobs, str(place), mark, watch)
+                wait_for_others(study, mark, on_notice)
         except KeyboardInterrupt:
             interrupted = True
-        except (StorageInternalError, SQLAlchemyError) as error:
-            said = str(error.__cause__ or error).strip().splitlines()[0]
-            raise MachineFault(
-                f"the study in {shown_place(place)} cannot be written: {said}; what has finished "
-                "is kept: mend that, and run the command again"
-            ) from error
         return result_of(study, job, findings, interrupted, time.monotonic() - began)
+
+
+def _invite(
+    study: optuna.Study, job: Job, trials: int, jobs: int, on_notice: Callable[[str], None] | None
+) -> None:
+    """Say in the study what a worker must know to take part."""
+    try:
+        key = share(job)
+    except UserError as error:
+        if jobs > 1 or isinstance(error, MachineFault):
+            raise
+        if on_notice:
+            on_notice(f"no other process can take part: {error}")
+        return
+    study.set_user_attr(ASKED, trials)
+    study.set_user_attr(JOB, key)
+    if jobs == 1 and on_notice:
+        on_notice(f"others take part by: autotiny worker {study.study_name} --storage … --cache …")
 
 
 def _run(
@@ -235,7 +250,7 @@ def _run(
     # The original goes first and alone: what is worth training hangs on its accuracy.
     run_trials(study, job, 1, None, mark, watch.report)
     if not enough(study, trials):
-        _run_in_processes(study, job, trials, timeout, jobs, url, mark, watch)
+        _run_in_processes(study, job, trials, timeout, jobs, url, watch)
 
 
 class _Watch:
@@ -254,8 +269,10 @@ class _Watch:
         return sum(record.outcome != "repeated" for record in ended(self._study))
 
     def report(self, last: TrialRecord | None) -> None:
-        if self._on_trial is None:
-            return
+        if self._on_trial is not None:
+            self._on_trial(patiently(self._study, lambda: self._progress(last)))
+
+    def _progress(self, last: TrialRecord | None) -> Progress:
         done = self._done()
         elapsed = time.monotonic() - self._began
         fresh = done - self._done_before
@@ -266,41 +283,31 @@ class _Watch:
         front = tuple(
             (record.number, record.sequence, record.values) for record in front_of(self._study)
         )
-        self._on_trial(
-            Progress(
-                done=done,
-                total=self._trials,
-                counts=counts(self._study),
-                cache_hits=hits,
-                cache_misses=misses,
-                front=front,
-                objectives=self._job.value_names,
-                directions=self._job.directions,
-                seconds_left=None if left is None else max(left, 0.0),
-                last=last,
-                target=self._job.target,
-            )
+        return Progress(
+            done=done,
+            total=self._trials,
+            counts=counts(self._study),
+            cache_hits=hits,
+            cache_misses=misses,
+            front=front,
+            objectives=self._job.value_names,
+            directions=self._job.directions,
+            seconds_left=None if left is None else max(left, 0.0),
+            last=last,
+            target=self._job.target,
         )
 
 
 def _run_in_processes(
     study: optuna.Study, job: Job, trials: int, timeout: float | None, jobs: int, url: str,
-    mark: Hold, watch: _Watch,
+    watch: _Watch,
 ) -> None:  # fmt: skip
     """Let several processes work on the study; each has a TensorFlow and a worker of its own."""
-    # A network crosses to another process as files: Keras models do not pickle.
-    code = code_version(save.__module__)
-    key = key_of("original", job.model.level.value, job.model.fingerprint, code)
-    entry = job.cache.get(key) or job.cache.put(key, lambda folder: save(job.model, folder))
-    facts = {name: getattr(job, name) for name in Job.__dataclass_fields__}
-    facts["model"] = job.model.source
-    del facts["cache"]
     context = multiprocessing.get_context("spawn")
     complaints = context.SimpleQueue()
-    shared = (entry, job.cache.folder, study.study_name, url, trials, timeout, mark.folder)
-    workers = [
-        context.Process(target=_work, args=(facts, *shared, complaints)) for _ in range(jobs)
-    ]
+    cache = (job.cache.folder, job.cache.limit_bytes)
+    shared = (study.study_name, url, cache, timeout, job.evaluator, complaints)
+    workers = [context.Process(target=_work, args=shared) for _ in range(jobs)]
     for worker in workers:
         worker.start()
     seen = {record.number for record in ended(study)}
@@ -308,7 +315,7 @@ def _run_in_processes(
         while any(worker.is_alive() for worker in workers):
             workers[0].join(POLL_SECONDS)
             time.sleep(0 if workers[0].is_alive() else POLL_SECONDS)
-            for record in ended(study):
+            for record in patiently(study, lambda: ended(study)):
                 if record.number not in seen:
                     seen.add(record.number)
                     watch.report(record)
@@ -335,22 +342,21 @@ def _end_all(workers: Sequence[BaseProcess]) -> None:
 
 
 def _work(
-    facts: dict[str, Any], entry: Path, folder: Path, study_name: str, url: str, trials: int,
-    timeout: float | None, locks: Path, complaints: multiprocessing.SimpleQueue[str],
+    study_name: str, url: str, cache: tuple[Path, int], timeout: float | None,
+    evaluator: Evaluator, complaints: multiprocessing.SimpleQueue[str],
 ) -> None:  # fmt: skip
-    """What one process does."""
+    """What one process does: it is a worker as any other."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    model = replace(restore(entry, WAYS), source=facts.pop("model"))
-    job = Job(model=model, cache=Cache(folder), **facts)
     # TensorFlow's toolkit would warn in the middle of the caller's view.
     logging.getLogger().setLevel(logging.ERROR)
-    with none_lost(), quiet_optuna(), suppress(KeyboardInterrupt), holding(locks) as mark:
-        study = optuna.load_study(study_name=study_name, storage=open_storage(url))
-        study.sampler = sampler_for(job, parallel=True)
-        try:
-            run_trials(study, job, trials, timeout, mark, lambda record: None)
-        except MACHINE as fault:
-            complaints.put(str(fault))
+    folder, limit = cache
+    try:
+        work(
+            study_name, url, cache=Cache(folder, limit_bytes=limit), timeout=timeout,
+            evaluator=evaluator,
+        )  # fmt: skip
+    except (UserError, *MACHINE) as fault:
+        complaints.put(str(fault))
 
 
 def _end_with_parent() -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import re
+import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -14,13 +17,17 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from autotiny.errors import UserError
+from autotiny.errors import MachineFault, UserError
 from autotiny.study.holding import lock
 from autotiny.study.job import Job
 from autotiny.study.record import SCHEMA
 from autotiny.study.sampling import sampler_for
+from autotiny.study.server import ATTEMPTS, LOST, SERVERS, Server
+
+JOB, ASKED = "job", "trials"
+"""The attributes of a study that tell its workers what it is for, and how many trials are asked."""
 
 
 def default_study_name(model: str, data: str, target: str, objectives: Sequence[str]) -> str:
@@ -61,7 +68,7 @@ def shown_place(place: str | BaseStorage) -> str:
         return "the storage given"
     with suppress(ArgumentError, ValueError):  # a journal file's path, or no URL at all
         return make_url(place).render_as_string(hide_password=True)
-    return place
+    return re.sub(r"(://[^/@]*?:).*@", r"\1***@", place)
 
 
 def own_folder(folder: Path, name: str) -> Path:
@@ -105,14 +112,61 @@ def open_storage(url: str) -> BaseStorage:
         if url.startswith("sqlite"):
             # Two processes that write at once wait for each other rather than fail.
             arguments = {"connect_args": {"timeout": 120}}
-            return optuna.storages.RDBStorage(url, engine_kwargs=arguments)
+            return _made(lambda: optuna.storages.RDBStorage(url, engine_kwargs=arguments))
+        if url.startswith(SERVERS):
+            return _made(lambda: Server(url))
         return optuna.storages.get_storage(url)
+    except ImportError as error:
+        raise UserError(
+            f"cannot open the storage {shown_place(url)!r}: {error.__cause__ or error}; "
+            "pip install 'autotiny[scale]' brings the driver of postgresql+psycopg://"
+        ) from error
     except Exception as error:
         # Drivers raise errors of their own kinds, all of which mean that the URL is of no use.
+        said = _without_password(str(error.__cause__ or error).splitlines()[0], url)
         raise UserError(
-            f"cannot open the storage {shown_place(url)!r}: {str(error).splitlines()[0]}; "
+            f"cannot open the storage {shown_place(url)!r}: {said}; "
             "give an Optuna storage URL, e.g. sqlite:///study.db, or a journal file study.log"
         ) from error
+
+
+def _made(make: Callable[[], BaseStorage]) -> BaseStorage:
+    """A database; tried again where another process made its tables at the same moment."""
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return make()
+        except SQLAlchemyError as error:
+            if "already exists" not in str(error):
+                raise
+        time.sleep(random.random())
+    return make()
+
+
+@contextmanager
+def told_if_lost(place: str | BaseStorage) -> Iterator[None]:
+    """Say in a line that a storage does not answer any more.
+
+    Raises:
+        MachineFault: that is so.
+    """
+    try:
+        yield
+    except LOST as error:
+        said = str(error.__cause__ or error).strip().splitlines()[0]
+        raise MachineFault(
+            f"the study in {shown_place(place)} cannot be written: "
+            f"{_without_password(said, str(place))}; what has finished "
+            "is kept: mend that, and run the command again"
+        ) from error
+
+
+def _without_password(text: str, url: str) -> str:
+    """What a driver says, without the password of a URL."""
+    text = text.replace(url, shown_place(url))
+    with suppress(ArgumentError, ValueError):  # it is no URL
+        password = make_url(url).password
+        return text.replace(str(password), "***") if password else text
+    return text
 
 
 def open_study(job: Job, name: str, place: str | BaseStorage, jobs: int = 1) -> optuna.Study:
@@ -133,7 +187,7 @@ def open_study(job: Job, name: str, place: str | BaseStorage, jobs: int = 1) -> 
     else:  # it is new, or whoever made it died before it was complete
         check_same_values(study, job)
         _describe(study, job)
-    study.sampler = sampler_for(job, parallel=jobs > 1)
+    study.sampler = sampler_for(job, parallel=jobs > 1 or isinstance(storage, Server))
     return study
 
 

@@ -9,11 +9,13 @@ has been measured under another sequence is answered from there.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
 import optuna
-from optuna.trial import Trial
+from optuna.trial import Trial, TrialState
 
 from autotiny.errors import (
     BrokenPromise,
@@ -56,7 +58,11 @@ class _Draft:
         self.record = replace(self.record, **found)
 
 
-def try_sequence(trial: Trial, job: Job) -> TrialRecord:
+Gate = Callable[[], AbstractContextManager[None]]
+"""What keeps the other processes of a study out meanwhile."""
+
+
+def try_sequence(trial: Trial, job: Job, gate: Gate = nullcontext) -> TrialRecord:
     """Draw a sequence, measure what it costs, train only if it may pay; store what came of it.
 
     What is no outcome of the sequence (Ctrl-C, a fault of the machine, a bug) is raised, and leaves
@@ -65,7 +71,7 @@ def try_sequence(trial: Trial, job: Job) -> TrialRecord:
     hits, misses = job.cache.hits, job.cache.misses
     draft = _Draft(TrialRecord.load(trial))
     try:
-        _try(trial, job, draft)
+        _try(trial, job, draft, gate)
     except tuple(REFUSALS) as refusal:
         draft.note(outcome=REFUSALS[type(refusal)], reason=str(refusal))
     draft.note(cache_hits=job.cache.hits - hits, cache_misses=job.cache.misses - misses)
@@ -73,16 +79,21 @@ def try_sequence(trial: Trial, job: Job) -> TrialRecord:
     return draft.record
 
 
-def _try(trial: Trial, job: Job, draft: _Draft) -> None:
+def _try(trial: Trial, job: Job, draft: _Draft, gate: Gate) -> None:
     """Take a trial as far as it is worth it; the draft says how far that was."""
     queued = draft.record.queued
     planned = draft.record.recipe if queued == BASELINE else None
     recipe = suggest_or(planned, trial, job).canonical()
     draft.note(recipe=recipe, recipe_key=recipe.key, **_proposed(trial))
-    draft.record.store(trial)
+    with gate():  # of two processes that draw the same at once, the second one sees the first
+        draft.record.store(trial)
+        other = _running(trial, recipe.key)
     for earlier in _settled(trial):
         if earlier.recipe_key == recipe.key:
             return _repeat(draft, earlier)
+    if other is not None:  # which is run again if that process dies: nothing is lost
+        reason = f"means the same work as trial {other}, which another process does"
+        return draft.note(outcome="repeated", reason=reason, repeats=other)
 
     if any(step.trains for step in recipe.steps):
         rehearsed = job.cost(job.candidate(recipe, rehearse=True).model)
@@ -193,6 +204,14 @@ def _is_hopeless(draft: _Draft, study: optuna.Study, job: Job, taken: Cost) -> b
 def _settled(trial: Trial) -> list[TrialRecord]:
     """The trials whose outcome stands for the same work done again."""
     return [record for record in ended(trial.study) if record.settled]
+
+
+def _running(trial: Trial, recipe_key: str) -> int | None:
+    """The number of another trial that does the same work just now."""
+    for one in trial.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if one.number != trial.number and TrialRecord.load(one).recipe_key == recipe_key:
+            return one.number
+    return None
 
 
 def _repeat(draft: _Draft, earlier: TrialRecord) -> None:
