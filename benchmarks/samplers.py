@@ -130,8 +130,10 @@ def job_of(table: Table, kind: str, seed: int, folder: str) -> TabledJob:
     )  # fmt: skip
 
 
-def studied(table: Table, kind: str, most_seconds: float, seed: int) -> Course:
-    """How a study goes until its trainings have taken so long."""
+def studied(
+    table: Table, kind: str, most_seconds: float, seed: int, trials: int = MOST_TRIALS
+) -> Course:
+    """How a study goes until its trainings have taken so long, or it has so many trials."""
     rows = read(table.path)
     course: Course = []
     done: set[str] = set()
@@ -154,7 +156,7 @@ def studied(table: Table, kind: str, most_seconds: float, seed: int) -> Course:
             course.append((seconds, volume([one.values for one in measured(study)])))
 
         with suppress(_Enough):
-            run_trials(study, job, MOST_TRIALS, None, mark, after)
+            run_trials(study, job, trials, None, mark, after)
     return course
 
 
@@ -245,7 +247,7 @@ def compared(table: Table, seeds: int, jobs: int) -> Iterator[str]:
 
 def _counted(table: Table, trials: int, seed: int) -> Course:
     """How a study of TPE goes for so many trials."""
-    return studied(table, "tpe", float("inf"), seed)[:trials]
+    return studied(table, "tpe", float("inf"), seed, trials)
 
 
 def main() -> None:

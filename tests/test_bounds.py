@@ -434,13 +434,14 @@ def test_what_surely_breaks_a_bound_is_not_proposed(run: Any) -> None:
     result = run(trials=8, sampler="ehvi")
     findings = Findings(result.study, result.job, 8)
     recipes = findings.candidates()
-    assert findings.chosen(recipes) is not None
+    assert findings.chosen(recipes).recipe is not None
     with mock.patch.object(findings, "keeping", lambda recipes: np.zeros(len(recipes))):
-        assert findings.chosen(recipes) is None
+        assert findings.chosen(recipes).recipe is None
     tiny = replace(result.job, bounds=asked(at_most="flash=1K"))
     findings = Findings(result.study, tiny, 8)
     with mock.patch.object(findings, "keeping", lambda recipes: np.ones(len(recipes))):
-        assert findings.chosen(recipes) is None, "what was rehearsed breaks it"
+        found = findings.chosen(recipes)
+    assert {one.costs for one in found.rehearsals} == {None}, "what was rehearsed breaks it"
 
 
 @pytest.fixture

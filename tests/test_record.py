@@ -26,7 +26,7 @@ from autotiny.errors import UserError
 from autotiny.metrics import Cost, LayerCost, Metrics
 from autotiny.recipe import Dropped, Recipe
 from autotiny.study import OUTCOMES, Evaluator, TrialRecord, ended, search
-from autotiny.study.record import BASELINE, known
+from autotiny.study.record import BASELINE, Rehearsal, known
 from autotiny.study.trials import _settled
 from autotiny.target import load_target
 
@@ -66,6 +66,11 @@ FULL = TrialRecord(
     recipe_key="a",
     result_key="b",
     repeats=3,
+    weighed=240,
+    rehearsals=(
+        Rehearsal(Recipe((Fuse(),)), (1.5, 2048.0)),
+        Rehearsal(Recipe((Block(),)), None),
+    ),
     cache_hits=5,
     cache_misses=7,
 )
@@ -151,6 +156,6 @@ def test_a_study_of_0_1_0_is_refused_by_name(tmp_path: Path) -> None:
             space=str(space), known_good=(), evaluator=TOY_EVALUATOR,
             study_name="cnn1-digits-stm32f746-latency", cache=Cache(tmp_path / "cache"),
         )  # fmt: skip
-    assert "has schema 1, not 4: an early autotiny 0.1.0" in str(refusal.value)
+    assert "has schema 1, not 5: an early autotiny 0.1.0" in str(refusal.value)
     assert "--storage" in str(refusal.value)
     assert journal.read_bytes() == (OLD / "study.log").read_bytes()

@@ -66,6 +66,7 @@ class StudyFacts(TypedDict):
     interrupted: bool
     seconds: float
     trials: dict[str, int]
+    weighed: int
     cache: dict[str, int]
     notices: list[str]
     baseline: PointFacts | None
@@ -180,6 +181,7 @@ def study_facts(result: Result) -> StudyFacts:
         "interrupted": result.interrupted,
         "seconds": round(result.seconds, 1),
         "trials": dict(result.counts),
+        "weighed": result.weighed,
         "cache": {"hits": result.cache_hits, "misses": result.cache_misses},
         "notices": list(result.findings.notices),
         "baseline": point_facts(result.baseline, job.target) if result.baseline else None,

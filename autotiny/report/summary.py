@@ -82,8 +82,10 @@ def search_summary(result: Result) -> str:
     """How a search went, in a line."""
     ended_how = ", ".join(f"{count} {outcome}" for outcome, count in result.counts.items() if count)
     questions = result.cache_hits + result.cache_misses
+    trials = sum(result.counts.values())
+    weighed = f"chosen of {result.weighed:,} sequences; " if result.weighed > trials else ""
     return (
-        f"{sum(result.counts.values())} trials in {clock(result.seconds)}: {ended_how}; "
+        f"{trials} trials in {clock(result.seconds)}: {ended_how}; {weighed}"
         f"the cache answered {result.cache_hits} of {questions} questions"
     )
 

@@ -20,7 +20,7 @@ from autotiny.recipe import Recipe, step_key
 from autotiny.space import answers_for
 from autotiny.study.job import Job
 from autotiny.study.pool import pool
-from autotiny.study.record import TrialRecord, baseline, candidates, front_of, known
+from autotiny.study.record import Rehearsal, TrialRecord, baseline, candidates, front_of, known
 from autotiny.study.surrogate import Surrogate, Vector, features, scored_part
 from autotiny.study.trials import REFUSALS, values_of
 from autotiny.study.weighing import NODES, OPTIMISM, WEIGHTS, Front, Scale, best_of
@@ -32,7 +32,10 @@ REHEARSED = 4
 """So many of the most promising sequences are rehearsed at most before one is proposed."""
 
 UNTRAINED = 0.25
-"""What a trial without training takes, beside one fine-tune."""
+"""What a trial takes besides its fine-tunes, in fine-tunes: lowering, linking and scoring."""
+
+LEAST = 0.0005
+"""Share of what is dominated that a sequence should add, for the time of a fine-tune."""
 
 NEXT_BEST = 4
 """Sequences behind the front whose neighbours are weighed, too."""
@@ -43,12 +46,14 @@ class Proposal:
     """A sequence to try.
 
     Attributes:
-        recipe: the sequence.
+        recipe: the sequence; None where none should enlarge the front.
         weighed: of how many it was chosen.
+        rehearsals: those of them whose costs were found out for it.
     """
 
-    recipe: Recipe
+    recipe: Recipe | None
     weighed: int
+    rehearsals: tuple[Rehearsal, ...]
 
 
 def proposal(study: optuna.Study, job: Job, number: int) -> Proposal | None:
@@ -60,7 +65,7 @@ def proposal(study: optuna.Study, job: Job, number: int) -> Proposal | None:
         number: of the trial.
 
     Returns:
-        None where too little was measured, or nothing is left that should enlarge the front.
+        None where too little was measured.
     """
     findings = Findings(study, job, number)
     if findings.original is None or len(findings.measured) < FEWEST:
@@ -77,7 +82,8 @@ class Findings:
         self.original = baseline(study)
         self.records = [one for one in known(study) if one.recipe and one.number != number]
         self.measured = [one for one in self.records if one.outcome == "measured"]
-        self.running = [one for one in self.records if not one.outcome]
+        rehearsals = [one for record in self.records for one in record.rehearsals]
+        self.rehearsals = {one.recipe.key: one for one in rehearsals}
 
     @cached_property
     def fitting(self) -> list[TrialRecord]:
@@ -98,14 +104,19 @@ class Findings:
         good = [*front_of(self.study), *self._next_best()]
         parents = [one.recipe for one in good if one.recipe]
         parents = [one for one in parents if answers_for(one, space, start) is not None]
-        tried = frozenset(key for one in self.records for key in _keys(one))
         seed = int(key_of("pool", self.job.seed, self.number)[:8], 16)
         known_good = [
-            one
-            for one in candidates(self.study)
-            if one.key not in tried and answers_for(one, space, start) is not None
+            one for one in candidates(self.study) if answers_for(one, space, start) is not None
         ]
-        return [*known_good, *pool(space, start, parents, tried, seed)]
+        drawn = [*known_good, *pool(space, start, parents, self.tried, seed)]
+        found = {one.key: one for one in drawn}
+        return [one for key, one in found.items() if key not in self.tried]
+
+    @cached_property
+    def tried(self) -> frozenset[str]:
+        """Keys of sequences that were tried, or are of no use."""
+        useless = {key for key, one in self.rehearsals.items() if one.costs is None}
+        return frozenset({key for one in self.records for key in _keys(one)} | useless)
 
     def _next_best(self) -> list[TrialRecord]:
         """What would be the front without the front, as far as it is needed."""
@@ -113,7 +124,7 @@ class Findings:
         left = [one for one in self.fitting if one.number not in front]
         return sorted(left, key=lambda one: -self.scale(one.values[0]))[:NEXT_BEST]
 
-    def chosen(self, recipes: Sequence[Recipe]) -> Proposal | None:
+    def chosen(self, recipes: Sequence[Recipe]) -> Proposal:
         """The sequence that should enlarge the front most for its time."""
         mean, deviation = self.scores(recipes)
         costs = self.costs(recipes)
@@ -122,18 +133,20 @@ class Findings:
         quantiles = self.scale.gains_at(mean[:, None] + deviation[:, None] * NODES)
         hoped = self.scale.gains_at(mean + OPTIMISM * deviation)
         gains = front.gains(costs, quantiles) * self.keeping(recipes) / effort
-        best: tuple[float, Recipe] | None = None
-        for k in best_of(gains, REHEARSED):
-            if gains[k] <= (best[0] if best else 0.0):
+        best, most = None, LEAST * front.volume
+        new: list[Rehearsal] = []
+        for k in best_of(gains, len(recipes)):
+            if gains[k] <= most or len(new) == REHEARSED:
                 break  # it promises less than another one is known to
-            exact = self.rehearsed(recipes[k], costs[k])
-            if exact is None:
-                continue
-            may = front.may_gain(exact[None], hoped[k : k + 1])[0]
-            gain = float(front.gains(exact[None], quantiles[k : k + 1])[0] / effort[k]) * may
-            if gain > (best[0] if best else 0.0):
-                best = gain, recipes[k]
-        return Proposal(best[1], len(recipes)) if best else None
+            if recipes[k].key not in self.rehearsals:
+                new.append(self.rehearsed(recipes[k]))
+                exact = self.exactly(new[-1], costs[k])
+                if exact is None or not front.may_gain(exact[None], hoped[k : k + 1])[0]:
+                    continue
+                gains[k] = front.gains(exact[None], quantiles[k : k + 1])[0] / effort[k]
+            if gains[k] > most:
+                best, most = recipes[k], gains[k]
+        return Proposal(best, len(recipes), tuple(new))
 
     def scores(self, recipes: Sequence[Recipe]) -> tuple[Vector, Vector]:
         """Mean and deviation of what they should score, on the scale; exact where it is known."""
@@ -152,20 +165,30 @@ class Findings:
         return mean, deviation
 
     def costs(self, recipes: Sequence[Recipe]) -> Vector:
-        """Logarithms of what they should cost, (sequences, costs)."""
+        """Logarithms of what they may cost, (sequences, costs); exact where that is known.
+
+        What is not known may cost a standard deviation less than is likely: to find out takes no
+        training.
+        """
         space = self.job.space
-        seen = [(one, self.cost_of(one)) for one in self.records]
-        known_costs = [(one.recipe, cost) for one, cost in seen if cost is not None and one.recipe]
-        described = [features(recipe, space) for recipe, _ in known_costs]
+        seen = [(one.recipe, np.log(one.values[1:])) for one in self.measured if one.recipe]
+        shapes = [one for one in self.rehearsals.values() if not one.recipe.reads_weights]
+        seen += [(one.recipe, np.log(one.costs)) for one in shapes if one.costs is not None]
+        described = [features(recipe, space) for recipe, _ in seen]
         asked = [features(recipe, space) for recipe in recipes]
-        columns = [
-            Surrogate(described, [float(cost[k]) for _, cost in known_costs])(asked)[0]
-            for k in range(len(self.job.figures))
-        ]
-        return np.stack(columns, axis=1) if columns else np.zeros((len(recipes), 0))
+        found = np.zeros((len(recipes), len(self.job.figures)))
+        for column in range(found.shape[1]):
+            model = Surrogate(described, [float(cost[column]) for _, cost in seen])
+            mean, deviation = model(asked)
+            found[:, column] = mean - deviation
+        for k, recipe in enumerate(recipes):
+            if recipe.key in self.rehearsals:
+                exact = self.exactly(self.rehearsals[recipe.key], found[k])
+                found[k] = found[k] if exact is None else exact
+        return found
 
     def keeping(self, recipes: Sequence[Recipe]) -> Vector:
-        """How likely each keeps the bounds on costs.
+        """How likely each keeps the bounds on costs, as what was rehearsed and left here does.
 
         Gardner et al., "Bayesian optimization with inequality constraints", ICML 2014.
         """
@@ -182,21 +205,23 @@ class Findings:
             mean, deviation = Surrogate([described for described, _ in seen], values)(asked)
             places = mean[:, None] + deviation[:, None] * NODES
             likely *= (places <= np.log(bound.limit)) @ WEIGHTS
+        likely[[recipe.key in self.rehearsals for recipe in recipes]] = 1.0
         return likely
 
-    def cost_of(self, record: TrialRecord) -> Vector | None:
-        """Logarithms of what a trial costs; None where that is not known."""
-        if record.outcome == "measured":
-            return np.log(np.maximum(record.values[1:], 1e-12))
-        if record.rehearsed is None or (record.recipe and record.recipe.reads_weights):
-            return None
-        return self.logarithms(record.rehearsed)
+    def exactly(self, rehearsal: Rehearsal, expected: Vector) -> Vector | None:
+        """Logarithms of what a sequence costs that was rehearsed; None if it is of no use.
 
-    def logarithms(self, cost: Cost) -> Vector:
-        """Of the figures that the study makes small."""
+        Of what hangs on weights, which training changes, the lower of that and what was expected.
+        """
+        if rehearsal.costs is None:
+            return None
+        exact: Vector = np.log(rehearsal.costs)
+        return np.minimum(exact, expected) if rehearsal.recipe.reads_weights else exact
+
+    def figures(self, cost: Cost) -> tuple[float, ...]:
+        """Those that the study makes small."""
         assert self.original is not None and self.original.cost is not None
-        figures = values_of(Metrics(cost, 0.0), self.job, self.original.cost)[1:]
-        return np.log(np.maximum(figures, 1e-12))
+        return values_of(Metrics(cost, 0.0), self.job, self.original.cost)[1:]
 
     def front(self, costs: Vector) -> Front:
         """What is dominated so far, up to what the original costs and to a score by chance.
@@ -204,9 +229,9 @@ class Findings:
         Or to the score that is asked for, once there is one: what has less gains nothing.
         """
         assert self.original is not None
-        reached = np.array([self.cost_of(one) for one in self.fitting])
+        reached = np.array([np.log(one.values[1:]) for one in self.fitting])
         scores = np.array([self.scale.gain(one.values[0]) for one in self.fitting])
-        most = self.logarithms(self.original.cost) if self.original.cost else reached.max(axis=0)
+        most = np.log(self.original.values[1:])
         least = np.minimum(np.concatenate([reached, costs]).min(axis=0), most - 1e-9)
         chance = self.job.data.chance
         known_worst = min(scores.min(initial=0.0), 0.0)
@@ -226,19 +251,20 @@ class Findings:
         """The time of a trial, in fine-tunes."""
         return UNTRAINED + sum(prefix not in self.trained for prefix in _trained(recipe))
 
-    def rehearsed(self, recipe: Recipe, expected: Vector) -> Vector | None:
-        """Logarithms of what a sequence costs; None if it does not fit, or cannot be built.
-
-        Of what hangs on weights, which training changes, the lower of that and what was expected.
-        """
+    def rehearsed(self, recipe: Recipe) -> Rehearsal:
+        """What a sequence costs that was not trained."""
         try:
-            cost = self.job.cost(self.job.candidate(recipe, rehearse=True).model)
+            candidate = self.job.candidate(recipe, rehearse=True)
+            idle = {dropped.component for dropped in candidate.dropped}
+            left = Recipe(tuple(step for step in recipe.steps if step.name not in idle))
+            if idle and left.key in self.tried:
+                return Rehearsal(recipe, None)
+            cost = self.job.cost(candidate.model)
         except tuple(REFUSALS):
-            return None
+            return Rehearsal(recipe, None)
         if self.job.missed(cost):
-            return None
-        exact = self.logarithms(cost)
-        return np.minimum(exact, expected) if recipe.reads_weights else exact
+            return Rehearsal(recipe, None)
+        return Rehearsal(recipe, self.figures(cost))
 
 
 def _keys(record: TrialRecord) -> Iterable[str]:

@@ -55,6 +55,19 @@ FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
 @dataclass(frozen=True)
+class Rehearsal:
+    """What a sequence costs that was lowered untrained, linked and executed, and not tried.
+
+    Attributes:
+        recipe: the sequence.
+        costs: the study's values behind the score; None if it does not fit, or cannot be built.
+    """
+
+    recipe: Recipe
+    costs: tuple[float, ...] | None
+
+
+@dataclass(frozen=True)
 class TrialRecord:
     """What is known of a trial.
 
@@ -78,6 +91,7 @@ class TrialRecord:
         recipe_key: of the recipe as drawn: equal keys are the same work.
         result_key: of the result: equal keys are the same model.
         weighed: of how many sequences it was chosen.
+        rehearsals: those of them whose costs were found out, its own among them.
         repeats: number of the earlier trial that answered this one.
         cache_hits: prefixes and figures found in the cache.
         cache_misses: prefixes and figures that had to be made.
@@ -101,6 +115,7 @@ class TrialRecord:
     recipe_key: str = ""
     result_key: str = ""
     weighed: int = 1
+    rehearsals: tuple[Rehearsal, ...] = ()
     repeats: int | None = None
     cache_hits: int = 0
     cache_misses: int = 0
@@ -165,6 +180,7 @@ class TrialRecord:
                 "recipe_key": self.recipe_key,
                 "result_key": self.result_key,
                 "weighed": self.weighed,
+                "rehearsals": [[_steps(one.recipe), one.costs] for one in self.rehearsals],
                 "repeats": self.repeats,
                 "cache_hits": self.cache_hits,
                 "cache_misses": self.cache_misses,
@@ -186,6 +202,7 @@ def parsed(text: str) -> TrialRecord:
             "rehearsed": facts["rehearsed"] and cost_from(facts["rehearsed"]),
             "dropped": tuple(Dropped(*dropped) for dropped in facts["dropped"]),
             "runtimes": tuple(facts["runtimes"]),
+            "rehearsals": tuple(_rehearsal(*one) for one in facts["rehearsals"]),
         }
     )
 
@@ -196,6 +213,11 @@ def _steps(recipe: Recipe | None) -> list[dict[str, Any]] | None:
 
 def _recipe(steps: list[dict[str, Any]] | None) -> Recipe | None:
     return None if steps is None else Recipe(tuple(component_from(step) for step in steps))
+
+
+def _rehearsal(steps: list[dict[str, Any]], costs: list[float] | None) -> Rehearsal:
+    recipe = Recipe(tuple(component_from(step) for step in steps))
+    return Rehearsal(recipe, None if costs is None else tuple(costs))
 
 
 def _metrics(facts: dict[str, Any]) -> Metrics:

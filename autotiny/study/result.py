@@ -173,6 +173,11 @@ class Result:
     files: tuple[Path, ...] = ()
     near: tuple[NearMiss, ...] = ()
 
+    @property
+    def weighed(self) -> int:
+        """How many sequences the trials were chosen of, a sequence once for each time."""
+        return sum(record.weighed for record in ended(self.study))
+
     def saved_recipe(self, point: Point) -> SavedRecipe:
         """The recipe file of a point."""
         job = self.job

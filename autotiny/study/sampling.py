@@ -15,7 +15,7 @@ from autotiny.cache import key_of
 from autotiny.errors import UserError, unknown
 from autotiny.space import answers_for, draw
 from autotiny.study.job import EHVI, Job
-from autotiny.study.proposing import proposal
+from autotiny.study.proposing import Proposal, proposal
 
 STARTUP_TRIALS = 10
 """Trials after which Optuna's samplers follow what they have learned."""
@@ -91,13 +91,13 @@ class ProposingSampler(BaseSampler):
     and number of the trial alone.
 
     Attributes:
-        weighed: of how many sequences that of a trial was chosen, by its number.
+        proposals: the last one, by the number of its trial.
     """
 
     def __init__(self, job: Job) -> None:
         self._job = job
         self._answers: dict[int, dict[str, Any]] = {}
-        self.weighed: dict[int, int] = {}
+        self.proposals: dict[int, Proposal] = {}
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
@@ -126,9 +126,10 @@ class ProposingSampler(BaseSampler):
     def _sequence(self, study: optuna.Study, number: int) -> dict[str, Any]:
         job = self._job
         found = proposal(study, job, number)
-        self.weighed = {number: found.weighed if found else 1}
+        self.proposals = {number: found} if found else {}
         seed = int(key_of(job.seed, number)[:8], 16)
-        recipe = found.recipe if found else draw(job.space, job.model.start, seed)
+        proposed = found.recipe if found else None
+        recipe = proposed or draw(job.space, job.model.start, seed)
         answers = answers_for(recipe, job.space, job.model.start)
         assert answers is not None, "what was drawn of a space can be drawn"
         return answers

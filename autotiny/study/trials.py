@@ -78,7 +78,7 @@ def _try(trial: Trial, job: Job, draft: _Draft) -> None:
     queued = draft.record.queued
     planned = draft.record.recipe if queued == BASELINE else None
     recipe = suggest_or(planned, trial, job).canonical()
-    draft.note(recipe=recipe, recipe_key=recipe.key, weighed=_weighed(trial))
+    draft.note(recipe=recipe, recipe_key=recipe.key, **_proposed(trial))
     draft.record.store(trial)
     for earlier in _settled(trial):
         if earlier.recipe_key == recipe.key:
@@ -121,10 +121,11 @@ def suggest_or(planned: Recipe | None, trial: Trial, job: Job) -> Recipe:
     return planned
 
 
-def _weighed(trial: Trial) -> int:
-    """Of how many sequences the sampler chose that of a trial."""
-    weighed: dict[int, int] = getattr(trial.study.sampler, "weighed", {})
-    return weighed.get(trial.number, 1)
+def _proposed(trial: Trial) -> dict[str, Any]:
+    """What a sampler that weighs sequences tells of the one that it proposed for a trial."""
+    proposals: dict[int, Any] = getattr(trial.study.sampler, "proposals", {})
+    found = proposals.get(trial.number)
+    return {} if found is None else {"weighed": found.weighed, "rehearsals": found.rehearsals}
 
 
 def _note(draft: _Draft, recipe: Recipe, candidate: Candidate) -> None:

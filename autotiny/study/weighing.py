@@ -68,10 +68,17 @@ class Front:
         places: (places, costs).
         reached: the best score that costs no more than a place, in units above the original's,
             (places,).
+        worst: the score that counts as none.
     """
 
     places: Vector
     reached: Vector
+    worst: float
+
+    @property
+    def volume(self) -> float:
+        """What is dominated, as a mean over the grid."""
+        return float(np.mean(self.reached - self.worst))
 
     @classmethod
     def of(cls, costs: Vector, scores: Vector, least: Vector, most: Vector, worst: float) -> Front:
@@ -94,7 +101,7 @@ class Front:
         for cost, score in zip(costs, scores, strict=True):
             covered = (cost <= places).all(axis=1)
             reached[covered] = np.maximum(reached[covered], score)
-        return cls(places, reached)
+        return cls(places, reached, worst)
 
     def gains(self, costs: Vector, scores: Vector) -> Vector:
         """By how much each sequence should enlarge what is dominated, as a mean over the grid.
