@@ -138,14 +138,16 @@ class Findings:
         for k in best_of(gains, len(recipes)):
             if gains[k] <= most or len(new) == REHEARSED:
                 break  # it promises less than another one is known to
+            cost = costs[k]
             if recipes[k].key not in self.rehearsals:
                 new.append(self.rehearsed(recipes[k]))
-                exact = self.exactly(new[-1], costs[k])
-                if exact is None or not front.may_gain(exact[None], hoped[k : k + 1])[0]:
+                exact = self.exactly(new[-1], cost)
+                if exact is None:
                     continue
-                gains[k] = front.gains(exact[None], quantiles[k : k + 1])[0] / effort[k]
-            if gains[k] > most:
-                best, most = recipes[k], gains[k]
+                cost = exact
+            gain = front.gains(cost[None], quantiles[k : k + 1])[0] / effort[k]
+            if gain > most and front.may_gain(cost[None], hoped[k : k + 1])[0]:
+                best, most = recipes[k], gain
         return Proposal(best, len(recipes), tuple(new))
 
     def scores(self, recipes: Sequence[Recipe]) -> tuple[Vector, Vector]:
@@ -171,9 +173,9 @@ class Findings:
         training.
         """
         space = self.job.space
-        seen = [(one.recipe, np.log(one.values[1:])) for one in self.measured if one.recipe]
+        seen = [(one.recipe, _logarithms(one.values[1:])) for one in self.measured if one.recipe]
         shapes = [one for one in self.rehearsals.values() if not one.recipe.reads_weights]
-        seen += [(one.recipe, np.log(one.costs)) for one in shapes if one.costs is not None]
+        seen += [(one.recipe, _logarithms(one.costs)) for one in shapes if one.costs is not None]
         described = [features(recipe, space) for recipe, _ in seen]
         asked = [features(recipe, space) for recipe in recipes]
         found = np.zeros((len(recipes), len(self.job.figures)))
@@ -188,7 +190,7 @@ class Findings:
         return found
 
     def keeping(self, recipes: Sequence[Recipe]) -> Vector:
-        """How likely each keeps the bounds on costs, as what was rehearsed and left here does.
+        """How likely each keeps the bounds on costs.
 
         Gardner et al., "Bayesian optimization with inequality constraints", ICML 2014.
         """
@@ -205,7 +207,7 @@ class Findings:
             mean, deviation = Surrogate([described for described, _ in seen], values)(asked)
             places = mean[:, None] + deviation[:, None] * NODES
             likely *= (places <= np.log(bound.limit)) @ WEIGHTS
-        likely[[recipe.key in self.rehearsals for recipe in recipes]] = 1.0
+        likely[[recipe.key in self.rehearsals for recipe in recipes]] = 1
         return likely
 
     def exactly(self, rehearsal: Rehearsal, expected: Vector) -> Vector | None:
@@ -215,7 +217,7 @@ class Findings:
         """
         if rehearsal.costs is None:
             return None
-        exact: Vector = np.log(rehearsal.costs)
+        exact = _logarithms(rehearsal.costs)
         return np.minimum(exact, expected) if rehearsal.recipe.reads_weights else exact
 
     def figures(self, cost: Cost) -> tuple[float, ...]:
@@ -229,9 +231,9 @@ class Findings:
         Or to the score that is asked for, once there is one: what has less gains nothing.
         """
         assert self.original is not None
-        reached = np.array([np.log(one.values[1:]) for one in self.fitting])
+        reached = np.array([_logarithms(one.values[1:]) for one in self.fitting])
         scores = np.array([self.scale.gain(one.values[0]) for one in self.fitting])
-        most = np.log(self.original.values[1:])
+        most = _logarithms(self.original.values[1:])
         least = np.minimum(np.concatenate([reached, costs]).min(axis=0), most - 1e-9)
         chance = self.job.data.chance
         known_worst = min(scores.min(initial=0.0), 0.0)
@@ -265,6 +267,11 @@ class Findings:
         if self.job.missed(cost):
             return Rehearsal(recipe, None)
         return Rehearsal(recipe, self.figures(cost))
+
+
+def _logarithms(costs: Sequence[float]) -> Vector:
+    """Of costs, those that are zero as good as nothing."""
+    return np.asarray(np.log(np.maximum(costs, 1e-12)), np.float64)
 
 
 def _keys(record: TrialRecord) -> Iterable[str]:
