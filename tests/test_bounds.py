@@ -35,6 +35,7 @@ from autotiny.report.summary import front_table, why_nothing
 from autotiny.study import Job, Result, TrialRecord, ended, wanted_bounds
 from autotiny.study.bounds import NO_BOUNDS, Bounds, Reserve, worst_latency_ms
 from autotiny.study.proposing import Findings
+from autotiny.study.record import Rehearsal
 from autotiny.study.result import near_misses
 from autotiny.target import Target, load_target
 from autotiny.tasks import ACCURACY, Metric
@@ -407,6 +408,8 @@ def test_what_is_proposed_should_keep_the_bounds(run: Any) -> None:
     assert larger < 0.2
     assert small > 0.9
     costs, gain = findings.costs(recipes), findings.scale.gain(0.955)
+    findings.rehearsals = {recipes[0].key: Rehearsal(recipes[0], (1.0,))}
+    assert findings.keeping(recipes)[0] == 1, "that was seen"
     assert findings.front(costs).reached.min() < gain
     high = replace(result.job, bounds=asked(at_least="score=95.5%"))
     findings = Findings(result.study, high, len(result.study.trials))
@@ -440,7 +443,8 @@ def test_what_surely_breaks_a_bound_is_not_proposed(run: Any) -> None:
     tiny = replace(result.job, bounds=asked(at_most="flash=1K"))
     findings = Findings(result.study, tiny, 8)
     with mock.patch.object(findings, "keeping", lambda recipes: np.ones(len(recipes))):
-        assert findings.chosen(recipes).recipe is None, "what was rehearsed breaks it"
+        found = findings.chosen(recipes)
+    assert {one.costs for one in found.rehearsals} == {None}, "what was rehearsed breaks it"
 
 
 @pytest.fixture
