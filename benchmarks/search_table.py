@@ -14,7 +14,7 @@ import gzip
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,16 @@ SPACE = Space(
     trains_at_most=3,
 )
 
+SMALL = replace(
+    SPACE,
+    components={
+        name: {"ratio": Choice((0.25, 0.5))} if name == "prune_channels" else ranges
+        for name, ranges in SPACE.components.items()
+        if name not in ("separate_convolutions", "factorize_low_rank")
+    },
+    first=tuple(one for one in SPACE.first if "separate_convolutions" not in one.names),
+)
+
 
 @dataclass(frozen=True)
 class Table:
@@ -75,6 +85,7 @@ class Table:
         name: of the table.
         model, data, target: as a search takes them.
         space: all that can be drawn.
+        samples: so many of train, validation and test; None for all.
     """
 
     name: str
@@ -82,6 +93,7 @@ class Table:
     data: str
     target: str
     space: Space
+    samples: tuple[int, int, int] | None = None
 
     @property
     def path(self) -> Path:
@@ -91,6 +103,7 @@ class Table:
     def job(self, cache: Cache) -> Job:
         """What a search would be asked."""
         model, data = load_pair(self.model, self.data, seed=0, cache=cache)
+        data = data.shrunk(*self.samples) if self.samples else data
         drop = wanted_drop(data.task.scored_by, None, None)
         return Job(
             model=model, data=data, target=load_target(self.target),
@@ -99,7 +112,13 @@ class Table:
         )  # fmt: skip
 
 
-TABLES = {table.name: table for table in (Table("cnn1", "cnn1", "digits", "stm32f746", SPACE),)}
+TABLES = {
+    table.name: table
+    for table in (
+        Table("cnn1", "cnn1", "digits", "stm32f746", SPACE),
+        Table("fashion", "cnn1", "fashion_mnist", "stm32f746", SMALL, (10_000, 2_000, 2_000)),
+    )
+}
 
 
 class _Answers:
