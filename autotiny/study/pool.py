@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 
 from autotiny.components import COMPONENTS, Component, is_lowering, objection
@@ -20,7 +20,7 @@ MOST_MOVES = 3
 Move = Callable[["Neighbours", Recipe], list[Component]]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Neighbours:
     """Draws neighbours of sequences; the same seed draws the same.
 
@@ -35,10 +35,6 @@ class Neighbours:
     start: Level
     parents: Sequence[Recipe]
     random: Random
-    _names: list[str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._names = list(self.space.components)
 
     def draw(self) -> Recipe | None:
         """A neighbour of one of the parents; None where the attempt is illegal."""
@@ -66,17 +62,21 @@ class Neighbours:
 
     def name(self, *, lowers: bool) -> str:
         """The name of a component of the space that lowers, or of one that does not."""
-        names = [name for name in self._names if is_lowering(COMPONENTS[name]) == lowers]
-        return self.random.choice(names or self._names)
+        every = list(self.space.components)
+        names = [name for name in every if is_lowering(COMPONENTS[name]) == lowers]
+        return self.random.choice(names or every)
 
 
 def _added(around: Neighbours, recipe: Recipe) -> list[Component]:
-    """One component more, where it is legal or else anywhere."""
+    """One component more."""
     component = around.component(around.name(lowers=False))
-    at = around.random.randint(0, len(recipe.steps))
-    steps = list(recipe.steps)
-    places = [k for k in range(len(steps) + 1) if _fits(around, steps, component, k)] or [at]
-    at = around.random.choice(places)
+    return _inserted(around, list(recipe.steps), component)
+
+
+def _inserted(around: Neighbours, steps: list[Component], component: Component) -> list[Component]:
+    """With a component somewhere, where it is legal if that is anywhere."""
+    places = [k for k in range(len(steps) + 1) if _fits(around, steps, component, k)]
+    at = around.random.choice(places or [0])
     return [*steps[:at], component, *steps[at:]]
 
 
@@ -104,21 +104,19 @@ def _moved(around: Neighbours, recipe: Recipe) -> list[Component]:
     """One component at another place."""
     steps = list(recipe.steps)
     chosen = steps.pop(around.random.randrange(len(steps)))
-    places = [k for k in range(len(steps) + 1) if _fits(around, steps, chosen, k)]
-    steps.insert(around.random.choice(places or [0]), chosen)
-    return steps
+    return _inserted(around, steps, chosen)
 
 
 def _crossed(around: Neighbours, recipe: Recipe) -> list[Component]:
     """What trains of one, and the rest of another."""
     other = around.random.choice(around.parents)
-    return [*front_of(recipe), *(step for step in other.steps if step not in front_of(other))]
+    return [*before_lowering(recipe), *other.steps[len(before_lowering(other)) :]]
 
 
 MOVES: tuple[Move, ...] = (_added, _removed, _redrawn, _redrawn, _moved, _crossed)
 
 
-def front_of(recipe: Recipe) -> tuple[Component, ...]:
+def before_lowering(recipe: Recipe) -> tuple[Component, ...]:
     """The part of a sequence before its lowering."""
     at = next((k for k, step in enumerate(recipe.steps) if is_lowering(step)), 0)
     return recipe.steps[:at]
