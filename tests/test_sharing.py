@@ -457,6 +457,14 @@ def test_a_server_that_goes_away_in_the_middle_is_asked_again(tmp_path: Path) ->
         server.patiently(optuna.create_study(), ask)
 
 
+def test_a_server_that_goes_away_while_a_trial_is_taken_is_the_machines_fault(
+    tmp_path: Path,
+) -> None:
+    one = Server(f"sqlite:///{tmp_path / 'a.db'}")  # which cannot lock a row
+    with pytest.raises(StorageInternalError, match="the server has gone"), one.alone():
+        pytest.fail("nobody was kept out")
+
+
 def test_tables_that_two_processes_make_at_once_are_made(tmp_path: Path) -> None:
     real, calls = optuna.storages.RDBStorage, list[int]()
 
