@@ -51,6 +51,7 @@ def refused(*arguments: str | Path, code: int = 2) -> str:
         ("compile cnn1 -t rp2400 --out c", "did you mean 'rp2040'?"),
         ("search -t rp2040 -d digit", "unknown data set 'digit'; did you mean 'digits'?"),
         ("search -t rp2040 -o latancy", "unknown objective 'latancy'; did you mean 'latency'?"),
+        ("search -t rp2040 --sampler tpee", "unknown sampler 'tpee'; did you mean 'tpe'?"),
         (
             "search -t rp2040 -m cnn --max latancy=20ms",
             "unknown bound 'latancy'; did you mean 'latency'?",

@@ -110,6 +110,7 @@ def search(
     board = target_of(target)
     wanted = (objectives,) if isinstance(objectives, str) else tuple(objectives)
     studies.wanted_objectives(wanted)
+    studies.check_sampler(sampler)
     studies.wanted_bounds(board, None, at_most, at_least, reserve)
     drawn = space if isinstance(space, Space) else load_space(str(space))
     out = None if out is None else Path(out).expanduser()

@@ -24,6 +24,7 @@ from autotiny.study.replay import (
     rebuilt,
 )
 from autotiny.study.result import NearMiss, Point, Result, Shortfall
+from autotiny.study.sampling import check_sampler
 from autotiny.study.search import TRIALS, Progress, search
 from autotiny.study.sound_layers import sound_layer
 from autotiny.study.storage import (
@@ -64,6 +65,7 @@ __all__ = [
     "apply_recipe",
     "bundle_bytes",
     "check_intact",
+    "check_sampler",
     "compare_orders",
     "data_name",
     "default_study_name",

@@ -135,20 +135,24 @@ class ProposingSampler(BaseSampler):
         return answers
 
 
-def sampler_for(job: Job, *, parallel: bool = False) -> BaseSampler:
-    """The sampler of a job.
+def check_sampler(name: str) -> None:
+    """Refuse a sampler that there is not.
 
     Raises:
-        UserError: there is no such sampler, or it needs a package that is not installed.
+        UserError: there is none of that name, or it needs a package that is not installed.
     """
-    if job.sampler not in SAMPLERS:
-        raise unknown("sampler", job.sampler, SAMPLERS, "autotiny search --help")
-    if job.sampler == EHVI:
-        return ProposingSampler(job)
-    package = NEEDS.get(job.sampler)
+    if name not in SAMPLERS:
+        raise unknown("sampler", name, SAMPLERS, "autotiny search --help")
+    package = NEEDS.get(name)
     if package and find_spec(package) is None:
         raise UserError(
-            f"sampler = {job.sampler!r} needs the package {package}, which is not installed; "
+            f"sampler = {name!r} needs the package {package}, which is not installed; "
             "install it, or choose another sampler"
         )
+
+
+def sampler_for(job: Job, *, parallel: bool = False) -> BaseSampler:
+    """The sampler of a job."""
+    if job.sampler == EHVI:
+        return ProposingSampler(job)
     return StudySampler(job.seed, kind=job.sampler, parallel=parallel)

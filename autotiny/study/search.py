@@ -34,7 +34,7 @@ from autotiny.study.preflight import checked
 from autotiny.study.record import TrialRecord, cache_counts, counts, ended, front_of
 from autotiny.study.result import Result, result_of
 from autotiny.study.running import MACHINE, run_trials, take_up, wait_for_others
-from autotiny.study.sampling import sampler_for
+from autotiny.study.sampling import check_sampler
 from autotiny.study.server import gate, patiently
 from autotiny.study.sharing import share
 from autotiny.study.storage import (
@@ -165,6 +165,7 @@ def search(
         accuracy_drop=accuracy_drop,
     )  # fmt: skip
     trials, jobs, timeout = asked["trials"], asked["jobs"], asked["timeout"]
+    check_sampler(sampler)
     space = space if isinstance(space, Space) else load_space(space)
     job = Job(
         model=model,
@@ -181,7 +182,6 @@ def search(
         evaluator=evaluator or Evaluator(),
         sampler=sampler,
     )
-    sampler_for(job)  # one that is missing is told before the original is measured
     began = time.monotonic()
     job, findings = checked(job)
     if on_notice:
