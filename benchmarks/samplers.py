@@ -254,7 +254,8 @@ def _counted(table: Table, trials: int, seed: int) -> Course:
 def main() -> None:
     """Write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tables", default=",".join(TABLES), help="names, commas between them")
+    made = [name for name, table in TABLES.items() if table.path.exists()]
+    parser.add_argument("--tables", default=",".join(made), help="names, commas between them")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--out", type=Path, default=RESULTS / "search.md")
