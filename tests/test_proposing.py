@@ -7,6 +7,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+import optuna
 import pytest
 from optuna.trial import TrialState
 from test_study import searching
@@ -211,6 +212,31 @@ def test_a_search_that_was_stopped_goes_on_as_one_that_ran_through(
         pieces = run(out=tmp_path / "b", trials=trials)
     assert told(pieces) == told(whole)
     assert told(run(out=tmp_path / "c", trials=9, seed=1)) != told(whole)
+
+
+def test_a_trial_that_died_with_its_answers_is_what_it_was(run: Any, tmp_path: Path) -> None:
+    whole = run(out=tmp_path / "a", trials=8)
+    store = TrialRecord.store
+    died: list[int] = []
+
+    def dying(record: TrialRecord, trial: optuna.Trial) -> None:
+        if record.number == 6 and not died:
+            died.append(record.number)
+            raise KeyboardInterrupt
+        store(record, trial)
+
+    with mock.patch.object(TrialRecord, "store", dying):
+        part = run(out=tmp_path / "b", trials=8)
+    assert part.interrupted
+    assert died
+    again = run(out=tmp_path / "b", trials=8)
+    first, second = (
+        [TrialRecord.load(trial) for trial in result.study.trials] for result in (whole, again)
+    )
+    assert [(one.recipe, one.weighed, one.rehearsals) for one in first] == [
+        (one.recipe, one.weighed, one.rehearsals) for one in second
+    ]
+    assert first[6].rehearsals
 
 
 def test_proposals_say_of_how_many_they_were_chosen(run: Any) -> None:

@@ -45,10 +45,10 @@ from autotiny.study import (
 )
 from autotiny.study.holding import holding, locks_of
 from autotiny.study.job import Job
-from autotiny.study.record import hold, put_back
+from autotiny.study.record import ASKED, JOB, hold, put_back
 from autotiny.study.server import Server
 from autotiny.study.sharing import share, shared
-from autotiny.study.storage import ASKED, JOB, open_storage
+from autotiny.study.storage import open_storage
 from autotiny.study.trials import try_sequence
 from autotiny.target import load_target, target_names
 from autotiny.tasks import Drop

@@ -32,6 +32,9 @@ alone. 4: without the name of the sampler.
 RECORD = "record"
 """The attribute of a trial that holds its record, as JSON text."""
 
+JOB, ASKED = "job", "trials"
+"""The attributes of a study that tell its workers what it is for, and how many trials are asked."""
+
 CANDIDATES = "candidates"
 """The attribute of a study that holds sequences to weigh, as the steps of each."""
 
@@ -248,6 +251,23 @@ def set_constraints(trial: Trial, excess: Mapping[str, float]) -> None:
 def enqueue(study: optuna.Study, answers: Mapping[str, Any], record: TrialRecord) -> None:
     """Queue a trial: the answers that its sequence is drawn by, and what is known of it."""
     study.enqueue_trial(dict(answers), user_attrs={RECORD: record.to_json()})
+
+
+def invite(study: optuna.Study, job_key: str, trials: int) -> None:
+    """Tell workers where the job lies in the cache, and how many trials are asked for."""
+    study.set_user_attr(ASKED, trials)
+    study.set_user_attr(JOB, job_key)
+
+
+def job_key(study: optuna.Study) -> str | None:
+    """Where the job lies in the cache; None until the search has put it there."""
+    key: str | None = study.user_attrs.get(JOB)
+    return key
+
+
+def trials_asked(study: optuna.Study) -> int:
+    """How many trials a search asks its workers for."""
+    return int(study.user_attrs[ASKED])
 
 
 def set_candidates(study: optuna.Study, recipes: Iterable[Recipe]) -> None:

@@ -24,11 +24,11 @@ from autotiny.study.record import (
     ended,
     hold,
     holder_of,
+    job_key,
     put_back,
 )
 from autotiny.study.server import beating, gate, patiently, server_of
 from autotiny.study.sharing import keep_shared
-from autotiny.study.storage import JOB
 from autotiny.study.trials import try_sequence
 
 ATTEMPTS = 3
@@ -83,7 +83,7 @@ def run_trials(
             raise
         if told:
             after(record)
-        if shared := patiently(study, lambda: study.user_attrs.get(JOB)):
+        if shared := patiently(study, lambda: job_key(study)):
             keep_shared(job.cache, shared)
         if record.outcome == "faulted" and (record.queued == BASELINE or _all_fault(study)):
             raise MachineFault(record.reason)

@@ -89,15 +89,12 @@ class ProposingSampler(BaseSampler):
 
     Where that proposes nothing, chance draws a sequence. What a trial draws hangs on seed, study
     and number of the trial alone.
-
-    Attributes:
-        proposals: the last one, by the number of its trial.
     """
 
     def __init__(self, job: Job) -> None:
         self._job = job
         self._answers: dict[int, dict[str, Any]] = {}
-        self.proposals: dict[int, Proposal] = {}
+        self._proposals: dict[int, Proposal | None] = {}
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
@@ -123,13 +120,17 @@ class ProposingSampler(BaseSampler):
             self._answers = {trial.number: self._sequence(study, trial.number)}
         return self._answers[trial.number][param_name]
 
+    def proposed(self, study: optuna.Study, number: int) -> Proposal | None:
+        """What a trial was proposed, found anew where another process drew it."""
+        if number not in self._proposals:
+            self._proposals = {number: proposal(study, self._job, number)}
+        return self._proposals[number]
+
     def _sequence(self, study: optuna.Study, number: int) -> dict[str, Any]:
-        job = self._job
-        found = proposal(study, job, number)
-        self.proposals = {number: found} if found else {}
+        job, found = self._job, self.proposed(study, number)
         seed = int(key_of(job.seed, number)[:8], 16)
-        proposed = found.recipe if found else None
-        recipe = proposed or draw(job.space, job.model.start, seed)
+        recipe = found.recipe if found else None
+        recipe = recipe or draw(job.space, job.model.start, seed)
         answers = answers_for(recipe, job.space, job.model.start)
         assert answers is not None, "what was drawn of a space can be drawn"
         return answers

@@ -31,15 +31,13 @@ from autotiny.study.holding import Hold, alone, holding, locks_of, searched_alon
 from autotiny.study.job import EHVI, EPOCHS, Job, wanted_objectives
 from autotiny.study.planning import enough, plan, plan_again, tutorial_recipes
 from autotiny.study.preflight import checked
-from autotiny.study.record import TrialRecord, cache_counts, counts, ended, front_of
+from autotiny.study.record import TrialRecord, cache_counts, counts, ended, front_of, invite
 from autotiny.study.result import Result, result_of
 from autotiny.study.running import MACHINE, run_trials, take_up, wait_for_others
 from autotiny.study.sampling import check_sampler
 from autotiny.study.server import gate, patiently
 from autotiny.study.sharing import share
 from autotiny.study.storage import (
-    ASKED,
-    JOB,
     default_storage,
     default_study_name,
     open_study,
@@ -231,8 +229,7 @@ def _invite(
         if on_notice:
             on_notice(f"no other process can take part: {error}")
         return
-    study.set_user_attr(ASKED, trials)
-    study.set_user_attr(JOB, key)
+    invite(study, key, trials)
     if jobs == 1 and on_notice:
         on_notice(f"others take part by: autotiny worker {study.study_name} --storage … --cache …")
 

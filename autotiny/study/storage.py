@@ -26,9 +26,6 @@ from autotiny.study.record import SCHEMA
 from autotiny.study.sampling import sampler_for
 from autotiny.study.server import ATTEMPTS, LOST, SERVERS, Server
 
-JOB, ASKED = "job", "trials"
-"""The attributes of a study that tell its workers what it is for, and how many trials are asked."""
-
 
 def default_study_name(model: str, data: str, target: str, objectives: Sequence[str]) -> str:
     """The name of a study, e.g. `cnn1-digits-stm32f746-latency`."""
@@ -198,6 +195,12 @@ def _describe(study: optuna.Study, job: Job) -> None:
         study.set_metric_names(list(job.value_names))
     for key, value in {"schema": SCHEMA, **job.facts()}.items():
         study.set_user_attr(key, value)
+
+
+def facts_of(study: optuna.Study) -> dict[str, Any]:
+    """What a study was made with; empty until that is known."""
+    facts: dict[str, Any] = study.user_attrs
+    return facts if "autotiny" in facts else {}
 
 
 def check_same_values(study: optuna.Study, job: Job) -> None:

@@ -84,7 +84,8 @@ def _try(trial: Trial, job: Job, draft: _Draft, gate: Gate) -> None:
     queued = draft.record.queued
     planned = draft.record.recipe if queued == BASELINE else None
     recipe = suggest_or(planned, trial, job).canonical()
-    draft.note(recipe=recipe, recipe_key=recipe.key, **_proposed(trial))
+    told = {} if queued else _proposed(trial)
+    draft.note(recipe=recipe, recipe_key=recipe.key, **told)
     with gate():  # of two processes that draw the same at once, the second one sees the first
         draft.record.store(trial)
         other = _running(trial, recipe.key)
@@ -134,8 +135,8 @@ def suggest_or(planned: Recipe | None, trial: Trial, job: Job) -> Recipe:
 
 def _proposed(trial: Trial) -> dict[str, Any]:
     """What a sampler that weighs sequences tells of the one that it proposed for a trial."""
-    proposals: dict[int, Any] = getattr(trial.study.sampler, "proposals", {})
-    found = proposals.get(trial.number)
+    ask = getattr(trial.study.sampler, "proposed", None)
+    found = ask(trial.study, trial.number) if ask else None
     return {} if found is None else {"weighed": found.weighed, "rehearsals": found.rehearsals}
 
 
@@ -224,6 +225,8 @@ def _repeat(draft: _Draft, earlier: TrialRecord) -> None:
         queued=own.queued,
         planned=own.planned,
         again=own.again,
+        weighed=own.weighed,
+        rehearsals=own.rehearsals,
         drawn=applied.drawn,
         dropped=applied.dropped,
         recipe_key=own.recipe_key,

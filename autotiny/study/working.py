@@ -17,15 +17,14 @@ from autotiny.study.evaluator import Evaluator
 from autotiny.study.holding import holding, locks_of
 from autotiny.study.job import made_by
 from autotiny.study.planning import enough
-from autotiny.study.record import TrialRecord, ended
+from autotiny.study.record import TrialRecord, ended, job_key, trials_asked
 from autotiny.study.running import run_trials
 from autotiny.study.sampling import sampler_for
 from autotiny.study.server import patiently
 from autotiny.study.sharing import shared
 from autotiny.study.storage import (
-    ASKED,
-    JOB,
     check_same_job,
+    facts_of,
     open_storage,
     quiet_optuna,
     shown_place,
@@ -95,14 +94,14 @@ def work(
         interrupted, done = False, False
         try:
             study = _joined(study_name, open_storage(storage), storage, on_stage)
-            job = shared(cache, study.user_attrs[JOB], evaluator)
+            job = shared(cache, str(job_key(study)), evaluator)
             check_same_job(study, job)
             study.sampler = sampler_for(job, parallel=True)
             with holding(locks_of(storage, study_name)) as mark:
                 while not done and seconds_left() != 0:
-                    wanted = patiently(study, lambda: int(study.user_attrs[ASKED]))
+                    wanted = patiently(study, lambda: trials_asked(study))
                     run_trials(study, job, wanted, seconds_left(), mark, after)
-                    done = enough(study, int(study.user_attrs[ASKED]))
+                    done = enough(study, trials_asked(study))
         except KeyboardInterrupt:
             interrupted = True
     return Worked(study_name, tuple(records), done, interrupted)
@@ -120,11 +119,10 @@ def _joined(
             missing = f"the study {name!r} in {shown_place(place)}, which a search begins{there}"
         else:
             study = optuna.load_study(study_name=name, storage=storage)
-            known = study.user_attrs
-            if "autotiny" in known:
+            if facts_of(study):
                 _check_same_code(study)
             missing = f"the search of {name!r} to say what it is for"
-            if JOB in known:
+            if job_key(study):
                 missing = f"the first trial of {name!r}, which measures the original"
                 if ended(study):
                     return study
@@ -136,7 +134,7 @@ def _joined(
 
 def _check_same_code(study: optuna.Study) -> None:
     """Refuse a study that another autotiny works on, or one with other packages."""
-    differing = differences(_versions(study.user_attrs), _versions(made_by()))
+    differing = differences(_versions(facts_of(study)), _versions(made_by()))
     if differing:
         raise UserError(
             f"the study {study.study_name!r} is worked on with other versions: "
