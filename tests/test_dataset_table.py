@@ -252,6 +252,14 @@ def test_a_table_larger_than_the_machine_is_refused_before_it_is_read(
     assert len(table(path).x) == 20_000
 
 
+@pytest.mark.parametrize("label", ["n;", "n\tm", 'a;"b'])
+def test_a_separator_in_quotation_marks_is_none(tmp_path: Path, label: str) -> None:
+    quoted = '"' + label.replace('"', '""') + '"'
+    pile = read(tmp_path, f"0.5,{quoted}\n")
+    assert pile.x.tolist() == [[0.5]]
+    assert classes(pile) == [label]
+
+
 cells = st.floats(-1e6, 1e6).map(lambda value: round(value, 6))
 names = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=8)
 
