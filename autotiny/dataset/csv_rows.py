@@ -6,7 +6,6 @@ import csv
 import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
@@ -85,25 +84,22 @@ def is_number(cell: str) -> bool:
     return "_" not in cell
 
 
+_QUOTED = re.compile(r'(?:(?<=[,;\t ])|^)"(?:[^"]|"")*"', re.MULTILINE)
+"""A cell in quotation marks, whatever stands in it."""
+
+
 def _separator(file: TextIO) -> str:
     """What stands between cells: what gives the first two lines the same number of them."""
-    lines = file.read(1 << 20).splitlines()[:2]
+    lines = _QUOTED.sub('""', file.read(1 << 20)).splitlines()[:2]
     file.seek(0)
-    widths = _widths(lines, strict=True) or _widths(lines, strict=False)
+    widths = {
+        separator: [len(row) for row in csv.reader(lines, delimiter=separator)]
+        for separator in SEPARATORS
+    }
     for separator, found in widths.items():
         if found and min(found) > 1 and len(set(found)) == 1:
             return separator
-    return max(reversed(widths), key=lambda separator: (widths[separator] or [0])[0])
-
-
-def _widths(lines: Sequence[str], *, strict: bool) -> dict[str, list[int]]:
-    """How many cells lines have by each separator with which their quotation marks are right."""
-    widths = {}
-    for separator in SEPARATORS:
-        reader = csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=strict)
-        with suppress(csv.Error):
-            widths[separator] = [len(row) for row in reader]
-    return widths
+    return max(reversed(SEPARATORS), key=lambda separator: (widths[separator] or [0])[0])
 
 
 def _numbered(file: TextIO, separator: str, path: Path) -> Iterator[Row]:
