@@ -225,6 +225,7 @@ def test_a_worker_goes_on_with_a_search(tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".*.locks"))
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_at_any_moment_loses_nothing(tmp_path: Path) -> None:
     with begun(tmp_path, trials=3, asked=7) as (result, place):
         before = told_of(result.study)

@@ -49,7 +49,8 @@ def test_every_way_is_here() -> None:
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="needs GCC and its sanitizers")
-@pytest.mark.parametrize("half", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("half", [0, 1])
 def test_every_way_is_exact_and_the_sanitizers_silent(half: int, tmp_path: Path) -> None:
     cases = [case for layer in list(LAYERS)[half::2] for case in computed(layer)]
     assert {type(case.schedule.steps[0].kernel) for case in cases if case.schedule} == {
