@@ -20,7 +20,7 @@ from autotiny.space import Space, answers_for, load_space
 from autotiny.study import Result, TrialRecord
 from autotiny.study import pool as pooling
 from autotiny.study.pool import pool
-from autotiny.study.proposing import FEWEST, proposal
+from autotiny.study.proposing import FEWEST, UNTRAINED, Findings, _trained, proposal
 from autotiny.study.sampling import NEEDS
 from autotiny.study.surrogate import Surrogate, features, scored_part
 from autotiny.study.weighing import NODES, Front, Scale, best_of
@@ -259,6 +259,38 @@ def test_what_is_proposed_was_rehearsed_and_fits(run: Any) -> None:
     assert all(call.endswith("?") for call in {*CALLS} - {"idle"}), "rehearsed, never trained"
     waiting = result.study.get_trials(states=(TrialState.WAITING, TrialState.RUNNING))
     assert not waiting
+
+
+def test_what_comes_to_a_sequence_that_was_tried_is_of_no_use(run: Any) -> None:
+    result = run(trials=8)
+    findings = Findings(result.study, result.job, 8)
+    assert recipe("int8").key in findings.tried
+    assert findings.rehearsed(recipe("idle, int8")).costs is None
+    assert findings.rehearsed(recipe("fold, int8, block, place")).costs is not None
+
+
+def test_a_trial_takes_the_trainings_that_are_new(run: Any) -> None:
+    result = run(trials=8)
+    findings = Findings(result.study, result.job, 8)
+    findings.trained = set(_trained(recipe("prune(sparsity=0.5), int8")))
+    efforts = [
+        findings.effort(recipe(text))
+        for text in (
+            "int8", "prune(sparsity=0.5), int8, fuse", "prune(sparsity=0.5), cluster, int8",
+            "prune(sparsity=0.7), cluster, int8",
+        )
+    ]  # fmt: skip
+    assert efforts == [UNTRAINED, UNTRAINED, UNTRAINED + 1, UNTRAINED + 2]
+
+
+def test_what_has_no_chance_is_not_proposed(run: Any) -> None:
+    result = run(trials=8)
+    findings = Findings(result.study, result.job, 8)
+    recipes = findings.candidates()
+    assert findings.chosen(recipes).recipe is not None
+    hopeless = np.zeros(1, bool)
+    with mock.patch.object(Front, "may_gain", lambda *_: hopeless):
+        assert findings.chosen(recipes).recipe is None
 
 
 def test_an_unknown_sampler_is_refused_before_anything_is_measured(run: Any) -> None:
