@@ -195,6 +195,8 @@ class Findings:
         Gardner et al., "Bayesian optimization with inequality constraints", ICML 2014.
         """
         space, likely = self.job.space, np.ones(len(recipes))
+        if not self.job.bounds.of_costs:
+            return likely
         seen = [
             (features(one.recipe, space), one.cost)
             for one in self.records

@@ -2,8 +2,9 @@
 
 A trial goes through three gates, cheapest first. Its cost is known before any training, because
 flash, SRAM and latency hang on the shape of a network: what does not fit the target, or could not
-reach the front even if it were somewhat better than the original, is pruned and never trained. What
-has been measured under another sequence is answered from there.
+reach the front even if it were somewhat better than the original, is pruned and never trained; what
+codes or skips weights is not judged by those that are not trained yet. What has been measured under
+another sequence is answered from there.
 """
 
 from __future__ import annotations
