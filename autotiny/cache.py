@@ -2,7 +2,8 @@
 
 An entry is a folder of files under a hexadecimal key. It is written beside its place and moved
 there in one rename, so that a reader sees all of it or nothing, whoever is interrupted. A manifest
-holds the digest of each file: what does not match it is dropped and made again.
+holds the digest of each file: what does not match it is dropped and made again. Behind the folder
+there may be a store that many machines share: what one of them has made, the others get from there.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import shutil
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -21,6 +23,7 @@ from typing import Any, TypeVar
 
 import platformdirs
 
+from autotiny import remote as remotes
 from autotiny.errors import MachineFault
 
 try:
@@ -40,6 +43,9 @@ MOVE = (
 STALE_SECONDS = 24 * 3600
 """A half-written entry older than this was left behind by a killed process."""
 
+RESTS_SECONDS = (60, 120, 240, 480, 900)
+"""So long a store that does not answer is left alone, again and again."""
+
 
 def key_of(*parts: object) -> str:
     """The key of everything a result depends on; parts are told apart by position and `repr`."""
@@ -52,25 +58,42 @@ class Cache:
     Attributes:
         folder: where the entries lie; by default the user's cache folder.
         limit_bytes: the entries used longest ago are dropped when more bytes than this are stored.
+        remote: URL of a store behind the folder, e.g. `s3://bucket/prefix`, or None. What is not in
+            the folder is looked for there, and what is made is put there. It may be given in the
+            place of the folder.
+        on_notice: called with a line where the store is gone, and where it is back.
         hits: how often an entry was found.
         misses: how often it had to be made.
     """
 
-    def __init__(self, folder: Path | str | None = None, *, limit_bytes: int = LIMIT_BYTES) -> None:
+    def __init__(
+        self, folder: Path | str | None = None, *, limit_bytes: int = LIMIT_BYTES,
+        remote: str | None = None, on_notice: Callable[[str], object] = warnings.warn,
+    ) -> None:  # fmt: skip
+        if isinstance(folder, str) and "://" in folder:
+            folder, remote = None, folder
+        if remote is not None:
+            remotes.check_url(remote)
         self.folder = Path(folder or platformdirs.user_cache_path("autotiny"))
         self.limit_bytes = limit_bytes
+        self.remote = remote
+        self.on_notice = on_notice
         self.hits = 0
         self.misses = 0
         self._written_bytes: int | None = None
+        self._store: remotes.Store | None = None
+        self._failures, self._rests_until = 0, 0.0
+        self._unsent: dict[str, None] = {}
 
     def get(self, key: str) -> Path | None:
         """The folder stored under a key, or None; a damaged one is dropped."""
         entry = self._entry(key)
-        if not os.path.isdir(entry):  # noqa: PTH112 - a folder that cannot be looked into is none
-            self.misses += 1
-            return None
-        if not intact(entry):
+        # A folder that cannot be looked into is none.
+        there = os.path.isdir(entry)  # noqa: PTH112
+        if there and not intact(entry):
             self.drop(key)
+            there = False
+        if not there and not self._fetched(key):
             self.misses += 1
             return None
         self.hits += 1
@@ -89,36 +112,40 @@ class Cache:
             MachineFault: the disk is full or the folder cannot be written.
         """
         entry = self._entry(key)
-        draft: Path | None = None
         try:
-            drafts = self.folder / "drafts"
-            drafts.mkdir(parents=True, exist_ok=True)
-            draft = Path(tempfile.mkdtemp(dir=drafts))
-            write(draft)
-            manifest = {name: digest(draft / name) for name in files_of(draft)}
-            (draft / MANIFEST).write_text(json.dumps(manifest))
-            size = sum((draft / name).stat().st_size for name in manifest)
-            entry.parent.mkdir(exist_ok=True)
-            try:
-                draft.rename(entry)
-            except OSError:
-                # Another process was first with the same content, or left a damaged one.
-                if not intact(entry):
-                    self.drop(key)
+            with self._draft() as draft:
+                write(draft)
+                manifest = {name: digest(draft / name) for name in files_of(draft)}
+                (draft / MANIFEST).write_text(json.dumps(manifest))
+                size = sum((draft / name).stat().st_size for name in manifest)
+                entry.parent.mkdir(exist_ok=True)
+                try:
                     draft.rename(entry)
+                except OSError:
+                    # Another process was first with the same content, or left a damaged one.
+                    if not intact(entry):
+                        self.drop(key)
+                        draft.rename(entry)
         except OSError as error:
             raise self._unwritable(error) from error
-        finally:
-            if draft is not None:
-                shutil.rmtree(draft, ignore_errors=True)
         self._grow(size)
+        self.publish(key)
         return entry
 
+    def publish(self, key: str) -> None:
+        """Put an entry into the store behind the folder; later, where that does not answer."""
+        if self.remote is None:
+            return
+        self._unsent[key] = None
+        while self._unsent and self._asked(self._sent):
+            continue
+
     def check_writable(self) -> None:
-        """Refuse a folder that takes nothing, before hours of work are lost for it.
+        """Refuse a folder or a store that takes nothing, before hours of work are lost for it.
 
         Raises:
-            MachineFault: the disk is full or the folder cannot be written.
+            MachineFault: the disk is full, the folder cannot be written, or the store is out of
+                reach.
         """
         try:
             drafts = self.folder / "drafts"
@@ -127,6 +154,9 @@ class Cache:
                 probe.write(b"1")
         except OSError as error:
             raise self._unwritable(error) from error
+        if self.remote is not None:
+            self._store = self._store or remotes.opened(self.remote)
+            remotes.check_store(self._store)
 
     def _unwritable(self, error: OSError) -> MachineFault:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
@@ -203,6 +233,63 @@ class Cache:
                 if fcntl is not None:
                     fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+    def _fetched(self, key: str) -> bool:
+        """Whether the store had an entry, which lies in the folder now."""
+        return self.remote is not None and self._asked(lambda store: self._taken(store, key))
+
+    def _taken(self, store: remotes.Store, key: str) -> bool:
+        entry = self._entry(key)
+        with suppress(OSError), self._draft() as draft:  # a folder that takes nothing has none
+            if not remotes.fetch(store, key, draft, self.limit_bytes):
+                return False
+            if not intact(draft):
+                remotes.drop(store, key)
+                return False
+            size = sum(path.stat().st_size for path in draft.rglob("*"))
+            entry.parent.mkdir(exist_ok=True)
+            draft.rename(entry)
+            self._grow(size)
+        return intact(entry)
+
+    def _sent(self, store: remotes.Store) -> bool:
+        """Send the entry that has waited longest; one that is gone by now is not."""
+        key = next(iter(self._unsent))
+        with suppress(OSError), self._draft() as draft:
+            if intact(self._entry(key)):
+                remotes.publish(store, key, self._entry(key), draft / f"{key}.zip")
+        del self._unsent[key]
+        return True
+
+    def _asked(self, ask: Callable[[remotes.Store], bool]) -> bool:
+        """What the store answers; False while it does not, which is said once."""
+        if self.remote is None or time.monotonic() < self._rests_until:
+            return False
+        try:
+            self._store = self._store or remotes.opened(self.remote)
+            answer = ask(self._store)
+        except MachineFault as fault:
+            rest = RESTS_SECONDS[min(self._failures, len(RESTS_SECONDS) - 1)]
+            self._rests_until = time.monotonic() + rest
+            self._failures += 1
+            if self._failures == 1:
+                self.on_notice(f"{fault}; the folder {str(self.folder)!r} stands in for it")
+            return False
+        if self._failures:
+            self.on_notice(f"the cache {self.remote} answers again")
+        self._failures = 0
+        return answer
+
+    @contextmanager
+    def _draft(self) -> Iterator[Path]:
+        """A folder to write in, beside the entries."""
+        drafts = self.folder / "drafts"
+        drafts.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(dir=drafts))
+        try:
+            yield draft
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
 
     def _grow(self, size: int) -> None:
         if self._written_bytes is None:

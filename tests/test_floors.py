@@ -8,7 +8,7 @@ PACKAGE = Path(autotiny.__file__).parent
 FLOORS = {
     "version": 0, "errors": 0, "checked": 0, "cache": 0, "codeversion": 0, "graph": 0,
     "schedule": 0, "datafile": 0, "target": 0, "machine": 0, "interrupts": 0, "provenance": 0,
-    "worker": 0, "doors": 0, "mapped": 0, "scratch": 0, "units": 0,
+    "worker": 0, "doors": 0, "mapped": 0, "scratch": 0, "units": 0, "remote": 0,
     "tflite": 1, "model": 1, "dataset": 1, "metrics": 1, "ranges": 1,
     "cores": 1, "tasks": 1, "signal": 1,
     "engine": 2, "firmware": 2, "simulator": 2,

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from inspect import Parameter, Signature, signature
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -170,10 +169,11 @@ EpochsOption = Annotated[
     typer.Option(min=1, metavar="N", help="Upper limit of each fine-tuning.  [default: 5]"),
 ]
 CacheOption = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
-        metavar="DIR",
-        help="Where results are kept, and what workers share.  [default: the user's cache folder]",
+        metavar="DIR|URL",
+        help="Where results are kept, and what workers share; s3://BUCKET/PREFIX lies behind the "
+        "user's cache folder.  [default: that folder alone]",
     ),
 ]
 

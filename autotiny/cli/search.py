@@ -209,7 +209,7 @@ def run(
                 accuracy_drop=None if accuracy_drop is None else accuracy_drop / 100,
                 at_most=at_most, at_least=at_least, reserve=reserve,
                 epochs=epochs or EPOCHS, stream=stream, storage=storage, jobs=jobs, sampler=sampler,
-                reading=reading, cache=Cache(cache),
+                reading=reading, cache=Cache(cache, on_notice=view.notice),
                 on_stage=view.stage, on_trial=view, on_notice=view.notice,
             )  # fmt: skip
     except KeyboardInterrupt:

@@ -49,10 +49,13 @@ def run(
     def tell(record: TrialRecord) -> None:
         to.print(f"trial {record.number}: {record.outcome}: {record.sequence}", soft_wrap=True)
 
+    def say(text: str) -> None:
+        to.print(text, soft_wrap=True)
+
     with ended_by(signal.SIGTERM):
         worked = work(
-            study, storage, cache=Cache(cache), timeout=timeout,
-            on_stage=lambda text: to.print(text, soft_wrap=True), on_trial=tell,
+            study, storage, cache=Cache(cache, on_notice=say), timeout=timeout,
+            on_stage=say, on_trial=tell,
         )  # fmt: skip
     if worked.interrupted:
         complain(f"interrupted; {len(worked.records)} trials ended here and are kept")

@@ -302,7 +302,7 @@ def _run_in_processes(
     """Let several processes work on the study; each has a TensorFlow and a worker of its own."""
     context = multiprocessing.get_context("spawn")
     complaints = context.SimpleQueue()
-    cache = (job.cache.folder, job.cache.limit_bytes)
+    cache = (job.cache.folder, job.cache.limit_bytes, job.cache.remote)
     shared = (study.study_name, url, cache, timeout, job.evaluator, complaints)
     workers = [context.Process(target=_work, args=shared) for _ in range(jobs)]
     for worker in workers:
@@ -339,18 +339,18 @@ def _end_all(workers: Sequence[BaseProcess]) -> None:
 
 
 def _work(
-    study_name: str, url: str, cache: tuple[Path, int], timeout: float | None,
+    study_name: str, url: str, cache: tuple[Path, int, str | None], timeout: float | None,
     evaluator: Evaluator, complaints: multiprocessing.SimpleQueue[str],
 ) -> None:  # fmt: skip
     """What one process does: it is a worker as any other."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # TensorFlow's toolkit would warn in the middle of the caller's view.
     logging.getLogger().setLevel(logging.ERROR)
-    folder, limit = cache
+    folder, limit, remote = cache
     try:
         work(
-            study_name, url, cache=Cache(folder, limit_bytes=limit), timeout=timeout,
-            evaluator=evaluator,
+            study_name, url, cache=Cache(folder, limit_bytes=limit, remote=remote),
+            timeout=timeout, evaluator=evaluator,
         )  # fmt: skip
     except (UserError, *MACHINE) as fault:
         complaints.put(str(fault))

@@ -133,6 +133,8 @@ def _put(job: Job, what: str, parts: tuple[object, ...], write: Callable[[Path],
     key = key_of(what, *parts, code_version(__name__))
     if job.cache.get(key) is None:
         job.cache.put(key, write)
+    else:
+        job.cache.publish(key)  # where another store, or none, was behind the folder by then
     return key
 
 
