@@ -165,7 +165,7 @@ def test_what_is_larger_than_the_cache_is_not_fetched(tmp_path: Path, memory: An
     bomb = bytearray(memory.cat(OBJECT))
     claimed = (5000).to_bytes(4, "little")
     assert bomb.count(claimed) == 4
-    bomb = bomb.replace(claimed, (1 << 33 - 2).to_bytes(4, "little"))  # as the archive claims
+    bomb = bomb.replace(claimed, (1 << 31).to_bytes(4, "little"))  # as the archive claims
     planted(memory, bytes(bomb))
     assert of(tmp_path / "c").get(KEY) is None
 
@@ -317,3 +317,69 @@ def test_a_worker_of_another_machine_has_all_from_the_store(tmp_path: Path, memo
         before = set(memory.find("/cache"))
         assert work("s", place, cache=of(tmp_path / "b"), evaluator=TOY_EVALUATOR).enough
     assert before < set(memory.find("/cache"))
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A server that speaks S3, with a bucket."""
+    pytest.importorskip("s3fs", reason="pip install 'autotiny[scale]' brings s3fs")
+    server = pytest.importorskip("moto.server", reason="pip install 'moto[server,s3]'")
+    boto3 = pytest.importorskip("boto3", reason="pip install 'moto[server,s3]'")
+    one = server.ThreadedMotoServer(port=0, verbose=False)
+    one.start()
+    url = "http://{}:{}".format(*one.get_host_and_port())
+    for name, value in {
+        "AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "me", "AWS_SECRET_ACCESS_KEY": "s3cret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="tiny")
+    yield client
+    one.stop()
+
+
+@pytest.mark.slow
+def test_s3_holds_what_machines_share(tmp_path: Path, bucket: Any) -> None:
+    made = of(tmp_path / "a", "s3://tiny/some/prefix")
+    made.check_writable()
+    entry = made.put(KEY, write)
+
+    def objects() -> list[str]:
+        return [one["Key"] for one in bucket.list_objects_v2(Bucket="tiny").get("Contents", [])]
+
+    (name,) = objects()
+    assert name == f"some/prefix/{KEY[:2]}/{KEY}.zip"
+    other = of(tmp_path / "b", "s3://tiny/some/prefix")
+    found = other.get(KEY)
+    assert found is not None
+    assert texts(found) == texts(entry)
+    assert other.get(key_of("b")) is None
+    whole = bucket.get_object(Bucket="tiny", Key=name)["Body"].read()
+    bucket.put_object(Bucket="tiny", Key=name, Body=whole[:-30])
+    assert of(tmp_path / "c", "s3://tiny/some/prefix").get(KEY) is None
+    assert not objects()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["bucket", "server"])
+def test_s3_that_is_not_there_is_told(tmp_path: Path, bucket: Any, how: str) -> None:
+    if how == "server":
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+            refused(tmp_path, "tiny")
+    else:
+        refused(tmp_path, "nowhere")
+
+
+def refused(tmp_path: Path, bucket: str) -> None:
+    """Begin with a store that is out of reach, and meet it in the middle of the work."""
+    began, said = time.monotonic(), list[str]()
+    cache = of(tmp_path, f"s3://{bucket}/prefix", on_notice=said.append)
+    with pytest.raises(MachineFault, match=f"the cache s3://{bucket}/prefix does not answer"):
+        cache.check_writable()
+    assert cache.get(KEY) is None
+    assert cache.put(KEY, write).is_dir()
+    assert len(said) == 1
+    assert "s3cret" not in said[0]
+    assert time.monotonic() - began < 3 * remote.TIMEOUT_SECONDS
