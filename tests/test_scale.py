@@ -10,7 +10,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,8 +102,8 @@ def wait(until: Callable[[], bool], seconds: float, what: str) -> None:
 class Postgres:
     """A server of its own in a folder."""
 
-    def __init__(self, tools: Path, folder: Path) -> None:
-        self.tools, self.folder = tools, folder
+    def __init__(self, tools: Path, folder: Path, options: Sequence[str] = ()) -> None:
+        self.tools, self.folder, self.options = tools, folder, options
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -123,22 +124,33 @@ class Postgres:
             )  # fmt: skip
 
     def start(self) -> None:
-        options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+        place = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1"
+        options = " ".join([place, *(f"-c {one}" for one in ("fsync=off", *self.options))])
         self.run("pg_ctl", "-w", "-l", f"{self.folder}/log", "-o", options, "start")
 
-    def stop(self) -> None:
-        self.run("pg_ctl", "-w", "-m", "fast", "stop")
+    def stop(self, mode: str = "fast") -> None:
+        self.run("pg_ctl", "-w", "-m", mode, "stop")
 
 
 @pytest.fixture
 def postgres() -> Iterator[Postgres]:
-    found = shutil.which("initdb")
-    places = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    tools = Path(found).parent if found else places[-1] if places else None
+    tools = postgres_tools()
     if tools is None or importlib.util.find_spec("psycopg") is None:
         pytest.skip("needs PostgreSQL and psycopg")
+    with postgres_running(tools) as server:
+        yield server
+
+
+def postgres_tools() -> Path | None:
+    found = shutil.which("initdb")
+    places = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    return Path(found).parent if found else places[-1] if places else None
+
+
+@contextmanager
+def postgres_running(tools: Path, *options: str) -> Iterator[Postgres]:
     folder = Path(tempfile.mkdtemp(prefix="autotiny-postgres-"))
-    server = Postgres(tools, folder)
+    server = Postgres(tools, folder, options)
     server.start()
     try:
         yield server

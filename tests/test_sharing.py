@@ -427,11 +427,11 @@ def test_a_heartbeat_tells_what_was_left_behind(tmp_path: Path) -> None:
             for trial in (living, dead):
                 one.record_heartbeat(trial._trial_id)
                 hold(trial, "another-machine")
-            assert one.left_behind(study) == set()
+            assert one.left_behind(study._study_id) == set()
             time.sleep(3)
-            assert one.left_behind(study) == {dead._trial_id}
+            assert one.left_behind(study._study_id) == {dead._trial_id}
             one.steady_since = time.monotonic()
-            assert one.left_behind(study) == set(), "the server has just come back"
+            assert one.left_behind(study._study_id) == set(), "the server has just come back"
             one.steady_since -= 2
             with (
                 holding(tmp_path / "locks") as mark,

@@ -17,6 +17,7 @@ from autotiny.cli import (
     dashboard,
     measure,
     order,
+    proxy,
     schedule,
     search,
     spaces,
@@ -29,8 +30,8 @@ from autotiny.cli.failing import Commands
 from autotiny.version import __version__
 
 COMMANDS = (
-    search, worker, apply, order, schedule, measure, compile_, targets, tasks, components, spaces,
-    dashboard,
+    search, worker, proxy, apply, order, schedule, measure, compile_, targets, tasks, components,
+    spaces, dashboard,
 )  # fmt: skip
 
 EXAMPLES = (

@@ -13,6 +13,7 @@ from autotiny.study.evaluator import Evaluator
 from autotiny.study.job import EHVI, EPOCHS, OBJECTIVES, Job, Objective, wanted_objectives
 from autotiny.study.listening import stream_of
 from autotiny.study.ordering import SEEDS, Comparison, Originals, compare_orders
+from autotiny.study.proxying import serve
 from autotiny.study.record import OUTCOMES, TrialRecord, ended, measured
 from autotiny.study.replay import (
     Applied,
@@ -80,6 +81,7 @@ __all__ = [
     "rebuilt",
     "reserved",
     "search",
+    "serve",
     "shown_place",
     "sound_layer",
     "sqlite_url",

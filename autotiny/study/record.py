@@ -10,7 +10,7 @@ import json
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -147,7 +147,7 @@ class TrialRecord:
     def load(cls, trial: Trial | FrozenTrial) -> TrialRecord:
         """The record of a trial; an empty one where none was stored."""
         text = trial.user_attrs.get(RECORD)
-        return replace(cls() if text is None else parsed(text), number=trial.number)
+        return cls(trial.number) if text is None else parsed(text, trial.number)
 
     def as_queued(self) -> TrialRecord:
         """What it was before it ran."""
@@ -192,12 +192,13 @@ class TrialRecord:
 
 
 @lru_cache(maxsize=16_384)
-def parsed(text: str) -> TrialRecord:
-    """What `TrialRecord.to_json` wrote; a study is read after each of its trials."""
+def parsed(text: str, number: int) -> TrialRecord:
+    """What `TrialRecord.to_json` wrote of a trial; a study is read after each of its trials."""
     facts = json.loads(text)
     return TrialRecord(
         **{
             **facts,
+            "number": number,
             "recipe": _recipe(facts["recipe"]),
             "drawn": _recipe(facts["drawn"]),
             "values": tuple(facts["values"]),

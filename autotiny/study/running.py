@@ -92,7 +92,7 @@ def run_trials(
 def take_up(study: optuna.Study, mark: Hold) -> list[int]:
     """Let the trials wait again that processes left which are no more; gives their numbers."""
     left, server = [], server_of(study)
-    dead = server.left_behind(study) if server else None
+    dead = server.left_behind(study._study_id) if server else None
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if not _is_run(trial, mark, dead):
             put_back(study, trial)

@@ -1,21 +1,26 @@
 """A study on a database server: its processes may be on many machines, and the server may restart.
 
 Locks of files end at the machine. What stands in for them is a row that a process locks while it
-takes a trial, and Optuna's heartbeat: a trial that has none for a minute was left behind.
+takes a trial, and Optuna's heartbeat: a trial that has none for a minute was left behind. Hundreds
+of processes reach the server by a proxy, which passes both on.
 """
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
+import grpc
 import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
-from optuna.storages import RDBStorage
+from optuna.storages import GrpcStorageProxy, RDBStorage
+from optuna.storages._grpc.auto_generated.api_pb2_grpc import StorageServiceStub
+from optuna.storages._grpc.client import GrpcClientCache
 from sqlalchemy import event, text
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.exc import SQLAlchemyError
@@ -26,6 +31,20 @@ T = TypeVar("T")
 
 SERVERS = ("postgresql", "mysql", "mariadb")
 """How the URLs of such storages begin."""
+
+PROXY, PORT = "grpc://", 13000
+"""How the URL of a proxy begins, and the port where none is named."""
+
+SERVICE = "autotiny.Study"
+"""The calls that a proxy of ours has beside Optuna's."""
+
+OF_CHANNELS = (
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+)
+"""Of both ends: a peer that the network has lost is noticed in less than a minute."""
 
 BEAT_SECONDS = 15
 GRACE_SECONDS = 60
@@ -91,20 +110,108 @@ class Server(RDBStorage):
         """None, so that `Study.ask` does not warn that Optuna itself neither beats nor looks."""
         return None
 
-    def left_behind(self, study: optuna.Study) -> set[int]:
+    def left_behind(self, study_id: int) -> set[int]:
         """The ids of running trials whose processes are no more.
 
         Nothing while the server has just come back: the others had nowhere to write that they live.
         """
         if time.monotonic() - self.steady_since < GRACE_SECONDS:
             return set()
-        return set(self._get_stale_trial_ids(study._study_id))
+        return set(self._get_stale_trial_ids(study_id))
 
 
-def server_of(study: optuna.Study) -> Server | None:
+class Proxied(GrpcStorageProxy):
+    """A database server behind a proxy of ours, waited for where that is gone for some minutes.
+
+    Raises:
+        StorageInternalError: it is not there, or another's.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._pauses: Sequence[int] = ()
+        host, _, port = url.removeprefix(PROXY).partition(":")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            super().__init__(host=host, port=int(port or PORT))
+        self._ask("left_behind", -1)
+        # From here on: one that was not there was refused above, and at once.
+        self._pauses = PAUSES_SECONDS
+
+    def _setup(self) -> None:
+        channel = grpc.insecure_channel(f"{self._host}:{self._port}", OF_CHANNELS)
+        self._channel = grpc.intercept_channel(channel, _Waiting(self))
+        self._stub = StorageServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        self._cache = GrpcClientCache(self._stub)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep all other processes out meanwhile; the proxy ends that if this one dies.
+
+        Raises:
+            StorageInternalError: the proxy has gone, and maybe not kept the others out.
+        """
+        gate = self._entered()
+        try:
+            yield
+            if not gate.is_active():
+                raise StorageInternalError("the proxy, or its database, has gone")
+        finally:
+            gate.cancel()
+
+    def _entered(self) -> Any:
+        """A call that lasts as long as the others are kept out."""
+        for pause in (*self._pauses, None):
+            gate = self._channel.unary_stream(f"/{SERVICE}/gate")(b"")
+            try:
+                next(gate)
+            except grpc.RpcError as error:
+                if pause is None or error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise StorageInternalError("the proxy, or its database, has gone") from error
+                time.sleep(pause)
+            else:
+                break
+        return gate
+
+    def record_heartbeat(self, trial_id: int) -> None:
+        """Tell that a trial is being worked on."""
+        self._ask("beat", trial_id)
+
+    def left_behind(self, study_id: int) -> set[int]:
+        """The ids of running trials whose processes are no more."""
+        return set(self._ask("left_behind", study_id))
+
+    def _ask(self, what: str, number: int) -> Any:
+        try:
+            answer = self._channel.unary_unary(f"/{SERVICE}/{what}")(json.dumps(number).encode())
+        except grpc.RpcError as error:
+            raise StorageInternalError("it is no 'autotiny proxy'") from error
+        return json.loads(answer)
+
+
+class _Waiting(grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc]
+    """Asks a proxy again that is gone for some minutes."""
+
+    def __init__(self, proxied: Proxied) -> None:
+        self._proxied = proxied
+
+    def intercept_unary_unary(
+        self, ask: Callable[[Any, Any], Any], details: Any, request: Any
+    ) -> Any:
+        """An answer, or the proxy's own refusal."""
+        for pause in (*self._proxied._pauses, None):
+            call = ask(details, request)
+            if call.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN):
+                return call
+            if pause is None or call.code() is grpc.StatusCode.UNKNOWN:
+                break
+            time.sleep(pause)
+        raise StorageInternalError("the proxy, or its database, does not answer")
+
+
+def server_of(study: optuna.Study) -> Server | Proxied | None:
     """The server that a study lies on; None if it lies in a file or in memory."""
     storage = getattr(study._storage, "_backend", study._storage)
-    return storage if isinstance(storage, Server) else None
+    return storage if isinstance(storage, (Server, Proxied)) else None
 
 
 @contextmanager

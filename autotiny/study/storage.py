@@ -24,7 +24,7 @@ from autotiny.study.holding import lock
 from autotiny.study.job import Job
 from autotiny.study.record import SCHEMA
 from autotiny.study.sampling import sampler_for
-from autotiny.study.server import ATTEMPTS, LOST, SERVERS, Server
+from autotiny.study.server import ATTEMPTS, LOST, PROXY, SERVERS, Proxied, Server
 
 
 def default_study_name(model: str, data: str, target: str, objectives: Sequence[str]) -> str:
@@ -112,6 +112,8 @@ def open_storage(url: str) -> BaseStorage:
             return _made(lambda: optuna.storages.RDBStorage(url, engine_kwargs=arguments))
         if url.startswith(SERVERS):
             return _made(lambda: Server(url))
+        if url.startswith(PROXY):
+            return Proxied(url)
         return optuna.storages.get_storage(url)
     except ImportError as error:
         raise UserError(
@@ -184,7 +186,7 @@ def open_study(job: Job, name: str, place: str | BaseStorage, jobs: int = 1) -> 
     else:  # it is new, or whoever made it died before it was complete
         check_same_values(study, job)
         _describe(study, job)
-    study.sampler = sampler_for(job, parallel=jobs > 1 or isinstance(storage, Server))
+    study.sampler = sampler_for(job, parallel=jobs > 1 or isinstance(storage, (Server, Proxied)))
     return study
 
 

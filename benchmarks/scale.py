@@ -1,0 +1,328 @@
+"""Many workers on one study: killed, with a database that crashes, and 64 of them at once.
+
+    python benchmarks/scale.py [--workers 64] [--rounds 12]
+
+PostgreSQL (Debian's, from /usr/lib/postgresql) holds the study, in a folder of its own. Components
+and costs are the toys of tests/, which compute nothing; what takes time is a score that sleeps,
+kept in the cache as a real one is. So what is measured is what a trial takes besides its work:
+drawing, claiming, telling, waiting for each other. No process imports TensorFlow.
+
+- Chaos: a search and four workers, one of which is killed by -9 every 20 s and replaced, while the
+  database crashes twice. Compared with the same search undisturbed.
+- Many: a search and 63 workers, whose scores sleep 20 s, on PostgreSQL and through the proxy.
+
+Writes results/scale.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from multiprocessing.context import ForkProcess
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import optuna
+from optuna._hypervolume import compute_hypervolume
+from optuna.trial import FrozenTrial
+from sqlalchemy.pool import NullPool
+from writing import row
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+from test_scale import Postgres, postgres_running, postgres_tools  # noqa: E402
+from test_study import TOY_EVALUATOR  # noqa: E402
+from toys import scored, toy_components, toy_data, toy_model, trace_of  # noqa: E402
+
+from autotiny.cache import Cache, key_of, remembered  # noqa: E402
+from autotiny.dataset import Dataset  # noqa: E402
+from autotiny.metrics import Cost  # noqa: E402
+from autotiny.model import Level, Model  # noqa: E402
+from autotiny.space import load_space  # noqa: E402
+from autotiny.study import TrialRecord, preflight, quiet_optuna, search, work  # noqa: E402
+from autotiny.target import Target, load_target  # noqa: E402
+
+RESULT = ROOT / "results" / "scale.md"
+STUDY = "s"
+SPACE = """
+title = "toys of a lowered network"
+[components.int8]
+[components.strip]
+[components.fuse]
+[components.place]
+tensors = [[], [1, 2]]
+[components.block]
+rows = {{ low = 1, high = {rows} }}
+"""
+PARTS = ("quiet", "chaos", "direct", "proxied")
+KILL_SECONDS = 20
+SLEEP_SECONDS = 20
+
+
+@dataclass
+class Run:
+    """One study and its processes.
+
+    Attributes:
+        folder: of what they write.
+        database: where the study lies.
+        url: by which processes reach it.
+        seconds: that a score takes.
+        trials: asked for.
+        rows: of how many the space has.
+        processes: all that were begun, by name.
+    """
+
+    folder: Path
+    database: str
+    url: str
+    seconds: float
+    trials: int
+    rows: int
+    processes: dict[str, ForkProcess] = field(default_factory=dict)
+
+    def begin(self, name: str) -> ForkProcess:
+        """Another process, "search" or a worker; it is forked, so that it need not import."""
+        self.processes[name] = one = multiprocessing.get_context("fork").Process(
+            target=take_part, args=(self, name)
+        )
+        one.start()
+        return one
+
+    def wait(self) -> None:
+        """Wait for the search, and for the workers that it leaves."""
+        self.processes["search"].join()
+        for one in self.processes.values():
+            one.join(120)
+            if one.is_alive():
+                one.kill()
+
+    def found(self) -> list[tuple[FrozenTrial, TrialRecord]]:
+        """The trials of the study; no connection is left open that a fork would share."""
+        with quiet_optuna(), toy_components():
+            storage = optuna.storages.RDBStorage(self.database, {"poolclass": NullPool})
+            trials = optuna.load_study(study_name=STUDY, storage=storage).get_trials()
+            return [(trial, TrialRecord.load(trial)) for trial in trials]
+
+    def scored(self) -> Counter[str]:
+        """How often each model was scored."""
+        return Counter((self.folder / "scored.txt").read_text().split())
+
+
+def rows_of(model: Model) -> int:
+    """The rows that a toy model is blocked by; 0 where it is not."""
+    found = re.search(r"rows=(\d+)", trace_of(model))
+    return int(found[1]) if found else 0
+
+
+def cost(model: Model, target: Target, cache: Cache) -> Cost:
+    """More rows take less time and more flash."""
+    trace = trace_of(model)
+    cycles = int(1e6 / (1 + rows_of(model) / 100) * (0.8 if "Fuse" in trace else 1.0))
+    flash = 50_000 + 10 * rows_of(model) - 500 * ("Strip" in trace)
+    return Cost(
+        flash_bytes=flash, weights_bytes=40_000, code_bytes=flash - 40_000, sram_bytes=1000,
+        arena_bytes=900, static_bytes=50, stack_bytes=50, instructions=cycles, cycles=cycles,
+        latency_ms=cycles / target.clock_hz * 1e3, energy_estimated_mj=cycles / 1e6,
+    )  # fmt: skip
+
+
+def accuracy(model: Model) -> float:
+    """More rows cost accuracy."""
+    return 0.95 - rows_of(model) / 2e4
+
+
+def take_part(run: Run, name: str) -> None:
+    """What a process of a run does; what it says goes to a file of its name."""
+    sys.stdout = sys.stderr = (run.folder / f"{name}.txt").open("w", buffering=1)
+    before = os.times()
+
+    def slow(model: Model, data: Dataset, split: str, cache: Cache) -> float:
+        def made() -> float:
+            time.sleep(run.seconds)
+            with (run.folder / "scored.txt").open("a") as file:
+                file.write(f"{key}\n")
+            return accuracy(model)
+
+        key = key_of("slow", model.fingerprint)
+        return remembered(cache, key, made) if split == "validation" else accuracy(model)
+
+    evaluator = replace(TOY_EVALUATOR, cost=cost, score=scored(slow))
+    cache = Cache(run.folder / "cache")
+    space = run.folder / "toys.toml"
+    space.write_text(SPACE.format(rows=run.rows))
+    with toy_components(), mock.patch.object(preflight, "useless_rewrites", return_value=()):
+        if name == "search":
+            search(
+                toy_model(Level.TFLITE), toy_data(), load_target("stm32f746"),
+                out=run.folder / "out", space=load_space(str(space)), trials=run.trials,
+                storage=run.url, study_name=STUDY, sampler="random", cache=cache,
+                evaluator=evaluator, known_good=(),
+            )  # fmt: skip
+        else:
+            work(STUDY, run.url, cache=cache, evaluator=evaluator)
+    after = os.times()
+    cpu = after.user + after.system - before.user - before.system
+    assert "tensorflow" not in sys.modules
+    print(json.dumps({"cpu_seconds": cpu}))
+
+
+@contextmanager
+def begun(
+    server: Postgres, *, seconds: float, trials: int, rows: int, url: str | None = None
+) -> Iterator[Run]:
+    """A study in an empty folder; nothing that was begun for it is left."""
+    with TemporaryDirectory(prefix="autotiny-scale-") as folder:
+        run = Run(Path(folder), server.url, url or server.url, seconds, trials, rows)
+        try:
+            yield run
+        finally:
+            for one in run.processes.values():
+                one.kill()
+
+
+def hypervolume(run: Run) -> float:
+    """Of the front, beyond an accuracy of 0.9 and 10 ms."""
+    values = [record.values for _, record in run.found() if record.outcome == "measured"]
+    losses = np.array([(1 - one[0], one[1]) for one in values])
+    return float(compute_hypervolume(losses, np.array([0.1, 10.0])))
+
+
+def chaos(server: Postgres, *, disturbed: bool) -> dict[str, Any]:
+    """A search and four workers, killed every 20 s, on a database that crashes twice."""
+    chance, began = random.Random(0), time.monotonic()
+    with begun(server, seconds=3, trials=150, rows=30) as run:
+        search_process = run.begin("search")
+        alive = [run.begin(f"worker{number}") for number in range(4)]
+        kills = crashes = 0
+        before: dict[int, TrialRecord] = {}
+        while search_process.is_alive():
+            search_process.join(KILL_SECONDS)
+            if not disturbed or not search_process.is_alive():
+                continue
+            finished = [
+                (trial, record) for trial, record in run.found() if trial.state.is_finished()
+            ]
+            before |= {trial.number: record for trial, record in finished}
+            at = chance.randrange(len(alive))
+            os.kill(alive[at].pid or 0, signal.SIGKILL)
+            kills += 1
+            alive[at] = run.begin(f"after{kills}")
+            if kills in (2, 4):
+                server.stop("immediate")
+                time.sleep(5)
+                server.start()
+                crashes += 1
+        run.wait()
+        trials = run.found()
+        after = {trial.number: record for trial, record in trials}
+        outcomes = Counter(
+            record.recipe_key for _, record in trials if record.outcome == "measured"
+        )
+        said = "".join(path.read_text() for path in run.folder.glob("*.txt"))
+        return {
+            "seconds": time.monotonic() - began,
+            "kills": kills,
+            "crashes": crashes,
+            "trials": len(trials),
+            "measured": len(outcomes),
+            "finished before a kill": len(before),
+            "of these lost or changed": sum(after.get(n) != one for n, one in before.items()),
+            "left running": sum(trial.state.name == "RUNNING" for trial, _ in trials),
+            "sequences measured twice": sum(count > 1 for count in outcomes.values()),
+            "models scored twice": sum(count > 1 for count in run.scored().values()),
+            "tracebacks": said.count("Traceback"),
+            "hypervolume": hypervolume(run),
+        }
+
+
+def many(server: Postgres, workers: int, rounds: int, *, proxied: bool) -> dict[str, Any]:
+    """A search and workers whose scores sleep: how many trials end a second, once all work."""
+    port, load = server.port + 1, os.getloadavg()[0]
+    url = f"grpc://127.0.0.1:{port}" if proxied else None
+    asked = workers * rounds
+    with proxy(server, port) if proxied else nullcontext():  # noqa: SIM117
+        with begun(server, seconds=SLEEP_SECONDS, trials=asked, rows=5000, url=url) as run:
+            began = time.time()
+            for number in range(workers):
+                run.begin(f"worker{number}" if number else "search")
+            run.wait()
+            seconds = time.time() - began
+            trials = [(trial, record) for trial, record in run.found() if record.settled]
+            ends = sorted(
+                one.datetime_complete.timestamp() for one, _ in trials if one.datetime_complete
+            )
+            texts = [(run.folder / f"{name}.txt").read_text() for name in run.processes]
+            cpu = [json.loads(text.splitlines()[-1])["cpu_seconds"] for text in texts]
+            # From when each has had one to when the last few have nothing left to begin.
+            first, last = ends[workers], ends[-workers]
+            steady = [end for end in ends if first <= end <= last]
+            return {
+                "workers": workers,
+                "by": "the proxy" if proxied else "PostgreSQL",
+                "trials": len(trials),
+                "seconds": seconds,
+                "a second, in all": len(trials) / seconds,
+                "a second, steady": (len(steady) - 1) / (steady[-1] - steady[0]),
+                "CPU seconds a trial": sum(cpu) / len(trials),
+                "scored twice": sum(count > 1 for count in run.scored().values()),
+                "load before": load,
+            }
+
+
+@contextmanager
+def proxy(server: Postgres, port: int) -> Iterator[None]:
+    """A proxy before the database."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "autotiny", "proxy", "--storage", server.url, "--port", str(port)],
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def main() -> None:
+    """Run what is asked for, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--workers", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=8, help="trials for each worker")
+    parser.add_argument("--part", choices=PARTS, action="append", help="and nothing else")
+    asked = parser.parse_args()
+    tools = postgres_tools()
+    if tools is None:
+        sys.exit("needs PostgreSQL, e.g. apt install postgresql")
+    parts: dict[str, Callable[[Postgres], dict[str, Any]]] = {
+        "quiet": lambda server: chaos(server, disturbed=False),
+        "chaos": lambda server: chaos(server, disturbed=True),
+        "direct": lambda server: many(server, asked.workers, asked.rounds, proxied=False),
+        "proxied": lambda server: many(server, asked.workers, asked.rounds, proxied=True),
+    }
+    for part in asked.part or PARTS:
+        with postgres_running(tools, "max_connections=400") as server:
+            facts = parts[part](server)
+        print(part, json.dumps(facts), flush=True)
+
+
+if __name__ == "__main__":
+    main()
