@@ -53,8 +53,8 @@ def locks_of(place: str | BaseStorage, study_name: str) -> Path:
     if file is not None:
         return file.with_name(f".{file.name}-{key_of(study_name)[:8]}.locks")
     # What lies in this process's memory has no business with another's of the same name.
-    own = study_name if isinstance(place, str) else f"{study_name}-{os.getpid()}"
-    return Path(tempfile.gettempdir()) / f"autotiny-locks-{key_of(own)[:8]}"
+    own = key_of(study_name, place if isinstance(place, str) else os.getpid())
+    return Path(tempfile.gettempdir()) / f"autotiny-locks-{own[:8]}"
 
 
 def _file_of(url: str) -> Path | None:

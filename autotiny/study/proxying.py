@@ -46,7 +46,9 @@ def serve(url: str, host: str, port: int) -> tuple[grpc.Server, int]:
             f"{shown_place(url)} is no database server; a proxy is of use before one, "
             "e.g. postgresql+psycopg://…"
         )
-    server = grpc.server(ThreadPoolExecutor(MOST_CALLS), options=OF_CHANNELS)
+    server = grpc.server(
+        ThreadPoolExecutor(MOST_CALLS), options=(*OF_CHANNELS, ("grpc.so_reuseport", 0))
+    )
     studies = OptunaStorageProxyService(get_storage(backend))
     api_pb2_grpc.add_StorageServiceServicer_to_server(studies, server)  # type: ignore[no-untyped-call]
     calls = {

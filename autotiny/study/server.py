@@ -166,7 +166,7 @@ class Proxied(GrpcStorageProxy):
                 next(gate)
             except grpc.RpcError as error:
                 if pause is None or error.code() is not grpc.StatusCode.UNAVAILABLE:
-                    raise StorageInternalError("the proxy, or its database, has gone") from error
+                    raise StorageInternalError("the proxy, or its database, has gone") from None
                 time.sleep(pause)
             else:
                 break
@@ -183,8 +183,8 @@ class Proxied(GrpcStorageProxy):
     def _ask(self, what: str, number: int) -> Any:
         try:
             answer = self._channel.unary_unary(f"/{SERVICE}/{what}")(json.dumps(number).encode())
-        except grpc.RpcError as error:
-            raise StorageInternalError("it is no 'autotiny proxy'") from error
+        except grpc.RpcError:
+            raise StorageInternalError("it is no 'autotiny proxy'") from None
         return json.loads(answer)
 
 
