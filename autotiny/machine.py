@@ -23,6 +23,14 @@ def memory_bytes() -> int:
         return USUAL_BYTES
 
 
+def cores() -> int:
+    """The cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS, Windows
+        return os.cpu_count() or 1
+
+
 def disk_is_full(error: BaseException | None) -> bool:
     """Whether an error comes from a full disk, however deep a library has wrapped it."""
     while error is not None:

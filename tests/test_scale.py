@@ -17,10 +17,13 @@ from pathlib import Path
 
 import optuna
 import pytest
+from test_study import TOY_EVALUATOR, searching
 from toys import toy_components
 
-from autotiny.study import TrialRecord, quiet_optuna
-from autotiny.study.record import HOLDER
+from autotiny.cache import Cache
+from autotiny.study import TrialRecord, quiet_optuna, work
+from autotiny.study.record import ASKED, HOLDER
+from autotiny.study.storage import open_storage
 
 HERE = Path(__file__).parent
 PASSWORD = "not-to-be-printed"
@@ -162,7 +165,7 @@ def postgres_running(tools: Path, *options: str) -> Iterator[Postgres]:
 def trials_in(url: str) -> list[tuple[optuna.trial.FrozenTrial, TrialRecord]]:
     """The trials of the study."""
     with quiet_optuna(), toy_components():
-        study = optuna.load_study(study_name="s", storage=url)
+        study = optuna.load_study(study_name="s", storage=open_storage(url))
         return [(trial, TrialRecord.load(trial)) for trial in study.get_trials()]
 
 
@@ -209,3 +212,27 @@ def test_workers_are_killed_and_the_server_restarts_and_nothing_is_lost(
     assert PASSWORD not in said
     assert "Traceback" not in said
     assert "Warning" not in said
+
+
+def in_dask(folder: str, place: str) -> bool:
+    """What a Dask worker runs; it finds this module by PYTHONPATH."""
+    with toy_components():
+        return work("s", place, cache=Cache(Path(folder)), evaluator=TOY_EVALUATOR).enough
+
+
+@pytest.mark.slow
+def test_dask_starts_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dask = pytest.importorskip("distributed", reason="pip install distributed")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), *sys.path]))
+    place = str(tmp_path / "study.log")
+    with searching(tmp_path) as start:
+        study = start(storage=place, study_name="s", trials=2).study
+        study.set_user_attr(ASKED, 10)
+        with (
+            dask.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+            dask.Client(cluster) as client,
+        ):
+            given = (str(tmp_path / "cache"), place)
+            tasks = [client.submit(in_dask, *given, pure=False) for _ in range(2)]
+            assert client.gather(tasks) == [True, True]
+    measured_once(place, 10)

@@ -126,10 +126,11 @@ OutOption = Annotated[
 JobsOption = Annotated[
     int,
     typer.Option(
-        min=1,
+        min=0,
         metavar="N",
-        help="Processes that work on the study. With several, which sequences are tried hangs on "
-        "which process is faster; with one the same seed gives the same.",
+        help="Processes that work on the study; 0: one for each core. With several, which "
+        "sequences are tried hangs on which process is faster; with one the same seed gives the "
+        "same.",
     ),
 ]
 SamplerOption = Annotated[
@@ -183,6 +184,7 @@ def run(
     reading = reading_options.reading()
     from autotiny import api
     from autotiny.cache import Cache
+    from autotiny.machine import cores
     from autotiny.report import console
     from autotiny.report.facts import best_point, figures_asked, study_facts
     from autotiny.report.live import SearchView
@@ -208,7 +210,8 @@ def run(
                 timeout=timeout, seed=seed, task=task, metric=metric, score_drop=score_drop,
                 accuracy_drop=None if accuracy_drop is None else accuracy_drop / 100,
                 at_most=at_most, at_least=at_least, reserve=reserve,
-                epochs=epochs or EPOCHS, stream=stream, storage=storage, jobs=jobs, sampler=sampler,
+                epochs=epochs or EPOCHS, stream=stream, storage=storage, sampler=sampler,
+                jobs=jobs or cores(),
                 reading=reading, cache=Cache(cache, on_notice=view.notice),
                 on_stage=view.stage, on_trial=view, on_notice=view.notice,
             )  # fmt: skip
