@@ -11,7 +11,7 @@ drawing, claiming, telling, waiting for each other. No process imports TensorFlo
   database crashes twice. Compared with the same search undisturbed.
 - Many: a search and 63 workers, whose scores sleep 20 s, on PostgreSQL and through the proxy.
 
-Writes results/scale.md.
+Parts may be run one by one (--part); figures are kept in the cache folder. Writes results/scale.md.
 """
 
 from __future__ import annotations
@@ -37,9 +37,11 @@ from unittest import mock
 
 import numpy as np
 import optuna
+import platformdirs
 from optuna._hypervolume import compute_hypervolume
 from optuna.trial import FrozenTrial
 from sqlalchemy.pool import NullPool
+from writing import row
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
@@ -57,6 +59,7 @@ from autotiny.study import TrialRecord, preflight, quiet_optuna, search, work  #
 from autotiny.target import Target, load_target  # noqa: E402
 
 RESULT = ROOT / "results" / "scale.md"
+KEPT = Path(platformdirs.user_cache_dir("autotiny")) / "scale.json"
 STUDY = "s"
 SPACE = """
 title = "toys of a lowered network"
@@ -70,6 +73,10 @@ rows = {{ low = 1, high = {rows} }}
 """
 PARTS = ("quiet", "chaos", "direct", "proxied")
 KILL_SECONDS = 20
+CRASHES = (2, 4)
+"""After so many kills the database crashes, too."""
+
+DOWN_SECONDS = 5
 SLEEP_SECONDS = 20
 
 
@@ -211,24 +218,23 @@ def chaos(server: Postgres, *, disturbed: bool) -> dict[str, Any]:
         kills = crashes = 0
         before: dict[int, TrialRecord] = {}
         while search_process.is_alive():
-            search_process.join(KILL_SECONDS)
-            if not disturbed or not search_process.is_alive():
-                continue
-            finished = [
-                (trial, record) for trial, record in run.found() if trial.state.is_finished()
-            ]
-            before |= {trial.number: record for trial, record in finished}
+            search_process.join(KILL_SECONDS / 2)
+            if disturbed and kills in CRASHES[crashes : crashes + 1]:
+                server.stop("immediate")
+                time.sleep(DOWN_SECONDS)
+                server.start()
+                crashes += 1
+            search_process.join(KILL_SECONDS / 2)
             at = chance.randrange(len(alive))
-            if not alive[at].is_alive():  # the study has enough, and the search waits for the last
+            # Those that have ended have enough, while the search waits for the last trial.
+            if not disturbed or not alive[at].is_alive() or not search_process.is_alive():
                 continue
+            for trial, record in run.found():
+                if trial.state.is_finished():
+                    before[trial.number] = record
             alive[at].kill()
             kills += 1
             alive[at] = run.begin(f"after{kills}")
-            if kills in (2, 4):
-                server.stop("immediate")
-                time.sleep(5)
-                server.start()
-                crashes += 1
         run.wait()
         trials = run.found()
         after = {trial.number: record for trial, record in trials}
@@ -256,7 +262,7 @@ def chaos(server: Postgres, *, disturbed: bool) -> dict[str, Any]:
 
 def many(server: Postgres, workers: int, rounds: int, *, proxied: bool) -> dict[str, Any]:
     """A search and workers whose scores sleep: how many trials end a second, once all work."""
-    port, load = server.port + 1, os.getloadavg()[0]
+    port = server.port + 1
     url = f"grpc://127.0.0.1:{port}" if proxied else None
     asked = workers * rounds
     with proxy(server, port) if proxied else nullcontext():  # noqa: SIM117
@@ -284,8 +290,49 @@ def many(server: Postgres, workers: int, rounds: int, *, proxied: bool) -> dict[
                 "a second, steady": (len(steady) - 1) / (steady[-1] - steady[0]),
                 "CPU seconds a trial": sum(cpu) / len(trials),
                 "scored twice": sum(count > 1 for count in run.scored().values()),
-                "load before": load,
             }
+
+
+def page(kept: dict[str, dict[str, Any]]) -> str:
+    """The page, of the parts that there are."""
+    quiet, disturbed = kept.get("quiet", {}), kept.get("chaos", {})
+    many = [kept[part] for part in ("direct", "proxied") if part in kept]
+    lines = [
+        "# Many workers on one study",
+        "",
+        "Made by `python benchmarks/scale.py`, which says what stands for a network and its training.",
+        "",
+        f"## Chaos: 4 workers and a search, one worker killed by -9 every {KILL_SECONDS} s",
+        "",
+        row("", "undisturbed", "killed, and the database crashed"),
+        row("---", "---:", "---:"),
+        *(row(name, shown(quiet.get(name)), shown(disturbed.get(name))) for name in disturbed),
+        "",
+    ]
+    if quiet and disturbed:
+        share = disturbed["hypervolume"] / quiet["hypervolume"] - 1
+        lines += [f"The front's hypervolume differs by {share:+.4%}.", ""]
+    lines += [
+        f"## {many[0]['workers'] if many else 0} workers, each trial a sleep of {SLEEP_SECONDS} s",
+        "",
+        "Perfect is workers / sleep. Processes are forked from one that has imported autotiny, so",
+        "that starting them is no part of it. Steady: from when as many trials have ended as there are",
+        "workers to when as many are left. Load: what the machine's 2 cores had to do besides.",
+        "",
+        row("", *(facts["by"] for facts in many)),
+        row("---", *("---:" for _ in many)),
+        *(row(name, *(shown(facts.get(name)) for facts in many)) for name in (many or [{}])[0]
+          if name != "by"),
+        "",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def shown(value: object) -> str:
+    """A figure."""
+    if value is None:
+        return ""
+    return f"{value:,.4g}" if isinstance(value, float) else f"{value:,}"
 
 
 @contextmanager
@@ -321,9 +368,14 @@ def main() -> None:
         "proxied": lambda server: many(server, asked.workers, asked.rounds, proxied=True),
     }
     for part in asked.part or PARTS:
+        load = os.getloadavg()[0]
         with postgres_running(tools, "max_connections=400") as server:
             facts = parts[part](server)
+        facts["load before"], facts["load after"] = load, os.getloadavg()[0]
         print(part, json.dumps(facts), flush=True)
+        kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+        KEPT.write_text(json.dumps({**kept, part: facts}))
+    RESULT.write_text(page(json.loads(KEPT.read_text())))
 
 
 if __name__ == "__main__":

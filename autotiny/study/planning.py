@@ -19,6 +19,7 @@ from autotiny.study.record import (
     BASELINE,
     FINISHED,
     KNOWN_GOOD,
+    UNENDED,
     TrialRecord,
     ended,
     enqueue,
@@ -90,11 +91,12 @@ def is_chances_turn(study: optuna.Study) -> bool:
     It has to before the sampler has something to learn from, and after a repetition or a fault of
     the machine: from those the sampler learns nothing, and would go on to draw them.
     """
-    if study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+    trials = study.get_trials(deepcopy=False)  # once: on a server each reading takes its time
+    if any(trial.state is TrialState.WAITING for trial in trials):
         return False
-    drawn = sum(not record.queued for record in ended(study))
-    last = study.get_trials(deepcopy=False, states=FINISHED)[-1:]
-    outcomes = {TrialRecord.load(trial).outcome for trial in last}
+    finished = [TrialRecord.load(trial) for trial in trials if trial.state in FINISHED]
+    drawn = sum(not record.queued for record in finished if record.outcome not in UNENDED)
+    outcomes = {record.outcome for record in finished[-1:]}
     return drawn < BY_CHANCE or not outcomes.isdisjoint(("repeated", "faulted"))
 
 

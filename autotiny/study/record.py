@@ -56,6 +56,9 @@ BASELINE, KNOWN_GOOD = "baseline", "known good"
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
+UNENDED = ("", "faulted")
+"""Outcomes of finished trials that tell nothing of their sequences; those are tried again."""
+
 
 @dataclass(frozen=True)
 class Rehearsal:
@@ -313,10 +316,10 @@ def known(study: optuna.Study) -> list[TrialRecord]:
 
 
 def ended(study: optuna.Study) -> list[TrialRecord]:
-    """The records of the trials that have ended; one that the machine failed is tried again."""
+    """The records of the trials that have ended, each with an outcome of its sequence."""
     trials = study.get_trials(deepcopy=False, states=FINISHED)
     records = map(TrialRecord.load, trials)
-    return [record for record in records if record.outcome not in ("", "faulted")]
+    return [record for record in records if record.outcome not in UNENDED]
 
 
 def measured(study: optuna.Study) -> list[TrialRecord]:
