@@ -56,6 +56,7 @@ from autotiny.metrics import Cost  # noqa: E402
 from autotiny.model import Level, Model  # noqa: E402
 from autotiny.space import load_space  # noqa: E402
 from autotiny.study import TrialRecord, preflight, quiet_optuna, search, work  # noqa: E402
+from autotiny.study.job import made_by  # noqa: E402
 from autotiny.target import Target, load_target  # noqa: E402
 
 RESULT = ROOT / "results" / "scale.md"
@@ -267,6 +268,7 @@ def many(server: Postgres, workers: int, rounds: int, *, proxied: bool) -> dict[
     asked = workers * rounds
     with proxy(server, port) if proxied else nullcontext():  # noqa: SIM117
         with begun(server, seconds=SLEEP_SECONDS, trials=asked, rows=5000, url=url) as run:
+            made_by()  # digests the code, once for all that are forked
             began = time.time()
             for number in range(workers):
                 run.begin(f"worker{number}" if number else "search")
@@ -300,7 +302,7 @@ def page(kept: dict[str, dict[str, Any]]) -> str:
     lines = [
         "# Many workers on one study",
         "",
-        "Made by `python benchmarks/scale.py`, which says what stands for a network and its training.",
+        "Made by `python benchmarks/scale.py`, which says what stands for a network and training.",
         "",
         f"## Chaos: 4 workers and a search, one worker killed by -9 every {KILL_SECONDS} s",
         "",
@@ -316,8 +318,8 @@ def page(kept: dict[str, dict[str, Any]]) -> str:
         f"## {many[0]['workers'] if many else 0} workers, each trial a sleep of {SLEEP_SECONDS} s",
         "",
         "Perfect is workers / sleep. Processes are forked from one that has imported autotiny, so",
-        "that starting them is no part of it. Steady: from when as many trials have ended as there are",
-        "workers to when as many are left. Load: what the machine's 2 cores had to do besides.",
+        "that starting them is no part of it. Steady: from when as many trials have ended as there",
+        "are workers to when as many are left. Load: what the 2 cores had to do besides.",
         "",
         row("", *(facts["by"] for facts in many)),
         row("---", *("---:" for _ in many)),

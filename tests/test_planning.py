@@ -84,9 +84,9 @@ def test_chance_draws_until_there_are_ten_and_after_a_repetition_or_a_fault(
     queued: str, outcomes: list[str], chance: bool
 ) -> None:
     study = study_of(outcomes, queued=queued)
-    assert is_chances_turn(study) is chance
+    assert is_chances_turn(study.get_trials()) is chance
     enqueue(study, {}, TrialRecord(queued=KNOWN_GOOD))
-    assert not is_chances_turn(study), "what is queued goes first"
+    assert not is_chances_turn(study.get_trials()), "what is queued goes first"
 
 
 def test_a_fault_of_the_machine_is_queued_once_more_and_once_only() -> None:

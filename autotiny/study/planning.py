@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from autotiny.cache import key_of
 from autotiny.components import is_lowering
@@ -85,13 +85,12 @@ def tutorial_recipes() -> tuple[Recipe, ...]:
     return load_space("seed_tutorial").first
 
 
-def is_chances_turn(study: optuna.Study) -> bool:
+def is_chances_turn(trials: Sequence[FrozenTrial]) -> bool:
     """Whether chance should draw the next sequence rather than the sampler.
 
     It has to before the sampler has something to learn from, and after a repetition or a fault of
     the machine: from those the sampler learns nothing, and would go on to draw them.
     """
-    trials = study.get_trials(deepcopy=False)  # once: on a server each reading takes its time
     if any(trial.state is TrialState.WAITING for trial in trials):
         return False
     finished = [TrialRecord.load(trial) for trial in trials if trial.state in FINISHED]
@@ -100,9 +99,8 @@ def is_chances_turn(study: optuna.Study) -> bool:
     return drawn < BY_CHANCE or not outcomes.isdisjoint(("repeated", "faulted"))
 
 
-def enqueue_by_chance(study: optuna.Study, job: Job) -> None:
+def enqueue_by_chance(study: optuna.Study, job: Job, number: int) -> None:
     """Queue a sequence drawn by chance, from the seed and the number of its trial."""
-    number = len(study.get_trials(deepcopy=False))
     recipe = draw(job.space, job.model.start, int(key_of(job.seed, number)[:8], 16))
     enqueue(study, answers_for(recipe, job.space, job.model.start) or {}, TrialRecord())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -91,10 +91,14 @@ def run_trials(
 
 def take_up(study: optuna.Study, mark: Hold) -> list[int]:
     """Let the trials wait again that processes left which are no more; gives their numbers."""
+    return _take_up(study, mark, study.get_trials(deepcopy=False))
+
+
+def _take_up(study: optuna.Study, mark: Hold, trials: Sequence[FrozenTrial]) -> list[int]:
     left, server = [], server_of(study)
     dead = server.left_behind(study._study_id) if server else None
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if not _is_run(trial, mark, dead):
+    for trial in trials:
+        if trial.state is TrialState.RUNNING and not _is_run(trial, mark, dead):
             put_back(study, trial)
             left.append(trial.number)
     return left
@@ -146,9 +150,10 @@ def _taken(study: optuna.Study, job: Job, mark: Hold) -> Trial:
     """The next trial: one that waits, or a new one drawn by chance or by the sampler."""
     server = server_of(study)
     with gate(study, mark):
-        take_up(study, mark)
-        if job.sampler != EHVI and is_chances_turn(study):
-            enqueue_by_chance(study, job)
+        trials = study.get_trials(deepcopy=False)  # once: all others wait meanwhile
+        left = _take_up(study, mark, trials)
+        if job.sampler != EHVI and not left and is_chances_turn(trials):
+            enqueue_by_chance(study, job, len(trials))
         trial = study.ask()
         if server:
             server.record_heartbeat(trial._trial_id)
@@ -191,10 +196,9 @@ def _told_if_held(study: optuna.Study, trial: Trial, record: TrialRecord, mark: 
 
 def _held(study: optuna.Study, trial: Trial, mark: Hold) -> FrozenTrial | None:
     """A trial as it is stored; None if it is not this process's any more."""
-    for one in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if one.number == trial.number and holder_of(one) == mark.name:
-            return one
-    return None
+    one = study._storage.get_trial(trial._trial_id)
+    mine = one.state is TrialState.RUNNING and holder_of(one) == mark.name
+    return one if mine else None
 
 
 def _tell(study: optuna.Study, trial: Trial, record: TrialRecord) -> None:

@@ -10,13 +10,13 @@ another sequence is answered from there.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
 import optuna
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from autotiny.errors import (
     BrokenPromise,
@@ -33,7 +33,7 @@ from autotiny.space import answers_for, suggest
 from autotiny.study.bounds import worst_latency_ms
 from autotiny.study.evaluator import metrics_of
 from autotiny.study.job import Job
-from autotiny.study.record import BASELINE, TrialRecord, baseline, ended, measured
+from autotiny.study.record import BASELINE, FINISHED, TrialRecord, baseline, measured
 from autotiny.tasks import Score
 
 REFUSALS = {
@@ -89,10 +89,11 @@ def _try(trial: Trial, job: Job, draft: _Draft, gate: Gate) -> None:
     draft.note(recipe=recipe, recipe_key=recipe.key, **told)
     with gate():  # of two processes that draw the same at once, the second one sees the first
         draft.record.store(trial)
-        other = _running(trial, recipe.key)
-    for earlier in _settled(trial):
+        trials = trial.study.get_trials(deepcopy=False)
+    for earlier in _settled(trials):
         if earlier.recipe_key == recipe.key:
             return _repeat(draft, earlier)
+    other = _running(trials, recipe.key, trial.number)
     if other is not None:  # which is run again if that process dies: nothing is lost
         reason = f"means the same work as trial {other}, which another process does"
         return draft.note(outcome="repeated", reason=reason, repeats=other)
@@ -106,7 +107,7 @@ def _try(trial: Trial, job: Job, draft: _Draft, gate: Gate) -> None:
             return None
     candidate = job.candidate(recipe)
     _note(draft, recipe, candidate)
-    for earlier in _settled(trial):
+    for earlier in _settled(trial.study.get_trials(deepcopy=False)):
         if earlier.result_key == candidate.key:
             return _repeat(draft, earlier)
     taken = job.cost(candidate.model)
@@ -203,15 +204,17 @@ def _is_hopeless(draft: _Draft, study: optuna.Study, job: Job, taken: Cost) -> b
     return False
 
 
-def _settled(trial: Trial) -> list[TrialRecord]:
-    """The trials whose outcome stands for the same work done again."""
-    return [record for record in ended(trial.study) if record.settled]
+def _settled(trials: Sequence[FrozenTrial]) -> list[TrialRecord]:
+    """Of trials those whose outcome stands for the same work done again."""
+    finished = [TrialRecord.load(one) for one in trials if one.state in FINISHED]
+    return [record for record in finished if record.settled]
 
 
-def _running(trial: Trial, recipe_key: str) -> int | None:
+def _running(trials: Sequence[FrozenTrial], recipe_key: str, own: int) -> int | None:
     """The number of another trial that does the same work just now."""
-    for one in trial.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if one.number != trial.number and TrialRecord.load(one).recipe_key == recipe_key:
+    for one in trials:
+        running = one.state is TrialState.RUNNING and one.number != own
+        if running and TrialRecord.load(one).recipe_key == recipe_key:
             return one.number
     return None
 
