@@ -266,7 +266,7 @@ def many(server: Postgres, workers: int, rounds: int, *, proxied: bool) -> dict[
     port = server.port + 1
     url = f"grpc://127.0.0.1:{port}" if proxied else None
     asked = workers * rounds
-    with proxy(server, port) if proxied else nullcontext():  # noqa: SIM117
+    with proxy(server, port) if proxied else nullcontext() as bridge:  # noqa: SIM117
         with begun(server, seconds=SLEEP_SECONDS, trials=asked, rows=5000, url=url) as run:
             made_by()  # digests the code, once for all that are forked
             began = time.time()
@@ -291,8 +291,15 @@ def many(server: Postgres, workers: int, rounds: int, *, proxied: bool) -> dict[
                 "a second, in all": len(trials) / seconds,
                 "a second, steady": (len(steady) - 1) / (steady[-1] - steady[0]),
                 "CPU seconds a trial": sum(cpu) / len(trials),
+                "and in the proxy": proxy_seconds(bridge) / len(trials) if bridge else 0.0,
                 "scored twice": sum(count > 1 for count in run.scored().values()),
             }
+
+
+def proxy_seconds(process: subprocess.Popen[bytes]) -> float:
+    """The CPU seconds that a process has taken."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def page(kept: dict[str, dict[str, Any]]) -> str:
@@ -338,7 +345,7 @@ def shown(value: object) -> str:
 
 
 @contextmanager
-def proxy(server: Postgres, port: int) -> Iterator[None]:
+def proxy(server: Postgres, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """A proxy before the database."""
     process = subprocess.Popen(
         [sys.executable, "-m", "autotiny", "proxy", "--storage", server.url, "--port", str(port)],
@@ -347,7 +354,7 @@ def proxy(server: Postgres, port: int) -> Iterator[None]:
     try:
         assert process.stdout is not None
         process.stdout.readline()
-        yield
+        yield process
     finally:
         process.terminate()
         process.wait()

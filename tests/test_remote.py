@@ -126,13 +126,47 @@ def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, memory: Any, name
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"no zip file", zipped((f"{KEY}/value", b"no manifest")),
-     zipped((f"{KEY}/value", b"1"), compression=zipfile.ZIP_DEFLATED)],
-)  # fmt: skip
+    [b"", b"no zip file", zipped((f"{KEY}/value", b"no manifest"))],
+)
 def test_what_is_no_entry_is_dropped(tmp_path: Path, memory: Any, content: bytes) -> None:
     planted(memory, content)
     assert of(tmp_path).get(KEY) is None
     assert not memory.exists(OBJECT)
+
+
+def test_what_is_compressed_is_no_entry_of_ours(tmp_path: Path, memory: Any) -> None:
+    made = texts(of(tmp_path / "a").put(KEY, write))
+    files = [(f"{KEY}/{name}", content) for name, content in made.items()]
+    planted(memory, zipped(*files))
+    assert of(tmp_path / "b").get(KEY)
+    planted(memory, zipped(*files, compression=zipfile.ZIP_DEFLATED))
+    assert of(tmp_path / "c").get(KEY) is None
+
+
+def test_what_unpacks_to_more_than_the_cache_holds_is_not_unpacked(tmp_path: Path) -> None:
+    archive, folder = tmp_path / "a.zip", tmp_path / "entry"
+    archive.write_bytes(zipped(*((f"{KEY}/{n}", bytes(400)) for n in range(3))))
+    remote._unpack(archive, KEY, folder, 1200)
+    assert len(list(folder.iterdir())) == 3
+    with pytest.raises(ValueError, match="larger than the cache"):
+        remote._unpack(archive, KEY, tmp_path / "none", 1199)
+    assert not (tmp_path / "none").exists()
+
+
+def test_in_a_folder_nobody_meets_half_an_object(tmp_path: Path) -> None:
+    from fsspec.implementations.local import LocalFileSystem
+
+    places: list[str] = []
+    put_file = LocalFileSystem.put_file
+
+    def put(self: Any, source: str, place: str, **options: Any) -> None:
+        places.append(place)
+        put_file(self, source, place, **options)
+
+    with mock.patch.object(LocalFileSystem, "put_file", put):
+        of(tmp_path / "a", f"file://{tmp_path}/store").put(KEY, write)
+    (draft,) = places
+    assert not draft.endswith(".zip")
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")

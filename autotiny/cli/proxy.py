@@ -32,9 +32,9 @@ def run(
     It is Optuna's gRPC proxy, with the heartbeats and locks that workers need. Search and workers
     are given --storage grpc://HOST:PORT.
     """
-    from autotiny.study import serve
+    from autotiny.study import quiet_optuna, serve
 
-    with ended_by(signal.SIGTERM):
+    with ended_by(signal.SIGTERM), quiet_optuna():
         try:
             server, found = serve(storage, host, port)
             typer.echo(f"listening at grpc://{host}:{found}")

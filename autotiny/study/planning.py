@@ -21,7 +21,6 @@ from autotiny.study.record import (
     KNOWN_GOOD,
     UNENDED,
     TrialRecord,
-    ended,
     enqueue,
     known,
     set_candidates,
@@ -107,7 +106,13 @@ def enqueue_by_chance(study: optuna.Study, job: Job, number: int) -> None:
 
 def enough(study: optuna.Study, trials: int) -> bool:
     """Whether so many different sequences were tried, or the space seems to hold no others."""
-    outcomes = [record.outcome for record in ended(study)]
+    return are_enough(study.get_trials(deepcopy=False), trials)
+
+
+def are_enough(found: Sequence[FrozenTrial], trials: int) -> bool:
+    """The same of trials that were read."""
+    finished = (TrialRecord.load(trial) for trial in found if trial.state in FINISHED)
+    outcomes = [record.outcome for record in finished if record.outcome not in UNENDED]
     last = outcomes[-EXHAUSTED:]
     exhausted = len(last) == EXHAUSTED and set(last) == {"repeated"}
     return exhausted or len(outcomes) - outcomes.count("repeated") >= trials

@@ -16,7 +16,7 @@ from autotiny.errors import MachineFault
 from autotiny.machine import disk_is_full
 from autotiny.study.holding import Hold, is_held, is_here
 from autotiny.study.job import EHVI, Job
-from autotiny.study.planning import enough, enqueue_by_chance, is_chances_turn
+from autotiny.study.planning import are_enough, enqueue_by_chance, is_chances_turn
 from autotiny.study.record import (
     BASELINE,
     FINISHED,
@@ -68,10 +68,10 @@ def run_trials(
         MachineFault: the disk is full, or the machine failed several trials in a row.
     """
     began = time.monotonic()
-    while not patiently(study, lambda: enough(study, trials)):
-        if timeout is not None and time.monotonic() - began >= timeout and ended(study):
+    while timeout is None or time.monotonic() - began < timeout or not ended(study):
+        trial = patiently(study, lambda: _taken(study, job, trials, mark))
+        if trial is None:
             return
-        trial = patiently(study, lambda: _taken(study, job, mark))
         try:
             with beating(study, trial._trial_id):
                 record = _attempted(trial, job, mark)
@@ -146,14 +146,19 @@ def _is_run(trial: FrozenTrial, mark: Hold, dead: Set[int] | None) -> bool:
     return not is_here(holder) and datetime.now() - began < LONGEST_ELSEWHERE
 
 
-def _taken(study: optuna.Study, job: Job, mark: Hold) -> Trial:
-    """The next trial: one that waits, or a new one drawn by chance or by the sampler."""
+def _taken(study: optuna.Study, job: Job, trials: int, mark: Hold) -> Trial | None:
+    """The next trial: one that waits, or a new one drawn by chance or by the sampler.
+
+    None if there are enough.
+    """
     server = server_of(study)
     with gate(study, mark):
-        trials = study.get_trials(deepcopy=False)  # once: all others wait meanwhile
-        left = _take_up(study, mark, trials)
-        if job.sampler != EHVI and not left and is_chances_turn(trials):
-            enqueue_by_chance(study, job, len(trials))
+        found = study.get_trials(deepcopy=False)  # once: all others wait meanwhile
+        if are_enough(found, trials):
+            return None
+        left = _take_up(study, mark, found)
+        if job.sampler != EHVI and not left and is_chances_turn(found):
+            enqueue_by_chance(study, job, len(found))
         trial = study.ask()
         if server:
             server.record_heartbeat(trial._trial_id)
