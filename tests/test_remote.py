@@ -311,7 +311,7 @@ def test_a_store_that_takes_nothing_is_refused_at_the_beginning(tmp_path: Path, 
      ("simplecache::s3://b/p", "cannot lie at simplecache::s3://…"),
      ("s3://me:s3cret@b/p", "credentials stand where its library looks for them"),
      ("abfs://c@a.dfs.core.windows.net/p?sig=s3cret", "credentials stand where"),
-     ("s3://b/p::file:///etc", "nothing more")],
+     ("s3://b/p::file:///etc", "nothing more"), ("s3://b/p::file", "nothing more")],
 )  # fmt: skip
 def test_a_url_that_is_no_place_for_a_cache_is_refused(url: str, told: str) -> None:
     with pytest.raises(UserError, match=told) as refusal:
