@@ -150,3 +150,23 @@ def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     result = CliRunner().invoke(app, ["targets"])
     assert result.exit_code == 1
     assert result.stderr.startswith("error: the disk is full; free some space")
+
+
+@pytest.mark.parametrize(("given", "taken"), [([], 1), (["--jobs", "3"], 3), (["--jobs", "0"], 5)])
+def test_no_jobs_are_as_many_as_there_are_cores(
+    monkeypatch: pytest.MonkeyPatch, given: list[str], taken: int
+) -> None:
+    from autotiny import api, machine
+
+    asked: list[int] = []
+
+    def search(*_: object, jobs: int, **__: object) -> None:
+        asked.append(jobs)
+        raise UserError("that is all")
+
+    monkeypatch.setattr(api, "search", search)
+    monkeypatch.setattr(machine, "cores", lambda: 5)
+    CliRunner().invoke(app, ["search", "-t", "stm32f746", *given])
+    assert asked == [taken]
+    monkeypatch.undo()
+    assert machine.cores() >= 1
