@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import optuna
 import pytest
@@ -13,17 +12,16 @@ from toys import toy_data, toy_model
 
 from autotiny.cache import Cache
 from autotiny.errors import UserError
-from autotiny.metrics import Cost, Metrics
+from autotiny.metrics import Cost
 from autotiny.model import Level
 from autotiny.recipe import Recipe
-from autotiny.study import Job, TrialRecord, load_pair
+from autotiny.study import TrialRecord, load_pair
 from autotiny.study.bounds import Reserve
 from autotiny.study.job import work_with
 from autotiny.study.planning import enough, is_chances_turn, plan_again
 from autotiny.study.record import KNOWN_GOOD, enqueue, known
-from autotiny.study.result import Point, best_points, shortfall
+from autotiny.study.result import shortfall
 from autotiny.target import load_target
-from autotiny.tasks import ACCURACY
 
 COST = Cost(
     flash_bytes=1000, weights_bytes=0, code_bytes=1000, sram_bytes=100, arena_bytes=100,
@@ -115,29 +113,6 @@ def test_a_model_of_a_kind_that_is_not_read_is_told_before_data_is_looked_for(
     model.write_bytes(b"")
     with pytest.raises(UserError, match=r"net\.onnx is"):
         load_pair(model, tmp_path / "nowhere.npz", seed=0, cache=Cache(tmp_path))
-
-
-def point(trial: int, accuracy: float, *costs: float, within: bool) -> Point:
-    return Point(
-        trial=trial, recipe=Recipe(()), metrics=Metrics(COST, accuracy),
-        values=(accuracy, *costs), runtimes=(), within_budget=within,
-    )  # fmt: skip
-
-
-def test_the_best_are_the_cheapest_within_the_budget_else_the_most_accurate() -> None:
-    job = cast(Job, SimpleNamespace(objectives=("latency", "size"), metric=ACCURACY))
-    points = [
-        point(0, 0.95, 9.0, 50.0, within=True),
-        point(1, 0.94, 5.0, 60.0, within=True),
-        point(2, 0.80, 1.0, 10.0, within=False),
-    ]
-    best = best_points(points, job)
-    assert {name: one.trial for name, one in best.items()} == {
-        "latency": 1, "size": 0, "accuracy": 0,
-    }  # fmt: skip
-    poor = [replace(one, within_budget=False) for one in points]
-    assert {one.trial for one in best_points(poor, job).values()} == {0}
-    assert best_points([], job) == {}
 
 
 def test_the_smallest_miss_counts_what_is_missing_of_everything() -> None:
