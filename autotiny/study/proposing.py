@@ -98,19 +98,21 @@ class Findings:
         unit = self.job.score_drop.of(score) or error or 0.01 * abs(score) or 1.0
         return Scale(score, unit, self.job.metric.sign)
 
+    @cached_property
+    def best(self) -> list[TrialRecord]:
+        """The front so far."""
+        return front_of(self.study)
+
     def candidates(self) -> list[Recipe]:
         """Sequences that were not tried, around the front and elsewhere."""
         space, start = self.job.space, self.job.model.start
-        good = [*front_of(self.study), *self._next_best()]
+        good = [*self.best, *self._next_best()]
         parents = [one.recipe for one in good if one.recipe]
         parents = [one for one in parents if answers_for(one, space, start) is not None]
         seed = int(key_of("pool", self.job.seed, self.number)[:8], 16)
-        known_good = [
-            one for one in candidates(self.study) if answers_for(one, space, start) is not None
-        ]
+        known_good = [one for one in candidates(self.study) if one.key not in self.tried]
         drawn = [*known_good, *pool(space, start, parents, self.tried, seed)]
-        found = {one.key: one for one in drawn}
-        return [one for key, one in found.items() if key not in self.tried]
+        return [*{one.key: one for one in drawn}.values()]
 
     @cached_property
     def tried(self) -> frozenset[str]:
@@ -120,7 +122,7 @@ class Findings:
 
     def _next_best(self) -> list[TrialRecord]:
         """What would be the front without the front, as far as it is needed."""
-        front = {one.number for one in front_of(self.study)}
+        front = {one.number for one in self.best}
         left = [one for one in self.fitting if one.number not in front]
         return sorted(left, key=lambda one: -self.scale(one.values[0]))[:NEXT_BEST]
 
