@@ -65,11 +65,12 @@ def proposal(study: optuna.Study, job: Job, number: int) -> Proposal | None:
         number: of the trial.
 
     Returns:
-        None where too little was measured.
+        Where too little was measured, the next known good sequence; None if there is none left.
     """
     findings = Findings(study, job, number)
     if findings.original is None or len(findings.measured) < FEWEST:
-        return None
+        left = [one for one in candidates(study) if one.key not in findings.tried]
+        return Proposal(left[0], 1, ()) if left else None
     recipes = findings.candidates()
     return findings.chosen(recipes) if recipes else None
 
