@@ -333,6 +333,9 @@ def page(kept: dict[str, dict[str, Any]]) -> str:
         *(row(name, *(shown(facts.get(name)) for facts in many)) for name in (many or [{}])[0]
           if name != "by"),
         "",
+        *(f"By {facts['by']}: {facts['a second, steady'] * SLEEP_SECONDS / facts['workers']:.0%} of "
+          "workers / sleep." for facts in many),
+        "",
     ]  # fmt: skip
     return "\n".join(lines)
 
