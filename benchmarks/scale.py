@@ -333,11 +333,15 @@ def page(kept: dict[str, dict[str, Any]]) -> str:
         *(row(name, *(shown(facts.get(name)) for facts in many)) for name in (many or [{}])[0]
           if name != "by"),
         "",
-        *(f"By {facts['by']}: {facts['a second, steady'] * SLEEP_SECONDS / facts['workers']:.0%} of "
-          "workers / sleep." for facts in many),
+        *(f"By {facts['by']}: {reached(facts):.0%} of workers / sleep." for facts in many),
         "",
     ]  # fmt: skip
     return "\n".join(lines)
+
+
+def reached(facts: dict[str, Any]) -> float:
+    """The share of what workers reach that do nothing but sleep."""
+    return float(facts["a second, steady"] * SLEEP_SECONDS / facts["workers"])
 
 
 def shown(value: object) -> str:
