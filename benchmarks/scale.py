@@ -324,16 +324,17 @@ def page(kept: dict[str, dict[str, Any]]) -> str:
     lines += [
         f"## {many[0]['workers'] if many else 0} workers, each trial a sleep of {SLEEP_SECONDS} s",
         "",
-        "Perfect is workers / sleep. Processes are forked from one that has imported autotiny, so",
-        "that starting them is no part of it. Steady: from when as many trials have ended as there",
-        "are workers to when as many are left. Load: what the 2 cores had to do besides.",
+        "The ideal is workers / sleep, asked for are 80 % of it. Processes are forked from one that",
+        "has imported autotiny, so that starting them is no part of it. Steady: from when as many",
+        "trials have ended as there are workers to when as many are left. Load: of the 2 cores, by",
+        "this and by others that ran on them meanwhile.",
         "",
         row("", *(facts["by"] for facts in many)),
         row("---", *("---:" for _ in many)),
         *(row(name, *(shown(facts.get(name)) for facts in many)) for name in (many or [{}])[0]
           if name != "by"),
         "",
-        *(f"By {facts['by']}: {reached(facts):.0%} of workers / sleep." for facts in many),
+        *(f"By {facts['by']}: {reached(facts):.0%} of the ideal." for facts in many),
         "",
     ]  # fmt: skip
     return "\n".join(lines)
