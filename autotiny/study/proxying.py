@@ -24,8 +24,6 @@ from autotiny.study.storage import open_storage, shown_place
 MOST_CALLS = 1024
 """At once; each process that waits at the gate takes one."""
 
-POLL_SECONDS = 1.0
-
 
 def serve(url: str, host: str, port: int) -> tuple[grpc.Server, int]:
     """Begin to pass on what processes ask of a database server; gives the port, too.
@@ -80,14 +78,8 @@ def _gate_of(backend: Server) -> Callable[[bytes, Any], Iterator[bytes]]:
         over = threading.Event()
         if not context.add_callback(over.set):
             return
-        while not lock.acquire(timeout=POLL_SECONDS):
-            if over.is_set():
-                return
-        try:
-            with backend.alone():
-                yield b""
-                over.wait()
-        finally:
-            lock.release()
+        with lock, backend.alone():
+            yield b""
+            over.wait()
 
     return gate
