@@ -17,6 +17,7 @@ from autotiny.components import COMPONENTS
 from autotiny.dataset import AS_STORED
 from autotiny.errors import UserError
 from autotiny.metrics import Cost, LayerCost, Metrics
+from autotiny.model import Level
 from autotiny.recipe import Dropped, Recipe, read_recipe, step_data
 from autotiny.report import catalogue, cost_table, layer_table, milliseconds, target_table
 from autotiny.report.dashboard import note_text, serve, storage_url
@@ -111,8 +112,11 @@ def result(monkeypatch: pytest.MonkeyPatch) -> Result:
     study.add_trial(refused("invalid", "no kernel for ERF at op 3"))
     job: Any = SimpleNamespace(
         objectives=("latency",),
+        figures=("latency_ms",),
         value_names=("accuracy_validation", "latency_ms"),
-        model=SimpleNamespace(fingerprint="f" * 16, source="cnn1"),
+        model=SimpleNamespace(
+            fingerprint="f" * 16, source="cnn1", level=Level.KERAS, start=Level.KERAS
+        ),
         data=SimpleNamespace(
             fingerprint="d" * 16,
             source="digits",

@@ -1,5 +1,6 @@
 """The Optuna study: which sequences are tried, what is measured, and the front they make."""
 
+from autotiny.study.attribution import Effect, Worth
 from autotiny.study.bounds import (
     Amounts,
     Bounds,
@@ -49,6 +50,7 @@ __all__ = [
     "Applied",
     "Bounds",
     "Comparison",
+    "Effect",
     "Evaluator",
     "Job",
     "NearMiss",
@@ -62,6 +64,7 @@ __all__ = [
     "Shortfall",
     "TrialRecord",
     "Worked",
+    "Worth",
     "apply_recipe",
     "bundle_bytes",
     "check_intact",

@@ -13,17 +13,19 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from autotiny.components import is_lowering
+from autotiny.components import COMPONENTS, is_lowering
 from autotiny.metrics import Metrics
 from autotiny.model import Level
 from autotiny.recipe import Recipe
 from autotiny.study.contrasts import Contrast, contrasts, estimates
 from autotiny.study.job import Job
-from autotiny.study.ordering import COSTS
 from autotiny.study.preflight import baseline_recipe
 from autotiny.study.record import BASELINE, TrialRecord
 from autotiny.study.surrogate import scored_part
 from autotiny.study.trials import values_of
+
+COSTS = ("latency_ms", "flash_bytes", "sram_bytes")
+"""What is told of every study, beside what it was asked to make small."""
 
 FEWEST = 2
 """Sequences with a component, and without, that its effect is estimated from."""
@@ -186,6 +188,8 @@ def _why(one: Contrast, tried: int) -> str:
         return f"{tried} sequences say nothing yet; it takes {ENOUGH}"
     if one.having == tried:
         return "always present"
+    if is_lowering(COMPONENTS[one.name.split()[0]]) and not one.instead:
+        return "what other lowerings are compared with"
     if one.having < FEWEST:
         return f"in {one.having} trial only"
     if one.lacking < FEWEST:

@@ -102,7 +102,7 @@ def contrasts(
             orders.setdefault(pair, []).append(recipe)
     for (first, second), having in orders.items():
         lacking = orders.get((second, first), [])
-        if (len(having), second) > (len(lacking), first) and lacking:  # what was tried more often
+        if first < second and lacking:
             pairs = [(recipe, swapped(recipe, first, second)) for recipe in having]
             pairs += [(swapped(recipe, first, second), recipe) for recipe in lacking]
             name, other = f"{first} before {second}", f"{second} before {first}"
