@@ -161,7 +161,7 @@ def _effects(
     tried = [*seen][:: math.ceil(len(seen) / MOST) or 1]
     lowering = next((step for step in baseline_recipe(job).steps if is_lowering(step)), None)
     listed = list(contrasts(tried, job.model.start, lowering))
-    known = [one for one in listed if one.pairs and min(one.having, one.lacking) >= FEWEST]
+    known = [one for one in listed if min(one.lacking, len(one.pairs)) >= FEWEST]
     if len(tried) < ENOUGH or not known:
         return [(one, {}) for one in listed]
     figures = list(seen[tried[0]])

@@ -184,7 +184,6 @@ def estimates(
     """
     # here, as it takes time that --help does not have
     from scipy.linalg import cho_factor, cho_solve
-    from scipy.special import stdtrit
 
     places = {recipe: k for k, recipe in enumerate(tried)}
     for contrast in asked:
@@ -195,15 +194,15 @@ def estimates(
         for one, other in contrast.pairs:
             row[places[one]] += 1 / len(contrast.pairs)
             row[places[other]] -= 1 / len(contrast.pairs)
+    kernels = list(_kernels([*places], space, trained=trained))
     count = len(tried)
-    near, across, own = [], [], []
-    for kernel in _kernels([*places], space, trained=trained):
-        near.append(kernel[:count, :count])
-        across.append(sums @ kernel[:, :count])
-        own.append(np.einsum("ij,ij->i", sums @ kernel, sums))
+    near = [kernel[:count, :count] for kernel in kernels]
+    across = [sums @ kernel[:, :count] for kernel in kernels]
+    own = [np.einsum("ij,ij->i", sums @ kernel, sums) for kernel in kernels]
     centered = values - np.median(values, axis=0)  # the median of equal values leaves exact zeros
-    means, variances, likely = [], [], []
-    for *shares, noise in _shares(len(near)):
+    drawn = list(_shares(len(kernels)))
+    solutions, variances, likely = [], [], []
+    for *shares, noise in drawn:
         covariance = sum(share * part for share, part in zip(shares, near, strict=True))
         factor = cho_factor(covariance + noise * np.eye(count) + LEVEL, lower=True)
         toward = sum(share * part for share, part in zip(shares, across, strict=True))
@@ -211,17 +210,34 @@ def estimates(
         squares = np.einsum("ij,ij->j", centered, solved)
         left = sum(share * part for share, part in zip(shares, own, strict=True))
         left = left - np.einsum("ij,ji->i", toward, cho_solve(factor, toward.T))
-        means.append(toward @ solved)
+        solutions.append([share * solved for share in shares])
         variances.append(np.maximum(left, 0)[:, None] * squares / count)
         determinant = 2 * np.log(np.diag(factor[0])).sum()
         likely.append(-0.5 * (determinant + count * np.log(np.maximum(squares, 1e-300))))
     weight = np.exp(np.array(likely) - np.max(likely, axis=0))
     weight /= weight.sum(axis=0)
-    mean = np.einsum("hk,hck->ck", weight, np.array(means))
-    spread = np.array(variances) + (np.array(means) - mean) ** 2
-    half = np.sqrt(np.einsum("hk,hck->ck", weight, spread))
-    half *= float(stdtrit(count - 1, (1 + CONFIDENCE) / 2))
+    solution = np.array(solutions)  # (draws, kernels, sequences, figures)
+    means = np.einsum("bcn,hbnk->hck", np.array(across), solution)
+    mean = np.einsum("hk,hck->ck", weight, means)
+    spread = np.array(variances) + (means - mean) ** 2
+    half = np.einsum("hk,hck->ck", weight, spread) * _student(count) ** 2
+    expected = sum(
+        kernel[:, :count] @ np.einsum("hk,hnk->nk", weight, solution[:, b])
+        for b, kernel in enumerate(kernels)
+    )
+    for row, contrast in zip(half, asked, strict=True):
+        ones, others = np.array([[places[side] for side in pair] for pair in contrast.pairs]).T
+        changes, pairs = expected[ones] - expected[others], len(contrast.pairs)
+        row += changes.var(axis=0, ddof=1) / pairs * _student(pairs) ** 2
+    half = np.sqrt(half)
     return Estimates(mean, mean - half, mean + half)
+
+
+def _student(count: int) -> float:
+    """How many standard errors of so many values the interval reaches."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(count - 1, (1 + CONFIDENCE) / 2))
 
 
 def _kernels(recipes: Sequence[Recipe], space: Space, *, trained: bool) -> Iterator[Matrix]:
