@@ -32,7 +32,7 @@ def listed(result: Result) -> list[Worth]:
 def worth_head(result: Result, shown: Sequence[Worth]) -> tuple[str, ...]:
     """The headings of the table."""
     metric = result.job.metric
-    score = f"{metric.title} {'points' if metric.percent else ''}".strip()
+    score = f"{metric.title}{', points' if metric.percent else ''}"
     return ("what", "with / without", score, *(HEADINGS[name] for name in _figures(result, shown)))
 
 
@@ -63,11 +63,7 @@ def _title(worth: Worth) -> str:
 
 
 def _score_cell(worth: Worth, metric: Metric) -> str:
-    if worth.scheduled:
-        return "–"
-    if worth.score is None:
-        return UNCERTAIN
-    return _cell(worth.score, metric)
+    return _cell(worth.score, metric) if worth.score else "–"
 
 
 def _cell(effect: Effect, metric: Metric | None = None) -> str:
@@ -89,11 +85,12 @@ def worth_legend(result: Result) -> str:
     metric = result.job.metric
     better = "more" if metric.higher else "less"
     return (
-        f"The average change that each made to the sequences it was tried in, with its 95 % "
+        "The average change that each made to the sequences it was tried in, and its 95 % "
         f"interval; `{UNCERTAIN}` cannot be told from nothing. Of the {metric.title} on validation "
-        f"{better} is better, of costs less; – cannot change the score. With / without: different "
-        "sequences that were tried. A model of all trials fills in what was not tried, so an "
-        "interval holds for sequences like these, on this model, data and target."
+        f"{better} is better, of costs less. – stands where a component only changes how the "
+        "network is computed, and where nothing alike was tried without it. With / without: "
+        "different sequences that were tried. A model of all trials fills in what was not tried; "
+        "an interval holds for sequences like these, on this model, data and target."
     )
 
 

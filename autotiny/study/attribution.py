@@ -191,10 +191,11 @@ def _why(one: Contrast, tried: int) -> str:
     if is_lowering(COMPONENTS[one.name.split()[0]]) and not one.instead:
         return "what other lowerings are compared with"
     if one.having < FEWEST:
-        return f"in {one.having} trial only"
+        return "in 1 trial only"
     if one.lacking < FEWEST:
-        return f"{one.instead or 'without it'}: in {one.lacking} trials only"
-    return "never without it beside the same components"
+        other = one.instead or "what is without it"
+        return f"{other} was tried {'once' if one.lacking else 'never'}"
+    return "nothing alike was tried without it"
 
 
 def _rank(worth: Worth, job: Job) -> tuple[bool, float, float, str]:
