@@ -180,7 +180,8 @@ def estimates(
         values: what was measured of them, (sequences, figures).
         asked: what to compare; each has pairs.
         space: what parameters were drawn from.
-        trained: whether sequences trained alike have their deviation in common, as scores do.
+        trained: whether what was trained as one deviates as one, as scores do, by luck that is no
+            part of the difference.
     """
     # here, as it takes time that --help does not have
     from scipy.linalg import cho_factor, cho_solve
@@ -189,27 +190,27 @@ def estimates(
     for contrast in asked:
         for recipe in chain.from_iterable(contrast.pairs):
             places.setdefault(recipe, len(places))
-    sums = np.zeros((len(asked), len(places)))
-    for row, contrast in zip(sums, asked, strict=True):
-        for one, other in contrast.pairs:
-            row[places[one]] += 1 / len(contrast.pairs)
-            row[places[other]] -= 1 / len(contrast.pairs)
-    kernels = list(_kernels([*places], space, trained=trained))
+    sides = [np.array([[places[one] for one in pair] for pair in each.pairs]) for each in asked]
+    counted = [
+        [np.bincount(side, minlength=len(places)) for side in pairs.T] for pairs in sides
+    ]  # fmt: skip
+    sums = np.array([(one - other) / one.sum() for one, other in counted])
+    weights = np.array([_weights(recipe) if trained else "" for recipe in tried])
+    alike = (weights[:, None] == weights).astype(np.float64)
+    centered = values - np.median(values, axis=0)  # the median of equal values leaves exact zeros
+    kernels = list(_kernels([*places], space))
     count = len(tried)
     near = [kernel[:count, :count] for kernel in kernels]
     across = [sums @ kernel[:, :count] for kernel in kernels]
     own = [np.einsum("ij,ij->i", sums @ kernel, sums) for kernel in kernels]
-    centered = values - np.median(values, axis=0)  # the median of equal values leaves exact zeros
-    drawn = list(_shares(len(kernels)))
     solutions, variances, likely = [], [], []
-    for *shares, noise in drawn:
-        covariance = sum(share * part for share, part in zip(shares, near, strict=True))
-        factor = cho_factor(covariance + noise * np.eye(count) + LEVEL, lower=True)
-        toward = sum(share * part for share, part in zip(shares, across, strict=True))
+    for *shares, together, noise in _shares():
+        covariance = _total(shares, near) + together * alike + noise * np.eye(count) + LEVEL
+        factor = cho_factor(covariance, lower=True)
+        toward = _total(shares, across)
         solved = cho_solve(factor, centered)
         squares = np.einsum("ij,ij->j", centered, solved)
-        left = sum(share * part for share, part in zip(shares, own, strict=True))
-        left = left - np.einsum("ij,ji->i", toward, cho_solve(factor, toward.T))
+        left = _total(shares, own) - np.einsum("ij,ji->i", toward, cho_solve(factor, toward.T))
         solutions.append([share * solved for share in shares])
         variances.append(np.maximum(left, 0)[:, None] * squares / count)
         determinant = 2 * np.log(np.diag(factor[0])).sum()
@@ -220,17 +221,19 @@ def estimates(
     means = np.einsum("bcn,hbnk->hck", np.array(across), solution)
     mean = np.einsum("hk,hck->ck", weight, means)
     spread = np.array(variances) + (means - mean) ** 2
-    half = np.einsum("hk,hck->ck", weight, spread) * _student(count) ** 2
-    expected = sum(
-        kernel[:, :count] @ np.einsum("hk,hnk->nk", weight, solution[:, b])
-        for b, kernel in enumerate(kernels)
-    )
-    for row, contrast in zip(half, asked, strict=True):
-        ones, others = np.array([[places[side] for side in pair] for pair in contrast.pairs]).T
-        changes, pairs = expected[ones] - expected[others], len(contrast.pairs)
-        row += changes.var(axis=0, ddof=1) / pairs * _student(pairs) ** 2
-    half = np.sqrt(half)
+    square = np.einsum("hk,hck->ck", weight, spread) * _student(count) ** 2
+    average = np.einsum("hk,hbnk->bnk", weight, solution)
+    expected = sum(kernel[:, :count] @ part for kernel, part in zip(kernels, average, strict=True))
+    for row, pairs in zip(square, sides, strict=True):
+        changes = expected[pairs[:, 0]] - expected[pairs[:, 1]]
+        row += changes.var(axis=0, ddof=1) / len(pairs) * _student(len(pairs)) ** 2
+    half = np.sqrt(square)
     return Estimates(mean, mean - half, mean + half)
+
+
+def _total(shares: Sequence[float], parts: Sequence[Matrix]) -> Matrix:
+    """What all parts come to."""
+    return np.tensordot(shares, parts, 1)
 
 
 def _student(count: int) -> float:
@@ -240,8 +243,8 @@ def _student(count: int) -> float:
     return float(stdtrit(count - 1, (1 + CONFIDENCE) / 2))
 
 
-def _kernels(recipes: Sequence[Recipe], space: Space, *, trained: bool) -> Iterator[Matrix]:
-    """How alike sequences are: by components, by pairs in order, as neighbours, as trained."""
+def _kernels(recipes: Sequence[Recipe], space: Space) -> Iterator[Matrix]:
+    """How alike sequences are: by components, by pairs in order, as neighbours."""
     described = [features(recipe, space) for recipe in recipes]
     names = list(dict.fromkeys(name for one in described for name in one))
     table = np.array([[one.get(name, 0.0) for name in names] for one in described])
@@ -253,9 +256,6 @@ def _kernels(recipes: Sequence[Recipe], space: Space, *, trained: bool) -> Itera
     squares = np.diag(products)
     apart = np.sqrt(np.maximum(squares[:, None] + squares - 2 * products, 0)) / LENGTH
     yield (1 + np.sqrt(3) * apart) * np.exp(-np.sqrt(3) * apart)  # Matérn's of 3/2
-    if trained:
-        weights = np.array([_weights(recipe) for recipe in recipes])
-        yield (weights[:, None] == weights).astype(np.float64)
 
 
 def _weights(recipe: Recipe) -> str:
@@ -264,8 +264,7 @@ def _weights(recipe: Recipe) -> str:
     return " ".join(step_key(step) for step in recipe.steps[:last])
 
 
-def _shares(kernels: int) -> Iterator[Vector]:
-    """Variances of each kernel, of which the third has 1, and of chance."""
-    ranges = (*(MAIN, ORDERED, (1.0, 1.0), TRAINED)[:kernels], NOISE)
-    low, high = np.log(ranges).T
-    yield from np.exp(np.random.default_rng(0).uniform(low, high, (DRAWS, len(ranges))))
+def _shares() -> Iterator[Vector]:
+    """Variances of each kernel, of what was trained as one, and of chance."""
+    low, high = np.log((MAIN, ORDERED, (1.0, 1.0), TRAINED, NOISE)).T
+    yield from np.exp(np.random.default_rng(0).uniform(low, high, (DRAWS, len(low))))
