@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from autotiny.report.facts import asked, best_point, figures_asked, points_of, recipe_path
-from autotiny.report.summary import budget_text, legend, score_headings, validation
+from autotiny.report.summary import budget_text, legend, score_headings, seeds_text, validation
 from autotiny.report.tables import milliseconds
 from autotiny.report.worth import listed, worth_head, worth_legend, worth_rest, worth_rows
 from autotiny.study import OUTCOMES, Point, Result, ended, worst_latency_ms
@@ -107,6 +107,7 @@ def _found(result: Result) -> str:
         f"![{result.job.metric.title} over latency](pareto.svg)",
         markdown_table(head, rows),
         legend(result),
+        seeds_text(result),
         _each_output(result),
         _verdict(result, best),
         _partings(result),
