@@ -174,13 +174,12 @@ def test_schedules_do_not_change_the_score_nor_add_evidence() -> None:
     assert worth_of(found, "reduce_input").score == worth_of(alone, "reduce_input").score
 
 
-def test_what_was_trained_as_one_is_one_piece_of_evidence() -> None:
-    """32 networks of four trainings, whose deviations dwarf what rewriting does."""
+def test_what_was_trained_as_one_deviates_as_one() -> None:
+    """What rewriting does within a training is known, however much trainings deviate."""
     random = Random(0)
     rewrites = ("fold_constants", "remove_identities", "merge_duplicates")
-    sparse, shared = "prune_magnitude", "cluster_weights"
     tried: dict[Recipe, float] = {}
-    for trained in ((), (sparse,), (shared,), (sparse, shared)):
+    for trained in ((), TRAINED[2:3], TRAINED[3:], TRAINED[2:]):
         deviation = random.gauss(0, 0.02)
         for bits in range(8):
             more = [name for k, name in enumerate(rewrites) if bits >> k & 1]
@@ -192,7 +191,7 @@ def test_what_was_trained_as_one_is_one_piece_of_evidence() -> None:
         assert not score.certain
     rewritten = worth_of(found, "fold_constants").score
     assert rewritten is not None
-    assert rewritten.high - rewritten.low < 0.01, "within a training it is known"
+    assert rewritten.high - rewritten.low < 0.0006
 
 
 def test_the_order_of_two_is_worth_something() -> None:
@@ -220,24 +219,25 @@ def test_a_lowering_is_compared_with_the_originals() -> None:
     assert worth_of(found, "float32").note == "what other lowerings are compared with"
 
 
-def test_what_varies_much_is_known_less() -> None:
-    """Half of the sequences lose much by it, the others nothing: others give another mean."""
+@pytest.mark.parametrize("even", [True, False])
+def test_what_varies_much_is_known_less(even: bool) -> None:
+    """Where half of the sequences gain nothing, others would have another mean."""
+    schedules = ["", "fuse_operators", "huffman_code", "fuse_operators, huffman_code"]
+    tried = [
+        recipe(*filter(None, (first, second, "int8", last)))
+        for first in ("", "prune_magnitude")
+        for second in ("", "cluster_weights")
+        for last in schedules
+    ]
 
-    def uneven(one: Recipe) -> float:
-        loses = {"prune_magnitude", "cluster_weights"} <= {*one.names}
-        return 0.9 - 0.2 * loses
+    def latency(one: Recipe) -> float:
+        return -0.3 * ("prune_magnitude" in one.names and (even or "cluster_weights" in one.names))
 
-    def even(one: Recipe) -> float:
-        return 0.9 - 0.1 * ("prune_magnitude" in one.names)
-
-    widths = []
-    for score in (uneven, even):
-        found = attribution(records(drawn(60, 7), score=score), LATENCY)
-        effect = worth_of(found, "prune_magnitude")
-        assert effect.score is not None
-        assert effect.score.high < 0
-        widths.append(effect.score.high - effect.score.low)
-    assert widths[0] > 0.05 > 0.03 > widths[1]
+    found = worth_of(attribution(records(tried, latency), LATENCY), "prune_magnitude")
+    saved = found.costs["latency_ms"]
+    assert saved.high < 0
+    assert (saved.high - saved.low < 2) == even
+    assert (saved.high - saved.low > 15) == (not even)
 
 
 def test_where_nothing_is_known_it_says_why() -> None:
