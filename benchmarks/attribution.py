@@ -1,6 +1,6 @@
 """Compares what components are said to be worth with what they are, on a table of a closed space.
 
-    python benchmarks/attribution.py [--seeds 40]
+    python benchmarks/attribution.py --seeds 7 --trials 15,45
 
 Trials are drawn by chance from results/search_cnn1.json.gz, or are those of a search on it. True is
 the mean difference between sequences with a component, or an order of two, and their counterparts
@@ -45,12 +45,6 @@ from autotiny.study.record import BASELINE
 from autotiny.study.running import run_trials
 from autotiny.study.sampling import sampler_for
 from autotiny.study.surrogate import scored_part
-
-BY_CHANCE = (15, 45, 120)
-"""Trials of a study that draws by chance."""
-
-SEARCHED = 45
-"""Trials of a search."""
 
 FIGURES = ("score", "latency_ms", "flash_bytes", "sram_bytes")
 CONFIDENCE = 0.95
@@ -245,13 +239,16 @@ def _case(answer: Answer) -> tuple[str, str, str]:
     return answer.figure, answer.kind, answer.method
 
 
-def compared(table: Table, seeds: int, jobs: int) -> Iterator[str]:
+def compared(
+    table: Table, cases: Sequence[tuple[int, bool]], seeds: int, jobs: int
+) -> Iterator[str]:
     """The sections of the page."""
     with ProcessPoolExecutor(jobs) as pool:
-        for trials, searched in (*((trials, False) for trials in BY_CHANCE), (SEARCHED, True)):
+        for trials, searched in cases:
             study = partial(answers, table, trials, searched)
             found = [one for each in pool.map(study, range(seeds)) for one in each]
-            yield f"## {trials} trials {'of searches' if searched else 'by chance'}\n"
+            how = "of searches" if searched else "by chance"
+            yield f"## {trials} trials {how}, {seeds} seeds\n"
             yield from lines(found)
             yield ""
 
@@ -260,12 +257,16 @@ def main() -> None:
     """Write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=40)
+    parser.add_argument("--trials", default="15,45,120", help="by chance, commas between them")
+    parser.add_argument("--searches", default="", help="trials of searches, which take minutes")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--out", type=Path, default=RESULTS / "attribution.md")
     asked = parser.parse_args()
     command, text = (__doc__ or "").split("\n\n")[1:]
     page = ["# What components are worth\n", f"{command}\n", text.replace("\n", " ").strip() + "\n"]
-    page += compared(TABLES["cnn1"], asked.seeds, asked.jobs)
+    cases = [(int(count), False) for count in asked.trials.split(",") if count]
+    cases += [(int(count), True) for count in asked.searches.split(",") if count]
+    page += compared(TABLES["cnn1"], cases, asked.seeds, asked.jobs)
     asked.out.write_text("\n".join(page), encoding="utf-8")
     print("\n".join(page))
 
