@@ -7,8 +7,8 @@ should enlarge the front most for the time that it takes is proposed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -19,6 +19,7 @@ from autotiny.metrics import Cost, Metrics
 from autotiny.recipe import Recipe, step_key
 from autotiny.space import answers_for
 from autotiny.study.job import Job
+from autotiny.study.observed import earlier
 from autotiny.study.pool import pool
 from autotiny.study.record import Rehearsal, TrialRecord, baseline, candidates, front_of, known
 from autotiny.study.surrogate import Surrogate, Vector, features, scored_part
@@ -49,11 +50,13 @@ class Proposal:
         recipe: the sequence; None where none should enlarge the front.
         weighed: of how many it was chosen.
         rehearsals: those of them whose costs were found out for it.
+        trains: whether it, or what chance draws in its place, may take a fine-tune.
     """
 
     recipe: Recipe | None
     weighed: int
     rehearsals: tuple[Rehearsal, ...]
+    trains: bool = True
 
 
 def proposal(study: optuna.Study, job: Job, number: int) -> Proposal | None:
@@ -68,9 +71,14 @@ def proposal(study: optuna.Study, job: Job, number: int) -> Proposal | None:
         None where too little was measured.
     """
     findings = Findings(study, job, number)
-    if findings.original is None or len(findings.measured) < FEWEST:
+    if findings.original is None or len(findings.measured) + len(findings.observed) < FEWEST:
         return None
     recipes = findings.candidates()
+    if findings.observed:
+        spared = [one for one in recipes if findings.effort(one) == UNTRAINED]
+        found = findings.chosen(spared) if spared else None
+        if found and found.recipe:
+            return replace(found, weighed=len(recipes), trains=False)
     return findings.chosen(recipes) if recipes else None
 
 
@@ -84,6 +92,8 @@ class Findings:
         self.measured = [one for one in self.records if one.outcome == "measured"]
         rehearsals = [one for record in self.records for one in record.rehearsals]
         self.rehearsals = {one.recipe.key: one for one in rehearsals}
+        self.earlier = earlier(study)
+        self.observed = [one for found in self.earlier for one in found.observations]
 
     @cached_property
     def fitting(self) -> list[TrialRecord]:
@@ -103,11 +113,11 @@ class Findings:
         space, start = self.job.space, self.job.model.start
         good = [*front_of(self.study), *self._next_best()]
         parents = [one.recipe for one in good if one.recipe]
+        parents += [one.recipe for one in self.observed if one.best]
         parents = [one for one in parents if answers_for(one, space, start) is not None]
         seed = int(key_of("pool", self.job.seed, self.number)[:8], 16)
-        known_good = [
-            one for one in candidates(self.study) if answers_for(one, space, start) is not None
-        ]
+        listed = [*candidates(self.study), *(one.recipe for one in self.observed)]
+        known_good = [one for one in listed if answers_for(one, space, start) is not None]
         drawn = [*known_good, *pool(space, start, parents, self.tried, seed)]
         found = {one.key: one for one in drawn}
         return [one for key, one in found.items() if key not in self.tried]
@@ -154,7 +164,10 @@ class Findings:
         """Mean and deviation of what they should score, on the scale; exact where it is known."""
         space = self.job.space
         parts = [scored_part(recipe) for recipe in recipes]
-        found = {}
+        found = {
+            scored_part(one.recipe).key: (one.recipe, self.scale(one.score))
+            for one in self.observed
+        }
         for one in self.measured:
             assert one.recipe is not None
             found[scored_part(one.recipe).key] = (one.recipe, self.scale(one.values[0]))
@@ -176,6 +189,7 @@ class Findings:
         seen = [(one.recipe, _logarithms(one.values[1:])) for one in self.measured if one.recipe]
         shapes = [one for one in self.rehearsals.values() if not one.recipe.reads_weights]
         seen += [(one.recipe, _logarithms(one.costs)) for one in shapes if one.costs is not None]
+        seen += self.expected({recipe.key for recipe, _ in seen})
         described = [features(recipe, space) for recipe, _ in seen]
         asked = [features(recipe, space) for recipe in recipes]
         found = np.zeros((len(recipes), len(self.job.figures)))
@@ -187,6 +201,23 @@ class Findings:
             if recipe.key in self.rehearsals:
                 exact = self.exactly(self.rehearsals[recipe.key], found[k])
                 found[k] = found[k] if exact is None else exact
+        return found
+
+    def expected(self, known: Set[str]) -> list[tuple[Recipe, Vector]]:
+        """What sequences of earlier studies should cost: as much less than the original as there.
+
+        Args:
+            known: keys of those whose cost is known.
+        """
+        assert self.original is not None
+        here = _logarithms(self.original.values[1:])
+        found = []
+        for one in self.earlier:
+            there = _logarithms(self.figures(one.original, one.original))
+            for seen in one.observations:
+                if seen.recipe.key not in known:
+                    less = _logarithms(self.figures(seen.cost, one.original)) - there
+                    found.append((seen.recipe, here + less))
         return found
 
     def keeping(self, recipes: Sequence[Recipe]) -> Vector:
@@ -222,10 +253,9 @@ class Findings:
         exact = _logarithms(rehearsal.costs)
         return np.minimum(exact, expected) if rehearsal.recipe.reads_weights else exact
 
-    def figures(self, cost: Cost) -> tuple[float, ...]:
+    def figures(self, cost: Cost, original: Cost) -> tuple[float, ...]:
         """Those that the study makes small."""
-        assert self.original is not None and self.original.cost is not None
-        return values_of(Metrics(cost, 0.0), self.job, self.original.cost)[1:]
+        return values_of(Metrics(cost, 0.0), self.job, original)[1:]
 
     def front(self, costs: Vector) -> Front:
         """What is dominated so far, up to what the original costs and to a score by chance.
@@ -247,9 +277,13 @@ class Findings:
 
     @cached_property
     def trained(self) -> set[tuple[str, ...]]:
-        """What was trained so far, or is now."""
+        """What was trained so far, or is now, in earlier studies too."""
         done = [one for one in self.records if one.outcome in ("measured", "failed", "")]
-        return {prefix for one in done for prefix in _trained(one.drawn or one.recipe)}
+        recipes = [
+            *(one.drawn or one.recipe for one in done),
+            *(one.recipe for one in self.observed),
+        ]
+        return {prefix for recipe in recipes for prefix in _trained(recipe)}
 
     def effort(self, recipe: Recipe) -> float:
         """The time of a trial, in fine-tunes."""
@@ -268,7 +302,8 @@ class Findings:
             return Rehearsal(recipe, None)
         if self.job.missed(cost):
             return Rehearsal(recipe, None)
-        return Rehearsal(recipe, self.figures(cost))
+        assert self.original is not None and self.original.cost is not None
+        return Rehearsal(recipe, self.figures(cost, self.original.cost))
 
 
 def _logarithms(costs: Sequence[float]) -> Vector:

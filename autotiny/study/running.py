@@ -22,11 +22,13 @@ from autotiny.study.record import (
     FINISHED,
     TrialRecord,
     ended,
+    front_of,
     hold,
     holder_of,
     job_key,
     put_back,
 )
+from autotiny.study.sampling import would_train
 from autotiny.study.server import beating, gate, patiently, server_of
 from autotiny.study.sharing import keep_shared
 from autotiny.study.trials import try_sequence
@@ -48,7 +50,7 @@ MACHINE = (MachineFault, OSError, MemoryError, StorageInternalError)
 
 
 def run_trials(
-    study: optuna.Study, job: Job, trials: int, timeout: float | None, mark: Hold,
+    study: optuna.Study, job: Job, trials: int | None, timeout: float | None, mark: Hold,
     after: Callable[[TrialRecord], None],
 ) -> None:  # fmt: skip
     """Run trials until there are enough of them, or no time is left to begin one.
@@ -59,7 +61,8 @@ def run_trials(
     Args:
         study: with all that is planned queued.
         job: what is searched for.
-        trials: how many different sequences the study is to hold.
+        trials: how many different sequences the study is to hold; None for as many as it needs to
+            use what earlier studies know.
         timeout: seconds after which no trial is begun.
         mark: of this process.
         after: called with each trial that has ended.
@@ -68,7 +71,7 @@ def run_trials(
         MachineFault: the disk is full, or the machine failed several trials in a row.
     """
     began = time.monotonic()
-    while not patiently(study, lambda: enough(study, trials)):
+    while not patiently(study, lambda: is_over(study, trials)):
         if timeout is not None and time.monotonic() - began >= timeout and ended(study):
             return
         trial = patiently(study, lambda: _taken(study, job, mark))
@@ -87,6 +90,19 @@ def run_trials(
             keep_shared(job.cache, shared)
         if record.outcome == "faulted" and (record.queued == BASELINE or _all_fault(study)):
             raise MachineFault(record.reason)
+
+
+def is_over(study: optuna.Study, trials: int | None) -> bool:
+    """Whether there are as many trials as asked for.
+
+    Or, where no number is, whether the next one would train what no earlier study has trained.
+    """
+    if enough(study, trials):
+        return True
+    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    if trials is not None or waiting or not front_of(study):
+        return False
+    return would_train(study, len(study.get_trials(deepcopy=False)))
 
 
 def take_up(study: optuna.Study, mark: Hold) -> list[int]:

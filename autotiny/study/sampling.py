@@ -136,6 +136,13 @@ class ProposingSampler(BaseSampler):
         return answers
 
 
+def would_train(study: optuna.Study, number: int) -> bool:
+    """Whether the trial of a number may take a fine-tune that neither this study nor others had."""
+    sampler = study.sampler
+    found = sampler.proposed(study, number) if isinstance(sampler, ProposingSampler) else None
+    return found is None or found.trains
+
+
 def check_sampler(name: str) -> None:
     """Refuse a sampler that there is not.
 
