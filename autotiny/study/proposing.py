@@ -283,11 +283,11 @@ class Findings:
             *(one.drawn or one.recipe for one in done),
             *(one.recipe for one in self.observed),
         ]
-        return {prefix for recipe in recipes for prefix in _trained(recipe)}
+        return {prefix for recipe in recipes for prefix in trained_parts(recipe)}
 
     def effort(self, recipe: Recipe) -> float:
         """The time of a trial, in fine-tunes."""
-        return UNTRAINED + sum(prefix not in self.trained for prefix in _trained(recipe))
+        return UNTRAINED + sum(prefix not in self.trained for prefix in trained_parts(recipe))
 
     def rehearsed(self, recipe: Recipe) -> Rehearsal:
         """What a sequence costs that was not trained."""
@@ -316,7 +316,7 @@ def _keys(record: TrialRecord) -> Iterable[str]:
     return (record.recipe_key, record.recipe.key) if record.recipe else (record.recipe_key,)
 
 
-def _trained(recipe: Recipe | None) -> list[tuple[str, ...]]:
+def trained_parts(recipe: Recipe | None) -> list[tuple[str, ...]]:
     """The parts of a sequence up to each step that trains."""
     steps = recipe.canonical().steps if recipe else ()
     keys = tuple(step_key(step) for step in steps)
