@@ -20,7 +20,7 @@ from autotiny.space import Space, answers_for, load_space
 from autotiny.study import Result, TrialRecord
 from autotiny.study import pool as pooling
 from autotiny.study.pool import pool
-from autotiny.study.proposing import FEWEST, UNTRAINED, Findings, trained_parts, proposal
+from autotiny.study.proposing import FEWEST, UNTRAINED, Findings, proposal, trained_parts
 from autotiny.study.sampling import NEEDS
 from autotiny.study.surrogate import Surrogate, features, scored_part
 from autotiny.study.weighing import NODES, Front, Scale, best_of
