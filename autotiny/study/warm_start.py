@@ -131,7 +131,7 @@ def _found_in(place: str, job: Job, name: str) -> Iterator[Earlier]:
     ]
     others = [one for one in studies if one.study_name != name or not _is_for(one, job)]
     if not others:
-        holds = "no study but this search's own, which goes on without" if studies else "no study:"
+        holds = "no study but this search's own, which goes on without" if studies else "no study"
         raise UserError(f"warm start: {shown!r} holds {holds}; give that of an earlier search")
     differing = {one.study_name: _differing(one, job, SAME) for one in others}
     nearest_one = min(differing, key=lambda one: len(differing[one]))
