@@ -45,6 +45,11 @@ class Observation:
     cost: Cost
     best: bool
 
+    @property
+    def everywhere(self) -> bool:
+        """Whether it scores the same on every target."""
+        return is_everywhere(self.recipe)
+
 
 @dataclass(frozen=True)
 class Earlier:
@@ -54,7 +59,7 @@ class Earlier:
         study: its name.
         target: the name of its target.
         original: what the original costs there.
-        observations: of sequences whose scores hang on no target.
+        observations: of sequences whose scores hang on no target, and of the rest of its front.
     """
 
     study: str
@@ -64,8 +69,9 @@ class Earlier:
 
     @property
     def scores(self) -> int:
-        """How many different scores it knows, that of the original among them."""
-        return len({scored_part(one.recipe).key for one in self.observations})
+        """How many different scores it knows for every target, the original's among them."""
+        found = [one.recipe for one in self.observations if one.everywhere]
+        return len({scored_part(recipe).key for recipe in found})
 
     def __str__(self) -> str:
         return f"{self.scores} scores of the study {self.study!r}, for {self.target}, are known"
@@ -107,12 +113,12 @@ def observed_in(study: optuna.Study, target: str) -> Earlier | None:
     if original is None or original.cost is None:
         return None
     front = {record.number for record in front_of(study)}
-    found = [
+    seen = [
         Observation(record.recipe, record.values[0], record.cost, record.number in front)
         for record in measured(study)
-        if record.recipe and record.cost and is_everywhere(record.recipe)
-        if math.isfinite(record.values[0])
+        if record.recipe and record.cost and math.isfinite(record.values[0])
     ]
+    found = [one for one in seen if one.best or one.everywhere]
     found.sort(key=lambda one: not one.best)
     return Earlier(study.study_name, target, original.cost, tuple(found[:MOST]))
 

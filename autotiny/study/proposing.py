@@ -32,6 +32,9 @@ FEWEST = 5
 REHEARSED = 4
 """So many of the most promising sequences are rehearsed at most before one is proposed."""
 
+MOST_REHEARSED = 12
+"""The same while none is found among those that train nothing."""
+
 UNTRAINED = 0.25
 """What a trial takes besides its fine-tunes, in fine-tunes: lowering, linking and scoring."""
 
@@ -50,13 +53,13 @@ class Proposal:
         recipe: the sequence; None where none should enlarge the front.
         weighed: of how many it was chosen.
         rehearsals: those of them whose costs were found out for it.
-        trains: whether it, or what chance draws in its place, may take a fine-tune.
+        is_new: whether it, or what chance draws in its place, may train what no earlier study had.
     """
 
     recipe: Recipe | None
     weighed: int
     rehearsals: tuple[Rehearsal, ...]
-    trains: bool = True
+    is_new: bool = True
 
 
 def proposal(study: optuna.Study, job: Job, number: int) -> Proposal | None:
@@ -75,10 +78,10 @@ def proposal(study: optuna.Study, job: Job, number: int) -> Proposal | None:
         return None
     recipes = findings.candidates()
     if findings.observed:
-        spared = [one for one in recipes if findings.effort(one) == UNTRAINED]
-        found = findings.chosen(spared) if spared else None
+        at_hand = [one for one in recipes if findings.is_at_hand(one)]
+        found = findings.chosen(at_hand, MOST_REHEARSED) if at_hand else None
         if found and found.recipe:
-            return replace(found, weighed=len(recipes), trains=False)
+            return replace(found, weighed=len(recipes), is_new=False)
     return findings.chosen(recipes) if recipes else None
 
 
@@ -134,8 +137,22 @@ class Findings:
         left = [one for one in self.fitting if one.number not in front]
         return sorted(left, key=lambda one: -self.scale(one.values[0]))[:NEXT_BEST]
 
-    def chosen(self, recipes: Sequence[Recipe]) -> Proposal:
-        """The sequence that should enlarge the front most for its time."""
+    def is_at_hand(self, recipe: Recipe) -> bool:
+        """Whether a sequence trains nothing, or only what was good for another target."""
+        return self.effort(recipe) == UNTRAINED or recipe.key in self.good_elsewhere
+
+    @cached_property
+    def good_elsewhere(self) -> frozenset[str]:
+        """Keys of the sequences on the fronts of earlier studies."""
+        return frozenset(one.recipe.key for one in self.observed if one.best)
+
+    def chosen(self, recipes: Sequence[Recipe], most_rehearsed: int = REHEARSED) -> Proposal:
+        """The sequence that should enlarge the front most for its time.
+
+        Args:
+            recipes: to choose from.
+            most_rehearsed: so many are rehearsed at most until one is found.
+        """
         mean, deviation = self.scores(recipes)
         costs = self.costs(recipes)
         front = self.front(costs)
@@ -146,7 +163,7 @@ class Findings:
         best, most = None, LEAST * front.volume
         new: list[Rehearsal] = []
         for k in best_of(gains, len(recipes)):
-            if gains[k] <= most or len(new) == REHEARSED:
+            if gains[k] <= most or len(new) >= (REHEARSED if best else most_rehearsed):
                 break  # it promises less than another one is known to
             cost = costs[k]
             if recipes[k].key not in self.rehearsals:
@@ -168,14 +185,17 @@ class Findings:
             scored_part(one.recipe).key: (one.recipe, self.scale(one.score))
             for one in self.observed
         }
+        likely = {scored_part(one.recipe).key for one in self.observed if not one.everywhere}
         for one in self.measured:
             assert one.recipe is not None
-            found[scored_part(one.recipe).key] = (one.recipe, self.scale(one.values[0]))
+            key = scored_part(one.recipe).key
+            found[key] = (one.recipe, self.scale(one.values[0]))
+            likely.discard(key)
         seen = [features(scored_part(recipe), space) for recipe, _ in found.values()]
         model = Surrogate(seen, [score for _, score in found.values()])
         mean, deviation = model([features(part, space) for part in parts])
         for k, part in enumerate(parts):
-            if part.key in found:
+            if part.key in found and part.key not in likely:
                 mean[k], deviation[k] = found[part.key][1], 0.0
         return mean, deviation
 
@@ -281,7 +301,7 @@ class Findings:
         done = [one for one in self.records if one.outcome in ("measured", "failed", "")]
         recipes = [
             *(one.drawn or one.recipe for one in done),
-            *(one.recipe for one in self.observed),
+            *(one.recipe for one in self.observed if one.everywhere),
         ]
         return {prefix for recipe in recipes for prefix in trained_parts(recipe)}
 

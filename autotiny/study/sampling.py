@@ -137,10 +137,10 @@ class ProposingSampler(BaseSampler):
 
 
 def would_train(study: optuna.Study, number: int) -> bool:
-    """Whether the trial of a number may take a fine-tune that neither this study nor others had."""
+    """Whether the trial of a number may train what neither this study nor earlier ones had."""
     sampler = study.sampler
     found = sampler.proposed(study, number) if isinstance(sampler, ProposingSampler) else None
-    return found is None or found.trains
+    return found is None or found.is_new
 
 
 def check_sampler(name: str) -> None:
