@@ -31,6 +31,7 @@ import numpy as np
 import optuna
 from optuna._hypervolume import compute_hypervolume
 from rich.progress import track
+from scipy.stats import t as student
 from search_table import RESULTS, TABLES, Table, trained_parts
 
 from autotiny import errors
@@ -55,8 +56,6 @@ MARKS = (20, 40, 80)
 QUEUED = "queued only"
 KINDS = ("ehvi", "tpe", "nsga2", "random")
 MOST_TRIALS = 600
-T95 = 2.093
-"""Of Student's distribution with 19 degrees of freedom."""
 
 
 @dataclass(frozen=True)
@@ -240,10 +239,18 @@ def compared(table: Table, seeds: int, jobs: int) -> Iterator[str]:
         cells = []
         for mark in marks:
             shares, trials = zip(*(at(course, mark) for course in found), strict=True)
-            wide = T95 * stdev(shares) / len(shares) ** 0.5 if len(shares) > 1 else 0.0
+            wide = half_width(shares)
             cells += [f"{100 * mean(shares):.2f} ± {100 * wide:.2f} %", f"{mean(trials):.0f}"]
         yield f"| {kind} | {' | '.join(cells)} |"
     yield ""
+
+
+def half_width(values: Sequence[float]) -> float:
+    """Of the 95 % interval of a mean, by Student's distribution."""
+    if len(values) < 2:
+        return 0.0
+    error: float = stdev(values) / len(values) ** 0.5
+    return error * float(student.ppf(0.975, len(values) - 1))
 
 
 def _counted(table: Table, trials: int, seed: int) -> Course:

@@ -44,6 +44,7 @@ def search(
     storage: str | None = None,
     jobs: int = 1,
     sampler: str = studies.EHVI,
+    seeds: int = studies.BEST_SEEDS,
     warm_start: Path | str | None = None,
     scale: str | float | None = None,
     resize: str | tuple[int, int] | None = None,
@@ -90,6 +91,8 @@ def search(
         jobs: processes that work on the study.
         sampler: what draws: "ehvi", which weighs hundreds of sequences by their costs and by what
             they should score, or Optuna's "tpe", "nsga2", "gp" or "random".
+        seeds: with so many seeds the best sequences are trained when the trials have ended: one
+            that keeps the budget by luck alone is not named best. 1 leaves that out.
         warm_start: an earlier search for the same model, data, seed and epochs, for whatever target
             and objectives: its folder, its database or journal file, or the URL of its storage.
             What it has trained is not trained again.
@@ -108,7 +111,7 @@ def search(
     """
     numbers = arguments(
         trials=trials, timeout=timeout, seed=seed, accuracy_drop=accuracy_drop, epochs=epochs,
-        jobs=jobs,
+        jobs=jobs, seeds=seeds,
     )  # fmt: skip
     check_asked(task, metric)
     asked = asked_of(stream)
@@ -141,7 +144,7 @@ def search(
         out=folder, objectives=wanted, space=drawn, storage=storage, cache=cache, sampler=sampler,
         score_drop=score_drop, at_most=at_most, at_least=at_least, reserve=reserve,
         stream=None if asked is None else studies.stream_of(network, asked),
-        warm_start=warm_start, on_trial=on_trial, on_notice=on_notice, **numbers,
+        warm_start=warm_start, on_trial=on_trial, on_notice=on_notice, on_stage=tell, **numbers,
     )  # fmt: skip
     tell("writing results")
     return replace(result, folder=folder, files=tuple(write_study(result, folder)))

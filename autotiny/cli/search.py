@@ -150,6 +150,15 @@ WarmStartOption = Annotated[
         "for whatever target: its --out, a journal file, or its --storage.",
     ),
 ]
+SeedsOption = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Train the best sequences with N seeds at the end, so that none is named best by "
+        "luck; 1 leaves that out.",
+    ),
+]
 
 
 @with_reading_options
@@ -168,6 +177,7 @@ def run(
     trials: TrialsOption = None,
     timeout: TimeoutOption = None,
     seed: SeedOption = 0,
+    seeds: SeedsOption = 3,
     task: TaskOption = None,
     metric: MetricOption = None,
     accuracy_drop: AccuracyDropOption = None,
@@ -203,6 +213,7 @@ def run(
         legend,
         outputs_text,
         search_summary,
+        seeds_text,
         why_nothing,
     )
     from autotiny.study import EPOCHS, shown_place
@@ -216,7 +227,8 @@ def run(
             result = api.search(
                 model, data, board,
                 out=out, objectives=objectives, space=space, trials=trials,
-                timeout=timeout, seed=seed, task=task, metric=metric, score_drop=score_drop,
+                timeout=timeout, seed=seed, seeds=seeds, task=task, metric=metric,
+                score_drop=score_drop,
                 accuracy_drop=None if accuracy_drop is None else accuracy_drop / 100,
                 at_most=at_most, at_least=at_least, reserve=reserve,
                 epochs=epochs or EPOCHS, stream=stream, storage=storage, jobs=jobs, sampler=sampler,
@@ -242,7 +254,7 @@ def run(
             front_table(result.front, result.baseline, board, width=width, figures=figures)
         )
         print_tables(*filter(None, [legend(result)]), "")
-        print_tables(search_summary(result))
+        print_tables(*filter(None, [seeds_text(result)]), search_summary(result))
         if result.job.bounds.texts:
             print_tables(f"all of the front keeps: {result.job.bounds}")
         if best:

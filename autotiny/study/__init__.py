@@ -27,6 +27,7 @@ from autotiny.study.replay import (
 from autotiny.study.result import NearMiss, Point, Result, Shortfall
 from autotiny.study.sampling import check_sampler
 from autotiny.study.search import Progress, search
+from autotiny.study.seeds import BEST_SEEDS, Seeds
 from autotiny.study.sound_layers import sound_layer
 from autotiny.study.storage import (
     default_study_name,
@@ -40,6 +41,7 @@ from autotiny.study.warm_start import check_warm_start
 from autotiny.study.working import Worked, work
 
 __all__ = [
+    "BEST_SEEDS",
     "DRAFT",
     "EHVI",
     "EPOCHS",
@@ -61,6 +63,7 @@ __all__ = [
     "Rebuilt",
     "Reserve",
     "Result",
+    "Seeds",
     "Shortfall",
     "TrialRecord",
     "Worked",

@@ -111,19 +111,25 @@ class Findings:
         unit = self.job.score_drop.of(score) or error or 0.01 * abs(score) or 1.0
         return Scale(score, unit, self.job.metric.sign)
 
+    @cached_property
+    def best(self) -> list[TrialRecord]:
+        """The front so far."""
+        return front_of(self.study)
+
     def candidates(self) -> list[Recipe]:
         """Sequences that were not tried, around the front and elsewhere."""
         space, start = self.job.space, self.job.model.start
-        good = [*front_of(self.study), *self._next_best()]
+        good = [*self.best, *self._next_best()]
         parents = [one.recipe for one in good if one.recipe]
         parents += [one.recipe for one in self.observed if one.best]
         parents = [one for one in parents if answers_for(one, space, start) is not None]
         seed = int(key_of("pool", self.job.seed, self.number)[:8], 16)
-        listed = [*candidates(self.study), *(one.recipe for one in self.observed)]
-        known_good = [one for one in listed if answers_for(one, space, start) is not None]
+        elsewhere = [one.recipe for one in self.observed]
+        elsewhere = [one for one in elsewhere if answers_for(one, space, start) is not None]
+        known_good = [*candidates(self.study), *elsewhere]
+        known_good = [one for one in known_good if one.key not in self.tried]
         drawn = [*known_good, *pool(space, start, parents, self.tried, seed)]
-        found = {one.key: one for one in drawn}
-        return [one for key, one in found.items() if key not in self.tried]
+        return [*{one.key: one for one in drawn}.values()]
 
     @cached_property
     def tried(self) -> frozenset[str]:
@@ -133,7 +139,7 @@ class Findings:
 
     def _next_best(self) -> list[TrialRecord]:
         """What would be the front without the front, as far as it is needed."""
-        front = {one.number for one in front_of(self.study)}
+        front = {one.number for one in self.best}
         left = [one for one in self.fitting if one.number not in front]
         return sorted(left, key=lambda one: -self.scale(one.values[0]))[:NEXT_BEST]
 
