@@ -8,7 +8,7 @@ should enlarge the front most for the time that it takes is proposed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -19,7 +19,7 @@ from autotiny.metrics import Cost, Metrics
 from autotiny.recipe import Recipe, step_key
 from autotiny.space import answers_for
 from autotiny.study.job import Job
-from autotiny.study.observed import earlier
+from autotiny.study.observed import earlier, is_everywhere
 from autotiny.study.pool import pool
 from autotiny.study.record import Rehearsal, TrialRecord, baseline, candidates, front_of, known
 from autotiny.study.surrogate import Surrogate, Vector, features, scored_part
@@ -33,7 +33,10 @@ REHEARSED = 4
 """So many of the most promising sequences are rehearsed at most before one is proposed."""
 
 MOST_REHEARSED = 12
-"""The same while none is found among those that train nothing."""
+"""The same of a study with a warm start, until one is found: it knows less of what they cost."""
+
+SHARE = 0.1
+"""Of the work of an earlier study, as much as is to be enough with a warm start."""
 
 UNTRAINED = 0.25
 """What a trial takes besides its fine-tunes, in fine-tunes: lowering, linking and scoring."""
@@ -53,13 +56,11 @@ class Proposal:
         recipe: the sequence; None where none should enlarge the front.
         weighed: of how many it was chosen.
         rehearsals: those of them whose costs were found out for it.
-        is_new: whether it, or what chance draws in its place, may train what no earlier study had.
     """
 
     recipe: Recipe | None
     weighed: int
     rehearsals: tuple[Rehearsal, ...]
-    is_new: bool = True
 
 
 def proposal(study: optuna.Study, job: Job, number: int) -> Proposal | None:
@@ -77,12 +78,23 @@ def proposal(study: optuna.Study, job: Job, number: int) -> Proposal | None:
     if findings.original is None or len(findings.measured) + len(findings.observed) < FEWEST:
         return None
     recipes = findings.candidates()
-    if findings.observed:
-        at_hand = [one for one in recipes if findings.is_at_hand(one)]
-        found = findings.chosen(at_hand, MOST_REHEARSED) if at_hand else None
-        if found and found.recipe:
-            return replace(found, weighed=len(recipes), is_new=False)
     return findings.chosen(recipes) if recipes else None
+
+
+def has_done_its_share(study: optuna.Study, job: Job) -> bool:
+    """Whether a study has taken the share of an earlier one's work that is to be enough for it."""
+    findings = Findings(study, job, -1)
+    recipes = [one.recipe for one in findings.observed]
+    before = _work([*recipes], set())
+    known = {part for recipe in recipes if is_everywhere(recipe) for part in trained_parts(recipe)}
+    mine = [one.drawn or one.recipe for one in findings.measured]
+    return _work(mine, known) >= SHARE * before
+
+
+def _work(recipes: Sequence[Recipe | None], known: Set[tuple[str, ...]]) -> float:
+    """The time that trials take, in fine-tunes, when some are known."""
+    trained = {part for recipe in recipes for part in trained_parts(recipe)}
+    return UNTRAINED * len(recipes) + len(trained - known)
 
 
 class Findings:
@@ -143,22 +155,9 @@ class Findings:
         left = [one for one in self.fitting if one.number not in front]
         return sorted(left, key=lambda one: -self.scale(one.values[0]))[:NEXT_BEST]
 
-    def is_at_hand(self, recipe: Recipe) -> bool:
-        """Whether a sequence trains nothing, or only what was good for another target."""
-        return self.effort(recipe) == UNTRAINED or recipe.key in self.good_elsewhere
-
-    @cached_property
-    def good_elsewhere(self) -> frozenset[str]:
-        """Keys of the sequences on the fronts of earlier studies."""
-        return frozenset(one.recipe.key for one in self.observed if one.best)
-
-    def chosen(self, recipes: Sequence[Recipe], most_rehearsed: int = REHEARSED) -> Proposal:
-        """The sequence that should enlarge the front most for its time.
-
-        Args:
-            recipes: to choose from.
-            most_rehearsed: so many are rehearsed at most until one is found.
-        """
+    def chosen(self, recipes: Sequence[Recipe]) -> Proposal:
+        """The sequence that should enlarge the front most for its time."""
+        most_rehearsed = MOST_REHEARSED if self.observed else REHEARSED
         mean, deviation = self.scores(recipes)
         costs = self.costs(recipes)
         front = self.front(costs)

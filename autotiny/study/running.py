@@ -17,6 +17,7 @@ from autotiny.machine import disk_is_full
 from autotiny.study.holding import Hold, is_held, is_here
 from autotiny.study.job import EHVI, Job
 from autotiny.study.planning import enough, enqueue_by_chance, is_chances_turn
+from autotiny.study.proposing import has_done_its_share
 from autotiny.study.record import (
     BASELINE,
     FINISHED,
@@ -28,7 +29,6 @@ from autotiny.study.record import (
     job_key,
     put_back,
 )
-from autotiny.study.sampling import would_train
 from autotiny.study.server import beating, gate, patiently, server_of
 from autotiny.study.sharing import keep_shared
 from autotiny.study.trials import try_sequence
@@ -61,8 +61,8 @@ def run_trials(
     Args:
         study: with all that is planned queued.
         job: what is searched for.
-        trials: how many different sequences the study is to hold; None for as many as it needs to
-            use what earlier studies know.
+        trials: how many different sequences the study is to hold; None for as many as are to be
+            enough after a warm start.
         timeout: seconds after which no trial is begun.
         mark: of this process.
         after: called with each trial that has ended.
@@ -71,7 +71,7 @@ def run_trials(
         MachineFault: the disk is full, or the machine failed several trials in a row.
     """
     began = time.monotonic()
-    while not patiently(study, lambda: is_over(study, trials)):
+    while not patiently(study, lambda: is_over(study, job, trials)):
         if timeout is not None and time.monotonic() - began >= timeout and ended(study):
             return
         trial = patiently(study, lambda: _taken(study, job, mark))
@@ -92,17 +92,14 @@ def run_trials(
             raise MachineFault(record.reason)
 
 
-def is_over(study: optuna.Study, trials: int | None) -> bool:
+def is_over(study: optuna.Study, job: Job, trials: int | None) -> bool:
     """Whether there are as many trials as asked for.
 
-    Or, where no number is, whether the next one would train what no earlier study has trained.
+    Or, where no number is, whether something fits and enough was done after a warm start.
     """
     if enough(study, trials):
         return True
-    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-    if trials is not None or waiting or not front_of(study):
-        return False
-    return would_train(study, len(study.get_trials(deepcopy=False)))
+    return trials is None and bool(front_of(study)) and has_done_its_share(study, job)
 
 
 def take_up(study: optuna.Study, mark: Hold) -> list[int]:

@@ -136,13 +136,6 @@ class ProposingSampler(BaseSampler):
         return answers
 
 
-def would_train(study: optuna.Study, number: int) -> bool:
-    """Whether the trial of a number may train what neither this study nor earlier ones had."""
-    sampler = study.sampler
-    found = sampler.proposed(study, number) if isinstance(sampler, ProposingSampler) else None
-    return found is None or found.is_new
-
-
 def check_sampler(name: str) -> None:
     """Refuse a sampler that there is not.
 

@@ -33,7 +33,7 @@ from autotiny.study.planning import TRIALS, enough, plan, plan_again, tutorial_r
 from autotiny.study.preflight import checked
 from autotiny.study.record import TrialRecord, cache_counts, counts, ended, front_of, invite
 from autotiny.study.result import Result, result_of
-from autotiny.study.running import MACHINE, run_trials, take_up, wait_for_others
+from autotiny.study.running import MACHINE, is_over, run_trials, take_up, wait_for_others
 from autotiny.study.sampling import check_sampler
 from autotiny.study.seeds import BEST_SEEDS, train_again
 from autotiny.study.server import gate, patiently
@@ -121,8 +121,8 @@ def search(
     """Search for the sequences of components that put a model on a microcontroller best.
 
     A study of the same name in the same storage is continued until it holds `trials` trials, not
-    counting those that repeat an earlier one. One with a warm start and no `trials` ends before it
-    would train what no study has trained, if anything fits.
+    counting those that repeat an earlier one. One with a warm start and no `trials` ends when it
+    has done a tenth of the earlier one's work, if anything fits.
 
     Args:
         model: the original, trained.
@@ -339,7 +339,7 @@ def _run_in_processes(
     if not complaints.empty():
         raise MachineFault(complaints.get())
     broken = [worker.exitcode for worker in workers if worker.exitcode]
-    if broken and not enough(study, trials):
+    if broken and not is_over(study, job, trials):
         raise MachineFault(
             f"{len(broken)} of {len(workers)} processes ended with code {broken[0]}; "
             "their finished trials are kept: run the command again to continue"

@@ -100,7 +100,7 @@ def work(
                 while not done and seconds_left() != 0:
                     wanted = patiently(study, lambda: trials_asked(study))
                     run_trials(study, job, wanted, seconds_left(), mark, after)
-                    done = is_over(study, trials_asked(study))
+                    done = is_over(study, job, trials_asked(study))
         except KeyboardInterrupt:
             interrupted = True
     return Worked(study_name, tuple(records), done, interrupted)
