@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,11 +19,18 @@ from toys import CALLS, Aware, toy_data, toy_model
 
 from autotiny.cache import Cache
 from autotiny.errors import UserError
-from autotiny.study import Result, TrialRecord, measured, open_storage, work
+from autotiny.recipe import Recipe
+from autotiny.study import TRIALS, Result, TrialRecord, measured, open_storage, work
 from autotiny.study import pool as pooling
 from autotiny.study.holding import locks_of, searched_alone
 from autotiny.study.observed import earlier
-from autotiny.study.proposing import Findings
+from autotiny.study.proposing import (
+    SHARE,
+    UNTRAINED,
+    Findings,
+    has_done_its_share,
+    trained_parts,
+)
 from autotiny.study.record import RECORD
 from autotiny.study.surrogate import scored_part
 from autotiny.study.warm_start import check_warm_start
@@ -86,17 +93,55 @@ def told(result: Result) -> list[tuple[str, str, tuple[float, ...]]]:
     return [(record.sequence, record.outcome, record.values) for record in records]
 
 
-def test_a_second_target_trains_nothing_but_what_hangs_on_it(run: Any, first: Path) -> None:
+def parts_of(recipes: Iterable[Recipe | None]) -> set[tuple[str, ...]]:
+    return {part for recipe in recipes for part in trained_parts(recipe)}
+
+
+def test_what_is_known_is_not_trained_again(run: Any, first: Path) -> None:
     CALLS.clear()
+    result = second(run, first, trials=12)
+    observed = earlier(result.study)[0].observations
+    known = parts_of(one.recipe for one in observed if one.everywhere)
+    mine = parts_of(one.recipe for one in measured(result.study))
+    assert sum(call in TRAINED for call in CALLS) == len(mine - known)
+    assert mine & known
+    assert mine - known
+
+
+def test_scores_that_are_known_are_exact(run: Any, first: Path) -> None:
     result = second(run, first)
-    assert {*CALLS} & TRAINED == {"aware"}
-    known = {scored_part(one.recipe).key for one in earlier(result.study)[0].observations}
-    scored = [one for one in measured(result.study) if one.recipe]
-    assert len(scored) > 2
-    assert len({scored_part(one.recipe).key for one in scored if one.recipe} & known) > 1
-    assert len(result.front) > 1
-    best = max(point.values[0] for point in result.front)
-    assert best >= max(one.score for one in earlier(result.study)[0].observations)
+    observed = earlier(result.study)[0].observations
+    known = {scored_part(one.recipe).key: one.score for one in observed if one.everywhere}
+    found = [
+        (known[scored_part(one.recipe).key], one.values[0])
+        for one in measured(result.study)
+        if one.recipe and scored_part(one.recipe).key in known
+    ]
+    assert len(found) > 1
+    assert all(there == here for there, here in found)
+
+
+def test_a_share_of_the_work_is_enough(run: Any, first: Path) -> None:
+    began = second(run, first, trials=1)
+    assert not has_done_its_share(began.study, began.job)
+    result = second(run, first)
+    assert has_done_its_share(result.study, result.job)
+    findings = Findings(result.study, result.job, 99)
+    observed = [one.recipe for one in findings.observed]
+    before = UNTRAINED * len(observed) + len(parts_of(observed))
+    known = parts_of(one.recipe for one in findings.observed if one.everywhere)
+
+    def work(records: Sequence[TrialRecord]) -> float:
+        parts = parts_of(one.drawn or one.recipe for one in records)
+        return UNTRAINED * len(records) + len(parts - known)
+
+    assert work(findings.measured[:-1]) < SHARE * before <= work(findings.measured)
+
+
+def test_where_nothing_fits_a_search_goes_on(run: Any, first: Path) -> None:
+    result = second(run, first, at_most={"latency": "1ns"}, trials=None)
+    assert not result.front
+    assert sum(outcome != "repeated" for _, outcome, _ in told(result)) == TRIALS
 
 
 def test_what_is_asked_for_is_tried(run: Any, first: Path) -> None:
@@ -161,9 +206,8 @@ def test_what_hangs_on_the_target_is_not_known(run: Any, first: Path) -> None:
 
 
 def test_another_objective_begins_with_the_scores_too(run: Any, first: Path) -> None:
-    CALLS.clear()
     result = second(run, first, target="stm32f746", objectives=("size", "sram"))
-    assert {*CALLS} & TRAINED <= {"aware"}
+    assert earlier(result.study)
     assert len(result.front) > 1
 
 
@@ -212,8 +256,8 @@ def test_other_scores_are_refused(
 
 
 def test_code_that_scores_otherwise_is_refused(run: Any, first: Path) -> None:
-    other = mock.patch("autotiny.study.job.Job.scores_key", "0123456789")
-    with other, pytest.raises(UserError, match=r"scores = code \w+, not code 01234567"):
+    other = mock.patch("autotiny.study.job.Job.scoring_key", "0123456789")
+    with other, pytest.raises(UserError, match=r"scoring = code \w+, not code 01234567"):
         second(run, first)
 
 

@@ -160,7 +160,7 @@ class Job:
         return self.evaluator.score(model, self.data, split, self.cache)
 
     @property
-    def scores_key(self) -> str:
+    def scoring_key(self) -> str:
         """A digest of the code that scores hang on, and of how the task reads them."""
         code = code_version("autotiny.components", "autotiny.evaluate.score")
         return key_of(self.data.task.to_dict(), code)
@@ -180,7 +180,7 @@ class Job:
             "task": " ".join((self.data.task.asked, *self.data.task.output_names)),
             "bounds": str(self.bounds),
             "score_drop": self.score_drop.text(self.metric),
-            "scores": f"code {self.scores_key[:8]}",
+            "scoring": f"code {self.scoring_key[:8]}",
             **made_by(),
         }
 

@@ -22,7 +22,7 @@ from autotiny.study.storage import facts_of, open_storage, shown_place, sqlite_u
 DATABASE = "study.db"
 """Where a search keeps its study in `--out`, unless it was given another storage."""
 
-SAME = ("schema", "model", "data", "task", "seed", "epochs", "objectives", "scores")
+SAME = ("schema", "model", "data", "task", "seed", "epochs", "objectives", "scoring")
 """The facts of a study that its scores hang on."""
 
 
