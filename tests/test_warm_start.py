@@ -20,7 +20,7 @@ from toys import CALLS, Aware, toy_data, toy_model
 from autotiny.cache import Cache
 from autotiny.errors import UserError
 from autotiny.recipe import Recipe
-from autotiny.study import TRIALS, Result, TrialRecord, measured, open_storage, work
+from autotiny.study import Result, TrialRecord, measured, open_storage, running, work
 from autotiny.study import pool as pooling
 from autotiny.study.holding import locks_of, searched_alone
 from autotiny.study.observed import earlier
@@ -48,7 +48,9 @@ def runner(folder: Path) -> Iterator[Any]:
 
         def search(name: str, **changes: Any) -> Result:
             place = str(folder / f"{name}.log")
-            result: Result = start(**{"sampler": "ehvi", "trials": 16, "storage": place, **changes})
+            result: Result = start(
+                **{"sampler": "ehvi", "trials": 16, "seeds": 1, "storage": place, **changes}
+            )
             return result
 
         yield search
@@ -139,9 +141,13 @@ def test_a_share_of_the_work_is_enough(run: Any, first: Path) -> None:
 
 
 def test_where_nothing_fits_a_search_goes_on(run: Any, first: Path) -> None:
-    result = second(run, first, at_most={"latency": "1ns"}, trials=None)
-    assert not result.front
-    assert sum(outcome != "repeated" for _, outcome, _ in told(result)) == TRIALS
+    fits = second(run, first, "a", trials=1)
+    not_yet = second(run, first, "b", trials=1, at_most={"latency": "0.001us"})
+    assert not not_yet.front
+    with mock.patch.object(running, "has_done_its_share", return_value=True):
+        assert running.is_over(fits.study, fits.job, None)
+        assert not running.is_over(not_yet.study, not_yet.job, None)
+        assert not running.is_over(fits.study, fits.job, 2)
 
 
 def test_what_is_asked_for_is_tried(run: Any, first: Path) -> None:

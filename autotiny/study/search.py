@@ -122,7 +122,7 @@ def search(
 
     A study of the same name in the same storage is continued until it holds `trials` trials, not
     counting those that repeat an earlier one. One with a warm start and no `trials` ends when it
-    has done a tenth of the earlier one's work, if anything fits.
+    has done a sixteenth of the earlier one's work, if anything fits.
 
     Args:
         model: the original, trained.
