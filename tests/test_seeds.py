@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from autotiny.model import Model
 from autotiny.recipe import Recipe
 from autotiny.space import load_space
 from autotiny.study import Evaluator, Job, TrialRecord
+from autotiny.study.bounds import wanted_bounds
 from autotiny.study.record import BASELINE, scores_of
 from autotiny.study.seeds import MOST, Seeds, best_of, budget, contenders, train_again
 from autotiny.target import load_target
@@ -128,6 +130,14 @@ def test_a_sequence_without_a_training_has_no_other_score(tmp_path: Path) -> Non
     job, study = job_of(tmp_path, scores), study_of(scores)
     assert again(study, job) == []
     assert best(study, job) == {"latency": "poor", "accuracy": "original"}
+
+
+def test_the_mean_must_keep_what_was_asked_for_too(tmp_path: Path) -> None:
+    job, study = job_of(tmp_path, SCORES), study_of(SCORES)
+    asked = wanted_bounds(job.target, job.metric, None, {"accuracy": 0.9445}, None)
+    job = replace(job, bounds=asked)
+    again(study, job)
+    assert best(study, job)["latency"] == "original"
 
 
 def test_what_fails_with_another_seed_is_not_named_best(tmp_path: Path) -> None:

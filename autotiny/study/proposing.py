@@ -72,11 +72,17 @@ def proposal(study: optuna.Study, job: Job, number: int) -> Proposal | None:
         number: of the trial.
 
     Returns:
-        None where too little was measured.
+        Where too little was measured, the next known good sequence; None if there is none left.
     """
     findings = Findings(study, job, number)
+<<<<<<< HEAD
     if findings.original is None or len(findings.measured) + len(findings.observed) < FEWEST:
         return None
+=======
+    if findings.original is None or len(findings.measured) < FEWEST:
+        left = [one for one in candidates(study) if one.key not in findings.tried]
+        return Proposal(left[0], 1, ()) if left else None
+>>>>>>> 86959f6e4f0a08815cf09c33a39563b3cdd6b360
     recipes = findings.candidates()
     return findings.chosen(recipes) if recipes else None
 

@@ -88,13 +88,15 @@ def contenders(study: optuna.Study, job: Job) -> list[Contender]:
 
 
 def budget(study: optuna.Study, job: Job) -> float:
-    """The worst score that a best sequence may have."""
+    """The worst score that a best sequence may have, by the budget and by what was asked for."""
     original = baseline(study)
     # Without an original to compare with, what did best stands for it.
     sign = job.metric.sign
     scores = [record.values[0] for record in ([original] if original else measured(study))]
     # A rounding error must not put a model that loses exactly the budget over it.
-    return job.floor(max(scores, key=lambda score: sign * score, default=0.0)) - sign * 1e-9
+    floor = job.floor(max(scores, key=lambda score: sign * score, default=0.0)) - sign * 1e-9
+    asked = job.bounds.score_limit
+    return asked if asked is not None and job.metric.better(asked, floor) else floor
 
 
 def _contender(record: TrialRecord, seeds: Seeds | None, floor: float, job: Job) -> Contender:
