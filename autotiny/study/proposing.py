@@ -36,7 +36,7 @@ MOST_REHEARSED = 12
 """The same of a study with a warm start, until one is found: it knows less of what they cost."""
 
 SHARE = 1 / 16
-"""Of the work of an earlier study, as much as is to be enough with a warm start."""
+"""Of the work of earlier studies, as much as is to be enough with a warm start."""
 
 UNTRAINED = 0.25
 """What a trial takes besides its fine-tunes, in fine-tunes: lowering, linking and scoring."""
@@ -75,26 +75,21 @@ def proposal(study: optuna.Study, job: Job, number: int) -> Proposal | None:
         Where too little was measured, the next known good sequence; None if there is none left.
     """
     findings = Findings(study, job, number)
-<<<<<<< HEAD
     if findings.original is None or len(findings.measured) + len(findings.observed) < FEWEST:
-        return None
-=======
-    if findings.original is None or len(findings.measured) < FEWEST:
         left = [one for one in candidates(study) if one.key not in findings.tried]
         return Proposal(left[0], 1, ()) if left else None
->>>>>>> 86959f6e4f0a08815cf09c33a39563b3cdd6b360
     recipes = findings.candidates()
     return findings.chosen(recipes) if recipes else None
 
 
 def has_done_its_share(study: optuna.Study, job: Job) -> bool:
-    """Whether a study has taken the share of an earlier one's work that is to be enough for it."""
+    """Whether a study has done the share of earlier ones' work that is to be enough for it."""
     findings = Findings(study, job, -1)
     recipes = [one.recipe for one in findings.observed]
     before = _work([*recipes], set())
     known = {part for recipe in recipes if is_everywhere(recipe) for part in trained_parts(recipe)}
     mine = [one.drawn or one.recipe for one in findings.measured]
-    return _work(mine, known) >= SHARE * before
+    return len(mine) >= FEWEST and _work(mine, known) >= SHARE * before
 
 
 def _work(recipes: Sequence[Recipe | None], known: Set[tuple[str, ...]]) -> float:

@@ -205,9 +205,11 @@ def search(
         with alone(locks):
             study = open_study(job, study_name, place, jobs)
             known = begin_with(study, job, warm_start)
-        for one in known:
-            if on_notice:
+        if on_notice:
+            for one in known:
                 on_notice(str(one))
+            if known and trials is None:
+                on_notice("a sixteenth of their trials' work is to be enough; more trials go on")
         trials = trials or (None if known else TRIALS)
         if isinstance(place, str) and (jobs > 1 or storage):
             _invite(study, job, trials, jobs, on_notice)
