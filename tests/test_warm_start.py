@@ -1,6 +1,7 @@
 """A search that begins with what earlier ones of the same network found, for whatever target."""
 
 import json
+import math
 import os
 import shutil
 import sqlite3
@@ -21,6 +22,7 @@ from autotiny.cache import Cache
 from autotiny.errors import UserError
 from autotiny.recipe import Recipe
 from autotiny.study import Result, TrialRecord, measured, open_storage, running, work
+from autotiny.study import observed as observing
 from autotiny.study import pool as pooling
 from autotiny.study.holding import locks_of, searched_alone
 from autotiny.study.observed import earlier
@@ -32,7 +34,7 @@ from autotiny.study.proposing import (
     has_done_its_share,
     trained_parts,
 )
-from autotiny.study.record import RECORD
+from autotiny.study.record import RECORD, parsed
 from autotiny.study.surrogate import scored_part
 from autotiny.study.warm_start import check_warm_start
 from autotiny.tasks import Classification
@@ -308,6 +310,24 @@ def test_a_damaged_study_is_refused(run: Any, first: Path, damage: str) -> None:
     first.write_text("".join(json.dumps(line) + "\n" for line in lines))
     with pytest.raises(UserError, match=r"a trial of 'model-.*' cannot be read"):
         second(run, first)
+
+
+@pytest.mark.parametrize("name", ["latency_ms", "flash_bytes", "values"])
+@pytest.mark.parametrize("wrong", ["text", math.inf, None, [1]])
+def test_figures_that_are_none_are_refused(first: Path, name: str, wrong: object) -> None:
+    study = load(first)
+
+    def damaged(study: optuna.Study) -> list[TrialRecord]:
+        facts = json.loads(measured(study)[1].to_json())
+        place = facts if name == "values" else facts["metrics"]
+        place[name] = [wrong, 1.0] if name == "values" else wrong
+        return [parsed(json.dumps(facts))]
+
+    with (
+        mock.patch.object(observing, "measured", damaged),
+        pytest.raises(ValueError, match="figure"),
+    ):
+        observing.observed_in(study, "x")
 
 
 def test_a_study_of_another_program_is_refused(run: Any, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import optuna
 
+from autotiny.errors import shown
 from autotiny.evaluate import cost_from
 from autotiny.metrics import Cost
 from autotiny.recipe import Recipe, component_from, step_data
@@ -108,6 +109,9 @@ def observed_in(study: optuna.Study, target: str) -> Earlier | None:
     Args:
         study: the earlier one.
         target: the name of its target.
+
+    Raises:
+        ValueError: what should be numbers are none.
     """
     original = baseline(study)
     if original is None or original.cost is None:
@@ -116,11 +120,21 @@ def observed_in(study: optuna.Study, target: str) -> Earlier | None:
     seen = [
         Observation(record.recipe, record.values[0], record.cost, record.number in front)
         for record in measured(study)
-        if record.recipe and record.cost and math.isfinite(record.values[0])
+        if record.recipe and record.cost
     ]
+    for one in seen:
+        _check_numbers(one)
     found = [one for one in seen if one.best or one.everywhere]
     found.sort(key=lambda one: not one.best)
     return Earlier(study.study_name, target, original.cost, tuple(found[:MOST]))
+
+
+def _check_numbers(one: Observation) -> None:
+    cost = _cost_data(one.cost)
+    figures = [one.score, *(cost[name] for name in cost if name not in ("layers", "stream"))]
+    for figure in figures:
+        if not isinstance(figure, (int, float)) or not math.isfinite(figure):
+            raise ValueError(f"{shown(figure)} stands where a figure should")
 
 
 def set_earlier(study: optuna.Study, found: Iterable[Earlier]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -101,34 +101,33 @@ def begin_with(study: optuna.Study, job: Job, given: Path | str | None) -> tuple
         given: as `check_warm_start` takes it; None for no warm start.
 
     Raises:
-        UserError: no study there has scores of this job, or one that has is searched just now; or
-            the study has begun with others.
+        UserError: no study there has scores of this job, or those that have are searched just now;
+            or the study has begun with others.
     """
     kept = earlier(study)
     if given is None:
         return kept
     place = check_warm_start(given, job.sampler)
-    found = tuple(_found_in(place, job, study.study_name))
-    begun = bool(study.get_trials(deepcopy=False))
-    if not begun:
-        set_earlier(study, found)
-        return found
-    if [one.study for one in kept] != [one.study for one in found]:
-        names = ", ".join(repr(one.study) for one in kept) or "no earlier study"
+    storage = open_storage(place)
+    names = sorted(optuna.get_all_study_names(storage))
+    if not study.get_trials(deepcopy=False):
+        there = [optuna.load_study(study_name=name, storage=storage) for name in names]
+        kept = tuple(_found_in(there, place, job, study.study_name))
+        set_earlier(study, kept)
+    elif not kept or not {one.study for one in kept} <= {*names}:
+        before = ", ".join(repr(one.study) for one in kept) or "no earlier study"
         raise UserError(
-            f"the study {study.study_name!r} began with {names}, and keeps that; continue it "
+            f"the study {study.study_name!r} began with {before}, and keeps that; continue it "
             "without a warm start, or choose another --out"
         )
     return kept
 
 
-def _found_in(place: str, job: Job, name: str) -> Iterator[Earlier]:
-    """What the studies of a storage found that have the scores of a job, by name."""
-    storage, shown = open_storage(place), shown_place(place)
-    studies = [
-        optuna.load_study(study_name=one, storage=storage)
-        for one in sorted(optuna.get_all_study_names(storage))
-    ]
+def _found_in(
+    studies: Sequence[optuna.Study], place: str, job: Job, name: str
+) -> Iterator[Earlier]:
+    """What studies of a storage found that have the scores of a job, and are at rest."""
+    shown = shown_place(place)
     others = [one for one in studies if one.study_name != name or not _is_for(one, job)]
     if not others:
         holds = "no study but this search's own, which goes on without" if studies else "no study"
@@ -140,17 +139,18 @@ def _found_in(place: str, job: Job, name: str) -> Iterator[Earlier]:
             f"warm start: the scores of {nearest_one!r} are not those of this search: "
             f"{'; '.join(differing[nearest_one])}; give the same here, or search without it"
         )
-    for one in others:
-        if not differing[one.study_name]:
-            yield _taken_over(one, place)
-
-
-def _taken_over(study: optuna.Study, place: str) -> Earlier:
-    """What a study found that is at rest."""
-    if _is_searched(study, place):
+    same = [one for one in others if not differing[one.study_name]]
+    at_rest = [one for one in same if not _is_searched(one, place)]
+    if not at_rest:
         raise UserError(
-            f"warm start: the study {study.study_name!r} is searched just now; wait for its end"
+            f"warm start: the study {same[0].study_name!r} is searched just now; wait for its end"
         )
+    for one in at_rest:
+        yield _taken_over(one)
+
+
+def _taken_over(study: optuna.Study) -> Earlier:
+    """What a study found."""
     target = Path(str(facts_of(study)["target"]).rpartition(" ")[0]).stem
     try:
         found = observed_in(study, target)
