@@ -68,7 +68,7 @@ def search(
             `balanced`; the task's score always takes part.
         space: name or path of a search space, or one that was loaded.
         trials: how many different sequences to end with; by default 40, and with a warm start as
-            many as take a sixteenth of the earlier search's work.
+            many as take a twelfth of the earlier search's work.
         timeout: seconds after which no trial is begun; the original is measured whatever it is.
         seed: decides everything random, the split of the data too.
         task: what the network is asked to do, one of `autotiny.tasks.TASKS`; by default what it and

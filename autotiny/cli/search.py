@@ -66,7 +66,7 @@ TrialsOption = Annotated[
         min=1,
         metavar="N",
         help="Sequences to try, those of an earlier run included.  [default: 40; with "
-        "--warm-start a sixteenth of the earlier search's work]",
+        "--warm-start a twelfth of the earlier search's work]",
     ),
 ]
 TimeoutOption = Annotated[

@@ -35,7 +35,7 @@ REHEARSED = 4
 MOST_REHEARSED = 12
 """The same of a study with a warm start, until one is found: it knows less of what they cost."""
 
-SHARE = 1 / 16
+SHARE = 1 / 12
 """Of the work of earlier studies, as much as is to be enough with a warm start."""
 
 UNTRAINED = 0.25

@@ -122,7 +122,7 @@ def search(
 
     A study of the same name in the same storage is continued until it holds `trials` trials, not
     counting those that repeat an earlier one. One with a warm start and no `trials` ends when it
-    has done a sixteenth of the earlier one's work, if anything fits.
+    has done a twelfth of the earlier one's work, if anything fits.
 
     Args:
         model: the original, trained.
@@ -209,7 +209,7 @@ def search(
             for one in known:
                 on_notice(str(one))
             if known and trials is None:
-                on_notice("a sixteenth of their trials' work is to be enough; more trials go on")
+                on_notice("a twelfth of their trials' work is to be enough; more trials go on")
         trials = trials or (None if known else TRIALS)
         if isinstance(place, str) and (jobs > 1 or storage):
             _invite(study, job, trials, jobs, on_notice)
