@@ -75,11 +75,12 @@ class Rows:
 def read(path: Path) -> Rows:
     """A table."""
     found = json.loads(gzip.decompress(path.read_bytes()))
-    return Rows({recipe_of(row).key: row for row in found["rows"]}, found["seconds"])
+    seconds = {recipe_of(one).key: one["seconds"] for one in found["prefixes"]}
+    return Rows({recipe_of(row).key: row for row in found["rows"]}, seconds)
 
 
 def recipe_of(row: dict[str, Any]) -> Recipe:
-    """The sequence of a row."""
+    """The sequence of a row, or of a prefix."""
     return Recipe(tuple(component_from(step) for step in row["steps"]))
 
 
@@ -120,12 +121,13 @@ Course = list[tuple[float, float]]
 
 def job_of(table: Table, kind: str, seed: int, folder: str) -> TabledJob:
     """What a search would be asked, with nothing to be computed."""
-    data = load_dataset(table.data, 0)
+    cache = Cache(Path(folder))
+    data = table.part(load_dataset(table.place(cache), 0))
     return TabledJob(
         model=cast(Model, SimpleNamespace(start=Level.KERAS, level=Level.KERAS, front=None)),
         data=data, target=load_target(table.target), objectives=("latency", "size"),
         space=table.space, seed=seed, score_drop=wanted_drop(data.task.scored_by, None, None),
-        epochs=5, cache=Cache(Path(folder)), sampler=kind, rows=read(table.path).by_key,
+        epochs=5, cache=cache, sampler=kind, rows=read(table.path).by_key,
         evaluator=Evaluator(runtimes=lambda model: ()),
     )  # fmt: skip
 

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from autotiny.cache import Cache
+from autotiny.dataset import Dataset
 from autotiny.errors import NotApplicable
 from autotiny.metrics import Cost
 from autotiny.model import Level, silent_stderr, tensorflow
@@ -148,14 +149,22 @@ class Table:
         """Where it lies once it is whole."""
         return RESULTS / f"search_{self.name}.json.gz"
 
+    def place(self, cache: Cache) -> str:
+        """What the samples are called, or where they lie; written first where they are made."""
+        if self.write is None:
+            return self.data
+        cache.folder.mkdir(parents=True, exist_ok=True)
+        self.write(cache.folder / self.data)
+        return str(cache.folder / self.data)
+
+    def part(self, data: Dataset) -> Dataset:
+        """The samples that are used."""
+        return data.shrunk(*self.samples) if self.samples else data
+
     def job(self, cache: Cache) -> Job:
         """What a search would be asked."""
-        place = self.data
-        if self.write:
-            place = str(cache.folder.parent / self.data)
-            self.write(Path(place))
-        model, data = load_pair(self.model, place, seed=0, cache=cache)
-        data = data.shrunk(*self.samples) if self.samples else data
+        model, data = load_pair(self.model, self.place(cache), seed=0, cache=cache)
+        data = self.part(data)
         drop = wanted_drop(data.task.scored_by, None, None)
         return Job(
             model=model, data=data, target=load_target(self.target),
@@ -285,8 +294,12 @@ def make(table: Table, folder: Path) -> None:
             if number % 100 == 0:
                 print(f"{table.name}: {number} of {len(recipes)}", flush=True)
     found = lines_of(draft)
+    seconds = {one["prefix"]: one["seconds"] for one in found if "prefix" in one}
     whole = {
-        "seconds": {one["prefix"]: one["seconds"] for one in found if "prefix" in one},
+        "prefixes": [
+            {"steps": [step_data(step) for step in prefix.steps], "seconds": seconds[key]}
+            for key, prefix in prefixes.items()
+        ],
         "rows": [one for one in found if "steps" in one],
     }
     with gzip.GzipFile(table.path, "wb", mtime=0) as packed:

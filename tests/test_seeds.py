@@ -146,6 +146,24 @@ def test_what_fails_with_another_seed_is_not_named_best(tmp_path: Path) -> None:
     again(study, job)
     assert best(study, job)["latency"] == "safe"
     assert [one.record.number for one in contenders(study, job)] == [0, 1, 3]
+    assert math.isnan(scores_of(study)[2][1])
+
+
+def test_of_equal_sequences_the_first_stands_and_what_does_not_fit_does_not(tmp_path: Path) -> None:
+    job, study = job_of(tmp_path, SCORES), study_of(SCORES)
+    again(study, job)
+    before = [one.record.number for one in contenders(study, job)]
+    same = cost_of(LATENCY_MS["poor"])
+    for excess in (0.0, 5.0):
+        scored = SCORES["poor"][0] + excess
+        record = TrialRecord(
+            recipe=RECIPES["poor"], outcome="measured", values=(scored, LATENCY_MS["poor"]),
+            metrics=Metrics(same, scored), constraints={"flash": excess},
+        )  # fmt: skip
+        trial = study.ask()
+        record.store(trial)
+        study.tell(trial, list(record.values))
+    assert [one.record.number for one in contenders(study, job)] == before
 
 
 def test_what_a_lucky_one_dominated_takes_its_place(tmp_path: Path) -> None:
