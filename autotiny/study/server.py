@@ -180,6 +180,10 @@ class Proxied(GrpcStorageProxy):
         """The ids of running trials whose processes are no more."""
         return set(self._ask("left_behind", study_id))
 
+    def _get_stale_trial_ids(self, study_id: int) -> list[int]:
+        """The same, by Optuna's name."""
+        return sorted(self.left_behind(study_id))
+
     def _ask(self, what: str, number: int) -> Any:
         try:
             answer = self._channel.unary_unary(f"/{SERVICE}/{what}")(json.dumps(number).encode())
