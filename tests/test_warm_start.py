@@ -326,7 +326,7 @@ def test_figures_that_are_none_are_refused(first: Path, name: str, wrong: object
         facts = json.loads(measured(study)[1].to_json())
         place = facts if name == "values" else facts["metrics"]
         place[name] = [wrong, 1.0] if name == "values" else wrong
-        return [parsed(json.dumps(facts))]
+        return [parsed(json.dumps(facts), -1)]
 
     with (
         mock.patch.object(observing, "measured", damaged),
