@@ -29,6 +29,10 @@ SAMPLES = 256
 
 BATCH = 128
 
+MARGIN = 1e-4
+"""Of the loss, by which a level is worse than a milder one at least: of two whose growth is noise,
+the milder one leaves more to a fine-tune."""
+
 L = TypeVar("L", int, float)
 
 Kernels = Mapping[str, Array]
@@ -42,9 +46,9 @@ def sensitivities(
     levels: Sequence[Sequence[L]],
     kernels: Callable[[int, L], Kernels],
 ) -> list[Array]:
-    """By how much the loss grows for each part of a network at each of its levels; never below 0.
+    """By how much the loss grows for each part of a network at each of its levels.
 
-    A level is counted at least as high as the milder ones; infinite where the loss is not finite.
+    It grows from level to level, and is infinite where the loss is no number.
 
     Args:
         model: of level keras; it stays as it is.
@@ -64,7 +68,8 @@ def sensitivities(
             for level in some[1:]:
                 with _changed(twin, kernels(part, level)):
                     growth = loss() - before
-                grown[-1].append(growth if math.isfinite(growth) else math.inf)
+                worse = grown[-1][-1] + MARGIN * abs(before)
+                grown[-1].append(max(growth, worse) if math.isfinite(growth) else math.inf)
         return grown
 
     if work.cache is None:
@@ -75,7 +80,7 @@ def sensitivities(
             work.data.task.asked, work.seed, code_version(__name__),
         )  # fmt: skip
         found = remembered(work.cache, key, measured)
-    return [np.maximum.accumulate(np.array(part)) for part in found]
+    return [np.array(part) for part in found]
 
 
 @contextmanager
