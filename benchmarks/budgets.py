@@ -2,16 +2,15 @@
 
     python benchmarks/budgets.py [--seeds 5]
 
-Writes results/budgets.md: pruning ratios, sparsities and ranks, each at three budgets. Networks are
-trained, then compressed and fine-tuned, under each seed anew; a run that was stopped goes on from
-the cache.
+Writes results/budgets.md table by table: pruning ratios, sparsities and ranks, each at three
+budgets. Networks are trained, compressed and fine-tuned under each seed anew; what was stopped goes
+on from the cache.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -61,27 +60,15 @@ Tried = tuple[str, str, tuple[float, ...]]
 CHANNELS = ("prune_channels", "ratio", (0.25, 0.5, 0.75))
 ZEROS = ("prune_magnitude", "sparsity", (0.8, 0.9, 0.95))
 RANKS = ("factorize_low_rank", "rank", (0.125, 0.25, 0.375))
+DIGITS = ("digits", (800, 360, 360))
+FASHION = ("fashion_mnist", (1000, 1000, 5000))
 
+Case = tuple[str, tuple[int, int, int]]
+"""The name of a data set, and so many samples of train, validation and test."""
 
-@dataclass(frozen=True)
-class Case:
-    """Data, and what is tried on it.
-
-    Attributes:
-        data: name of the data set.
-        samples: of train, validation and test, at most.
-        tried: components at their budgets.
-    """
-
-    data: str
-    samples: tuple[int, int, int]
-    tried: tuple[Tried, ...]
-
-
-CASES = (
-    Case("digits", (800, 360, 360), (CHANNELS, ZEROS, RANKS)),
-    Case("fashion_mnist", (1000, 1000, 5000), (CHANNELS, ZEROS)),
-)
+TABLES: tuple[tuple[Case, Tried], ...] = (
+    (DIGITS, CHANNELS), (FASHION, CHANNELS), (DIGITS, ZEROS), (DIGITS, RANKS), (FASHION, ZEROS),
+)  # fmt: skip
 NETWORK = "benchmarks.budgets:five_layers"
 TRAINED, TUNED = 8, 2
 """Epochs at most, of a first training and of a fine-tune."""
@@ -90,7 +77,8 @@ TRAINED, TUNED = 8, 2
 @lru_cache
 def prepared(case: Case, seed: int) -> tuple[Model, Dataset]:
     """The network after its first training, and its data."""
-    data = check_fits(load_model(NETWORK), load_dataset(case.data).shrunk(*case.samples))
+    name, samples = case
+    data = check_fits(load_model(NETWORK), load_dataset(name).shrunk(*samples))
     return load_model(NETWORK, data, epochs=TRAINED, seed=seed, cache=Cache()), data
 
 
@@ -131,27 +119,27 @@ def spread(values: Sequence[float]) -> str:
     return f"{np.mean(values):.2f} ± {np.std(values, ddof=1) / len(values) ** 0.5:.2f}"
 
 
-def section(case: Case, seeds: int) -> str:
-    """The table of a network."""
+def section(case: Case, tried: Tried, seeds: int) -> str:
+    """The table of a component on a data set."""
+    name, parameter, values = tried
     whole = [measured(case, None, seed)[0] for seed in range(seeds)]
     head = row("component", "budget", "score", "beside layer", "MACs, %", "weights, %")
     rows = [head, "|---" * 6 + "|", row("(none)", "", spread(whole), "", 100, 100)]
-    for name, parameter, values in case.tried:
-        for value in values:
-            equal: tuple[float, ...] = ()
-            for budget in BUDGETS:
-                one = step(name, **{parameter: value, "budget": budget})
-                found = [measured(case, one, seed) for seed in range(seeds)]
-                scores, macs, weights = zip(*found, strict=True)
-                equal = equal or scores
-                gains = [a - b for a, b in zip(scores, equal, strict=True)]
-                asked = f"{name}({parameter}={value})"
-                more = spread(gains) if budget != "layer" else ""
-                left = [f"{np.mean(shares):.1f}" for shares in (macs, weights)]
-                rows.append(row(asked, budget, spread(scores), more, *left))
-                print(rows[-1], flush=True)
+    for value in values:
+        equal: tuple[float, ...] = ()
+        for budget in BUDGETS:
+            one = step(name, **{parameter: value, "budget": budget})
+            found = [measured(case, one, seed) for seed in range(seeds)]
+            scores, macs, weights = zip(*found, strict=True)
+            equal = equal or scores
+            gains = [a - b for a, b in zip(scores, equal, strict=True)]
+            asked = f"{name}({parameter}={value})"
+            more = spread(gains) if budget != "layer" else ""
+            left = [f"{np.mean(shares):.1f}" for shares in (macs, weights)]
+            rows.append(row(asked, budget, spread(scores), more, *left))
+            print(rows[-1], flush=True)
     table = "\n".join(rows)
-    return f"## {case.data}, {case.samples[0]:,} training samples\n\n{table}\n"
+    return f"## {name} on {case[0]}, {case[1][0]:,} training samples\n\n{table}\n"
 
 
 def main() -> None:
@@ -159,7 +147,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=5)
     seeds = parser.parse_args().seeds
-    sections = [section(case, seeds) for case in CASES]
+    sections: list[str] = []
+    for case, tried in TABLES:
+        sections.append(section(case, tried, seeds))
+        write(sections, seeds)
+
+
+def write(sections: Sequence[str], seeds: int) -> None:
+    """Write the page, as far as it is measured."""
     text = "\n".join(sections)
     RESULT.write_text(
         f"""# Budgets that layers share
