@@ -79,6 +79,7 @@ def test_the_equal_choice_stays_where_nothing_is_better() -> None:
     assert allocated(nothing, WEIGHTS, [1, 1]) == [1, 1]
     unknown = [np.full(3, nan), np.full(3, nan)]
     assert taken(WEIGHTS, allocated(unknown, WEIGHTS, [1, 1])) <= 8
+    assert allocated([np.array([0.0, 1.0, 5.0])], {(0,): np.array([8.0, 4, 1])}, [1]) == [1]
     assert allocated([np.array([0.0, 1.0])], {(0,): np.array([8.0, 4.0])}, [1]) == [1]
 
 
@@ -94,8 +95,9 @@ def test_small_losses_are_told_apart_beside_an_immense_one() -> None:
 
 def costs_of(network: KerasModel) -> tuple[int, int]:
     """Multiply-accumulates and weights."""
-    treated = [layer for layer in network.layers if has_kernel(layer)]
-    each = [(positions(layer), int(layer.kernel.numpy().size)) for layer in treated]
+    depthwise = keras().layers.DepthwiseConv2D
+    treated = [one for one in network.layers if has_kernel(one) or isinstance(one, depthwise)]
+    each = [(positions(layer), layer.get_weights()[0].size) for layer in treated]
     return sum(often * size for often, size in each), sum(size for _, size in each)
 
 

@@ -33,14 +33,15 @@ def channel_cost(
     kept = [np.array(some, np.float64) for some in counts.values()]
     cost: dict[tuple[int, ...], Array] = defaultdict(lambda: np.zeros(()))
     for layer in network.layers:
-        if not has_kernel(layer) or layer.name not in ties.axis_in:
+        depthwise = isinstance(layer, keras().layers.DepthwiseConv2D)
+        if layer.name not in ties.axis_in or not (depthwise or has_kernel(layer)):
             continue
         reads = _width(ties, ties.axis_in[layer.name], parts)
-        if isinstance(layer, keras().layers.DepthwiseConv2D):
+        if depthwise:
             reads = (1, {})  # each channel that it gives has a window on one that it reads
         fixed, slopes = reads
         others, other_slopes = _width(ties, ties.axis_out[layer.name], parts)
-        each = math.prod(layer.kernel.shape[:-2])
+        each = math.prod(layer.weights[0].shape[:-2])
         if budget == "macs":
             each *= positions(layer)
         for a, slope in slopes.items():

@@ -40,7 +40,7 @@ def plain_convolution(layer: KerasLayer) -> TypeGuard[KernelLayer]:
     return mixes_channels(layer) and type(layer) is keras().layers.Conv2D and layer.groups == 1
 
 
-def positions(layer: KernelLayer) -> int:
+def positions(layer: KerasLayer) -> int:
     """How often a layer uses each of its weights when it is called."""
     return math.prod(layer.compute_output_shape(layer.get_input_shape_at(0))[1:-1])
 
