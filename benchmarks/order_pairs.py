@@ -42,6 +42,9 @@ PAIRS = (
     Pair("separate_convolutions", "prune_channels(ratio=0.5)", behind=FAST),
     Pair("factorize_low_rank(rank=0.5)", "prune_channels(ratio=0.5)", behind=FAST),
     Pair("prune_channels(ratio=0.5)", "prune_magnitude(sparsity=0.8)"),
+    Pair("reduce_input", "separate_convolutions", behind=FAST),
+    Pair("separate_convolutions", "factorize_low_rank(rank=0.5)", behind=FAST),
+    Pair("select_subnetwork(width=0.5)", "prune_channels(ratio=0.5)", behind=FAST),
     Pair(
         "block_gemm", "skip_zeros",
         before="prune_magnitude(sparsity=0.8), int8, fuse_operators", behind="place_weights",

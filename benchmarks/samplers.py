@@ -31,6 +31,7 @@ import numpy as np
 import optuna
 from optuna._hypervolume import compute_hypervolume
 from rich.progress import track
+from scipy.stats import t as student
 from search_table import RESULTS, TABLES, Table, trained_parts
 
 from autotiny import errors
@@ -55,8 +56,6 @@ MARKS = (20, 40, 80)
 QUEUED = "queued only"
 KINDS = ("ehvi", "tpe", "nsga2", "random")
 MOST_TRIALS = 600
-T95 = 2.093
-"""Of Student's distribution with 19 degrees of freedom."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +75,12 @@ class Rows:
 def read(path: Path) -> Rows:
     """A table."""
     found = json.loads(gzip.decompress(path.read_bytes()))
-    return Rows({recipe_of(row).key: row for row in found["rows"]}, found["seconds"])
+    seconds = {recipe_of(one).key: one["seconds"] for one in found["prefixes"]}
+    return Rows({recipe_of(row).key: row for row in found["rows"]}, seconds)
 
 
 def recipe_of(row: dict[str, Any]) -> Recipe:
-    """The sequence of a row."""
+    """The sequence of a row, or of a prefix."""
     return Recipe(tuple(component_from(step) for step in row["steps"]))
 
 
@@ -121,12 +121,13 @@ Course = list[tuple[float, float]]
 
 def job_of(table: Table, kind: str, seed: int, folder: str) -> TabledJob:
     """What a search would be asked, with nothing to be computed."""
-    data = load_dataset(table.data, 0)
+    cache = Cache(Path(folder))
+    data = table.part(load_dataset(table.place(cache), 0))
     return TabledJob(
         model=cast(Model, SimpleNamespace(start=Level.KERAS, level=Level.KERAS, front=None)),
         data=data, target=load_target(table.target), objectives=("latency", "size"),
         space=table.space, seed=seed, score_drop=wanted_drop(data.task.scored_by, None, None),
-        epochs=5, cache=Cache(Path(folder)), sampler=kind, rows=read(table.path).by_key,
+        epochs=5, cache=cache, sampler=kind, rows=read(table.path).by_key,
         evaluator=Evaluator(runtimes=lambda model: ()),
     )  # fmt: skip
 
@@ -240,10 +241,18 @@ def compared(table: Table, seeds: int, jobs: int) -> Iterator[str]:
         cells = []
         for mark in marks:
             shares, trials = zip(*(at(course, mark) for course in found), strict=True)
-            wide = T95 * stdev(shares) / len(shares) ** 0.5 if len(shares) > 1 else 0.0
+            wide = half_width(shares)
             cells += [f"{100 * mean(shares):.2f} ± {100 * wide:.2f} %", f"{mean(trials):.0f}"]
         yield f"| {kind} | {' | '.join(cells)} |"
     yield ""
+
+
+def half_width(values: Sequence[float]) -> float:
+    """Of the 95 % interval of a mean, by Student's distribution."""
+    if len(values) < 2:
+        return 0.0
+    error: float = stdev(values) / len(values) ** 0.5
+    return error * float(student.ppf(0.975, len(values) - 1))
 
 
 def _counted(table: Table, trials: int, seed: int) -> Course:

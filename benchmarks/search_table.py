@@ -13,12 +13,15 @@ import argparse
 import gzip
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from autotiny.cache import Cache
+from autotiny.dataset import Dataset
 from autotiny.errors import NotApplicable
 from autotiny.metrics import Cost
 from autotiny.model import Level, silent_stderr, tensorflow
@@ -77,6 +80,50 @@ SMALL = replace(
 )
 
 
+KEYWORDS = replace(
+    SPACE,
+    components={
+        "int8": NONE,
+        "prune_channels": {"ratio": Choice((0.25, 0.5, 0.75))},
+        "quantize_aware": {"learning_rate": Fixed(0.001)},
+        "prune_magnitude": {"sparsity": Choice((0.6, 0.7, 0.8))},
+        "fuse_operators": NONE,
+        "huffman_code": NONE,
+    },
+    first=tuple(
+        Recipe(steps_from_text(text))
+        for text in (
+            "int8, fuse_operators",
+            "prune_channels(ratio=0.5), int8, fuse_operators",
+            "quantize_aware(learning_rate=0.001), int8, fuse_operators",
+            "prune_magnitude(sparsity=0.8), quantize_aware(learning_rate=0.001), int8, "
+            "fuse_operators, huffman_code",
+        )
+    ),
+)
+
+WORDS, FRAMES, BANDS = 12, 49, 10
+
+
+def write_words(path: Path) -> None:
+    """Write a seeded stand-in for recorded words, as frames of cepstral coefficients.
+
+    A word is a path through the bands that a speaker takes at a pace, a pitch and a time of his
+    own, in noise.
+    """
+    random = np.random.default_rng(0)
+    knots = random.normal(size=(WORDS, 6, BANDS))
+    y = random.integers(0, WORDS, 1_600)
+    begins, ends = random.uniform(0, 1.2, len(y)), random.uniform(3.8, 5, len(y))
+    places = np.linspace(begins, ends, FRAMES, axis=1)
+    below = np.minimum(places.astype(int), 4)
+    share = (places - below)[..., None]
+    paths = knots[y[:, None], below] * (1 - share) + knots[y[:, None], below + 1] * share
+    speaker = random.normal(size=(len(y), 1, BANDS)) * 0.8
+    x = paths + speaker + random.normal(size=paths.shape) * 1.3
+    np.savez(path, x=x[..., None].astype(np.float32), y=y)
+
+
 @dataclass(frozen=True)
 class Table:
     """What a table is made of.
@@ -86,6 +133,7 @@ class Table:
         model, data, target: as a search takes them.
         space: all that can be drawn.
         samples: so many of train, validation and test; None for all.
+        write: makes the file of samples where `data` is none; None where it is there.
     """
 
     name: str
@@ -94,16 +142,29 @@ class Table:
     target: str
     space: Space
     samples: tuple[int, int, int] | None = None
+    write: Callable[[Path], None] | None = None
 
     @property
     def path(self) -> Path:
         """Where it lies once it is whole."""
         return RESULTS / f"search_{self.name}.json.gz"
 
+    def place(self, cache: Cache) -> str:
+        """What the samples are called, or where they lie; written first where they are made."""
+        if self.write is None:
+            return self.data
+        cache.folder.mkdir(parents=True, exist_ok=True)
+        self.write(cache.folder / self.data)
+        return str(cache.folder / self.data)
+
+    def part(self, data: Dataset) -> Dataset:
+        """The samples that are used."""
+        return data.shrunk(*self.samples) if self.samples else data
+
     def job(self, cache: Cache) -> Job:
         """What a search would be asked."""
-        model, data = load_pair(self.model, self.data, seed=0, cache=cache)
-        data = data.shrunk(*self.samples) if self.samples else data
+        model, data = load_pair(self.model, self.place(cache), seed=0, cache=cache)
+        data = self.part(data)
         drop = wanted_drop(data.task.scored_by, None, None)
         return Job(
             model=model, data=data, target=load_target(self.target),
@@ -117,6 +178,7 @@ TABLES = {
     for table in (
         Table("cnn1", "cnn1", "digits", "stm32f746", SPACE),
         Table("fashion", "cnn1", "fashion_mnist", "stm32f746", SMALL, (10_000, 2_000, 2_000)),
+        Table("ds_cnn", "ds_cnn", "words.npz", "stm32f746", KEYWORDS, write=write_words),
     )
 }
 
@@ -232,8 +294,12 @@ def make(table: Table, folder: Path) -> None:
             if number % 100 == 0:
                 print(f"{table.name}: {number} of {len(recipes)}", flush=True)
     found = lines_of(draft)
+    seconds = {one["prefix"]: one["seconds"] for one in found if "prefix" in one}
     whole = {
-        "seconds": {one["prefix"]: one["seconds"] for one in found if "prefix" in one},
+        "prefixes": [
+            {"steps": [step_data(step) for step in prefix.steps], "seconds": seconds[key]}
+            for key, prefix in prefixes.items()
+        ],
         "rows": [one for one in found if "steps" in one],
     }
     with gzip.GzipFile(table.path, "wb", mtime=0) as packed:

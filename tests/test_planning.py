@@ -3,27 +3,38 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import optuna
 import pytest
 from optuna.trial import TrialState
-from toys import toy_data, toy_model
+from toys import (
+    SPACE,
+    Cluster,
+    Float32,
+    Fold,
+    Int8,
+    Place,
+    Prune,
+    toy_components,
+    toy_data,
+    toy_model,
+)
 
 from autotiny.cache import Cache
 from autotiny.errors import UserError
-from autotiny.metrics import Cost, Metrics
+from autotiny.metrics import Cost
 from autotiny.model import Level
 from autotiny.recipe import Recipe
-from autotiny.study import Job, TrialRecord, load_pair
+from autotiny.space import load_space
+from autotiny.study import TrialRecord, load_pair
 from autotiny.study.bounds import Reserve
-from autotiny.study.job import work_with
-from autotiny.study.planning import enough, is_chances_turn, plan_again
-from autotiny.study.record import KNOWN_GOOD, enqueue, known
-from autotiny.study.result import Point, best_points, shortfall
+from autotiny.study.job import Job, work_with
+from autotiny.study.planning import FIRST, enough, is_chances_turn, plan, plan_again
+from autotiny.study.record import KNOWN_GOOD, candidates, enqueue, known
+from autotiny.study.result import shortfall
 from autotiny.target import load_target
-from autotiny.tasks import ACCURACY
+from autotiny.tasks import Drop
 
 COST = Cost(
     flash_bytes=1000, weights_bytes=0, code_bytes=1000, sram_bytes=100, arena_bytes=100,
@@ -117,29 +128,6 @@ def test_a_model_of_a_kind_that_is_not_read_is_told_before_data_is_looked_for(
         load_pair(model, tmp_path / "nowhere.npz", seed=0, cache=Cache(tmp_path))
 
 
-def point(trial: int, accuracy: float, *costs: float, within: bool) -> Point:
-    return Point(
-        trial=trial, recipe=Recipe(()), metrics=Metrics(COST, accuracy),
-        values=(accuracy, *costs), runtimes=(), within_budget=within,
-    )  # fmt: skip
-
-
-def test_the_best_are_the_cheapest_within_the_budget_else_the_most_accurate() -> None:
-    job = cast(Job, SimpleNamespace(objectives=("latency", "size"), metric=ACCURACY))
-    points = [
-        point(0, 0.95, 9.0, 50.0, within=True),
-        point(1, 0.94, 5.0, 60.0, within=True),
-        point(2, 0.80, 1.0, 10.0, within=False),
-    ]
-    best = best_points(points, job)
-    assert {name: one.trial for name, one in best.items()} == {
-        "latency": 1, "size": 0, "accuracy": 0,
-    }  # fmt: skip
-    poor = [replace(one, within_budget=False) for one in points]
-    assert {one.trial for one in best_points(poor, job).values()} == {0}
-    assert best_points([], job) == {}
-
-
 def test_the_smallest_miss_counts_what_is_missing_of_everything() -> None:
     target = load_target("rp2040")
     roomy = replace(COST, flash_bytes=1, sram_bytes=1)
@@ -162,3 +150,39 @@ def test_the_smallest_miss_counts_what_is_missing_of_everything() -> None:
     add(study, TrialRecord(outcome="infeasible", recipe=Recipe(()), rehearsed=roomy))
     assert shortfall(study, target) is None, "one fits, and misses something else"
     assert shortfall(study_of(["failed"]), target) is None
+
+
+def toy_job(folder: Path, space: str, sampler: str) -> Job:
+    (folder / "toys.toml").write_text(space)
+    return Job(
+        model=toy_model(), data=toy_data(), target=load_target("stm32f746"),
+        objectives=("latency",), space=load_space(str(folder / "toys.toml")), seed=0, epochs=1,
+        score_drop=Drop(0.01), cache=Cache(folder / "cache"), sampler=sampler,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("sampler", ["ehvi", "tpe"])
+def test_known_good_sequences_are_tried_without_what_the_space_lacks(
+    tmp_path: Path, sampler: str
+) -> None:
+    lacks = SPACE.replace("[components.place]", "").replace("tensors = [[], [1, 2]]", "")
+    lacks = lacks.replace("[components.float32]", "")
+    with toy_components():
+        place, prune = Place(tensors=(1, 2)), Prune(sparsity=0.5)
+        good = [
+            Recipe((Prune(sparsity=0.55), Int8())),  # no step of the range
+            Recipe((Fold(), Float32())),  # nothing is left that lowers
+            *(Recipe((Cluster(centroids=k), Int8(), place)) for k in (4, 5, 6)),
+            Recipe((prune, Int8())),
+        ]
+        job, study = toy_job(tmp_path, lacks, sampler), study_of([])
+        plan(study, job, good)
+        waiting = [one for one in known(study) if one.queued == KNOWN_GOOD]
+        left = [Recipe((Cluster(centroids=k), Int8())).key for k in (4, 5, 6)]
+        first = [recipe.key for recipe in job.space.first]
+        every = [*first, *left, Recipe((prune, Int8())).key]
+        at_once = FIRST if sampler == "ehvi" else len(every)
+        assert [one.planned for one in waiting] == every[:at_once]
+        assert [one.key for one in candidates(study)] == every[at_once:]
+        plan(study, job, good)  # as another process does
+        assert len(known(study)) == 1 + at_once

@@ -302,3 +302,15 @@ def test_a_sampler_that_lacks_its_package_is_told(run: Any) -> None:
     missing = mock.patch.dict(NEEDS, {"tpe": "no_such_package"})
     with missing, pytest.raises(UserError, match="needs the package no_such_package"):
         run(sampler="tpe")
+
+
+def test_while_too_little_is_known_what_is_known_to_be_good_goes_before_chance(run: Any) -> None:
+    """The space brings two; of the four that are queued one repeats another, which is too few."""
+    good = [
+        recipe(text)
+        for text in ("idle, int8", "prune(sparsity=0.1), int8", "prune(sparsity=0.3), int8")
+    ]
+    result = run(trials=6, known_good=good, sampler="ehvi")
+    records = [TrialRecord.load(trial) for trial in result.study.trials]
+    assert [one.outcome for one in records[:5]].count("repeated") == 1
+    assert (records[5].recipe, records[5].queued) == (good[2], "")

@@ -25,10 +25,10 @@ from autotiny.report.files import write_study
 from autotiny.report.live import SearchView, live_front_table, plain_line, progress_panel
 from autotiny.report.page import markdown_table, report_text, times
 from autotiny.report.plot import Dot, pareto_svg
-from autotiny.report.summary import front_table, search_summary, why_nothing
+from autotiny.report.summary import front_table, search_summary, seeds_text, why_nothing
 from autotiny.report.tables import clock
 from autotiny.space import load_space, space_names
-from autotiny.study import OUTCOMES, Point, Progress, Result, Shortfall, TrialRecord
+from autotiny.study import OUTCOMES, Point, Progress, Result, Seeds, Shortfall, TrialRecord
 from autotiny.study.bounds import NO_BOUNDS
 from autotiny.study.preflight import Findings
 from autotiny.study.record import RECORD
@@ -128,6 +128,7 @@ def result(monkeypatch: pytest.MonkeyPatch) -> Result:
         bounds=NO_BOUNDS,
         space=load_space("default"),
         seed=7,
+        floor=lambda score: score - 0.01,
         score_drop=Drop(0.01),
         metric=ACCURACY,
         candidate=lambda recipe: SimpleNamespace(model=SimpleNamespace(front=None)),
@@ -475,3 +476,22 @@ def test_a_note_of_a_trial_without_figures() -> None:
     text = note_text(TrialRecord.load(refused("invalid", "no kernel")))
     assert text == "**float32**\n\ninvalid: no kernel"
     assert step_data(COMPONENTS["float32"]()) == {"component": "float32"}
+
+
+@pytest.mark.parametrize(
+    ("scores", "said"),
+    [
+        ((0.965, 0.963, 0.964), "trial 2 96.40 ± 0.06 %"),
+        ((0.965, 0.957, 0.961), "trial 2 96.10 ± 0.23 %, which another seed may bring below"),
+        ((0.965, 0.951, 0.954), "trial 2 95.67 ± 0.43 %, so it kept the budget by luck"),
+    ],
+)
+def test_it_says_how_sure_a_score_is(result: Result, scores: tuple[float, ...], said: str) -> None:
+    assert seeds_text(result) == ""
+    within = sum(scores) / 3 >= 0.96
+    again = replace(result.front[1], seeds=Seeds(scores), within_budget=within)
+    result = replace(result, front=(result.front[0], again, result.front[2]))
+    assert said in seeds_text(result)
+    assert seeds_text(result) in report_text(result)
+    by_seed = [point["validation_by_seed"] for point in study_facts(result)["front"]]
+    assert by_seed == [[0.95], list(scores), [0.972]]

@@ -44,6 +44,7 @@ def search(
     storage: str | None = None,
     jobs: int = 1,
     sampler: str = studies.EHVI,
+    seeds: int = studies.BEST_SEEDS,
     scale: str | float | None = None,
     resize: str | tuple[int, int] | None = None,
     reading: Reading | None = None,
@@ -88,6 +89,8 @@ def search(
         jobs: processes that work on the study.
         sampler: what draws: "ehvi", which weighs hundreds of sequences by their costs and by what
             they should score, or Optuna's "tpe", "nsga2", "gp" or "random".
+        seeds: with so many seeds the best sequences are trained when the trials have ended: one
+            that keeps the budget by luck alone is not named best. 1 leaves that out.
         scale: what stored inputs are multiplied by: "none", a number, a fraction as "1/255"; by
             default bytes are divided by 255, floats are taken as they are, and what else could
             mean two things is refused.
@@ -103,7 +106,7 @@ def search(
     """
     numbers = arguments(
         trials=trials, timeout=timeout, seed=seed, accuracy_drop=accuracy_drop, epochs=epochs,
-        jobs=jobs,
+        jobs=jobs, seeds=seeds,
     )  # fmt: skip
     check_asked(task, metric)
     asked = asked_of(stream)
@@ -134,7 +137,7 @@ def search(
         out=folder, objectives=wanted, space=drawn, storage=storage, cache=cache, sampler=sampler,
         score_drop=score_drop, at_most=at_most, at_least=at_least, reserve=reserve,
         stream=None if asked is None else studies.stream_of(network, asked),
-        on_trial=on_trial, on_notice=on_notice, **numbers,
+        on_trial=on_trial, on_notice=on_notice, on_stage=tell, **numbers,
     )  # fmt: skip
     tell("writing results")
     return replace(result, folder=folder, files=tuple(write_study(result, folder)))

@@ -140,6 +140,15 @@ SamplerOption = Annotated[
         "score; tpe, nsga2, gp and random are Optuna's.",
     ),
 ]
+SeedsOption = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Train the best sequences with N seeds at the end, so that none is named best by "
+        "luck; 1 leaves that out.",
+    ),
+]
 
 
 @with_reading_options
@@ -158,6 +167,7 @@ def run(
     trials: TrialsOption = None,
     timeout: TimeoutOption = None,
     seed: SeedOption = 0,
+    seeds: SeedsOption = 3,
     task: TaskOption = None,
     metric: MetricOption = None,
     accuracy_drop: AccuracyDropOption = None,
@@ -192,6 +202,7 @@ def run(
         legend,
         outputs_text,
         search_summary,
+        seeds_text,
         why_nothing,
     )
     from autotiny.study import EPOCHS, TRIALS, shown_place
@@ -205,7 +216,8 @@ def run(
             result = api.search(
                 model, data, board,
                 out=out, objectives=objectives, space=space, trials=trials or TRIALS,
-                timeout=timeout, seed=seed, task=task, metric=metric, score_drop=score_drop,
+                timeout=timeout, seed=seed, seeds=seeds, task=task, metric=metric,
+                score_drop=score_drop,
                 accuracy_drop=None if accuracy_drop is None else accuracy_drop / 100,
                 at_most=at_most, at_least=at_least, reserve=reserve,
                 epochs=epochs or EPOCHS, stream=stream, storage=storage, jobs=jobs, sampler=sampler,
@@ -231,7 +243,7 @@ def run(
             front_table(result.front, result.baseline, board, width=width, figures=figures)
         )
         print_tables(*filter(None, [legend(result)]), "")
-        print_tables(search_summary(result))
+        print_tables(*filter(None, [seeds_text(result)]), search_summary(result))
         if result.job.bounds.texts:
             print_tables(f"all of the front keeps: {result.job.bounds}")
         if best:

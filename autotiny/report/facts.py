@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterable, Sequence
 from io import StringIO
 from typing import Any, TypeAlias, TypedDict
@@ -13,7 +14,8 @@ from autotiny.target import Target
 from autotiny.tasks import ACCURACY
 
 PointFacts: TypeAlias = dict[str, Any]
-"""One line of `pareto.csv`; in `pareto.json` a point of the front also says `within_budget`
+"""One line of `pareto.csv`; in `pareto.json` a point of the front also says `within_budget`,
+`validation_by_seed`, its scores with each seed that it was trained with (null where that failed),
 and `parts_at`, where its lowering parts from the trained network."""
 
 
@@ -148,6 +150,11 @@ def point_facts(point: Point, target: Target) -> PointFacts:
     return {name: facts[name] for name in columns(point.metrics.metric, point.metrics.outputs)}
 
 
+def _by_seed(point: Point) -> list[float | None]:
+    scores = point.seeds.scores if point.seeds else (point.metrics.score_validation,)
+    return [None if math.isnan(score) else score for score in scores]
+
+
 def csv_text(front: Sequence[Point], target: Target, metric: str = ACCURACY.name) -> str:
     """`pareto.csv`; the runtimes of a point are joined by a plus sign."""
     text = StringIO()
@@ -197,6 +204,7 @@ def study_facts(result: Result) -> StudyFacts:
             {
                 **point_facts(point, job.target),
                 "within_budget": point.within_budget,
+                "validation_by_seed": _by_seed(point),
                 "parts_at": point.agreed.parts_at if point.agreed else "",
             }
             for point in result.front

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from autotiny.report.facts import asked, best_point, figures_asked, points_of, recipe_path
-from autotiny.report.summary import budget_text, legend, score_headings, validation
+from autotiny.report.summary import budget_text, legend, score_headings, seeds_text, validation
 from autotiny.report.tables import milliseconds
 from autotiny.study import OUTCOMES, Point, Result, ended, worst_latency_ms
 from autotiny.target import Target
@@ -105,6 +105,7 @@ def _found(result: Result) -> str:
         f"![{result.job.metric.title} over latency](pareto.svg)",
         markdown_table(head, rows),
         legend(result),
+        seeds_text(result),
         _each_output(result),
         _verdict(result, best),
         _partings(result),

@@ -151,6 +151,25 @@ def agreement_text(point: Point) -> str:
     return "; ".join(parts)
 
 
+def seeds_text(result: Result) -> str:
+    """What was trained with several seeds, and how sure it is of the budget; "" if nothing was."""
+    again = [(point, point.seeds) for point in result.front if point.seeds]
+    if not again:
+        return ""
+    metric, floor = result.job.metric, result.budget
+    said = []
+    for point, seeds in again:
+        mean, error = seeds.mean, seeds.error
+        text = f"trial {point.trial} {metric.number(mean)} ± {metric.text(error)}"
+        if point.within_budget and not metric.better(mean - metric.sign * error, floor):
+            text += ", which another seed may bring below the budget"
+        elif not point.within_budget and not metric.better(floor, point.values[0]):
+            text += ", so it kept the budget by luck"
+        said.append(text)
+    number = max(len(seeds.scores) for _, seeds in again)
+    return f"on validation, mean of {number} seeds: {'; '.join(said)}"
+
+
 def legend(result: Result) -> str:
     """What the marks mean that any point has."""
     meanings = []

@@ -26,6 +26,7 @@ from autotiny.study.replay import (
 from autotiny.study.result import NearMiss, Point, Result, Shortfall
 from autotiny.study.sampling import check_sampler
 from autotiny.study.search import TRIALS, Progress, search
+from autotiny.study.seeds import BEST_SEEDS, Seeds
 from autotiny.study.sound_layers import sound_layer
 from autotiny.study.storage import (
     default_study_name,
@@ -38,6 +39,7 @@ from autotiny.study.storage import (
 from autotiny.study.working import Worked, work
 
 __all__ = [
+    "BEST_SEEDS",
     "DRAFT",
     "EHVI",
     "EPOCHS",
@@ -59,6 +61,7 @@ __all__ = [
     "Rebuilt",
     "Reserve",
     "Result",
+    "Seeds",
     "Shortfall",
     "TrialRecord",
     "Worked",

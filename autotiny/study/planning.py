@@ -43,22 +43,34 @@ def plan(study: optuna.Study, job: Job, known_good: Iterable[Recipe]) -> None:
     sequences are weighed, the first are enough to begin with, and the others are weighed, too.
     """
     queued = {record.planned for record in known(study) if record.planned}
-    planned: dict[str, Recipe] = {}
-    suited = [from_level(job.model.start, one) for one in (*job.space.first, *known_good)]
-    for recipe in (baseline_recipe(job), *suited):
-        planned.setdefault(recipe.key, recipe)
+    original = baseline_recipe(job)
+    suited = [_suited(recipe, job) for recipe in (*job.space.first, *known_good)]
+    planned = {recipe.key: recipe for recipe in suited if recipe}
+    planned.pop(original.key, None)
+    if original.key not in queued:
+        # It is measured even where the space cannot draw it.
+        record = TrialRecord(queued=BASELINE, planned=original.key, recipe=original)
+        enqueue(study, answers_for(original, job.space, job.model.start) or {}, record)
     at_once = FIRST if job.sampler == EHVI else len(planned)
-    for number, (key, recipe) in enumerate(planned.items()):
+    for key, recipe in [*planned.items()][:at_once]:
         answers = answers_for(recipe, job.space, job.model.start)
-        if key in queued or number > at_once:
-            continue
-        if number == 0:
-            # The baseline is measured even where the space cannot draw it.
-            record = TrialRecord(queued=BASELINE, planned=key, recipe=recipe)
-            enqueue(study, answers or {}, record)
-        elif answers is not None:
+        if answers is not None and key not in queued:
             enqueue(study, answers, TrialRecord(queued=KNOWN_GOOD, planned=key))
-    set_candidates(study, [*planned.values()][at_once + 1 :])
+    set_candidates(study, [*planned.values()][at_once:])
+
+
+def _suited(recipe: Recipe, job: Job) -> Recipe | None:
+    """What a space can draw of a sequence; None where nothing is left.
+
+    That is all of it, or else what is left without the components that the space has not, such as
+    those that have nothing to do on this network.
+    """
+    whole = from_level(job.model.start, recipe)
+    left = Recipe(tuple(step for step in whole.steps if step.name in job.space.components))
+    for one in (whole, left):
+        if answers_for(one, job.space, job.model.start) is not None:
+            return one
+    return None
 
 
 def from_level(start: Level, recipe: Recipe) -> Recipe:

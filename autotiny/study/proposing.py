@@ -65,11 +65,12 @@ def proposal(study: optuna.Study, job: Job, number: int) -> Proposal | None:
         number: of the trial.
 
     Returns:
-        None where too little was measured.
+        Where too little was measured, the next known good sequence; None if there is none left.
     """
     findings = Findings(study, job, number)
     if findings.original is None or len(findings.measured) < FEWEST:
-        return None
+        left = [one for one in candidates(study) if one.key not in findings.tried]
+        return Proposal(left[0], 1, ()) if left else None
     recipes = findings.candidates()
     return findings.chosen(recipes) if recipes else None
 
@@ -98,19 +99,21 @@ class Findings:
         unit = self.job.score_drop.of(score) or error or 0.01 * abs(score) or 1.0
         return Scale(score, unit, self.job.metric.sign)
 
+    @cached_property
+    def best(self) -> list[TrialRecord]:
+        """The front so far."""
+        return front_of(self.study)
+
     def candidates(self) -> list[Recipe]:
         """Sequences that were not tried, around the front and elsewhere."""
         space, start = self.job.space, self.job.model.start
-        good = [*front_of(self.study), *self._next_best()]
+        good = [*self.best, *self._next_best()]
         parents = [one.recipe for one in good if one.recipe]
         parents = [one for one in parents if answers_for(one, space, start) is not None]
         seed = int(key_of("pool", self.job.seed, self.number)[:8], 16)
-        known_good = [
-            one for one in candidates(self.study) if answers_for(one, space, start) is not None
-        ]
+        known_good = [one for one in candidates(self.study) if one.key not in self.tried]
         drawn = [*known_good, *pool(space, start, parents, self.tried, seed)]
-        found = {one.key: one for one in drawn}
-        return [one for key, one in found.items() if key not in self.tried]
+        return [*{one.key: one for one in drawn}.values()]
 
     @cached_property
     def tried(self) -> frozenset[str]:
@@ -120,7 +123,7 @@ class Findings:
 
     def _next_best(self) -> list[TrialRecord]:
         """What would be the front without the front, as far as it is needed."""
-        front = {one.number for one in front_of(self.study)}
+        front = {one.number for one in self.best}
         left = [one for one in self.fitting if one.number not in front]
         return sorted(left, key=lambda one: -self.scale(one.values[0]))[:NEXT_BEST]
 

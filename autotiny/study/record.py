@@ -7,9 +7,10 @@ of a trial or nothing of it. Optuna's own state and values follow from it.
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -37,6 +38,9 @@ JOB, ASKED = "job", "trials"
 
 CANDIDATES = "candidates"
 """The attribute of a study that holds sequences to weigh, as the steps of each."""
+
+SCORES = "scores"
+"""The attribute of a study that holds what trials score when they are trained with more seeds."""
 
 HOLDER = "holder"
 """The attribute of a trial that names the process which runs it; see `holding`."""
@@ -281,6 +285,20 @@ def candidates(study: optuna.Study) -> list[Recipe]:
     """The sequences that are to be weighed whatever else is."""
     found = (_recipe(steps) for steps in study.user_attrs.get(CANDIDATES, []))
     return [recipe for recipe in found if recipe is not None]
+
+
+def set_scores(study: optuna.Study, number: int, scores: Sequence[float]) -> None:
+    """Keep what a trial scores on validation with several seeds, that of the study first."""
+    kept = [None if math.isnan(score) else score for score in scores]
+    study.set_user_attr(SCORES, {**study.user_attrs.get(SCORES, {}), str(number): kept})
+
+
+def scores_of(study: optuna.Study) -> dict[int, tuple[float, ...]]:
+    """What trials score on validation with several seeds; NaN where a training failed."""
+    return {
+        int(number): tuple(math.nan if score is None else score for score in scores)
+        for number, scores in study.user_attrs.get(SCORES, {}).items()
+    }
 
 
 def hold(trial: Trial, holder: str) -> None:

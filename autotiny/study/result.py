@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -31,9 +31,8 @@ from autotiny.study.record import (
     cache_counts,
     counts,
     ended,
-    front_of,
-    measured,
 )
+from autotiny.study.seeds import Contender, Seeds, best_of, budget, contenders
 from autotiny.target import Target
 from autotiny.tasks import ACCURACY, Metric
 
@@ -51,11 +50,13 @@ class Point:
         metrics: of the firmware; the score on test is filled in when the search ends.
         values: what the study optimized, the score first.
         runtimes: what can run the `.tflite`.
-        within_budget: whether it loses no more of its score on validation than allowed.
+        within_budget: whether it loses no more of its score on validation than allowed, as it is
+            and on average over seeds.
         dropped: components that were drawn and found nothing to do.
         notes: what components found of their result, e.g. sparsity.
         metric: what the score is.
         agreed: how near its outputs are to the original's; None where they cannot be compared.
+        seeds: what it scores on validation with several seeds; None where it was trained once.
     """
 
     trial: int
@@ -68,6 +69,7 @@ class Point:
     notes: Mapping[str, float | str] = field(default_factory=dict)
     metric: Metric = ACCURACY
     agreed: Agreed | None = None
+    seeds: Seeds | None = None
 
     def __str__(self) -> str:
         cost, test = self.metrics.cost, self.metrics.score_test
@@ -174,6 +176,11 @@ class Result:
     near: tuple[NearMiss, ...] = ()
 
     @property
+    def budget(self) -> float:
+        """The worst score on validation that a best point may have."""
+        return budget(self.study, self.job)
+
+    @property
     def weighed(self) -> int:
         """How many sequences the trials were chosen of, a sequence once for each time."""
         return sum(record.weighed for record in ended(self.study))
@@ -226,21 +233,19 @@ def result_of(
 ) -> Result:
     """What a study has found; the test split is looked at here and nowhere before."""
     original = baseline(study)
-    # Without an original to compare with, what did best stands for it.
-    sign = job.metric.sign
-    scores = [record.values[0] for record in ([original] if original else measured(study))]
-    # A rounding error must not put a model that loses exactly the budget over it.
-    floor = job.floor(max(scores, key=lambda score: sign * score, default=0.0)) - sign * 1e-9
-    front = tuple(_point(record, job, floor, original) for record in front_of(study))
+    found = contenders(study, job)
+    front = tuple(_point(one, job, original) for one in found)
     front = tuple(sorted(front, key=lambda point: (point.metrics.cost.cycles, point.trial)))
     hits, misses = cache_counts(study)
     reasons = Counter(dropped for record in ended(study) for dropped in record.dropped)
+    points = {point.trial: point for point in front}
+    best = best_of(found, job)
     return Result(
         study=study,
         job=job,
         front=front,
-        baseline=_point(original, job, floor, original) if original else None,
-        best=best_points(front, job),
+        baseline=_point(Contender(original, None, True), job, original) if original else None,
+        best={name: points[one.record.number] for name, one in best.items()},
         shortfall=None if front else shortfall(study, job.target, job.bounds.reserve),
         near=() if front else near_misses(study, job),
         counts=counts(study),
@@ -253,7 +258,8 @@ def result_of(
     )
 
 
-def _point(record: TrialRecord, job: Job, floor: float, original: TrialRecord | None) -> Point:
+def _point(contender: Contender, job: Job, original: TrialRecord | None) -> Point:
+    record = contender.record
     recipe, metrics = record.recipe, record.metrics
     assert recipe is not None and metrics is not None, "what was measured has both"
     metrics = tested(metrics, job.score(job.candidate(recipe).model, "test"), job.data)
@@ -263,25 +269,13 @@ def _point(record: TrialRecord, job: Job, floor: float, original: TrialRecord | 
         metrics=metrics,
         values=record.values,
         runtimes=record.runtimes,
-        within_budget=not job.metric.better(floor, metrics.score_validation),
+        within_budget=contender.within_budget,
+        seeds=contender.seeds,
         dropped=record.dropped,
         notes=record.notes,
         metric=job.metric,
         agreed=agreed(job, recipe, metrics, original.metrics if original else None),
     )
-
-
-def best_points(front: Sequence[Point], job: Job) -> dict[str, Point]:
-    """For each objective the best point within the budget, else the one of the best score."""
-    if not front:
-        return {}
-    accurate = max(front, key=lambda point: job.metric.sign * point.values[0])
-    allowed = [point for point in front if point.within_budget] or [accurate]
-    best = {
-        name: min(allowed, key=lambda point: point.values[1 + index])
-        for index, name in enumerate(job.objectives)
-    }
-    return {**best, job.metric.name: accurate}
 
 
 def near_misses(study: optuna.Study, job: Job) -> tuple[NearMiss, ...]:

@@ -35,6 +35,7 @@ from autotiny.study.record import TrialRecord, cache_counts, counts, ended, fron
 from autotiny.study.result import Result, result_of
 from autotiny.study.running import MACHINE, run_trials, take_up, wait_for_others
 from autotiny.study.sampling import check_sampler
+from autotiny.study.seeds import BEST_SEEDS, train_again
 from autotiny.study.server import gate, patiently
 from autotiny.study.sharing import share
 from autotiny.study.storage import (
@@ -111,11 +112,13 @@ def search(
     study_name: str | None = None,
     jobs: int = 1,
     sampler: str = EHVI,
+    seeds: int = BEST_SEEDS,
     cache: Cache | None = None,
     evaluator: Evaluator | None = None,
     known_good: Iterable[Recipe] | None = None,
     on_trial: Callable[[Progress], None] | None = None,
     on_notice: Callable[[str], None] | None = None,
+    on_stage: Callable[[str], None] | None = None,
 ) -> Result:
     """Search for the sequences of components that put a model on a microcontroller best.
 
@@ -146,12 +149,14 @@ def search(
         study_name: by default made from model, data, target and objectives.
         jobs: processes that work on the study.
         sampler: what draws, a name of `SAMPLERS`.
+        seeds: with so many the best sequences are trained when the trials have ended.
         cache: where results are kept; by default the user's cache folder.
         evaluator: what judges candidates; by default their linked and executed firmware.
         known_good: sequences to try before any is drawn, if the space can draw them; by default
             those that did best in the tutorial.
         on_trial: called after each trial.
         on_notice: called with each line that the user should read before the search begins.
+        on_stage: called with what is done when the trials have ended.
 
     Raises:
         UserError: an unknown objective or sampler, a space without anything for this model, or a
@@ -160,7 +165,7 @@ def search(
     """
     asked = arguments(
         trials=trials, jobs=jobs, timeout=timeout, seed=seed, epochs=epochs,
-        accuracy_drop=accuracy_drop,
+        accuracy_drop=accuracy_drop, seeds=seeds,
     )  # fmt: skip
     trials, jobs, timeout = asked["trials"], asked["jobs"], asked["timeout"]
     check_sampler(sampler)
@@ -212,6 +217,11 @@ def search(
             with told_if_lost(place):
                 _run(study, job, trials, timeout, jobs, str(place), mark, watch)
                 wait_for_others(study, mark, on_notice)
+                train_again(
+                    study, job, asked["seeds"],
+                    goes_on=lambda: timeout is None or time.monotonic() - began < timeout,
+                    tell=on_stage or (lambda text: None),
+                )  # fmt: skip
         except KeyboardInterrupt:
             interrupted = True
         return result_of(study, job, findings, interrupted, time.monotonic() - began)
