@@ -165,7 +165,8 @@ What each layer loses alike (budget `layer`) against what all lose together, whe
 training samples grows least. A network of three convolutions and two dense layers, {seeds} seeds:
 each decides the network, the fine-tune and the samples. Mean ± standard error; differences are
 paired by seed. The score is the accuracy on test in float. Weights are those that are not zero,
-MACs (multiply-accumulates) those by such weights, in percent of the original's.
+MACs (multiply-accumulates) those by such weights, in percent of the original's. A budget of one
+bounds that one alone: `macs` leaves more weights, and `weights` more MACs.
 
 {text}""",
         encoding="utf-8",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -57,12 +57,7 @@ def channel_cost(
 
 
 def _width(ties: Ties, axis: Axis, parts: Mapping[int, int]) -> Width:
-    fixed, places = 0, dict[int, float]()
-    for group, _ in axis:
-        root = ties.root(group)
-        if root in parts:
-            part = parts[root]
-            places[part] = places.get(part, 0.0) + 1 / ties.size[root]
-        else:
-            fixed += 1
-    return fixed, places
+    roots = [ties.root(group) for group, _ in axis]
+    places = Counter(root for root in roots if root in parts)
+    fixed = len(roots) - places.total()
+    return fixed, {parts[root]: count / ties.size[root] for root, count in places.items()}
