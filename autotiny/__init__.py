@@ -41,6 +41,7 @@ __all__ = [
     "UnsupportedOp",
     "UserError",
     "Worked",
+    "Worth",
     "__version__",
     "apply",
     "compile",
@@ -86,7 +87,7 @@ if TYPE_CHECKING:
     from autotiny.recipe import Recipe, SavedRecipe, read_recipe
     from autotiny.simulator import Profile
     from autotiny.space import Space, load_space
-    from autotiny.study import Applied, Comparison, Point, Progress, Result, Worked, work
+    from autotiny.study import Applied, Comparison, Point, Progress, Result, Worked, Worth, work
     from autotiny.target import Target, load_target
 
 _HOMES = {
@@ -105,7 +106,7 @@ _HOMES = {
     "model": ("Model", "load_model"),
     "recipe": ("Recipe", "SavedRecipe", "read_recipe"),
     "space": ("Space", "load_space"),
-    "study": ("Applied", "Comparison", "Point", "Progress", "Result", "Worked", "work"),
+    "study": ("Applied", "Comparison", "Point", "Progress", "Result", "Worked", "Worth", "work"),
     "target": ("Target", "load_target"),
 }  # fmt: skip
 """Which module each name comes from: what a type checker reads above, for the running program."""

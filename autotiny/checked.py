@@ -41,7 +41,7 @@ Epochs: TypeAlias = Annotated[int, Within(ge=1, le=1_000_000)]
 NUMBERS: Mapping[str, Any] = {
     "seed": Seed,
     "epochs": Epochs,
-    "trials": Annotated[int, Within(ge=1, le=1_000_000)],
+    "trials": Annotated[int, Within(ge=1, le=1_000_000)] | None,
     "seeds": Annotated[int, Within(ge=1, le=10_000)],
     "points": Annotated[int, Within(ge=1, le=64)],
     "patches": Annotated[int, Within(ge=0, le=12)],

@@ -20,7 +20,7 @@ from autotiny.space import Space, answers_for, load_space
 from autotiny.study import Result, TrialRecord
 from autotiny.study import pool as pooling
 from autotiny.study.pool import pool
-from autotiny.study.proposing import FEWEST, UNTRAINED, Findings, _trained, proposal
+from autotiny.study.proposing import FEWEST, UNTRAINED, Findings, proposal, trained_parts
 from autotiny.study.sampling import NEEDS
 from autotiny.study.surrogate import Surrogate, features, scored_part
 from autotiny.study.weighing import NODES, Front, Scale, best_of
@@ -272,7 +272,7 @@ def test_what_comes_to_a_sequence_that_was_tried_is_of_no_use(run: Any) -> None:
 def test_a_trial_takes_the_trainings_that_are_new(run: Any) -> None:
     result = run(trials=8)
     findings = Findings(result.study, result.job, 8)
-    findings.trained = set(_trained(recipe("prune(sparsity=0.5), int8")))
+    findings.trained = set(trained_parts(recipe("prune(sparsity=0.5), int8")))
     efforts = [
         findings.effort(recipe(text))
         for text in (

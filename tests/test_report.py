@@ -17,6 +17,7 @@ from autotiny.components import COMPONENTS
 from autotiny.dataset import AS_STORED
 from autotiny.errors import UserError
 from autotiny.metrics import Cost, LayerCost, Metrics
+from autotiny.model import Level
 from autotiny.recipe import Dropped, Recipe, read_recipe, step_data
 from autotiny.report import catalogue, cost_table, layer_table, milliseconds, target_table
 from autotiny.report.dashboard import note_text, serve, storage_url
@@ -28,12 +29,22 @@ from autotiny.report.plot import Dot, pareto_svg
 from autotiny.report.summary import front_table, search_summary, seeds_text, why_nothing
 from autotiny.report.tables import clock
 from autotiny.space import load_space, space_names
-from autotiny.study import OUTCOMES, Point, Progress, Result, Seeds, Shortfall, TrialRecord
+from autotiny.study import (
+    OUTCOMES,
+    Effect,
+    Point,
+    Progress,
+    Result,
+    Seeds,
+    Shortfall,
+    TrialRecord,
+    Worth,
+)
 from autotiny.study.bounds import NO_BOUNDS
 from autotiny.study.preflight import Findings
 from autotiny.study.record import RECORD
 from autotiny.target import Target, load_target, target_names
-from autotiny.tasks import ACCURACY, Classification, Drop
+from autotiny.tasks import ACCURACY, Classification, Drop, Regression
 
 TARGET = load_target("stm32f746")
 FLOAT32 = Recipe((COMPONENTS["float32"](),))
@@ -111,8 +122,11 @@ def result(monkeypatch: pytest.MonkeyPatch) -> Result:
     study.add_trial(refused("invalid", "no kernel for ERF at op 3"))
     job: Any = SimpleNamespace(
         objectives=("latency",),
+        figures=("latency_ms",),
         value_names=("accuracy_validation", "latency_ms"),
-        model=SimpleNamespace(fingerprint="f" * 16, source="cnn1"),
+        model=SimpleNamespace(
+            fingerprint="f" * 16, source="cnn1", level=Level.KERAS, start=Level.KERAS
+        ),
         data=SimpleNamespace(
             fingerprint="d" * 16,
             source="digits",
@@ -212,7 +226,8 @@ def test_the_report_tells_what_was_found_and_what_was_not(result: Result) -> Non
         "STM32F746", "cnn1", "digits", "accuracy, latency", "accuracy 1 % below", "30 of 42",
         "(the original)", "**best**", "| infeasible | 4, 5 | misses stm32f746 by 12 bytes of flash",
         "| invalid | 6 | no kernel for ERF at op 3", "fold_constants | 3", "\\| really",
-        "tflm", "autotiny apply best.json", "pareto.svg", "95.00†", "† loses more than 1 %",
+        "4 sequences say nothing yet; it takes 6: ", "tflm",
+        "autotiny apply best.json", "pareto.svg", "95.00†", "† loses more than 1 %",
     ):  # fmt: skip
         assert said in text, said
     widths = {
@@ -229,6 +244,68 @@ def test_the_report_names_the_least_violating_set(result: Result) -> None:
     assert facts["shortfall"] is not None
     assert facts["shortfall"]["excess_bytes"] == {"flash": 12_345}
     assert facts["best"] is None
+
+
+def worths() -> tuple[Worth, ...]:
+    saves, none = Effect(-40.6, -48.2, -33.1), Effect(3.1, -0.04, 12.0)
+    costs = {"flash_bytes": none, "sram_bytes": Effect(0, 0, 0), "latency_ms": saves}
+    order = "cluster_weights before prune_magnitude"
+    many = [Worth(f"pass_{k}", "", 3, 9, None, {"latency_ms": none}) for k in range(12)]
+    return (
+        Worth("reduce_input", "", 9, 3, Effect(-0.0123, -0.02, -0.005), costs),
+        Worth("int8", "float32", 7, 5, Effect(0.001, -0.002, 0.004), costs),
+        Worth(order, "", 2, 4, Effect(0.02, 0.01, 0.03), {"latency_ms": none}),
+        Worth("huffman_code", "", 2, 10, None, {"latency_ms": Effect(1150, 900, 1400)}, True),
+        *many,
+        Worth("reduce_input before prune_channels", "", 2, 2, none, costs | {"latency_ms": none}),
+        Worth("block_gemm", "", 12, 0, scheduled=True, note="always present"),
+        Worth("fuse_operators", "", 12, 0, scheduled=True, note="always present"),
+    )
+
+
+def test_the_report_says_what_each_component_was_worth(result: Result) -> None:
+    vars(result)["worth"] = worths()
+    lines = report_text(result).splitlines()
+    start = lines.index("## What each component was worth")
+    section = lines[start : lines.index("## How the trials ended")]
+    assert section[2:9] == [
+        "| what | with / without | accuracy, points | latency % | flash % | SRAM % |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| reduce_input | 9 / 3 | −1.23 (−2.00 … −0.50) | −41 (−48 … −33) | ? (0.0 … +12) "
+        "| ? (0.0 … 0.0) |",
+        "| int8 instead of float32 | 7 / 5 | ? (−0.20 … +0.40) | −41 (−48 … −33) | ? (0.0 … +12) "
+        "| ? (0.0 … 0.0) |",
+        "| cluster_weights before prune_magnitude, not behind it | 2 / 4 | +2.00 (+1.00 … +3.00) "
+        "| ? (0.0 … +12) | – | – |",
+        "| huffman_code | 2 / 10 | – | +1,150 (+900 … +1,400) | – | – |",
+        "| pass_0 | 3 / 9 | – | ? (0.0 … +12) | – | – |",
+    ]
+    assert sum(line.startswith("| ") for line in section) == 12 + 2
+    assert [line for line in section if line.startswith("- ")] == [
+        "- in `pareto.json`: pass_8, pass_9, pass_10, pass_11",
+        "- tried both ways round, and no difference can be told from nothing: "
+        "reduce_input before prune_channels",
+        "- always present: block_gemm, fuse_operators",
+    ]
+    facts = study_facts(result)["worth"]
+    assert len(facts) == len(worths())
+    assert facts[0]["costs_percent"]["latency_ms"] == {"mean": -40.6, "low": -48.2, "high": -33.1}
+    assert facts[-1]["note"] == "always present"
+
+
+def test_effects_of_an_error_are_in_its_unit(result: Result) -> None:
+    vars(result)["worth"] = (Worth("int8", "", 2, 2, Effect(-0.01234, -0.02, -1e-5)),)
+    job: Any = SimpleNamespace(**{**vars(result.job), "metric": Regression.metrics[0]})
+    vars(result)["job"] = job
+    text = report_text(result)
+    assert f"| what | with / without | {Regression.metrics[0].title} |" in text
+    assert "−0.01234 (−0.02 … −1e-05)" in text
+    assert "less is better" in text
+
+
+def test_without_a_measured_trial_nothing_is_said_of_worth(result: Result) -> None:
+    vars(result)["worth"] = ()
+    assert "worth" not in report_text(result)
 
 
 def test_why_nothing_was_found(result: Result) -> None:

@@ -33,6 +33,7 @@ from autotiny.machine import disk_is_full
 EXAMPLES = (
     "autotiny search --target stm32f746 --objective latency",
     "autotiny search -t rp2040 -o size -o latency --trials 100 --jobs 2",
+    "autotiny search -t stm32l4r5 --warm-start results/cnn1-digits-stm32f746-latency",
     "autotiny search -t nrf52840 -m my_model.keras -d my_images/ --timeout 3600",
     "autotiny search -t stm32f103 -m net.h5 -d images/ --max latency=20ms --reserve sram=8K",
     "autotiny search -t my_board.toml -m package.module:build -d samples.npz",
@@ -64,7 +65,8 @@ TrialsOption = Annotated[
     typer.Option(
         min=1,
         metavar="N",
-        help="Sequences to try, those of an earlier run included.  [default: 40]",
+        help="Sequences to try, those of an earlier run included.  [default: 40; with "
+        "--warm-start a twelfth of the earlier search's work]",
     ),
 ]
 TimeoutOption = Annotated[
@@ -140,6 +142,14 @@ SamplerOption = Annotated[
         "score; tpe, nsga2, gp and random are Optuna's.",
     ),
 ]
+WarmStartOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="STUDY",
+        help="Begin with what an earlier search for the same model, data, seed and epochs found, "
+        "for whatever target: its --out, a journal file, or its --storage.",
+    ),
+]
 SeedsOption = Annotated[
     int,
     typer.Option(
@@ -177,6 +187,7 @@ def run(
     out: OutOption = None,
     jobs: JobsOption = 1,
     sampler: SamplerOption = "ehvi",
+    warm_start: WarmStartOption = None,
     cache: CacheOption = None,
     as_json: Json = False,
 ) -> None:
@@ -205,7 +216,7 @@ def run(
         seeds_text,
         why_nothing,
     )
-    from autotiny.study import EPOCHS, TRIALS, shown_place
+    from autotiny.study import EPOCHS, shown_place
 
     objectives = objective or ["latency"]
     folder = api.study_folder(model, data, board, objectives, out)
@@ -215,13 +226,13 @@ def run(
         with ended_by(signal.SIGTERM), SearchView(console(stderr=True)) as view:
             result = api.search(
                 model, data, board,
-                out=out, objectives=objectives, space=space, trials=trials or TRIALS,
+                out=out, objectives=objectives, space=space, trials=trials,
                 timeout=timeout, seed=seed, seeds=seeds, task=task, metric=metric,
                 score_drop=score_drop,
                 accuracy_drop=None if accuracy_drop is None else accuracy_drop / 100,
                 at_most=at_most, at_least=at_least, reserve=reserve,
                 epochs=epochs or EPOCHS, stream=stream, storage=storage, jobs=jobs, sampler=sampler,
-                reading=reading, cache=Cache(cache),
+                warm_start=warm_start, reading=reading, cache=Cache(cache),
                 on_stage=view.stage, on_trial=view, on_notice=view.notice,
             )  # fmt: skip
     except KeyboardInterrupt:

@@ -9,7 +9,7 @@ from io import StringIO
 from typing import Any, TypeAlias, TypedDict
 
 from autotiny.metrics import score_names
-from autotiny.study import Point, Result, worst_latency_ms
+from autotiny.study import Effect, Point, Result, Worth, worst_latency_ms
 from autotiny.target import Target
 from autotiny.tasks import ACCURACY
 
@@ -50,6 +50,26 @@ class NearMissFacts(TypedDict):
     besides: list[str]
 
 
+class EffectFacts(TypedDict):
+    """How a figure changes, and its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+class WorthFacts(TypedDict):
+    """What a component, or the order of two, was worth; see `study.Worth`."""
+
+    name: str
+    instead: str
+    trials_with: int
+    trials_without: int
+    score: EffectFacts | None
+    costs_percent: dict[str, EffectFacts]
+    note: str
+
+
 class StudyFacts(TypedDict):
     """What `pareto.json` holds."""
 
@@ -76,6 +96,7 @@ class StudyFacts(TypedDict):
     front: list[PointFacts]
     shortfall: ShortfallFacts | None
     near_misses: list[NearMissFacts]
+    worth: list[WorthFacts]
 
 
 def columns(metric: str, outputs: Iterable[str] = ()) -> tuple[str, ...]:
@@ -230,4 +251,21 @@ def study_facts(result: Result) -> StudyFacts:
             }
             for near in result.near
         ],
+        "worth": [_worth_facts(worth) for worth in result.worth],
     }
+
+
+def _worth_facts(worth: Worth) -> WorthFacts:
+    return {
+        "name": worth.name,
+        "instead": worth.instead,
+        "trials_with": worth.trials_with,
+        "trials_without": worth.trials_without,
+        "score": _effect_facts(worth.score) if worth.score else None,
+        "costs_percent": {name: _effect_facts(one) for name, one in worth.costs.items()},
+        "note": worth.note,
+    }
+
+
+def _effect_facts(effect: Effect) -> EffectFacts:
+    return {"mean": effect.mean, "low": effect.low, "high": effect.high}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from autotiny.report.facts import asked, best_point, figures_asked, points_of, recipe_path
 from autotiny.report.summary import budget_text, legend, score_headings, seeds_text, validation
 from autotiny.report.tables import milliseconds
+from autotiny.report.worth import listed, worth_head, worth_legend, worth_rest, worth_rows
 from autotiny.study import OUTCOMES, Point, Result, ended, worst_latency_ms
 from autotiny.target import Target
 from autotiny.tasks import Several
@@ -31,6 +32,7 @@ def report_text(result: Result, *, kept_bytes: int = 0) -> str:
         _noticed(result),
         _found(result),
         _detailed(result),
+        _worth(result),
         _refused(result),
         _idle(result),
         _again(result, kept_bytes),
@@ -231,6 +233,18 @@ def times(before: float, after: float) -> str:
     if after <= 0 or before <= 0:
         return "none of"
     return f"1/{before / after:.3g} of" if before >= after else f"{after / before:.3g} times"
+
+
+def _worth(result: Result) -> str:
+    """What each component was worth; "" where nothing was measured."""
+    if not result.worth:
+        return ""
+    parts = ["## What each component was worth"]
+    shown = listed(result)
+    if shown:
+        table = markdown_table(worth_head(result, shown), worth_rows(result, shown))
+        parts += [table, worth_legend(result)]
+    return "\n\n".join((*parts, worth_rest(result, shown))).rstrip()
 
 
 def _refused(result: Result) -> str:

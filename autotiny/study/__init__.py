@@ -1,5 +1,6 @@
 """The Optuna study: which sequences are tried, what is measured, and the front they make."""
 
+from autotiny.study.attribution import Effect, Worth
 from autotiny.study.bounds import (
     Amounts,
     Bounds,
@@ -13,6 +14,7 @@ from autotiny.study.evaluator import Evaluator
 from autotiny.study.job import EHVI, EPOCHS, OBJECTIVES, Job, Objective, wanted_objectives
 from autotiny.study.listening import stream_of
 from autotiny.study.ordering import SEEDS, Comparison, Originals, compare_orders
+from autotiny.study.planning import TRIALS
 from autotiny.study.record import OUTCOMES, TrialRecord, ended, measured
 from autotiny.study.replay import (
     Applied,
@@ -25,7 +27,7 @@ from autotiny.study.replay import (
 )
 from autotiny.study.result import NearMiss, Point, Result, Shortfall
 from autotiny.study.sampling import check_sampler
-from autotiny.study.search import TRIALS, Progress, search
+from autotiny.study.search import Progress, search
 from autotiny.study.seeds import BEST_SEEDS, Seeds
 from autotiny.study.sound_layers import sound_layer
 from autotiny.study.storage import (
@@ -36,6 +38,7 @@ from autotiny.study.storage import (
     shown_place,
     sqlite_url,
 )
+from autotiny.study.warm_start import check_warm_start
 from autotiny.study.working import Worked, work
 
 __all__ = [
@@ -51,6 +54,7 @@ __all__ = [
     "Applied",
     "Bounds",
     "Comparison",
+    "Effect",
     "Evaluator",
     "Job",
     "NearMiss",
@@ -65,10 +69,12 @@ __all__ = [
     "Shortfall",
     "TrialRecord",
     "Worked",
+    "Worth",
     "apply_recipe",
     "bundle_bytes",
     "check_intact",
     "check_sampler",
+    "check_warm_start",
     "compare_orders",
     "data_name",
     "default_study_name",

@@ -49,7 +49,7 @@ def locks_of(place: str | BaseStorage, study_name: str) -> Path:
     """The folder of a study's locks: beside the file that it lies in, else this machine's own."""
     if isinstance(place, RDBStorage):
         place = place.url
-    file = _file_of(place) if isinstance(place, str) else None
+    file = file_of(place) if isinstance(place, str) else None
     if file is not None:
         return file.with_name(f".{file.name}-{key_of(study_name)[:8]}.locks")
     # What lies in this process's memory has no business with another's of the same name.
@@ -57,7 +57,7 @@ def locks_of(place: str | BaseStorage, study_name: str) -> Path:
     return Path(tempfile.gettempdir()) / f"autotiny-locks-{key_of(own)[:8]}"
 
 
-def _file_of(url: str) -> Path | None:
+def file_of(url: str) -> Path | None:
     """The file of a storage; None for a database server, or where the URL is none."""
     if url.endswith(".log"):
         return Path(url)

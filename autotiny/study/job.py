@@ -159,6 +159,12 @@ class Job:
         """How well a lowered model does on "validation" or "test"."""
         return self.evaluator.score(model, self.data, split, self.cache)
 
+    @property
+    def scoring_key(self) -> str:
+        """A digest of the code that scores hang on, and of how the task reads them."""
+        code = code_version("autotiny.components", "autotiny.evaluate.score")
+        return key_of(self.data.task.to_dict(), code)
+
     def facts(self) -> dict[str, str]:
         """What a study must agree on with an earlier run to be continued."""
         return {
@@ -174,6 +180,7 @@ class Job:
             "task": " ".join((self.data.task.asked, *self.data.task.output_names)),
             "bounds": str(self.bounds),
             "score_drop": self.score_drop.text(self.metric),
+            "scoring": f"code {self.scoring_key[:8]}",
             **made_by(),
         }
 

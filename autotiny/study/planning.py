@@ -14,6 +14,7 @@ from autotiny.model import Level
 from autotiny.recipe import Recipe
 from autotiny.space import answers_for, draw, load_space
 from autotiny.study.job import EHVI, Job
+from autotiny.study.observed import earlier
 from autotiny.study.preflight import baseline_recipe
 from autotiny.study.record import (
     BASELINE,
@@ -29,6 +30,9 @@ from autotiny.study.record import (
 BY_CHANCE = 10
 """Sequences drawn by chance before the sampler, which needs some to learn from."""
 
+TRIALS = 40
+"""Trials of a search unless asked otherwise: about three minutes on the built-in network."""
+
 FIRST = 4
 """Known good sequences that are tried before any is weighed."""
 
@@ -40,7 +44,8 @@ def plan(study: optuna.Study, job: Job, known_good: Iterable[Recipe]) -> None:
     """Queue what is tried first: the original, then known good sequences.
 
     What an earlier process queued is left as it is, and what it had no time for is added. Where
-    sequences are weighed, the first are enough to begin with, and the others are weighed, too.
+    sequences are weighed, the first are enough to begin with, and the others are weighed, too; all
+    are where earlier studies tell scores.
     """
     queued = {record.planned for record in known(study) if record.planned}
     original = baseline_recipe(job)
@@ -51,7 +56,9 @@ def plan(study: optuna.Study, job: Job, known_good: Iterable[Recipe]) -> None:
         # It is measured even where the space cannot draw it.
         record = TrialRecord(queued=BASELINE, planned=original.key, recipe=original)
         enqueue(study, answers_for(original, job.space, job.model.start) or {}, record)
-    at_once = FIRST if job.sampler == EHVI else len(planned)
+    at_once = len(planned)
+    if job.sampler == EHVI:
+        at_once = 0 if earlier(study) else FIRST
     for key, recipe in [*planned.items()][:at_once]:
         answers = answers_for(recipe, job.space, job.model.start)
         if answers is not None and key not in queued:
@@ -117,9 +124,12 @@ def enqueue_by_chance(study: optuna.Study, job: Job) -> None:
     enqueue(study, answers_for(recipe, job.space, job.model.start) or {}, TrialRecord())
 
 
-def enough(study: optuna.Study, trials: int) -> bool:
-    """Whether so many different sequences were tried, or the space seems to hold no others."""
+def enough(study: optuna.Study, trials: int | None) -> bool:
+    """Whether so many different sequences were tried, or the space seems to hold no others.
+
+    None stands for `TRIALS`.
+    """
     outcomes = [record.outcome for record in ended(study)]
     last = outcomes[-EXHAUSTED:]
     exhausted = len(last) == EXHAUSTED and set(last) == {"repeated"}
-    return exhausted or len(outcomes) - outcomes.count("repeated") >= trials
+    return exhausted or len(outcomes) - outcomes.count("repeated") >= (trials or TRIALS)

@@ -7,7 +7,7 @@ should enlarge the front most for the time that it takes is proposed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,6 +19,7 @@ from autotiny.metrics import Cost, Metrics
 from autotiny.recipe import Recipe, step_key
 from autotiny.space import answers_for
 from autotiny.study.job import Job
+from autotiny.study.observed import earlier, is_everywhere
 from autotiny.study.pool import pool
 from autotiny.study.record import Rehearsal, TrialRecord, baseline, candidates, front_of, known
 from autotiny.study.surrogate import Surrogate, Vector, features, scored_part
@@ -30,6 +31,12 @@ FEWEST = 5
 
 REHEARSED = 4
 """So many of the most promising sequences are rehearsed at most before one is proposed."""
+
+MOST_REHEARSED = 12
+"""The same of a study with a warm start, until one is found: it knows less of what they cost."""
+
+SHARE = 1 / 12
+"""Of the work of earlier studies, as much as is to be enough with a warm start."""
 
 UNTRAINED = 0.25
 """What a trial takes besides its fine-tunes, in fine-tunes: lowering, linking and scoring."""
@@ -68,11 +75,27 @@ def proposal(study: optuna.Study, job: Job, number: int) -> Proposal | None:
         Where too little was measured, the next known good sequence; None if there is none left.
     """
     findings = Findings(study, job, number)
-    if findings.original is None or len(findings.measured) < FEWEST:
+    if findings.original is None or len(findings.measured) + len(findings.observed) < FEWEST:
         left = [one for one in candidates(study) if one.key not in findings.tried]
         return Proposal(left[0], 1, ()) if left else None
     recipes = findings.candidates()
     return findings.chosen(recipes) if recipes else None
+
+
+def has_done_its_share(study: optuna.Study, job: Job) -> bool:
+    """Whether a study has done the share of earlier ones' work that is to be enough for it."""
+    findings = Findings(study, job, -1)
+    recipes = [one.recipe for one in findings.observed]
+    before = _work([*recipes], set())
+    known = {part for recipe in recipes if is_everywhere(recipe) for part in trained_parts(recipe)}
+    mine = [one.drawn or one.recipe for one in findings.measured]
+    return len(mine) >= FEWEST and _work(mine, known) >= SHARE * before
+
+
+def _work(recipes: Sequence[Recipe | None], known: Set[tuple[str, ...]]) -> float:
+    """The time that trials take, in fine-tunes, when some are known."""
+    trained = {part for recipe in recipes for part in trained_parts(recipe)}
+    return UNTRAINED * len(recipes) + len(trained - known)
 
 
 class Findings:
@@ -85,6 +108,8 @@ class Findings:
         self.measured = [one for one in self.records if one.outcome == "measured"]
         rehearsals = [one for record in self.records for one in record.rehearsals]
         self.rehearsals = {one.recipe.key: one for one in rehearsals}
+        self.earlier = earlier(study)
+        self.observed = [one for found in self.earlier for one in found.observations]
 
     @cached_property
     def fitting(self) -> list[TrialRecord]:
@@ -109,9 +134,13 @@ class Findings:
         space, start = self.job.space, self.job.model.start
         good = [*self.best, *self._next_best()]
         parents = [one.recipe for one in good if one.recipe]
+        parents += [one.recipe for one in self.observed if one.best]
         parents = [one for one in parents if answers_for(one, space, start) is not None]
         seed = int(key_of("pool", self.job.seed, self.number)[:8], 16)
-        known_good = [one for one in candidates(self.study) if one.key not in self.tried]
+        elsewhere = [one.recipe for one in self.observed]
+        elsewhere = [one for one in elsewhere if answers_for(one, space, start) is not None]
+        known_good = [*candidates(self.study), *elsewhere]
+        known_good = [one for one in known_good if one.key not in self.tried]
         drawn = [*known_good, *pool(space, start, parents, self.tried, seed)]
         return [*{one.key: one for one in drawn}.values()]
 
@@ -129,6 +158,7 @@ class Findings:
 
     def chosen(self, recipes: Sequence[Recipe]) -> Proposal:
         """The sequence that should enlarge the front most for its time."""
+        most_rehearsed = MOST_REHEARSED if self.observed else REHEARSED
         mean, deviation = self.scores(recipes)
         costs = self.costs(recipes)
         front = self.front(costs)
@@ -139,7 +169,7 @@ class Findings:
         best, most = None, LEAST * front.volume
         new: list[Rehearsal] = []
         for k in best_of(gains, len(recipes)):
-            if gains[k] <= most or len(new) == REHEARSED:
+            if gains[k] <= most or len(new) >= (REHEARSED if best else most_rehearsed):
                 break  # it promises less than another one is known to
             cost = costs[k]
             if recipes[k].key not in self.rehearsals:
@@ -157,15 +187,21 @@ class Findings:
         """Mean and deviation of what they should score, on the scale; exact where it is known."""
         space = self.job.space
         parts = [scored_part(recipe) for recipe in recipes]
-        found = {}
+        found = {
+            scored_part(one.recipe).key: (one.recipe, self.scale(one.score))
+            for one in self.observed
+        }
+        likely = {scored_part(one.recipe).key for one in self.observed if not one.everywhere}
         for one in self.measured:
             assert one.recipe is not None
-            found[scored_part(one.recipe).key] = (one.recipe, self.scale(one.values[0]))
+            key = scored_part(one.recipe).key
+            found[key] = (one.recipe, self.scale(one.values[0]))
+            likely.discard(key)
         seen = [features(scored_part(recipe), space) for recipe, _ in found.values()]
         model = Surrogate(seen, [score for _, score in found.values()])
         mean, deviation = model([features(part, space) for part in parts])
         for k, part in enumerate(parts):
-            if part.key in found:
+            if part.key in found and part.key not in likely:
                 mean[k], deviation[k] = found[part.key][1], 0.0
         return mean, deviation
 
@@ -179,6 +215,7 @@ class Findings:
         seen = [(one.recipe, _logarithms(one.values[1:])) for one in self.measured if one.recipe]
         shapes = [one for one in self.rehearsals.values() if not one.recipe.reads_weights]
         seen += [(one.recipe, _logarithms(one.costs)) for one in shapes if one.costs is not None]
+        seen += self.expected({recipe.key for recipe, _ in seen})
         described = [features(recipe, space) for recipe, _ in seen]
         asked = [features(recipe, space) for recipe in recipes]
         found = np.zeros((len(recipes), len(self.job.figures)))
@@ -190,6 +227,23 @@ class Findings:
             if recipe.key in self.rehearsals:
                 exact = self.exactly(self.rehearsals[recipe.key], found[k])
                 found[k] = found[k] if exact is None else exact
+        return found
+
+    def expected(self, known: Set[str]) -> list[tuple[Recipe, Vector]]:
+        """What sequences of earlier studies should cost: as much less than the original as there.
+
+        Args:
+            known: keys of those whose cost is known.
+        """
+        assert self.original is not None
+        here = _logarithms(self.original.values[1:])
+        found = []
+        for one in self.earlier:
+            there = _logarithms(self.figures(one.original, one.original))
+            for seen in one.observations:
+                if seen.recipe.key not in known:
+                    less = _logarithms(self.figures(seen.cost, one.original)) - there
+                    found.append((seen.recipe, here + less))
         return found
 
     def keeping(self, recipes: Sequence[Recipe]) -> Vector:
@@ -225,10 +279,9 @@ class Findings:
         exact = _logarithms(rehearsal.costs)
         return np.minimum(exact, expected) if rehearsal.recipe.reads_weights else exact
 
-    def figures(self, cost: Cost) -> tuple[float, ...]:
+    def figures(self, cost: Cost, original: Cost) -> tuple[float, ...]:
         """Those that the study makes small."""
-        assert self.original is not None and self.original.cost is not None
-        return values_of(Metrics(cost, 0.0), self.job, self.original.cost)[1:]
+        return values_of(Metrics(cost, 0.0), self.job, original)[1:]
 
     def front(self, costs: Vector) -> Front:
         """What is dominated so far, up to what the original costs and to a score by chance.
@@ -250,13 +303,17 @@ class Findings:
 
     @cached_property
     def trained(self) -> set[tuple[str, ...]]:
-        """What was trained so far, or is now."""
+        """What was trained so far, or is now, in earlier studies too."""
         done = [one for one in self.records if one.outcome in ("measured", "failed", "")]
-        return {prefix for one in done for prefix in _trained(one.drawn or one.recipe)}
+        recipes = [
+            *(one.drawn or one.recipe for one in done),
+            *(one.recipe for one in self.observed if one.everywhere),
+        ]
+        return {prefix for recipe in recipes for prefix in trained_parts(recipe)}
 
     def effort(self, recipe: Recipe) -> float:
         """The time of a trial, in fine-tunes."""
-        return UNTRAINED + sum(prefix not in self.trained for prefix in _trained(recipe))
+        return UNTRAINED + sum(prefix not in self.trained for prefix in trained_parts(recipe))
 
     def rehearsed(self, recipe: Recipe) -> Rehearsal:
         """What a sequence costs that was not trained."""
@@ -271,7 +328,8 @@ class Findings:
             return Rehearsal(recipe, None)
         if self.job.missed(cost):
             return Rehearsal(recipe, None)
-        return Rehearsal(recipe, self.figures(cost))
+        assert self.original is not None and self.original.cost is not None
+        return Rehearsal(recipe, self.figures(cost, self.original.cost))
 
 
 def _logarithms(costs: Sequence[float]) -> Vector:
@@ -284,7 +342,7 @@ def _keys(record: TrialRecord) -> Iterable[str]:
     return (record.recipe_key, record.recipe.key) if record.recipe else (record.recipe_key,)
 
 
-def _trained(recipe: Recipe | None) -> list[tuple[str, ...]]:
+def trained_parts(recipe: Recipe | None) -> list[tuple[str, ...]]:
     """The parts of a sequence up to each step that trains."""
     steps = recipe.canonical().steps if recipe else ()
     keys = tuple(step_key(step) for step in steps)

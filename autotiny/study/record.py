@@ -257,8 +257,8 @@ def enqueue(study: optuna.Study, answers: Mapping[str, Any], record: TrialRecord
     study.enqueue_trial(dict(answers), user_attrs={RECORD: record.to_json()})
 
 
-def invite(study: optuna.Study, job_key: str, trials: int) -> None:
-    """Tell workers where the job lies in the cache, and how many trials are asked for."""
+def invite(study: optuna.Study, job_key: str, trials: int | None) -> None:
+    """Tell workers where the job lies in the cache, and how many trials are asked for, if any."""
     study.set_user_attr(ASKED, trials)
     study.set_user_attr(JOB, job_key)
 
@@ -269,9 +269,10 @@ def job_key(study: optuna.Study) -> str | None:
     return key
 
 
-def trials_asked(study: optuna.Study) -> int:
-    """How many trials a search asks its workers for."""
-    return int(study.user_attrs[ASKED])
+def trials_asked(study: optuna.Study) -> int | None:
+    """How many trials a search asks its workers for, if it asks for a number."""
+    asked: int | None = study.user_attrs[ASKED]
+    return asked
 
 
 def set_candidates(study: optuna.Study, recipes: Iterable[Recipe]) -> None:

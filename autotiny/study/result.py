@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import optuna
@@ -20,6 +21,7 @@ from autotiny.provenance import made_with
 from autotiny.recipe import Bundle, Dropped, Recipe, SavedRecipe
 from autotiny.signal import Front
 from autotiny.study.agreeing import Agreed, agreed
+from autotiny.study.attribution import Worth, attribution
 from autotiny.study.bounds import NOTHING, Bound, Reserve
 from autotiny.study.bundle import write_bundle
 from autotiny.study.evaluator import tested
@@ -184,6 +186,11 @@ class Result:
     def weighed(self) -> int:
         """How many sequences the trials were chosen of, a sequence once for each time."""
         return sum(record.weighed for record in ended(self.study))
+
+    @cached_property
+    def worth(self) -> tuple[Worth, ...]:
+        """What each component and order was worth over the trials, the most useful first."""
+        return attribution(ended(self.study), self.job)
 
     def saved_recipe(self, point: Point) -> SavedRecipe:
         """The recipe file of a point."""

@@ -17,11 +17,13 @@ from autotiny.machine import disk_is_full
 from autotiny.study.holding import Hold, is_held, is_here
 from autotiny.study.job import EHVI, Job
 from autotiny.study.planning import enough, enqueue_by_chance, is_chances_turn
+from autotiny.study.proposing import has_done_its_share
 from autotiny.study.record import (
     BASELINE,
     FINISHED,
     TrialRecord,
     ended,
+    front_of,
     hold,
     holder_of,
     job_key,
@@ -48,7 +50,7 @@ MACHINE = (MachineFault, OSError, MemoryError, StorageInternalError)
 
 
 def run_trials(
-    study: optuna.Study, job: Job, trials: int, timeout: float | None, mark: Hold,
+    study: optuna.Study, job: Job, trials: int | None, timeout: float | None, mark: Hold,
     after: Callable[[TrialRecord], None],
 ) -> None:  # fmt: skip
     """Run trials until there are enough of them, or no time is left to begin one.
@@ -59,7 +61,8 @@ def run_trials(
     Args:
         study: with all that is planned queued.
         job: what is searched for.
-        trials: how many different sequences the study is to hold.
+        trials: how many different sequences the study is to hold; None for as many as are to be
+            enough after a warm start.
         timeout: seconds after which no trial is begun.
         mark: of this process.
         after: called with each trial that has ended.
@@ -68,7 +71,7 @@ def run_trials(
         MachineFault: the disk is full, or the machine failed several trials in a row.
     """
     began = time.monotonic()
-    while not patiently(study, lambda: enough(study, trials)):
+    while not patiently(study, lambda: is_over(study, job, trials)):
         if timeout is not None and time.monotonic() - began >= timeout and ended(study):
             return
         trial = patiently(study, lambda: _taken(study, job, mark))
@@ -87,6 +90,16 @@ def run_trials(
             keep_shared(job.cache, shared)
         if record.outcome == "faulted" and (record.queued == BASELINE or _all_fault(study)):
             raise MachineFault(record.reason)
+
+
+def is_over(study: optuna.Study, job: Job, trials: int | None) -> bool:
+    """Whether there are as many trials as asked for.
+
+    Or, where no number is, whether something fits and enough was done after a warm start.
+    """
+    if enough(study, trials):
+        return True
+    return trials is None and bool(front_of(study)) and has_done_its_share(study, job)
 
 
 def take_up(study: optuna.Study, mark: Hold) -> list[int]:

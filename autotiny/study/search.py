@@ -29,11 +29,11 @@ from autotiny.study.bounds import Amounts, wanted_bounds
 from autotiny.study.evaluator import Evaluator
 from autotiny.study.holding import Hold, alone, holding, locks_of, searched_alone
 from autotiny.study.job import EHVI, EPOCHS, Job, wanted_objectives
-from autotiny.study.planning import enough, plan, plan_again, tutorial_recipes
+from autotiny.study.planning import TRIALS, enough, plan, plan_again, tutorial_recipes
 from autotiny.study.preflight import checked
 from autotiny.study.record import TrialRecord, cache_counts, counts, ended, front_of, invite
 from autotiny.study.result import Result, result_of
-from autotiny.study.running import MACHINE, run_trials, take_up, wait_for_others
+from autotiny.study.running import MACHINE, is_over, run_trials, take_up, wait_for_others
 from autotiny.study.sampling import check_sampler
 from autotiny.study.seeds import BEST_SEEDS, train_again
 from autotiny.study.server import gate, patiently
@@ -45,13 +45,10 @@ from autotiny.study.storage import (
     quiet_optuna,
     told_if_lost,
 )
+from autotiny.study.warm_start import begin_with
 from autotiny.study.working import work
 from autotiny.target import Target
 from autotiny.tasks import Direction, wanted_drop
-
-TRIALS = 40
-"""Trials of a search unless asked otherwise: about three minutes on the built-in network."""
-
 
 POLL_SECONDS = 0.5
 
@@ -98,7 +95,7 @@ def search(
     out: Path | str,
     objectives: Sequence[str] = ("latency",),
     space: str | Space = "default",
-    trials: int = TRIALS,
+    trials: int | None = None,
     timeout: float | None = None,
     seed: int = 0,
     accuracy_drop: float | None = None,
@@ -116,6 +113,7 @@ def search(
     cache: Cache | None = None,
     evaluator: Evaluator | None = None,
     known_good: Iterable[Recipe] | None = None,
+    warm_start: Path | str | None = None,
     on_trial: Callable[[Progress], None] | None = None,
     on_notice: Callable[[str], None] | None = None,
     on_stage: Callable[[str], None] | None = None,
@@ -123,7 +121,8 @@ def search(
     """Search for the sequences of components that put a model on a microcontroller best.
 
     A study of the same name in the same storage is continued until it holds `trials` trials, not
-    counting those that repeat an earlier one.
+    counting those that repeat an earlier one. One with a warm start and no `trials` ends when it
+    has done a twelfth of the earlier one's work, if anything fits.
 
     Args:
         model: the original, trained.
@@ -132,7 +131,7 @@ def search(
         out: folder of the study, unless `storage` says otherwise.
         objectives: names from `OBJECTIVES`; the score always takes part.
         space: name or path of a search space, or one that was loaded.
-        trials: how many different sequences to end with.
+        trials: how many different sequences to end with; by default `TRIALS`.
         timeout: seconds after which no trial is begun; the original is measured whatever it is.
         seed: decides everything random.
         accuracy_drop: the accuracy that a best point may lose on validation, by default 0.01.
@@ -154,13 +153,16 @@ def search(
         evaluator: what judges candidates; by default their linked and executed firmware.
         known_good: sequences to try before any is drawn, if the space can draw them; by default
             those that did best in the tutorial.
+        warm_start: where studies of the same model, data, seed and epochs lie, for whatever target:
+            the folder of a search, a database or journal file, or a URL. What they scored is
+            known from the beginning.
         on_trial: called after each trial.
         on_notice: called with each line that the user should read before the search begins.
         on_stage: called with what is done when the trials have ended.
 
     Raises:
-        UserError: an unknown objective or sampler, a space without anything for this model, or a
-            study that was made for something else.
+        UserError: an unknown objective or sampler, a space without anything for this model, a
+            study that was made for something else, or a warm start with other scores.
         MachineFault: the disk is full, memory ran out, or a tool was killed, again and again.
     """
     asked = arguments(
@@ -202,6 +204,13 @@ def search(
     with none_lost(), quiet_optuna(), searched_alone(locks, study_name), holding(locks) as mark:
         with alone(locks):
             study = open_study(job, study_name, place, jobs)
+            known = begin_with(study, job, warm_start)
+        if on_notice:
+            for one in known:
+                on_notice(str(one))
+            if known and trials is None:
+                on_notice("a twelfth of their trials' work is to be enough; more trials go on")
+        trials = trials or (None if known else TRIALS)
         if isinstance(place, str) and (jobs > 1 or storage):
             _invite(study, job, trials, jobs, on_notice)
         with gate(study, mark):
@@ -228,8 +237,9 @@ def search(
 
 
 def _invite(
-    study: optuna.Study, job: Job, trials: int, jobs: int, on_notice: Callable[[str], None] | None
-) -> None:
+    study: optuna.Study, job: Job, trials: int | None, jobs: int,
+    on_notice: Callable[[str], None] | None,
+) -> None:  # fmt: skip
     """Say in the study what a worker must know to take part."""
     try:
         key = share(job)
@@ -245,7 +255,7 @@ def _invite(
 
 
 def _run(
-    study: optuna.Study, job: Job, trials: int, timeout: float | None, jobs: int, url: str,
+    study: optuna.Study, job: Job, trials: int | None, timeout: float | None, jobs: int, url: str,
     mark: Hold, watch: _Watch,
 ) -> None:  # fmt: skip
     if enough(study, trials):
@@ -264,10 +274,10 @@ class _Watch:
     """Tells the caller where the search stands."""
 
     def __init__(
-        self, study: optuna.Study, job: Job, trials: int, timeout: float | None,
+        self, study: optuna.Study, job: Job, trials: int | None, timeout: float | None,
         on_trial: Callable[[Progress], None] | None,
     ) -> None:  # fmt: skip
-        self._study, self._job, self._trials = study, job, trials
+        self._study, self._job, self._trials = study, job, trials or TRIALS
         self._timeout, self._on_trial = timeout, on_trial
         self._began = time.monotonic()
         self._done_before = self._done()
@@ -306,7 +316,7 @@ class _Watch:
 
 
 def _run_in_processes(
-    study: optuna.Study, job: Job, trials: int, timeout: float | None, jobs: int, url: str,
+    study: optuna.Study, job: Job, trials: int | None, timeout: float | None, jobs: int, url: str,
     watch: _Watch,
 ) -> None:  # fmt: skip
     """Let several processes work on the study; each has a TensorFlow and a worker of its own."""
@@ -331,7 +341,7 @@ def _run_in_processes(
     if not complaints.empty():
         raise MachineFault(complaints.get())
     broken = [worker.exitcode for worker in workers if worker.exitcode]
-    if broken and not enough(study, trials):
+    if broken and not is_over(study, job, trials):
         raise MachineFault(
             f"{len(broken)} of {len(workers)} processes ended with code {broken[0]}; "
             "their finished trials are kept: run the command again to continue"

@@ -16,9 +16,8 @@ from autotiny.provenance import differences
 from autotiny.study.evaluator import Evaluator
 from autotiny.study.holding import holding, locks_of
 from autotiny.study.job import made_by
-from autotiny.study.planning import enough
 from autotiny.study.record import TrialRecord, ended, job_key, trials_asked
-from autotiny.study.running import run_trials
+from autotiny.study.running import is_over, run_trials
 from autotiny.study.sampling import sampler_for
 from autotiny.study.server import patiently
 from autotiny.study.sharing import shared
@@ -101,7 +100,7 @@ def work(
                 while not done and seconds_left() != 0:
                     wanted = patiently(study, lambda: trials_asked(study))
                     run_trials(study, job, wanted, seconds_left(), mark, after)
-                    done = enough(study, trials_asked(study))
+                    done = is_over(study, job, trials_asked(study))
         except KeyboardInterrupt:
             interrupted = True
     return Worked(study_name, tuple(records), done, interrupted)
