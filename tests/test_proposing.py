@@ -101,6 +101,7 @@ def test_features_tell_parameters_and_order() -> None:
     assert low["prune_magnitude.sparsity"] == 0
     assert high["prune_magnitude.sparsity"] == 1
     assert low["prune_magnitude.pattern=element"] == 1
+    assert not [name for name in low if name.startswith("prune_magnitude.budget")], "not drawn"
     one = features(recipe("prune_channels, separate_convolutions, int8"), space)
     other = features(recipe("separate_convolutions, prune_channels, int8"), space)
     assert one != other
