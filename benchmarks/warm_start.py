@@ -34,8 +34,8 @@ from writing import row
 
 from autotiny.dataset import load_dataset
 from autotiny.study import TrialRecord, measured, open_storage, sqlite_url
+from autotiny.study.evidence import trained_parts
 from autotiny.study.observed import is_everywhere
-from autotiny.study.proposing import trained_parts
 from autotiny.study.record import known
 from autotiny.study.surrogate import scored_part
 

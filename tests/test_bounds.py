@@ -34,7 +34,8 @@ from autotiny.report.page import report_text
 from autotiny.report.summary import front_table, why_nothing
 from autotiny.study import Job, Result, TrialRecord, ended, wanted_bounds
 from autotiny.study.bounds import NO_BOUNDS, Bounds, Reserve, worst_latency_ms
-from autotiny.study.proposing import Findings
+from autotiny.study.evidence import Evidence
+from autotiny.study.proposing import chosen, neighbours
 from autotiny.study.record import Rehearsal
 from autotiny.study.result import near_misses
 from autotiny.target import Target, load_target
@@ -401,49 +402,49 @@ def test_what_is_proposed_should_keep_the_bounds(run: Any) -> None:
     result = run(
         trials=20, objectives=("latency",), at_most="flash=128K,energy=1J", at_least="score=94%"
     )
-    findings = Findings(result.study, result.job, len(result.study.trials))
+    evidence = Evidence(result.study, result.job, len(result.study.trials))
     recipes = [Recipe((TOYS[name](), TOYS["fuse"]())) for name in ("float32", "int16", "int8")]
-    large, larger, small = findings.keeping(recipes)
+    large, larger, small = evidence.keeping(recipes)
     assert large < 0.05
     assert larger < 0.2
     assert small > 0.9
-    costs, gain = findings.costs(recipes), findings.scale.gain(0.955)
-    findings.rehearsals = {recipes[0].key: Rehearsal(recipes[0], (1.0,))}
-    assert findings.keeping(recipes)[0] == 1, "that was seen"
-    assert findings.front(costs).reached.min() < gain
+    costs, gain = evidence.costs(recipes), evidence.scale.gain(0.955)
+    evidence.rehearsals = {recipes[0].key: Rehearsal(recipes[0], (1.0,))}
+    assert evidence.keeping(recipes)[0] == 1, "that was seen"
+    assert evidence.front(costs).reached.min() < gain
     high = replace(result.job, bounds=asked(at_least="score=95.5%"))
-    findings = Findings(result.study, high, len(result.study.trials))
-    assert list(findings.keeping(recipes)) == [1, 1, 1], "it bounds no cost"
-    assert findings.front(costs).reached.min() == pytest.approx(gain), "below is nothing to gain"
+    evidence = Evidence(result.study, high, len(result.study.trials))
+    assert list(evidence.keeping(recipes)) == [1, 1, 1], "it bounds no cost"
+    assert evidence.front(costs).reached.min() == pytest.approx(gain), "below is nothing to gain"
 
 
 def test_until_something_keeps_the_bounds_all_that_was_measured_guides_the_search(
     run: Any,
 ) -> None:
     high, low = (run(trials=12, out=limit, at_least=f"score={limit}") for limit in ("99%", "95%"))
-    findings = Findings(high.study, high.job, 12)
+    evidence = Evidence(high.study, high.job, 12)
     assert high.front == ()
-    assert findings.fitting == findings.measured
-    recipes = findings.candidates()
-    reached = findings.front(findings.costs(recipes)).reached
-    assert reached.max() < findings.scale.gain(0.99), "or nothing would be worth a trial"
-    findings.chosen(recipes)
-    kept = Findings(low.study, low.job, 12).fitting
+    assert evidence.fitting == evidence.measured
+    recipes = neighbours(evidence)
+    reached = evidence.front(evidence.costs(recipes)).reached
+    assert reached.max() < evidence.scale.gain(0.99), "or nothing would be worth a trial"
+    chosen(evidence, recipes)
+    kept = Evidence(low.study, low.job, 12).fitting
     assert kept
     assert all(one.values[0] >= 0.95 for one in kept)
 
 
 def test_what_surely_breaks_a_bound_is_not_proposed(run: Any) -> None:
     result = run(trials=8, sampler="ehvi")
-    findings = Findings(result.study, result.job, 8)
-    recipes = findings.candidates()
-    assert findings.chosen(recipes).recipe is not None
-    with mock.patch.object(findings, "keeping", lambda recipes: np.zeros(len(recipes))):
-        assert findings.chosen(recipes).recipe is None
+    evidence = Evidence(result.study, result.job, 8)
+    recipes = neighbours(evidence)
+    assert chosen(evidence, recipes).recipe is not None
+    with mock.patch.object(evidence, "keeping", lambda recipes: np.zeros(len(recipes))):
+        assert chosen(evidence, recipes).recipe is None
     tiny = replace(result.job, bounds=asked(at_most="flash=1K"))
-    findings = Findings(result.study, tiny, 8)
-    with mock.patch.object(findings, "keeping", lambda recipes: np.ones(len(recipes))):
-        found = findings.chosen(recipes)
+    evidence = Evidence(result.study, tiny, 8)
+    with mock.patch.object(evidence, "keeping", lambda recipes: np.ones(len(recipes))):
+        found = chosen(evidence, recipes)
     assert {one.costs for one in found.rehearsals} == {None}, "what was rehearsed breaks it"
 
 

@@ -19,8 +19,9 @@ from autotiny.recipe import Recipe, parameters, steps_from_text
 from autotiny.space import Space, answers_for, load_space
 from autotiny.study import Result, TrialRecord
 from autotiny.study import pool as pooling
+from autotiny.study.evidence import UNTRAINED, Evidence, trained_parts
 from autotiny.study.pool import pool
-from autotiny.study.proposing import FEWEST, UNTRAINED, Findings, proposal, trained_parts
+from autotiny.study.proposing import FEWEST, chosen, neighbours, proposal, rehearsed
 from autotiny.study.sampling import NEEDS
 from autotiny.study.surrogate import Surrogate, features, scored_part
 from autotiny.study.weighing import NODES, Front, Scale, best_of
@@ -100,6 +101,7 @@ def test_features_tell_parameters_and_order() -> None:
     assert low["prune_magnitude.sparsity"] == 0
     assert high["prune_magnitude.sparsity"] == 1
     assert low["prune_magnitude.pattern=element"] == 1
+    assert not [name for name in low if name.startswith("prune_magnitude.budget")], "not drawn"
     one = features(recipe("prune_channels, separate_convolutions, int8"), space)
     other = features(recipe("separate_convolutions, prune_channels, int8"), space)
     assert one != other
@@ -263,18 +265,18 @@ def test_what_is_proposed_was_rehearsed_and_fits(run: Any) -> None:
 
 def test_what_comes_to_a_sequence_that_was_tried_is_of_no_use(run: Any) -> None:
     result = run(trials=8)
-    findings = Findings(result.study, result.job, 8)
-    assert recipe("int8").key in findings.tried
-    assert findings.rehearsed(recipe("idle, int8")).costs is None
-    assert findings.rehearsed(recipe("fold, int8, block, place")).costs is not None
+    evidence = Evidence(result.study, result.job, 8)
+    assert recipe("int8").key in evidence.tried
+    assert rehearsed(evidence, recipe("idle, int8")).costs is None
+    assert rehearsed(evidence, recipe("fold, int8, block, place")).costs is not None
 
 
 def test_a_trial_takes_the_trainings_that_are_new(run: Any) -> None:
     result = run(trials=8)
-    findings = Findings(result.study, result.job, 8)
-    findings.trained = set(trained_parts(recipe("prune(sparsity=0.5), int8")))
+    evidence = Evidence(result.study, result.job, 8)
+    evidence.trained = set(trained_parts(recipe("prune(sparsity=0.5), int8")))
     efforts = [
-        findings.effort(recipe(text))
+        evidence.effort(recipe(text))
         for text in (
             "int8", "prune(sparsity=0.5), int8, fuse", "prune(sparsity=0.5), cluster, int8",
             "prune(sparsity=0.7), cluster, int8",
@@ -285,12 +287,12 @@ def test_a_trial_takes_the_trainings_that_are_new(run: Any) -> None:
 
 def test_what_has_no_chance_is_not_proposed(run: Any) -> None:
     result = run(trials=8)
-    findings = Findings(result.study, result.job, 8)
-    recipes = findings.candidates()
-    assert findings.chosen(recipes).recipe is not None
+    evidence = Evidence(result.study, result.job, 8)
+    recipes = neighbours(evidence)
+    assert chosen(evidence, recipes).recipe is not None
     hopeless = np.zeros(1, bool)
     with mock.patch.object(Front, "may_gain", lambda *_: hopeless):
-        assert findings.chosen(recipes).recipe is None
+        assert chosen(evidence, recipes).recipe is None
 
 
 def test_an_unknown_sampler_is_refused_before_anything_is_measured(run: Any) -> None:

@@ -24,16 +24,10 @@ from autotiny.recipe import Recipe
 from autotiny.study import Result, TrialRecord, measured, open_storage, running, work
 from autotiny.study import observed as observing
 from autotiny.study import pool as pooling
+from autotiny.study.evidence import UNTRAINED, Evidence, trained_parts
 from autotiny.study.holding import locks_of, searched_alone
 from autotiny.study.observed import earlier
-from autotiny.study.proposing import (
-    FEWEST,
-    SHARE,
-    UNTRAINED,
-    Findings,
-    has_done_its_share,
-    trained_parts,
-)
+from autotiny.study.proposing import FEWEST, SHARE, has_done_its_share
 from autotiny.study.record import RECORD, parsed
 from autotiny.study.surrogate import scored_part
 from autotiny.study.warm_start import check_warm_start
@@ -104,14 +98,14 @@ def parts_of(recipes: Iterable[Recipe | None]) -> set[tuple[str, ...]]:
 
 def test_what_is_known_is_not_trained_again(run: Any, first: Path) -> None:
     result = second(run, first, trials=1)
-    findings = Findings(result.study, result.job, 99)
+    evidence = Evidence(result.study, result.job, 99)
     efforts, trained = [], []
-    for one in findings.observed:
+    for one in evidence.observed:
         CALLS.clear()
         result.job.candidate(one.recipe)
         trained.append(bool(TRAINED & {*CALLS}))
-        efforts.append(findings.effort(one.recipe) > UNTRAINED)
-    assert efforts == trained == [not one.everywhere for one in findings.observed]
+        efforts.append(evidence.effort(one.recipe) > UNTRAINED)
+    assert efforts == trained == [not one.everywhere for one in evidence.observed]
     assert len({*efforts}) == 2
 
 
@@ -133,16 +127,16 @@ def test_a_share_of_the_work_is_enough(run: Any, first: Path) -> None:
     assert not has_done_its_share(began.study, began.job)
     result = second(run, first)
     assert has_done_its_share(result.study, result.job)
-    findings = Findings(result.study, result.job, 99)
-    observed = [one.recipe for one in findings.observed]
+    evidence = Evidence(result.study, result.job, 99)
+    observed = [one.recipe for one in evidence.observed]
     before = UNTRAINED * len(observed) + len(parts_of(observed))
-    known = parts_of(one.recipe for one in findings.observed if one.everywhere)
+    known = parts_of(one.recipe for one in evidence.observed if one.everywhere)
 
     def work(records: Sequence[TrialRecord]) -> float:
         parts = parts_of(one.drawn or one.recipe for one in records)
         return UNTRAINED * len(records) + len(parts - known)
 
-    mine = findings.measured
+    mine = evidence.measured
     assert len(mine) == FEWEST or work(mine[:-1]) < SHARE * before
     assert len(mine) >= FEWEST
     assert work(mine) >= SHARE * before
@@ -210,11 +204,11 @@ def test_what_hangs_on_the_target_is_not_known(run: Any, first: Path) -> None:
     assert len(observed) > 5
     assert any(not one.everywhere for one in observed)
     assert all(one.best or "aware" not in str(one.recipe) for one in observed)
-    findings = Findings(result.study, result.job, 99)
-    assert not [part for part in findings.trained if "aware" in str(part)]
+    evidence = Evidence(result.study, result.job, 99)
+    assert not [part for part in evidence.trained if "aware" in str(part)]
     sure = [one.recipe for one in observed if one.everywhere]
     unsure = [one.recipe for one in observed if not one.everywhere]
-    _, deviation = findings.scores([*sure, *unsure])
+    _, deviation = evidence.scores([*sure, *unsure])
     assert not deviation[: len(sure)].any()
     assert deviation[len(sure) :].all()
 
@@ -227,15 +221,15 @@ def test_another_objective_begins_with_the_scores_too(run: Any, first: Path) -> 
 
 def test_a_cost_is_expected_to_be_the_same_share_of_the_originals(run: Any, first: Path) -> None:
     result = second(run, first, trials=1)
-    findings = Findings(result.study, result.job, 99)
+    evidence = Evidence(result.study, result.job, 99)
     clock = 216 / 120
-    costs = {one.recipe.key: one.cost for one in findings.observed}
-    expected = findings.expected(set())
-    assert len(expected) == len(findings.observed)
+    costs = {one.recipe.key: one.cost for one in evidence.observed}
+    expected = evidence.expected(set())
+    assert len(expected) == len(evidence.observed)
     for recipe, cost in expected:
         assert np.exp(cost[0]) == pytest.approx(costs[recipe.key].latency_ms * clock)
     known = {expected[0][0].key}
-    assert len(findings.expected(known)) < len(expected)
+    assert len(evidence.expected(known)) < len(expected)
 
 
 def test_of_several_studies_those_of_the_same_scores_count(run: Any, first: Path) -> None:

@@ -85,8 +85,6 @@ class Component(ABC):
         cores: how many cores a target must have for it.
         one_port: whether it takes networks of one input and one output alone.
         once: whether a second one in the same sequence would find nothing to do.
-        reads_weights: whether what its result costs hangs on the values of the weights, which
-            training changes.
     """
 
     name: ClassVar[str]
@@ -100,7 +98,6 @@ class Component(ABC):
     cores: ClassVar[int] = 1
     one_port: ClassVar[bool] = False
     once: ClassVar[bool] = True
-    reads_weights: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
         """Fills in what follows from `level`."""
@@ -118,6 +115,11 @@ class Component(ABC):
     @property
     def measures(self) -> bool:
         """Whether its result depends on the target."""
+        return False
+
+    @property
+    def reads_weights(self) -> bool:
+        """Whether what its result costs hangs on the weights' values, which training changes."""
         return False
 
     @classmethod

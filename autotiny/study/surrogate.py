@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autotiny.model import Level
-from autotiny.ranges import Choice, Fixed, Range
+from autotiny.ranges import Choice, Fixed, Span
 from autotiny.recipe import Recipe, parameters
 from autotiny.space import Space
 
@@ -36,8 +36,11 @@ def features(recipe: Recipe, space: Space) -> dict[str, float]:
     for step in recipe.steps:
         found[step.name] = 1.0
         ranges = space.components.get(step.name, {})
+        drawn = {name: one for name, one in ranges.items() if not isinstance(one, Fixed)}
         for name, value in parameters(step).items():
-            place = _place(value, ranges.get(name, Fixed(value)))
+            if name not in drawn:
+                continue  # a second name for the component would count it twice
+            place = _place(value, drawn[name])
             key = f"{step.name}.{name}"
             found.update({key: place} if isinstance(place, float) else {f"{key}={value}": 1.0})
     for first, second in combinations(recipe.names, 2):
@@ -45,12 +48,10 @@ def features(recipe: Recipe, space: Space) -> dict[str, float]:
     return found
 
 
-def _place(value: object, drawn_from: Range) -> float | None:
+def _place(value: object, drawn_from: Choice | Span) -> float | None:
     """Where a number lies in its range; None of what is no number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    if isinstance(drawn_from, Fixed):
-        return 0.0
     if isinstance(drawn_from, Choice):
         ordered = sorted(one for one in drawn_from.values if isinstance(one, (int, float)))
         last = max(len(ordered) - 1, 1)

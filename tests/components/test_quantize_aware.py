@@ -7,9 +7,11 @@ import pytest
 from autotiny.components import COMPONENTS, Work
 from autotiny.components.keras.prune_magnitude import PruneMagnitude
 from autotiny.components.keras.quantize_aware import QuantizeAware, _set_ranges, _wrapped
+from autotiny.dataset import Dataset
 from autotiny.errors import NotApplicable
 from autotiny.graph import Array
-from autotiny.model import Level, Model, graph_def, keras, keras_model
+from autotiny.model import Level, Model, graph_def, keras, keras_model, predict
+from autotiny.tasks import Regression
 
 
 @pytest.mark.parametrize("network", ["cnn1", "residual"])
@@ -74,6 +76,24 @@ def test_ranges_are_those_of_samples_and_statistics_stay(residual: Model, work: 
     for was, now in zip(before, named("/moving_"), strict=True):
         np.testing.assert_array_equal(now, was)
     assert not any(6.0 in one.reshape(-1) for one in named("activation_max"))
+
+
+def test_activations_in_the_hundreds_keep_their_values() -> None:
+    """The toolkit's ranges begin at −6 to 6, which a short fine-tune hardly leaves."""
+    k = keras()
+    k.utils.set_random_seed(0)
+    x = np.random.default_rng(0).random((320, 8), np.float32)
+    network = k.Sequential([k.Input((8,)), k.layers.Dense(8, "relu"), k.layers.Dense(1)])
+    for layer, scale in zip(network.layers, (8, 50), strict=True):
+        layer.set_weights([scale * np.abs(layer.get_weights()[0]), layer.get_weights()[1]])
+    model = keras_model(network)
+    y = predict(model, x)
+    assert y.min() > 100
+    parts = (x[:192], y[:192], x[192:256], y[192:256], x[256:], y[256:])
+    data = Dataset("sums", *parts, Regression())
+    trained = QuantizeAware().apply(model, Work(data, epochs=1))
+    error = np.abs(predict(trained, data.x_test) - data.y_test).mean()
+    assert error < 0.02 * np.ptp(y)
 
 
 @pytest.mark.parametrize("network", ["cnn1", pytest.param("residual", marks=pytest.mark.slow)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeGuard
 
@@ -38,6 +39,16 @@ class Replacing(Component):
 
     def apply(self, model: Model, work: Work) -> Model:
         """The model with other layers where they pay, fine-tuned."""
+        chosen = self.chosen(model, work)
+        network = rewrite(model.keras, lambda layer: chosen.get(layer.name))
+        return fine_tuned(network, model, work)
+
+    def chosen(self, model: Model, work: Work) -> Mapping[str, Sequence[NewLayer]]:
+        """The layers that take the place of others, by the name of those.
+
+        Raises:
+            NotApplicable: none pays.
+        """
         smaller = [(layer, self.instead(layer)) for layer in model.keras.layers if self.pays(layer)]
         if not smaller:
             raise NotApplicable(f"{self.name}: {self.refusal}")
@@ -53,8 +64,7 @@ class Replacing(Component):
                 f"{self.name}: no layer takes fewer cycles of {target.name} so; layers=smaller "
                 "replaces those that get smaller"
             )
-        network = rewrite(model.keras, lambda layer: chosen.get(layer.name))
-        return fine_tuned(network, model, work)
+        return chosen
 
     @property
     def refusal(self) -> str:

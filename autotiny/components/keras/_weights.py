@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TypeGuard
 
@@ -37,6 +38,11 @@ def mixes_channels(layer: KerasLayer) -> TypeGuard[KernelLayer]:
 def plain_convolution(layer: KerasLayer) -> TypeGuard[KernelLayer]:
     """Whether a layer is a convolution of images with all channels in one group."""
     return mixes_channels(layer) and type(layer) is keras().layers.Conv2D and layer.groups == 1
+
+
+def positions(layer: KerasLayer) -> int:
+    """How often a layer uses each of its weights when it is called."""
+    return math.prod(layer.compute_output_shape(layer.get_input_shape_at(0))[1:-1])
 
 
 def sparsity(network: KerasModel) -> float:
