@@ -152,6 +152,7 @@ def test_where_nothing_fits_a_search_goes_on(run: Any, first: Path) -> None:
         assert not running.is_over(fits.study, fits.job, 2)
 
 
+@pytest.mark.slow
 def test_what_is_asked_for_is_tried(run: Any, first: Path) -> None:
     known = len(second(run, first).study.trials)
     result = second(run, first, trials=known + 8)
@@ -166,6 +167,7 @@ def test_the_same_command_gives_the_same_study(run: Any, first: Path) -> None:
     assert told(second(run, first, "b")) == told(whole), "and ends where it ended"
 
 
+@pytest.mark.slow
 def test_what_was_known_stays_known(run: Any, first: Path) -> None:
     """Whatever has become of the earlier study, and whether it is named again or not."""
     whole = second(run, first, "a")
@@ -213,6 +215,7 @@ def test_what_hangs_on_the_target_is_not_known(run: Any, first: Path) -> None:
     assert deviation[len(sure) :].all()
 
 
+@pytest.mark.slow
 def test_another_objective_begins_with_the_scores_too(run: Any, first: Path) -> None:
     result = second(run, first, target="stm32f746", objectives=("size", "sram"))
     assert earlier(result.study)

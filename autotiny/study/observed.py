@@ -20,11 +20,8 @@ from autotiny.errors import shown
 from autotiny.evaluate import cost_from
 from autotiny.metrics import Cost
 from autotiny.recipe import Recipe, component_from, step_data
-from autotiny.study.record import baseline, front_of, measured
+from autotiny.study.record import baseline, front_of, keep_earlier, kept_earlier, measured
 from autotiny.study.surrogate import scored_part
-
-EARLIER = "earlier"
-"""The attribute of a study that holds what earlier ones found, as JSON text."""
 
 MOST = 300
 """Sequences of a study that are taken over at most, those of its front first."""
@@ -139,12 +136,12 @@ def _check_numbers(one: Observation) -> None:
 
 def set_earlier(study: optuna.Study, found: Iterable[Earlier]) -> None:
     """Keep in a study what earlier ones found."""
-    study.set_user_attr(EARLIER, json.dumps([one.to_dict() for one in found]))
+    keep_earlier(study, json.dumps([one.to_dict() for one in found]))
 
 
 def earlier(study: optuna.Study) -> tuple[Earlier, ...]:
     """What a study was given of earlier ones."""
-    return _parsed(study.user_attrs.get(EARLIER, "[]"))
+    return _parsed(kept_earlier(study))
 
 
 @lru_cache(maxsize=4)

@@ -39,6 +39,9 @@ JOB, ASKED = "job", "trials"
 CANDIDATES = "candidates"
 """The attribute of a study that holds sequences to weigh, as the steps of each."""
 
+EARLIER = "earlier"
+"""The attribute of a study that holds what earlier ones found, as JSON text."""
+
 SCORES = "scores"
 """The attribute of a study that holds what trials score when they are trained with more seeds."""
 
@@ -290,6 +293,16 @@ def candidates(study: optuna.Study) -> list[Recipe]:
     """The sequences that are to be weighed whatever else is."""
     found = (_recipe(steps) for steps in study.user_attrs.get(CANDIDATES, []))
     return [recipe for recipe in found if recipe is not None]
+
+
+def keep_earlier(study: optuna.Study, text: str) -> None:
+    """Keep in a study what earlier ones found, as `observed` writes it."""
+    study.set_user_attr(EARLIER, text)
+
+
+def kept_earlier(study: optuna.Study) -> str:
+    """What `keep_earlier` kept; an empty list where it kept nothing."""
+    return str(study.user_attrs.get(EARLIER, "[]"))
 
 
 def set_scores(study: optuna.Study, number: int, scores: Sequence[float]) -> None:

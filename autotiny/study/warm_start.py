@@ -179,7 +179,8 @@ def _is_searched(study: optuna.Study, place: str) -> bool:
 
 def _is_for(study: optuna.Study, job: Job) -> bool:
     """Whether a study is for a job, and no other one."""
-    return all(study.user_attrs.get(name) == fact for name, fact in job.facts().items())
+    there = facts_of(study)
+    return all(there.get(name) == fact for name, fact in job.facts().items())
 
 
 def _differing(study: optuna.Study, job: Job, names: Iterable[str]) -> list[str]:

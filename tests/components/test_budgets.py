@@ -193,7 +193,7 @@ def test_pruning_takes_what_the_loss_does_not_miss(uneven: Model, rows: Dataset)
         assert all(own <= other for own, other in pairs)
 
 
-@pytest.mark.parametrize("epochs", [0, 2])
+@pytest.mark.parametrize("epochs", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_zeros_go_where_the_loss_does_not_miss_them(
     epochs: int, uneven: Model, rows: Dataset
 ) -> None:
@@ -337,7 +337,9 @@ def tried(step: Component, model: Model, work: Work) -> tuple[int, int] | str:
     return costs_of(made.keras)
 
 
-@pytest.mark.parametrize("name", ["GRU", "shared", "one"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("GRU", marks=pytest.mark.slow), "shared", "one"]
+)
 @by_name
 def test_every_kind_of_network_is_taken(step: Component, name: str, data: Dataset) -> None:
     k = keras()
