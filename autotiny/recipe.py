@@ -13,6 +13,7 @@ import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -69,7 +70,7 @@ class Recipe:
         """Whether its cost hangs on weights, which training changes, and not on shapes alone."""
         return any(step.reads_weights for step in self.steps)
 
-    @property
+    @cached_property
     def key(self) -> str:
         """A digest that two recipes share exactly if their canonical forms are equal."""
         return key_of(*(step_key(step) for step in self.canonical().steps))
@@ -113,6 +114,7 @@ def parameters(step: Component) -> dict[str, Any]:
     return {entry.name: getattr(step, entry.name) for entry in fields(step)}  # type: ignore[arg-type]
 
 
+@lru_cache(maxsize=65_536)
 def step_key(step: Component) -> str:
     """A component and its parameters as text that sorts and compares."""
     return f"{step.name} {json.dumps(parameters(step), sort_keys=True)}"
