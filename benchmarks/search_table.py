@@ -81,25 +81,11 @@ SMALL = replace(
 
 
 KEYWORDS = replace(
-    SPACE,
+    SMALL,
     components={
-        "int8": NONE,
-        "prune_channels": {"ratio": Choice((0.25, 0.5, 0.75))},
-        "quantize_aware": {"learning_rate": Fixed(0.001)},
-        "prune_magnitude": {"sparsity": Choice((0.6, 0.7, 0.8))},
-        "fuse_operators": NONE,
-        "huffman_code": NONE,
+        name: ranges for name, ranges in SMALL.components.items() if name != "reduce_input"
     },
-    first=tuple(
-        Recipe(steps_from_text(text))
-        for text in (
-            "int8, fuse_operators",
-            "prune_channels(ratio=0.5), int8, fuse_operators",
-            "quantize_aware(learning_rate=0.001), int8, fuse_operators",
-            "prune_magnitude(sparsity=0.8), quantize_aware(learning_rate=0.001), int8, "
-            "fuse_operators, huffman_code",
-        )
-    ),
+    first=tuple(one for one in SMALL.first if "reduce_input" not in one.names),
 )
 
 WORDS, FRAMES, BANDS = 12, 49, 10

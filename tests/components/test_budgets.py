@@ -337,9 +337,7 @@ def tried(step: Component, model: Model, work: Work) -> tuple[int, int] | str:
     return costs_of(made.keras)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param("GRU", marks=pytest.mark.slow), "shared", "one"]
-)
+@pytest.mark.parametrize("name", [pytest.param("GRU", marks=pytest.mark.slow), "shared", "one"])
 @by_name
 def test_every_kind_of_network_is_taken(step: Component, name: str, data: Dataset) -> None:
     k = keras()
