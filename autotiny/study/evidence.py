@@ -28,7 +28,7 @@ DOUBT = 2.0
 
 SLACK = 0.1
 """Of what hangs on weights, so much less may be taken once these are trained, as a logarithm. Of
-1,386 such sequences in results/search_*.json.gz nine in ten differ by no more."""
+1,386 such sequences in two of results/search_*.json.gz, 19 in 20 took at least 0.88 of that."""
 
 
 class Evidence:
