@@ -148,7 +148,7 @@ def lines(first: Run, pairs: Sequence[tuple[str, Run, Run]], chance: float) -> I
         "A search with a warm start looks for little that the first one did not train. Where the "
         "search from nothing came upon a network that the first one never met, its hypervolume is "
         "larger by that: most of it lies at low latencies and scores far below the budget. One "
-        "seed; seconds by the clock were taken while up to 14 other processes ran, and not alike."
+        "seed, and the share of the work that is enough was chosen on these very searches."
     )
 
 
