@@ -114,15 +114,28 @@ def parameters(step: Component) -> dict[str, Any]:
     return {entry.name: getattr(step, entry.name) for entry in fields(step)}  # type: ignore[arg-type]
 
 
+def _written(step: Component) -> dict[str, Any]:
+    """The same, but for those that came later and have their default.
+
+    So recipes that were written before mean, and are called, what they were.
+    """
+    usual = {entry.name: entry.default for entry in fields(step)}  # type: ignore[arg-type]
+    return {
+        name: value
+        for name, value in parameters(step).items()
+        if name not in step.later or value != usual[name]
+    }
+
+
 @lru_cache(maxsize=65_536)
 def step_key(step: Component) -> str:
     """A component and its parameters as text that sorts and compares."""
-    return f"{step.name} {json.dumps(parameters(step), sort_keys=True)}"
+    return f"{step.name} {json.dumps(_written(step), sort_keys=True)}"
 
 
 def step_text(step: Component) -> str:
     """A component for the reader, e.g. `prune_magnitude(sparsity=0.5)`."""
-    shown = ", ".join(f"{name}={value}" for name, value in parameters(step).items())
+    shown = ", ".join(f"{name}={value}" for name, value in _written(step).items())
     return f"{step.name}({shown})" if shown else step.name
 
 
@@ -450,7 +463,7 @@ class SavedRecipe:
 
 def step_data(step: Component) -> dict[str, Any]:
     """A component as plain data, e.g. `{"component": "prune_magnitude", "sparsity": 0.5}`."""
-    return {"component": step.name, **parameters(step)}
+    return {"component": step.name, **_written(step)}
 
 
 def write_recipe(saved: SavedRecipe, path: Path) -> None:

@@ -85,6 +85,7 @@ class Component(ABC):
         cores: how many cores a target must have for it.
         one_port: whether it takes networks of one input and one output alone.
         once: whether a second one in the same sequence would find nothing to do.
+        later: parameters that it got after recipes were written; their defaults are what it did.
     """
 
     name: ClassVar[str]
@@ -98,6 +99,7 @@ class Component(ABC):
     cores: ClassVar[int] = 1
     one_port: ClassVar[bool] = False
     once: ClassVar[bool] = True
+    later: ClassVar[frozenset[str]] = frozenset()
 
     def __init_subclass__(cls) -> None:
         """Fills in what follows from `level`."""

@@ -21,7 +21,7 @@ MOVING = {
 """Ops that leave values as they are, or between those they are given, in any spelling."""
 
 BYTES_SPAN = 16.0
-"""Of a quantized input that covers so much, numbers in [0, 1] would use a twelfth at most."""
+"""Of a quantized input that covers so much, numbers in [0, 1] would use a sixteenth at most."""
 
 
 def check_scaling(model: Model, data: Dataset) -> None:

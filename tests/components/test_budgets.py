@@ -31,7 +31,14 @@ from autotiny.dataset import Dataset
 from autotiny.errors import NotApplicable
 from autotiny.graph import Array
 from autotiny.model import KerasModel, Model, keras, keras_model, load_model, predict
-from autotiny.recipe import Recipe, steps_from_text
+from autotiny.recipe import (
+    Recipe,
+    component_from,
+    step_data,
+    step_key,
+    step_text,
+    steps_from_text,
+)
 from autotiny.target import load_target
 from autotiny.tasks import Classification
 
@@ -391,3 +398,14 @@ def test_a_second_ratio_measures_nothing(
     for ratio, budget in ((0.25, "macs"), (0.5, "macs"), (0.5, "weights")):
         PruneChannels(ratio, 1, budget).apply(uneven, work)  # type: ignore[arg-type]
     assert len(counted) == 1
+
+
+@pytest.mark.parametrize("kind", [PruneChannels, PruneMagnitude, FactorizeLowRank])
+def test_a_recipe_names_a_budget_only_where_layers_share_one(kind: type[Component]) -> None:
+    """Recipes of before there were budgets mean, and are called, what they were."""
+    alike, shared = kind(), kind(budget="macs")  # type: ignore[call-arg]
+    assert "budget" not in step_text(alike) + step_key(alike) + str(step_data(alike))
+    assert "budget=macs" in step_text(shared)
+    assert step_key(alike) != step_key(shared)
+    for step in (alike, shared):
+        assert component_from(step_data(step)) == step

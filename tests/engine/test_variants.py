@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -47,6 +49,14 @@ from autotiny.tflite import write_tflite
 CORES = ("stm32l4r5", "stm32h7a3")
 ALL_DSP = (*CORES, "stm32u575")  # M4, M7, M33
 SIMPLE_CORES = ("stm32g0b1", "stm32f103", "esp32c3")  # M0+, M3, RV32
+
+
+def half(cases: Sequence[Any]) -> list[Any]:
+    """Every second case; the others are slow."""
+    return [
+        pytest.param(case, marks=pytest.mark.slow) if place % 2 else case
+        for place, case in enumerate(cases)
+    ]
 
 
 @dataclass(frozen=True)
@@ -239,7 +249,7 @@ def on_core(sources: Sources, core: str | Target, rows: Array) -> Array:
     return np.asarray(found).reshape(len(rows), -1)
 
 
-@pytest.mark.parametrize("layer", BLOCKED, ids=str)
+@pytest.mark.parametrize("layer", half(BLOCKED), ids=str)
 def test_blocks_are_exact(layer: Layer) -> None:
     graph = layer.graph()
     schedule = with_blocks(graph, plain_schedule(graph))
@@ -273,7 +283,7 @@ def test_weights_can_lie_in_sram() -> None:
     check(graph, Schedule((replace(step, weights=Weights(memory="sram")),)))
 
 
-@pytest.mark.parametrize("layer", POOLED, ids=str)
+@pytest.mark.parametrize("layer", half(POOLED), ids=str)
 def test_pooling_fused_into_blocks_is_exact(layer: Layer) -> None:
     graph = layer.graph()
     fused = fuse(graph, plain_schedule(graph))
@@ -290,14 +300,14 @@ def test_winograd_is_exact(layer: Layer) -> None:
     check(graph, schedule)
 
 
-@pytest.mark.parametrize("layer", FILTERED, ids=str)
+@pytest.mark.parametrize("layer", half(FILTERED), ids=str)
 def test_winograd_with_weights_in_sram_is_exact(layer: Layer) -> None:
     graph = layer.graph()
     (step,) = plain_schedule(graph).steps
     check(graph, Schedule((replace(step, kernel=Winograd(3)),)))
 
 
-@pytest.mark.parametrize("layer", STRIPPED, ids=str)
+@pytest.mark.parametrize("layer", half(STRIPPED), ids=str)
 @pytest.mark.parametrize("pixels", [2, 6])
 def test_strips_are_exact(layer: Layer, pixels: int) -> None:
     graph = layer.graph()
@@ -305,7 +315,7 @@ def test_strips_are_exact(layer: Layer, pixels: int) -> None:
     check(graph, Schedule((replace(step, kernel=Strip(pixels)),)), ALL_DSP)
 
 
-@pytest.mark.parametrize("layer", PAIRED, ids=str)
+@pytest.mark.parametrize("layer", half(PAIRED), ids=str)
 def test_row_pairs_are_exact(layer: Layer) -> None:
     graph = layer.graph()
     (step,) = plain_schedule(graph).steps
@@ -340,7 +350,7 @@ LINED = (
 )
 
 
-@pytest.mark.parametrize("layer", LINED, ids=str)
+@pytest.mark.parametrize("layer", half(LINED), ids=str)
 def test_lines_are_exact(layer: Layer) -> None:
     graph = layer.graph()
     (step,) = plain_schedule(graph).steps
@@ -393,7 +403,7 @@ SLID = (
 
 
 @pytest.mark.parametrize("rows", [1, 2, 4])
-@pytest.mark.parametrize("layer", SLID, ids=str)
+@pytest.mark.parametrize("layer", half(SLID), ids=str)
 def test_sliding_windows_are_exact(layer: Layer, rows: int) -> None:
     graph = layer.graph()
     (step,) = plain_schedule(graph).steps
@@ -418,7 +428,7 @@ def test_a_window_with_too_long_rows_of_taps_does_not_slide() -> None:
     assert why == "a row of a filter has more than 31 pairs of taps"
 
 
-@pytest.mark.parametrize("layer", MULTIPLIED, ids=str)
+@pytest.mark.parametrize("layer", half(MULTIPLIED), ids=str)
 def test_strassen_is_exact(layer: Layer) -> None:
     graph = layer.graph()
     schedule = with_strassen(graph, plain_schedule(graph), 16, 16)
@@ -481,7 +491,7 @@ IN_TRIOS = (
 )
 
 
-@pytest.mark.parametrize("layer", IN_TRIOS, ids=str)
+@pytest.mark.parametrize("layer", half(IN_TRIOS), ids=str)
 def test_trios_are_exact(layer: Layer) -> None:
     graph = layer.graph()
     (step,) = plain_schedule(graph).steps

@@ -44,6 +44,7 @@ class FactorizeLowRank(Replacing):
     """
 
     name = "factorize_low_rank"
+    later = frozenset({"budget"})
 
     rank: Annotated[float, Within(gt=0, le=1)] = 0.5
     budget: Budget = "layer"

@@ -47,6 +47,7 @@ class PruneChannels(Component):
     """
 
     name = "prune_channels"
+    later = frozenset({"budget"})
     level = Level.KERAS
     trains = True
     not_after = {  # noqa: RUF012 - a constant of the class

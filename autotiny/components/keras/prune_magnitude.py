@@ -58,6 +58,7 @@ class PruneMagnitude(Component):
     """
 
     name = "prune_magnitude"
+    later = frozenset({"budget"})
     level = Level.KERAS
     trains = True
     not_after = {  # noqa: RUF012 - a constant of the class
