@@ -23,9 +23,6 @@ UNTRAINED = 0.25
 NEXT_BEST = 4
 """Sequences behind the front whose neighbours are weighed, too."""
 
-DOUBT = 2.0
-"""Standard deviations that a cost may lie below what is likely, until it is found out."""
-
 SLACK = 0.1
 """Of what hangs on weights, so much less may be taken once these are trained, as a logarithm. Of
 1,386 such sequences in two of results/search_*.json.gz, 19 in 20 took at least 0.88 of that."""
@@ -102,14 +99,14 @@ class Evidence:
     def costs(self, recipes: Sequence[Recipe]) -> Vector:
         """Logarithms of what they may cost, (sequences, costs); exact where that is known.
 
-        What is not known may cost `DOUBT` standard deviations less than is likely: to find out
-        takes no training.
+        What is not known may cost a standard deviation less than is likely: to find out takes no
+        training.
         """
         asked = [features(recipe, self.job.space) for recipe in recipes]
         found = np.zeros((len(recipes), len(self.job.figures)))
         for column, model in enumerate(self._cost_models):
             mean, deviation = model(asked)
-            found[:, column] = mean - DOUBT * deviation
+            found[:, column] = mean - deviation
         for k, recipe in enumerate(recipes):
             if recipe.key in self.rehearsals:
                 exact = exactly(self.rehearsals[recipe.key])

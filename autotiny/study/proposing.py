@@ -40,9 +40,6 @@ SHARE = 1 / 12
 LEAST = 0.0005
 """Share of what is dominated that a sequence should add, for the time of a fine-tune."""
 
-GENERATIONS, PARENTS = 2, 8
-"""So often the neighbours of so many that promise most are weighed, too."""
-
 
 @dataclass(frozen=True)
 class Proposal:
@@ -96,7 +93,7 @@ def proposal(study: optuna.Study, job: Job, number: int) -> Proposal | None:
         left = [one for one in candidates(study) if one.key not in evidence.tried]
         return Proposal(left[0], 1, ()) if left else None
     recipes = neighbours(evidence)
-    return chosen(evidence, wider(evidence, recipes)) if recipes else None
+    return chosen(evidence, recipes) if recipes else None
 
 
 def has_done_its_share(study: optuna.Study, job: Job) -> bool:
@@ -129,18 +126,6 @@ def neighbours(evidence: Evidence) -> list[Recipe]:
     known_good = [one for one in known_good if one.key not in evidence.tried]
     drawn = [*known_good, *pool(space, start, parents, evidence.tried, seed)]
     return [*{one.key: one for one in drawn}.values()]
-
-
-def wider(evidence: Evidence, recipes: Sequence[Recipe]) -> list[Recipe]:
-    """The same, with neighbours of those that promise most, and with neighbours of these."""
-    found = list(recipes)
-    for generation in range(GENERATIONS):
-        gains = weighed(evidence, found).gains
-        parents = [found[k] for k in best_of([*gains], PARENTS)]
-        seed = int(key_of("pool", evidence.job.seed, evidence.number, generation)[:8], 16)
-        known = evidence.tried | {one.key for one in found}
-        found += pool(evidence.job.space, evidence.job.model.start, parents, known, seed)
-    return found
 
 
 def weighed(evidence: Evidence, recipes: Sequence[Recipe]) -> Weighed:
