@@ -21,9 +21,8 @@ from autotiny.study.job import Job
 from autotiny.study.observed import is_everywhere
 from autotiny.study.pool import pool
 from autotiny.study.record import Rehearsal, candidates
-from autotiny.study.surrogate import Vector
 from autotiny.study.trials import REFUSALS
-from autotiny.study.weighing import NODES, OPTIMISM, Front, best_of
+from autotiny.study.weighing import NODES, OPTIMISM, best_of
 
 FEWEST = 5
 """Measured trials that a model of the score is made of."""
@@ -54,27 +53,6 @@ class Proposal:
     recipe: Recipe | None
     weighed: int
     rehearsals: tuple[Rehearsal, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Weighed:
-    """What sequences should bring.
-
-    Attributes:
-        front: what is reached so far.
-        costs: logarithms of what they may cost, (sequences, costs).
-        effort: the time of their trials, in fine-tunes, (sequences,).
-        quantiles: their scores at the `NODES` of what they may be, (sequences, nodes).
-        hoped: the scores that one in ten exceeds, (sequences,).
-        gains: by how much each should enlarge the front for its time, (sequences,).
-    """
-
-    front: Front
-    costs: Vector
-    effort: Vector
-    quantiles: Vector
-    hoped: Vector
-    gains: Vector
 
 
 def proposal(study: optuna.Study, job: Job, number: int) -> Proposal | None:
@@ -128,36 +106,30 @@ def neighbours(evidence: Evidence) -> list[Recipe]:
     return [*{one.key: one for one in drawn}.values()]
 
 
-def weighed(evidence: Evidence, recipes: Sequence[Recipe]) -> Weighed:
-    """What sequences should bring."""
+def chosen(evidence: Evidence, recipes: Sequence[Recipe]) -> Proposal:
+    """The sequence that should enlarge the front most for its time."""
+    most_rehearsed = MOST_REHEARSED if evidence.observed else REHEARSED
     mean, deviation = evidence.scores(recipes)
     costs = evidence.costs(recipes)
     front = evidence.front(costs)
     effort = np.array([evidence.effort(recipe) for recipe in recipes])
     quantiles = evidence.scale.gains_at(mean[:, None] + deviation[:, None] * NODES)
-    gains = front.gains(costs, quantiles) * evidence.keeping(recipes) / effort
     hoped = evidence.scale.gains_at(mean + OPTIMISM * deviation)
-    return Weighed(front, costs, effort, quantiles, hoped, gains)
-
-
-def chosen(evidence: Evidence, recipes: Sequence[Recipe]) -> Proposal:
-    """The sequence that should enlarge the front most for its time."""
-    most_rehearsed = MOST_REHEARSED if evidence.observed else REHEARSED
-    one = weighed(evidence, recipes)
-    best, most = None, LEAST * one.front.volume
+    gains = front.gains(costs, quantiles) * evidence.keeping(recipes) / effort
+    best, most = None, LEAST * front.volume
     new: list[Rehearsal] = []
-    for k in best_of([*one.gains], len(recipes)):
-        if one.gains[k] <= most or len(new) >= (REHEARSED if best else most_rehearsed):
+    for k in best_of([*gains], len(recipes)):
+        if gains[k] <= most or len(new) >= (REHEARSED if best else most_rehearsed):
             break  # it promises less than another one is known to
-        cost = one.costs[k]
+        cost = costs[k]
         if recipes[k].key not in evidence.rehearsals:
             new.append(rehearsed(evidence, recipes[k]))
             exact = exactly(new[-1])
             if exact is None:
                 continue
             cost = exact
-        gain = one.front.gains(cost[None], one.quantiles[k : k + 1])[0] / one.effort[k]
-        if gain > most and one.front.may_gain(cost[None], one.hoped[k : k + 1])[0]:
+        gain = front.gains(cost[None], quantiles[k : k + 1])[0] / effort[k]
+        if gain > most and front.may_gain(cost[None], hoped[k : k + 1])[0]:
             best, most = recipes[k], gain
     return Proposal(best, len(recipes), tuple(new))
 
