@@ -20,7 +20,7 @@ from autotiny.space import load_space
 from autotiny.study import Evaluator, Job, TrialRecord
 from autotiny.study.bounds import wanted_bounds
 from autotiny.study.record import BASELINE, scores_of
-from autotiny.study.seeds import MOST, Seeds, best_of, budget, contenders, train_again
+from autotiny.study.seeds import MOST, Contender, Seeds, best_of, budget, contenders, train_again
 from autotiny.target import load_target
 from autotiny.tasks import Score, wanted_drop
 
@@ -91,9 +91,17 @@ def toys() -> Iterator[None]:
         yield
 
 
+def contending(study: optuna.Study, job: Job) -> list[Contender]:
+    return contenders(study, job, budget(study, job))
+
+
+def front(study: optuna.Study, job: Job) -> list[int]:
+    return [one.record.number for one in contending(study, job)]
+
+
 def best(study: optuna.Study, job: Job) -> dict[str, str]:
     names = list(RECIPES)
-    found = best_of(contenders(study, job), job)
+    found = best_of(contending(study, job), job)
     return {name: names[one.record.number] for name, one in found.items()}
 
 
@@ -109,7 +117,7 @@ def test_what_kept_the_budget_by_luck_is_not_named_best(tmp_path: Path) -> None:
     again(study, job)
     assert best(study, job) == {"latency": "safe", "accuracy": "original"}
     assert scores_of(study) == {1: SCORES["safe"], 2: SCORES["lucky"]}
-    lucky = next(one for one in contenders(study, job) if one.record.number == 2)
+    lucky = next(one for one in contending(study, job) if one.record.number == 2)
     assert not lucky.within_budget
     assert budget(study, job) == pytest.approx(0.94)
     assert lucky.seeds == Seeds(SCORES["lucky"])
@@ -145,14 +153,14 @@ def test_what_fails_with_another_seed_is_not_named_best(tmp_path: Path) -> None:
     job, study = job_of(tmp_path, scores), study_of(scores)
     again(study, job)
     assert best(study, job)["latency"] == "safe"
-    assert [one.record.number for one in contenders(study, job)] == [0, 1, 3]
+    assert front(study, job) == [0, 1, 3]
     assert math.isnan(scores_of(study)[2][1])
 
 
 def test_of_equal_sequences_the_first_stands_and_what_does_not_fit_does_not(tmp_path: Path) -> None:
     job, study = job_of(tmp_path, SCORES), study_of(SCORES)
     again(study, job)
-    before = [one.record.number for one in contenders(study, job)]
+    before = front(study, job)
     same = cost_of(LATENCY_MS["poor"])
     for excess in (0.0, 5.0):
         scored = SCORES["poor"][0] + excess
@@ -163,17 +171,17 @@ def test_of_equal_sequences_the_first_stands_and_what_does_not_fit_does_not(tmp_
         trial = study.ask()
         record.store(trial)
         study.tell(trial, list(record.values))
-    assert [one.record.number for one in contenders(study, job)] == before
+    assert front(study, job) == before
 
 
 def test_what_a_lucky_one_dominated_takes_its_place(tmp_path: Path) -> None:
     """`safe` costs more than `lucky` and scores less at first, so that no front has it."""
     scores = {**SCORES, "lucky": (0.946, 0.92, 0.91)}
     job, study = job_of(tmp_path, scores), study_of(scores)
-    assert [one.record.number for one in contenders(study, job)] == [0, 2, 3]
+    assert front(study, job) == [0, 2, 3]
     again(study, job)
     assert best(study, job)["latency"] == "safe"
-    assert [one.record.number for one in contenders(study, job)] == [0, 1, 2, 3]
+    assert front(study, job) == [0, 1, 2, 3]
 
 
 def test_one_seed_trains_nothing_again_and_more_than_before_train_more(tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ def seeds_text(result: Result) -> str:
         mean, error = seeds.mean, seeds.error
         text = f"trial {point.trial} {metric.number(mean)} ± {metric.text(error)}"
         if point.within_budget and not metric.better(mean - metric.sign * error, floor):
-            text += ", which another seed may bring below the budget"
+            text += ", so another seed may miss the budget"
         elif not point.within_budget and not metric.better(floor, point.values[0]):
             text += ", so it kept the budget by luck"
         said.append(text)

@@ -147,6 +147,7 @@ class Result:
         baseline: the original model as float32 firmware.
         best: for each objective asked, the best point that keeps to the score's budget; and under
             the metric's name, the one of the best score.
+        budget: the worst score on validation that a best point may have.
         shortfall: where nothing fits, the sequence that misses by the fewest bytes.
         counts: ended trials by outcome, see `OUTCOMES`.
         dropped: how often each component found nothing to do, with the reason.
@@ -165,6 +166,7 @@ class Result:
     front: tuple[Point, ...]
     baseline: Point | None
     best: Mapping[str, Point]
+    budget: float
     shortfall: Shortfall | None
     counts: Mapping[str, int]
     dropped: Mapping[Dropped, int]
@@ -176,11 +178,6 @@ class Result:
     folder: Path | None = None
     files: tuple[Path, ...] = ()
     near: tuple[NearMiss, ...] = ()
-
-    @property
-    def budget(self) -> float:
-        """The worst score on validation that a best point may have."""
-        return budget(self.study, self.job)
 
     @property
     def weighed(self) -> int:
@@ -240,7 +237,8 @@ def result_of(
 ) -> Result:
     """What a study has found; the test split is looked at here and nowhere before."""
     original = baseline(study)
-    found = contenders(study, job)
+    floor = budget(study, job)
+    found = contenders(study, job, floor)
     front = tuple(_point(one, job, original) for one in found)
     front = tuple(sorted(front, key=lambda point: (point.metrics.cost.cycles, point.trial)))
     hits, misses = cache_counts(study)
@@ -253,6 +251,7 @@ def result_of(
         front=front,
         baseline=_point(Contender(original, None, True), job, original) if original else None,
         best={name: points[one.record.number] for name, one in best.items()},
+        budget=floor,
         shortfall=None if front else shortfall(study, job.target, job.bounds.reserve),
         near=() if front else near_misses(study, job),
         counts=counts(study),

@@ -72,9 +72,14 @@ class Contender:
         return (self.seeds.mean if self.seeds else score, *costs)
 
 
-def contenders(study: optuna.Study, job: Job) -> list[Contender]:
-    """What is not dominated, by the mean of the scores where there are several."""
-    floor = budget(study, job)
+def contenders(study: optuna.Study, job: Job, floor: float) -> list[Contender]:
+    """What is not dominated, by the mean of the scores where there are several.
+
+    Args:
+        study: what was found.
+        job: what was searched for.
+        floor: the worst score that a best sequence may have; see `budget`.
+    """
     known = {number: Seeds(scores) for number, scores in scores_of(study).items()}
     if not known:
         return [_contender(record, None, floor, job) for record in front_of(study)]
@@ -140,11 +145,12 @@ def train_again(
         goes_on: whether there is time for one more.
         tell: called with what is trained next.
     """
+    floor = budget(study, job)
     for _ in range(MOST):
         known = scores_of(study)
         left = [
             one.record
-            for one in best_of(contenders(study, job), job).values()
+            for one in best_of(contenders(study, job, floor), job).values()
             if _trains(one.record) and len(known.get(one.record.number, (0.0,))) < seeds
         ]
         if not left or not goes_on():
