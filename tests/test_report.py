@@ -426,6 +426,14 @@ def test_the_live_panel_fits_the_window(width: int, points: int) -> None:
         assert best in "\n".join(lines), "the figures of the front are never cut"
 
 
+@pytest.mark.parametrize("width", [80, 160])
+def test_a_total_that_is_not_known_is_not_told(width: int) -> None:
+    told = progress(10, 3, total=None, seconds_left=None)
+    lines = printed(progress_panel(told, "0:12", "searching", width, 24), width)
+    assert lines[0].split() == ["trials", "10", "0:12", "gone"]
+    assert plain_line(told).startswith("[10] 10 ")
+
+
 @pytest.mark.parametrize(("direction", "best"), [("maximize", "0.902"), ("minimize", "0.9")])
 def test_the_study_says_which_value_of_an_own_metric_is_best(direction: str, best: str) -> None:
     names = ("nowhere.to_be_found:loss_validation", "latency_ms")

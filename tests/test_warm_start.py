@@ -21,7 +21,7 @@ from toys import CALLS, Aware, toy_data, toy_model
 from autotiny.cache import Cache
 from autotiny.errors import UserError
 from autotiny.recipe import Recipe
-from autotiny.study import Result, TrialRecord, measured, open_storage, running, work
+from autotiny.study import Progress, Result, TrialRecord, measured, open_storage, running, work
 from autotiny.study import observed as observing
 from autotiny.study import pool as pooling
 from autotiny.study.evidence import UNTRAINED, Evidence, trained_parts
@@ -150,6 +150,15 @@ def test_where_nothing_fits_a_search_goes_on(run: Any, first: Path) -> None:
         assert running.is_over(fits.study, fits.job, None)
         assert not running.is_over(not_yet.study, not_yet.job, None)
         assert not running.is_over(fits.study, fits.job, 2)
+        assert not running.is_over(load(first), fits.job, None), "it began with nothing"
+
+
+def test_how_many_trials_there_will_be_is_not_known(run: Any, first: Path) -> None:
+    for trials in (2, None):
+        said: list[Progress] = []
+        second(run, first, str(trials), trials=trials, on_trial=said.append)
+        assert {progress.total for progress in said} == {trials}
+        assert (said[-1].seconds_left is None) == (trials is None)
 
 
 @pytest.mark.slow

@@ -119,20 +119,11 @@ def progress_panel(
     progress: Progress, elapsed: str, stage: str, width: int, height: int
 ) -> RenderableType:
     """A bar, the counts, the last trial, and as much of the front as the window holds."""
-    done, total = progress.done, max(progress.total, 1)
-    left = "–" if progress.seconds_left is None else clock(progress.seconds_left)
-    head = f"trials {done}/{progress.total}"
-    tail = f"{elapsed} gone, {left} left"
-    room = max(width - len(head) - len(tail) - 4, 8)
-    filled = min(room, room * done // total)
-    bar = Text.assemble(
-        (head, "bold"), "  ", ("━" * filled, "green"), ("━" * (room - filled), "dim"), "  ", tail
-    )
     counts = ", ".join(f"{count} {outcome}" for outcome, count in progress.counts.items() if count)
     asked = progress.cache_hits + progress.cache_misses
     hits = f"cache: {progress.cache_hits} of {asked} answered"
     lines: list[RenderableType] = [
-        bar,
+        _bar(progress, elapsed, width),
         Text(f"{counts or 'no trial has ended yet'}; {hits}", no_wrap=True, overflow="ellipsis"),
     ]
     if progress.last is not None:
@@ -141,6 +132,25 @@ def progress_panel(
         lines.append(Text(f"{stage} …"))
     lines += ["", live_front_table(progress, max(height - len(lines) - 6, 3), width)]
     return Group(*lines)
+
+
+def _bar(progress: Progress, elapsed: str, width: int) -> Text:
+    """How much is done, and of how much, where that is known."""
+    head, gone = f"trials {_done(progress)}", f"{elapsed} gone"
+    if progress.total is None:
+        return Text.assemble((head, "bold"), f"  {gone}")
+    left = "–" if progress.seconds_left is None else clock(progress.seconds_left)
+    tail = f"{gone}, {left} left"
+    room = max(width - len(head) - len(tail) - 4, 8)
+    filled = min(room, room * progress.done // max(progress.total, 1))
+    return Text.assemble(
+        (head, "bold"), "  ", ("━" * filled, "green"), ("━" * (room - filled), "dim"), "  ", tail
+    )
+
+
+def _done(progress: Progress) -> str:
+    """How many trials have ended, and of how many, where that is known."""
+    return str(progress.done) if progress.total is None else f"{progress.done}/{progress.total}"
 
 
 def live_front_table(progress: Progress, rows: int, width: int) -> Table:
@@ -178,11 +188,11 @@ def value_text(name: str, value: float, target: Target) -> str:
 def plain_line(progress: Progress) -> str:
     """One line a trial, for logs."""
     if progress.last is None:
-        return f"[{progress.done}/{progress.total}] nothing left to do"
+        return f"[{_done(progress)}] nothing left to do"
     left = "" if progress.seconds_left is None else f", {clock(progress.seconds_left)} left"
     asked = progress.cache_hits + progress.cache_misses
     return (
-        f"[{progress.done}/{progress.total}] {last_trial(progress)} "
+        f"[{_done(progress)}] {last_trial(progress)} "
         f"(front {len(progress.front)}, cache {progress.cache_hits}/{asked}{left})"
     )
 

@@ -124,10 +124,18 @@ def enqueue_by_chance(study: optuna.Study, job: Job, number: int) -> None:
     enqueue(study, answers_for(recipe, job.space, job.model.start) or {}, TrialRecord())
 
 
+def total(study: optuna.Study, trials: int | None) -> int | None:
+    """How many different sequences a study is to hold.
+
+    None where a search with a warm start asks for no number: what it finds decides.
+    """
+    return trials or (None if earlier(study) else TRIALS)
+
+
 def enough(study: optuna.Study, trials: int | None) -> bool:
     """Whether so many different sequences were tried, or the space seems to hold no others.
 
-    None stands for `TRIALS`.
+    Where no number is asked for, `TRIALS` are enough, with a warm start or without.
     """
     outcomes = [record.outcome for record in ended(study)]
     last = outcomes[-EXHAUSTED:]

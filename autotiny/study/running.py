@@ -16,7 +16,7 @@ from autotiny.errors import MachineFault
 from autotiny.machine import disk_is_full
 from autotiny.study.holding import Hold, is_held, is_here
 from autotiny.study.job import EHVI, Job
-from autotiny.study.planning import enough, enqueue_by_chance, is_chances_turn
+from autotiny.study.planning import enough, enqueue_by_chance, is_chances_turn, total
 from autotiny.study.proposing import has_done_its_share
 from autotiny.study.record import (
     BASELINE,
@@ -61,8 +61,7 @@ def run_trials(
     Args:
         study: with all that is planned queued.
         job: what is searched for.
-        trials: how many different sequences the study is to hold; None for as many as are to be
-            enough after a warm start.
+        trials: how many different sequences the study is to hold; None if no number was asked for.
         timeout: seconds after which no trial is begun.
         mark: of this process.
         after: called with each trial that has ended.
@@ -95,11 +94,13 @@ def run_trials(
 def is_over(study: optuna.Study, job: Job, trials: int | None) -> bool:
     """Whether there are as many trials as asked for.
 
-    Or, where no number is, whether something fits and enough was done after a warm start.
+    Or, after a warm start and where no number is, whether something fits and enough was done.
     """
     if enough(study, trials):
         return True
-    return trials is None and bool(front_of(study)) and has_done_its_share(study, job)
+    if total(study, trials) is not None:
+        return False
+    return bool(front_of(study)) and has_done_its_share(study, job)
 
 
 def take_up(study: optuna.Study, mark: Hold) -> list[int]:

@@ -29,7 +29,7 @@ from autotiny.study.bounds import Amounts, wanted_bounds
 from autotiny.study.evaluator import Evaluator
 from autotiny.study.holding import Hold, alone, holding, locks_of, searched_alone
 from autotiny.study.job import EHVI, EPOCHS, Job, wanted_objectives
-from autotiny.study.planning import TRIALS, enough, plan, plan_again, tutorial_recipes
+from autotiny.study.planning import enough, plan, plan_again, total, tutorial_recipes
 from autotiny.study.preflight import checked
 from autotiny.study.record import TrialRecord, cache_counts, counts, ended, front_of, invite
 from autotiny.study.result import Result, result_of
@@ -62,20 +62,21 @@ class Progress:
 
     Attributes:
         done: trials that have ended, earlier runs of the same study included and repetitions not.
-        total: trials asked for.
+        total: how many the search is to end with; None where that hangs on what it finds, as with
+            a warm start.
         counts: ended trials by outcome, see `OUTCOMES`.
         cache_hits: prefixes and figures found in the cache so far.
         cache_misses: prefixes and figures that had to be made.
         front: trial number, sequence and values of each point of the front so far.
         objectives: names of the values.
         directions: which way each of them is better, as Optuna calls it.
-        seconds_left: an estimate; None before the first trial ends.
+        seconds_left: an estimate; None before the first trial ends, or without a total.
         last: the trial that ended last.
         target: that the search is for.
     """
 
     done: int
-    total: int
+    total: int | None
     counts: Mapping[str, int]
     cache_hits: int
     cache_misses: int
@@ -210,7 +211,6 @@ def search(
                 on_notice(str(one))
             if known and trials is None:
                 on_notice("a twelfth of their trials' work is to be enough; more trials go on")
-        trials = trials or (None if known else TRIALS)
         if isinstance(place, str) and (jobs > 1 or storage):
             _invite(study, job, trials, jobs, on_notice)
         with gate(study, mark):
@@ -277,7 +277,7 @@ class _Watch:
         self, study: optuna.Study, job: Job, trials: int | None, timeout: float | None,
         on_trial: Callable[[Progress], None] | None,
     ) -> None:  # fmt: skip
-        self._study, self._job, self._trials = study, job, trials or TRIALS
+        self._study, self._job, self._total = study, job, total(study, trials)
         self._timeout, self._on_trial = timeout, on_trial
         self._began = time.monotonic()
         self._done_before = self._done()
@@ -293,16 +293,17 @@ class _Watch:
         done = self._done()
         elapsed = time.monotonic() - self._began
         fresh = done - self._done_before
-        left = elapsed / fresh * max(self._trials - done, 0) if fresh else None
-        if left is not None and self._timeout is not None:
-            left = min(left, self._timeout - elapsed)
+        left = None
+        if fresh and self._total is not None:
+            left = elapsed / fresh * max(self._total - done, 0)
+            left = left if self._timeout is None else min(left, self._timeout - elapsed)
         hits, misses = cache_counts(self._study)
         front = tuple(
             (record.number, record.sequence, record.values) for record in front_of(self._study)
         )
         return Progress(
             done=done,
-            total=self._trials,
+            total=self._total,
             counts=counts(self._study),
             cache_hits=hits,
             cache_misses=misses,
