@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -29,6 +29,9 @@ from autotiny.cli.printing import print_json, print_tables
 from autotiny.errors import UserError
 from autotiny.interrupts import ended_by
 from autotiny.machine import disk_is_full
+
+if TYPE_CHECKING:
+    from autotiny.study import Result
 
 EXAMPLES = (
     "autotiny search --target stm32f746 --objective latency",
@@ -207,17 +210,9 @@ def run(
     from autotiny.cache import Cache
     from autotiny.machine import cores
     from autotiny.report import console
-    from autotiny.report.facts import best_point, figures_asked, study_facts
+    from autotiny.report.facts import study_facts
     from autotiny.report.live import SearchView
-    from autotiny.report.summary import (
-        agreement_text,
-        front_table,
-        legend,
-        outputs_text,
-        search_summary,
-        seeds_text,
-        why_nothing,
-    )
+    from autotiny.report.summary import why_nothing
     from autotiny.study import EPOCHS, shown_place
 
     objectives = objective or ["latency"]
@@ -250,24 +245,7 @@ def run(
     if as_json:
         print_json(study_facts(result))
     elif result.front:
-        best = best_point(result)
-        width = console().width
-        figures = figures_asked(result)
-        print_tables(
-            front_table(result.front, result.baseline, board, width=width, figures=figures)
-        )
-        print_tables(*filter(None, [legend(result)]), "")
-        print_tables(*filter(None, [seeds_text(result)]), search_summary(result))
-        if result.job.bounds.texts:
-            print_tables(f"all of the front keeps: {result.job.bounds}")
-        if best:
-            print_tables(f"best for {objectives[0]}: trial {best.trial}, {best.recipe}")
-            each = outputs_text(result.job.data.task, best.metrics, "test")
-            if each:
-                print_tables(each)
-            near = agreement_text(best)
-            print_tables(*([f"against the original: {near}"] if near else []))
-        print_tables(f"written to {folder}: {', '.join(path.name for path in result.files)}")
+        _show_front(result, objectives[0], folder)
     if len(result.near) > 1:  # the error tells of one
         for miss in result.near:
             console(stderr=True).print(f"nearest to {miss}")
@@ -280,3 +258,34 @@ def run(
             f"{why_nothing(result)}; {loosen}choose a larger target, another model or another "
             "--space"
         )
+
+
+def _show_front(result: Result, objective: str, folder: Path) -> None:
+    """Print the front, what is best for the first objective, and where files lie."""
+    from autotiny.report import console
+    from autotiny.report.facts import best_point, figures_asked
+    from autotiny.report.summary import (
+        agreement_text,
+        front_table,
+        legend,
+        outputs_text,
+        search_summary,
+        seeds_text,
+    )
+
+    job, best = result.job, best_point(result)
+    width, figures = console().width, figures_asked(result)
+    print_tables(
+        front_table(result.front, result.baseline, job.target, width=width, figures=figures)
+    )
+    print_tables(*filter(None, [legend(result)]), "")
+    print_tables(*filter(None, [seeds_text(result)]), search_summary(result))
+    if job.bounds.texts:
+        print_tables(f"all of the front keeps: {job.bounds}")
+    if best:
+        print_tables(f"best for {objective}: trial {best.trial}, {best.recipe}")
+        near = agreement_text(best)
+        said = [outputs_text(job.data.task, best.metrics, "test")]
+        said += [f"against the original: {near}"] if near else []
+        print_tables(*filter(None, said))
+    print_tables(f"written to {folder}: {', '.join(path.name for path in result.files)}")

@@ -183,23 +183,53 @@ def estimates(
         trained: whether what was trained as one deviates as one, as scores do, by luck that is no
             part of the difference.
     """
-    # here, as it takes time that --help does not have
-    from scipy.linalg import cho_factor, cho_solve
-
     places = {recipe: k for k, recipe in enumerate(tried)}
     for contrast in asked:
         for recipe in chain.from_iterable(contrast.pairs):
             places.setdefault(recipe, len(places))
     sides = [np.array([[places[one] for one in pair] for pair in each.pairs]) for each in asked]
-    counted = [
-        [np.bincount(side, minlength=len(places)) for side in pairs.T] for pairs in sides
-    ]  # fmt: skip
-    sums = np.array([(one - other) / one.sum() for one, other in counted])
+    kernels = list(_kernels([*places], space))
     weights = np.array([_weights(recipe) if trained else "" for recipe in tried])
     alike = (weights[:, None] == weights).astype(np.float64)
     centered = values - np.median(values, axis=0)  # the median of equal values leaves exact zeros
-    kernels = list(_kernels([*places], space))
-    count = len(tried)
+    mean, square, expected = _posterior(kernels, alike, centered, _means(sides, len(places)))
+    for row, pairs in zip(square, sides, strict=True):
+        changes = expected[pairs[:, 0]] - expected[pairs[:, 1]]
+        row += changes.var(axis=0, ddof=1) / len(pairs) * _student(len(pairs)) ** 2
+    half = np.sqrt(square)
+    return Estimates(mean, mean - half, mean + half)
+
+
+def _means(sides: Sequence[NDArray[np.int64]], count: int) -> Matrix:
+    """Each contrast as weights of sequences: the mean of its one side less that of the other.
+
+    Args:
+        sides: the places of each pair's sequences, (pairs, 2) a contrast.
+        count: of sequences.
+    """
+    counted = [[np.bincount(side, minlength=count) for side in pairs.T] for pairs in sides]
+    return np.array([(one - other) / one.sum() for one, other in counted])
+
+
+def _posterior(
+    kernels: Sequence[Matrix], alike: Matrix, values: Matrix, sums: Matrix
+) -> tuple[Matrix, Matrix, Matrix]:
+    """What the process says of contrasts, over all ways of sharing the variance out.
+
+    Args:
+        kernels: how alike sequences are, those that were tried first, each (sequences, sequences).
+        alike: 1 where two that were tried were trained as one.
+        values: what was measured of those, (tried, figures).
+        sums: the contrasts as weights of sequences, (contrasts, sequences).
+
+    Returns:
+        Of contrasts the mean and the square of half the interval, (contrasts, figures), and what
+        is expected of each sequence, (sequences, figures).
+    """
+    # here, as it takes time that --help does not have
+    from scipy.linalg import cho_factor, cho_solve
+
+    count = len(values)
     near = [kernel[:count, :count] for kernel in kernels]
     across = [sums @ kernel[:, :count] for kernel in kernels]
     own = [np.einsum("ij,ij->i", sums @ kernel, sums) for kernel in kernels]
@@ -208,8 +238,8 @@ def estimates(
         covariance = _total(shares, near) + together * alike + noise * np.eye(count) + LEVEL
         factor = cho_factor(covariance, lower=True)
         toward = _total(shares, across)
-        solved = cho_solve(factor, centered)
-        squares = np.einsum("ij,ij->j", centered, solved)
+        solved = cho_solve(factor, values)
+        squares = np.einsum("ij,ij->j", values, solved)
         left = _total(shares, own) - np.einsum("ij,ji->i", toward, cho_solve(factor, toward.T))
         solutions.append([share * solved for share in shares])
         variances.append(np.maximum(left, 0)[:, None] * squares / count)
@@ -224,11 +254,7 @@ def estimates(
     square = np.einsum("hk,hck->ck", weight, spread) * _student(count) ** 2
     average = np.einsum("hk,hbnk->bnk", weight, solution)
     expected = sum(kernel[:, :count] @ part for kernel, part in zip(kernels, average, strict=True))
-    for row, pairs in zip(square, sides, strict=True):
-        changes = expected[pairs[:, 0]] - expected[pairs[:, 1]]
-        row += changes.var(axis=0, ddof=1) / len(pairs) * _student(len(pairs)) ** 2
-    half = np.sqrt(square)
-    return Estimates(mean, mean - half, mean + half)
+    return mean, square, np.asarray(expected)
 
 
 def _total(shares: Sequence[float], parts: Sequence[Matrix]) -> Matrix:

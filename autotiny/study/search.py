@@ -30,7 +30,7 @@ from autotiny.study.evaluator import Evaluator
 from autotiny.study.holding import Hold, alone, holding, locks_of, searched_alone
 from autotiny.study.job import EHVI, EPOCHS, Job, wanted_objectives
 from autotiny.study.planning import enough, plan, plan_again, total, tutorial_recipes
-from autotiny.study.preflight import checked
+from autotiny.study.preflight import Findings, checked
 from autotiny.study.record import TrialRecord, cache_counts, counts, ended, front_of, invite
 from autotiny.study.result import Result, result_of
 from autotiny.study.running import MACHINE, is_over, run_trials, take_up, wait_for_others
@@ -166,11 +166,10 @@ def search(
             study that was made for something else, or a warm start with other scores.
         MachineFault: the disk is full, memory ran out, or a tool was killed, again and again.
     """
-    asked = arguments(
+    given = arguments(
         trials=trials, jobs=jobs, timeout=timeout, seed=seed, epochs=epochs,
         accuracy_drop=accuracy_drop, seeds=seeds,
     )  # fmt: skip
-    trials, jobs, timeout = asked["trials"], asked["jobs"], asked["timeout"]
     check_sampler(sampler)
     space = space if isinstance(space, Space) else load_space(space)
     job = Job(
@@ -179,9 +178,9 @@ def search(
         target=target,
         objectives=wanted_objectives(objectives),
         space=space.for_cores(target.usable_cores).for_start(model.start),
-        seed=asked["seed"],
-        score_drop=wanted_drop(data.task.scored_by, score_drop, asked["accuracy_drop"]),
-        epochs=asked["epochs"],
+        seed=given["seed"],
+        score_drop=wanted_drop(data.task.scored_by, score_drop, given["accuracy_drop"]),
+        epochs=given["epochs"],
         cache=cache or Cache(),
         stream=stream,
         bounds=wanted_bounds(target, data.task.scored_by, at_most, at_least, reserve),
@@ -189,96 +188,143 @@ def search(
         sampler=sampler,
     )
     began = time.monotonic()
+    tell = on_notice or _nobody
     job, findings = checked(job)
-    if on_notice:
-        for notice in findings.notices:
-            on_notice(notice)
-        if timeout == 0:
-            on_notice("timeout = 0: no sequence is begun, the original alone is measured")
-    study_name = study_name or default_study_name(
-        model.source, data.source, target.source, objectives
+    for notice in findings.notices:
+        tell(notice)
+    if timeout == 0:
+        tell("timeout = 0: no sequence is begun, the original alone is measured")
+    asked = _Asked(
+        began=began,
+        place=storage or default_storage(out),
+        others=bool(storage),
+        name=study_name or default_study_name(model.source, data.source, target.source, objectives),
+        trials=given["trials"],
+        timeout=given["timeout"],
+        jobs=given["jobs"],
+        seeds=given["seeds"],
+        known_good=tutorial_recipes() if known_good is None else tuple(known_good),
+        warm_start=warm_start,
+        on_trial=on_trial,
+        tell=tell,
+        on_stage=on_stage or _nobody,
     )
-    place = storage or default_storage(out)
-    if jobs > 1 and not isinstance(place, str):
-        raise UserError(f"jobs = {jobs} on a storage object; give its URL, which processes share")
-    locks = locks_of(place, study_name)
-    with none_lost(), quiet_optuna(), searched_alone(locks, study_name), holding(locks) as mark:
+    if asked.jobs > 1 and not isinstance(asked.place, str):
+        raise UserError(
+            f"jobs = {asked.jobs} on a storage object; give its URL, which processes share"
+        )
+    return _searched(job, findings, asked)
+
+
+def _nobody(text: str) -> None:
+    """Stands for a caller who wants to be told of nothing."""
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """How a job is to be searched; see the arguments of `search`.
+
+    Attributes:
+        began: when it was asked, on the clock that only goes forward.
+        place: the storage, or its URL.
+        others: whether it was chosen so that other processes can take part.
+    """
+
+    began: float
+    place: str | BaseStorage
+    others: bool
+    name: str
+    trials: int | None
+    timeout: float | None
+    jobs: int
+    seeds: int
+    known_good: tuple[Recipe, ...]
+    warm_start: Path | str | None
+    on_trial: Callable[[Progress], None] | None
+    tell: Callable[[str], None]
+    on_stage: Callable[[str], None]
+
+    @property
+    def seconds(self) -> float:
+        """How long ago that was."""
+        return time.monotonic() - self.began
+
+
+def _searched(job: Job, findings: Findings, asked: _Asked) -> Result:
+    """What a study finds that begins here, or goes on."""
+    place, name = asked.place, asked.name
+    locks = locks_of(place, name)
+    with none_lost(), quiet_optuna(), searched_alone(locks, name), holding(locks) as mark:
         with alone(locks):
-            study = open_study(job, study_name, place, jobs)
-            known = begin_with(study, job, warm_start)
-        if on_notice:
-            for one in known:
-                on_notice(str(one))
-            if known and trials is None:
-                on_notice("a twelfth of their trials' work is to be enough; more trials go on")
-        if isinstance(place, str) and (jobs > 1 or storage):
-            _invite(study, job, trials, jobs, on_notice)
-        with gate(study, mark):
-            plan(study, job, tutorial_recipes() if known_good is None else known_good)
-            plan_again(study)
-            left = take_up(study, mark)
-        if left and on_notice:
-            numbers = ", ".join(map(str, left))
-            on_notice(f"trial {numbers}: was running when its process ended, and is run again")
-        watch = _Watch(study, job, trials, timeout, on_trial)
+            study = open_study(job, name, place, asked.jobs)
+            known = begin_with(study, job, asked.warm_start)
+        for one in known:
+            asked.tell(str(one))
+        if known and asked.trials is None:
+            asked.tell("a twelfth of their trials' work is to be enough; more trials go on")
+        if isinstance(place, str) and (asked.jobs > 1 or asked.others):
+            _invite(study, job, asked)
+        _queue(study, job, asked, mark)
+        watch = _Watch(study, job, asked)
         interrupted = False
         try:
             with told_if_lost(place):
-                _run(study, job, trials, timeout, jobs, str(place), mark, watch)
-                wait_for_others(study, mark, on_notice)
+                _run(study, job, asked, mark, watch)
+                wait_for_others(study, mark, asked.tell)
                 train_again(
-                    study, job, asked["seeds"],
-                    goes_on=lambda: timeout is None or time.monotonic() - began < timeout,
-                    tell=on_stage or (lambda text: None),
+                    study, job, asked.seeds,
+                    goes_on=lambda: asked.timeout is None or asked.seconds < asked.timeout,
+                    tell=asked.on_stage,
                 )  # fmt: skip
         except KeyboardInterrupt:
             interrupted = True
-        return result_of(study, job, findings, interrupted, time.monotonic() - began)
+        return result_of(study, job, findings, interrupted, asked.seconds)
 
 
-def _invite(
-    study: optuna.Study, job: Job, trials: int | None, jobs: int,
-    on_notice: Callable[[str], None] | None,
-) -> None:  # fmt: skip
+def _invite(study: optuna.Study, job: Job, asked: _Asked) -> None:
     """Say in the study what a worker must know to take part."""
     try:
         key = share(job)
     except UserError as error:
-        if jobs > 1 or isinstance(error, MachineFault):
+        if asked.jobs > 1 or isinstance(error, MachineFault):
             raise
-        if on_notice:
-            on_notice(f"no other process can take part: {error}")
+        asked.tell(f"no other process can take part: {error}")
         return
-    invite(study, key, trials)
-    if jobs == 1 and on_notice:
-        on_notice(f"others take part by: autotiny worker {study.study_name} --storage … --cache …")
+    invite(study, key, asked.trials)
+    if asked.jobs == 1:
+        asked.tell(f"others take part by: autotiny worker {asked.name} --storage … --cache …")
 
 
-def _run(
-    study: optuna.Study, job: Job, trials: int | None, timeout: float | None, jobs: int, url: str,
-    mark: Hold, watch: _Watch,
-) -> None:  # fmt: skip
-    if enough(study, trials):
+def _queue(study: optuna.Study, job: Job, asked: _Asked, mark: Hold) -> None:
+    """Queue what is to be tried first, and again what earlier processes left behind."""
+    with gate(study, mark):
+        plan(study, job, asked.known_good)
+        plan_again(study)
+        left = take_up(study, mark)
+    if left:
+        numbers = ", ".join(map(str, left))
+        asked.tell(f"trial {numbers}: was running when its process ended, and is run again")
+
+
+def _run(study: optuna.Study, job: Job, asked: _Asked, mark: Hold, watch: _Watch) -> None:
+    if enough(study, asked.trials):
         watch.report(None)
         return
-    if jobs == 1:
-        run_trials(study, job, trials, timeout, mark, watch.report)
+    if asked.jobs == 1:
+        run_trials(study, job, asked.trials, asked.timeout, mark, watch.report)
         return
     # The original goes first and alone: what is worth training hangs on its accuracy.
     run_trials(study, job, 1, None, mark, watch.report)
-    if not enough(study, trials):
-        _run_in_processes(study, job, trials, timeout, jobs, url, watch)
+    if not enough(study, asked.trials):
+        _run_in_processes(study, job, asked, watch)
 
 
 class _Watch:
     """Tells the caller where the search stands."""
 
-    def __init__(
-        self, study: optuna.Study, job: Job, trials: int | None, timeout: float | None,
-        on_trial: Callable[[Progress], None] | None,
-    ) -> None:  # fmt: skip
-        self._study, self._job, self._total = study, job, total(study, trials)
-        self._timeout, self._on_trial = timeout, on_trial
+    def __init__(self, study: optuna.Study, job: Job, asked: _Asked) -> None:
+        self._study, self._job, self._total = study, job, total(study, asked.trials)
+        self._timeout, self._on_trial = asked.timeout, asked.on_trial
         self._began = time.monotonic()
         self._done_before = self._done()
 
@@ -316,16 +362,13 @@ class _Watch:
         )
 
 
-def _run_in_processes(
-    study: optuna.Study, job: Job, trials: int | None, timeout: float | None, jobs: int, url: str,
-    watch: _Watch,
-) -> None:  # fmt: skip
+def _run_in_processes(study: optuna.Study, job: Job, asked: _Asked, watch: _Watch) -> None:
     """Let several processes work on the study; each has a TensorFlow and a worker of its own."""
     context = multiprocessing.get_context("spawn")
     complaints = context.SimpleQueue()
     cache = (job.cache.folder, job.cache.limit_bytes, job.cache.remote)
-    shared = (study.study_name, url, cache, timeout, job.evaluator, complaints)
-    workers = [context.Process(target=_work, args=shared) for _ in range(jobs)]
+    shared = (asked.name, str(asked.place), cache, asked.timeout, job.evaluator, complaints)
+    workers = [context.Process(target=_work, args=shared) for _ in range(asked.jobs)]
     for worker in workers:
         worker.start()
     seen = {record.number for record in ended(study)}
@@ -342,7 +385,7 @@ def _run_in_processes(
     if not complaints.empty():
         raise MachineFault(complaints.get())
     broken = [worker.exitcode for worker in workers if worker.exitcode]
-    if broken and not is_over(study, job, trials):
+    if broken and not is_over(study, job, asked.trials):
         raise MachineFault(
             f"{len(broken)} of {len(workers)} processes ended with code {broken[0]}; "
             "their finished trials are kept: run the command again to continue"
