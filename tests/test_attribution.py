@@ -137,6 +137,14 @@ def test_what_saves_most_stands_first() -> None:
     assert (ends.mean, ends.low, ends.high) == (0, 0, 0)
 
 
+def test_what_is_certain_stands_before_what_is_not() -> None:
+    found = attribution(records(drawn(40, 0), summed({"cluster_weights": 0.3})), LATENCY)
+    assert worth_of(found, "cluster_weights").costs["latency_ms"].low > 0
+    certain = [worth.certain for worth in found]
+    assert certain == sorted(certain, reverse=True)
+    assert len({*certain}) == 2
+
+
 def test_credit_goes_to_the_component_that_earns_it() -> None:
     """Two that nearly always stand together, of which one does it all."""
     pair = {"reduce_input", "cluster_weights"}
@@ -263,6 +271,15 @@ def test_where_nothing_is_known_it_says_why() -> None:
         "int16x8": "in 1 trial only",
         "prune_magnitude before reduce_input": "in 1 trial only",
     }
+
+
+def test_of_one_sequence_without_it_nothing_is_known() -> None:
+    both = ("prune_magnitude", "cluster_weights")
+    having = [(), both[:1], both[1:], both, ("reduce_input",)]
+    tried = [recipe(*both, "int8"), *(recipe(*some, "int8", "block_gemm") for some in having)]
+    found = worth_of(attribution(records(tried), LATENCY), "block_gemm")
+    assert found.costs == {}
+    assert found.note == "what is without it was tried once"
 
 
 def test_components_that_go_together_are_told_so() -> None:

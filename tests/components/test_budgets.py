@@ -200,6 +200,31 @@ def test_pruning_takes_what_the_loss_does_not_miss(uneven: Model, rows: Dataset)
         assert all(own <= other for own, other in pairs)
 
 
+def test_the_loss_is_asked_of_a_network_without_its_weakest_channels(
+    uneven: Model, rows: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[tuple[int, int], Any] = {}
+
+    def recording(_: Any, __: Any, ___: str, levels: Any, kernels: Any) -> list[Array]:
+        for part, some in enumerate(levels):
+            asked.update({(part, stay): kernels(part, stay) for stay in some})
+        assert all(some == sorted(some, reverse=True) for some in levels), "the mildest first"
+        return [np.arange(len(some), dtype=float) for some in levels]
+
+    monkeypatch.setattr(prune_channels, "sensitivities", recording)
+    PruneChannels(0.25, 1, "macs").apply(uneven, Work(rows, rehearse=True))
+    network = uneven.keras
+    strength = np.abs(network.get_layer("a").get_weights()[0]).sum(axis=0)
+    reads = network.get_layer("b").get_weights()[0]
+    for stay in (4, 8, 16):
+        least = np.sort(strength)[-stay]
+        alone = asked[0, stay]
+        assert [*alone] == ["b"]
+        np.testing.assert_array_equal(alone["b"][strength > least], reads[strength > least])
+        assert not alone["b"][strength < least].any()
+    assert asked[0, 32] == {}
+
+
 @pytest.mark.parametrize("epochs", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_zeros_go_where_the_loss_does_not_miss_them(
     epochs: int, uneven: Model, rows: Dataset

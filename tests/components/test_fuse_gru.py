@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -11,10 +13,10 @@ from test_fuse_recurrent import computed
 
 from autotiny.components import COMPONENTS, Work
 from autotiny.components.tflite._gru import with_grus
-from autotiny.dataset import synthetic
+from autotiny.dataset import Dataset, synthetic
 from autotiny.evaluate import sources_of, stored
-from autotiny.graph import Graph
-from autotiny.model import Model, keras, keras_model, predict
+from autotiny.graph import Array, Graph
+from autotiny.model import Model, keras, keras_model
 from autotiny.tflite import read_tflite, write_tflite
 
 STEPS, DEPTH = 4, 6
@@ -58,6 +60,7 @@ OFTEN = [
 RARELY = [(n, lowering) for n in VARIANTS for lowering in FORMATS if (n, lowering) not in OFTEN]
 
 
+@cache
 def network(name: str) -> Model:
     k = keras()
     k.utils.set_random_seed(0)
@@ -65,15 +68,28 @@ def network(name: str) -> Model:
     return keras_model(k.Sequential([entry, *VARIANTS[name][0](), k.layers.Dense(3)]))
 
 
+@cache
+def samples(name: str) -> Dataset:
+    return synthetic(network(name))
+
+
+@cache
+def answers(name: str) -> Array:
+    """What Keras says of the first samples."""
+    return np.asarray(network(name).keras(samples(name).x_test[:4], training=False))
+
+
+@cache
+def lowered_as(name: str, lowering: str) -> Model:
+    return COMPONENTS[lowering]().apply(network(name), Work(samples(name)))
+
+
 def check(name: str, lowering: str) -> None:
-    model = network(name)
-    data = synthetic(model)
-    lowered = COMPONENTS[lowering]().apply(model, Work(data))
+    lowered = lowered_as(name, lowering)
     kinds = [op.kind for op in lowered.graph.ops]
     assert kinds.count("GRU") == VARIANTS[name][1]
     assert not {"LOGISTIC", "TANH", "UNPACK", "REVERSE_V2"} & set(kinds)
-    x = data.x_test[:4]
-    wanted = predict(model, x)
+    x, wanted = samples(name).x_test[:4], answers(name)
     y, values = computed(lowered, x)
     error = np.abs(values.reshape(wanted.shape) - wanted).max()
     exact = {"float32": 1e-6, "float16": 2e-3, "int16x8": 1e-2}
@@ -100,11 +116,11 @@ def test_grus_in_the_rarer_number_formats(name: str, lowering: str) -> None:
     check(name, lowering)
 
 
-def unfused(model: Model, lowering: str, monkeypatch: pytest.MonkeyPatch) -> Graph:
+@cache
+def unfused(name: str, lowering: str) -> Graph:
     """What the converter gives: a copy of the ops a step."""
-    with monkeypatch.context() as patch:
-        patch.setattr("autotiny.components.tflite._lowering.with_grus", lambda graph: graph)
-        return COMPONENTS[lowering]().apply(model, Work(synthetic(model))).graph
+    with mock.patch("autotiny.components.tflite._lowering.with_grus", lambda graph: graph):
+        return COMPONENTS[lowering]().apply(network(name), Work(samples(name))).graph
 
 
 @pytest.mark.parametrize("name", ["plain", "reset before", "backwards", "both ways, all steps"])
@@ -112,33 +128,24 @@ def unfused(model: Model, lowering: str, monkeypatch: pytest.MonkeyPatch) -> Gra
     "lowering", ["float32", "int8", pytest.param("int16x8", marks=pytest.mark.slow)]
 )
 def test_what_a_file_holds_is_found_again_to_the_bit(name: str, lowering: str) -> None:
-    model = network(name)
-    data = synthetic(model)
-    lowered = COMPONENTS[lowering]().apply(model, Work(data))
+    lowered = lowered_as(name, lowering)
     flat = write_tflite(lowered.graph)
     read = read_tflite(flat)
     assert "GRU" not in {op.kind for op in read.ops}
     again = with_grus(read, exact=True)
     assert [op.kind for op in again.ops].count("GRU") == VARIANTS[name][1]
-    x = data.x_test[:4]
+    x = samples(name).x_test[:4]
     first, second = (computed(replace(lowered, network=g), x)[0] for g in (lowered.graph, again))
     np.testing.assert_array_equal(first, second)
 
 
-def test_steps_with_scales_of_their_own_stay_apart_unless_asked(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    model = network("plain")
-    apart = unfused(model, "int8", monkeypatch)
+def test_steps_with_scales_of_their_own_stay_apart_unless_asked() -> None:
+    apart = unfused("plain", "int8")
     assert with_grus(apart, exact=True) is apart
     fused = COMPONENTS["fuse_recurrent"]().apply(
-        replace(keras_less(model), network=apart), Work(synthetic(model))
+        replace(lowered_as("plain", "float32"), network=apart), Work(samples("plain"))
     )
     assert "GRU" in {op.kind for op in fused.graph.ops}
-
-
-def keras_less(model: Model) -> Model:
-    return COMPONENTS["float32"]().apply(model, Work(synthetic(model)))
 
 
 def test_a_gru_that_reads_its_own_result_stays(work: Work) -> None:
@@ -153,8 +160,8 @@ def test_a_gru_that_reads_its_own_result_stays(work: Work) -> None:
     assert "GRU" not in {op.kind for op in graph.ops}
 
 
-def test_other_weights_in_one_step_are_no_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    graph = unfused(network("plain"), "float32", monkeypatch)
+def test_other_weights_in_one_step_are_no_loop() -> None:
+    graph = unfused("plain", "float32")
     assert with_grus(graph) is not graph
     dense = [op for op in graph.ops if op.kind == "FULLY_CONNECTED"]
     for op in (dense[1], dense[4]):  # of the second step's input, and of its state
@@ -169,13 +176,11 @@ def test_other_weights_in_one_step_are_no_loop(monkeypatch: pytest.MonkeyPatch) 
         assert sum(one.kind == "LOGISTIC" for one in kept.ops) > 0
 
 
-def test_measure_tells_of_steps_with_scales_of_their_own(
-    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_measure_tells_of_steps_with_scales_of_their_own(tmp_path: Any) -> None:
     from autotiny import measure
     from autotiny.api import STEPS_APART
 
-    graph = unfused(network("plain"), "int8", monkeypatch)
+    graph = unfused("plain", "int8")
     heard: list[str] = []
     for name, one in (("apart", graph), ("alike", with_grus(graph))):
         file = tmp_path / f"{name}.tflite"

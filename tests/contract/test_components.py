@@ -110,12 +110,22 @@ def little() -> Model:
     return keras_model(k.Sequential([k.Input((28, 28)), k.layers.Flatten(), k.layers.Dense(10)]))
 
 
+@pytest.fixture(scope="module")
+def lowered() -> dict[tuple[str, str, bool], Model]:
+    """What was lowered for earlier tests: by network, lowering, and whether it was rehearsed."""
+    return {}
+
+
 def start(kind: type[Component], work: Work, request: pytest.FixtureRequest) -> Model:
     """A network that a component finds something to do in, at a level that it takes."""
     name = "spoken" if kind.level is Level.SIGNAL else NATURAL.get(kind.name, "cnn1")
     model: Model = request.getfixturevalue(name)
     if kind.level in (Level.TFLITE, Level.PROGRAM) and name != "redundant":
-        return COMPONENTS[LOWERED.get(kind.name, "int8")]().apply(model, work)
+        lowering = LOWERED.get(kind.name, "int8")
+        before, key = request.getfixturevalue("lowered"), (name, lowering, work.rehearse)
+        if key not in before:
+            before[key] = COMPONENTS[lowering]().apply(model, work)
+        model = before[key]
     return model
 
 
