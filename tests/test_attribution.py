@@ -11,14 +11,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import stdtrit
 
+from autotiny.components import COMPONENTS
 from autotiny.metrics import Cost, Metrics
 from autotiny.model import Level
 from autotiny.recipe import Recipe, steps_from_text
 from autotiny.space import load_space
 from autotiny.study import TrialRecord, Worth
 from autotiny.study.attribution import attribution
-from autotiny.study.contrasts import contrasts
+from autotiny.study.contrasts import contrasts, estimates
 from autotiny.study.record import BASELINE
 from autotiny.target import load_target
 from autotiny.tasks import ACCURACY, Regression
@@ -304,6 +306,14 @@ def test_a_few_trials_say_nothing(count: int) -> None:
     assert not any(worth.costs or worth.score for worth in found)
 
 
+def test_five_sequences_say_nothing_even_if_each_was_tried_without_it_too() -> None:
+    both = TRAINED[2:]
+    tried = [recipe("float32"), *(recipe(*some, "int8") for some in ((), both[:1], both[1:], both))]
+    assert not any(worth.costs for worth in attribution(records(tried), LATENCY))
+    more = attribution(records([*tried, recipe("reduce_input", "int8")]), LATENCY)
+    assert worth_of(more, both[0]).costs
+
+
 def test_of_an_error_less_is_better() -> None:
     def error(one: Recipe) -> float:
         return 2.0 + 0.5 * ("prune_magnitude" in one.names) - 0.5 * ("reduce_input" in one.names)
@@ -361,6 +371,35 @@ def test_several_objectives_take_part_with_what_was_asked_for() -> None:
     ratio = worth_of(found, "fuse_operators").costs["balanced_ratio"]
     assert ratio.low < 100 * math.expm1(-0.4 / 3) < ratio.high
     assert found == attribution(records(drawn(30, 0)), asked), "the same trials say the same"
+
+
+def test_a_lowering_is_lacking_where_the_one_in_its_place_stands() -> None:
+    tried = [recipe("float32"), recipe("int8"), recipe("int16x8"), recipe(TRAINED[2], "int16x8")]
+    listed = contrasts(tried, Level.KERAS, COMPONENTS["float32"]())
+    lacking = {one.name: one.lacking for one in listed}
+    assert lacking == {"float32": 3, "int8": 1, "int16x8": 1, TRAINED[2]: 3}
+
+
+def test_ways_of_sharing_the_variance_that_disagree_widen_the_interval(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried, noise = drawn(20, 0), Random(0)
+    values = np.array([[saved(one) + noise.gauss(0, 0.5)] for one in tried])
+    asked = [one for one in contrasts(tried, Level.KERAS, None) if one.name == "reduce_input"]
+
+    def found(*ways: tuple[float, ...]) -> tuple[float, float]:
+        monkeypatch.setattr("autotiny.study.contrasts._shares", lambda: iter(ways))
+        one = estimates(tried, values, asked, SPACE, trained=False)
+        return one.mean.item(), (one.high - one.mean).item()
+
+    strong, weak = (1.0, 0.0, 0.0, 0.0, 1.0), (0.1, 0.0, 0.0, 0.0, 1.0)
+    (much, first), (little, second), (mean, half) = found(strong), found(weak), found(strong, weak)
+    share = (mean - little) / (much - little)
+    assert 0.01 < share < 0.99
+    apart = share * (1 - share) * (much - little) ** 2 * stdtrit(len(tried) - 1, 0.975) ** 2
+    within = share * first**2 + (1 - share) * second**2
+    assert apart > 0.01 * within
+    assert half**2 == pytest.approx(within + apart)
 
 
 def test_only_legal_counterparts_are_compared() -> None:

@@ -80,6 +80,27 @@ def test_heartbeats_pass_a_proxy(backend: Server, port: int) -> None:
         running.stop(None)
 
 
+def test_a_trial_beats_until_it_ends_even_if_its_server_fails_meanwhile() -> None:
+    beats: list[int] = []
+
+    def record(trial_id: int) -> None:
+        beats.append(trial_id)
+        if len(beats) == 1:
+            raise StorageInternalError("gone for a moment")
+
+    failing = mock.Mock(record_heartbeat=record)
+    with mock.patch.multiple(server, BEAT_SECONDS=0.01, server_of=lambda _: failing):
+        with beating(mock.Mock(), 7):
+            until = time.monotonic() + 20
+            while len(beats) < 3 and time.monotonic() < until:
+                time.sleep(0.01)
+        assert len(beats) >= 3
+        time.sleep(0.3)
+        ended = len(beats)
+        time.sleep(0.3)
+    assert beats == [7] * ended
+
+
 def test_one_process_at_a_time_passes_the_gate(port: int) -> None:
     inside, most = list[int](), list[int]()
 

@@ -16,7 +16,7 @@ from autotiny.components.tflite._gru import with_grus
 from autotiny.dataset import Dataset, synthetic
 from autotiny.evaluate import sources_of, stored
 from autotiny.graph import Array, Graph
-from autotiny.model import Model, keras, keras_model
+from autotiny.model import Model, freeze, keras, keras_model
 from autotiny.tflite import read_tflite, write_tflite
 
 STEPS, DEPTH = 4, 6
@@ -80,8 +80,14 @@ def answers(name: str) -> Array:
 
 
 @cache
+def frozen(name: str) -> Model:
+    """The network as every lowering takes it."""
+    return freeze(network(name))
+
+
+@cache
 def lowered_as(name: str, lowering: str) -> Model:
-    return COMPONENTS[lowering]().apply(network(name), Work(samples(name)))
+    return COMPONENTS[lowering]().apply(frozen(name), Work(samples(name)))
 
 
 def check(name: str, lowering: str) -> None:
@@ -120,7 +126,7 @@ def test_grus_in_the_rarer_number_formats(name: str, lowering: str) -> None:
 def unfused(name: str, lowering: str) -> Graph:
     """What the converter gives: a copy of the ops a step."""
     with mock.patch("autotiny.components.tflite._lowering.with_grus", lambda graph: graph):
-        return COMPONENTS[lowering]().apply(network(name), Work(samples(name))).graph
+        return COMPONENTS[lowering]().apply(frozen(name), Work(samples(name))).graph
 
 
 @pytest.mark.parametrize("name", ["plain", "reset before", "backwards", "both ways, all steps"])
