@@ -478,7 +478,7 @@ model.compile("adam", "sparse_categorical_crossentropy")
 model.fit(x, y, epochs=1, verbose=0)
 import autotiny
 result = autotiny.search(model, (x, y), "stm32f746", space=sys.argv[1], trials=3, epochs=1,
-                         out=sys.argv[2])
+                         seeds=1, out=sys.argv[2])
 print(result.counts["measured"], result.counts["failed"], result.counts["invalid"])
 print(result.best["latency"])
 """

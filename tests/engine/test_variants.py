@@ -354,9 +354,7 @@ LINED = (
 def test_lines_are_exact(layer: Layer) -> None:
     graph = layer.graph()
     (step,) = plain_schedule(graph).steps
-    schedule = Schedule((replace(step, kernel=Lines()),))
-    check(graph, schedule, ALL_DSP)
-    check(graph, schedule, SIMPLE_CORES)
+    check(graph, Schedule((replace(step, kernel=Lines()),)), (*ALL_DSP, *SIMPLE_CORES))
 
 
 @pytest.mark.parametrize("kernel", [Plain(), Planes(), Lines(), RowPairs()], ids=str)
@@ -371,8 +369,7 @@ def test_halves_below_zero_go_away_from_zero(kernel: Way) -> None:
     )
     graph = replace(made, tensors=tensors)
     (step,) = plain_schedule(graph).steps
-    check(graph, Schedule((replace(step, kernel=kernel),)), ALL_DSP)
-    check(graph, Schedule((replace(step, kernel=kernel),)), SIMPLE_CORES)
+    check(graph, Schedule((replace(step, kernel=kernel),)), (*ALL_DSP, *SIMPLE_CORES))
 
 
 def test_distances_that_no_instruction_holds_are_left_to_planes() -> None:

@@ -57,7 +57,8 @@ def test_a_search_and_its_recipe(
     inputs = keras().layers.InputLayer(x.shape[1:])
     keras().Sequential([inputs, *layers()]).save("net.h5")
     Path("space.toml").write_text(SPACE)
-    options = ("--space", "space.toml", "--trials", "3", "--epochs", "1", "--out", "out")
+    asked = {"space": "space.toml", "trials": 3, "epochs": 1, "seeds": 1, "out": "out"}
+    options = [text for name, value in asked.items() for text in (f"--{name}", str(value))]
     given = ("search", "-t", "stm32f746", "-m", "net.h5", "-d", "data.npz", "--metric", metric)
     found = CliRunner().invoke(app, [*given, *options, "--json"], catch_exceptions=False)
     assert found.exit_code == 0, found.output
