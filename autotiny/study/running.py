@@ -118,14 +118,12 @@ def _take_up(study: optuna.Study, mark: Hold, trials: Sequence[FrozenTrial]) -> 
     return left
 
 
-def wait_for_others(
-    study: optuna.Study, mark: Hold, on_notice: Callable[[str], None] | None
-) -> None:
+def wait_for_others(study: optuna.Study, mark: Hold, on_notice: Callable[[str], None]) -> None:
     """Wait for the trials that other processes run just now; those left behind wait again."""
     waited: set[int] | None = None
     while waited is None or waited:
         running = patiently(study, lambda: _run_by_others(study, mark))
-        if waited is None and running and on_notice:
+        if waited is None and running:
             numbers = ", ".join(map(str, sorted(running)))
             on_notice(f"trial {numbers}: waited for, another process runs it")
         waited = running if waited is None else waited & running
