@@ -152,6 +152,7 @@ def generate(
         step_weights_bytes=tuple(step_weights),
         functions=tuple(step_functions),
         cores=2 if partners else 1,
+        slow_bytes=constants.slow_bytes,
         work=work_of(graph),
         hearing=hearing,
     )

@@ -109,8 +109,9 @@ def step_words(step: Step) -> str:
     parts = [" ".join([kernel, *filter(None, ["×".join(sizes)])]), *flags]
     if step.weights.coding != "plain":
         parts.append(f"weights {step.weights.coding}, decoded by {step.weights.decode}")
-    if step.weights.memory == "sram":
-        parts.append("weights in SRAM")
+    if step.weights.memory != "flash":
+        slower = "slower " if step.weights.memory == "slow_sram" else ""
+        parts.append(f"weights in {slower}SRAM")
     if step.in_place:
         parts.append("in place")
     if step.code in ("own", "fixed"):
