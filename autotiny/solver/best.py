@@ -17,7 +17,7 @@ from autotiny.graph import Graph, fold
 from autotiny.metrics import STACK_MARGIN_BYTES
 from autotiny.schedule import Step
 from autotiny.solver.items import Item, items_of
-from autotiny.solver.measuring import STACK_BYTES, base_of, measured
+from autotiny.solver.measuring import base_of, measured
 from autotiny.solver.options import places_of
 from autotiny.solver.problem import (
     TIME_LIMIT_S,
@@ -112,7 +112,7 @@ def tabled(
     speeds = speeds_of(graph, segments, target)
     if speeds and speeds.is_scarce:
         segments = places_of(graph, dsp=target.dsp, given=given, slow_sram=True)
-    layout = speeds and speeds.layout(target)
+    layout = speeds.layout(target) if speeds else None
     facts = measured(graph, segments, target, cache, tell, layout)
     base = base_of(graph, segments, target, cache)
     problem = problem_of(graph, items_of(graph, segments, facts, base), base, speeds)
@@ -216,7 +216,7 @@ def linked(problem: Problem, found: Solution, target: Target) -> Solution:
     """
     sources = generate(problem.graph, found.schedule)
     program = compiled(sources, target)
-    firmware = link(sources, target, stack_bytes=STACK_BYTES, program=program)
+    firmware = link(sources, target, program=program)
     pieces = pieces_of(program)
     steps = [item for item in found.items if item.option.kernel.body]
     deepest = max(

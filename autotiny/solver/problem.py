@@ -171,10 +171,9 @@ def problem_of(
     ]
 
     if speeds:
-        beside = dict.fromkeys((arena, stack, frame) if speeds.holds_arena else (stack, frame), 1.0)
         near = {k: float(one.static_bytes - one.slow_bytes) for k, one in enumerate(items)}
-        room = speeds.room_bytes - base.static_bytes - base.stack_bytes
-        rows.append(({**near, **beside}, -np.inf, room))
+        near[arena] = float(speeds.holds_arena)
+        rows.append((near, -np.inf, speeds.room_bytes - base.static_bytes))
 
     def each(of: Callable[[Item], float]) -> Vector:
         vector = np.zeros(frame + 1)
@@ -298,7 +297,7 @@ def most_sram(problem: Problem, found: Solution) -> float:
     """The SRAM that a choice may take for what belongs there to lie in the fastest memory."""
     if problem.speeds is None:
         return math.inf
-    elsewhere = sum(item.slow_bytes for item in found.items)
+    elsewhere = found.stack_bytes + sum(item.slow_bytes for item in found.items)
     if not problem.speeds.holds_arena:
         elsewhere += found.arena_bytes
     return problem.speeds.room_bytes + elsewhere

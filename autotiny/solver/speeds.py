@@ -39,10 +39,7 @@ class Speeds:
 
     @property
     def room_bytes(self) -> int:
-        """What arena, variables and stack may take of the fast one.
-
-        A firmware is linked with room for a usual stack, if there is.
-        """
+        """What arena and variables may take of the fast one, beside a usual stack."""
         return _room_bytes(self.fast)
 
     def layout(self, target: Target) -> Layout:
@@ -55,8 +52,9 @@ class Speeds:
 def speeds_of(graph: Graph, segments: Sequence[Sequence[Chain]], target: Target) -> Speeds | None:
     """The speeds of a target's data memories; None where they are alike.
 
-    Nor are they told apart where several are the fastest, or where caches stand before them: there
-    what a layer takes of a memory hangs on the layers before it.
+    Nor are they told apart where several are the fastest, where that one has no room for more than
+    a stack, or where caches stand before them: there what a layer takes of a memory hangs on the
+    layers before it.
 
     Args:
         graph: with constants folded.
@@ -66,9 +64,9 @@ def speeds_of(graph: Graph, segments: Sequence[Sequence[Chain]], target: Target)
     fastest = min(map(waits, target.data_memories))
     fast = [memory for memory in target.data_memories if waits(memory) == fastest]
     slow = max(target.data_memories, key=waits)
-    if has_caches(target) or len(fast) > 1 or slow in fast:
-        return None
     room = _room_bytes(fast[0])
+    if has_caches(target) or len(fast) > 1 or slow in fast or room < 0:
+        return None
     kernels = [usual(place).kernel for chains in segments for place in chains[0]]
     arena = lay_out(graph, kernels).bytes
     holds_arena = arena <= room
