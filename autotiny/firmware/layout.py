@@ -136,12 +136,12 @@ def enlarge(target: Target, needed_bytes: int) -> Layout:
     return Layout(_enlarged(flash, ram, _ENLARGED_BYTES), wide, wide, wide, fits=False)
 
 
-def endless(fast: Memory, slow: Memory) -> tuple[Memory, Memory]:
-    """Two such memories with more bytes than any program takes, where nothing else lies."""
-    size = _ENLARGED_BYTES
+def roomy(target: Target, fast: Memory, slow: Memory) -> tuple[Memory, Memory]:
+    """Two such memories, each with room for all variables of any program that fits the target."""
+    size = target.flash_bytes + target.sram_bytes  # initial values are stored in flash
     return (
         replace(fast, origin=_FREE_ORIGIN, size_bytes=size),
-        replace(slow, origin=_FREE_ORIGIN + size, size_bytes=size),
+        replace(slow, origin=_FREE_ORIGIN + _ENLARGED_BYTES, size_bytes=size),
     )
 
 

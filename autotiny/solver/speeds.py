@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autotiny.engine.arena import lay_out
-from autotiny.firmware.layout import Layout, endless, waits
+from autotiny.firmware.layout import Layout, roomy, waits
 from autotiny.firmware.linking import USUAL_STACK_BYTES
 from autotiny.graph import Graph
 from autotiny.solver.measuring import has_caches, usual
@@ -44,7 +44,7 @@ class Speeds:
 
     def layout(self, target: Target) -> Layout:
         """Memories to measure options on, in which everything has room where it belongs."""
-        fast, slow = endless(self.fast, self.slow)
+        fast, slow = roomy(target, self.fast, self.slow)
         arena = fast if self.holds_arena else slow
         return Layout(target.whole_flash, arena, static=fast, slow=slow, fits=False)
 

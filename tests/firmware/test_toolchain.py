@@ -117,9 +117,9 @@ def slow_sources(size: int) -> Sources:
     table = f"AT_SLOW volatile int8_t slow[{size}] = {{[{size - 1}] = 3}};\n"
     adds = f"  model_arena[32] += slow[{size - 1}];\n  return 0;"
     program = PROGRAM.replace("int model_run", f"{table}int model_run").replace("  return 0;", adds)
-    sources = tiny_sources('#include "port.h"\n' + program)
-    port = (Path(autotiny.engine.__file__).parent / "kernels" / "port.h").read_text("utf-8")
-    return replace(sources, files={**sources.files, "port.h": port}, slow_bytes=size)
+    sources = tiny_sources('#include "slow.h"\n' + program)
+    header = (Path(autotiny.engine.__file__).parent / "kernels" / "slow.h").read_text("utf-8")
+    return replace(sources, files={**sources.files, "slow.h": header}, slow_bytes=size)
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,6 @@
 #define AT_SECOND_OF(a, b, ...) b
 #define AT_ARENA __attribute__((aligned(16)))
 #define AT_WORD_ALIGNED __attribute__((aligned(4)))
-// Variables that may lie in a slower memory than others; a linker script can tell them by the name.
-#if defined(__ELF__)
-#define AT_SLOW __attribute__((section(".data.slow")))
-#else
-#define AT_SLOW
-#endif
 #define AT_INFINITY __builtin_inff()
 #define AT_NAN __builtin_nanf("")
 #define at_copy __builtin_memcpy
@@ -59,7 +53,6 @@
 #define AT_SHARED_AS(name) static
 #define AT_ARENA
 #define AT_WORD_ALIGNED
-#define AT_SLOW
 #define AT_INFINITY INFINITY
 #define AT_NAN NAN
 #define at_copy memcpy
