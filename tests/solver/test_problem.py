@@ -78,13 +78,18 @@ def with_speeds(case: Case, share: float, holds_arena: bool) -> tuple[Case, int]
     """The case with a fast memory that so many choices have room in, and how many bytes it has."""
     needed = [near_bytes(one, holds_arena) for one in case.choices]
     room = int(np.quantile(needed, share))
-    fast, slow = load_target("stm32l4r5").data_memories[:2]
-    speeds = Speeds(fast, slow, holds_arena, is_scarce=True)
-    size = fast.size_bytes - speeds.room_bytes + room
-    speeds = replace(speeds, fast=replace(fast, size_bytes=size))
+    speeds = speeds_with(room, holds_arena)
     problem = problem_of(case.problem.graph, case.problem.items, BASE, speeds)
     within = [one for one, taken in zip(case.choices, needed, strict=True) if taken <= room]
     return Case(problem, tuple(within)), room
+
+
+def speeds_with(room: int, holds_arena: bool) -> Speeds:
+    """A fast memory with so much room beside the stack, and a slow one."""
+    fast, slow = load_target("stm32l4r5").data_memories[:2]
+    speeds = Speeds(fast, slow, holds_arena, is_scarce=True)
+    size = fast.size_bytes - speeds.room_bytes + room
+    return replace(speeds, fast=replace(fast, size_bytes=size))
 
 
 def near_bytes(one: Solution, holds_arena: bool) -> int:
@@ -171,6 +176,11 @@ def test_neighbours_that_an_arena_has_no_room_for_are_learnt() -> None:
         assert plan.bytes == found.arena_bytes
     assert least.cycles >= faster.cycles > relaxed.cycles
     assert faster.sram_bytes <= bounded.sram < faster.sram_bytes + 4096
+    room = int(bounded.sram) - faster.stack_bytes
+    scarce = problem_of(graph, problem.items, BASE, speeds_with(room, holds_arena=True))
+    beside = solve(scarce, "cycles")
+    assert beside is not None and beside.cycles == faster.cycles
+    assert near_bytes(beside, holds_arena=True) <= room
 
 
 @pytest.mark.slow
