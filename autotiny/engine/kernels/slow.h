@@ -1,4 +1,4 @@
-// Variables that may lie in a slower memory than others: a linker script tells them by their section.
+// Variables that may lie in a slower memory than others: linker scripts know their section.
 #ifndef AT_SLOW_H
 #define AT_SLOW_H
 
