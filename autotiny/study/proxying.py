@@ -53,6 +53,7 @@ def serve(url: str, host: str, port: int) -> tuple[grpc.Server, int]:
         "gate": grpc.unary_stream_rpc_method_handler(_gate_of(backend)),
         "beat": _answering(backend.record_heartbeat),
         "left_behind": _answering(lambda study_id: sorted(backend.left_behind(study_id))),
+        "silent": _answering(lambda study_id: sorted(backend.silent(study_id))),
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, calls),))
     try:

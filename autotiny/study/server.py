@@ -11,8 +11,9 @@ import json
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import grpc
@@ -21,11 +22,14 @@ from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import GrpcStorageProxy, RDBStorage
 from optuna.storages._grpc.auto_generated.api_pb2_grpc import StorageServiceStub
 from optuna.storages._grpc.client import GrpcClientCache
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import event, text
+from sqlalchemy.engine import Connection
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.exc import SQLAlchemyError
 
 from autotiny.study.holding import Hold, alone
+from autotiny.study.tables import Rows, silent, stored
 
 T = TypeVar("T")
 
@@ -75,6 +79,7 @@ class Server(RDBStorage):
                 heartbeat_interval=BEAT_SECONDS, grace_period=GRACE_SECONDS,
             )  # fmt: skip
         self.steady_since = time.monotonic()
+        self._open: dict[int, tuple[Rows | None, FrozenTrial]] = {}
         # From here on: a wrong host or password was refused above, and at once.
         event.listen(self.engine, "do_connect", self._connect)
 
@@ -95,16 +100,13 @@ class Server(RDBStorage):
         Raises:
             StorageInternalError: the server has gone, and maybe not kept the others out.
         """
-        try:
-            with self.engine.begin() as connection:
-                if self.engine.dialect.name == "postgresql":  # of a machine that lost its network
-                    limit = f"SET LOCAL idle_in_transaction_session_timeout = '{GRACE_SECONDS}s'"
-                    connection.execute(text(limit))
-                # A row that Optuna reads and never locks.
-                connection.execute(text("SELECT schema_version FROM version_info FOR UPDATE"))
-                yield
-        except SQLAlchemyError as error:
-            raise StorageInternalError("the server has gone") from error
+        with self._connected() as connection:
+            if self.engine.dialect.name == "postgresql":  # of a machine that lost its network
+                limit = f"SET LOCAL idle_in_transaction_session_timeout = '{GRACE_SECONDS}s'"
+                connection.execute(text(limit))
+            # A row that Optuna reads and never locks.
+            connection.execute(text("SELECT schema_version FROM version_info FOR UPDATE"))
+            yield
 
     def get_heartbeat_interval(self) -> int | None:
         """None, so that `Study.ask` does not warn that Optuna itself neither beats nor looks."""
@@ -117,7 +119,47 @@ class Server(RDBStorage):
         """
         if time.monotonic() - self.steady_since < GRACE_SECONDS:
             return set()
-        return set(self._get_stale_trial_ids(study_id))
+        return self.silent(study_id)
+
+    def silent(self, study_id: int) -> set[int]:
+        """The ids of running trials of which no process has told for a minute that it lives."""
+        with self._connected() as connection:
+            return silent(connection, study_id, timedelta(seconds=GRACE_SECONDS))
+
+    def _get_trials(
+        self,
+        study_id: int,
+        states: Container[TrialState] | None,
+        included_trial_ids: set[int],
+        trial_id_greater_than: int,
+    ) -> list[FrozenTrial]:
+        """What Optuna reads again and again; here, of the trials alone that have changed since."""
+        if trial_id_greater_than < 0 or states is not None:
+            return super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than)
+        with self._connected() as connection:
+            rows = stored(connection, study_id, trial_id_greater_than)
+        same = {one for one, found in rows.items() if self._open.get(one, (None,))[0] == found}
+        changed = {*rows, *included_trial_ids} - same
+        trials = [self._open[one][1] for one in same]
+        for trial in super()._get_trials(study_id, None, changed, max(changed)) if changed else ():
+            trials.append(trial)
+            self._open.pop(trial._trial_id, None)
+            if not trial.state.is_finished():
+                self._open[trial._trial_id] = rows.get(trial._trial_id), trial
+        return sorted(trials, key=lambda one: one._trial_id)
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        """A transaction.
+
+        Raises:
+            StorageInternalError: the server has gone.
+        """
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise StorageInternalError("the server has gone") from error
 
 
 class Proxied(GrpcStorageProxy):
@@ -180,9 +222,9 @@ class Proxied(GrpcStorageProxy):
         """The ids of running trials whose processes are no more."""
         return set(self._ask("left_behind", study_id))
 
-    def _get_stale_trial_ids(self, study_id: int) -> list[int]:
-        """The same, by Optuna's name."""
-        return sorted(self.left_behind(study_id))
+    def silent(self, study_id: int) -> set[int]:
+        """The ids of running trials of which no process has told for a minute that it lives."""
+        return set(self._ask("silent", study_id))
 
     def _ask(self, what: str, number: int) -> Any:
         try:
