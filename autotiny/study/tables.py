@@ -6,13 +6,12 @@ many trials run, those that have not changed since are most of what is read.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from datetime import timedelta
 from typing import cast
 
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
-from sqlalchemy import Table, bindparam, func, select
+from sqlalchemy import Table, bindparam, func, literal, select, union_all
 from sqlalchemy.engine import Connection
 
 Rows = frozenset[tuple[object, ...]]
@@ -26,20 +25,24 @@ _TRIALS, _PARAMS, _USER, _SYSTEM, _BEATS = (
     )
 )  # fmt: skip
 _OF_STUDY = _TRIALS.c.study_id == bindparam("study_id")
-_NEW_OR_OPEN = _OF_STUDY & (
-    _TRIALS.c.state.in_((TrialState.RUNNING, TrialState.WAITING))
-    | (_TRIALS.c.trial_id > bindparam("above"))
+_NEW_OR_OPEN = select(_TRIALS.c.trial_id, _TRIALS.c.state, _TRIALS.c.datetime_start).where(
+    _OF_STUDY
+    & (
+        _TRIALS.c.state.in_((TrialState.RUNNING, TrialState.WAITING))
+        | (_TRIALS.c.trial_id > bindparam("above"))
+    )
 )
 # A parameter is never changed once it is there, and trials of autotiny report nothing on their way.
-_STORED = tuple(
-    select(*(table.c[name] for name in ("trial_id", *names)))
-    .select_from(_TRIALS if table is _TRIALS else table.join(_TRIALS))
-    .where(_NEW_OR_OPEN)
-    for table, *names in (
-        (_TRIALS, "state", "datetime_start"),
-        (_PARAMS, "param_name"),
-        (_USER, "key", "value_json"),
-        (_SYSTEM, "key", "value_json"),
+_KNOWN_OF = union_all(
+    *(
+        select(table.c.trial_id, table.c[key], value).where(
+            table.c.trial_id.in_(bindparam("trials", expanding=True, literal_execute=True))
+        )
+        for table, key, value in (
+            (_USER, "key", _USER.c.value_json),
+            (_SYSTEM, "key", _SYSTEM.c.value_json),
+            (_PARAMS, "param_name", literal("")),
+        )
     )
 )
 _HEARD = (
@@ -51,10 +54,10 @@ _HEARD = (
 
 def stored(connection: Connection, study_id: int, above: int) -> dict[int, Rows]:
     """The rows of the trials that have not ended, and of those whose ids are above a number."""
-    found: defaultdict[int, set[tuple[object, ...]]] = defaultdict(set)
-    for statement in _STORED:
-        for number, *row in connection.execute(statement, {"study_id": study_id, "above": above}):
-            found[number].add(tuple(row))
+    trials = connection.execute(_NEW_OR_OPEN, {"study_id": study_id, "above": above})
+    found = {number: {tuple(row)} for number, *row in trials}
+    for number, *row in connection.execute(_KNOWN_OF, {"trials": [*found]}) if found else ():
+        found[number].add(tuple(row))
     return {number: frozenset(rows) for number, rows in found.items()}
 
 
