@@ -70,7 +70,7 @@ def run_trials(
     Raises:
         MachineFault: the disk is full, or the machine failed several trials in a row.
     """
-    began = time.monotonic()
+    began, shared = time.monotonic(), patiently(study, lambda: job_key(study))
     while not patiently(study, lambda: is_over(study, job, trials)):
         if timeout is not None and time.monotonic() - began >= timeout and ended(study):
             return
@@ -86,7 +86,7 @@ def run_trials(
             raise
         if told:
             after(record)
-        if shared := patiently(study, lambda: job_key(study)):
+        if shared:
             keep_shared(job.cache, shared)
         if record.outcome == "faulted" and (record.queued == BASELINE or _all_fault(study)):
             raise MachineFault(record.reason)

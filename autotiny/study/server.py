@@ -13,12 +13,18 @@ import time
 import warnings
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import grpc
 import optuna
-from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.exceptions import (
+    ExperimentalWarning,
+    StorageInternalError,
+    UpdateFinishedTrialError,
+)
 from optuna.storages import GrpcStorageProxy, RDBStorage
 from optuna.storages._grpc.auto_generated.api_pb2_grpc import StorageServiceStub
 from optuna.storages._grpc.client import GrpcClientCache
@@ -29,7 +35,7 @@ from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.exc import SQLAlchemyError
 
 from autotiny.study.holding import Hold, alone
-from autotiny.study.tables import Rows, silent, stored
+from autotiny.study.tables import Rows, Written, silent, stored, write
 
 T = TypeVar("T")
 
@@ -126,6 +132,15 @@ class Server(RDBStorage):
         with self._connected() as connection:
             return silent(connection, study_id, timedelta(seconds=GRACE_SECONDS))
 
+    def write(self, trial_id: int, written: Written) -> None:
+        """Write what was found out about a trial, all of it or nothing.
+
+        Raises:
+            UpdateFinishedTrialError: it has ended.
+        """
+        with self._connected() as connection:
+            write(self, connection, trial_id, written)
+
     def _get_trials(
         self,
         study_id: int,
@@ -165,12 +180,16 @@ class Server(RDBStorage):
 class Proxied(GrpcStorageProxy):
     """A database server behind a proxy of ours, waited for where that is gone for some minutes.
 
+    What is set of a trial is kept, and sent in one call before a trial is
+    read, before its state is set, and before others may pass the gate.
+
     Raises:
         StorageInternalError: it is not there, or another's.
     """
 
     def __init__(self, url: str) -> None:
         self._pauses: Sequence[int] = ()
+        self._unsent: dict[int, Written] = {}
         host, _, port = url.removeprefix(PROXY).partition(":")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
@@ -192,12 +211,15 @@ class Proxied(GrpcStorageProxy):
         Raises:
             StorageInternalError: the proxy has gone, and maybe not kept the others out.
         """
+        self._send()
         gate = self._entered()
         try:
             yield
+            self._send()
             if not gate.is_active():
                 raise StorageInternalError("the proxy, or its database, has gone")
         finally:
+            self._unsent.clear()  # that a trial is held here is wrong once others have passed
             gate.cancel()
 
     def _entered(self) -> Any:
@@ -226,10 +248,59 @@ class Proxied(GrpcStorageProxy):
         """The ids of running trials of which no process has told for a minute that it lives."""
         return set(self._ask("silent", study_id))
 
-    def _ask(self, what: str, number: int) -> Any:
+    def set_trial_param(
+        self,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: BaseDistribution,
+    ) -> None:
+        """Keep what is to be sent."""
+        value = param_value_internal, distribution_to_json(distribution)
+        self._unsent.setdefault(trial_id, Written()).params[param_name] = value
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Keep what is to be sent."""
+        self._unsent.setdefault(trial_id, Written()).user_attrs[key] = value
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Keep what is to be sent."""
+        self._unsent.setdefault(trial_id, Written()).system_attrs[key] = value
+
+    def set_trial_state_values(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
+    ) -> bool:
+        """Set a state, when all that was set before is there."""
+        self._send()
+        return super().set_trial_state_values(trial_id, state, values)
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """A trial with all that was set."""
+        self._send()
+        return super().get_trial(trial_id)
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        """The trials with all that was set."""
+        self._send()
+        return super().get_all_trials(study_id, deepcopy, states)
+
+    def _send(self) -> None:
+        for trial_id, written in [*self._unsent.items()]:
+            try:
+                self._ask("write", [trial_id, asdict(written)])
+            except UpdateFinishedTrialError:
+                del self._unsent[trial_id]
+                raise
+            del self._unsent[trial_id]
+
+    def _ask(self, what: str, given: Any) -> Any:
         try:
-            answer = self._channel.unary_unary(f"/{SERVICE}/{what}")(json.dumps(number).encode())
-        except grpc.RpcError:
+            answer = self._channel.unary_unary(f"/{SERVICE}/{what}")(json.dumps(given).encode())
+        except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.FAILED_PRECONDITION:
+                raise UpdateFinishedTrialError from None
             raise StorageInternalError("it is no 'autotiny proxy'") from None
         return json.loads(answer)
 

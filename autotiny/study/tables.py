@@ -6,13 +6,16 @@ many trials run, those that have not changed since are most of what is read.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import cast
+from typing import Any, cast
 
+from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
 from sqlalchemy import Table, bindparam, func, literal, select, union_all
 from sqlalchemy.engine import Connection
+from sqlalchemy.orm import Session
 
 Rows = frozenset[tuple[object, ...]]
 """All that is stored of a trial, to compare with what was stored before."""
@@ -59,6 +62,48 @@ def stored(connection: Connection, study_id: int, above: int) -> dict[int, Rows]
     for number, *row in connection.execute(_KNOWN_OF, {"trials": [*found]}) if found else ():
         found[number].add(tuple(row))
     return {number: frozenset(rows) for number, rows in found.items()}
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was found out about a trial, and is not in its database yet.
+
+    Attributes:
+        params: the value in Optuna's own form, and the distribution as JSON text, by name.
+        user_attrs: by name.
+        system_attrs: by name.
+    """
+
+    params: dict[str, tuple[float, str]] = field(default_factory=dict)
+    user_attrs: dict[str, Any] = field(default_factory=dict)
+    system_attrs: dict[str, Any] = field(default_factory=dict)
+
+
+def write(storage: RDBStorage, connection: Connection, trial_id: int, written: Written) -> None:
+    """Write all of it; parameters that are there already stay as they are.
+
+    Raises:
+        KeyError: there is no such trial.
+        UpdateFinishedTrialError: it has ended.
+    """
+    with Session(connection) as session:
+        trial = models.TrialModel.find_or_raise_by_id(trial_id, session, for_update=True)
+        storage.check_trial_is_updatable(trial_id, trial.state)
+        there = {one.param_name for one in trial.params}
+        session.add_all(
+            models.TrialParamModel(
+                trial_id=trial_id, param_name=name, param_value=value, distribution_json=text
+            )
+            for name, (value, text) in written.params.items()
+            if name not in there
+        )
+        for kind, attrs in (
+            (models.TrialUserAttributeModel, written.user_attrs),
+            (models.TrialSystemAttributeModel, written.system_attrs),
+        ):
+            for key, value in attrs.items():
+                storage._set_trial_attr_without_commit(session, kind, trial_id, key, value)
+        session.flush()
 
 
 def silent(connection: Connection, study_id: int, grace: timedelta) -> set[int]:
