@@ -22,7 +22,6 @@ from autotiny.study.record import (
     KNOWN_GOOD,
     UNENDED,
     TrialRecord,
-    ended,
     enqueue,
     known,
     set_candidates,
@@ -124,12 +123,14 @@ def enqueue_by_chance(study: optuna.Study, job: Job, number: int) -> None:
     enqueue(study, answers_for(recipe, job.space, job.model.start) or {}, TrialRecord())
 
 
-def enough(study: optuna.Study, trials: int | None) -> bool:
+def enough(records: Iterable[TrialRecord], trials: int | None) -> bool:
     """Whether so many different sequences were tried, or the space seems to hold no others.
 
-    None stands for `TRIALS`.
+    Args:
+        records: of the trials that have ended.
+        trials: how many; None stands for `TRIALS`.
     """
-    outcomes = [record.outcome for record in ended(study)]
+    outcomes = [record.outcome for record in records]
     last = outcomes[-EXHAUSTED:]
     exhausted = len(last) == EXHAUSTED and set(last) == {"repeated"}
     return exhausted or len(outcomes) - outcomes.count("repeated") >= (trials or TRIALS)

@@ -346,8 +346,12 @@ def known(study: optuna.Study) -> list[TrialRecord]:
 
 def ended(study: optuna.Study) -> list[TrialRecord]:
     """The records of the trials that have ended, each with an outcome of its sequence."""
-    trials = study.get_trials(deepcopy=False, states=FINISHED)
-    records = map(TrialRecord.load, trials)
+    return ended_of(study.get_trials(deepcopy=False, states=FINISHED))
+
+
+def ended_of(trials: Iterable[FrozenTrial]) -> list[TrialRecord]:
+    """The same of trials that have been read."""
+    records = [TrialRecord.load(trial) for trial in trials if trial.state in FINISHED]
     return [record for record in records if record.outcome not in UNENDED]
 
 

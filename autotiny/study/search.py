@@ -258,7 +258,7 @@ def _run(
     study: optuna.Study, job: Job, trials: int | None, timeout: float | None, jobs: int, url: str,
     mark: Hold, watch: _Watch,
 ) -> None:  # fmt: skip
-    if enough(study, trials):
+    if enough(ended(study), trials):
         watch.report(None)
         return
     if jobs == 1:
@@ -266,7 +266,7 @@ def _run(
         return
     # The original goes first and alone: what is worth training hangs on its accuracy.
     run_trials(study, job, 1, None, mark, watch.report)
-    if not enough(study, trials):
+    if not enough(ended(study), trials):
         _run_in_processes(study, job, trials, timeout, jobs, url, watch)
 
 
