@@ -261,11 +261,11 @@ class Proxied(GrpcStorageProxy):
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Keep what is to be sent."""
-        self._unsent.setdefault(trial_id, Written()).user_attrs[key] = value
+        self._unsent.setdefault(trial_id, Written()).user[key] = value
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Keep what is to be sent."""
-        self._unsent.setdefault(trial_id, Written()).system_attrs[key] = value
+        self._unsent.setdefault(trial_id, Written()).system[key] = value
 
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None

@@ -6,6 +6,7 @@ many trials run, those that have not changed since are most of what is read.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, cast
@@ -70,13 +71,13 @@ class Written:
 
     Attributes:
         params: the value in Optuna's own form, and the distribution as JSON text, by name.
-        user_attrs: by name.
-        system_attrs: by name.
+        user: attributes by name.
+        system: Optuna's own attributes by name.
     """
 
     params: dict[str, tuple[float, str]] = field(default_factory=dict)
-    user_attrs: dict[str, Any] = field(default_factory=dict)
-    system_attrs: dict[str, Any] = field(default_factory=dict)
+    user: dict[str, Any] = field(default_factory=dict)
+    system: dict[str, Any] = field(default_factory=dict)
 
 
 def write(storage: RDBStorage, connection: Connection, trial_id: int, written: Written) -> None:
@@ -88,8 +89,8 @@ def write(storage: RDBStorage, connection: Connection, trial_id: int, written: W
     """
     with Session(connection) as session:
         trial = models.TrialModel.find_or_raise_by_id(trial_id, session, for_update=True)
-        storage.check_trial_is_updatable(trial_id, trial.state)
-        there = {one.param_name for one in trial.params}
+        storage.check_trial_is_updatable(trial_id, cast(TrialState, trial.state))
+        there = {one.param_name for one in trial.params} if written.params else set()
         session.add_all(
             models.TrialParamModel(
                 trial_id=trial_id, param_name=name, param_value=value, distribution_json=text
@@ -97,12 +98,17 @@ def write(storage: RDBStorage, connection: Connection, trial_id: int, written: W
             for name, (value, text) in written.params.items()
             if name not in there
         )
-        for kind, attrs in (
-            (models.TrialUserAttributeModel, written.user_attrs),
-            (models.TrialSystemAttributeModel, written.system_attrs),
-        ):
+        kinds: tuple[tuple[Any, dict[str, Any]], ...] = (
+            (models.TrialUserAttributeModel, written.user),
+            (models.TrialSystemAttributeModel, written.system),
+        )
+        for kind, attrs in kinds:
+            named = select(kind).where(kind.trial_id == trial_id, kind.key.in_([*attrs]))
+            known = {one.key: one for one in session.scalars(named)} if attrs else {}
             for key, value in attrs.items():
-                storage._set_trial_attr_without_commit(session, kind, trial_id, key, value)
+                one = known.get(key) or kind(trial_id=trial_id, key=key)
+                one.value_json = json.dumps(value)
+                session.add(one)
         session.flush()
 
 
