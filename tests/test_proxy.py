@@ -15,6 +15,7 @@ from optuna.distributions import FloatDistribution, distribution_to_json
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import InMemoryStorage
 from optuna.storages._grpc.server import make_server
+from optuna.storages._grpc.servicer import _to_proto_trial
 from optuna.trial import TrialState
 from test_study import TOY_EVALUATOR, searching
 from typer.testing import CliRunner
@@ -182,7 +183,7 @@ def test_what_is_set_of_a_trial_is_sent_in_one_call(backend: Server, proxied: Pr
         assert (there.constraints["flash"], there.constraints["sram"]) == (3, -1)
         assert written.call_count == 1
         trial.set_user_attr("a", 2)
-        study.tell(trial, 1.0)
+        proxied.set_trial_state_values(trial._trial_id, TrialState.FAIL)
     assert backend.get_trial(trial._trial_id).user_attrs == {"a": 2}
 
 
@@ -240,9 +241,7 @@ def test_a_trial_is_written_out_again_only_when_it_has_changed(backend: Server, 
     trials = [studies[0].ask() for _ in range(3)]
     studies[0].tell(trials[0], 1.0)
     assert studies[0].get_trials() == studies[0].get_trials()
-    with mock.patch.object(
-        proxying, "_to_proto_trial", side_effect=proxying._to_proto_trial
-    ) as written:
+    with mock.patch.object(proxying, "_to_proto_trial", side_effect=_to_proto_trial) as written:
         for study in (*studies, *studies):
             assert len(study.get_trials()) == 3
         assert not written.called

@@ -78,12 +78,7 @@ class Server(RDBStorage):
     """
 
     def __init__(self, url: str) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)  # of the heartbeat
-            super().__init__(
-                url, {"pool_pre_ping": True},
-                heartbeat_interval=BEAT_SECONDS, grace_period=GRACE_SECONDS,
-            )  # fmt: skip
+        super().__init__(url, {"pool_pre_ping": True})
         self.steady_since = time.monotonic()
         self._open: dict[int, tuple[Rows | None, FrozenTrial]] = {}
         # From here on: a wrong host or password was refused above, and at once.
@@ -180,8 +175,8 @@ class Server(RDBStorage):
 class Proxied(GrpcStorageProxy):
     """A database server behind a proxy of ours, waited for where that is gone for some minutes.
 
-    What is set of a trial is kept, and sent in one call before a trial is
-    read, before its state is set, and before others may pass the gate.
+    What is set of a trial is kept, and sent in one call before any is read, before its state is
+    set, and before others may pass the gate.
 
     Raises:
         StorageInternalError: it is not there, or another's.
