@@ -342,7 +342,7 @@ def page(kept: dict[str, dict[str, Any]]) -> str:
         "",
         row("", *(facts["by"] for facts in many)),
         row("---", *("---:" for _ in many)),
-        *(row(name, *(shown(facts.get(name)) for facts in many)) for name in (many or [{}])[0]
+        *(row(name, *(shown(facts.get(name)) for facts in many)) for name in (many or [{}])[-1]
           if name != "by"),
         "",
         *(f"By {facts['by']}: {reached(facts):.0%} of the ideal." for facts in many),
