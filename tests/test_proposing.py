@@ -11,7 +11,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 from test_study import searching
-from toys import CALLS
+from toys import CALLS, Block
 
 from autotiny.errors import UserError
 from autotiny.model import Level
@@ -21,10 +21,11 @@ from autotiny.study import Result, TrialRecord
 from autotiny.study import pool as pooling
 from autotiny.study.evidence import UNTRAINED, Evidence, trained_parts
 from autotiny.study.pool import pool
-from autotiny.study.proposing import FEWEST, chosen, neighbours, proposal, rehearsed
+from autotiny.study.proposing import FEWEST, REHEARSED, chosen, neighbours, proposal, rehearsed
+from autotiny.study.record import Rehearsal
 from autotiny.study.sampling import NEEDS
 from autotiny.study.surrogate import Surrogate, features, scored_part
-from autotiny.study.weighing import NODES, Front, Scale, best_of
+from autotiny.study.weighing import NODES, Front, Scale
 
 DEFAULT = load_space("default").for_cores(1).for_start(Level.KERAS)
 
@@ -134,6 +135,18 @@ def test_the_surrogate_is_sure_where_it_has_seen_and_not_where_it_has_not() -> N
     assert unlike[0] > 2 * seen.max()
 
 
+def test_the_surrogate_learns_one_more() -> None:
+    described, scores = additive(DEFAULT)
+    model = Surrogate(described[:40], scores[:40])
+    new = features(recipe("cluster_weights, float16, strassen"), DEFAULT)
+    before, doubt = model([new])
+    after, sure = model.also(new, float(before[0]) + 3)([new])
+    assert after[0] > before[0] + 2
+    assert sure[0] < doubt[0]
+    again, _ = model([new])
+    assert again == before, "it is another one"
+
+
 def test_a_scale_is_even_and_keeps_the_order() -> None:
     scale = Scale(original=0.9, unit=0.01, sign=1)
     assert scale(0.9) == 0
@@ -195,10 +208,6 @@ def test_what_may_exceed_what_is_reached_may_gain() -> None:
     assert front.may_gain(at, np.array([0.1, -0.1, 1.0])).tolist() == [True, False, False]
 
 
-def test_the_best_are_taken_first_of_equals_the_first() -> None:
-    assert best_of([0.1, 0.3, 0.2, 0.3], 3) == [1, 3, 2]
-
-
 def told(result: Result) -> list[tuple[str, str, tuple[float, ...]]]:
     records = [
         TrialRecord.load(trial) for trial in result.study.trials if trial.state.is_finished()
@@ -258,7 +267,7 @@ def test_what_is_proposed_was_rehearsed_and_fits(run: Any) -> None:
     first, second = (proposal(result.study, result.job, number) for _ in range(2))
     assert first is not None
     assert first == second, "the same whenever it is asked"
-    assert all(call.endswith("?") for call in {*CALLS} - {"idle"}), "rehearsed, never trained"
+    assert not {"prune", "cluster", "aware"} & {*CALLS}, "rehearsed, never trained"
     waiting = result.study.get_trials(states=(TrialState.WAITING, TrialState.RUNNING))
     assert not waiting
 
@@ -267,8 +276,67 @@ def test_what_comes_to_a_sequence_that_was_tried_is_of_no_use(run: Any) -> None:
     result = run(trials=8)
     evidence = Evidence(result.study, result.job, 8)
     assert recipe("int8").key in evidence.tried
-    assert rehearsed(evidence, recipe("idle, int8")).costs is None
-    assert rehearsed(evidence, recipe("fold, int8, block, place")).costs is not None
+    again = rehearsed(evidence, recipe("idle, int8"))
+    assert again.useless
+    assert not rehearsed(evidence, recipe("fold, int8, block, place")).useless
+    evidence.add(again)
+    gains = chosen(evidence, [recipe("idle, int8")])
+    assert gains.recipe is None
+    assert gains.rehearsals == (), "it is known"
+
+
+def test_what_was_trained_already_is_rehearsed_with_its_weights(run: Any) -> None:
+    result = run(trials=14)
+    evidence = Evidence(result.study, result.job, 14)
+    trained = next(
+        one.recipe
+        for one in evidence.measured
+        if one.recipe and any(step.trains for step in one.recipe.steps)
+    )
+    CALLS.clear()
+    assert rehearsed(evidence, trained).trained
+    assert not any(call.endswith("?") for call in CALLS)
+    new = recipe("prune(sparsity=0.7), cluster(centroids=5), int8")
+    assert not rehearsed(evidence, new).trained
+    assert CALLS[-1].endswith("?")
+
+
+def test_what_hangs_on_weights_is_rehearsed_again_once_these_are_trained(run: Any) -> None:
+    result = run(trials=8)
+    evidence = Evidence(result.study, result.job, 8)
+    reading, other = recipe("int8, block"), recipe("int8, fuse")
+    for one in (reading, other):
+        evidence.add(Rehearsal(one, (1.0,)))
+    with mock.patch.object(Block, "reads_weights", True):
+        with mock.patch.object(Evidence, "is_trained", lambda *_: False):
+            assert evidence.known_cost(reading) is not None
+        with mock.patch.object(Evidence, "is_trained", lambda *_: True):
+            assert evidence.known_cost(reading) is None
+            assert evidence.known_cost(other) is not None
+            evidence.add(Rehearsal(reading, (1.0,), trained=True))
+            assert evidence.known_cost(reading) is not None
+
+
+def test_what_a_rehearsal_shows_is_expected_of_like_sequences(run: Any) -> None:
+    result = run(trials=8)
+    evidence = Evidence(result.study, result.job, 8)
+    like = [recipe("prune(sparsity=0.7), fold, int8, place, block(rows=4)")]
+    before = evidence.costs(like)
+    least = min(one.values[1] for one in evidence.measured)
+    evidence.add(Rehearsal(recipe("fold, int8, place, block(rows=4)"), (least / 8,)))
+    assert evidence.costs(like) < before - 0.1
+
+
+def test_after_so_many_rehearsals_what_is_known_is_chosen_of(run: Any) -> None:
+    result = run(trials=8)
+    evidence = Evidence(result.study, result.job, 8)
+    recipes = neighbours(evidence)
+    refused = mock.patch("autotiny.study.proposing.rehearsed", lambda _, one: Rehearsal(one, None))
+    with refused:
+        found = chosen(evidence, recipes)
+    assert found.recipe is not None
+    assert evidence.known_cost(found.recipe), "an earlier trial rehearsed it"
+    assert len(found.rehearsals) == REHEARSED
 
 
 def test_a_trial_takes_the_trainings_that_are_new(run: Any) -> None:

@@ -13,12 +13,13 @@ from autotiny.recipe import Recipe, step_key
 from autotiny.study.job import Job
 from autotiny.study.observed import earlier
 from autotiny.study.record import Rehearsal, TrialRecord, baseline, front_of, known
-from autotiny.study.surrogate import Surrogate, Vector, features, scored_part
+from autotiny.study.surrogate import Features, Surrogate, Vector, features, scored_part
 from autotiny.study.trials import values_of
 from autotiny.study.weighing import NODES, WEIGHTS, Front, Scale
 
-UNTRAINED = 0.25
-"""What a trial takes besides its fine-tunes, in fine-tunes: lowering, linking and scoring."""
+UNTRAINED = 1.0
+"""What a trial takes besides its fine-tunes, in fine-tunes: rehearsals, lowering, scoring, and its
+place among the trials that were asked for."""
 
 NEXT_BEST = 4
 """Sequences behind the front whose neighbours are weighed, too."""
@@ -33,6 +34,7 @@ class Evidence:
 
     def __init__(self, study: optuna.Study, job: Job, number: int) -> None:
         self.study, self.job, self.number = study, job, number
+        self._described: dict[str, Features] = {}
         self.original = baseline(study)
         self.records = [one for one in known(study) if one.recipe and one.number != number]
         self.measured = [one for one in self.records if one.outcome == "measured"]
@@ -40,6 +42,12 @@ class Evidence:
         self.rehearsals = {one.recipe.key: one for one in rehearsals}
         self.earlier = earlier(study)
         self.observed = [one for found in self.earlier for one in found.observations]
+
+    def _features(self, recipe: Recipe) -> Features:
+        """Of a sequence, found once."""
+        if recipe.key not in self._described:
+            self._described[recipe.key] = features(recipe, self.job.space)
+        return self._described[recipe.key]
 
     @cached_property
     def fitting(self) -> list[TrialRecord]:
@@ -68,14 +76,14 @@ class Evidence:
     @cached_property
     def tried(self) -> frozenset[str]:
         """Keys of sequences that were tried, or are of no use."""
-        useless = {key for key, one in self.rehearsals.items() if one.costs is None}
+        useless = {key for key, one in self.rehearsals.items() if one.useless}
         return frozenset({key for one in self.records for key in _keys(one)} | useless)
 
     def scores(self, recipes: Sequence[Recipe]) -> tuple[Vector, Vector]:
         """Mean and deviation of what they should score, on the scale; exact where it is known."""
         parts = [scored_part(recipe) for recipe in recipes]
         known, model = self._scored
-        mean, deviation = model([features(part, self.job.space) for part in parts])
+        mean, deviation = model([self._features(part) for part in parts])
         for k, part in enumerate(parts):
             if part.key in known:
                 mean[k], deviation[k] = known[part.key], 0.0
@@ -92,7 +100,7 @@ class Evidence:
             assert one.recipe is not None
             part = scored_part(one.recipe)
             found[part.key] = (part, self.scale(one.values[0]), True)
-        described = [features(part, self.job.space) for part, _, _ in found.values()]
+        described = [self._features(part) for part, _, _ in found.values()]
         exact = {key: score for key, (_, score, sure) in found.items() if sure}
         return exact, Surrogate(described, [score for _, score, _ in found.values()])
 
@@ -102,7 +110,7 @@ class Evidence:
         What is not known may cost a standard deviation less than is likely: to find out takes no
         training.
         """
-        asked = [features(recipe, self.job.space) for recipe in recipes]
+        asked = [self._features(recipe) for recipe in recipes]
         found = np.zeros((len(recipes), len(self.job.figures)))
         for column, model in enumerate(self._cost_models):
             mean, deviation = model(asked)
@@ -124,11 +132,43 @@ class Evidence:
             (recipe, _logarithms(costs)) for recipe, costs in seen.values() if costs is not None
         ]
         known += self.expected({recipe.key for recipe, _ in known})
-        described = [features(recipe, self.job.space) for recipe, _ in known]
+        described = [self._features(recipe) for recipe, _ in known]
         return [
             Surrogate(described, [float(costs[column]) for _, costs in known])
             for column in range(len(self.job.figures))
         ]
+
+    def add(self, rehearsal: Rehearsal) -> None:
+        """Learn what a sequence costs."""
+        self.rehearsals[rehearsal.recipe.key] = rehearsal
+        costs = exactly(rehearsal)
+        if costs is not None:
+            described = self._features(rehearsal.recipe)
+            self._cost_models = [
+                model.also(described, float(cost))
+                for model, cost in zip(self._cost_models, costs, strict=True)
+            ]
+
+    def known_cost(self, recipe: Recipe) -> Rehearsal | None:
+        """What is known of a sequence's costs, unless they can be known better by now."""
+        found = self.rehearsals.get(recipe.key)
+        if found is None or found.useless or found.trained or not recipe.reads_weights:
+            return found
+        return None if self.is_trained(recipe) else found
+
+    def is_trained(self, recipe: Recipe) -> bool:
+        """Whether all that a sequence trains was trained here."""
+        return all(part in self._trained_here for part in trained_parts(recipe))
+
+    @cached_property
+    def _trained_here(self) -> set[tuple[str, ...]]:
+        recipes = [one.drawn or one.recipe for one in self.measured]
+        return {part for recipe in recipes for part in trained_parts(recipe)}
+
+    @cached_property
+    def results(self) -> frozenset[str]:
+        """Keys of what sequences came to."""
+        return frozenset(one.result_key for one in self.records if one.result_key)
 
     def expected(self, known: Set[str]) -> list[tuple[Recipe, Vector]]:
         """What sequences of earlier studies should cost: as much less than the original as there.
@@ -152,15 +192,15 @@ class Evidence:
 
         Gardner et al., "Bayesian optimization with inequality constraints", ICML 2014.
         """
-        space, likely = self.job.space, np.ones(len(recipes))
+        likely = np.ones(len(recipes))
         if not self.job.bounds.of_costs:
             return likely
         seen = [
-            (features(one.recipe, space), one.cost)
+            (self._features(one.recipe), one.cost)
             for one in self.records
             if one.recipe and one.cost and (one.metrics or not one.recipe.reads_weights)
         ]
-        asked = [features(recipe, space) for recipe in recipes]
+        asked = [self._features(recipe) for recipe in recipes]
         for bound in self.job.bounds.of_costs:
             taken = [bound.value(cost, self.job.target, None) or 0.0 for _, cost in seen]
             values = [float(value) for value in np.log(np.maximum(taken, 1e-12))]
@@ -211,7 +251,8 @@ def exactly(rehearsal: Rehearsal) -> Vector | None:
     """Logarithms of what a sequence costs that was rehearsed; None if it is of no use."""
     if rehearsal.costs is None:
         return None
-    return _logarithms(rehearsal.costs) - SLACK * rehearsal.recipe.reads_weights
+    hangs = rehearsal.recipe.reads_weights and not rehearsal.trained
+    return _logarithms(rehearsal.costs) - SLACK * hangs
 
 
 def _logarithms(costs: Sequence[float]) -> Vector:

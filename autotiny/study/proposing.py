@@ -16,22 +16,19 @@ import optuna
 from autotiny.cache import key_of
 from autotiny.recipe import Recipe
 from autotiny.space import answers_for
-from autotiny.study.evidence import UNTRAINED, Evidence, exactly, trained_parts
+from autotiny.study.evidence import UNTRAINED, Evidence, trained_parts
 from autotiny.study.job import Job
 from autotiny.study.observed import is_everywhere
 from autotiny.study.pool import pool
 from autotiny.study.record import Rehearsal, candidates
 from autotiny.study.trials import REFUSALS
-from autotiny.study.weighing import NODES, OPTIMISM, best_of
+from autotiny.study.weighing import NODES, OPTIMISM
 
 FEWEST = 5
 """Measured trials that a model of the score is made of."""
 
-REHEARSED = 4
+REHEARSED = 12
 """So many of the most promising sequences are rehearsed at most before one is proposed."""
-
-MOST_REHEARSED = 12
-"""The same of a study with a warm start, until one is found: it knows less of what they cost."""
 
 SHARE = 1 / 12
 """Of the work of earlier studies, as much as is to be enough with a warm start."""
@@ -107,45 +104,47 @@ def neighbours(evidence: Evidence) -> list[Recipe]:
 
 
 def chosen(evidence: Evidence, recipes: Sequence[Recipe]) -> Proposal:
-    """The sequence that should enlarge the front most for its time."""
-    most_rehearsed = MOST_REHEARSED if evidence.observed else REHEARSED
+    """The sequence that should enlarge the front most for its time.
+
+    What promises most is rehearsed, until that is one whose costs are known; what a rehearsal shows
+    changes what like sequences are expected to cost.
+    """
     mean, deviation = evidence.scores(recipes)
-    costs = evidence.costs(recipes)
-    front = evidence.front(costs)
-    effort = np.array([evidence.effort(recipe) for recipe in recipes])
     quantiles = evidence.scale.gains_at(mean[:, None] + deviation[:, None] * NODES)
     hoped = evidence.scale.gains_at(mean + OPTIMISM * deviation)
-    gains = front.gains(costs, quantiles) * evidence.keeping(recipes) / effort
-    best, most = None, LEAST * front.volume
+    weights = evidence.keeping(recipes) / [evidence.effort(recipe) for recipe in recipes]
+    costs = evidence.costs(recipes)
+    front = evidence.front(costs)
     new: list[Rehearsal] = []
-    for k in best_of([*gains], len(recipes)):
-        if gains[k] <= most or len(new) >= (REHEARSED if best else most_rehearsed):
-            break  # it promises less than another one is known to
-        cost = costs[k]
-        if recipes[k].key not in evidence.rehearsals:
-            new.append(rehearsed(evidence, recipes[k]))
-            exact = exactly(new[-1])
-            if exact is None:
-                continue
-            cost = exact
-        gain = front.gains(cost[None], quantiles[k : k + 1])[0] / effort[k]
-        if gain > most and front.may_gain(cost[None], hoped[k : k + 1])[0]:
-            best, most = recipes[k], gain
-    return Proposal(best, len(recipes), tuple(new))
+    while True:
+        gains = front.gains(costs, quantiles) * weights * front.may_gain(costs, hoped)
+        known = [evidence.known_cost(recipe) for recipe in recipes]
+        gains[[one is not None and one.useless for one in known]] = 0
+        if len(new) == REHEARSED:
+            gains[[one is None for one in known]] = 0
+        best = int(np.argmax(gains))
+        if gains[best] <= LEAST * front.volume:
+            return Proposal(None, len(recipes), tuple(new))
+        if known[best]:
+            return Proposal(recipes[best], len(recipes), tuple(new))
+        new.append(rehearsed(evidence, recipes[best]))
+        evidence.add(new[-1])
+        costs = evidence.costs(recipes)
 
 
 def rehearsed(evidence: Evidence, recipe: Recipe) -> Rehearsal:
-    """What a sequence costs that was not trained."""
+    """What a sequence costs, if nothing has to be trained for it, or untrained."""
+    trained = evidence.is_trained(recipe)
     try:
-        candidate = evidence.job.candidate(recipe, rehearse=True)
-        idle = {dropped.component for dropped in candidate.dropped}
-        left = Recipe(tuple(step for step in recipe.steps if step.name not in idle))
-        if idle and left.key in evidence.tried:
-            return Rehearsal(recipe, None)
+        candidate = evidence.job.candidate(recipe, rehearse=not trained)
         cost = evidence.job.cost(candidate.model)
     except tuple(REFUSALS):
         return Rehearsal(recipe, None)
     if evidence.job.missed(cost):
         return Rehearsal(recipe, None)
+    idle = {dropped.component for dropped in candidate.dropped}
+    left = Recipe(tuple(step for step in recipe.steps if step.name not in idle))
+    repeats = candidate.key in evidence.results or (bool(idle) and left.key in evidence.tried)
     assert evidence.original is not None and evidence.original.cost is not None
-    return Rehearsal(recipe, evidence.figures(cost, evidence.original.cost))
+    costs = evidence.figures(cost, evidence.original.cost)
+    return Rehearsal(recipe, costs, trained, repeats)

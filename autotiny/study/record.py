@@ -68,15 +68,24 @@ UNENDED = ("", "faulted")
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What a sequence costs that was lowered untrained, linked and executed, and not tried.
+    """What a sequence costs that was lowered, linked and executed, and not trained for that.
 
     Attributes:
         recipe: the sequence.
         costs: the study's values behind the score; None if it does not fit, or cannot be built.
+        trained: whether what it trains was trained before, so that its weights are what they are.
+        repeats: whether it comes to what was tried.
     """
 
     recipe: Recipe
     costs: tuple[float, ...] | None
+    trained: bool = False
+    repeats: bool = False
+
+    @property
+    def useless(self) -> bool:
+        """Whether there is nothing to try."""
+        return self.costs is None or self.repeats
 
 
 @dataclass(frozen=True)
@@ -192,7 +201,10 @@ class TrialRecord:
                 "recipe_key": self.recipe_key,
                 "result_key": self.result_key,
                 "weighed": self.weighed,
-                "rehearsals": [[_steps(one.recipe), one.costs] for one in self.rehearsals],
+                "rehearsals": [
+                    [_steps(one.recipe), one.costs, one.trained, one.repeats]
+                    for one in self.rehearsals
+                ],
                 "repeats": self.repeats,
                 "cache_hits": self.cache_hits,
                 "cache_misses": self.cache_misses,
@@ -228,9 +240,14 @@ def _recipe(steps: list[dict[str, Any]] | None) -> Recipe | None:
     return None if steps is None else Recipe(tuple(component_from(step) for step in steps))
 
 
-def _rehearsal(steps: list[dict[str, Any]], costs: list[float] | None) -> Rehearsal:
+def _rehearsal(
+    steps: list[dict[str, Any]],
+    costs: list[float] | None,
+    trained: bool = False,
+    repeats: bool = False,
+) -> Rehearsal:
     recipe = Recipe(tuple(component_from(step) for step in steps))
-    return Rehearsal(recipe, None if costs is None else tuple(costs))
+    return Rehearsal(recipe, None if costs is None else tuple(costs), trained, repeats)
 
 
 def _metrics(facts: dict[str, Any]) -> Metrics:

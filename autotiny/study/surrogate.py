@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from copy import copy
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,9 +80,7 @@ class Surrogate:
             values: what was observed, as many.
         """
         # here, as it takes half a second that --help does not have
-        from sklearn.exceptions import ConvergenceWarning
         from sklearn.feature_extraction import DictVectorizer
-        from sklearn.gaussian_process import GaussianProcessRegressor
         from sklearn.gaussian_process.kernels import (
             ConstantKernel,
             DotProduct,
@@ -93,16 +93,28 @@ class Surrogate:
             + ConstantKernel(1.0, (1e-3, 1e3)) * Matern(2.0, (0.3, 10.0), nu=2.5)
             + WhiteKernel(0.05, (1e-4, 1.0))
         )
-        self._vectors = DictVectorizer(sparse=False)
+        self._vectors = DictVectorizer(sparse=False).fit(seen)
+        self._seen, self._values = list(seen), list(values)
         self._center = float(np.mean(values))
         self._spread = float(np.std(values)) or 1.0
-        self._process = GaussianProcessRegressor(kernel)
+        self._process = self._fitted(kernel, "fmin_l_bfgs_b")
+
+    def also(self, seen: Features, value: float) -> Surrogate:
+        """With an observation more; how much there is of each part of the mean stays."""
+        more = copy(self)
+        more._seen, more._values = [*self._seen, seen], [*self._values, value]
+        more._process = more._fitted(self._process.kernel_, None)
+        return more
+
+    def _fitted(self, kernel: Any, optimizer: str | None) -> Any:
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.gaussian_process import GaussianProcessRegressor
+
+        process = GaussianProcessRegressor(kernel, optimizer=optimizer)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # at a bound of how much there is
-            self._process.fit(
-                self._vectors.fit_transform(seen),
-                (np.asarray(values) - self._center) / self._spread,
-            )
+            values = (np.asarray(self._values) - self._center) / self._spread
+            return process.fit(self._vectors.transform(self._seen), values)
 
     def __call__(self, asked: Sequence[Features]) -> tuple[Vector, Vector]:
         """Mean and standard deviation of each, without the noise of an observation."""

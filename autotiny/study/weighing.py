@@ -10,7 +10,6 @@ what components lose adds up, and compared as they are; costs are compared by th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -126,9 +125,3 @@ class Front:
                 for cost, score in zip(costs, hoped, strict=True)
             ]
         )
-
-
-def best_of(gains: Sequence[float], count: int) -> list[int]:
-    """The places of the largest gains, largest first."""
-    order = np.argsort(-np.asarray(gains), kind="stable")
-    return [int(k) for k in order[:count]]
