@@ -35,7 +35,7 @@ from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.exc import SQLAlchemyError
 
 from autotiny.study.holding import Hold, alone
-from autotiny.study.tables import Rows, Written, silent, stored, write
+from autotiny.study.tables import Rows, Written, beat, silent, stored, write
 
 T = TypeVar("T")
 
@@ -78,7 +78,9 @@ class Server(RDBStorage):
     """
 
     def __init__(self, url: str) -> None:
-        super().__init__(url, {"pool_pre_ping": True})
+        # As many as SQLAlchemy allows at once, but it would close all beyond five when idle.
+        pool = {"pool_size": 15, "max_overflow": 0, "pool_pre_ping": True}
+        super().__init__(url, pool)
         self.steady_since = time.monotonic()
         self._open: dict[int, tuple[Rows | None, FrozenTrial]] = {}
         # From here on: a wrong host or password was refused above, and at once.
@@ -126,6 +128,13 @@ class Server(RDBStorage):
         """The ids of running trials of which no process has told for a minute that it lives."""
         with self._connected() as connection:
             return silent(connection, study_id, timedelta(seconds=GRACE_SECONDS))
+
+    def record_heartbeat(self, trial_id: int) -> None:
+        """Tell that a trial is being worked on."""
+        with self._connected() as connection:
+            heard = beat(connection, trial_id)
+        if not heard:  # for the first time
+            super().record_heartbeat(trial_id)
 
     def write(self, trial_id: int, written: Written) -> None:
         """Write what was found out about a trial, all of it or nothing.

@@ -14,7 +14,7 @@ from typing import Any, cast
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
-from sqlalchemy import Table, bindparam, func, literal, select, union_all
+from sqlalchemy import Table, bindparam, func, literal, select, union_all, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
@@ -54,6 +54,13 @@ _HEARD = (
     .select_from(_BEATS.join(_TRIALS))
     .where(_OF_STUDY & (_TRIALS.c.state == TrialState.RUNNING))
 )
+
+_BEAT = update(_BEATS).where(_BEATS.c.trial_id == bindparam("trial")).values(heartbeat=func.now())
+
+
+def beat(connection: Connection, trial_id: int) -> bool:
+    """Write that a trial is being worked on; whether that was written before."""
+    return connection.execute(_BEAT, {"trial": trial_id}).rowcount > 0
 
 
 def stored(connection: Connection, study_id: int, above: int) -> dict[int, Rows]:
