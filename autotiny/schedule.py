@@ -41,6 +41,9 @@ class Plain(Way):
     row_by_row = True
 
 
+WeightsMemory = Literal["flash", "sram", "slow_sram"]
+
+
 @dataclass(frozen=True)
 class Weights:
     """How the weights of a step are stored.
@@ -49,12 +52,13 @@ class Weights:
         coding: "plain", "shared" (indices into a codebook), "huffman" or "ans" (entropy-coded).
         decode: when coded weights become plain: "row" by row as they are used, a "layer" when its
             turn comes, or all at the "start" of the program.
-        memory: where they lie when the step runs.
+        memory: where they lie when the step runs; "slow_sram" is a data memory behind the one that
+            holds the other variables, if the target has one that is slower.
     """
 
     coding: Literal["plain", "shared", "huffman", "ans"] = "plain"
     decode: Literal["row", "layer", "start"] = "row"
-    memory: Literal["flash", "sram"] = "flash"
+    memory: WeightsMemory = "flash"
 
 
 Code = Literal["auto", "shared", "own", "fixed"]

@@ -207,6 +207,8 @@ def _port_bytes(port: Port) -> int:
 def weights_text(comment: str, constants: Constants) -> str:
     """The source of the constant arrays."""
     parts = [_head(comment) + '#include "port.h"\n']
+    if constants.slow_bytes:
+        parts[0] += '#include "slow.h"\n'
     parts += constants.declarations()
     for symbol, (values, _) in constants.arrays.items():
         parts.append(f"\n{constants.declared(symbol)} = {{\n{_numbers(values)}}};")

@@ -86,6 +86,9 @@ def generate(
     partners = _partners(kernels, cores)
     for k in partners:
         kernels[k] = replace(kernels[k], headers=(*kernels[k].headers, "cores.h"))
+    for k, step in enumerate(schedule.steps):
+        if step.weights.memory == "slow_sram":
+            kernels[k] = replace(kernels[k], headers=(*kernels[k].headers, "slow.h"))
     memory = lay_out(graph, kernels, cores)
     ports = [
         tuple(_port(graph, index, memory.offset_of(index)) for index in indices)
@@ -152,6 +155,7 @@ def generate(
         step_weights_bytes=tuple(step_weights),
         functions=tuple(step_functions),
         cores=2 if partners else 1,
+        slow_bytes=constants.slow_bytes,
         work=work_of(graph),
         hearing=hearing,
     )

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
 import numpy as np
 
 from autotiny.errors import UnsupportedOp
 from autotiny.graph import Array, DType, Graph, Op, Option, Tensor
-from autotiny.schedule import Step, Way
+from autotiny.schedule import Step, Way, WeightsMemory
 
 C_TYPE: dict[str, str] = {
     "float32": "float",
@@ -39,7 +39,7 @@ class Table:
     """A constant array that a kernel reads; its dtype decides the C type."""
 
     values: Array
-    memory: Literal["flash", "sram"] = "flash"
+    memory: WeightsMemory = "flash"
 
 
 @dataclass(frozen=True)
@@ -252,7 +252,7 @@ def c_type(dtype: DType | str) -> str:
     return C_TYPE[dtype]
 
 
-def table(name: str, values: Array, memory: Literal["flash", "sram"] = "flash") -> Operand:
+def table(name: str, values: Array, memory: WeightsMemory = "flash") -> Operand:
     """A pointer to constants; word-aligned, row-major."""
     array = np.ascontiguousarray(values)
     return Operand(name, Table(array, memory), f"const {c_type(str(array.dtype))}")

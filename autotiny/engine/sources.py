@@ -47,6 +47,7 @@ class Sources:
         step_weights_bytes: constants each step reads; a shared array counts at its first reader.
         functions: of each step, the C function that computes it.
         cores: how many cores compute at the same time.
+        slow_bytes: of constant arrays that may lie in a slower memory than other variables.
         work: of an inference; see `work_of`.
         hearing: of a stream; None where a run takes whole windows.
     """
@@ -61,5 +62,6 @@ class Sources:
     step_weights_bytes: tuple[int, ...]
     functions: tuple[str, ...] = ()
     cores: int = 1
+    slow_bytes: int = 0
     work: int = 0
     hearing: Hearing | None = None

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from autotiny.engine.kernel import Kept, Kernel, Site, Table, c_type
 from autotiny.graph import Array
-from autotiny.schedule import Code
+from autotiny.schedule import Code, WeightsMemory
 
 
 class Constants:
@@ -17,9 +17,10 @@ class Constants:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.arrays: dict[str, tuple[Array, str]] = {}
+        self.arrays: dict[str, tuple[Array, WeightsMemory]] = {}
         self._symbols: dict[tuple[str, str, bytes], str] = {}
         self.bytes = 0
+        self.slow_bytes = 0
 
     def symbol(self, table: Table) -> str:
         """The symbol of a constant, which is new where no equal one was met."""
@@ -29,14 +30,17 @@ class Constants:
             self._symbols[key] = symbol
             self.arrays[symbol] = (table.values, table.memory)
             self.bytes += table.values.nbytes
+            if table.memory == "slow_sram":
+                self.slow_bytes += -(-table.values.nbytes // 4) * 4
         return self._symbols[key]
 
     def declared(self, symbol: str) -> str:
         """The declaration of a constant, without its end."""
         # alignment is part of it: where it is not stated, x86 takes 16 bytes for granted
         values, memory = self.arrays[symbol]
-        const = "const " if memory == "flash" else ""
-        return f"AT_WORD_ALIGNED {const}{c_type(str(values.dtype))} {symbol}[{max(values.size, 1)}]"
+        before = {"flash": "const ", "sram": "", "slow_sram": "AT_SLOW "}[memory]
+        kind = c_type(str(values.dtype))
+        return f"AT_WORD_ALIGNED {before}{kind} {symbol}[{max(values.size, 1)}]"
 
     def declarations(self) -> Iterable[str]:
         """The declarations of all constants."""

@@ -1,10 +1,13 @@
-"""Where a firmware's variables lie: the arena in the fastest memory that it fits in."""
+"""Where a firmware's variables lie: the arena in the fastest memory that it fits in.
+
+Arrays that may lie in a slower memory do so wherever the target has one with room.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
 from string import Template
 
@@ -27,19 +30,21 @@ class Layout:
         flash: holds vectors, code, constants and the initial values of variables.
         arena: holds the model's working memory.
         static: holds .data and .bss at its start and the stack at its end; may be `arena` too.
+        slow: holds arrays that may lie in a slower memory; may be one of those.
         fits: whether these are memories of the target, not enlarged ones.
     """
 
     flash: Memory
     arena: Memory
     static: Memory
+    slow: Memory
     fits: bool = True
 
     def on(self, target: Target) -> Target:
         """The target with the memories of this layout, where they differ from its own."""
         if self.fits:
             return target
-        ours = {memory.origin: memory for memory in (self.flash, self.arena, self.static)}
+        ours = {memory.origin: memory for memory in self._memories}
         others = [
             memory
             for memory in target.memories
@@ -47,10 +52,14 @@ class Layout:
         ]
         return replace(target, memories=(*ours.values(), *others))
 
+    @property
+    def _memories(self) -> tuple[Memory, ...]:
+        return self.flash, self.arena, self.static, self.slow
+
     def linker_script(self, title: str, arena_symbol: str) -> str:
         """The text of link.ld."""
         regions = {"FLASH": (self.flash, "rx")}
-        for memory in (self.static, self.arena):
+        for memory in (self.static, self.arena, self.slow):
             regions.setdefault(_region(memory), (memory, "rwx"))
         return Template((C_FILES / "link.ld").read_text(encoding="utf-8")).substitute(
             title=title,
@@ -61,36 +70,60 @@ class Layout:
             ),
             static_memory=_region(self.static),
             arena_memory=_region(self.arena),
+            slow_memory=_region(self.slow),
             arena=arena_symbol,
             stack_top=f"{self.static.end & ~15:#010x}",
         )
 
 
-def place(target: Target, arena_bytes: int, static_bytes: int, stack_bytes: int) -> Layout | None:
+def place(
+    target: Target, arena_bytes: int, static_bytes: int, stack_bytes: int, slow_bytes: int = 0
+) -> Layout | None:
     """The layout with the arena in the fastest memory that leaves room for the rest, or None.
 
     Adjacent memories count as one where none is large enough alone.
+
+    Args:
+        target: whose memories.
+        arena_bytes: of the arena.
+        static_bytes: of the other variables, which lie beside the stack.
+        stack_bytes: of the stack.
+        slow_bytes: of variables that lie in a slower memory; beside the others if none has room.
     """
-    arena_bytes, static_bytes = (
+    arena_bytes, static_bytes, slow_bytes = (
         _aligned(arena_bytes),
         _aligned(static_bytes) + _aligned(stack_bytes),
+        _aligned(slow_bytes),
     )
+    if slow_bytes:
+        for arena, static, slow in product(_by_speed(target), repeat=3):
+            taken = ((arena, arena_bytes), (static, static_bytes), (slow, slow_bytes))
+            if _slowness(slow) > _slowness(static) and _fit(taken):
+                return Layout(target.whole_flash, arena, static, slow)
     for arena, static in product(_by_speed(target), repeat=2):
-        if arena == static:
-            fits = arena_bytes + static_bytes <= _room(arena)
-        else:
-            apart = arena.end <= static.origin or static.end <= arena.origin
-            fits = apart and arena_bytes <= _room(arena) and static_bytes <= _room(static)
-        if fits:
-            return Layout(target.whole_flash, arena, static)
+        if _fit(((arena, arena_bytes), (static, static_bytes + slow_bytes))):
+            return Layout(target.whole_flash, arena, static, static)
     return None
 
 
-def unplaced_bytes(target: Target, arena_bytes: int, static_bytes: int, stack_bytes: int) -> int:
+def _fit(taken: Sequence[tuple[Memory, int]]) -> bool:
+    """Whether memories have room for so many bytes each, and are the same ones or lie apart."""
+    needed: dict[Memory, int] = {}
+    for memory, size in taken:
+        needed[memory] = needed.get(memory, 0) + size
+    apart = all(
+        one.end <= other.origin or other.end <= one.origin for one, other in combinations(needed, 2)
+    )
+    return apart and all(size <= _room(memory) for memory, size in needed.items())
+
+
+def unplaced_bytes(
+    target: Target, arena_bytes: int, static_bytes: int, stack_bytes: int, slow_bytes: int = 0
+) -> int:
     """By how many bytes the longest run of data memories is too short; 0 where all has a place."""
-    if place(target, arena_bytes, static_bytes, stack_bytes):
+    if place(target, arena_bytes, static_bytes, stack_bytes, slow_bytes):
         return 0
-    needed = sum(map(_aligned, (arena_bytes, static_bytes, stack_bytes)))
+    needed = sum(map(_aligned, (arena_bytes, static_bytes, stack_bytes, slow_bytes)))
     return max(1, needed - target.largest_sram_span[1])
 
 
@@ -100,7 +133,16 @@ def enlarge(target: Target, needed_bytes: int) -> Layout:
     ram = next(memory for memory in target.data_memories if memory.origin == origin)
     flash = target.whole_flash
     wide = _enlarged(ram, flash, needed_bytes + _ENLARGED_BYTES)
-    return Layout(_enlarged(flash, ram, _ENLARGED_BYTES), wide, wide, fits=False)
+    return Layout(_enlarged(flash, ram, _ENLARGED_BYTES), wide, wide, wide, fits=False)
+
+
+def roomy(target: Target, fast: Memory, slow: Memory) -> tuple[Memory, Memory]:
+    """Two such memories, each with room for all variables of any program that fits the target."""
+    size = target.flash_bytes + target.sram_bytes  # initial values are stored in flash
+    return (
+        replace(fast, origin=_FREE_ORIGIN, size_bytes=size),
+        replace(slow, origin=_FREE_ORIGIN + _ENLARGED_BYTES, size_bytes=size),
+    )
 
 
 def _enlarged(memory: Memory, other: Memory, size_bytes: int) -> Memory:
@@ -135,9 +177,13 @@ def _runs(target: Target) -> Iterator[tuple[Memory, ...]]:
             yield tuple(memories[first : last + 1])
 
 
+def waits(memory: Memory) -> int:
+    """Cycles that the first load of a run waits for a memory."""
+    return memory.wait_states * memory.clock_divider + memory.first_load_cycles
+
+
 def _slowness(memory: Memory) -> tuple[bool, int, int]:
-    waits = memory.wait_states * memory.clock_divider + memory.first_load_cycles
-    return memory.kind != "tcm", waits, -memory.bus_bytes
+    return memory.kind != "tcm", waits(memory), -memory.bus_bytes
 
 
 def _size(run: tuple[Memory, ...]) -> int:

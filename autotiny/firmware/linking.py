@@ -83,6 +83,7 @@ class Firmware:
             initial data.
         code_bytes: of them up to the end of the last function.
         data_bytes: .data.
+        slow_bytes: .slow, the variables that may lie in a slower memory.
         bss_bytes: .bss without the arena.
         arena_bytes: the model's working memory.
         stack_limit: the lowest address the stack may take.
@@ -104,6 +105,7 @@ class Firmware:
     flash_bytes: int
     code_bytes: int
     data_bytes: int
+    slow_bytes: int
     bss_bytes: int
     arena_bytes: int
     stack_limit: int
@@ -122,6 +124,11 @@ class Firmware:
     @property
     def static_bytes(self) -> int:
         """Variables without the arena."""
+        return self.near_bytes + self.slow_bytes
+
+    @property
+    def near_bytes(self) -> int:
+        """Those of them that lie beside the stack."""
         return self.data_bytes + self.bss_bytes
 
     @property
@@ -148,6 +155,7 @@ def link(
     optimize: str = "-O2",
     stack_bytes: int = LIKELY_STACK_BYTES,
     program: bytes | None = None,
+    layout: Layout | None = None,
 ) -> Firmware:
     """Compile and link a model with startup code and a loop that runs it.
 
@@ -160,6 +168,7 @@ def link(
         optimize: "-O2" or "-Os"; zig knows no levels between the two.
         stack_bytes: room that the stack needs at least; it gets 2 KiB where there are.
         program: the model's C file, compiled with the same flags; None compiles it.
+        layout: the memories that it is linked against; None finds those of the target.
 
     Raises:
         LinkError: the compiler or linker refused the sources.
@@ -170,6 +179,8 @@ def link(
     if 1 < sources.cores <= target.usable_cores:
         flags = (*flags, f"-DAT_CORE_FIFO={target.core_fifo:#010x}u")
         files["second_core.c"] = (C_FILES / "second_core.c").read_text(encoding="utf-8")
+    if sources.slow_bytes:
+        flags = (*flags, "-DAT_SLOW_DATA")
     with TemporaryDirectory(prefix="autotiny-") as folder:
         for name, text in files.items():
             (Path(folder) / name).write_text(text, encoding="utf-8", newline="\n")
@@ -184,17 +195,22 @@ def link(
                 (Path(folder) / f"{name}.o").write_bytes(unit)
                 units[k] = f"{name}.o"
 
-        def attempt(layout: Layout | None) -> Firmware | None:
-            if layout is None:
+        def attempt(on: Layout | None) -> Firmware | None:
+            if on is None:
                 return None
-            script = layout.linker_script(target.title, f"{sources.name}_arena")
+            script = on.linker_script(target.title, f"{sources.name}_arena")
             elf = _link(Path(folder), units, script, flags)
             if elf is None:
                 return None
-            return _firmware(sources, elf, layout, target, {**files, "link.ld": script}, flags)
+            return _firmware(sources, elf, on, target, {**files, "link.ld": script}, flags)
 
-        firmware = attempt(_layout(target, sources.arena_bytes, _USUAL_STATIC_BYTES, stack_bytes))
-        if firmware and firmware.static_bytes <= _USUAL_STATIC_BYTES:
+        firmware = attempt(
+            layout
+            or _layout(
+                target, sources.arena_bytes, _USUAL_STATIC_BYTES, stack_bytes, sources.slow_bytes
+            )
+        )
+        if firmware and (layout or firmware.near_bytes <= _USUAL_STATIC_BYTES):
             return firmware
         # only a link on memories without end tells how much there is to place
         roomy = attempt(enlarge(target, sources.arena_bytes))
@@ -205,7 +221,7 @@ def link(
             )
         if roomy.flash_bytes > target.flash_bytes:
             return roomy
-        exact = _layout(target, roomy.arena_bytes, roomy.static_bytes, stack_bytes)
+        exact = _layout(target, roomy.arena_bytes, roomy.near_bytes, stack_bytes, roomy.slow_bytes)
         return attempt(exact) or roomy
 
 
@@ -275,9 +291,13 @@ def symbols_of(elf: ELFFile) -> dict[str, Symbol]:
     return symbols
 
 
-def _layout(target: Target, arena_bytes: int, static_bytes: int, stack_bytes: int) -> Layout | None:
-    roomy = place(target, arena_bytes, static_bytes, max(USUAL_STACK_BYTES, stack_bytes))
-    return roomy or place(target, arena_bytes, static_bytes, stack_bytes)
+def _layout(
+    target: Target, arena_bytes: int, near_bytes: int, stack_bytes: int, slow_bytes: int
+) -> Layout | None:
+    roomy = max(USUAL_STACK_BYTES, stack_bytes)
+    return place(target, arena_bytes, near_bytes, roomy, slow_bytes) or place(
+        target, arena_bytes, near_bytes, stack_bytes, slow_bytes
+    )
 
 
 def _link(folder: Path, units: Sequence[str], script: str, flags: Sequence[str]) -> bytes | None:
@@ -322,6 +342,7 @@ def _firmware(
         flash_bytes=max(stored) - linked_for.flash.origin,
         code_bytes=code_end - linked_for.flash.origin,
         data_bytes=sizes.get(".data", 0),
+        slow_bytes=sizes.get(".slow", 0),
         bss_bytes=sizes.get(".bss", 0),
         arena_bytes=sizes.get(".arena", 0),
         stack_limit=symbols["_stack_limit"].address,

@@ -86,7 +86,7 @@ def measure_firmware(
 
 def shortage(firmware: Firmware, target: Target) -> dict[str, int]:
     """By how much a target is too small at least, before it is known what stack is needed."""
-    sizes = (firmware.arena_bytes, firmware.static_bytes, STACK_MARGIN_BYTES)
+    sizes = (firmware.arena_bytes, firmware.near_bytes, STACK_MARGIN_BYTES, firmware.slow_bytes)
     return {
         "flash": firmware.flash_bytes - target.flash_bytes,
         "sram": unplaced_bytes(target, *sizes),
@@ -126,7 +126,9 @@ def _cost(sources: Sources, target: Target, firmware: Firmware, ran: Run) -> Cos
                 sources.steps, ran.layers, sources.step_weights_bytes, strict=bool(ran.layers)
             )
         ),
-        unplaced_bytes=unplaced_bytes(target, firmware.arena_bytes, firmware.static_bytes, needed),
+        unplaced_bytes=unplaced_bytes(
+            target, firmware.arena_bytes, firmware.near_bytes, needed, firmware.slow_bytes
+        ),
         cold_cycles=ran.cold_cycles,
         cores=sources.cores,
     )

@@ -17,7 +17,7 @@ from autotiny.graph import Graph, fold
 from autotiny.metrics import STACK_MARGIN_BYTES
 from autotiny.schedule import Step
 from autotiny.solver.items import Item, items_of
-from autotiny.solver.measuring import STACK_BYTES, base_of, measured
+from autotiny.solver.measuring import base_of, measured
 from autotiny.solver.options import places_of
 from autotiny.solver.problem import (
     TIME_LIMIT_S,
@@ -26,10 +26,12 @@ from autotiny.solver.problem import (
     Problem,
     Solution,
     chosen,
+    most_sram,
     problem_of,
     slack,
     solve,
 )
+from autotiny.solver.speeds import speeds_of
 from autotiny.target import Target
 from autotiny.units import size_bytes
 
@@ -107,9 +109,13 @@ def tabled(
     if regions:
         graph, given = with_regions(graph, plain_schedule(graph), regions)
     segments = places_of(graph, dsp=target.dsp, given=given)
-    facts = measured(graph, segments, target, cache, tell)
+    speeds = speeds_of(graph, segments, target)
+    if speeds and speeds.is_scarce:
+        segments = places_of(graph, dsp=target.dsp, given=given, slow_sram=True)
+    layout = speeds.layout(target) if speeds else None
+    facts = measured(graph, segments, target, cache, tell, layout)
     base = base_of(graph, segments, target, cache)
-    problem = problem_of(graph, items_of(graph, segments, facts, base), base)
+    problem = problem_of(graph, items_of(graph, segments, facts, base), base, speeds)
     return replace(problem, regions=len(regions))
 
 
@@ -170,7 +176,8 @@ def _smaller(problem: Problem, found: Solution, target: Target, asked: Bounded) 
                 items = (*found.items[:k], other, *found.items[k + 1 :])
                 exact = linked(problem, replace(chosen(problem, items), gap=found.gap), target)
                 left -= 1
-                if exact.flash_bytes < found.flash_bytes and exact.sram_bytes <= asked.sram:
+                sram = min(asked.sram, most_sram(problem, exact))
+                if exact.flash_bytes < found.flash_bytes and exact.sram_bytes <= sram:
                     found, tried = exact, 0
         tried += 1
         if tried > len(steps) or left <= 0:
@@ -209,7 +216,7 @@ def linked(problem: Problem, found: Solution, target: Target) -> Solution:
     """
     sources = generate(problem.graph, found.schedule)
     program = compiled(sources, target)
-    firmware = link(sources, target, stack_bytes=STACK_BYTES, program=program)
+    firmware = link(sources, target, program=program)
     pieces = pieces_of(program)
     steps = [item for item in found.items if item.option.kernel.body]
     deepest = max(

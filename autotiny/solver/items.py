@@ -55,6 +55,11 @@ class Item:
         return self.option.static_bytes
 
     @property
+    def slow_bytes(self) -> int:
+        """Of them, those in a slower memory."""
+        return self.option.slow_bytes
+
+    @property
     def stack_bytes(self) -> int:
         """Below the frame of the function that calls the steps."""
         return self.facts.stack_bytes
@@ -149,6 +154,7 @@ def _figures(item: Item) -> tuple[float, ...]:
         item.cycles,
         item.own_bytes,
         item.static_bytes,
+        item.static_bytes - item.slow_bytes,
         item.arena_bytes,
         item.stack_bytes,
         item.frame_bytes,

@@ -17,6 +17,7 @@ from typing import Any
 from autotiny.cache import Cache, key_of, recalled, remembered
 from autotiny.codeversion import code_version
 from autotiny.engine.generate import generate
+from autotiny.firmware.layout import Layout
 from autotiny.firmware.linking import Firmware, link
 from autotiny.firmware.pieces import Piece, compiled, pieces_of, reached
 from autotiny.graph import Graph
@@ -95,6 +96,7 @@ def measured(
     target: Target,
     cache: Cache,
     tell: Callable[[int, int], None] = lambda done, all_of: None,
+    layout: Layout | None = None,
 ) -> dict[str, Facts]:
     """What the options of a network take, by their keys.
 
@@ -104,12 +106,13 @@ def measured(
         target: whose cycles count.
         cache: keeps what was measured, for other networks with such layers, too.
         tell: called with how many programs were measured, and of how many.
+        layout: memories that all lies in; None for those where each program has room.
     """
     facts: dict[str, Facts] = {}
     for option in _all(segments):
         if not option.kernel.body:
             facts[option.key] = NOTHING
-        elif (stored := recalled(cache, _entry(option, target))) is not None:
+        elif (stored := recalled(cache, _entry(option, target, layout))) is not None:
             facts[option.key] = facts_from(stored)
     programs = list(_programs(segments, set(facts)))
     if not has_caches(target):
@@ -118,11 +121,11 @@ def measured(
     if not workers:
         return facts
     with ThreadPoolExecutor(workers) as pool:
-        runs = pool.map(lambda program: _measure(graph, program, target), programs)
+        runs = pool.map(lambda program: _measure(graph, program, target, layout), programs)
         for number, (program, found) in enumerate(zip(programs, runs, strict=True), 1):
             for option, one in zip(program, found, strict=True):
                 if option.key not in facts:
-                    facts[option.key] = _kept(option, one, target, cache)
+                    facts[option.key] = _kept(_entry(option, target, layout), one, cache)
             tell(number, len(programs))
     return facts
 
@@ -139,13 +142,13 @@ def _all(segments: Sequence[Sequence[Chain]]) -> Iterator[Option]:
                 yield from place
 
 
-def _entry(option: Option, target: Target) -> str:
-    return key_of("option", option.key, target_key(target), code_version(__name__))
+def _entry(option: Option, target: Target, layout: Layout | None) -> str:
+    memories = layout and (layout.arena.name, layout.static.name, layout.slow.name)
+    return key_of("option", option.key, target_key(target), memories, code_version(__name__))
 
 
-def _kept(option: Option, one: Facts, target: Target, cache: Cache) -> Facts:
-    facts = remembered(cache, _entry(option, target), lambda: asdict(one))
-    return facts_from(facts)
+def _kept(entry: str, one: Facts, cache: Cache) -> Facts:
+    return facts_from(remembered(cache, entry, lambda: asdict(one)))
 
 
 def facts_from(stored: Mapping[str, Any]) -> Facts:
@@ -231,11 +234,13 @@ def _base(graph: Graph, options: Sequence[Option], target: Target) -> Base:
     )
 
 
-def _measure(graph: Graph, options: Sequence[Option], target: Target) -> list[Facts]:
+def _measure(
+    graph: Graph, options: Sequence[Option], target: Target, layout: Layout | None
+) -> list[Facts]:
     """What each step of a program takes."""
     sources = generate(graph, Schedule(tuple(option.step for option in options)))
     program = compiled(sources, target)
-    firmware = link(sources, target, stack_bytes=STACK_BYTES, program=program)
+    firmware = link(sources, target, stack_bytes=STACK_BYTES, program=program, layout=layout)
     pieces = pieces_of(program)
     ran = run(firmware, target, repeats=None if has_caches(target) else 1)
     steps = iter(zip(sources.functions, ran.layers, strict=True))

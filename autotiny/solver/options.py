@@ -52,6 +52,7 @@ class Option:
         function: a digest of its function's text; steps of equal ones share code.
         constants: arrays that it reads.
         static_bytes: of SRAM that it occupies all the time: weights there, and what is kept.
+        slow_bytes: of them, those in a slower memory.
     """
 
     step: Step
@@ -60,6 +61,7 @@ class Option:
     function: str
     constants: tuple[Constant, ...]
     static_bytes: int
+    slow_bytes: int = 0
 
 
 Place = tuple[Option, ...]
@@ -67,7 +69,7 @@ Chain = tuple[Place, ...]
 
 
 def places_of(
-    graph: Graph, *, dsp: bool, given: Schedule | None = None
+    graph: Graph, *, dsp: bool, given: Schedule | None = None, slow_sram: bool = False
 ) -> tuple[tuple[Chain, ...], ...]:
     """Of each segment of a network, its chains, each place with the options that can be emitted.
 
@@ -75,15 +77,27 @@ def places_of(
         graph: with constants folded.
         dsp: whether the core has the DSP extension.
         given: see `segments_of`.
+        slow_sram: whether weights may lie in a slower data memory, too.
     """
     segments = segments_of(graph, dsp=dsp, given=given)
-    return tuple(_chains(graph, segment) for segment in segments)
+    return tuple(_chains(graph, segment, slow_sram) for segment in segments)
 
 
-def _chains(graph: Graph, segment: Segment) -> tuple[Chain, ...]:
+def _chains(graph: Graph, segment: Segment, slow_sram: bool) -> tuple[Chain, ...]:
     return tuple(
-        tuple(tuple(_options(graph, place)) for place in chain) for chain in segment.chains
+        tuple(
+            tuple(_options(graph, [*place, *(_slowed(place) if slow_sram else ())]))
+            for place in chain
+        )
+        for chain in segment.chains
     )
+
+
+def _slowed(steps: Iterable[Step]) -> Iterator[Step]:
+    """Those with weights in SRAM, with these in the slower one."""
+    for step in steps:
+        if step.weights.memory == "sram":
+            yield replace(step, weights=replace(step.weights, memory="slow_sram"))
 
 
 def _options(graph: Graph, steps: Iterable[Step]) -> Iterable[Option]:
@@ -108,7 +122,8 @@ def _coded(site: Site, kernel: Kernel) -> Iterator[Option]:
     constants = tuple(
         Constant(_digest(one), -(-one.values.nbytes // 4) * 4, one.memory) for one in tables
     )
-    in_sram = sum(one.bytes for one in constants if one.memory == "sram")
+    in_sram = sum(one.bytes for one in constants if one.memory != "flash")
+    slow = sum(one.bytes for one in constants if one.memory == "slow_sram")
     key = _key(site, kernel, tables)
     for code in _codes(site, kernel):
         alone = site.step.ops if code == "fixed" else ()
@@ -119,6 +134,7 @@ def _coded(site: Site, kernel: Kernel) -> Iterator[Option]:
             key_of(parameters, kernel.body, code, alone),
             constants,
             in_sram + sum(-(-size // 4) * 4 for size in keeps),
+            slow,
         )
 
 

@@ -28,6 +28,7 @@ from autotiny.solver.cuts import Cut, cuts_of
 from autotiny.solver.items import Item
 from autotiny.solver.measuring import Base
 from autotiny.solver.quiet import silent_stdout
+from autotiny.solver.speeds import Speeds
 
 Goal = Literal["cycles", "flash", "sram"]
 GOALS: tuple[Goal, ...] = ("cycles", "flash", "sram")
@@ -109,6 +110,7 @@ class Problem:
         lower, upper: between which a row lies.
         integers: which variables are whole numbers.
         arena: the place of the variable that is the arena's size.
+        speeds: of the data memories; None if they are alike.
         regions: how many regions of the network are computed in stripes.
         cuts: what plans have shown since: steps that need more together than each of them.
     """
@@ -122,6 +124,7 @@ class Problem:
     upper: Vector
     integers: Vector
     arena: int
+    speeds: Speeds | None = None
     regions: int = 0
     cuts: list[Cut] = field(default_factory=list)
 
@@ -129,13 +132,16 @@ class Problem:
 Row = tuple[dict[int, float], float, float]
 
 
-def problem_of(graph: Graph, items: Sequence[Item], base: Base) -> Problem:
+def problem_of(
+    graph: Graph, items: Sequence[Item], base: Base, speeds: Speeds | None = None
+) -> Problem:
     """The rules of a network's items, at least one for each place.
 
     Args:
         graph: with constants folded.
         items: from `items_of`.
         base: what the firmware takes besides.
+        speeds: of the data memories; None if they are alike.
     """
     chains = sorted({(item.segment, item.chain) for item in items})
     several = [at for at in chains if (at[0], 1) in chains]
@@ -164,6 +170,11 @@ def problem_of(graph: Graph, items: Sequence[Item], base: Base) -> Problem:
         for s in sorted({s for s, _ in several})
     ]
 
+    if speeds:
+        near = {k: float(one.static_bytes - one.slow_bytes) for k, one in enumerate(items)}
+        near[arena] = float(speeds.holds_arena)
+        rows.append((near, -np.inf, speeds.room_bytes - base.static_bytes))
+
     def each(of: Callable[[Item], float]) -> Vector:
         vector = np.zeros(frame + 1)
         vector[: len(items)] = [of(item) for item in items]
@@ -190,6 +201,7 @@ def problem_of(graph: Graph, items: Sequence[Item], base: Base) -> Problem:
         upper=np.array([high for _, _, high in rows]),
         integers=integers,
         arena=arena,
+        speeds=speeds,
     )
 
 
@@ -239,7 +251,7 @@ def _alike(problem: Problem, found: Solution, limits: Limits, end: float) -> Sol
         plan = Cut(found.arena_bytes, ())
         faster = _solved(problem, "cycles", limits, _left(end), (plan,), barred)
         planned = faster and _with_plan(problem, faster)
-        if planned and planned.sram_bytes <= limits["sram"]:
+        if planned and planned.sram_bytes <= min(limits["sram"], most_sram(problem, planned)):
             return planned
     return None
 
@@ -256,8 +268,9 @@ def _planned(problem: Problem, goal: Goal, limits: Limits, end: float) -> Soluti
         if found is None:
             return None
         planned = _with_plan(problem, found)
-        bound = limits["sram"]
+        bound = min(limits["sram"], most_sram(problem, planned))
         if goal == "sram":
+            bound = limits["sram"]
             if planned.sram_bytes > found.sram_bytes:
                 planned = min(planned, _modest(problem, found, limits, end), key=_sram_bytes)
             lowest = min(lowest or planned, planned, key=_sram_bytes)
@@ -278,6 +291,16 @@ def _modest(problem: Problem, found: Solution, limits: Limits, end: float) -> So
     limits = {**limits, "sram": found.sram_bytes}
     modest = _solved(problem, "arena", limits, _left(end), problem.cuts)
     return _with_plan(problem, modest or found)
+
+
+def most_sram(problem: Problem, found: Solution) -> float:
+    """The SRAM that a choice may take for what belongs there to lie in the fastest memory."""
+    if problem.speeds is None:
+        return math.inf
+    elsewhere = found.stack_bytes + sum(item.slow_bytes for item in found.items)
+    if not problem.speeds.holds_arena:
+        elsewhere += found.arena_bytes
+    return problem.speeds.room_bytes + elsewhere
 
 
 def _left(end: float) -> float:

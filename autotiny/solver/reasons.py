@@ -10,7 +10,7 @@ from autotiny.engine.arena import lay_out
 from autotiny.engine.kernel import Site
 from autotiny.schedule import Step
 from autotiny.solver.items import Item
-from autotiny.solver.problem import Problem, Solution, chosen
+from autotiny.solver.problem import Problem, Solution, chosen, most_sram
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class Reason:
         way: in words.
         cycles: that it takes.
         options: how many ways were measured.
-        next: the way that would cost least cycles instead; None where there is no other.
+        next: the way that would cost least cycles instead; None where there is no other that the
+            fastest memory has room for.
     """
 
     layer: str
@@ -63,18 +64,21 @@ def reasons_of(problem: Problem, solution: Solution) -> tuple[Reason, ...]:
 def _reason(problem: Problem, solution: Solution, at: int, item: Item) -> Reason:
     others = [one for one in problem.items if one.at == item.at and one is not item]
     changes = [_change(problem, solution, at, other) for other in others]
+    possible = [change for change in changes if change is not None]
     return Reason(
         layer=layer_words(problem, item),
         way=step_words(item.option.step),
         cycles=item.cycles,
         options=len(others) + 1,
-        next=min(changes, key=lambda one: (one.cycles, one.flash_bytes), default=None),
+        next=min(possible, key=lambda one: (one.cycles, one.flash_bytes), default=None),
     )
 
 
-def _change(problem: Problem, solution: Solution, at: int, other: Item) -> Change:
+def _change(problem: Problem, solution: Solution, at: int, other: Item) -> Change | None:
     now = _planned(problem, solution.items)
     then = _planned(problem, [*solution.items[:at], other, *solution.items[at + 1 :]])
+    if then.sram_bytes > most_sram(problem, then):
+        return None
     return Change(
         step_words(other.option.step),
         then.cycles - now.cycles,
@@ -109,8 +113,9 @@ def step_words(step: Step) -> str:
     parts = [" ".join([kernel, *filter(None, ["×".join(sizes)])]), *flags]
     if step.weights.coding != "plain":
         parts.append(f"weights {step.weights.coding}, decoded by {step.weights.decode}")
-    if step.weights.memory == "sram":
-        parts.append("weights in SRAM")
+    if step.weights.memory != "flash":
+        slower = "slower " if step.weights.memory == "slow_sram" else ""
+        parts.append(f"weights in {slower}SRAM")
     if step.in_place:
         parts.append("in place")
     if step.code in ("own", "fixed"):

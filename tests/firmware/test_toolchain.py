@@ -3,16 +3,19 @@ from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from elftools.elf.elffile import ELFFile
 from tiny_model import PROGRAM, tiny_sources
 
 import autotiny.engine
+from autotiny.engine import Sources
 from autotiny.errors import LinkError, MachineFault
 from autotiny.firmware import link, zig
-from autotiny.firmware.layout import place
+from autotiny.firmware.layout import place, unplaced_bytes
 from autotiny.firmware.linking import symbols_of
 from autotiny.firmware.pieces import compiled
+from autotiny.simulator import run
 from autotiny.target import load_target, target_names
 
 
@@ -107,6 +110,52 @@ def test_the_arena_lies_in_the_fastest_memory_it_fits() -> None:
     assert arena_memories("stm32f746", 250_000) == ("sram1_sram2", "dtcm")
     assert arena_memories("stm32g0b1", 100_000)[0] == arena_memories("stm32g0b1", 100_000)[1]
     assert place(load_target("stm32f746"), 330_000, 0, 2048) is None
+
+
+def slow_sources(size: int) -> Sources:
+    """The tiny model with a table that may lie in slower memory, and adds it to its results."""
+    table = f"AT_SLOW volatile int8_t slow[{size}] = {{[{size - 1}] = 3}};\n"
+    adds = f"  model_arena[32] += slow[{size - 1}];\n  return 0;"
+    program = PROGRAM.replace("int model_run", f"{table}int model_run").replace("  return 0;", adds)
+    sources = tiny_sources('#include "slow.h"\n' + program)
+    header = (Path(autotiny.engine.__file__).parent / "kernels" / "slow.h").read_text("utf-8")
+    return replace(sources, files={**sources.files, "slow.h": header}, slow_bytes=size)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "memory"),
+    [
+        ("stm32l4r5", 1000, "sram2"),
+        ("stm32l4r5", 70_000, "sram3"),
+        ("stm32f746", 1000, "sram1"),
+        ("stm32u575", 1000, "sram1"),  # its data memories are alike
+        ("esp32c3", 1000, "sram1"),
+    ],
+)
+def test_what_may_lie_in_slower_memory_does_with_its_initial_values(
+    name: str, size: int, memory: str
+) -> None:
+    target = load_target(name)
+    plain, firmware = link(tiny_sources(), target), link(slow_sources(size), target)
+    place = target.memory_at(firmware.symbols["slow"].address)
+    assert place and place.name == memory
+    assert (firmware.slow_bytes, firmware.near_bytes, firmware.static_bytes) == (size, 0, size)
+    assert size < firmware.flash_bytes - plain.flash_bytes < size + 100
+    x = np.zeros((1, 24), np.int8)
+    found, usual = (run(one, target, x, repeats=2).outputs for one in (firmware, plain))
+    assert found[0][0] == usual[0][0] + 3
+
+
+def test_what_has_no_room_in_slower_memory_lies_beside_the_rest() -> None:
+    target = load_target("stm32l4r5")
+    layout = place(target, 1000, 1000, 2048, 460_000)
+    assert layout and layout.arena.name == layout.static.name == "sram1_sram2_sram3"
+    assert layout.slow == layout.static
+    beside = place(target, 200_000, 1000, 2048, 200_000)
+    assert beside and (beside.static.name, beside.arena.name) == ("sram1", "sram2_sram3")
+    assert beside.slow == beside.arena
+    assert unplaced_bytes(target, 1000, 1000, 2048, 460_000) == 0
+    assert unplaced_bytes(target, 1000, 1000, 2048, 660_000) > 0
 
 
 @pytest.mark.parametrize("name", ["samd21", "esp32c3", "rp2040", "imxrt1062"])

@@ -19,7 +19,18 @@ from autotiny.solver.items import _undominated, items_of
 from autotiny.solver.measuring import Base, Facts
 from autotiny.solver.memory import together_bytes
 from autotiny.solver.options import Chain, Option, Place, places_of
-from autotiny.solver.problem import Bounded, Goal, Problem, Solution, chosen, problem_of, solve
+from autotiny.solver.problem import (
+    Bounded,
+    Goal,
+    Problem,
+    Solution,
+    chosen,
+    most_sram,
+    problem_of,
+    solve,
+)
+from autotiny.solver.speeds import Speeds
+from autotiny.target import load_target
 
 BASE = Base(
     code_bytes=250,
@@ -48,7 +59,7 @@ def case(request: pytest.FixtureRequest) -> Case:
     graph = fold(mobile())
     segments = [
         tuple(tuple(some(place, dice) for place in chain) for chain in chains)
-        for chains in places_of(graph, dsp=True)
+        for chains in places_of(graph, dsp=True, slow_sram=True)
     ]
     facts = {option.key: drawn(option, dice) for option in all_of(segments)}
     problem = problem_of(graph, items_of(graph, segments, facts, BASE), BASE)
@@ -61,6 +72,30 @@ def case(request: pytest.FixtureRequest) -> Case:
         arena = lay_out(graph, [item.option.kernel for item in items]).bytes
         choices.append(replace(chosen(problem, items), arena_bytes=arena))
     return Case(problem, tuple(choices))
+
+
+def with_speeds(case: Case, share: float, holds_arena: bool) -> tuple[Case, int]:
+    """The case with a fast memory that so many choices have room in, and how many bytes it has."""
+    needed = [near_bytes(one, holds_arena) for one in case.choices]
+    room = int(np.quantile(needed, share))
+    speeds = speeds_with(room, holds_arena)
+    problem = problem_of(case.problem.graph, case.problem.items, BASE, speeds)
+    within = [one for one, taken in zip(case.choices, needed, strict=True) if taken <= room]
+    return Case(problem, tuple(within)), room
+
+
+def speeds_with(room: int, holds_arena: bool) -> Speeds:
+    """A fast memory with so much room beside the stack, and a slow one."""
+    fast, slow = load_target("stm32l4r5").data_memories[:2]
+    speeds = Speeds(fast, slow, holds_arena, is_scarce=True)
+    size = fast.size_bytes - speeds.room_bytes + room
+    return replace(speeds, fast=replace(fast, size_bytes=size))
+
+
+def near_bytes(one: Solution, holds_arena: bool) -> int:
+    """What a choice takes of the fast memory, without the stack."""
+    static = one.static_bytes - sum(item.slow_bytes for item in one.items)
+    return static + (one.arena_bytes if holds_arena else 0)
 
 
 def some(place: Place, dice: np.random.Generator, most: int = OPTIONS) -> Place:
@@ -110,6 +145,20 @@ def test_so_it_is_under_bounds_on_flash_and_sram(case: Case, share: float) -> No
             assert found.flash_bytes <= bounded.flash and found.sram_bytes <= bounded.sram
 
 
+@pytest.mark.parametrize("holds_arena", [True, False])
+@pytest.mark.parametrize("share", [0.05, 0.5])
+def test_and_where_the_fast_memory_is_scarce(case: Case, share: float, holds_arena: bool) -> None:
+    within, room = with_speeds(case, share, holds_arena)
+    assert within.problem.speeds is not None and within.problem.speeds.room_bytes == room
+    sram = int(np.quantile([one.sram_bytes for one in within.choices], 0.3))
+    for bounded in (Bounded(), Bounded(sram=sram)):
+        found = solve(within.problem, "cycles", bounded)
+        cycles = [one.cycles for one in within.choices if one.sram_bytes <= bounded.sram]
+        assert found is not None and found.cycles == min(cycles)
+        assert near_bytes(found, holds_arena) <= room
+        assert found.sram_bytes <= min(bounded.sram, most_sram(within.problem, found))
+
+
 def test_neighbours_that_an_arena_has_no_room_for_are_learnt() -> None:
     """Of 96×96 pixels, three steps fit each alone where all of them do not."""
     graph = fold(mobile(48, 8))
@@ -127,6 +176,11 @@ def test_neighbours_that_an_arena_has_no_room_for_are_learnt() -> None:
         assert plan.bytes == found.arena_bytes
     assert least.cycles >= faster.cycles > relaxed.cycles
     assert faster.sram_bytes <= bounded.sram < faster.sram_bytes + 4096
+    room = int(bounded.sram) - faster.stack_bytes
+    scarce = problem_of(graph, problem.items, BASE, speeds_with(room, holds_arena=True))
+    beside = solve(scarce, "cycles")
+    assert beside is not None and beside.cycles == faster.cycles
+    assert near_bytes(beside, holds_arena=True) <= room
 
 
 @pytest.mark.slow

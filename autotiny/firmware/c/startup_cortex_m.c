@@ -6,6 +6,9 @@
 
 extern uint32_t _stack_top[];
 extern uint32_t _data_start[], _data_end[], _data_load[];
+#if defined(AT_SLOW_DATA)
+extern uint32_t _slow_start[], _slow_end[], _slow_load[];
+#endif
 extern uint32_t _bss_start[], _bss_end[];
 extern uint32_t _arena_start[], _arena_end[];
 
@@ -74,6 +77,9 @@ SMALL void Reset_Handler(void) {
   enable_caches();
 #endif
   fill(_data_start, _data_end, _data_load);
+#if defined(AT_SLOW_DATA)
+  fill(_slow_start, _slow_end, _slow_load);
+#endif
   fill(_bss_start, _bss_end, 0);
   fill(_arena_start, _arena_end, 0);
   main();

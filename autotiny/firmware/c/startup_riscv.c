@@ -5,6 +5,9 @@
 #include <stdint.h>
 
 extern uint32_t _data_start[], _data_end[], _data_load[];
+#if defined(AT_SLOW_DATA)
+extern uint32_t _slow_start[], _slow_end[], _slow_load[];
+#endif
 extern uint32_t _bss_start[], _bss_end[];
 extern uint32_t _arena_start[], _arena_end[];
 
@@ -50,6 +53,9 @@ __asm(".section .vectors,\"ax\",@progbits\n"
 SMALL __attribute__((used)) void start_c(void) {
   SystemInit();
   fill(_data_start, _data_end, _data_load);
+#if defined(AT_SLOW_DATA)
+  fill(_slow_start, _slow_end, _slow_load);
+#endif
   fill(_bss_start, _bss_end, 0);
   fill(_arena_start, _arena_end, 0);
   main();
