@@ -27,7 +27,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.context import ForkProcess
 from pathlib import Path
@@ -269,11 +269,14 @@ def many(server: Postgres, workers: int, rounds: int, *, proxied: bool) -> dict[
     with proxy(server, port) if proxied else nullcontext() as bridge:  # noqa: SIM117
         with begun(server, seconds=SLEEP_SECONDS, trials=asked, rows=5000, url=url) as run:
             made_by()  # digests the code, once for all that are forked
+            pid = int((server.folder / "data" / "postmaster.pid").read_text().split()[0])
+            before = cpu_seconds(pid)
             began = time.time()
             for number in range(workers):
                 run.begin(f"worker{number}" if number else "search")
             run.wait()
             seconds = time.time() - began
+            of_database = cpu_seconds(pid) - before
             trials = [(trial, record) for trial, record in run.found() if record.settled]
             ends = sorted(
                 one.datetime_complete.timestamp() for one, _ in trials if one.datetime_complete
@@ -291,15 +294,23 @@ def many(server: Postgres, workers: int, rounds: int, *, proxied: bool) -> dict[
                 "a second, in all": len(trials) / seconds,
                 "a second, steady": (len(steady) - 1) / (steady[-1] - steady[0]),
                 "CPU seconds a trial": sum(cpu) / len(trials),
-                "and in the proxy": proxy_seconds(bridge) / len(trials) if bridge else 0.0,
+                "and in the proxy": cpu_seconds(bridge.pid) / len(trials) if bridge else 0.0,
+                "and in the database": of_database / len(trials),
                 "scored twice": sum(count > 1 for count in run.scored().values()),
             }
 
 
-def proxy_seconds(process: subprocess.Popen[bytes]) -> float:
-    """The CPU seconds that a process has taken."""
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def cpu_seconds(pid: int) -> float:
+    """The CPU seconds that a process has taken, and all that it has begun."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            fields = stat.read_text().rpartition(")")[2].split()
+            if stat.parent.name == str(pid):
+                ticks += sum(map(int, fields[11:15]))
+            elif fields[1] == str(pid):
+                ticks += sum(map(int, fields[11:13]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def page(kept: dict[str, dict[str, Any]]) -> str:
@@ -331,7 +342,7 @@ def page(kept: dict[str, dict[str, Any]]) -> str:
         "",
         row("", *(facts["by"] for facts in many)),
         row("---", *("---:" for _ in many)),
-        *(row(name, *(shown(facts.get(name)) for facts in many)) for name in (many or [{}])[0]
+        *(row(name, *(shown(facts.get(name)) for facts in many)) for name in (many or [{}])[-1]
           if name != "by"),
         "",
         *(f"By {facts['by']}: {reached(facts):.0%} of the ideal." for facts in many),

@@ -31,7 +31,7 @@ from autotiny.study import TrialRecord, load_pair
 from autotiny.study.bounds import Reserve
 from autotiny.study.job import Job, work_with
 from autotiny.study.planning import FIRST, TRIALS, enough, is_chances_turn, plan, plan_again, total
-from autotiny.study.record import KNOWN_GOOD, candidates, enqueue, known
+from autotiny.study.record import KNOWN_GOOD, candidates, ended, enqueue, known
 from autotiny.study.result import shortfall
 from autotiny.target import load_target
 from autotiny.tasks import Drop
@@ -76,14 +76,14 @@ def add(study: optuna.Study, record: TrialRecord) -> None:
 def test_enough_are_so_many_different_ones_or_thirty_repetitions_in_a_row(
     outcomes: list[str], trials: int, is_enough: bool
 ) -> None:
-    assert enough(study_of(outcomes), trials) is is_enough
+    assert enough(ended(study_of(outcomes)), trials) is is_enough
 
 
 def test_forty_are_enough_where_no_number_is_asked_for() -> None:
     assert total(study_of([]), None) == TRIALS
     assert total(study_of([]), 3) == 3
-    assert not enough(study_of(["infeasible"] * (TRIALS - 1)), None)
-    assert enough(study_of(["infeasible"] * TRIALS), None)
+    assert not enough(ended(study_of(["infeasible"] * (TRIALS - 1))), None)
+    assert enough(ended(study_of(["infeasible"] * TRIALS)), None)
 
 
 @pytest.mark.parametrize(

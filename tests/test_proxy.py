@@ -11,9 +11,12 @@ from unittest import mock
 import grpc
 import optuna
 import pytest
-from optuna.exceptions import StorageInternalError
+from optuna.distributions import FloatDistribution, distribution_to_json
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import InMemoryStorage
 from optuna.storages._grpc.server import make_server
+from optuna.storages._grpc.servicer import _to_proto_trial
+from optuna.trial import TrialState
 from test_study import TOY_EVALUATOR, searching
 from typer.testing import CliRunner
 
@@ -21,9 +24,10 @@ from autotiny.cache import Cache
 from autotiny.cli import app
 from autotiny.errors import UserError
 from autotiny.study import proxying, serve, server, work
-from autotiny.study.record import ASKED
+from autotiny.study.record import ASKED, set_constraints
 from autotiny.study.server import Proxied, Server, beating
 from autotiny.study.storage import open_storage
+from autotiny.study.tables import Written
 
 
 @pytest.fixture
@@ -77,6 +81,7 @@ def test_heartbeats_pass_a_proxy(backend: Server, port: int) -> None:
                 proxied.record_heartbeat(trial._trial_id)
             time.sleep(2.5)
             assert proxied.left_behind(study._study_id) == {dead._trial_id}
+            assert proxied.silent(study._study_id) == {dead._trial_id}
         running.stop(None)
 
 
@@ -178,6 +183,93 @@ def test_what_the_database_refuses_is_the_databases_fault(backend: Server, port:
     ):
         study.get_trials()
     assert "s3cret" not in str(told.value)
+
+
+@pytest.fixture
+def proxied(port: int) -> Proxied:
+    return Proxied(f"grpc://127.0.0.1:{port}")
+
+
+def test_what_is_set_of_a_trial_is_sent_in_one_call(backend: Server, proxied: Proxied) -> None:
+    study = optuna.create_study(storage=proxied)
+    trial = study.ask()
+    with mock.patch.object(Server, "write", autospec=True, side_effect=Server.write) as written:
+        x, y = trial.suggest_float("x", 0, 1), trial.suggest_categorical("y", (False, True))
+        trial.set_user_attr("a", [1, None])
+        set_constraints(trial, {"flash": 3, "sram": -1})
+        assert backend.get_trial(trial._trial_id).params == {}
+        (there,) = study.get_trials()
+        assert there == backend.get_trial(trial._trial_id)
+        assert (there.params, there.user_attrs) == ({"x": x, "y": y}, {"a": [1, None]})
+        assert (there.constraints["flash"], there.constraints["sram"]) == (3, -1)
+        assert written.call_count == 1
+        trial.set_user_attr("a", 2)
+        proxied.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+    assert backend.get_trial(trial._trial_id).user_attrs == {"a": 2}
+
+
+def test_what_is_sent_again_changes_nothing(backend: Server) -> None:
+    """The answer may be lost, and the question not."""
+    trial = optuna.create_study(storage=backend).ask()
+    text = distribution_to_json(FloatDistribution(0, 1))
+    first = Written({"x": (0.5, text)}, {"a": 1}, {"b": 2})
+    backend.write(trial._trial_id, first)
+    there = backend.get_trial(trial._trial_id)
+    backend.write(trial._trial_id, first)
+    assert backend.get_trial(trial._trial_id) == there
+    backend.write(trial._trial_id, Written({"x": (0.7, text), "y": (0.1, text)}, {"a": 3}))
+    there = backend.get_trial(trial._trial_id)
+    assert (there.params, there.user_attrs) == ({"x": 0.5, "y": 0.1}, {"a": 3})
+
+
+def test_what_is_set_behind_the_gate_is_there_when_others_pass(
+    backend: Server, proxied: Proxied
+) -> None:
+    trial = optuna.create_study(storage=proxied).ask()
+    with proxied.alone():
+        trial.set_user_attr("holder", "me")
+    assert backend.get_trial(trial._trial_id).user_attrs == {"holder": "me"}
+
+
+def test_what_was_set_behind_a_gate_that_failed_is_not_sent_later(
+    backend: Server, proxied: Proxied
+) -> None:
+    trial = optuna.create_study(storage=proxied).ask()
+    x = trial.suggest_float("x", 0, 1)
+    with pytest.raises(ZeroDivisionError), proxied.alone():
+        trial.set_user_attr("holder", "me")
+        raise ZeroDivisionError
+    proxied.get_trial(trial._trial_id)
+    there = backend.get_trial(trial._trial_id)
+    assert (there.params, there.user_attrs) == ({"x": x}, {})
+
+
+def test_what_is_set_of_a_trial_that_another_has_ended_is_refused_once(
+    backend: Server, proxied: Proxied
+) -> None:
+    trial = optuna.create_study(storage=proxied).ask()
+    backend.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+    trial.set_user_attr("a", 1)
+    with pytest.raises(UpdateFinishedTrialError):
+        proxied.get_trial(trial._trial_id)
+    assert proxied.get_trial(trial._trial_id).user_attrs == {}
+
+
+def test_a_trial_is_written_out_again_only_when_it_has_changed(backend: Server, port: int) -> None:
+    optuna.create_study(study_name="s", storage=backend)
+    places = [Proxied(f"grpc://127.0.0.1:{port}") for _ in range(3)]
+    studies = [optuna.load_study(study_name="s", storage=place) for place in places]
+    trials = [studies[0].ask() for _ in range(3)]
+    studies[0].tell(trials[0], 1.0)
+    assert studies[0].get_trials() == studies[0].get_trials()
+    with mock.patch.object(proxying, "_to_proto_trial", side_effect=_to_proto_trial) as written:
+        for study in (*studies, *studies):
+            assert len(study.get_trials()) == 3
+        assert not written.called
+        trials[2].set_user_attr("a", 1)
+        for study in studies:
+            assert study.get_trials()[2].user_attrs == {"a": 1}
+        assert written.call_count == 1
 
 
 def free_port() -> int:

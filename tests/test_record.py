@@ -142,8 +142,8 @@ def test_nothing_else_knows_the_attributes_of_a_trial() -> None:
         for path in PACKAGE.rglob("*.py")
         if "user_attr" in path.read_text()
     }
-    # A study's own attributes are the facts of its job.
-    assert knowing == {"study/record.py", "study/storage.py"}
+    # A study's own attributes are the facts of its job; a server passes on whatever is set.
+    assert knowing == {"study/record.py", "study/storage.py", "study/server.py"}
 
 
 def test_a_study_of_0_1_0_is_refused_by_name(tmp_path: Path) -> None:

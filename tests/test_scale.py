@@ -82,7 +82,7 @@ class Process:
                 env=os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE), *sys.path])},
             )  # fmt: skip
 
-    def until(self, text: str, seconds: float = 120) -> None:
+    def until(self, text: str, seconds: float = 300) -> None:
         def said() -> bool:
             found = self.said.read_text()
             assert text in found or self.process.poll() is None, found

@@ -432,6 +432,7 @@ def test_a_heartbeat_tells_what_was_left_behind(tmp_path: Path) -> None:
             assert one.left_behind(study._study_id) == {dead._trial_id}
             one.steady_since = time.monotonic()
             assert one.left_behind(study._study_id) == set(), "the server has just come back"
+            assert one.silent(study._study_id) == {dead._trial_id}
             one.steady_since -= 2
             with (
                 holding(tmp_path / "locks") as mark,

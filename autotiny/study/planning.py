@@ -22,7 +22,6 @@ from autotiny.study.record import (
     KNOWN_GOOD,
     UNENDED,
     TrialRecord,
-    ended,
     enqueue,
     known,
     set_candidates,
@@ -132,12 +131,14 @@ def total(study: optuna.Study, trials: int | None) -> int | None:
     return trials or (None if earlier(study) else TRIALS)
 
 
-def enough(study: optuna.Study, trials: int | None) -> bool:
+def enough(records: Iterable[TrialRecord], trials: int | None) -> bool:
     """Whether so many different sequences were tried, or the space seems to hold no others.
 
-    Where no number is asked for, `TRIALS` are enough, with a warm start or without.
+    Args:
+        records: of the trials that have ended.
+        trials: how many; None stands for `TRIALS`, with a warm start or without.
     """
-    outcomes = [record.outcome for record in ended(study)]
+    outcomes = [record.outcome for record in records]
     last = outcomes[-EXHAUSTED:]
     exhausted = len(last) == EXHAUSTED and set(last) == {"repeated"}
     return exhausted or len(outcomes) - outcomes.count("repeated") >= (trials or TRIALS)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -264,16 +263,14 @@ def _metrics(facts: dict[str, Any]) -> Metrics:
 def set_constraints(trial: Trial, excess: Mapping[str, float]) -> None:
     """Set what must not be above zero.
 
-    optuna-dashboard 0.21 knows only the attribute that `set_constraint` replaced, and would show
-    an infeasible trial as feasible: it is written too, which takes a private name of Optuna.
+    `Trial.set_constraint` reads the trial again for each of them. optuna-dashboard 0.21 knows only
+    the attribute that it replaced, and would show an infeasible trial as feasible: it is written,
+    too. Both take private names of Optuna.
     """
-    with warnings.catch_warnings():
-        # a trial that is run again has them already, and they are the same
-        warnings.simplefilter("ignore", UserWarning)
-        for name, value in excess.items():
-            trial.set_constraint(name, float(value))
-    old = [float(value) for value in excess.values()]
-    trial.storage.set_trial_system_attr(trial._trial_id, "constraints", old)
+    values = {name: float(value) for name, value in excess.items()}
+    for name, value in values.items():
+        trial.storage.set_trial_system_attr(trial._trial_id, f"constraints:{name}", value)
+    trial.storage.set_trial_system_attr(trial._trial_id, "constraints", [*values.values()])
 
 
 def enqueue(study: optuna.Study, answers: Mapping[str, Any], record: TrialRecord) -> None:
@@ -366,8 +363,12 @@ def known(study: optuna.Study) -> list[TrialRecord]:
 
 def ended(study: optuna.Study) -> list[TrialRecord]:
     """The records of the trials that have ended, each with an outcome of its sequence."""
-    trials = study.get_trials(deepcopy=False, states=FINISHED)
-    records = map(TrialRecord.load, trials)
+    return ended_of(study.get_trials(deepcopy=False, states=FINISHED))
+
+
+def ended_of(trials: Iterable[FrozenTrial]) -> list[TrialRecord]:
+    """The same of trials that have been read."""
+    records = [TrialRecord.load(trial) for trial in trials if trial.state in FINISHED]
     return [record for record in records if record.outcome not in UNENDED]
 
 

@@ -23,6 +23,7 @@ from autotiny.study.record import (
     FINISHED,
     TrialRecord,
     ended,
+    ended_of,
     front_of,
     hold,
     holder_of,
@@ -69,11 +70,13 @@ def run_trials(
     Raises:
         MachineFault: the disk is full, or the machine failed several trials in a row.
     """
-    began = time.monotonic()
-    while not patiently(study, lambda: is_over(study, job, trials)):
+    began, shared = time.monotonic(), patiently(study, lambda: job_key(study))
+    while True:
         if timeout is not None and time.monotonic() - began >= timeout and ended(study):
             return
-        trial = patiently(study, lambda: _taken(study, job, mark))
+        trial = patiently(study, lambda: _taken(study, job, trials, mark))
+        if trial is None:
+            return
         try:
             with beating(study, trial._trial_id):
                 record = _attempted(trial, job, mark)
@@ -85,7 +88,7 @@ def run_trials(
             raise
         if told:
             after(record)
-        if shared := patiently(study, lambda: job_key(study)):
+        if shared:
             keep_shared(job.cache, shared)
         if record.outcome == "faulted" and (record.queued == BASELINE or _all_fault(study)):
             raise MachineFault(record.reason)
@@ -96,7 +99,13 @@ def is_over(study: optuna.Study, job: Job, trials: int | None) -> bool:
 
     Or, after a warm start and where no number is, whether something fits and enough was done.
     """
-    if enough(study, trials):
+    return _is_over(study, job, trials, study.get_trials(deepcopy=False))
+
+
+def _is_over(
+    study: optuna.Study, job: Job, trials: int | None, found: Sequence[FrozenTrial]
+) -> bool:
+    if enough(ended_of(found), trials):
         return True
     if total(study, trials) is not None:
         return False
@@ -158,11 +167,16 @@ def _is_run(trial: FrozenTrial, mark: Hold, dead: Set[int] | None) -> bool:
     return not is_here(holder) and datetime.now() - began < LONGEST_ELSEWHERE
 
 
-def _taken(study: optuna.Study, job: Job, mark: Hold) -> Trial:
-    """The next trial: one that waits, or a new one drawn by chance or by the sampler."""
+def _taken(study: optuna.Study, job: Job, trials: int | None, mark: Hold) -> Trial | None:
+    """The next trial: one that waits, or a new one drawn by chance or by the sampler.
+
+    None if there are enough.
+    """
     server = server_of(study)
     with gate(study, mark):
         found = study.get_trials(deepcopy=False)  # once: all others wait meanwhile
+        if _is_over(study, job, trials, found):
+            return None
         left = _take_up(study, mark, found)
         if job.sampler != EHVI and not left and is_chances_turn(found):
             enqueue_by_chance(study, job, len(found))

@@ -307,7 +307,7 @@ def _queue(study: optuna.Study, job: Job, asked: _Asked, mark: Hold) -> None:
 
 
 def _run(study: optuna.Study, job: Job, asked: _Asked, mark: Hold, watch: _Watch) -> None:
-    if enough(study, asked.trials):
+    if enough(ended(study), asked.trials):
         watch.report(None)
         return
     if asked.jobs == 1:
@@ -315,7 +315,7 @@ def _run(study: optuna.Study, job: Job, asked: _Asked, mark: Hold, watch: _Watch
         return
     # The original goes first and alone: what is worth training hangs on its accuracy.
     run_trials(study, job, 1, None, mark, watch.report)
-    if not enough(study, asked.trials):
+    if not enough(ended(study), asked.trials):
         _run_in_processes(study, job, asked, watch)
 
 

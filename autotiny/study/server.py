@@ -11,21 +11,31 @@ import json
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import grpc
 import optuna
-from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.exceptions import (
+    ExperimentalWarning,
+    StorageInternalError,
+    UpdateFinishedTrialError,
+)
 from optuna.storages import GrpcStorageProxy, RDBStorage
 from optuna.storages._grpc.auto_generated.api_pb2_grpc import StorageServiceStub
 from optuna.storages._grpc.client import GrpcClientCache
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import event, text
+from sqlalchemy.engine import Connection
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.exc import SQLAlchemyError
 
 from autotiny.study.holding import Hold, alone
+from autotiny.study.tables import Rows, Written, beat, silent, stored, write
 
 T = TypeVar("T")
 
@@ -68,13 +78,11 @@ class Server(RDBStorage):
     """
 
     def __init__(self, url: str) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)  # of the heartbeat
-            super().__init__(
-                url, {"pool_pre_ping": True},
-                heartbeat_interval=BEAT_SECONDS, grace_period=GRACE_SECONDS,
-            )  # fmt: skip
+        # As many as SQLAlchemy allows at once, but it would close all beyond five when idle.
+        pool = {"pool_size": 15, "max_overflow": 0, "pool_pre_ping": True}
+        super().__init__(url, pool)
         self.steady_since = time.monotonic()
+        self._open: dict[int, tuple[Rows | None, FrozenTrial]] = {}
         # From here on: a wrong host or password was refused above, and at once.
         event.listen(self.engine, "do_connect", self._connect)
 
@@ -95,16 +103,13 @@ class Server(RDBStorage):
         Raises:
             StorageInternalError: the server has gone, and maybe not kept the others out.
         """
-        try:
-            with self.engine.begin() as connection:
-                if self.engine.dialect.name == "postgresql":  # of a machine that lost its network
-                    limit = f"SET LOCAL idle_in_transaction_session_timeout = '{GRACE_SECONDS}s'"
-                    connection.execute(text(limit))
-                # A row that Optuna reads and never locks.
-                connection.execute(text("SELECT schema_version FROM version_info FOR UPDATE"))
-                yield
-        except SQLAlchemyError as error:
-            raise StorageInternalError("the server has gone") from error
+        with self._connected() as connection:
+            if self.engine.dialect.name == "postgresql":  # of a machine that lost its network
+                limit = f"SET LOCAL idle_in_transaction_session_timeout = '{GRACE_SECONDS}s'"
+                connection.execute(text(limit))
+            # A row that Optuna reads and never locks.
+            connection.execute(text("SELECT schema_version FROM version_info FOR UPDATE"))
+            yield
 
     def get_heartbeat_interval(self) -> int | None:
         """None, so that `Study.ask` does not warn that Optuna itself neither beats nor looks."""
@@ -117,11 +122,70 @@ class Server(RDBStorage):
         """
         if time.monotonic() - self.steady_since < GRACE_SECONDS:
             return set()
-        return set(self._get_stale_trial_ids(study_id))
+        return self.silent(study_id)
+
+    def silent(self, study_id: int) -> set[int]:
+        """The ids of running trials of which no process has told for a minute that it lives."""
+        with self._connected() as connection:
+            return silent(connection, study_id, timedelta(seconds=GRACE_SECONDS))
+
+    def record_heartbeat(self, trial_id: int) -> None:
+        """Tell that a trial is being worked on."""
+        with self._connected() as connection:
+            heard = beat(connection, trial_id)
+        if not heard:  # for the first time
+            super().record_heartbeat(trial_id)
+
+    def write(self, trial_id: int, written: Written) -> None:
+        """Write what was found out about a trial, all of it or nothing.
+
+        Raises:
+            UpdateFinishedTrialError: it has ended.
+        """
+        with self._connected() as connection:
+            write(self, connection, trial_id, written)
+
+    def _get_trials(
+        self,
+        study_id: int,
+        states: Container[TrialState] | None,
+        included_trial_ids: set[int],
+        trial_id_greater_than: int,
+    ) -> list[FrozenTrial]:
+        """What Optuna reads again and again; here, of the trials alone that have changed since."""
+        if trial_id_greater_than < 0 or states is not None:
+            return super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than)
+        with self._connected() as connection:
+            rows = stored(connection, study_id, trial_id_greater_than)
+        same = {one for one, found in rows.items() if self._open.get(one, (None,))[0] == found}
+        changed = {*rows, *included_trial_ids} - same
+        trials = [self._open[one][1] for one in same]
+        for trial in super()._get_trials(study_id, None, changed, max(changed)) if changed else ():
+            trials.append(trial)
+            self._open.pop(trial._trial_id, None)
+            if not trial.state.is_finished():
+                self._open[trial._trial_id] = rows.get(trial._trial_id), trial
+        return sorted(trials, key=lambda one: one._trial_id)
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        """A transaction.
+
+        Raises:
+            StorageInternalError: the server has gone.
+        """
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise StorageInternalError("the server has gone") from error
 
 
 class Proxied(GrpcStorageProxy):
     """A database server behind a proxy of ours, waited for where that is gone for some minutes.
+
+    What is set of a trial is kept, and sent in one call before any is read, before its state is
+    set, and before others may pass the gate.
 
     Raises:
         StorageInternalError: it is not there, or another's.
@@ -129,6 +193,7 @@ class Proxied(GrpcStorageProxy):
 
     def __init__(self, url: str) -> None:
         self._pauses: Sequence[int] = ()
+        self._unsent: dict[int, Written] = {}
         host, _, port = url.removeprefix(PROXY).partition(":")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
@@ -150,12 +215,15 @@ class Proxied(GrpcStorageProxy):
         Raises:
             StorageInternalError: the proxy has gone, and maybe not kept the others out.
         """
+        self._send()
         gate = self._entered()
         try:
             yield
+            self._send()
             if not gate.is_active():
                 raise StorageInternalError("the proxy, or its database, has gone")
         finally:
+            self._unsent.clear()  # that a trial is held here is wrong once others have passed
             gate.cancel()
 
     def _entered(self) -> Any:
@@ -180,14 +248,63 @@ class Proxied(GrpcStorageProxy):
         """The ids of running trials whose processes are no more."""
         return set(self._ask("left_behind", study_id))
 
-    def _get_stale_trial_ids(self, study_id: int) -> list[int]:
-        """The same, by Optuna's name."""
-        return sorted(self.left_behind(study_id))
+    def silent(self, study_id: int) -> set[int]:
+        """The ids of running trials of which no process has told for a minute that it lives."""
+        return set(self._ask("silent", study_id))
 
-    def _ask(self, what: str, number: int) -> Any:
+    def set_trial_param(
+        self,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: BaseDistribution,
+    ) -> None:
+        """Keep what is to be sent."""
+        value = param_value_internal, distribution_to_json(distribution)
+        self._unsent.setdefault(trial_id, Written()).params[param_name] = value
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Keep what is to be sent."""
+        self._unsent.setdefault(trial_id, Written()).user[key] = value
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Keep what is to be sent."""
+        self._unsent.setdefault(trial_id, Written()).system[key] = value
+
+    def set_trial_state_values(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
+    ) -> bool:
+        """Set a state, when all that was set before is there."""
+        self._send()
+        return super().set_trial_state_values(trial_id, state, values)
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """A trial with all that was set."""
+        self._send()
+        return super().get_trial(trial_id)
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        """The trials with all that was set."""
+        self._send()
+        return super().get_all_trials(study_id, deepcopy, states)
+
+    def _send(self) -> None:
+        for trial_id, written in [*self._unsent.items()]:
+            try:
+                self._ask("write", [trial_id, asdict(written)])
+            except UpdateFinishedTrialError:
+                del self._unsent[trial_id]
+                raise
+            del self._unsent[trial_id]
+
+    def _ask(self, what: str, given: Any) -> Any:
         try:
-            answer = self._channel.unary_unary(f"/{SERVICE}/{what}")(json.dumps(number).encode())
-        except grpc.RpcError:
+            answer = self._channel.unary_unary(f"/{SERVICE}/{what}")(json.dumps(given).encode())
+        except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.FAILED_PRECONDITION:
+                raise UpdateFinishedTrialError from None
             raise StorageInternalError("it is no 'autotiny proxy'") from None
         return json.loads(answer)
 

@@ -10,7 +10,7 @@ another sequence is answered from there.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -33,7 +33,7 @@ from autotiny.space import answers_for, suggest
 from autotiny.study.bounds import worst_latency_ms
 from autotiny.study.evaluator import metrics_of
 from autotiny.study.job import Job
-from autotiny.study.record import BASELINE, FINISHED, TrialRecord, baseline, measured
+from autotiny.study.record import BASELINE, FINISHED, TrialRecord
 from autotiny.tasks import Score
 
 REFUSALS = {
@@ -103,11 +103,12 @@ def _try(trial: Trial, job: Job, draft: _Draft, gate: Gate) -> None:
         if _misfits(draft, job, rehearsed):
             return None
         judged = not queued and not recipe.reads_weights
-        if judged and _is_hopeless(draft, trial.study, job, rehearsed):
+        if judged and _is_hopeless(draft, job, rehearsed, _settled_in(trial.study)):
             return None
     candidate = job.candidate(recipe)
     _note(draft, recipe, candidate)
-    for earlier in _settled(trial.study.get_trials(deepcopy=False)):
+    settled = _settled_in(trial.study)
+    for earlier in settled:
         if earlier.result_key == candidate.key:
             return _repeat(draft, earlier)
     taken = job.cost(candidate.model)
@@ -120,7 +121,7 @@ def _try(trial: Trial, job: Job, draft: _Draft, gate: Gate) -> None:
         reason=job.missed(taken, metrics.score_validation),
         metrics=metrics,
         runtimes=job.evaluator.runtimes(candidate.model),
-        values=values_of(metrics, job, baseline_cost(trial.study, taken)),
+        values=values_of(metrics, job, baseline_cost(settled, taken)),
         outcome="measured",
     )
     return None
@@ -177,21 +178,21 @@ def _misfits(draft: _Draft, job: Job, taken: Cost) -> bool:
     return bool(missed)
 
 
-def _is_hopeless(draft: _Draft, study: optuna.Study, job: Job, taken: Cost) -> bool:
+def _is_hopeless(draft: _Draft, job: Job, taken: Cost, settled: Sequence[TrialRecord]) -> bool:
     """Whether a cost could not reach the front even if better than the original.
 
     By one standard error of the score measured on the validation split, that is: so much may be
     chance, or a fine-tune may win where the original was not trained to its end.
     """
-    original = baseline(study)
+    original = _original(settled)
     if original is None or original.metrics is None or not job.figures:
         return False
     score = Score(original.values[0], original.metrics.error_validation)
     hoped = job.data.task.hoped(score)
-    costs = values_of(Metrics(taken, hoped), job, baseline_cost(study, taken))[1:]
+    costs = values_of(Metrics(taken, hoped), job, baseline_cost(settled, taken))[1:]
     gain = job.metric.text(abs(hoped - score.value))
     better = f"{gain} better than the original, or more"
-    for other in measured(study):
+    for other in (record for record in settled if record.outcome == "measured"):
         cheap = all(theirs <= ours for theirs, ours in zip(other.values[1:], costs, strict=True))
         if other.fits and cheap and not job.metric.better(hoped, other.values[0]):
             draft.note(
@@ -208,6 +209,10 @@ def _settled(trials: Sequence[FrozenTrial]) -> list[TrialRecord]:
     """Of trials those whose outcome stands for the same work done again."""
     finished = [TrialRecord.load(one) for one in trials if one.state in FINISHED]
     return [record for record in finished if record.settled]
+
+
+def _settled_in(study: optuna.Study) -> list[TrialRecord]:
+    return _settled(study.get_trials(deepcopy=False))
 
 
 def _running(trials: Sequence[FrozenTrial], recipe_key: str, own: int) -> int | None:
@@ -241,7 +246,12 @@ def _repeat(draft: _Draft, earlier: TrialRecord) -> None:
     )
 
 
-def baseline_cost(study: optuna.Study, otherwise: Cost) -> Cost:
+def baseline_cost(settled: Iterable[TrialRecord], otherwise: Cost) -> Cost:
     """The cost of the original; while that is what is being measured, its own."""
-    original = baseline(study)
+    original = _original(settled)
     return otherwise if original is None or original.cost is None else original.cost
+
+
+def _original(settled: Iterable[TrialRecord]) -> TrialRecord | None:
+    measured = (record for record in settled if record.outcome == "measured")
+    return next((record for record in measured if record.queued == BASELINE), None)

@@ -172,8 +172,8 @@ def _is_searched(study: optuna.Study, place: str) -> bool:
     locks, server = locks_of(place, study.study_name), server_of(study)
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     if server:
-        stale = server._get_stale_trial_ids(study._study_id)
-        return any(one._trial_id not in stale for one in running)
+        silent = server.silent(study._study_id)
+        return any(one._trial_id not in silent for one in running)
     return is_held(locks, SEARCH) or any(is_held(locks, str(holder_of(one))) for one in running)
 
 
