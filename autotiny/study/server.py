@@ -157,9 +157,10 @@ class Server(RDBStorage):
             return super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than)
         with self._connected() as connection:
             rows = stored(connection, study_id, trial_id_greater_than)
-        same = {one for one, found in rows.items() if self._open.get(one, (None,))[0] == found}
+        kept = dict(self._open)  # other threads read, too
+        same = {one for one, found in rows.items() if kept.get(one, (None,))[0] == found}
         changed = {*rows, *included_trial_ids} - same
-        trials = [self._open[one][1] for one in same]
+        trials = [kept[one][1] for one in same]
         for trial in super()._get_trials(study_id, None, changed, max(changed)) if changed else ():
             trials.append(trial)
             self._open.pop(trial._trial_id, None)
