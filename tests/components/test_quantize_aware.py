@@ -64,6 +64,20 @@ def test_averages_need_no_requantization(work: Work) -> None:
     assert "QUANTIZE" not in kinds
 
 
+def test_what_was_quantized_before_in_the_same_process_changes_nothing(work: Work) -> None:
+    """Keras numbers the layer behind an input, whose range an average keeps."""
+    k = keras()
+    kinds = []
+    for _ in range(2):
+        image = k.Input((28, 28))
+        x = k.layers.AveragePooling2D(2)(k.layers.Reshape((28, 28, 1))(image))
+        model = keras_model(k.Model(image, k.layers.Dense(10)(k.layers.Flatten()(x))))
+        trained = QuantizeAware(1e-3).apply(model, replace(work, epochs=1))
+        kinds.append([op.kind for op in COMPONENTS["int8"]().apply(trained, work).graph.ops])
+    assert "QUANTIZE" not in kinds[0]
+    assert kinds[0] == kinds[1]
+
+
 def test_ranges_are_those_of_samples_and_statistics_stay(residual: Model, work: Work) -> None:
     wrapped = _wrapped(residual)
 

@@ -7,6 +7,7 @@ a graph.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
@@ -107,7 +108,10 @@ def _share_ranges(wrapped: KerasModel) -> None:
 
 def _range(layer: KerasLayer) -> list[Any]:
     """The variables least and greatest value of what a layer gives; none if it has none."""
-    named = {weight.name.rsplit("/", 1)[-1].split(":")[0]: weight for weight in layer.weights}
+    names = (weight.name.rsplit("/", 1)[-1].split(":")[0] for weight in layer.weights)
+    # Keras numbers the layers of a name within a process, and their variables with them.
+    plain = (re.sub(r"^quantize_layer_\d+", "quantize_layer", name) for name in names)
+    named = dict(zip(plain, layer.weights, strict=True))
     for what in ("output", "post_activation", "quantize_layer"):
         if f"{what}_min" in named:
             return [named[f"{what}_min"], named[f"{what}_max"]]
