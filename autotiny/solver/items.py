@@ -60,6 +60,11 @@ class Item:
         return self.option.slow_bytes
 
     @property
+    def near_bytes(self) -> int:
+        """Of them, the others."""
+        return self.static_bytes - self.slow_bytes
+
+    @property
     def stack_bytes(self) -> int:
         """Below the frame of the function that calls the steps."""
         return self.facts.stack_bytes
@@ -154,7 +159,7 @@ def _figures(item: Item) -> tuple[float, ...]:
         item.cycles,
         item.own_bytes,
         item.static_bytes,
-        item.static_bytes - item.slow_bytes,
+        item.near_bytes,
         item.arena_bytes,
         item.stack_bytes,
         item.frame_bytes,

@@ -171,7 +171,7 @@ def problem_of(
     ]
 
     if speeds:
-        near = {k: float(one.static_bytes - one.slow_bytes) for k, one in enumerate(items)}
+        near = {k: float(one.near_bytes) for k, one in enumerate(items)}
         near[arena] = float(speeds.holds_arena)
         rows.append((near, -np.inf, speeds.room_bytes - base.static_bytes))
 
