@@ -43,6 +43,7 @@ NUMBERS: Mapping[str, Any] = {
     "epochs": Epochs,
     "trials": Annotated[int, Within(ge=1, le=1_000_000)] | None,
     "seeds": Annotated[int, Within(ge=1, le=10_000)],
+    "solve": Annotated[int, Within(ge=0, le=64)],
     "points": Annotated[int, Within(ge=1, le=64)],
     "patches": Annotated[int, Within(ge=0, le=12)],
     "jobs": Annotated[int, Within(ge=1, le=256)],

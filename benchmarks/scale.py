@@ -179,7 +179,7 @@ def take_part(run: Run, name: str) -> None:
                 toy_model(Level.TFLITE), toy_data(), load_target("stm32f746"),
                 out=run.folder / "out", space=load_space(str(space)), trials=run.trials,
                 storage=run.url, study_name=STUDY, sampler="random", cache=cache,
-                evaluator=evaluator, known_good=(),
+                evaluator=evaluator, known_good=(), solve=0,
             )  # fmt: skip
         else:
             work(STUDY, run.url, cache=cache, evaluator=evaluator)

@@ -80,7 +80,7 @@ def searched(name: str, target: str, first: Run | None = None) -> Run:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     arguments = ["-t", target, "-d", DATA, "--out", folder / "out", "--cache", folder / "cache"]
-    arguments += ["--seeds", 1]
+    arguments += ["--seeds", 1, "--solve", 0]
     if first:
         shutil.copytree(KEPT / first.name / "cache", folder / "cache")
         arguments += ["--warm-start", KEPT / first.name / "out"]

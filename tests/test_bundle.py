@@ -67,7 +67,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(home)
         autotiny.search(
             "nets/net.h5", "samples/few.npz", "boards/mine.toml", out="out", epochs=1, trials=3,
-            space="space.toml", cache=Cache(home / "cache"),
+            solve=0, space="space.toml", cache=Cache(home / "cache"),
         )  # fmt: skip
     return home
 
@@ -339,7 +339,7 @@ def test_what_left_the_front_keeps_no_bundle_and_what_is_there_is_not_made_again
         with mock.patch("autotiny.study.result.write_bundle", side_effect=AssertionError):
             autotiny.search(
                 "nets/net.h5", "samples/few.npz", "boards/mine.toml", out="out", epochs=1,
-                trials=3, space="space.toml", cache=Cache(home / "cache"),
+                trials=3, solve=0, space="space.toml", cache=Cache(home / "cache"),
             )  # fmt: skip
     assert [path.name for path in gone.iterdir()] == ["firmware.elf"]
     assert not gone.with_suffix(".json").exists()

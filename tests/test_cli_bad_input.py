@@ -276,7 +276,7 @@ def test_ctrl_c_and_kill_keep_the_finished_trials(here: Path, number: signal.Sig
     images = digits().shrunk(300, 60, 60)
     np.savez(here / "few.npz", x=images.x_train, y=images.y_train)
     command = ("search", "-t", "stm32f746", "-d", "few.npz", "--epochs", "1", "--out", "out",
-               "--space", "post_training")  # fmt: skip
+               "--solve", "0", "--space", "post_training")  # fmt: skip
     running = started(*command, "--trials", "500", folder=here)
     assert running.stderr is not None
     for line in running.stderr:

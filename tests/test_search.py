@@ -32,7 +32,7 @@ def pair(cache: Cache) -> tuple[Model, Dataset]:
 
 
 def run(pair: tuple[Model, Dataset], cache: Cache, out: Path, **more: Any) -> Any:
-    arguments: dict[str, Any] = {"space": "post_training", "trials": 3} | more
+    arguments: dict[str, Any] = {"space": "post_training", "trials": 3, "solve": 0} | more
     target = load_target("stm32f746")
     return search(*pair, target, out=out, cache=cache, **arguments)
 
@@ -103,7 +103,7 @@ if __name__ == "__main__":
     def tell(progress):
         print(progress.done, flush=True)
     result = search(*pair, load_target("stm32f746"), out=sys.argv[2], space="post_training",
-                    trials=500, jobs=int(sys.argv[3]), cache=cache, on_trial=tell)
+                    trials=500, jobs=int(sys.argv[3]), cache=cache, on_trial=tell, solve=0)
     print("interrupted", result.interrupted, len(result.front), flush=True)
 """
 

@@ -387,7 +387,7 @@ def test_a_search_and_its_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     Path("space.toml").write_text(SPACE)
     given = ("search", "-t", "stm32f746", "-m", "net.h5", "-d", "data.npz")
     asked = ("--metric", "accuracy,f1", "--space", "space.toml", "--trials", "3")
-    told = ("--epochs", "1", "--out", "out", "--json")
+    told = ("--epochs", "1", "--solve", "0", "--out", "out", "--json")
     found = CliRunner().invoke(app, [*given, *asked, *told], catch_exceptions=False)
     assert found.exit_code == 0, found.output
     facts = json.loads(found.stdout)

@@ -101,7 +101,7 @@ def searching(tmp_path: Path, *, on_disk: bool = False) -> Iterator[Any]:
             arguments: dict[str, Any] = {
                 "out": tmp_path / "out", "space": load_space(str(space)), "trials": 30,
                 "cache": Cache(tmp_path / "cache"), "evaluator": TOY_EVALUATOR, "known_good": (),
-                "sampler": "tpe",
+                "sampler": "tpe", "solve": 0,
             }  # fmt: skip
             if not on_disk:
                 out = changes.get("out")

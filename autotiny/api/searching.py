@@ -45,6 +45,7 @@ def search(
     jobs: int = 1,
     sampler: str = studies.EHVI,
     seeds: int = studies.BEST_SEEDS,
+    solve: int = studies.SOLVED_POINTS,
     warm_start: Path | str | None = None,
     scale: str | float | None = None,
     resize: str | tuple[int, int] | None = None,
@@ -93,6 +94,8 @@ def search(
             they should score, or Optuna's "tpe", "nsga2", "gp" or "random".
         seeds: with so many seeds the best sequences are trained when the trials have ended: one
             that keeps the budget by luck alone is not named best. 1 leaves that out.
+        solve: of so many points of the front, those named best first, the schedule is solved then,
+            too: the best way of computing each layer, of all there are. 0 leaves that out.
         warm_start: an earlier search for the same model, data, seed and epochs, for whatever target
             and objectives: its folder, its database or journal file, or the URL of its storage.
             What it has trained is not trained again.
@@ -111,7 +114,7 @@ def search(
     """
     numbers = arguments(
         trials=trials, timeout=timeout, seed=seed, accuracy_drop=accuracy_drop, epochs=epochs,
-        jobs=jobs, seeds=seeds,
+        jobs=jobs, seeds=seeds, solve=solve,
     )  # fmt: skip
     check_asked(task, metric)
     asked = asked_of(stream)

@@ -163,6 +163,16 @@ SeedsOption = Annotated[
         "luck; 1 leaves that out.",
     ),
 ]
+SolveOption = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=64,
+        metavar="N",
+        help="Solve the schedule of N points of the front at the end: the best way of computing "
+        "each layer, measured on the target; 0 leaves that out.",
+    ),
+]
 
 
 @with_reading_options
@@ -182,6 +192,7 @@ def run(
     timeout: TimeoutOption = None,
     seed: SeedOption = 0,
     seeds: SeedsOption = 3,
+    solve: SolveOption = 3,
     task: TaskOption = None,
     metric: MetricOption = None,
     accuracy_drop: AccuracyDropOption = None,
@@ -224,7 +235,8 @@ def run(
             result = api.search(
                 model, data, board,
                 out=out, objectives=objectives, space=space, trials=trials,
-                timeout=timeout, seed=seed, seeds=seeds, task=task, metric=metric,
+                timeout=timeout, seed=seed, seeds=seeds, solve=solve, task=task,
+                metric=metric,
                 score_drop=score_drop,
                 accuracy_drop=None if accuracy_drop is None else accuracy_drop / 100,
                 at_most=at_most, at_least=at_least, reserve=reserve,

@@ -30,6 +30,7 @@ from autotiny.study.result import NearMiss, Point, Result, Shortfall
 from autotiny.study.sampling import check_sampler
 from autotiny.study.search import Progress, search
 from autotiny.study.seeds import BEST_SEEDS, Seeds
+from autotiny.study.solving import SOLVED_POINTS
 from autotiny.study.sound_layers import sound_layer
 from autotiny.study.storage import (
     default_study_name,
@@ -50,6 +51,7 @@ __all__ = [
     "OBJECTIVES",
     "OUTCOMES",
     "SEEDS",
+    "SOLVED_POINTS",
     "TRIALS",
     "Amounts",
     "Applied",

@@ -163,6 +163,14 @@ class Bounds:
         """The worst score that is taken; None where any is."""
         return next((bound.limit for bound in self.each if bound.name not in FIGURES), None)
 
+    def most_bytes(self, target: Target) -> dict[str, int]:
+        """What a firmware may take of flash and SRAM; 0 for all that the target has."""
+        has = {"flash": target.flash_bytes, "sram": target.sram_bytes - STACK_MARGIN_BYTES}
+        reserved = {"flash": self.reserve.flash, "sram": self.reserve.sram + self.reserve.stack}
+        asked = {bound.name: int(bound.limit) for bound in self.of_costs}
+        left = {name: min(has[name] - reserved[name], asked.get(name, has[name])) for name in has}
+        return {name: most if most < has[name] else 0 for name, most in left.items()}
+
     def excess(self, cost: Cost, target: Target, score: float | None = None) -> dict[str, float]:
         """By how much a firmware misses what is asked; zero or less where it does not.
 

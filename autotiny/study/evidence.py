@@ -12,7 +12,7 @@ from autotiny.metrics import Cost, Metrics
 from autotiny.recipe import Recipe, step_key
 from autotiny.study.job import Job
 from autotiny.study.observed import earlier
-from autotiny.study.record import Rehearsal, TrialRecord, baseline, front_of, known
+from autotiny.study.record import SOLVED, Rehearsal, TrialRecord, baseline, front_of, known
 from autotiny.study.surrogate import Features, Surrogate, Vector, features, scored_part
 from autotiny.study.trials import values_of
 from autotiny.study.weighing import NODES, WEIGHTS, Front, Scale
@@ -36,7 +36,8 @@ class Evidence:
         self.study, self.job, self.number = study, job, number
         self._described: dict[str, Features] = {}
         self.original = baseline(study)
-        self.records = [one for one in known(study) if one.recipe and one.number != number]
+        others = (one for one in known(study) if one.number != number)
+        self.records = [one for one in others if one.recipe and one.queued != SOLVED]
         self.measured = [one for one in self.records if one.outcome == "measured"]
         rehearsals = [one for record in self.records for one in record.rehearsals]
         self.rehearsals = {one.recipe.key: one for one in rehearsals}

@@ -20,6 +20,7 @@ from autotiny.study.record import (
     BASELINE,
     FINISHED,
     KNOWN_GOOD,
+    SOLVED,
     UNENDED,
     TrialRecord,
     enqueue,
@@ -138,7 +139,7 @@ def enough(records: Iterable[TrialRecord], trials: int | None) -> bool:
         records: of the trials that have ended.
         trials: how many; None stands for `TRIALS`, with a warm start or without.
     """
-    outcomes = [record.outcome for record in records]
+    outcomes = [record.outcome for record in records if record.queued != SOLVED]
     last = outcomes[-EXHAUSTED:]
     exhausted = len(last) == EXHAUSTED and set(last) == {"repeated"}
     return exhausted or len(outcomes) - outcomes.count("repeated") >= (trials or TRIALS)

@@ -57,8 +57,12 @@ OUTCOMES = {
     "faulted": "the machine failed, not the sequence; the next search tries it again",
 }
 
-BASELINE, KNOWN_GOOD = "baseline", "known good"
-"""What may be queued: the original, and sequences that did well elsewhere."""
+BASELINE, KNOWN_GOOD, SOLVED = "baseline", "known good", "solved"
+"""What may be queued: the original, sequences that did well elsewhere, and what was found with a
+schedule that is solved."""
+
+AS_IT_IS = (BASELINE, SOLVED)
+"""What is measured even where the space cannot draw it."""
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
@@ -94,7 +98,7 @@ class TrialRecord:
 
     Attributes:
         number: of the trial; it is Optuna's, and not stored again.
-        queued: `BASELINE` or `KNOWN_GOOD`; "" where the sampler or chance drew it.
+        queued: `BASELINE`, `KNOWN_GOOD` or `SOLVED`; "" where the sampler or chance drew it.
         planned: key of the recipe that was queued.
         again: number of the trial that a fault of the machine ended, and that this one repeats.
         recipe: the components that did something, in order; None until one is drawn.
@@ -169,7 +173,7 @@ class TrialRecord:
 
     def as_queued(self) -> TrialRecord:
         """What it was before it ran."""
-        recipe = self.recipe if self.queued == BASELINE else None
+        recipe = self.recipe if self.queued in AS_IT_IS else None
         return TrialRecord(self.number, self.queued, self.planned, self.again, recipe)
 
     def store(self, trial: Trial) -> None:

@@ -22,7 +22,6 @@ from autotiny.study.record import (
     BASELINE,
     FINISHED,
     TrialRecord,
-    ended,
     ended_of,
     front_of,
     hold,
@@ -70,11 +69,34 @@ def run_trials(
     Raises:
         MachineFault: the disk is full, or the machine failed several trials in a row.
     """
-    began, shared = time.monotonic(), patiently(study, lambda: job_key(study))
+    began = time.monotonic()
+
+    def over(found: Sequence[FrozenTrial]) -> bool:
+        late = timeout is not None and time.monotonic() - began >= timeout
+        return (late and bool(ended_of(found))) or _is_over(study, job, trials, found)
+
+    _run_until(study, job, mark, over, after)
+
+
+def run_waiting(
+    study: optuna.Study, job: Job, mark: Hold, after: Callable[[TrialRecord], None]
+) -> None:
+    """Run the trials that wait, and no others; see `run_trials`."""
+
+    def over(found: Sequence[FrozenTrial]) -> bool:
+        return all(one.state is not TrialState.WAITING for one in found)
+
+    _run_until(study, job, mark, over, after)
+
+
+def _run_until(
+    study: optuna.Study, job: Job, mark: Hold, over: Callable[[Sequence[FrozenTrial]], bool],
+    after: Callable[[TrialRecord], None],
+) -> None:  # fmt: skip
+    """Run trials until those that there are say that it is over."""
+    shared = patiently(study, lambda: job_key(study))
     while True:
-        if timeout is not None and time.monotonic() - began >= timeout and ended(study):
-            return
-        trial = patiently(study, lambda: _taken(study, job, trials, mark))
+        trial = patiently(study, lambda: _taken(study, job, over, mark))
         if trial is None:
             return
         try:
@@ -167,15 +189,17 @@ def _is_run(trial: FrozenTrial, mark: Hold, dead: Set[int] | None) -> bool:
     return not is_here(holder) and datetime.now() - began < LONGEST_ELSEWHERE
 
 
-def _taken(study: optuna.Study, job: Job, trials: int | None, mark: Hold) -> Trial | None:
+def _taken(
+    study: optuna.Study, job: Job, over: Callable[[Sequence[FrozenTrial]], bool], mark: Hold
+) -> Trial | None:
     """The next trial: one that waits, or a new one drawn by chance or by the sampler.
 
-    None if there are enough.
+    None if it is over.
     """
     server = server_of(study)
     with gate(study, mark):
         found = study.get_trials(deepcopy=False)  # once: all others wait meanwhile
-        if _is_over(study, job, trials, found):
+        if over(found):
             return None
         left = _take_up(study, mark, found)
         if job.sampler != EHVI and not left and is_chances_turn(found):

@@ -31,13 +31,29 @@ from autotiny.study.holding import Hold, alone, holding, locks_of, searched_alon
 from autotiny.study.job import EHVI, EPOCHS, Job, wanted_objectives
 from autotiny.study.planning import enough, plan, plan_again, total, tutorial_recipes
 from autotiny.study.preflight import Findings, checked
-from autotiny.study.record import TrialRecord, cache_counts, counts, ended, front_of, invite
+from autotiny.study.record import (
+    SOLVED,
+    TrialRecord,
+    cache_counts,
+    counts,
+    ended,
+    front_of,
+    invite,
+)
 from autotiny.study.result import Result, result_of
-from autotiny.study.running import MACHINE, is_over, run_trials, take_up, wait_for_others
+from autotiny.study.running import (
+    MACHINE,
+    is_over,
+    run_trials,
+    run_waiting,
+    take_up,
+    wait_for_others,
+)
 from autotiny.study.sampling import check_sampler
 from autotiny.study.seeds import BEST_SEEDS, train_again
 from autotiny.study.server import gate, patiently
 from autotiny.study.sharing import share
+from autotiny.study.solving import SOLVED_POINTS, solve_schedules
 from autotiny.study.storage import (
     default_storage,
     default_study_name,
@@ -111,6 +127,7 @@ def search(
     jobs: int = 1,
     sampler: str = EHVI,
     seeds: int = BEST_SEEDS,
+    solve: int = SOLVED_POINTS,
     cache: Cache | None = None,
     evaluator: Evaluator | None = None,
     known_good: Iterable[Recipe] | None = None,
@@ -150,6 +167,7 @@ def search(
         jobs: processes that work on the study.
         sampler: what draws, a name of `SAMPLERS`.
         seeds: with so many the best sequences are trained when the trials have ended.
+        solve: of so many points of the front the schedule is solved then, too.
         cache: where results are kept; by default the user's cache folder.
         evaluator: what judges candidates; by default their linked and executed firmware.
         known_good: sequences to try before any is drawn, if the space can draw them; by default
@@ -168,7 +186,7 @@ def search(
     """
     given = arguments(
         trials=trials, jobs=jobs, timeout=timeout, seed=seed, epochs=epochs,
-        accuracy_drop=accuracy_drop, seeds=seeds,
+        accuracy_drop=accuracy_drop, seeds=seeds, solve=solve,
     )  # fmt: skip
     check_sampler(sampler)
     space = space if isinstance(space, Space) else load_space(space)
@@ -203,6 +221,7 @@ def search(
         timeout=given["timeout"],
         jobs=given["jobs"],
         seeds=given["seeds"],
+        solve=given["solve"],
         known_good=tutorial_recipes() if known_good is None else tuple(known_good),
         warm_start=warm_start,
         on_trial=on_trial,
@@ -238,6 +257,7 @@ class _Asked:
     timeout: float | None
     jobs: int
     seeds: int
+    solve: int
     known_good: tuple[Recipe, ...]
     warm_start: Path | str | None
     on_trial: Callable[[Progress], None] | None
@@ -248,6 +268,10 @@ class _Asked:
     def seconds(self) -> float:
         """How long ago that was."""
         return time.monotonic() - self.began
+
+    def has_time(self) -> bool:
+        """Whether something more may be begun."""
+        return self.timeout is None or self.seconds < self.timeout
 
 
 def _searched(job: Job, findings: Findings, asked: _Asked) -> Result:
@@ -271,10 +295,10 @@ def _searched(job: Job, findings: Findings, asked: _Asked) -> Result:
             with told_if_lost(place):
                 _run(study, job, asked, mark, watch)
                 wait_for_others(study, mark, asked.tell)
-                train_again(
-                    study, job, asked.seeds,
-                    goes_on=lambda: asked.timeout is None or asked.seconds < asked.timeout,
-                    tell=asked.on_stage,
+                train_again(study, job, asked.seeds, goes_on=asked.has_time, tell=asked.on_stage)
+                solve_schedules(
+                    study, job, asked.solve, goes_on=asked.has_time, tell=asked.on_stage,
+                    run=lambda: run_waiting(study, job, mark, watch.report),
                 )  # fmt: skip
         except KeyboardInterrupt:
             interrupted = True
@@ -329,7 +353,8 @@ class _Watch:
         self._done_before = self._done()
 
     def _done(self) -> int:
-        return sum(record.outcome != "repeated" for record in ended(self._study))
+        records = [record for record in ended(self._study) if record.queued != SOLVED]
+        return sum(record.outcome != "repeated" for record in records)
 
     def report(self, last: TrialRecord | None) -> None:
         if self._on_trial is not None:

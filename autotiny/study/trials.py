@@ -33,7 +33,7 @@ from autotiny.space import answers_for, suggest
 from autotiny.study.bounds import worst_latency_ms
 from autotiny.study.evaluator import metrics_of
 from autotiny.study.job import Job
-from autotiny.study.record import BASELINE, FINISHED, TrialRecord
+from autotiny.study.record import AS_IT_IS, BASELINE, FINISHED, SOLVED, TrialRecord
 from autotiny.tasks import Score
 
 REFUSALS = {
@@ -83,7 +83,7 @@ def try_sequence(trial: Trial, job: Job, gate: Gate = nullcontext) -> TrialRecor
 def _try(trial: Trial, job: Job, draft: _Draft, gate: Gate) -> None:
     """Take a trial as far as it is worth it; the draft says how far that was."""
     queued = draft.record.queued
-    planned = draft.record.recipe if queued == BASELINE else None
+    planned = draft.record.recipe if queued in AS_IT_IS else None
     recipe = suggest_or(planned, trial, job).canonical()
     told = {} if queued else _proposed(trial)
     draft.note(recipe=recipe, recipe_key=recipe.key, **told)
@@ -98,7 +98,7 @@ def _try(trial: Trial, job: Job, draft: _Draft, gate: Gate) -> None:
         reason = f"means the same work as trial {other}, which another process does"
         return draft.note(outcome="repeated", reason=reason, repeats=other)
 
-    if any(step.trains for step in recipe.steps):
+    if any(step.trains for step in recipe.steps) and queued != SOLVED:  # which was trained
         rehearsed = job.cost(job.candidate(recipe, rehearse=True).model)
         if _misfits(draft, job, rehearsed):
             return None
@@ -112,7 +112,7 @@ def _try(trial: Trial, job: Job, draft: _Draft, gate: Gate) -> None:
         if earlier.result_key == candidate.key:
             return _repeat(draft, earlier)
     taken = job.cost(candidate.model)
-    if planned is None and _misfits(draft, job, taken):
+    if queued != BASELINE and _misfits(draft, job, taken):
         return None
     draft.note(constraints=job.excess(taken))
     metrics = metrics_of(taken, job.score(candidate.model, "validation"), job.data)

@@ -57,7 +57,7 @@ def test_a_search_and_its_recipe(
     inputs = keras().layers.InputLayer(x.shape[1:])
     keras().Sequential([inputs, *layers()]).save("net.h5")
     Path("space.toml").write_text(SPACE)
-    asked = {"space": "space.toml", "trials": 3, "epochs": 1, "seeds": 1, "out": "out"}
+    asked = {"space": "space.toml", "trials": 3, "epochs": 1, "seeds": 1, "solve": 0, "out": "out"}
     options = [text for name, value in asked.items() for text in (f"--{name}", str(value))]
     given = ("search", "-t", "stm32f746", "-m", "net.h5", "-d", "data.npz", "--metric", metric)
     found = CliRunner().invoke(app, [*given, *options, "--json"], catch_exceptions=False)
@@ -87,7 +87,7 @@ def test_a_recipe_calls_no_code_unless_it_is_told_to(
     own = "own_score_of_a_recipe:score"
     Path("space.toml").write_text(SPACE)
     given = ("search", "-t", "stm32f746", "-m", "net.h5", "-d", "data.npz", "--metric", own)
-    options = ("--space", "space.toml", "--trials", "1", "--out", "out")
+    options = ("--space", "space.toml", "--trials", "1", "--solve", "0", "--out", "out")
     found = CliRunner().invoke(app, [*given, *options], catch_exceptions=False)
     assert found.exit_code == 0, found.output
     Path("called").unlink()

@@ -1,0 +1,94 @@
+"""The schedules of what a search found, solved when its trials have ended.
+
+How each layer is computed changes no score, only cost, and which way is best is no matter of luck:
+`solve_schedule` measures them all. It takes some seconds for each new set of shapes, more than a
+short fine-tune, so that trials draw schedules, and the best of what they found gets a solved one.
+Each is a trial of its own, which trains nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import optuna
+
+from autotiny.components.program.solve_schedule import SolveSchedule
+from autotiny.recipe import Recipe
+from autotiny.study.job import Job
+from autotiny.study.record import SOLVED, TrialRecord, enqueue, known, scores_of, set_scores
+from autotiny.study.seeds import best_of, budget, contenders
+
+SOLVED_POINTS = 3
+"""Of so many points of the front the schedule is solved unless asked otherwise."""
+
+
+def solve_schedules(
+    study: optuna.Study, job: Job, points: int, *, run: Callable[[], None],
+    goes_on: Callable[[], bool], tell: Callable[[str], None],
+) -> None:  # fmt: skip
+    """Try the best of the front with solved schedules.
+
+    Args:
+        study: whose trials have ended.
+        job: what was searched for.
+        points: so many of the front, those first that are named best.
+        run: runs the trials that wait.
+        goes_on: whether there is time for one more.
+        tell: called with what is solved next.
+    """
+    if job.stream is not None:  # what listens without end is scheduled hop by hop
+        return
+    for record in _best_first(study, job)[:points]:
+        recipe = solved_recipe(record, job)
+        if recipe is None or not goes_on():
+            continue
+        if recipe.key not in {one.planned for one in known(study)}:
+            queued = TrialRecord(queued=SOLVED, planned=recipe.key, recipe=recipe)
+            enqueue(study, {}, queued)
+        tell(f"solving the schedule of trial {record.number}")
+        run()
+        _same_scores(study, record.number, recipe)
+
+
+def _best_first(study: optuna.Study, job: Job) -> list[TrialRecord]:
+    """The front: what is named best, then what keeps the budget, the cheapest first."""
+    front = contenders(study, job, budget(study, job))
+    rest = sorted(front, key=lambda one: (not one.within_budget, one.values[1:], one.record.number))
+    every = [*best_of(front, job).values(), *rest]
+    return [*{one.record.number: one.record for one in every}.values()]
+
+
+def solved_recipe(record: TrialRecord, job: Job) -> Recipe | None:
+    """A sequence with a solved schedule in place of the one it has; None if it has that already.
+
+    Latency is made small, or energy by it, or else what the search made small; what it made small
+    besides gets no larger.
+    """
+    recipe, cost = record.recipe, record.cost
+    if recipe is None or cost is None or "solve_schedule" in recipe.names:
+        return None
+    asked = {*job.objectives}
+    bytes_asked = {name for name, goal in (("flash", "size"), ("sram", "sram")) if goal in asked}
+    minimize = "latency"
+    if asked and asked <= {"size", "sram"}:
+        minimize = "flash" if "flash" in bytes_asked else "sram"
+    if "balanced" in asked:
+        bytes_asked = {"flash", "sram"}
+    taken = {"flash": cost.flash_bytes, "sram": cost.sram_bytes}
+    most = {
+        name: taken[name] if name in bytes_asked - {minimize} else most_bytes
+        for name, most_bytes in job.bounds.most_bytes(job.target).items()
+    }
+    kept = [step for step in recipe.steps if step.name not in SolveSchedule.not_after]
+    solve = SolveSchedule(minimize, most["flash"], most["sram"])  # type: ignore[arg-type]
+    return Recipe((*kept, solve))
+
+
+def _same_scores(study: optuna.Study, number: int, recipe: Recipe) -> None:
+    """With more seeds, a sequence scores what it does whatever its schedule is."""
+    scores = scores_of(study).get(number)
+    if scores is None:
+        return
+    for one in known(study):
+        if one.queued == SOLVED and one.planned == recipe.key and one.outcome == "measured":
+            set_scores(study, one.number, scores)

@@ -1,0 +1,178 @@
+"""What the trials of a search found, with the schedule solved."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import optuna
+import pytest
+from optuna.storages import InMemoryStorage
+from test_study import TOY_EVALUATOR, searching, toy_cost
+from toys import appended, toy_data, toy_model, trace_of
+
+from autotiny.cache import Cache
+from autotiny.components import COMPONENTS
+from autotiny.components.program.solve_schedule import SolveSchedule
+from autotiny.dataset import Dataset
+from autotiny.metrics import STACK_MARGIN_BYTES, Cost
+from autotiny.model import Level, Model, keras, keras_model
+from autotiny.recipe import Recipe
+from autotiny.space import load_space
+from autotiny.study import TrialRecord, ended, search
+from autotiny.study.bounds import wanted_bounds
+from autotiny.study.job import Job
+from autotiny.study.record import SOLVED, scores_of
+from autotiny.study.solving import solved_recipe
+from autotiny.target import Target, load_target
+from autotiny.tasks import Classification, Drop
+
+
+def solved_cost(model: Model, target: Target, cache: Cache) -> Cost:
+    taken = toy_cost(model, target, cache)
+    share = 0.9 if "SolveSchedule" in trace_of(model) else 1.0
+    return replace(taken, cycles=int(share * taken.cycles), latency_ms=share * taken.latency_ms)
+
+
+@contextmanager
+def solving(tmp_path: Path) -> Iterator[Any]:
+    """Toys with a solver that makes a tenth faster whatever it is given."""
+
+    def apply(step: SolveSchedule, model: Model, work: Any) -> Model:
+        return appended(model, step, Level.PROGRAM, work)
+
+    with (
+        searching(tmp_path) as start,
+        mock.patch.dict(COMPONENTS, {"solve_schedule": SolveSchedule}),
+        mock.patch.object(SolveSchedule, "apply", apply),
+    ):
+        evaluator = replace(TOY_EVALUATOR, cost=solved_cost)
+
+        def begin(**changes: Any) -> Any:
+            return start(**({"evaluator": evaluator, "solve": 2, "trials": 12} | changes))
+
+        yield begin
+
+
+def solved_of(study: optuna.Study) -> list[TrialRecord]:
+    return [one for one in ended(study) if one.queued == SOLVED]
+
+
+def test_the_best_points_are_tried_with_a_solved_schedule(tmp_path: Path) -> None:
+    told: list[str] = []
+    with solving(tmp_path) as start:
+        drawn = start(solve=0, storage=InMemoryStorage()).best["latency"]
+        result = start(on_stage=told.append)
+        found = solved_of(result.study)
+        assert len(found) == 2 and {one.outcome for one in found} == {"measured"}
+        best = result.best["latency"]
+        assert best.trial == found[0].number
+        assert best.recipe.names == (*drawn.recipe.names, "solve_schedule")
+        assert best.metrics.cost.cycles == int(0.9 * drawn.metrics.cost.cycles)
+        assert f"solving the schedule of trial {drawn.trial}" in told
+        assert sum(result.counts.values()) - result.counts["repeated"] == 12 + 2
+
+
+def test_a_search_that_goes_on_solves_nothing_twice(tmp_path: Path) -> None:
+    with solving(tmp_path) as start:
+        first = solved_of(start().study)
+        assert solved_of(start().study) == first
+        result = start(trials=20)
+        ordinary = [one for one in ended(result.study) if one.queued != SOLVED]
+        assert sum(one.outcome != "repeated" for one in ordinary) == 20
+
+
+def test_a_solution_that_was_cut_short_is_taken_up(tmp_path: Path) -> None:
+    def cut_short(model: Model, target: Target, cache: Cache) -> Cost:
+        if "SolveSchedule" in trace_of(model):
+            raise KeyboardInterrupt
+        return toy_cost(model, target, cache)
+
+    with solving(tmp_path) as start:
+        result = start(evaluator=replace(TOY_EVALUATOR, cost=cut_short))
+        assert result.interrupted and not solved_of(result.study)
+        assert len(solved_of(start().study)) == 2
+
+
+def test_it_has_the_scores_of_what_it_was_made_from(tmp_path: Path) -> None:
+    with solving(tmp_path) as start:
+        result = start(seeds=3)
+        known = scores_of(result.study)
+        best = result.best["latency"]
+        assert best.seeds is not None and best.seeds.scores == known[best.trial]
+        drawn = next(
+            one for one in ended(result.study)
+            if one.recipe and (*one.recipe.names, "solve_schedule") == best.recipe.names
+            and one.queued != SOLVED and one.number in known
+        )  # fmt: skip
+        assert known[drawn.number] == known[best.trial]
+
+
+def test_no_time_and_streams_leave_it_out(tmp_path: Path) -> None:
+    with solving(tmp_path) as start:
+        result = start(timeout=0)
+        assert not solved_of(result.study)
+
+
+def job_for(objectives: Sequence[str], **bounds: Mapping[str, str]) -> Job:
+    target = load_target("stm32f746")
+    return Job(
+        toy_model(), toy_data(), target, tuple(objectives), load_space("default"), 0,
+        Drop(0.01), 5, Cache(), bounds=wanted_bounds(target, None, **bounds),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "objectives, bounds, expected",
+    [
+        (["latency"], {}, ("latency", 0, 0)),
+        (["energy", "worst_latency"], {}, ("latency", 0, 0)),
+        ([], {}, ("latency", 0, 0)),
+        (["size"], {}, ("flash", 0, 0)),
+        (["sram"], {}, ("sram", 0, 0)),
+        (["size", "sram"], {}, ("flash", 0, 300)),
+        (["latency", "size"], {}, ("latency", 5000, 0)),
+        (["balanced"], {}, ("latency", 5000, 300)),
+        (["latency"], {"at_most": {"flash": "60K"}}, ("latency", 60 << 10, 0)),
+        (
+            ["latency"], {"reserve": {"sram": "12K", "stack": "256"}},
+            ("latency", 0, (320 << 10) - STACK_MARGIN_BYTES - (12 << 10) - 256),
+        ),
+    ],
+)  # fmt: skip
+def test_what_the_search_makes_small_is_made_small(
+    objectives: list[str], bounds: Any, expected: tuple[str, int, int]
+) -> None:
+    steps = [COMPONENTS[name]() for name in ("reduce_input", "int8", "fuse_operators")]
+    cost = Cost(
+        flash_bytes=5000, weights_bytes=1, code_bytes=1, sram_bytes=300, arena_bytes=1,
+        static_bytes=1, stack_bytes=1, instructions=1, cycles=1, latency_ms=1.0,
+        energy_estimated_mj=1.0,
+    )  # fmt: skip
+    record = TrialRecord(recipe=Recipe(tuple(steps)), rehearsed=cost)
+    recipe = solved_recipe(record, job_for(objectives, **bounds))
+    assert recipe is not None
+    assert recipe.steps == (*steps[:2], SolveSchedule(*expected))  # type: ignore[arg-type]
+    assert solved_recipe(replace(record, recipe=recipe), job_for(objectives)) is None
+
+
+def test_a_real_schedule_is_solved(tmp_path: Path) -> None:
+    keras().utils.set_random_seed(0)
+    layers = keras().layers
+    model = keras_model(keras().Sequential([layers.Input((8,)), layers.Dense(7)]))
+    x = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
+    y = np.arange(60, dtype=np.int32) % 7
+    data = Dataset("noise", x, y, x, y, x, y, task=Classification(outputs=7))
+    result = search(
+        model, data, load_target("stm32l4r5"), out=tmp_path / "out", space="post_training",
+        trials=3, epochs=1, solve=1, cache=Cache(tmp_path / "cache"),
+    )  # fmt: skip
+    (found,) = solved_of(result.study)
+    assert found.outcome in ("measured", "repeated") and found.cost
+    assert found.recipe and not {*found.recipe.names} & {*SolveSchedule.not_after}
+    drawn = [one.cost for one in ended(result.study) if one.queued != SOLVED and one.cost]
+    # of 300 cycles, some hang on where the linker puts a function
+    assert found.cost.cycles <= 1.05 * min(cost.cycles for cost in drawn)
