@@ -160,7 +160,8 @@ def test_a_search_leaves_everything_behind(found: Path) -> None:
 def test_the_same_search_again_has_nothing_left_to_do(found: Path) -> None:
     again = facts(
         "search", "-t", "stm32f746", "-d", found.parent / "few.npz", "--trials", "4",
-        "--epochs", "1", "--solve", "0", "--space", "post_training", "-o", "latency", "-o", "size", "--out", found,
+        "--epochs", "1", "--solve", "0", "--space", "post_training", "-o", "latency", "-o", "size",
+        "--out", found,
     )  # fmt: skip
     assert sum(again["trials"].values()) == 4
 

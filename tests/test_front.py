@@ -356,7 +356,8 @@ def searched(home: Path, out: str) -> Path:
         patch.chdir(home)
         autotiny.search(
             "net.h5", "tones", "stm32f746", out=out, epochs=1, trials=2, space="space.toml",
-            solve=0, cache=Cache(home / "cache"), reading=Reading(front="mfcc(frame_ms=50, hop_ms=20)"),
+            solve=0, cache=Cache(home / "cache"),
+            reading=Reading(front="mfcc(frame_ms=50, hop_ms=20)"),
         )  # fmt: skip
     recipes = (home / out / "recipes").glob("*.json")
     return next(path for path in recipes if "decimate" in read_recipe(path).recipe.names)

@@ -12,7 +12,7 @@ import optuna
 import pytest
 from optuna.storages import InMemoryStorage
 from test_study import TOY_EVALUATOR, searching, toy_cost
-from toys import appended, toy_data, toy_model, trace_of
+from toys import CALLS, appended, toy_data, toy_model, trace_of
 
 from autotiny.cache import Cache
 from autotiny.components import COMPONENTS
@@ -21,9 +21,10 @@ from autotiny.dataset import Dataset
 from autotiny.metrics import STACK_MARGIN_BYTES, Cost
 from autotiny.model import Level, Model, keras, keras_model
 from autotiny.recipe import Recipe
-from autotiny.space import load_space
+from autotiny.space import Space
 from autotiny.study import TrialRecord, ended, search
 from autotiny.study.bounds import wanted_bounds
+from autotiny.study.evidence import Evidence
 from autotiny.study.job import Job
 from autotiny.study.record import SOLVED, scores_of
 from autotiny.study.solving import solved_recipe
@@ -73,6 +74,10 @@ def test_the_best_points_are_tried_with_a_solved_schedule(tmp_path: Path) -> Non
         assert best.recipe.names == (*drawn.recipe.names, "solve_schedule")
         assert best.metrics.cost.cycles == int(0.9 * drawn.metrics.cost.cycles)
         assert f"solving the schedule of trial {drawn.trial}" in told
+        assert "solve_schedule" in CALLS and "solve_schedule?" not in CALLS  # never rehearsed
+        job = job_for(["latency"])
+        numbers = {one.number for one in Evidence(result.study, job, -1).records}
+        assert len(numbers) >= 12 and not numbers & {one.number for one in found}
         assert sum(result.counts.values()) - result.counts["repeated"] == 12 + 2
 
 
@@ -94,7 +99,9 @@ def test_a_solution_that_was_cut_short_is_taken_up(tmp_path: Path) -> None:
     with solving(tmp_path) as start:
         result = start(evaluator=replace(TOY_EVALUATOR, cost=cut_short))
         assert result.interrupted and not solved_of(result.study)
-        assert len(solved_of(start().study)) == 2
+        found = solved_of(start().study)
+        assert len(found) == 2
+        assert all(one.recipe and one.recipe.names[-1] == "solve_schedule" for one in found)
 
 
 def test_it_has_the_scores_of_what_it_was_made_from(tmp_path: Path) -> None:
@@ -120,7 +127,7 @@ def test_no_time_and_streams_leave_it_out(tmp_path: Path) -> None:
 def job_for(objectives: Sequence[str], **bounds: Mapping[str, str]) -> Job:
     target = load_target("stm32f746")
     return Job(
-        toy_model(), toy_data(), target, tuple(objectives), load_space("default"), 0,
+        toy_model(), toy_data(), target, tuple(objectives), Space("any", "any", {}), 0,
         Drop(0.01), 5, Cache(), bounds=wanted_bounds(target, None, **bounds),
     )  # fmt: skip
 
