@@ -408,7 +408,7 @@ def test_no_number_takes_nonsense(name: str) -> None:
             pytest.fail(str(arguments(**{name: value})))
     assert arguments(**{name: np.int64(1)}) == {name: 1}
     assert type(arguments(**{name: np.int64(1)})[name]) in (int, float)
-    if name not in ("seed", "timeout", "accuracy_drop", "wait_states", "patches"):
+    if name not in ("seed", "timeout", "accuracy_drop", "wait_states", "patches", "solve"):
         with pytest.raises(UserError, match=f"{name} = 0; it must be from 1 to"):
             arguments(**{name: 0})
 
