@@ -17,3 +17,4 @@ coverage:
 
 slow:
 	pytest -m slow
+	AUTOTINY_EVERY_CORE=1 pytest tests/engine

@@ -10,6 +10,7 @@ import pytest
 from build import tensor, tflm
 from images import Network, samples
 from test_stripes import check_memory
+from test_variants import in_turn
 
 from autotiny.engine import (
     fuse,
@@ -86,7 +87,7 @@ def check(graph: Graph, schedule: Schedule, cores: tuple[str, ...] = ()) -> None
     np.testing.assert_array_equal(computed(graph, plain_schedule(graph), x), wanted)
     check_memory(graph, schedule)
     np.testing.assert_array_equal(computed(graph, schedule, x), wanted)
-    for name in cores:
+    for name in in_turn(cores, graph):
         target = load_target(name)
         ran = run(link(generate(graph, schedule), target), target, x, simulate_memory=False)
         np.testing.assert_array_equal(np.asarray(ran.outputs).reshape(wanted.shape), wanted)
