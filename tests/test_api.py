@@ -407,6 +407,7 @@ def test_a_recipe_remembers_how_its_data_was_read(
     np.savez(tmp_path / "counts.npz", x=np.round(x * 64).astype(np.int16), y=y)
     asked: dict[str, Any] = {
         "out": tmp_path / "out", "space": "post_training", "trials": 2, "epochs": 1,
+        "solve": 0,
     }  # fmt: skip
     data = tmp_path / "counts.npz"
     with pytest.raises(autotiny.InvalidData, match=r"int16 .* two things; give --scale none"):
