@@ -18,7 +18,7 @@ from autotiny.metrics import STACK_MARGIN_BYTES
 from autotiny.schedule import Step
 from autotiny.solver.items import Item, items_of
 from autotiny.solver.measuring import base_of, measured
-from autotiny.solver.options import places_of
+from autotiny.solver.options import places_of, with_slow_sram
 from autotiny.solver.problem import (
     TIME_LIMIT_S,
     Bounded,
@@ -110,10 +110,11 @@ def tabled(
         graph, given = with_regions(graph, plain_schedule(graph), regions)
     segments = places_of(graph, dsp=target.dsp, given=given)
     speeds = speeds_of(graph, segments, target)
-    if speeds and speeds.is_scarce:
-        segments = places_of(graph, dsp=target.dsp, given=given, slow_sram=True)
     layout = speeds.layout(target) if speeds else None
     facts = measured(graph, segments, target, cache, tell, layout)
+    if speeds and speeds.is_scarce:
+        segments = with_slow_sram(graph, segments, lambda option: facts[option.key].cycles)
+        facts = measured(graph, segments, target, cache, tell, layout)
     base = base_of(graph, segments, target, cache)
     problem = problem_of(graph, items_of(graph, segments, facts, base), base, speeds)
     return replace(problem, regions=len(regions))

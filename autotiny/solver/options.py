@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
 from autotiny.cache import key_of
 from autotiny.engine.generate import kernel_of
 from autotiny.engine.kernel import Kept, Kernel, Scratch, Site, Table
-from autotiny.engine.options import Segment, segments_of, shares_weights
+from autotiny.engine.options import segments_of, shares_weights
 from autotiny.engine.symbols import calls_shared
 from autotiny.engine.variants.sparse import Sparse
 from autotiny.errors import UnsupportedOp
@@ -64,40 +65,59 @@ class Option:
     slow_bytes: int = 0
 
 
+_Any = TypeVar("_Any")
+
 Place = tuple[Option, ...]
 Chain = tuple[Place, ...]
 
 
-def places_of(
-    graph: Graph, *, dsp: bool, given: Schedule | None = None, slow_sram: bool = False
-) -> tuple[tuple[Chain, ...], ...]:
+Segments = tuple[tuple[Chain, ...], ...]
+"""Of each segment of a network, its chains."""
+
+
+def places_of(graph: Graph, *, dsp: bool, given: Schedule | None = None) -> Segments:
     """Of each segment of a network, its chains, each place with the options that can be emitted.
 
     Args:
         graph: with constants folded.
         dsp: whether the core has the DSP extension.
         given: see `segments_of`.
-        slow_sram: whether weights may lie in a slower data memory, too.
     """
     segments = segments_of(graph, dsp=dsp, given=given)
-    return tuple(_chains(graph, segment, slow_sram) for segment in segments)
+    chains = [segment.chains for segment in segments]
+    return _each(chains, lambda place: tuple(_options(graph, place)))
 
 
-def _chains(graph: Graph, segment: Segment, slow_sram: bool) -> tuple[Chain, ...]:
+def with_slow_sram(graph: Graph, segments: Segments, cycles: Callable[[Option], int]) -> Segments:
+    """With options whose weights lie in a slower data memory.
+
+    That is only of use for what would be faster than all with weights in flash if they lay in the
+    fast one.
+
+    Args:
+        graph: of `places_of`.
+        segments: likewise.
+        cycles: of an option, with weights in SRAM in the fast one.
+    """
+
+    def slowed(place: Place) -> Place:
+        in_flash = [cycles(one) for one in place if one.step.weights.memory == "flash"]
+        faster = [
+            replace(one.step, weights=replace(one.step.weights, memory="slow_sram"))
+            for one in place
+            if one.step.weights.memory == "sram" and cycles(one) < min(in_flash)
+        ]
+        steps = dict.fromkeys(replace(step, code="auto") for step in faster)
+        return (*place, *(one for one in _options(graph, steps) if one.step in faster))
+
+    return _each(segments, slowed)
+
+
+def _each(segments: Iterable[Iterable[Iterable[_Any]]], made: Callable[[_Any], Place]) -> Segments:
+    """The same with something made of each place."""
     return tuple(
-        tuple(
-            tuple(_options(graph, [*place, *(_slowed(place) if slow_sram else ())]))
-            for place in chain
-        )
-        for chain in segment.chains
+        tuple(tuple(made(place) for place in chain) for chain in chains) for chains in segments
     )
-
-
-def _slowed(steps: Iterable[Step]) -> Iterator[Step]:
-    """Those with weights in SRAM, with these in the slower one."""
-    for step in steps:
-        if step.weights.memory == "sram":
-            yield replace(step, weights=replace(step.weights, memory="slow_sram"))
 
 
 def _options(graph: Graph, steps: Iterable[Step]) -> Iterable[Option]:

@@ -1,7 +1,8 @@
 """Data memories of two speeds: which weights lie in the fast one is part of the choice.
 
-Then an option with weights in SRAM is measured in the fast memory, and once more with its weights
-in the slow one. The stack lies in the fast memory, and the arena if it has room there.
+Then an option with weights in SRAM is measured in the fast memory, and if it is faster there than
+all with weights in flash, once more with its weights in the slow one. The stack lies in the fast
+memory, and the arena if it has room there.
 """
 
 from __future__ import annotations

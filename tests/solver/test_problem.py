@@ -18,7 +18,7 @@ from autotiny.graph import fold
 from autotiny.solver.items import _undominated, items_of
 from autotiny.solver.measuring import Base, Facts
 from autotiny.solver.memory import together_bytes
-from autotiny.solver.options import Chain, Option, Place, places_of
+from autotiny.solver.options import Chain, Option, Place, places_of, with_slow_sram
 from autotiny.solver.problem import (
     Bounded,
     Goal,
@@ -57,9 +57,12 @@ def case(request: pytest.FixtureRequest) -> Case:
     """Steps at which the arena is tight one after the other, with kernels that are shared."""
     dice = np.random.default_rng(request.param)
     graph = fold(mobile())
+    every_way = with_slow_sram(
+        graph, places_of(graph, dsp=True), lambda one: one.step.weights.memory == "flash"
+    )
     segments = [
         tuple(tuple(some(place, dice) for place in chain) for chain in chains)
-        for chains in places_of(graph, dsp=True, slow_sram=True)
+        for chains in every_way
     ]
     facts = {option.key: drawn(option, dice) for option in all_of(segments)}
     problem = problem_of(graph, items_of(graph, segments, facts, BASE), BASE)
