@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import re
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import capstone
 import llvmlite.binding  # type: ignore[import-untyped]
@@ -378,11 +379,49 @@ def disassembler(core: str) -> capstone.Cs:
     return decoder
 
 
+Instruction = tuple[int, int, str, str]
+"""Address, bytes, mnemonic and operands."""
+
+
 def calls(core: str, code: bytes, address: int) -> list[tuple[int, int | None]]:
     """Where the calls in a piece of code return to, in order, and where they go if they say so."""
+    return _calls(disassembler(core).disasm_lite(code, address))
+
+
+def instructions(core: str, code: bytes, address: int) -> Iterator[Instruction]:
+    """Those of a function, without the constants that they load.
+
+    Such constants lie between them, and some look like calls and jumps.
+    """
+    at, end, constants = address, address + len(code), set[int]()
+    while at < end:
+        if at in constants:
+            at += 4
+            continue
+        for instruction in disassembler(core).disasm_lite(code[at - address :], at):
+            if instruction[0] in constants:
+                break
+            constants |= _loaded(instruction)
+            yield instruction
+            at = instruction[0] + instruction[1]
+        else:
+            return
+
+
+def _loaded(instruction: Instruction) -> set[int]:
+    """Addresses of the words that an instruction loads from beside the code, as Arm's do."""
+    at, _, mnemonic, operands = instruction
+    place = _BESIDE.search(operands)
+    if place is None or not mnemonic.startswith(("ldr", "vldr")):
+        return set()
+    word = (at & ~3) + 4 + int(place[1] or "0", 0)
+    return {word, word + 4} if mnemonic.startswith("ldrd") or operands[0] == "d" else {word}
+
+
+def _calls(decoded: Iterable[Instruction]) -> list[tuple[int, int | None]]:
     found: list[tuple[int, int | None]] = []
-    before = address, "", ""
-    for at, size, mnemonic, operands in disassembler(core).disasm_lite(code, address):
+    before = 0, "", ""
+    for at, size, mnemonic, operands in decoded:
         if mnemonic in ("bl", "blx", "c.jal", "c.jalr") or (
             mnemonic in ("jal", "jalr") and ("ra" in operands or "," not in operands)
         ):
@@ -393,8 +432,9 @@ def calls(core: str, code: bytes, address: int) -> list[tuple[int, int | None]]:
 
 def goes_to(core: str, code: bytes, address: int) -> set[int]:
     """Where calls and jumps in the code of a function lead to outside of it."""
-    found = {target for _, target in calls(core, code, address) if target is not None}
-    for at, _, mnemonic, operands in disassembler(core).disasm_lite(code, address):
+    decoded = list(instructions(core, code, address))
+    found = {target for _, target in _calls(decoded) if target is not None}
+    for at, _, mnemonic, operands in decoded:
         if mnemonic in ("b", "b.w") and operands.startswith("#"):
             found.add(int(operands[1:], 0))
         elif mnemonic in ("j", "c.j"):
@@ -416,9 +456,12 @@ def _call_target(at: int, mnemonic: str, operands: str, before: tuple[int, str, 
 
 
 def call_ends(core: str, code: bytes, address: int) -> list[int]:
-    """Where the calls in a piece of code return to, in order of their addresses."""
-    return [end for end, _ in calls(core, code, address)]
+    """Where the calls in a function return to, in order of their addresses."""
+    return [end for end, _ in _calls(instructions(core, code, address))]
 
+
+_BESIDE = re.compile(r"\[pc(?:, #(-?\w+))?\]")
+"""The operand of what is loaded relative to the program counter."""
 
 _THUMB_STATE = 1 << 24
 _FETCHES = (UC_MEM_FETCH_UNMAPPED, UC_MEM_FETCH_PROT)
