@@ -84,7 +84,9 @@ def test_the_best_points_are_tried_with_a_solved_schedule(tmp_path: Path) -> Non
 def test_a_search_that_goes_on_solves_nothing_twice(tmp_path: Path) -> None:
     with solving(tmp_path) as start:
         first = solved_of(start().study)
-        assert solved_of(start().study) == first
+        told: list[str] = []
+        assert solved_of(start(on_stage=told.append).study) == first
+        assert not any(one.startswith("solving") for one in told)
         result = start(trials=20)
         ordinary = [one for one in ended(result.study) if one.queued != SOLVED]
         assert sum(one.outcome != "repeated" for one in ordinary) == 20
@@ -163,7 +165,9 @@ def test_what_the_search_makes_small_is_made_small(
     recipe = solved_recipe(record, job_for(objectives, **bounds))
     assert recipe is not None
     assert recipe.steps == (*steps[:2], SolveSchedule(*expected))  # type: ignore[arg-type]
-    assert solved_recipe(replace(record, recipe=recipe), job_for(objectives)) is None
+    shared = Recipe((*steps, COMPONENTS["partition_cores"]()))
+    for idle in (recipe, shared):
+        assert solved_recipe(replace(record, recipe=idle), job_for(objectives)) is None
 
 
 def test_a_real_schedule_is_solved(tmp_path: Path) -> None:

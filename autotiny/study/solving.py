@@ -42,11 +42,12 @@ def solve_schedules(
         recipe = solved_recipe(record, job)
         if recipe is None or not goes_on():
             continue
-        if recipe.key not in {one.planned for one in known(study)}:
-            queued = TrialRecord(queued=SOLVED, planned=recipe.key, recipe=recipe)
-            enqueue(study, {}, queued)
-        tell(f"solving the schedule of trial {record.number}")
-        run()
+        tried = [one for one in known(study) if one.planned == recipe.key]
+        if not tried:
+            enqueue(study, {}, TrialRecord(queued=SOLVED, planned=recipe.key, recipe=recipe))
+        if not any(one.outcome for one in tried):
+            tell(f"solving the schedule of trial {record.number}")
+            run()
         _same_scores(study, record.number, recipe)
 
 
@@ -59,13 +60,14 @@ def _best_first(study: optuna.Study, job: Job) -> list[TrialRecord]:
 
 
 def solved_recipe(record: TrialRecord, job: Job) -> Recipe | None:
-    """A sequence with a solved schedule in place of the one it has; None if it has that already.
+    """A sequence with a solved schedule in place of the one it has; None where that has no use.
 
-    Latency is made small, or energy by it, or else what the search made small; what it made small
-    besides gets no larger.
+    That is where it has one already, or one for two cores, as solved ones are for one. Latency is
+    made small, or energy by it, or else what the search made small; what it made small besides gets
+    no larger.
     """
     recipe, cost = record.recipe, record.cost
-    if recipe is None or cost is None or "solve_schedule" in recipe.names:
+    if recipe is None or cost is None or {"solve_schedule", "partition_cores"} & {*recipe.names}:
         return None
     asked = {*job.objectives}
     bytes_asked = {name for name, goal in (("flash", "size"), ("sram", "sram")) if goal in asked}
