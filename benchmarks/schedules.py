@@ -213,14 +213,14 @@ INTRODUCTION = """\
 
 Int8, seeded random weights. Options: those that could be part of a best schedule. Table: seconds to
 measure all options from an empty cache, on two cores that other work shared. Points: found, and in
-brackets those of at most 24 of them that were executed and are not beaten. Predicted are cycles, as the sum of what was measured of each
-step, and SRAM, from the plan of the arena and the measured stacks; flash is that of the linked
-firmware. Errors are those against the executed firmware, over the executed points. `fastest` →
-solved: cycles of the ready-made schedule, and solved for no more flash and no more SRAM than that
-takes. Drawn: so many schedules, a step of each layer at random, linked; in brackets, those that
-were executed, since they take no more flash and SRAM than some point. Dominated: points of the
-front, as executed, that one of the drawn schedules or `fastest`, `balanced`, `smallest` beats in
-cycles, flash and SRAM, and in brackets by how many cycles at most.
+brackets those of at most 24 of them that were executed and are not beaten. Predicted are cycles, as
+the sum of what was measured of each step, and SRAM, from the plan of the arena and the measured
+stacks; flash is that of the linked firmware. Errors are those against the executed firmware, over
+the executed points. `fastest` → solved: cycles of the ready-made schedule, and solved for no more
+flash and no more SRAM than that takes. Drawn: so many schedules, a step of each layer at random,
+linked; in brackets, those that were executed, since they take no more flash and SRAM than some
+point. Dominated: points of the front, as executed, that one of the drawn schedules or `fastest`,
+`balanced`, `smallest` beats in cycles, flash and SRAM, and in brackets by how many cycles at most.
 
 """
 COLUMNS = (
