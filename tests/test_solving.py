@@ -11,8 +11,9 @@ import numpy as np
 import optuna
 import pytest
 from optuna.storages import InMemoryStorage
+from optuna.trial import TrialState
 from test_study import TOY_EVALUATOR, searching, toy_cost
-from toys import CALLS, appended, toy_data, toy_model, trace_of
+from toys import CALLS, TOYS, appended, toy_data, toy_model, trace_of
 
 from autotiny.cache import Cache
 from autotiny.components import COMPONENTS
@@ -118,6 +119,15 @@ def test_it_has_the_scores_of_what_it_was_made_from(tmp_path: Path) -> None:
             and one.queued != SOLVED and one.number in known
         )  # fmt: skip
         assert known[drawn.number] == known[best.trial]
+
+
+def test_what_was_queued_and_not_asked_for_still_waits(tmp_path: Path) -> None:
+    known_good = tuple(Recipe((TOYS[name](),)) for name in ("float32", "int16"))
+    with solving(tmp_path) as start:
+        result = start(trials=2, known_good=known_good)
+        waiting = [one for one in result.study.trials if one.state is TrialState.WAITING]
+        assert waiting and len(solved_of(result.study)) == 2
+        assert sum(result.counts.values()) == 2 + 2
 
 
 def test_no_time_and_streams_leave_it_out(tmp_path: Path) -> None:

@@ -71,32 +71,41 @@ def run_trials(
     """
     began = time.monotonic()
 
-    def over(found: Sequence[FrozenTrial]) -> bool:
+    def following(found: Sequence[FrozenTrial]) -> Trial | None:
         late = timeout is not None and time.monotonic() - began >= timeout
-        return (late and bool(ended_of(found))) or _is_over(study, job, trials, found)
+        if (late and ended_of(found)) or _is_over(study, job, trials, found):
+            return None
+        return _following(study, job, mark, found)
 
-    _run_until(study, job, mark, over, after)
+    _run(study, job, mark, following, after)
 
 
-def run_waiting(
-    study: optuna.Study, job: Job, mark: Hold, after: Callable[[TrialRecord], None]
+def run_queued(
+    study: optuna.Study, job: Job, queued: str, mark: Hold, after: Callable[[TrialRecord], None]
 ) -> None:
-    """Run the trials that wait, and no others; see `run_trials`."""
+    """Run the trials that wait and were queued as that, and no others; see `run_trials`."""
 
-    def over(found: Sequence[FrozenTrial]) -> bool:
-        return all(one.state is not TrialState.WAITING for one in found)
+    def following(found: Sequence[FrozenTrial]) -> Trial | None:
+        for one in found:
+            if one.state is TrialState.WAITING and TrialRecord.load(one).queued == queued:
+                return _claimed(study, one)
+        return None
 
-    _run_until(study, job, mark, over, after)
+    _run(study, job, mark, following, after)
 
 
-def _run_until(
-    study: optuna.Study, job: Job, mark: Hold, over: Callable[[Sequence[FrozenTrial]], bool],
+Following = Callable[[Sequence[FrozenTrial]], Trial | None]
+"""What gives the next trial, behind the gate, when it is told of those that there are."""
+
+
+def _run(
+    study: optuna.Study, job: Job, mark: Hold, following: Following,
     after: Callable[[TrialRecord], None],
 ) -> None:  # fmt: skip
-    """Run trials until those that there are say that it is over."""
+    """Run one trial after the other until none follows."""
     shared = patiently(study, lambda: job_key(study))
     while True:
-        trial = patiently(study, lambda: _taken(study, job, over, mark))
+        trial = patiently(study, lambda: _taken(study, following, mark))
         if trial is None:
             return
         try:
@@ -189,26 +198,33 @@ def _is_run(trial: FrozenTrial, mark: Hold, dead: Set[int] | None) -> bool:
     return not is_here(holder) and datetime.now() - began < LONGEST_ELSEWHERE
 
 
-def _taken(
-    study: optuna.Study, job: Job, over: Callable[[Sequence[FrozenTrial]], bool], mark: Hold
-) -> Trial | None:
-    """The next trial: one that waits, or a new one drawn by chance or by the sampler.
-
-    None if it is over.
-    """
+def _taken(study: optuna.Study, following: Following, mark: Hold) -> Trial | None:
+    """The next trial, held by this process; None if it is over."""
     server = server_of(study)
     with gate(study, mark):
-        found = study.get_trials(deepcopy=False)  # once: all others wait meanwhile
-        if over(found):
+        # They are read once: all others wait meanwhile.
+        trial = following(study.get_trials(deepcopy=False))
+        if trial is None:
             return None
-        left = _take_up(study, mark, found)
-        if job.sampler != EHVI and not left and is_chances_turn(found):
-            enqueue_by_chance(study, job, len(found))
-        trial = study.ask()
         if server:
             server.record_heartbeat(trial._trial_id)
         hold(trial, mark.name)
         return trial
+
+
+def _following(study: optuna.Study, job: Job, mark: Hold, found: Sequence[FrozenTrial]) -> Trial:
+    """One that waits, or a new one drawn by chance or by the sampler."""
+    left = _take_up(study, mark, found)
+    if job.sampler != EHVI and not left and is_chances_turn(found):
+        enqueue_by_chance(study, job, len(found))
+    return study.ask()
+
+
+def _claimed(study: optuna.Study, waiting: FrozenTrial) -> Trial:
+    """A trial that waits, whatever waits before it; `Study.ask` has no way to name one."""
+    study._storage.set_trial_state_values(waiting._trial_id, TrialState.RUNNING)
+    study._thread_local.cached_all_trials = None
+    return Trial(study, waiting._trial_id)
 
 
 def _attempted(trial: Trial, job: Job, mark: Hold) -> TrialRecord:

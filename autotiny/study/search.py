@@ -44,8 +44,8 @@ from autotiny.study.result import Result, result_of
 from autotiny.study.running import (
     MACHINE,
     is_over,
+    run_queued,
     run_trials,
-    run_waiting,
     take_up,
     wait_for_others,
 )
@@ -298,7 +298,7 @@ def _searched(job: Job, findings: Findings, asked: _Asked) -> Result:
                 train_again(study, job, asked.seeds, goes_on=asked.has_time, tell=asked.on_stage)
                 solve_schedules(
                     study, job, asked.solve, goes_on=asked.has_time, tell=asked.on_stage,
-                    run=lambda: run_waiting(study, job, mark, watch.report),
+                    run=lambda: run_queued(study, job, SOLVED, mark, watch.report),
                 )  # fmt: skip
         except KeyboardInterrupt:
             interrupted = True

@@ -32,7 +32,7 @@ def solve_schedules(
         study: whose trials have ended.
         job: what was searched for.
         points: so many of the front, those first that are named best.
-        run: runs the trials that wait.
+        run: runs the trials that are queued for that.
         goes_on: whether there is time for one more.
         tell: called with what is solved next.
     """
