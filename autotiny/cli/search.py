@@ -235,9 +235,8 @@ def run(
             result = api.search(
                 model, data, board,
                 out=out, objectives=objectives, space=space, trials=trials,
-                timeout=timeout, seed=seed, seeds=seeds, solve=solve, task=task,
-                metric=metric,
-                score_drop=score_drop,
+                timeout=timeout, seed=seed, seeds=seeds, solve=solve,
+                task=task, metric=metric, score_drop=score_drop,
                 accuracy_drop=None if accuracy_drop is None else accuracy_drop / 100,
                 at_most=at_most, at_least=at_least, reserve=reserve,
                 epochs=epochs or EPOCHS, stream=stream, storage=storage, sampler=sampler,

@@ -132,6 +132,11 @@ def total(study: optuna.Study, trials: int | None) -> int | None:
     return trials or (None if earlier(study) else TRIALS)
 
 
+def tried(records: Iterable[TrialRecord]) -> int:
+    """How many different sequences were tried, of those that count as trials of a search."""
+    return sum(one.outcome != "repeated" for one in records if one.queued != SOLVED)
+
+
 def enough(records: Iterable[TrialRecord], trials: int | None) -> bool:
     """Whether so many different sequences were tried, or the space seems to hold no others.
 
@@ -139,7 +144,7 @@ def enough(records: Iterable[TrialRecord], trials: int | None) -> bool:
         records: of the trials that have ended.
         trials: how many; None stands for `TRIALS`, with a warm start or without.
     """
-    outcomes = [record.outcome for record in records if record.queued != SOLVED]
-    last = outcomes[-EXHAUSTED:]
+    records = list(records)
+    last = [record.outcome for record in records if record.queued != SOLVED][-EXHAUSTED:]
     exhausted = len(last) == EXHAUSTED and set(last) == {"repeated"}
-    return exhausted or len(outcomes) - outcomes.count("repeated") >= (trials or TRIALS)
+    return exhausted or tried(records) >= (trials or TRIALS)

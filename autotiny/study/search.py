@@ -29,7 +29,7 @@ from autotiny.study.bounds import Amounts, wanted_bounds
 from autotiny.study.evaluator import Evaluator
 from autotiny.study.holding import Hold, alone, holding, locks_of, searched_alone
 from autotiny.study.job import EHVI, EPOCHS, Job, wanted_objectives
-from autotiny.study.planning import enough, plan, plan_again, total, tutorial_recipes
+from autotiny.study.planning import enough, plan, plan_again, total, tried, tutorial_recipes
 from autotiny.study.preflight import Findings, checked
 from autotiny.study.record import (
     SOLVED,
@@ -353,8 +353,7 @@ class _Watch:
         self._done_before = self._done()
 
     def _done(self) -> int:
-        records = [record for record in ended(self._study) if record.queued != SOLVED]
-        return sum(record.outcome != "repeated" for record in records)
+        return tried(ended(self._study))
 
     def report(self, last: TrialRecord | None) -> None:
         if self._on_trial is not None:
