@@ -6,7 +6,7 @@
 1. `options`: what can compute each step (`engine.options`), and what it takes of flash and SRAM.
 2. `measuring`: programs that mix options are linked and executed: cycles, stack and code of each.
 3. `items`: the options at their places; `memory`: what their steps need of the arena.
-4. `problem`: the integer program; `cuts`, `beside`: what plans of the arena add to it; `front`:
+4. `program`: the integer program; `problem`, `cuts`, `beside`: with plans of the arena; `front`:
    solved under many bounds; `best`: under a user's.
 5. `patched`: the same of regions in stripes, where a bound needs them.
 """

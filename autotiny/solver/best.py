@@ -22,15 +22,14 @@ from autotiny.solver.options import places_of, with_slow_sram
 from autotiny.solver.problem import (
     TIME_LIMIT_S,
     Bounded,
-    Goal,
     Problem,
     Solution,
     chosen,
     most_sram,
-    problem_of,
     slack,
     solve,
 )
+from autotiny.solver.program import Goal
 from autotiny.solver.speeds import speeds_of
 from autotiny.target import Target
 from autotiny.units import size_bytes
@@ -114,10 +113,10 @@ def tabled(
     facts = measured(graph, segments, target, cache, tell, layout)
     if speeds and speeds.is_scarce:
         segments = with_slow_sram(graph, segments, lambda option: facts[option.key].cycles)
-        facts = measured(graph, segments, target, cache, tell, layout)
+        facts = measured(graph, segments, target, cache, tell, layout, known=facts)
     base = base_of(graph, segments, target, cache)
-    problem = problem_of(graph, items_of(graph, segments, facts, base), base, speeds)
-    return replace(problem, regions=len(regions))
+    items = items_of(graph, segments, facts, base)
+    return Problem(graph, items, base, speeds, regions=len(regions))
 
 
 def bounds_of(target: Target, wish: Wish) -> Bounded:

@@ -97,6 +97,7 @@ def measured(
     cache: Cache,
     tell: Callable[[int, int], None] = lambda done, all_of: None,
     layout: Layout | None = None,
+    known: Mapping[str, Facts] | None = None,
 ) -> dict[str, Facts]:
     """What the options of a network take, by their keys.
 
@@ -107,9 +108,12 @@ def measured(
         cache: keeps what was measured, for other networks with such layers, too.
         tell: called with how many programs were measured, and of how many.
         layout: memories that all lies in; None for those where each program has room.
+        known: what was found of some of them.
     """
-    facts: dict[str, Facts] = {}
+    facts = dict(known or {})
     for option in _all(segments):
+        if option.key in facts:
+            continue
         if not option.kernel.body:
             facts[option.key] = NOTHING
         elif (stored := recalled(cache, _entry(option, target, layout))) is not None:

@@ -24,6 +24,16 @@ def test_a_constant_that_looks_like_a_call_is_none(core: str) -> None:
     assert len(calls(core, code, AT)) == 1  # of a piece of memory nobody knows
 
 
+@pytest.mark.parametrize(
+    ("load", "words"),
+    [("dfe90101", 2), ("9fed010b", 2), ("9fed010a", 1)],  # of [pc, #4]
+    ids=["ldrd r0, r1", "vldr d0", "vldr s0"],
+)
+def test_as_many_words_are_none_as_are_loaded(load: str, words: int) -> None:
+    code = bytes.fromhex(load + RETURN + "00bf" + 3 * LIKE_A_CALL)
+    assert call_ends("cortex-m7", code, AT) == [AT + 10 + 4 * k for k in range(words, 3)]
+
+
 def test_one_that_looks_like_a_jump_leads_nowhere() -> None:
     assert goes_to("cortex-m0plus", bytes.fromhex(LOAD + RETURN + LIKE_A_JUMP), AT) == set()
     assert goes_to("cortex-m0plus", bytes.fromhex("c046" + RETURN + LIKE_A_JUMP), AT)

@@ -47,6 +47,16 @@ def deep(layers: int) -> Graph:
     return graph_of((1, 8, 8, 16), tuple(found))
 
 
+def repeated(layers: int) -> Graph:
+    """So many layers of two kinds in turn, all of one width."""
+    depthwise: dict[str, int | str] = {**SAME, "depth_multiplier": 1}
+    both = (
+        Layer("DEPTHWISE_CONV_2D", (1, 3, 3, 16), (1, 8, 8, 16), depthwise),
+        Layer("CONV_2D", (16, 1, 1, 16), (1, 8, 8, 16), SAME),
+    )
+    return graph_of((1, 8, 8, 16), both * (layers // 2))
+
+
 def halved() -> Graph:
     """A depthwise convolution whose image takes most of the memory, and which has few options."""
     shape: dict[str, int | str] = {**HALVED, "depth_multiplier": 1}

@@ -4,31 +4,31 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
 import pytest
-from networks import deep, mobile
+from networks import deep, mobile, repeated
 
 from autotiny.engine.arena import lay_out
 from autotiny.engine.kernel import Overlap, Scratch
-from autotiny.graph import fold
-from autotiny.solver.items import _undominated, items_of
+from autotiny.graph import Graph, fold
+from autotiny.solver.cuts import Cut
+from autotiny.solver.items import Item, _undominated, items_of
 from autotiny.solver.measuring import Base, Facts
 from autotiny.solver.memory import together_bytes
 from autotiny.solver.options import Chain, Option, Place, places_of, with_slow_sram
 from autotiny.solver.problem import (
     Bounded,
-    Goal,
     Problem,
     Solution,
     chosen,
     most_sram,
-    problem_of,
     solve,
 )
+from autotiny.solver.program import Goal, groups_of
 from autotiny.solver.speeds import Speeds
 from autotiny.target import load_target
 
@@ -52,20 +52,24 @@ class Case:
     choices: tuple[Solution, ...]
 
 
-@pytest.fixture(scope="module", params=range(3))
+@pytest.fixture(scope="module", params=[*product(("mobile", "repeated"), range(3))])
 def case(request: pytest.FixtureRequest) -> Case:
-    """Steps at which the arena is tight one after the other, with kernels that are shared."""
-    dice = np.random.default_rng(request.param)
-    graph = fold(mobile())
+    """Steps at which the arena is tight one after the other, or alike; kernels are shared."""
+    name, seed = request.param
+    dice = np.random.default_rng(seed)
+    graph, most = (fold(mobile()), OPTIONS) if name == "mobile" else (fold(repeated(6)), 3)
     every_way = with_slow_sram(
         graph, places_of(graph, dsp=True), lambda one: one.step.weights.memory == "flash"
     )
     segments = [
-        tuple(tuple(some(place, dice) for place in chain) for chain in chains)
+        tuple(
+            tuple(some(place, np.random.default_rng(seed), most) for place in chain)
+            for chain in chains
+        )
         for chains in every_way
     ]
     facts = {option.key: drawn(option, dice) for option in all_of(segments)}
-    problem = problem_of(graph, items_of(graph, segments, facts, BASE), BASE)
+    problem = Problem(graph, items_of(graph, segments, facts, BASE), BASE)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("autotiny.solver.items._undominated", list)
         every = items_of(graph, segments, facts, BASE)
@@ -82,7 +86,7 @@ def with_speeds(case: Case, share: float, holds_arena: bool) -> tuple[Case, int]
     needed = [near_bytes(one, holds_arena) for one in case.choices]
     room = int(np.quantile(needed, share))
     speeds = speeds_with(room, holds_arena)
-    problem = problem_of(case.problem.graph, case.problem.items, BASE, speeds)
+    problem = Problem(case.problem.graph, case.problem.items, BASE, speeds)
     within = [one for one, taken in zip(case.choices, needed, strict=True) if taken <= room]
     return Case(problem, tuple(within)), room
 
@@ -167,7 +171,7 @@ def test_neighbours_that_an_arena_has_no_room_for_are_learnt() -> None:
     graph = fold(mobile(48, 8))
     segments = places_of(graph, dsp=True)
     facts = {option.key: faster_with_room(option) for option in all_of([*segments])}
-    problem = problem_of(graph, items_of(graph, segments, facts, BASE), BASE)
+    problem = Problem(graph, items_of(graph, segments, facts, BASE), BASE)
     least = solve(problem, "sram")
     assert least is not None
     bounded = Bounded(sram=1.02 * least.sram_bytes)
@@ -180,22 +184,65 @@ def test_neighbours_that_an_arena_has_no_room_for_are_learnt() -> None:
     assert least.cycles >= faster.cycles > relaxed.cycles
     assert faster.sram_bytes <= bounded.sram < faster.sram_bytes + 4096
     room = int(bounded.sram) - faster.stack_bytes
-    scarce = problem_of(graph, problem.items, BASE, speeds_with(room, holds_arena=True))
+    scarce = Problem(graph, problem.items, BASE, speeds_with(room, holds_arena=True))
     beside = solve(scarce, "cycles")
     assert beside is not None and beside.cycles == faster.cycles
     assert near_bytes(beside, holds_arena=True) <= room
 
 
+def test_what_keeps_the_bounds_is_found_even_where_time_is_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    graph = fold(mobile(48, 8))
+    segments = places_of(graph, dsp=True)
+    facts = {option.key: faster_with_room(option) for option in all_of([*segments])}
+    items = items_of(graph, segments, facts, BASE)
+    least = solve(Problem(graph, items, BASE), "sram")
+    assert least is not None
+    bounded = Bounded(sram=1.02 * least.sram_bytes)
+    best = solve(Problem(graph, items, BASE), "cycles", bounded)
+    hasty = solve(Problem(graph, items, BASE), "cycles", bounded, seconds=0)
+    assert best is not None and hasty is not None and best.gap == 0 < hasty.gap < 1
+    assert hasty.sram_bytes <= bounded.sram
+    assert (1 - hasty.gap) * hasty.cycles <= best.cycles <= hasty.cycles
+    monkeypatch.setattr("autotiny.solver.problem.PLANNING", 0)
+    bisected = solve(Problem(graph, items, BASE), "cycles", bounded)
+    assert bisected is not None and bisected.sram_bytes <= bounded.sram
+    assert hasty.cycles - bisected.cycles > (hasty.cycles - best.cycles) / 3 > 0
+
+
+def test_places_that_are_alike_are_counted() -> None:
+    graph = fold(repeated(6))
+    segments = places_of(graph, dsp=True)
+    facts = {option.key: faster_with_room(option) for option in all_of([*segments])}
+    items = items_of(graph, segments, facts, BASE)
+    assert _places(items) == [3, 3]
+    first = [k for k, item in enumerate(items) if item.at == items[0].at]
+    assert _places(items, [Cut(999, (tuple(first[:2]),))]) == [1, 3, 2]
+    assert _places(items, barred=first[:1]) == [1, 3, 2]
+    other_chain = [replace(items[k], chain=1) for k in first]
+    assert _places([*items, *other_chain]) == [1, 3, 2, 1]
+
+
+def _places(
+    items: Sequence[Item], cuts: Sequence[Cut] = (), barred: Collection[int] = ()
+) -> list[int]:
+    return [len(group[0].numbers) for group in groups_of(items, cuts, barred)]
+
+
 @pytest.mark.slow
-def test_200_layers_are_solved_within_a_percent_in_a_minute() -> None:
+@pytest.mark.parametrize("graph", [deep(200), repeated(200)], ids=["various", "alike"])
+def test_200_layers_are_solved_within_a_percent_in_a_minute(graph: Graph) -> None:
     dice = np.random.default_rng(0)
-    graph = fold(deep(200))
+    graph = fold(graph)
     segments = [
-        tuple(tuple(some(place, dice, 30) for place in chain) for chain in chains)
+        tuple(
+            tuple(some(place, np.random.default_rng(0), 30) for place in chain) for chain in chains
+        )
         for chains in places_of(graph, dsp=True)
     ]
     facts = {option.key: drawn(option, dice) for option in all_of(segments)}
-    problem = problem_of(graph, items_of(graph, segments, facts, BASE), BASE)
+    problem = Problem(graph, items_of(graph, segments, facts, BASE), BASE)
     assert len({item.at for item in problem.items}) == 200
     fastest, smallest = (solve(problem, goal) for goal in ("cycles", "flash"))
     assert fastest is not None and smallest is not None
@@ -211,15 +258,15 @@ def test_200_layers_are_solved_within_a_percent_in_a_minute() -> None:
 
 WRITTEN = """
 from networks import mobile
-from autotiny.graph import fold
+from autotiny.graph import Graph, fold
 from autotiny.solver.items import items_of
 from autotiny.solver.options import places_of
-from autotiny.solver.problem import problem_of
+from autotiny.solver.program import program_of
 from test_problem import BASE, all_of, faster_with_room
 graph = fold(mobile())
 segments = places_of(graph, dsp=True)
 facts = {option.key: faster_with_room(option) for option in all_of(segments)}
-rules = problem_of(graph, items_of(graph, segments, facts, BASE), BASE).rules
+rules = program_of(items_of(graph, segments, facts, BASE)).rules
 print(rules.data.tolist(), rules.indices.tolist(), rules.indptr.tolist())
 """
 

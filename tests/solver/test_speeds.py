@@ -11,7 +11,7 @@ from autotiny.engine import generate
 from autotiny.firmware import link
 from autotiny.graph import Graph, fold
 from autotiny.solver import Problem, best, confirmed, front_of, reasons_of, tabled
-from autotiny.solver.options import places_of
+from autotiny.solver.options import Option, places_of, with_slow_sram
 from autotiny.solver.problem import most_sram
 from autotiny.solver.reasons import step_words
 from autotiny.solver.speeds import Speeds, speeds_of
@@ -47,6 +47,31 @@ def problem(cache: Cache) -> Problem:
 def speeds(graph: Graph, target: Target) -> Speeds | None:
     graph = fold(graph)
     return speeds_of(graph, places_of(graph, dsp=target.dsp), target)
+
+
+def test_the_slow_memory_is_for_what_would_be_fastest_in_the_fast_one() -> None:
+    graph = fold(halved())
+    segments = places_of(graph, dsp=True)
+    (((place,),),) = segments
+    in_sram = [one for one in place if one.step.weights.memory == "sram"]
+    quick = in_sram[-1].step.kernel
+    assert {one.step.kernel for one in in_sram} > {quick}
+
+    def slowed(fast: int) -> list[Option]:
+        def cycles(one: Option) -> int:
+            in_fast = one.step.weights.memory == "sram" and one.step.kernel == quick
+            return fast if in_fast else 100
+
+        (((found,),),) = with_slow_sram(graph, segments, cycles)
+        assert found[: len(place)] == place
+        return list(found[len(place) :])
+
+    assert slowed(100) == []
+    added = [one.step for one in slowed(99)]
+    assert {(one.kernel, one.weights.memory) for one in added} == {(quick, "slow_sram")}
+    assert {one.code for one in added} == {
+        one.step.code for one in in_sram if one.step.kernel == quick
+    }
 
 
 def test_weights_in_either_memory_are_executed_as_predicted(problem: Problem) -> None:
