@@ -105,7 +105,7 @@ def with_slow_sram(graph: Graph, segments: Segments, cycles: Callable[[Option], 
         faster = [
             replace(one.step, weights=replace(one.step.weights, memory="slow_sram"))
             for one in place
-            if one.step.weights.memory == "sram" and cycles(one) < min(in_flash)
+            if cycles(one) < min(in_flash)
         ]
         steps = dict.fromkeys(replace(step, code="auto") for step in faster)
         return (*place, *(one for one in _options(graph, steps) if one.step in faster))
