@@ -12,6 +12,7 @@ import optuna
 import pytest
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
+from test_planning import add
 from test_study import TOY_EVALUATOR, searching, toy_cost
 from toys import CALLS, TOYS, appended, toy_data, toy_model, trace_of
 
@@ -28,7 +29,7 @@ from autotiny.study.bounds import wanted_bounds
 from autotiny.study.evidence import Evidence
 from autotiny.study.job import Job
 from autotiny.study.record import SOLVED, scores_of
-from autotiny.study.solving import solved_recipe
+from autotiny.study.solving import nearest_misses, solved_recipe
 from autotiny.target import Target, load_target
 from autotiny.tasks import Classification, Drop
 
@@ -130,6 +131,30 @@ def test_what_was_queued_and_not_asked_for_still_waits(tmp_path: Path) -> None:
         assert sum(result.counts.values()) == 2 + 2
 
 
+def test_where_nothing_fits_what_misses_least_is_solved(tmp_path: Path) -> None:
+    def lean_once_solved(model: Model, target: Target, cache: Cache) -> Cost:
+        taken = toy_cost(model, target, cache)
+        share = 0.5 if "SolveSchedule" in trace_of(model) else 1.0
+        return replace(taken, flash_bytes=int(share * taken.flash_bytes))
+
+    evaluator = replace(TOY_EVALUATOR, cost=lean_once_solved)
+    with solving(tmp_path) as start:
+        result = start(evaluator=evaluator, at_most="flash=45000")
+        found = solved_of(result.study)
+        assert len(found) == 2 and {one.number for one in found} >= {p.trial for p in result.front}
+        assert result.front
+        missing = {
+            one.number: one.cost.flash_bytes
+            for one in ended(result.study)
+            if one.queued != SOLVED and one.cost and one.outcome in ("measured", "infeasible")
+        }
+        assert min(missing.values()) > 45_000, "nothing fitted before"
+        assert found[0].cost and 2 * found[0].cost.flash_bytes == min(missing.values())
+        assert found[0].recipe and found[0].recipe.steps[-1] == SolveSchedule("latency", 45_000)
+        unreachable = start(out=tmp_path / "score", at_least="accuracy=99%")
+        assert not unreachable.front and not solved_of(unreachable.study)
+
+
 def test_no_time_and_streams_leave_it_out(tmp_path: Path) -> None:
     with solving(tmp_path) as start:
         result = start(timeout=0)
@@ -178,6 +203,24 @@ def test_what_the_search_makes_small_is_made_small(
     shared = Recipe((*steps, COMPONENTS["partition_cores"]()))
     for idle in (recipe, shared):
         assert solved_recipe(replace(record, recipe=idle), job_for(objectives)) is None
+    anywhere = solved_recipe(record, job_for(objectives, **bounds), fits=False)
+    assert anywhere is not None and anywhere.steps[-1] == SolveSchedule(
+        "latency", *(size if bounds else 0 for size in expected[1:])
+    )
+
+
+def test_what_misses_the_smallest_share_is_nearest() -> None:
+    job = job_for(["latency"], at_most={"latency": "1ms"}, at_least={"score": "90%"})
+    missed: list[Mapping[str, float]] = [
+        {"flash": -5000, "sram": 8000}, {"max latency": 0.02, "min score": -0.1},
+        {"flash": 10_000}, {"sram": 1, "min score": 0.01},
+    ]  # fmt: skip
+    study = optuna.create_study(directions=["maximize", "minimize"])
+    for constraints in missed:
+        add(study, TrialRecord(outcome="infeasible", constraints=constraints))
+    add(study, TrialRecord(outcome="hopeless", constraints={"flash": 1}))
+    add(study, TrialRecord(outcome="infeasible", constraints={"flash": 1}, repeats=0))
+    assert [one.number for one in nearest_misses(study, job)] == [2, 1, 0]
 
 
 def test_a_real_schedule_is_solved(tmp_path: Path) -> None:

@@ -14,8 +14,17 @@ import optuna
 
 from autotiny.components.program.solve_schedule import SolveSchedule
 from autotiny.recipe import Recipe
+from autotiny.study.bounds import FIGURES
 from autotiny.study.job import Job
-from autotiny.study.record import SOLVED, TrialRecord, enqueue, known, scores_of, set_scores
+from autotiny.study.record import (
+    SOLVED,
+    TrialRecord,
+    ended,
+    enqueue,
+    known,
+    scores_of,
+    set_scores,
+)  # fmt: skip
 from autotiny.study.seeds import best_of, budget, contenders
 
 SOLVED_POINTS = 3
@@ -26,7 +35,7 @@ def solve_schedules(
     study: optuna.Study, job: Job, points: int, *, run: Callable[[], None],
     goes_on: Callable[[], bool], tell: Callable[[str], None],
 ) -> None:  # fmt: skip
-    """Try the best of the front with solved schedules.
+    """Try the best of the front with solved schedules, or where nothing fits, what misses least.
 
     Args:
         study: whose trials have ended.
@@ -38,8 +47,9 @@ def solve_schedules(
     """
     if job.stream is not None:  # what listens without end is scheduled hop by hop
         return
-    for record in _best_first(study, job)[:points]:
-        recipe = solved_recipe(record, job)
+    best = _best_first(study, job)
+    for record in (best or nearest_misses(study, job))[:points]:
+        recipe = solved_recipe(record, job, fits=bool(best))
         if recipe is None or not goes_on():
             continue
         tried = [one for one in known(study) if one.planned == recipe.key]
@@ -59,17 +69,36 @@ def _best_first(study: optuna.Study, job: Job) -> list[TrialRecord]:
     return [*{one.record.number: one.record for one in every}.values()]
 
 
-def solved_recipe(record: TrialRecord, job: Job) -> Recipe | None:
+def nearest_misses(study: optuna.Study, job: Job) -> list[TrialRecord]:
+    """What misses memory or bounds by the smallest shares, where a score is not among them."""
+    has = {"flash": job.target.flash_bytes, "sram": job.target.sram_bytes}
+    scores = {f"{one.side} {one.name}" for one in job.bounds.each if one.name not in FIGURES}
+
+    def share(record: TrialRecord) -> float:
+        missed = record.constraints.items()
+        return max((excess / has.get(name, 1) for name, excess in missed), default=0)
+
+    tried = [
+        one
+        for one in ended(study)
+        if one.outcome in ("measured", "infeasible")
+        and one.repeats is None
+        and not any(one.constraints.get(name, 0) > 0 for name in scores)
+    ]
+    return sorted(tried, key=lambda one: (share(one), one.number))
+
+
+def solved_recipe(record: TrialRecord, job: Job, *, fits: bool = True) -> Recipe | None:
     """A sequence with a solved schedule in place of the one it has; None where that has no use.
 
     That is where it has one already, or one for two cores, as solved ones are for one. Latency is
     made small, or energy by it, or else what the search made small; what it made small besides gets
-    no larger.
+    no larger. What does not fit is made as fast as it can be where it does.
     """
     recipe, cost = record.recipe, record.cost
     if recipe is None or cost is None or {"solve_schedule", "partition_cores"} & {*recipe.names}:
         return None
-    asked = {*job.objectives}
+    asked = {*job.objectives} if fits else set()
     bytes_asked = {name for name, goal in (("flash", "size"), ("sram", "sram")) if goal in asked}
     minimize = "latency"
     if asked and asked <= {"size", "sram"}:
