@@ -25,6 +25,7 @@ from autotiny.solver.problem import (
     Problem,
     Solution,
     chosen,
+    figure,
     most_sram,
     slack,
     solve,
@@ -142,24 +143,50 @@ def best(
     Raises:
         NotApplicable: no schedule keeps the bounds; says what comes nearest.
     """
-    asked = bounds_of(target, wish)
+    asked, goal = bounds_of(target, wish), GOALS[wish.minimize]
     bounded = slack(asked, asked.flash, asked.sram)
+    found = solve(problem, goal, bounded, seconds=seconds)
+    if found is None:
+        return _tightest(problem, target, asked)
+    exact = linked(problem, found, target)
+    fitting = [exact] if _fits(exact, asked) else []
+    # what is said too high of one is so of others, too, and they may have room
+    wide = Bounded(
+        flash=max(bounded.flash, asked.flash + found.flash_bytes - exact.flash_bytes),
+        sram=max(bounded.sram, asked.sram + found.sram_bytes - exact.sram_bytes),
+    )
+    if wide != bounded or not fitting:
+        fitting += _corrected(problem, target, goal, asked, wide, seconds)
+    if not fitting:
+        return _tightest(problem, target, asked)
+    least = min(fitting, key=lambda one: figure(one, goal))
+    return _smaller(problem, least, target, asked) if goal == "flash" else least
+
+
+def _corrected(
+    problem: Problem, target: Target, goal: Goal, asked: Bounded, bounded: Bounded, seconds: float
+) -> list[Solution]:
+    """What keeps the bounds once it is linked; none if there is none, or nothing was found soon."""
     for _ in range(MOST_CORRECTIONS):
-        found = solve(problem, GOALS[wish.minimize], bounded, seconds=seconds)
+        found = solve(problem, goal, bounded, seconds=seconds)
         if found is None:
-            break
+            return []
         exact = linked(problem, found, target)
+        if _fits(exact, asked):
+            return [exact]
         excess = {
             "flash": exact.flash_bytes - asked.flash,
             "sram": exact.sram_bytes - asked.sram,
         }
         worst = max(excess, key=lambda name: excess[name])
-        if excess[worst] <= 0:
-            return _smaller(problem, exact, target, asked) if wish.minimize == "flash" else exact
         # by part of it: what is next to it may be a few bytes less, where this is a few more
         taken = {"flash": found.flash_bytes, "sram": found.sram_bytes}[worst]
         bounded = replace(bounded, **{worst: taken - (excess[worst] + 3) // 4})
-    return _tightest(problem, target, asked)
+    return []
+
+
+def _fits(exact: Solution, asked: Bounded) -> bool:
+    return exact.flash_bytes <= asked.flash and exact.sram_bytes <= asked.sram
 
 
 def _smaller(problem: Problem, found: Solution, target: Target, asked: Bounded) -> Solution:
@@ -199,9 +226,7 @@ def _tightest(problem: Problem, target: Target, asked: Bounded) -> Solution:
         solve(problem, "sram", Bounded(flash=slackened.flash)),
     )
     found = [linked(problem, one, target) for one in solved if one is not None]
-    fitting = [
-        one for one in found if one.flash_bytes <= asked.flash and one.sram_bytes <= asked.sram
-    ]
+    fitting = [one for one in found if _fits(one, asked)]
     if not fitting:
         raise NotApplicable(nearest(problem, asked))
     return min(fitting, key=lambda one: one.cycles)

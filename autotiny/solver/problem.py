@@ -125,7 +125,7 @@ def solve(
     found = _planned(problem, goal, limits, begun + PLANNING * seconds, begun + seconds)
     if found is None or goal == "cycles":
         return found
-    limits = {**limits, goal: _figure(found, goal)}
+    limits = {**limits, goal: figure(found, goal)}
     end = time.monotonic() + min(seconds, SECOND_LIMIT_S)
     faster = (_alike(problem, found, limits, end), _planned(problem, "cycles", limits, end, end))
     fastest = min(filter(None, faster), key=lambda one: one.cycles, default=found)
@@ -190,8 +190,8 @@ def _planned(
     if relaxed is None or time.monotonic() < end:  # nothing keeps the rules
         return None
     known = lowest or _cautious(problem, goal, limits, relaxed, last)
-    least = (1 - relaxed.gap) * _figure(relaxed, goal)
-    return known and replace(known, gap=1 - least / _figure(known, goal))
+    least = (1 - relaxed.gap) * figure(relaxed, goal)
+    return known and replace(known, gap=1 - least / figure(known, goal))
 
 
 def _cautious(
@@ -220,7 +220,7 @@ def _cautious(
         if better is None:
             high = middle
         else:
-            low, best = middle, min(best, better, key=lambda one: _figure(one, goal))
+            low, best = middle, min(best, better, key=lambda one: figure(one, goal))
     return best
 
 
@@ -250,7 +250,7 @@ def _sram_bytes(found: Solution) -> int:
     return found.sram_bytes
 
 
-def _figure(found: Solution, goal: Goal) -> int:
+def figure(found: Solution, goal: Goal) -> int:
     """What a solution takes of it."""
     return {"cycles": found.cycles, "flash": found.flash_bytes, "sram": found.sram_bytes}[goal]
 

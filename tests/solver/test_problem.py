@@ -15,6 +15,7 @@ from networks import deep, mobile, repeated
 from autotiny.engine.arena import lay_out
 from autotiny.engine.kernel import Overlap, Scratch
 from autotiny.graph import Graph, fold
+from autotiny.solver.best import Wish, best
 from autotiny.solver.cuts import Cut
 from autotiny.solver.items import Item, _undominated, items_of
 from autotiny.solver.measuring import Base, Facts
@@ -30,7 +31,7 @@ from autotiny.solver.problem import (
 )
 from autotiny.solver.program import Goal, groups_of
 from autotiny.solver.speeds import Speeds
-from autotiny.target import load_target
+from autotiny.target import Target, load_target
 
 BASE = Base(
     code_bytes=250,
@@ -164,6 +165,22 @@ def test_and_where_the_fast_memory_is_scarce(case: Case, share: float, holds_are
         assert found is not None and found.cycles == min(cycles)
         assert near_bytes(found, holds_arena) <= room
         assert found.sram_bytes <= min(bounded.sram, most_sram(within.problem, found))
+
+
+@pytest.mark.parametrize("too_many", [-100, 0, 100, 400])
+def test_what_linking_tells_moves_the_bounds(
+    case: Case, too_many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where more is predicted than is linked, what seemed to have no room has."""
+
+    def exact(problem: Problem, found: Solution, target: Target) -> Solution:
+        return replace(found, flash_bytes=found.flash_bytes - too_many)
+
+    monkeypatch.setattr(sys.modules[best.__module__], "linked", exact)
+    flash = int(np.quantile([one.flash_bytes for one in case.choices], 0.3)) - too_many
+    found = best(case.problem, load_target("stm32l4r5"), Wish(flash_bytes=flash))
+    cycles = [one.cycles for one in case.choices if one.flash_bytes - too_many <= flash]
+    assert found.flash_bytes <= flash and found.cycles == min(cycles)
 
 
 def test_neighbours_that_an_arena_has_no_room_for_are_learnt() -> None:
