@@ -4,11 +4,11 @@
 
 Of every model below a folder (a clone of mlcommons/tiny or tensorflow/tflite-micro, say), but for
 large ones and those of tests, the options of all layers are measured on a target, and schedules
-solved: as fast as can be, as small,
-with as little SRAM, and as fast as in the memory that the ready-made `fastest` takes. Each is run
-on random inputs next to TensorFlow Lite Micro, or LiteRT's reference kernels where that refuses,
-and its firmware executed. The table goes to `results/solved_models.md`; rows that are there already
-and are not asked for stay, and nothing of the models is kept.
+solved: as fast as can be, as small, with as little SRAM, and as fast as in the memory that the
+ready-made `fastest` takes. Each is run on random inputs next to TensorFlow Lite Micro, or LiteRT's
+reference kernels where that refuses, and its firmware executed. The table goes to
+`results/solved_models.md`; rows that are there already and are not asked for stay, and nothing of
+the models is kept.
 """
 
 from __future__ import annotations
@@ -141,7 +141,8 @@ def solved_row(name: str, data: bytes, graph: Graph, target: Target) -> Row:
         "within": Wish(flash_bytes=fastest.flash_bytes, sram_bytes=fastest.sram_bytes),
     }  # fmt: skip
     arrays = [np.stack([sample[i] for sample in samples]) for i in range(len(inputs))]
-    solved, gaps, errors = {}, [], []
+    solved, gaps = {}, []
+    errors: list[float] = []
     for label, wish in wishes.items():
         found = best(problem, target, wish)
         sources = generate(graph, found.schedule)
@@ -151,9 +152,10 @@ def solved_row(name: str, data: bytes, graph: Graph, target: Target) -> Row:
         outputs = build_host(sources, optimize="-O1").predict_all(arrays, keep_state=True)
         if gap := gap_of(outputs, wanted, graph):
             gaps.append(f"{label}: {gap}")
+    worst = max(errors, key=abs)
     return Row(
         name=name, target=target.name, seconds=round(seconds, 1), options=len(problem.items),
-        fastest=taken(fastest), solved=solved, cycles_error=round(max(errors, key=lambda one: abs(one)), 2),
+        fastest=taken(fastest), solved=solved, cycles_error=round(worst, 2),
         gaps=tuple(gaps), reference=reference,
     )  # fmt: skip
 
@@ -175,13 +177,13 @@ INTRODUCTION = """\
 
     python benchmarks/solved_models.py FOLDER...
 
-{models} models of mlcommons/tiny and tensorflow/tflite-micro, those of tests and files over {most:,}
-bytes left out, each with {programs} solved schedules on {targets} targets. Outputs: beside TensorFlow Lite Micro (or
-LiteRT's reference kernels), on 3 random inputs: {equal} of {all} rows are equal, all schedules of a
-row counting. `fastest` is ready-made: cycles, bytes of flash, bytes of SRAM. Then what solving
-makes of it: cycles in no more flash and SRAM than that; cycles in all that the target has; the
-least flash; the least SRAM. Error: of the predicted cycles of these four, the largest. Table:
-seconds to measure all options from an empty cache, beside other work.
+{models} models of mlcommons/tiny and tensorflow/tflite-micro, those of tests and files over
+{most:,} bytes left out, each with {programs} solved schedules on {targets} targets. Outputs: beside
+TensorFlow Lite Micro, or LiteRT's reference kernels, on 3 random inputs: {equal} of {all} rows are
+equal, all schedules of a row counting. `fastest` is ready-made: cycles, bytes of flash, bytes of
+SRAM. Then what solving makes of it: cycles in no more flash and SRAM than that; cycles in all that
+the target has; the least flash; the least SRAM. Error: of the predicted cycles of these four, the
+largest. Table: seconds to measure all options from an empty cache, beside other work.
 
 """
 COLUMNS = (
