@@ -22,7 +22,8 @@ from elftools.elf.elffile import ELFFile
 from autotiny.cores import CORES
 from autotiny.errors import UserError, shown, unknown
 from autotiny.firmware.linking import Symbol, symbols_of
-from autotiny.simulator.processor import calls, memory_map, room_at
+from autotiny.simulator.disassembling import calls
+from autotiny.simulator.processor import memory_map, room_at
 from autotiny.target import Target
 
 ELF_ENDINGS, BINARY_ENDING, HEX_ENDING = (".elf", ".axf"), ".bin", ".hex"

@@ -16,8 +16,9 @@ from autotiny.firmware.linking import Firmware
 from autotiny.firmware.ports import port_bytes, port_rows, sample_shape, some_rows
 from autotiny.graph import Array
 from autotiny.simulator.cycles import CycleCounter, Report, Share
+from autotiny.simulator.disassembling import call_ends
 from autotiny.simulator.images import stored
-from autotiny.simulator.processor import Processor, call_ends
+from autotiny.simulator.processor import Processor
 from autotiny.simulator.second_core import Moment, SecondCore, second_core
 from autotiny.target import Target
 

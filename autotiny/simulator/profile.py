@@ -20,6 +20,7 @@ from autotiny.firmware.linking import Firmware
 from autotiny.firmware.ports import some_rows
 from autotiny.graph import Array
 from autotiny.simulator.cycles import CycleCounter, Report, Share
+from autotiny.simulator.disassembling import call_ends
 from autotiny.simulator.images import (
     Function,
     Image,
@@ -37,7 +38,7 @@ from autotiny.simulator.machine import (
     step_ends,
     without,
 )
-from autotiny.simulator.processor import INSTRUCTION_LIMIT, Processor, call_ends
+from autotiny.simulator.processor import INSTRUCTION_LIMIT, Processor
 from autotiny.simulator.waiting import run_watched
 from autotiny.target import Target
 

@@ -23,7 +23,7 @@ from autotiny.firmware.pieces import Piece, compiled, pieces_of, reached
 from autotiny.graph import Graph
 from autotiny.schedule import Schedule, Weights
 from autotiny.simulator import run
-from autotiny.simulator.processor import goes_to
+from autotiny.simulator.disassembling import goes_to
 from autotiny.solver.options import Chain, Option, Place
 from autotiny.target import Target, target_key
 

@@ -7,7 +7,7 @@ from images import Network
 from autotiny.engine import generate, plain_schedule
 from autotiny.firmware import link
 from autotiny.simulator import run
-from autotiny.simulator.processor import call_ends, calls, goes_to
+from autotiny.simulator.disassembling import call_ends, calls, goes_to
 from autotiny.target import load_target
 
 AT = 0x0800_0000
