@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-import multiprocessing
-import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import optuna
@@ -31,6 +25,7 @@ from autotiny.study.holding import Hold, alone, holding, locks_of, searched_alon
 from autotiny.study.job import EHVI, EPOCHS, Job, wanted_objectives
 from autotiny.study.planning import enough, plan, plan_again, total, tried, tutorial_recipes
 from autotiny.study.preflight import Findings, checked
+from autotiny.study.processes import run_in_processes
 from autotiny.study.record import (
     SOLVED,
     TrialRecord,
@@ -42,8 +37,6 @@ from autotiny.study.record import (
 )
 from autotiny.study.result import Result, result_of
 from autotiny.study.running import (
-    MACHINE,
-    is_over,
     run_queued,
     run_trials,
     take_up,
@@ -62,14 +55,8 @@ from autotiny.study.storage import (
     told_if_lost,
 )
 from autotiny.study.warm_start import begin_with
-from autotiny.study.working import work
 from autotiny.target import Target
 from autotiny.tasks import Direction, wanted_drop
-
-POLL_SECONDS = 0.5
-
-GRACE_SECONDS = 5.0
-"""A process that was told of Ctrl-C has ended its trial by then."""
 
 
 @dataclass(frozen=True)
@@ -340,7 +327,10 @@ def _run(study: optuna.Study, job: Job, asked: _Asked, mark: Hold, watch: _Watch
     # The original goes first and alone: what is worth training hangs on its accuracy.
     run_trials(study, job, 1, None, mark, watch.report)
     if not enough(ended(study), asked.trials):
-        _run_in_processes(study, job, asked, watch)
+        run_in_processes(
+            study, job, asked.jobs, place=str(asked.place), trials=asked.trials,
+            timeout=asked.timeout, report=watch.report,
+        )  # fmt: skip
 
 
 class _Watch:
@@ -384,69 +374,3 @@ class _Watch:
             last=last,
             target=self._job.target,
         )
-
-
-def _run_in_processes(study: optuna.Study, job: Job, asked: _Asked, watch: _Watch) -> None:
-    """Let several processes work on the study; each has a TensorFlow and a worker of its own."""
-    context = multiprocessing.get_context("spawn")
-    complaints = context.SimpleQueue()
-    cache = (job.cache.folder, job.cache.limit_bytes, job.cache.remote)
-    shared = (asked.name, str(asked.place), cache, asked.timeout, job.evaluator, complaints)
-    workers = [context.Process(target=_work, args=shared) for _ in range(asked.jobs)]
-    for worker in workers:
-        worker.start()
-    seen = {record.number for record in ended(study)}
-    try:
-        while any(worker.is_alive() for worker in workers):
-            workers[0].join(POLL_SECONDS)
-            time.sleep(0 if workers[0].is_alive() else POLL_SECONDS)
-            for record in patiently(study, lambda: ended(study)):
-                if record.number not in seen:
-                    seen.add(record.number)
-                    watch.report(record)
-    finally:
-        _end_all(workers)
-    if not complaints.empty():
-        raise MachineFault(complaints.get())
-    broken = [worker.exitcode for worker in workers if worker.exitcode]
-    if broken and not is_over(study, job, asked.trials):
-        raise MachineFault(
-            f"{len(broken)} of {len(workers)} processes ended with code {broken[0]}; "
-            "their finished trials are kept: run the command again to continue"
-        )
-
-
-def _end_all(workers: Sequence[BaseProcess]) -> None:
-    """Let processes leave their trials; a terminal tells them of Ctrl-C, `kill -INT` does not."""
-    for worker in workers:
-        worker.join(GRACE_SECONDS)
-        if worker.is_alive() and worker.pid:
-            os.kill(worker.pid, signal.SIGINT)
-    for worker in workers:
-        worker.join()
-
-
-def _work(
-    study_name: str, url: str, cache: tuple[Path, int, str | None], timeout: float | None,
-    evaluator: Evaluator, complaints: multiprocessing.SimpleQueue[str],
-) -> None:  # fmt: skip
-    """What one process does: it is a worker as any other."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    # TensorFlow's toolkit would warn in the middle of the caller's view.
-    logging.getLogger().setLevel(logging.ERROR)
-    folder, limit, remote = cache
-    try:
-        work(
-            study_name, url, cache=Cache(folder, limit_bytes=limit, remote=remote),
-            timeout=timeout, evaluator=evaluator,
-        )  # fmt: skip
-    except (UserError, *MACHINE) as fault:
-        complaints.put(str(fault))
-
-
-def _end_with_parent() -> None:
-    """End this process as Ctrl-C would when its parent is gone."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGINT)
