@@ -91,6 +91,7 @@ class Row:
         executed: those of them that may beat a point in flash and SRAM.
         dominating: points of the front that a drawn or ready-made one dominates, as executed.
         dominated_by: share of the cycles, at most, that such a one saves.
+        cached_seconds: to look up all options, once they were measured; None in older rows.
     """
 
     network: str
@@ -109,6 +110,7 @@ class Row:
     executed: int
     dominating: int
     dominated_by: float
+    cached_seconds: float | None = None
 
 
 def main() -> None:
@@ -142,6 +144,9 @@ def measured_row(name: str, graph: Graph, target: Target, drawn: int) -> Row:
         begun = time.monotonic()
         problem = tabled(graph, target, Cache(folder))
         seconds = time.monotonic() - begun
+        begun = time.monotonic()
+        tabled(graph, target, Cache(folder))
+        cached_seconds = time.monotonic() - begun
         draws = some(graph, target, Cache(folder), drawn)
     begun = time.monotonic()
     front = front_of(problem)
@@ -173,6 +178,7 @@ def measured_row(name: str, graph: Graph, target: Target, drawn: int) -> Row:
         executed=len(executed),
         dominating=len({point for point, _ in beaten}),
         dominated_by=max((1 - one.cycles / point.cost.cycles for point, one in beaten), default=0),
+        cached_seconds=round(cached_seconds, 1),
     )
 
 
@@ -241,16 +247,17 @@ INTRODUCTION = """\
     python benchmarks/schedules.py
 
 Int8, seeded random weights. Options: those that could be part of a best schedule. Table: seconds to
-measure all options from an empty cache, on two cores that other work shared. Points: found, and in
-brackets those of at most 24 of them that were executed and are not beaten. Predicted are cycles, as
-the sum of what was measured of each step, and SRAM, from the plan of the arena and the measured
-stacks; flash is that of the linked firmware. Errors are those against the executed firmware, over
-the executed points. `fastest` → solved: cycles of the ready-made schedule, and solved for no more
-flash and no more SRAM than that takes. Drawn: so many schedules, a step of each layer at random; in
-brackets, those that were executed, since they take no more flash and SRAM than some point, and
-their steps, as each was measured, not more than 1.18 times its cycles. Dominated: points of the
-front, as executed, that one of the drawn schedules or `fastest`, `balanced`, `smallest` beats in
-cycles, flash and SRAM, and in brackets by how many cycles at most.
+measure all options from an empty cache, and where it is known, to look them up in a full one, on
+two cores that other work shared. Points: found, and in brackets those of at most 24 of them that
+were executed and are not beaten. Predicted are cycles, as the sum of what was measured of each
+step, and SRAM, from the plan of the arena and the measured stacks; flash is that of the linked
+firmware. Errors are those against the executed firmware, over the executed points. `fastest` →
+solved: cycles of the ready-made schedule, and solved for no more flash and no more SRAM than that
+takes, which the errors of the predictions may make a little worse. Drawn: so many schedules, a step
+of each layer at random; in brackets, those that were executed, since they take no more flash and
+SRAM than some point, and their steps, as each was measured, not more than 1.18 times its cycles.
+Dominated: points of the front, as executed, that one of the drawn schedules or `fastest`,
+`balanced`, `smallest` beats in cycles, flash and SRAM, and in brackets by how many cycles at most.
 
 """
 COLUMNS = (
@@ -266,7 +273,8 @@ def table(rows: Sequence[Row]) -> str:
         errors = [abs(one) for one in row.cycles_errors]
         saved = 100 * (row.solved_cycles / row.fastest_cycles - 1)
         cells = (
-            row.network, row.target, row.options, row.seconds,
+            row.network, row.target, row.options,
+            f"{row.seconds} ({row.cached_seconds})" if row.cached_seconds else row.seconds,
             f"{row.found} ({row.points})", row.solve_seconds,
             f"{row.gap:.2g}", f"{statistics.mean(errors):.2f} %", f"{max(errors):.2f} %",
             f"{row.sram_errors} B",
