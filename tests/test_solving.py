@@ -1,5 +1,6 @@
 """What the trials of a search found, with the schedule solved."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,6 +21,7 @@ from autotiny.cache import Cache
 from autotiny.components import COMPONENTS
 from autotiny.components.program.solve_schedule import SolveSchedule
 from autotiny.dataset import Dataset
+from autotiny.errors import NotApplicable
 from autotiny.metrics import STACK_MARGIN_BYTES, Cost
 from autotiny.model import Level, Model, keras, keras_model
 from autotiny.recipe import Recipe
@@ -29,9 +31,15 @@ from autotiny.study.bounds import wanted_bounds
 from autotiny.study.evidence import Evidence
 from autotiny.study.job import Job
 from autotiny.study.record import SOLVED, scores_of
-from autotiny.study.solving import nearest_misses, solved_recipe
+from autotiny.study.solving import distinct, nearest_misses, solved_recipe
 from autotiny.target import Target, load_target
 from autotiny.tasks import Classification, Drop
+
+COST = Cost(
+    flash_bytes=5000, weights_bytes=1, code_bytes=1, sram_bytes=300, arena_bytes=1,
+    static_bytes=1, stack_bytes=1, instructions=1, cycles=1, latency_ms=1.0,
+    energy_estimated_mj=1.0,
+)  # fmt: skip
 
 
 def solved_cost(model: Model, target: Target, cache: Cache) -> Cost:
@@ -191,12 +199,7 @@ def test_what_the_search_makes_small_is_made_small(
     objectives: list[str], bounds: Any, expected: tuple[str, int, int]
 ) -> None:
     steps = [COMPONENTS[name]() for name in ("reduce_input", "int8", "fuse_operators")]
-    cost = Cost(
-        flash_bytes=5000, weights_bytes=1, code_bytes=1, sram_bytes=300, arena_bytes=1,
-        static_bytes=1, stack_bytes=1, instructions=1, cycles=1, latency_ms=1.0,
-        energy_estimated_mj=1.0,
-    )  # fmt: skip
-    record = TrialRecord(recipe=Recipe(tuple(steps)), rehearsed=cost)
+    record = TrialRecord(recipe=Recipe(tuple(steps)), rehearsed=COST)
     recipe = solved_recipe(record, job_for(objectives, **bounds))
     assert recipe is not None
     assert recipe.steps == (*steps[:2], SolveSchedule(*expected))  # type: ignore[arg-type]
@@ -207,6 +210,35 @@ def test_what_the_search_makes_small_is_made_small(
     assert anywhere is not None and anywhere.steps[-1] == SolveSchedule(
         "latency", *(size if bounds else 0 for size in expected[1:])
     )
+
+
+def test_what_comes_to_the_same_is_solved_once() -> None:
+    job = job_for(["latency"])
+    lowered = [COMPONENTS[name]() for name in ("int8", "float16", "float32")]
+    int8, float16, float32 = ((one,) for one in lowered)
+    fused = (*int8, COMPONENTS["fuse_operators"]())
+    solved = (*float16, SolveSchedule())
+    records = [
+        TrialRecord(number=number, recipe=Recipe(steps), rehearsed=COST)
+        for number, steps in enumerate((fused, int8, solved, float16, float32))
+    ]
+    found = [*distinct(records, job, fit=True, points=2)]
+    assert [(one.number, [step.name for step in recipe.steps]) for one, recipe in found] == [
+        (0, ["int8", "solve_schedule"]), (2, ["float16", "solve_schedule"]),
+    ]  # fmt: skip
+    assert [one.number for one, _ in distinct(records, job, fit=True, points=9)] == [0, 2, 4]
+
+
+def test_why_no_schedule_keeps_the_bounds_is_told(tmp_path: Path) -> None:
+    def refuse(step: SolveSchedule, model: Model, work: Any) -> Model:
+        raise NotApplicable("solve_schedule: 7 bytes too many")
+
+    told: list[str] = []
+    with solving(tmp_path) as start, mock.patch.object(SolveSchedule, "apply", refuse):
+        result = start(at_most="flash=45000", on_notice=told.append)
+        assert not result.front
+        notes = [one for one in told if one.endswith(": solve_schedule: 7 bytes too many")]
+        assert len(notes) == 2 and all(re.match(r"trial \d+: ", one) for one in notes)
 
 
 def test_what_misses_the_smallest_share_is_nearest() -> None:

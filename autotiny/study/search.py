@@ -285,7 +285,7 @@ def _searched(job: Job, findings: Findings, asked: _Asked) -> Result:
                 train_again(study, job, asked.seeds, goes_on=asked.has_time, tell=asked.on_stage)
                 solve_schedules(
                     study, job, asked.solve, goes_on=asked.has_time, tell=asked.on_stage,
-                    run=lambda: run_queued(study, job, SOLVED, mark, watch.report),
+                    note=asked.tell, run=lambda: run_queued(study, job, SOLVED, mark, watch.report),
                 )  # fmt: skip
         except KeyboardInterrupt:
             interrupted = True

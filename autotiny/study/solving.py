@@ -8,7 +8,7 @@ Each is a trial of its own, which trains nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import optuna
 
@@ -33,7 +33,7 @@ SOLVED_POINTS = 3
 
 def solve_schedules(
     study: optuna.Study, job: Job, points: int, *, run: Callable[[], None],
-    goes_on: Callable[[], bool], tell: Callable[[str], None],
+    goes_on: Callable[[], bool], tell: Callable[[str], None], note: Callable[[str], None],
 ) -> None:  # fmt: skip
     """Try the best of the front with solved schedules, or where nothing fits, what misses least.
 
@@ -44,13 +44,13 @@ def solve_schedules(
         run: runs the trials that are queued for that.
         goes_on: whether there is time for one more.
         tell: called with what is solved next.
+        note: called with why a schedule could not be solved.
     """
     if job.stream is not None:  # what listens without end is scheduled hop by hop
         return
     best = _best_first(study, job)
-    for record in (best or nearest_misses(study, job))[:points]:
-        recipe = solved_recipe(record, job, fits=bool(best))
-        if recipe is None or not goes_on():
+    for record, recipe in distinct(best or nearest_misses(study, job), job, bool(best), points):
+        if recipe == record.recipe or not goes_on():
             continue
         tried = [one for one in known(study) if one.planned == recipe.key]
         if not tried:
@@ -58,7 +58,36 @@ def solve_schedules(
         if not any(one.outcome for one in tried):
             tell(f"solving the schedule of trial {record.number}")
             run()
+            for reason in _refusals(study, recipe):
+                note(f"trial {record.number}: {reason}")
         _same_scores(study, record.number, recipe)
+
+
+def distinct(
+    records: Iterable[TrialRecord], job: Job, fit: bool, points: int
+) -> Iterator[tuple[TrialRecord, Recipe]]:
+    """So many records with their solved recipes, of those that come to the same the first.
+
+    What has a solved schedule stands for itself.
+    """
+    found: set[str] = set()
+    for record in records:
+        recipe = record.recipe
+        if recipe is not None and "solve_schedule" not in recipe.names:
+            recipe = solved_recipe(record, job, fits=fit)
+        if recipe is None or recipe.key in found:
+            continue
+        if len(found) == points:
+            return
+        found.add(recipe.key)
+        yield record, recipe
+
+
+def _refusals(study: optuna.Study, recipe: Recipe) -> Iterator[str]:
+    """Why no schedule was solved, where none was."""
+    for one in known(study):
+        if one.planned == recipe.key:
+            yield from (two.reason for two in one.dropped if two.component == "solve_schedule")
 
 
 def _best_first(study: optuna.Study, job: Job) -> list[TrialRecord]:
