@@ -20,6 +20,8 @@ from autotiny.solver.items import Item, items_of
 from autotiny.solver.measuring import base_of, measured
 from autotiny.solver.options import places_of, with_slow_sram
 from autotiny.solver.problem import (
+    FLASH_SLACK_BYTES,
+    SRAM_SLACK_BYTES,
     TIME_LIMIT_S,
     Bounded,
     Problem,
@@ -42,6 +44,8 @@ SILENT: Told = lambda done, of: None  # noqa: E731
 
 GOALS: dict[str, Goal] = {"latency": "cycles", "flash": "flash", "sram": "sram"}
 """What can be made small, as a user says it."""
+
+MEMORIES = {"flash": "flash", "sram": "SRAM"}
 
 MOST_CORRECTIONS = 24
 """Of bounds, for what only linking tells."""
@@ -174,10 +178,11 @@ def _corrected(
         exact = linked(problem, found, target)
         if _fits(exact, asked):
             return [exact]
-        excess = {
-            "flash": exact.flash_bytes - asked.flash,
-            "sram": exact.sram_bytes - asked.sram,
-        }
+        excess = _excess(exact, asked)
+        if excess["flash"] <= FLASH_SLACK_BYTES and excess["sram"] <= SRAM_SLACK_BYTES:
+            plain = linked(problem, _ready_made(problem, found), target)
+            if _fits(plain, asked):
+                return [plain]
         worst = max(excess, key=lambda name: excess[name])
         # by part of it: what is next to it may be a few bytes less, where this is a few more
         taken = {"flash": found.flash_bytes, "sram": found.sram_bytes}[worst]
@@ -185,8 +190,28 @@ def _corrected(
     return []
 
 
+def _ready_made(problem: Problem, found: Solution) -> Solution:
+    """With functions as ready-made schedules have them.
+
+    Those that are chosen instead are smaller as a rule, and a few bytes larger as an exception.
+    """
+
+    def usual(item: Item) -> Item:
+        step = replace(item.option.step, code="auto")
+        return replace(item, option=replace(item.option, step=step))
+
+    return replace(chosen(problem, [usual(item) for item in found.items]), gap=found.gap)
+
+
+def _excess(exact: Solution, asked: Bounded) -> dict[str, float]:
+    return {
+        "flash": exact.flash_bytes - asked.flash,
+        "sram": exact.sram_bytes - asked.sram,
+    }
+
+
 def _fits(exact: Solution, asked: Bounded) -> bool:
-    return exact.flash_bytes <= asked.flash and exact.sram_bytes <= asked.sram
+    return all(more <= 0 for more in _excess(exact, asked).values())
 
 
 def _smaller(problem: Problem, found: Solution, target: Target, asked: Bounded) -> Solution:
@@ -227,9 +252,19 @@ def _tightest(problem: Problem, target: Target, asked: Bounded) -> Solution:
     )
     found = [linked(problem, one, target) for one in solved if one is not None]
     fitting = [one for one in found if _fits(one, asked)]
-    if not fitting:
+    if fitting:
+        return min(fitting, key=lambda one: one.cycles)
+    if not found:
         raise NotApplicable(nearest(problem, asked))
-    return min(fitting, key=lambda one: one.cycles)
+    near = min(found, key=lambda one: sum(max(0, more) for more in _excess(one, asked).values()))
+    missed = " and ".join(
+        f"{more:,.0f} bytes of {MEMORIES[name]} too many"
+        for name, more in _excess(near, asked).items()
+        if more > 0
+    )
+    raise NotApplicable(
+        f"{_why(asked)}: the nearest takes {near.flash_bytes:,} and {near.sram_bytes:,}, {missed}"
+    )
 
 
 def linked(problem: Problem, found: Solution, target: Target) -> Solution:
@@ -261,7 +296,6 @@ def linked(problem: Problem, found: Solution, target: Target) -> Solution:
 
 def nearest(problem: Problem, asked: Bounded) -> str:
     """Why no schedule keeps the bounds, and what those take that nearly do."""
-    why = f"no schedule takes at most {asked.flash:,} bytes of flash and {asked.sram:,} of SRAM"
     smallest = solve(problem, "flash", Bounded(sram=asked.sram))
     leanest = solve(problem, "sram", Bounded(flash=asked.flash))
     near = []
@@ -285,4 +319,8 @@ def nearest(problem: Problem, asked: Bounded) -> str:
             f"{smallest.flash_bytes - asked.flash:,} too many, and another one "
             f"{leanest.sram_bytes:,} of SRAM, {leanest.sram_bytes - asked.sram:,} too many"
         )
-    return f"{why}: {'; '.join(near)}"
+    return f"{_why(asked)}: {'; '.join(near)}"
+
+
+def _why(asked: Bounded) -> str:
+    return f"no schedule takes at most {asked.flash:,} bytes of flash and {asked.sram:,} of SRAM"

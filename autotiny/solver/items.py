@@ -148,13 +148,14 @@ def _item(
 def _undominated(items: Iterable[Item]) -> Iterator[Item]:
     """Those of a place that no other one is at least as good as in everything."""
     kept: list[Item] = []
-    for item in sorted(items, key=lambda one: (_figures(one), len(one.shared))):
+    for item in sorted(items, key=lambda one: (figures(one), len(one.shared))):
         if not any(_as_good(other, item) for other in kept):
             kept.append(item)
             yield item
 
 
-def _figures(item: Item) -> tuple[float, ...]:
+def figures(item: Item) -> tuple[float, ...]:
+    """What an item takes, but for what it shares."""
     return (
         item.cycles,
         item.own_bytes,
@@ -167,5 +168,5 @@ def _figures(item: Item) -> tuple[float, ...]:
 
 
 def _as_good(one: Item, other: Item) -> bool:
-    pairs = zip(_figures(one), _figures(other), strict=True)
+    pairs = zip(figures(one), figures(other), strict=True)
     return all(a <= b for a, b in pairs) and one.shared.keys() <= other.shared.keys()

@@ -223,7 +223,7 @@ def _base(graph: Graph, options: Sequence[Option], target: Target) -> Base:
     needed: dict[str, int] = {}
     for function in sources.functions:
         needed |= sizes_of(function, pieces, firmware)
-    steps = sum(size for name, size in needed.items() if not is_array(name))
+    steps = sum(size for name, size in needed.items() if name not in pieces or not is_array(name))
     static = sum(option.static_bytes for option in options)
     calls = CALLER_BYTES + CALL_BYTES * len(sources.functions)
     operands = sum(passed(option) for option in options)

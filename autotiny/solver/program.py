@@ -25,7 +25,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import coo_array, csr_array, vstack
 
 from autotiny.solver.cuts import Cut
-from autotiny.solver.items import Item
+from autotiny.solver.items import Item, figures
 from autotiny.solver.quiet import silent_stdout
 
 Goal = Literal["cycles", "flash", "sram"]
@@ -116,16 +116,7 @@ def groups_of(
 
 def _form(item: Item) -> tuple[object, ...]:
     """All that a program knows of an option."""
-    return (
-        item.cycles,
-        item.own_bytes,
-        item.static_bytes,
-        item.near_bytes,
-        item.arena_bytes,
-        item.stack_bytes,
-        item.frame_bytes,
-        tuple(sorted(item.shared.items())),
-    )
+    return *figures(item), tuple(sorted(item.shared.items()))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from networks import deep, mobile, repeated
 
 from autotiny.engine.arena import lay_out
 from autotiny.engine.kernel import Overlap, Scratch
+from autotiny.errors import NotApplicable
 from autotiny.graph import Graph, fold
 from autotiny.solver.best import Wish, best
 from autotiny.solver.cuts import Cut
@@ -183,6 +184,25 @@ def test_what_linking_tells_moves_the_bounds(
     assert found.flash_bytes <= flash and found.cycles == min(cycles)
 
 
+def test_a_few_bytes_too_many_are_saved_by_functions_as_ready_made_ones_have_them(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exact(problem: Problem, found: Solution, target: Target) -> Solution:
+        usual = all(step.code == "auto" for step in found.schedule.steps)
+        return replace(found, flash_bytes=found.flash_bytes + (0 if usual else more))
+
+    monkeypatch.setattr(sys.modules[best.__module__], "linked", exact)
+    target = load_target("stm32l4r5")
+    least = min(one.flash_bytes for one in case.choices)
+    more = 16
+    found = best(case.problem, target, Wish(flash_bytes=least))
+    assert found.flash_bytes == least
+    assert {step.code for step in found.schedule.steps} == {"auto"}
+    more = 1000
+    with pytest.raises(NotApplicable, match=rf"the nearest takes {least + more:,} and [0-9,]+, "):
+        best(case.problem, target, Wish(flash_bytes=least))
+
+
 def test_neighbours_that_an_arena_has_no_room_for_are_learnt() -> None:
     """Of 96×96 pixels, three steps fit each alone where all of them do not."""
     graph = fold(mobile(48, 8))
@@ -275,6 +295,7 @@ def test_200_layers_are_solved_within_a_percent_in_a_minute(graph: Graph) -> Non
 
 WRITTEN = """
 from networks import mobile
+from autotiny.errors import NotApplicable
 from autotiny.graph import Graph, fold
 from autotiny.solver.items import items_of
 from autotiny.solver.options import places_of

@@ -11,6 +11,7 @@ from autotiny.cache import Cache
 from autotiny.engine import generate, plain_schedule
 from autotiny.errors import NotApplicable, UserError
 from autotiny.firmware import build_host
+from autotiny.graph import Graph, Op, Tensor
 from autotiny.simulator import measure
 from autotiny.solver import (
     Problem,
@@ -24,7 +25,7 @@ from autotiny.solver import (
     wish_from,
 )  # fmt: skip
 from autotiny.solver.best import _form, bounds_of, linked
-from autotiny.solver.problem import Bounded, chosen
+from autotiny.solver.problem import Bounded, chosen, solve
 from autotiny.target import load_target
 
 M4 = load_target("stm32l4r5")
@@ -64,6 +65,15 @@ def test_layers_of_another_network_are_not_measured_again(problem: Problem, cach
     other = tabled(two_layers(seed=1), M4, cache, lambda done, of: told.append(done))
     assert not told
     assert len(other.items) == len(problem.items)
+
+
+def test_functions_of_the_library_count_once(cache: Cache) -> None:
+    tensors = tuple(Tensor(name, (1, 10), "float32") for name in ("logits", "classes"))
+    graph = Graph(tensors, (Op("SOFTMAX", (0,), (1,), {"beta": 1.0}),), (0,), (1,))
+    problem = tabled(graph, M4, cache)
+    found = solve(problem, "flash")
+    assert found is not None and "expf" in str(found.items[0].facts.shared)
+    assert abs(found.flash_bytes - linked(problem, found, M4).flash_bytes) <= 64
 
 
 def test_bounds_are_kept_by_the_linked_firmware(problem: Problem) -> None:
