@@ -254,7 +254,7 @@ def _tightest(problem: Problem, target: Target, asked: Bounded) -> Solution:
     fitting = [one for one in found if _fits(one, asked)]
     if fitting:
         return min(fitting, key=lambda one: one.cycles)
-    if not found:
+    if len(found) < len(solved):
         raise NotApplicable(nearest(problem, asked))
     near = min(found, key=lambda one: sum(max(0, more) for more in _excess(one, asked).values()))
     missed = " and ".join(
