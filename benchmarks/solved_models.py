@@ -177,7 +177,7 @@ INTRODUCTION = """\
 
     python benchmarks/solved_models.py FOLDER...
 
-{models} models of mlcommons/tiny and tensorflow/tflite-micro, those of tests and files over
+{models} models of tensorflow/tflite-micro, those of tests and files over
 {most:,} bytes left out, each with {programs} solved schedules on {targets} targets. Outputs: beside
 TensorFlow Lite Micro, or LiteRT's reference kernels, on 3 random inputs: {equal} of {all} rows are
 equal, all schedules of a row counting. `fastest` is ready-made: cycles, bytes of flash, bytes of
