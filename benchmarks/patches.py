@@ -11,12 +11,12 @@ rows that are there already and are not asked for stay.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from schedules import cost, lowered
+from writing import rows_beside, write_page
 
 from autotiny.cache import Cache
 from autotiny.engine import schedule_for
@@ -29,7 +29,6 @@ from autotiny.solver.problem import Bounded, solve
 from autotiny.target import Target, load_target
 
 RESULT = Path(__file__).parent.parent / "results" / "patches.md"
-ROWS = RESULT.with_suffix(".json")
 NETWORKS = ("mobilenet_v1", "mobilenet_v2_144")
 TARGETS = ("stm32l4r5", "stm32f746")
 PRICE = 1.25
@@ -73,15 +72,13 @@ def main() -> None:
         for board in asked.targets.split(","):
             rows[name, board] = measured_row(name, graph, load_target(board), Cache())
             print(rows[name, board], flush=True)
-            stored = [asdict(one) for one in rows.values()]
-            ROWS.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
-            RESULT.write_text(table(list(rows.values())), encoding="utf-8")
+            every = list(rows.values())
+            write_page(RESULT, table(every), every)
 
 
 def known() -> list[Row]:
     """The rows of earlier runs."""
-    rows = json.loads(ROWS.read_text(encoding="utf-8")) if ROWS.exists() else []
-    return [Row(**row) for row in rows]
+    return [Row(**row) for row in rows_beside(RESULT)]
 
 
 def measured_row(name: str, graph: Graph, target: Target, cache: Cache) -> Row:

@@ -13,17 +13,17 @@ results/schedules.md; rows that are there already and are not asked for stay.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 from engine import seeded, seeded_int8
+from writing import rows_beside, write_page
 
 from autotiny.cache import Cache
 from autotiny.components import COMPONENTS, Work
@@ -46,7 +46,6 @@ from autotiny.solver.speeds import speeds_of
 from autotiny.target import Target, load_target
 
 RESULT = Path(__file__).parent.parent / "results" / "schedules.md"
-ROWS = RESULT.with_suffix(".json")
 
 
 def lowered(name: str) -> Graph:
@@ -127,14 +126,13 @@ def main() -> None:
             row = measured_row(name, graph, load_target(board), asked.drawn)
             print(row, flush=True)
             rows[name, board] = row
-            stored = [asdict(one) for one in rows.values()]
-            ROWS.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
-            RESULT.write_text(table(list(rows.values())), encoding="utf-8")
+            every = list(rows.values())
+            write_page(RESULT, table(every), every)
 
 
 def known() -> list[Row]:
     """The rows of earlier runs."""
-    rows = json.loads(ROWS.read_text(encoding="utf-8")) if ROWS.exists() else []
+    rows = rows_beside(RESULT)
     return [Row(**{**row, "cycles_errors": tuple(row["cycles_errors"])}) for row in rows]
 
 

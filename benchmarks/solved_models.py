@@ -14,10 +14,9 @@ the models is kept.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -32,6 +31,7 @@ from models import (
     models_below,
     referred,
 )  # fmt: skip
+from writing import rows_beside, write_page
 
 from autotiny.cache import Cache
 from autotiny.engine import check_supported, generate, plain_schedule, schedule_for
@@ -45,7 +45,6 @@ from autotiny.target import Target, load_target
 from autotiny.tflite import read_tflite
 
 RESULT = Path(__file__).parent.parent / "results" / "solved_models.md"
-ROWS = RESULT.with_suffix(".json")
 TARGETS = "stm32l4r5,rp2040,esp32c3"
 MOST_BYTES = 150_000
 """Of a file, as larger ones take minutes each."""
@@ -93,15 +92,13 @@ def main() -> None:
             row = solved_row(name, data, graph, load_target(board))
             print(row, flush=True)
             rows[name, board] = row
-            stored = [asdict(one) for one in rows.values()]
-            ROWS.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
-            RESULT.write_text(table(list(rows.values())), encoding="utf-8")
+            every = list(rows.values())
+            write_page(RESULT, table(every), every)
 
 
 def known() -> list[Row]:
     """The rows of earlier runs."""
-    rows = json.loads(ROWS.read_text(encoding="utf-8")) if ROWS.exists() else []
-    return [Row(**row) for row in rows]
+    return [Row(**row) for row in rows_beside(RESULT)]
 
 
 def runnable(folders: Sequence[Path]) -> Iterator[tuple[str, bytes, Graph]]:
