@@ -147,7 +147,8 @@ def test_where_nothing_fits_what_misses_least_is_solved(tmp_path: Path) -> None:
 
     evaluator = replace(TOY_EVALUATOR, cost=lean_once_solved)
     with solving(tmp_path) as start:
-        result = start(evaluator=evaluator, at_most="flash=45000")
+        asked = {"objectives": ["latency", "size"], "at_most": "flash=45000"}
+        result = start(evaluator=evaluator, **asked)
         found = solved_of(result.study)
         assert len(found) == 2 and {one.number for one in found} >= {p.trial for p in result.front}
         assert result.front
