@@ -21,8 +21,6 @@ from autotiny.cores import (
     block_cost,
     decode,
     issue,
-    riscv_decoder,
-    thumb_decoder,
 )
 from autotiny.simulator.cycles import CycleCounter
 from autotiny.target import Memory, load_target
@@ -823,7 +821,7 @@ def codes(core: str) -> dict[str, bytes]:
 
 def instructions(core: str, code: bytes, address: int = 0) -> tuple[Instruction, ...]:
     """The instructions of a snippet."""
-    return decode(riscv_decoder() if core == "rv32imc" else thumb_decoder(), code, address)
+    return decode(code, address, arm=core != "rv32imc")
 
 
 def model_cycles(case: Case) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
 import capstone
@@ -40,6 +41,10 @@ MULTIPLIES = frozenset({"mul", "mac", "mul_long", "mac_long"})
 FPU = frozenset(kind for kind in get_args(Kind) if kind.startswith("fpu_"))
 
 FLAGS = "flags"
+
+WORD_BYTES = 4
+BLOCKS_KEPT = 1 << 13
+"""Basic blocks whose instructions are kept, of some ten kilobytes each."""
 
 
 @dataclass(frozen=True)
@@ -151,15 +156,31 @@ def riscv_decoder() -> capstone.Cs:
     return decoder
 
 
-def decode(decoder: capstone.Cs, code: bytes, address: int) -> tuple[Instruction, ...]:
+def decode(code: bytes, address: int, *, arm: bool) -> tuple[Instruction, ...]:
     """The instructions of a basic block; what does not decode becomes `system`, two bytes each.
 
     Args:
-        decoder: from `thumb_decoder` or `riscv_decoder`.
         code: the bytes of the block.
         address: where the block stands.
+        arm: whether it is Thumb code, else it is RISC-V's.
     """
-    understand = _riscv if decoder.arch == capstone.CS_ARCH_RISCV else _thumb
+    begin = address % WORD_BYTES  # what an instruction means depends on no more of its address
+    return tuple(_moved(one, address - begin) for one in _decoded(code, begin, arm))
+
+
+def _moved(one: Instruction, by: int) -> Instruction:
+    """The same at another address; `replace` takes ten times as long."""
+    moved = object.__new__(Instruction)
+    moved.__dict__.update(one.__dict__, address=one.address + by)
+    return moved
+
+
+@lru_cache(maxsize=BLOCKS_KEPT)
+def _decoded(code: bytes, address: int, arm: bool) -> tuple[Instruction, ...]:
+    """The same, found once: one firmware after the other holds the same code."""
+    # Of its own: others may decode in other threads.
+    decoder = thumb_decoder() if arm else riscv_decoder()
+    understand = _thumb if arm else _riscv
     instructions: list[Instruction] = []
     predicated = 0
     place = 0

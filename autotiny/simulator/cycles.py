@@ -47,8 +47,6 @@ from autotiny.cores import (
     Instruction,
     block_cost,
     decode,
-    riscv_decoder,
-    thumb_decoder,
 )
 from autotiny.errors import FirmwareFault
 from autotiny.simulator import memory
@@ -110,8 +108,7 @@ class CycleCounter:
         self.simulates_memory = simulate_memory
         self._state: State = memory.build(target)
         self._place: int = self._state.__array_interface__["data"][0]
-        arm = CORES[target.core].isa.is_arm
-        self._decoder = thumb_decoder() if arm else riscv_decoder()
+        self._arm = CORES[target.core].isa.is_arm
         self._blocks: list[tuple[Instruction, ...]] = []
         self._numbers: dict[int, dict[bytes, int]] = {}  # by address, then by code
         self._switches: dict[int, int] = {}
@@ -299,7 +296,7 @@ class CycleCounter:
                 f"the firmware has more than {memory.BLOCKS_MOST} basic blocks; "
                 "the cycle counter holds no more"
             )
-        block = decode(self._decoder, code, address)
+        block = decode(code, address, arm=self._arm)
         self._numbers.setdefault(address, {})[code] = number
         self._blocks.append(block)
         lines: list[tuple[int, int]] = []

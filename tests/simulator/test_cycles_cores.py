@@ -14,7 +14,6 @@ from autotiny.cores import (
     block_cost,
     decode,
     issue,
-    thumb_decoder,
 )
 
 # core, instructions, what each lost by cause
@@ -80,7 +79,7 @@ def test_a_branch_is_taken_if_another_address_follows() -> None:
 def test_what_a_block_costs_leaves_its_predecessor_out() -> None:
     # the multiply issues at 0 and its result can be used by a late ALU at 2, so one cycle is lost
     before, block = (
-        decode(thumb_decoder(), code, 0)
+        decode(code, 0, arm=True)
         for code in assemble("cortex-m7", ["mul r0, r1, r2", "eor.w r3, r0, r4; eor.w r5, r3, r6"])
     )
     cycles, starts, causes = block_cost(CORES["cortex-m7"].timing, before, block)
@@ -91,7 +90,7 @@ def test_what_a_block_costs_leaves_its_predecessor_out() -> None:
 def test_a_run_of_loads_pays_once_wherever_blocks_part_it() -> None:
     # Arm 100166: LDR 2, each further load of a run 1
     load, addition = (
-        decode(thumb_decoder(), code, 0)
+        decode(code, 0, arm=True)
         for code in assemble("cortex-m4", ["ldr r0, [r1]", "adds r2, r2, r3"])
     )
     core = CORES["cortex-m4"].timing
@@ -104,7 +103,7 @@ def test_a_run_of_loads_pays_once_wherever_blocks_part_it() -> None:
 def test_bytes_in_a_row_fill_the_store_buffer_of_a_cortex_m7() -> None:
     # jnk0le, cortex_m7: 2.4 cycles a byte; the first few find the buffer empty
     four, one, slow = (
-        decode(thumb_decoder(), code, 0)
+        decode(code, 0, arm=True)
         for code in assemble(
             "cortex-m7",
             [

@@ -6,13 +6,14 @@ for what a Cortex-M7 reads early, jnk0le, "pipeline cycle test", cortex_m7.
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from functools import cache
 
 import pytest
 from assembly import assemble
 
-from autotiny.cores import Instruction, decode, riscv_decoder, thumb_decoder
+from autotiny.cores import Instruction, decode
+from autotiny.cores.instruction import _decoded
 
 # the last instruction, its kind, what it reads and in which role, what it writes
 OPERANDS = [
@@ -246,12 +247,12 @@ def decoded() -> dict[str, Instruction]:
     texts += [text for text, *_ in ACCESSES]
     texts += [text for *_, several in ATTRIBUTES for text in several]
     understood = {}
-    for core, decoder, every in (
-        ("cortex-m33", thumb_decoder(), list(dict.fromkeys(texts))),
-        ("rv32imc", riscv_decoder(), [text for text, *_ in RISCV]),
+    for core, every in (
+        ("cortex-m33", list(dict.fromkeys(texts))),
+        ("rv32imc", [text for text, *_ in RISCV]),
     ):
         for text, code in zip(every, assemble(core, every), strict=True):
-            understood[text] = decode(decoder, code, 0x100)[-1]
+            understood[text] = decode(code, 0x100, arm=core != "rv32imc")[-1]
     return understood
 
 
@@ -287,19 +288,31 @@ def test_an_instruction_has_an_attribute_or_not(case: tuple[str, bool, list[str]
 
 def test_instructions_follow_one_another() -> None:
     code = assemble("cortex-m4", ["nop; add.w r0, r1, #1; it eq; moveq r0, r1; b ."])[0]
-    block = decode(thumb_decoder(), code, 0x800_0000)
+    block = decode(code, 0x800_0000, arm=True)
     places = [(i.address - 0x800_0000, i.end - 0x800_0000) for i in block]
     assert places == [(0, 2), (2, 6), (6, 8), (8, 10), (10, 12)]
     assert [i.predicated for i in block] == [False, False, False, True, False]
 
 
+def test_the_same_code_elsewhere_is_the_same_but_for_its_addresses() -> None:
+    text = "adr r0, . + 1020; ldr r1, [pc, #8]; bl . + 0x1000; tbb [pc, r2]"
+    (code,) = assemble("cortex-m4", [text])
+    first, second, odd = (decode(code, at, arm=True) for at in (0x10, 0x800_0010, 0x800_0012))
+    assert [i.address for i in first] == [0x10, 0x14, 0x16, 0x1A]
+    assert [i.address for i in second] == [0x800_0010, 0x800_0014, 0x800_0016, 0x800_001A]
+    assert [replace(one, address=0) for one in first] == [replace(i, address=0) for i in second]
+    assert [replace(one, address=0) for one in first] == [replace(i, address=0) for i in odd]
+    _decoded.cache_clear()
+    assert decode(code, 0x800_0010, arm=True) == second
+
+
 def test_what_does_not_decode_is_a_system_instruction_of_two_bytes() -> None:
     nop, undefined = b"\x00\xbf", b"\xff\xff"  # 0xFFFF begins no instruction of 32 bits
-    block = decode(thumb_decoder(), nop + undefined * 2 + nop + undefined, 0x100)
+    block = decode(nop + undefined * 2 + nop + undefined, 0x100, arm=True)
     assert [i.kind for i in block] == ["nop", "system", "system", "nop", "system"]
     assert [i.address for i in block] == [0x100, 0x102, 0x104, 0x106, 0x108]
     assert block[-1].end == 0x10A
-    assert decode(thumb_decoder(), b"", 0x100) == ()
+    assert decode(b"", 0x100, arm=True) == ()
 
 
 def test_a_decoded_instruction_cannot_be_changed() -> None:

@@ -13,7 +13,7 @@ from assembly import assemble
 from tiny_model import PROGRAM, expected, tiny_sources
 from unicorn import UC_HOOK_BLOCK
 
-from autotiny.cores.instruction import decode, thumb_decoder
+from autotiny.cores.instruction import decode
 from autotiny.errors import FirmwareFault
 from autotiny.firmware import link
 from autotiny.simulator import Run, run
@@ -60,7 +60,7 @@ def test_hints_of_a_core_are_executed_and_counted(name: str) -> None:
     ran = misbehave(deed, name)
     np.testing.assert_array_equal(ran.outputs[0], misbehave("", name).outputs[0])
     (code,) = assemble(target.core, [hints])
-    kinds = {one.mnemonic: one.kind for one in decode(thumb_decoder(), code, 0)}
+    kinds = {one.mnemonic: one.kind for one in decode(code, 0, arm=True)}
     assert {kinds[hint] for hint in ("nop", "yield", "sev", "wfe")} == {"nop"}
 
 
