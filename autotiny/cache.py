@@ -176,7 +176,7 @@ class Cache:
 
         One process makes it; others that want it meanwhile wait for that.
         """
-        with self._alone(key):
+        with self.alone(key):
             entry = self.get(key)
             if entry is not None:
                 try:
@@ -223,8 +223,8 @@ class Cache:
         return stored
 
     @contextmanager
-    def _alone(self, key: str) -> Iterator[None]:
-        """Keeps other processes from making the same; the system ends that if this one dies."""
+    def alone(self, key: str) -> Iterator[None]:
+        """Keep other processes from making the same; the system ends that if this one dies."""
         locks = self.folder / "locks"
         with ExitStack() as held:
             with suppress(OSError):  # a cache that can only be read still answers

@@ -46,7 +46,7 @@ NUMBERS: Mapping[str, Any] = {
     "solve": Annotated[int, Within(ge=0, le=64)],
     "points": Annotated[int, Within(ge=1, le=64)],
     "patches": Annotated[int, Within(ge=0, le=12)],
-    "jobs": Annotated[int, Within(ge=1, le=256)],
+    "jobs": Annotated[int, Within(ge=1, le=256)] | None,
     "timeout": Annotated[float, Within(ge=0, le=1e9)] | None,
     "accuracy_drop": Annotated[float, Within(ge=0, le=1)] | None,
     "repeat": Annotated[int, Within(ge=1, le=1_000_000)] | None,

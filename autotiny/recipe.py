@@ -271,13 +271,14 @@ def extended_key(prefix: str, step: Component, target: Target | None) -> str:
 
 def _extended(prefix: _Prefix, step: Component, work: Work, cache: Cache) -> _Prefix:
     key = extended_key(prefix.key, step, work.target)
-    entry = cache.get(key)
-    if entry is None:
-        try:
-            return _made(prefix, step, key, work, cache)
-        except NotApplicable as refusal:
-            reason = str(refusal)
-            entry = cache.put(key, lambda folder: _write_refusal(folder, reason))
+    with cache.alone(key):  # of two processes that want the same, one makes it
+        entry = cache.get(key)
+        if entry is None:
+            try:
+                return _made(prefix, step, key, work, cache)
+            except NotApplicable as refusal:
+                reason = str(refusal)
+                entry = cache.put(key, lambda folder: _write_refusal(folder, reason))
     refusal_file = entry / "not_applicable.txt"
     if refusal_file.exists():
         dropped = Dropped(step.name, refusal_file.read_text(encoding="utf-8"))

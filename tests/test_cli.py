@@ -152,15 +152,17 @@ def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.stderr.startswith("error: the disk is full; free some space")
 
 
-@pytest.mark.parametrize(("given", "taken"), [([], 1), (["--jobs", "3"], 3), (["--jobs", "0"], 5)])
+@pytest.mark.parametrize(
+    ("given", "taken"), [([], None), (["--jobs", "3"], 3), (["--jobs", "0"], 5)]
+)
 def test_no_jobs_are_as_many_as_there_are_cores(
-    monkeypatch: pytest.MonkeyPatch, given: list[str], taken: int
+    monkeypatch: pytest.MonkeyPatch, given: list[str], taken: int | None
 ) -> None:
     from autotiny import api, machine
 
-    asked: list[int] = []
+    asked: list[int | None] = []
 
-    def search(*_: object, jobs: int, **__: object) -> None:
+    def search(*_: object, jobs: int | None, **__: object) -> None:
         asked.append(jobs)
         raise UserError("that is all")
 

@@ -125,9 +125,9 @@ def test_what_another_process_has_found_and_not_told_yet_settles_nothing() -> No
     first = running()
     FULL.store(first)
     second = first.study.ask()
-    assert _settled(second.study.get_trials()) == []
+    assert _settled(second) == []
     first.study.tell(first, list(FULL.values))
-    assert _settled(second.study.get_trials()) == [FULL]
+    assert _settled(second) == [FULL]
 
 
 @pytest.mark.parametrize("outcome", ["", *OUTCOMES])

@@ -402,7 +402,7 @@ NONSENSE = [math.nan, math.inf, -1, 10**30, "3", True, [3], {}, b"3"]
 @pytest.mark.parametrize("name", NUMBERS)
 def test_no_number_takes_nonsense(name: str) -> None:
     more: list[object] = [3.0] if name in ("seed", "epochs", "trials", "jobs") else []
-    more += [None] if name in ("seed", "epochs", "jobs") else []  # no trials are the usual ones
+    more += [None] if name in ("seed", "epochs") else []  # no trials or jobs are the usual ones
     for value in NONSENSE + more:
         with pytest.raises(UserError, match=f"{name} = .*it must be"):
             pytest.fail(str(arguments(**{name: value})))

@@ -329,7 +329,7 @@ def test_of_two_processes_that_draw_the_same_one_works_on_it(tmp_path: Path) -> 
 
         mine = try_sequence(first, replace(job, evaluator=replace(TOY_EVALUATOR, cost=meanwhile)))
         assert (inner[0].outcome, inner[0].repeats) == ("repeated", first.number)
-        assert f"trial {first.number}, which another process does" in inner[0].reason
+        assert f"trial {first.number}, which runs at the same time" in inner[0].reason
         assert study.trials[second.number].state is TrialState.FAIL, "the sampler learns nothing"
         assert mine.outcome == "measured"
 

@@ -124,9 +124,9 @@ def test_scores_that_are_known_are_exact(run: Any, first: Path) -> None:
 
 def test_a_share_of_the_work_is_enough(run: Any, first: Path) -> None:
     began = second(run, first, trials=1)
-    assert not has_done_its_share(began.study, began.job)
+    assert not has_done_its_share(began.study, began.job, -1)
     result = second(run, first)
-    assert has_done_its_share(result.study, result.job)
+    assert has_done_its_share(result.study, result.job, -1)
     evidence = Evidence(result.study, result.job, 99)
     observed = [one.recipe for one in evidence.observed]
     before = UNTRAINED * len(observed) + len(parts_of(observed))

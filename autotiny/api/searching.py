@@ -42,7 +42,7 @@ def search(
     at_least: studies.Amounts | None = None,
     reserve: studies.Amounts | None = None,
     storage: str | None = None,
-    jobs: int = 1,
+    jobs: int | None = 1,
     sampler: str = studies.EHVI,
     seeds: int = studies.BEST_SEEDS,
     solve: int = studies.SOLVED_POINTS,
@@ -89,7 +89,10 @@ def search(
         reserve: what of the target belongs to other programs: `{"flash": "64K", "sram": "12K",
             "stack": 256}`.
         storage: an Optuna storage URL, or the path of a journal file ending in `.log`.
-        jobs: processes that work on the study.
+        jobs: processes that work on the study; None for two, where this machine has cores and
+            memory for them. Without a `storage` of your own two find exactly what one finds, and
+            more what as many do. A script that asks for several must guard what it does by
+            `if __name__ == "__main__":`, as they import it.
         sampler: what draws: "ehvi", which weighs hundreds of sequences by their costs and by what
             they should score, or Optuna's "tpe", "nsga2", "gp" or "random".
         seeds: with so many seeds the best sequences are trained when the trials have ended: one

@@ -129,13 +129,13 @@ OutOption = Annotated[
     typer.Option(metavar="DIR", help="Where results go.  [default: results/<study name>]"),
 ]
 JobsOption = Annotated[
-    int,
+    int | None,
     typer.Option(
         min=0,
         metavar="N",
-        help="Processes that work on the study; 0: one for each core. With several, which "
-        "sequences are tried hangs on which process is faster; with one the same seed gives the "
-        "same.",
+        help="Processes that work on the study; 0: one for each core. One and two find the same, "
+        "and as many as that always do; but with --storage or a sampler of Optuna's it depends on "
+        "which is faster.  [default: 2, where there are cores and memory; there 1]",
     ),
 ]
 SamplerOption = Annotated[
@@ -200,7 +200,7 @@ def run(
     epochs: EpochsOption = None,
     storage: StorageOption = None,
     out: OutOption = None,
-    jobs: JobsOption = 1,
+    jobs: JobsOption = None,
     sampler: SamplerOption = "ehvi",
     warm_start: WarmStartOption = None,
     cache: CacheOption = None,
@@ -240,7 +240,7 @@ def run(
                 accuracy_drop=None if accuracy_drop is None else accuracy_drop / 100,
                 at_most=at_most, at_least=at_least, reserve=reserve,
                 epochs=epochs or EPOCHS, stream=stream, storage=storage, sampler=sampler,
-                jobs=jobs or cores(), warm_start=warm_start,
+                jobs=cores() if jobs == 0 else jobs, warm_start=warm_start,
                 reading=reading, cache=Cache(cache, on_notice=view.notice),
                 on_stage=view.stage, on_trial=view, on_notice=view.notice,
             )  # fmt: skip

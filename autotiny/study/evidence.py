@@ -12,9 +12,10 @@ from autotiny.metrics import Cost, Metrics
 from autotiny.recipe import Recipe, step_key
 from autotiny.study.job import Job
 from autotiny.study.observed import earlier
-from autotiny.study.record import SOLVED, Rehearsal, TrialRecord, baseline, front_of, known
+from autotiny.study.record import SOLVED, Rehearsal, TrialRecord, front_among, original_of
 from autotiny.study.surrogate import Features, Surrogate, Vector, features, scored_part
 from autotiny.study.trials import values_of
+from autotiny.study.turns import seen_by
 from autotiny.study.weighing import NODES, WEIGHTS, Front, Scale
 
 UNTRAINED = 1.0
@@ -35,9 +36,9 @@ class Evidence:
     def __init__(self, study: optuna.Study, job: Job, number: int) -> None:
         self.study, self.job, self.number = study, job, number
         self._described: dict[str, Features] = {}
-        self.original = baseline(study)
-        others = (one for one in known(study) if one.number != number)
-        self.records = [one for one in others if one.recipe and one.queued != SOLVED]
+        seen = [one for one in seen_by(study, number) if one.recipe and one.queued != SOLVED]
+        self.records = seen
+        self.original = original_of(seen)
         self.measured = [one for one in self.records if one.outcome == "measured"]
         rehearsals = [one for record in self.records for one in record.rehearsals]
         self.rehearsals = {one.recipe.key: one for one in rehearsals}
@@ -66,7 +67,7 @@ class Evidence:
     @cached_property
     def best(self) -> list[TrialRecord]:
         """The front so far."""
-        return front_of(self.study)
+        return front_among(self.measured, self.study.directions)
 
     def next_best(self) -> list[TrialRecord]:
         """What would be the front without the front, as far as it is needed."""

@@ -1,106 +1,164 @@
-"""Several processes of one machine that work on a study."""
+"""Processes of one machine that work on a study beside the one that searches."""
 
 from __future__ import annotations
 
+import json
 import logging
 import multiprocessing
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import optuna
 
 from autotiny.cache import Cache
-from autotiny.errors import MachineFault, UserError
+from autotiny.errors import UserError
+from autotiny.recipe import Recipe, component_from, step_data
 from autotiny.study.evaluator import Evaluator
 from autotiny.study.job import Job
-from autotiny.study.record import TrialRecord, ended
-from autotiny.study.running import MACHINE, is_over
-from autotiny.study.server import patiently
+from autotiny.study.running import MACHINE
+from autotiny.study.sharing import shared
+from autotiny.study.trials import REFUSALS
 from autotiny.study.working import work
-
-POLL_SECONDS = 0.5
 
 GRACE_SECONDS = 5.0
 """A process that was told of Ctrl-C has ended its trial by then."""
 
 
-def run_in_processes(
-    study: optuna.Study, job: Job, jobs: int, *, place: str, trials: int | None,
-    timeout: float | None, report: Callable[[TrialRecord], None],
-) -> None:  # fmt: skip
-    """Let several processes work on a study; each has a TensorFlow and a worker of its own.
+@dataclass(frozen=True)
+class Helpers:
+    """Processes that help with a study.
+
+    Attributes:
+        tasks: takes what they are to make, as text.
+    """
+
+    tasks: multiprocessing.SimpleQueue[str] | None = None
+
+    def make(self, wanted: Iterable[tuple[int, Recipe]]) -> None:
+        """Let them make what will be asked for, so that it lies in the cache by then.
+
+        They begin when the study has all its trials.
+
+        Args:
+            wanted: recipes, and the seed that each is trained with.
+        """
+        if self.tasks is not None:
+            for seed, recipe in wanted:
+                self.tasks.put(json.dumps([seed, [step_data(step) for step in recipe.steps]]))
+
+
+@contextmanager
+def helped(
+    study: optuna.Study, job: Job, job_key: str, helpers: int, *, place: str,
+    timeout: float | None, tell: Callable[[str], None],
+) -> Iterator[Helpers]:  # fmt: skip
+    """Let processes work on a study, each with a TensorFlow and a worker of its own.
+
+    They begin when the first trial has ended. What they leave, if they die, is taken up by others.
 
     Args:
         study: where what is to be tried is queued.
         job: what is searched for.
-        jobs: how many processes.
+        job_key: where it lies in the cache; "" where no process helps.
+        helpers: how many processes.
         place: URL of the storage.
-        trials: after so many it is enough; None leaves that to the budget.
         timeout: seconds after which no trial is begun.
-        report: called with each trial that has ended.
-
-    Raises:
-        MachineFault: what a process complained of, or that it ended before the study did.
+        tell: called with why one of them ended before its time.
     """
+    if not job_key or not helpers:
+        yield Helpers()
+        return
     context = multiprocessing.get_context("spawn")
-    complaints = context.SimpleQueue()
+    complaints, tasks = context.SimpleQueue(), context.SimpleQueue()
     cache = (job.cache.folder, job.cache.limit_bytes, job.cache.remote)
-    shared = (study.study_name, place, cache, timeout, job.evaluator, complaints)
-    workers = [context.Process(target=_work, args=shared) for _ in range(jobs)]
-    for worker in workers:
-        worker.start()
-    seen = {record.number for record in ended(study)}
+    given = (study.study_name, place, cache, job_key, timeout, job.evaluator, complaints, tasks)
+    processes = [context.Process(target=_help, args=given) for _ in range(helpers)]
+    with _interrupts_later():
+        for one in processes:
+            one.start()
     try:
-        while any(worker.is_alive() for worker in workers):
-            workers[0].join(POLL_SECONDS)
-            time.sleep(0 if workers[0].is_alive() else POLL_SECONDS)
-            for record in patiently(study, lambda: ended(study)):
-                if record.number not in seen:
-                    seen.add(record.number)
-                    report(record)
+        yield Helpers(tasks)
+    except BaseException:
+        _interrupt(processes)
+        raise
+    broken = [one.exitcode for one in processes if one.exitcode]
+    _end(processes)
+    while not complaints.empty():
+        tell(f"a process that helped has ended: {complaints.get()}")
+    if broken:
+        tell(f"{len(broken)} of {helpers} processes that helped ended with code {broken[0]}")
+
+
+@contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Processes begun meanwhile learn of Ctrl-C when they ask for it, not amid their imports."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
     finally:
-        _end_all(workers)
-    if not complaints.empty():
-        raise MachineFault(complaints.get())
-    broken = [worker.exitcode for worker in workers if worker.exitcode]
-    if broken and not is_over(study, job, trials):
-        raise MachineFault(
-            f"{len(broken)} of {len(workers)} processes ended with code {broken[0]}; "
-            "their finished trials are kept: run the command again to continue"
-        )
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _end_all(workers: Sequence[BaseProcess]) -> None:
+def _interrupt(processes: Sequence[BaseProcess]) -> None:
     """Let processes leave their trials; a terminal tells them of Ctrl-C, `kill -INT` does not."""
-    for worker in workers:
-        worker.join(GRACE_SECONDS)
-        if worker.is_alive() and worker.pid:
-            os.kill(worker.pid, signal.SIGINT)
-    for worker in workers:
-        worker.join()
+    for one in processes:
+        one.join(GRACE_SECONDS)
+        if one.is_alive() and one.pid:
+            os.kill(one.pid, signal.SIGINT)
+    for one in processes:
+        one.join()
 
 
-def _work(
-    study_name: str, url: str, cache: tuple[Path, int, str | None], timeout: float | None,
-    evaluator: Evaluator, complaints: multiprocessing.SimpleQueue[str],
+def _end(processes: Sequence[BaseProcess]) -> None:
+    """End processes that have no trial any more; what they were making is of no use by now."""
+    for one in processes:
+        one.terminate()
+    for one in processes:
+        one.join()
+
+
+def _help(
+    study_name: str, url: str, cache: tuple[Path, int, str | None], job_key: str,
+    timeout: float | None, evaluator: Evaluator, complaints: multiprocessing.SimpleQueue[str],
+    tasks: multiprocessing.SimpleQueue[str],
 ) -> None:  # fmt: skip
-    """What one process does: it is a worker as any other."""
+    """What one process does: it is a worker as any other, and then makes what it is given."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # TensorFlow's toolkit would warn in the middle of the caller's view.
     logging.getLogger().setLevel(logging.ERROR)
     folder, limit, remote = cache
+    kept = Cache(folder, limit_bytes=limit, remote=remote)
     try:
-        work(
-            study_name, url, cache=Cache(folder, limit_bytes=limit, remote=remote),
-            timeout=timeout, evaluator=evaluator,
-        )  # fmt: skip
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        done = work(study_name, url, cache=kept, timeout=timeout, evaluator=evaluator)
+        if not done.interrupted:
+            job = shared(kept, job_key, evaluator)
+            while True:
+                _make(job, tasks.get())
+    except KeyboardInterrupt:
+        return
     except (UserError, *MACHINE) as fault:
         complaints.put(str(fault))
+
+
+def _make(job: Job, task: str) -> None:
+    """Make what a recipe gives, with all that a trial asks of it."""
+    seed, steps = json.loads(task)
+    job = replace(job, seed=seed)
+    with suppress(*REFUSALS):
+        candidate = job.candidate(Recipe(tuple(component_from(step) for step in steps)))
+        job.cost(candidate.model)
+        job.score(candidate.model, "validation")
 
 
 def _end_with_parent() -> None:

@@ -71,9 +71,15 @@ def proposal(study: optuna.Study, job: Job, number: int) -> Proposal | None:
     return chosen(evidence, recipes) if recipes else None
 
 
-def has_done_its_share(study: optuna.Study, job: Job) -> bool:
-    """Whether a study has done the share of earlier ones' work that is to be enough for it."""
-    evidence = Evidence(study, job, -1)
+def has_done_its_share(study: optuna.Study, job: Job, number: int) -> bool:
+    """Whether a study has done the share of earlier ones' work that is to be enough for it.
+
+    Args:
+        study: all that was found.
+        job: what is searched for.
+        number: of the trial that would be the next.
+    """
+    evidence = Evidence(study, job, number)
     recipes = [one.recipe for one in evidence.observed]
     before = _work([*recipes], set())
     known = {part for recipe in recipes if is_everywhere(recipe) for part in trained_parts(recipe)}

@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 import optuna
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from autotiny.evaluate import cost_from
@@ -34,6 +35,9 @@ RECORD = "record"
 
 JOB, ASKED = "job", "trials"
 """The attributes of a study that tell its workers what it is for, and how many trials are asked."""
+
+AT_ONCE = "at_once"
+"""The attribute of a study that holds how many of its trials may run at once; see `turns`."""
 
 CANDIDATES = "candidates"
 """The attribute of a study that holds sequences to weigh, as the steps of each."""
@@ -176,6 +180,13 @@ class TrialRecord:
         recipe = self.recipe if self.queued in AS_IT_IS else None
         return TrialRecord(self.number, self.queued, self.planned, self.again, recipe)
 
+    def as_begun(self) -> TrialRecord:
+        """What was known of it when its sequence was drawn."""
+        return TrialRecord(
+            self.number, self.queued, self.planned, self.again, self.drawn or self.recipe,
+            recipe_key=self.recipe_key, weighed=self.weighed, rehearsals=self.rehearsals,
+        )  # fmt: skip
+
     def store(self, trial: Trial) -> None:
         """Store the record in a running trial, and what optuna-dashboard lists beside it."""
         if self.constraints:
@@ -300,6 +311,17 @@ def trials_asked(study: optuna.Study) -> int | None:
     return asked
 
 
+def set_at_once(study: optuna.Study, trials: int) -> None:
+    """Keep in a study how many of its trials may run at once."""
+    study.set_user_attr(AT_ONCE, trials)
+
+
+def at_once(study: optuna.Study) -> int | None:
+    """How many trials of a study may run at once; None where each knows all that has ended."""
+    many: int | None = study.user_attrs.get(AT_ONCE)
+    return many
+
+
 def set_candidates(study: optuna.Study, recipes: Iterable[Recipe]) -> None:
     """Keep sequences in a study that are to be weighed whatever else is."""
     found = [_steps(recipe) for recipe in recipes]
@@ -383,18 +405,43 @@ def measured(study: optuna.Study) -> list[TrialRecord]:
 
 def baseline(study: optuna.Study) -> TrialRecord | None:
     """The trial that measured the original."""
-    return next((record for record in measured(study) if record.queued == BASELINE), None)
+    return original_of(ended(study))
+
+
+def original_of(records: Iterable[TrialRecord]) -> TrialRecord | None:
+    """That of them which measured the original."""
+    measured = (record for record in records if record.outcome == "measured")
+    return next((record for record in measured if record.queued == BASELINE), None)
 
 
 def front_of(study: optuna.Study) -> list[TrialRecord]:
     """Optuna's best trials without repetitions; of equal ones the first."""
-    if not measured(study):
-        return []
-    first: dict[tuple[float, ...], TrialRecord] = {}
-    for record in map(TrialRecord.load, study.best_trials):
-        if record.outcome == "measured":
-            first.setdefault(record.values, record)
-    return list(first.values())
+    return front_among(measured(study), study.directions)
+
+
+def front_among(
+    records: Iterable[TrialRecord], directions: Sequence[StudyDirection]
+) -> list[TrialRecord]:
+    """What was measured, fits, and is not dominated; of equal ones the first.
+
+    Args:
+        records: in the order of their numbers.
+        directions: of the values.
+    """
+    signs = [1 if direction is StudyDirection.MINIMIZE else -1 for direction in directions]
+    front: dict[tuple[float, ...], TrialRecord] = {}
+    for record in records:
+        if record.outcome != "measured" or not record.fits:
+            continue
+        own = tuple(sign * value for sign, value in zip(signs, record.values, strict=True))
+        if not any(_no_worse(other, own) for other in front):
+            front = {other: one for other, one in front.items() if not _no_worse(own, other)}
+            front[own] = record
+    return list(front.values())
+
+
+def _no_worse(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return all(mine <= theirs for mine, theirs in zip(one, other, strict=True))
 
 
 def counts(study: optuna.Study) -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence, Set
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -22,8 +23,9 @@ from autotiny.study.record import (
     BASELINE,
     FINISHED,
     TrialRecord,
+    at_once,
     ended_of,
-    front_of,
+    front_among,
     hold,
     holder_of,
     job_key,
@@ -32,6 +34,7 @@ from autotiny.study.record import (
 from autotiny.study.server import beating, gate, patiently, server_of
 from autotiny.study.sharing import keep_shared
 from autotiny.study.trials import try_sequence
+from autotiny.study.turns import may_begin, may_run, seen_by
 
 ATTEMPTS = 3
 """So often a trial is run when the machine fails it."""
@@ -41,6 +44,9 @@ MOST_FAULTS = 5
 
 PAUSE_SECONDS = 1.0
 """Before the next attempt."""
+
+TURN_SECONDS = 0.1
+"""Between looks whether the next trial may begin."""
 
 LONGEST_ELSEWHERE = timedelta(days=1)
 """A trial of another machine, whose locks cannot be seen, is taken for left behind after that."""
@@ -72,10 +78,16 @@ def run_trials(
     began = time.monotonic()
 
     def following(found: Sequence[FrozenTrial]) -> Trial | None:
+        left = _take_up(study, mark, found)
+        found = study.get_trials(deepcopy=False) if left else found
         late = timeout is not None and time.monotonic() - began >= timeout
         if (late and ended_of(found)) or _is_over(study, job, trials, found):
             return None
-        return _following(study, job, mark, found)
+        if not _is_turn(study, trials, found):
+            raise NotYet
+        if job.sampler != EHVI and is_chances_turn(found):
+            enqueue_by_chance(study, job, len(found))
+        return study.ask()
 
     _run(study, job, mark, following, after)
 
@@ -94,8 +106,13 @@ def run_queued(
     _run(study, job, mark, following, after)
 
 
+class NotYet(Exception):
+    """The next trial cannot begin before another one has ended, or is drawn."""
+
+
 Following = Callable[[Sequence[FrozenTrial]], Trial | None]
-"""What gives the next trial, behind the gate, when it is told of those that there are."""
+"""What gives the next trial, behind the gate, when it is told of those that there are; None where
+there is none any more."""
 
 
 def _run(
@@ -140,7 +157,9 @@ def _is_over(
         return True
     if total(study, trials) is not None:
         return False
-    return bool(front_of(study)) and has_done_its_share(study, job)
+    number = _next(found)
+    front = front_among(seen_by(study, number), study.directions)
+    return bool(front) and has_done_its_share(study, job, number)
 
 
 def take_up(study: optuna.Study, mark: Hold) -> list[int]:
@@ -201,23 +220,36 @@ def _is_run(trial: FrozenTrial, mark: Hold, dead: Set[int] | None) -> bool:
 def _taken(study: optuna.Study, following: Following, mark: Hold) -> Trial | None:
     """The next trial, held by this process; None if it is over."""
     server = server_of(study)
-    with gate(study, mark):
-        # They are read once: all others wait meanwhile.
-        trial = following(study.get_trials(deepcopy=False))
-        if trial is None:
-            return None
-        if server:
-            server.record_heartbeat(trial._trial_id)
-        hold(trial, mark.name)
-        return trial
+    while True:
+        with suppress(NotYet), gate(study, mark):
+            # They are read once: all others wait meanwhile.
+            trial = following(study.get_trials(deepcopy=False))
+            if trial is None:
+                return None
+            if server:
+                server.record_heartbeat(trial._trial_id)
+            hold(trial, mark.name)
+            return trial
+        time.sleep(TURN_SECONDS)
 
 
-def _following(study: optuna.Study, job: Job, mark: Hold, found: Sequence[FrozenTrial]) -> Trial:
-    """One that waits, or a new one drawn by chance or by the sampler."""
-    left = _take_up(study, mark, found)
-    if job.sampler != EHVI and not left and is_chances_turn(found):
-        enqueue_by_chance(study, job, len(found))
-    return study.ask()
+def _is_turn(study: optuna.Study, trials: int | None, found: Sequence[FrozenTrial]) -> bool:
+    """Whether the next trial may begin, and there is one however those end that run."""
+    many = at_once(study)
+    running = sum(one.state is TrialState.RUNNING for one in found)
+    if many is None or not running:
+        return True
+    for outcome in ("measured", "repeated"):
+        ends = [TrialRecord(outcome=outcome)] * running
+        if enough([*ended_of(found), *ends], trials):
+            return False
+    return may_begin(found, _next(found), many)
+
+
+def _next(found: Sequence[FrozenTrial]) -> int:
+    """The number of the trial that is the next: the first that waits, or a new one."""
+    waiting = (one.number for one in found if one.state is TrialState.WAITING)
+    return min(waiting, default=len(found))
 
 
 def _claimed(study: optuna.Study, waiting: FrozenTrial) -> Trial:
@@ -272,10 +304,10 @@ def _tell(study: optuna.Study, trial: Trial, record: TrialRecord) -> None:
         study.tell(trial, list(record.values))
         return
     failed = record.outcome in ("invalid", "failed", "faulted")
-    # From what repeats a trial that another process still runs, the sampler is to learn nothing.
+    # From what repeats a trial that runs at the same time, the sampler is to learn nothing.
+    many = at_once(study)
     failed = failed or record.repeats in [
-        one.number
-        for one in study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING))
+        one.number for one in study.get_trials(deepcopy=False) if may_run(one, trial.number, many)
     ]
     study.tell(trial, state=TrialState.FAIL if failed else TrialState.PRUNED)
 

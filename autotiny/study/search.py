@@ -25,10 +25,11 @@ from autotiny.study.holding import Hold, alone, holding, locks_of, searched_alon
 from autotiny.study.job import EHVI, EPOCHS, Job, wanted_objectives
 from autotiny.study.planning import enough, plan, plan_again, total, tried, tutorial_recipes
 from autotiny.study.preflight import Findings, checked
-from autotiny.study.processes import run_in_processes
+from autotiny.study.processes import helped
 from autotiny.study.record import (
     SOLVED,
     TrialRecord,
+    at_once,
     cache_counts,
     counts,
     ended,
@@ -43,10 +44,10 @@ from autotiny.study.running import (
     wait_for_others,
 )
 from autotiny.study.sampling import check_sampler
-from autotiny.study.seeds import BEST_SEEDS, train_again
+from autotiny.study.seeds import BEST_SEEDS, to_train, train_again
 from autotiny.study.server import gate, patiently
 from autotiny.study.sharing import share
-from autotiny.study.solving import SOLVED_POINTS, solve_schedules
+from autotiny.study.solving import SOLVED_POINTS, solve_schedules, to_solve
 from autotiny.study.storage import (
     default_storage,
     default_study_name,
@@ -54,6 +55,7 @@ from autotiny.study.storage import (
     quiet_optuna,
     told_if_lost,
 )
+from autotiny.study.turns import AT_ONCE, usual_jobs
 from autotiny.study.warm_start import begin_with
 from autotiny.target import Target
 from autotiny.tasks import Direction, wanted_drop
@@ -111,7 +113,7 @@ def search(
     reserve: Amounts | None = None,
     storage: str | BaseStorage | None = None,
     study_name: str | None = None,
-    jobs: int = 1,
+    jobs: int | None = 1,
     sampler: str = EHVI,
     seeds: int = BEST_SEEDS,
     solve: int = SOLVED_POINTS,
@@ -151,7 +153,8 @@ def search(
         storage: an Optuna storage, its URL, or the path of a journal file ending in `.log`;
             several jobs need one of the latter two.
         study_name: by default made from model, data, target and objectives.
-        jobs: processes that work on the study.
+        jobs: processes that work on the study; None for as many as find what one would, where the
+            machine has cores and memory for them.
         sampler: what draws, a name of `SAMPLERS`.
         seeds: with so many the best sequences are trained when the trials have ended.
         solve: of so many points of the front the schedule is solved then, too.
@@ -199,14 +202,18 @@ def search(
         tell(notice)
     if timeout == 0:
         tell("timeout = 0: no sequence is begun, the original alone is measured")
+    # A study that others may join, or that Optuna draws, hangs on what has ended by then.
+    ordered = not storage and sampler == EHVI
     asked = _Asked(
         began=began,
         place=storage or default_storage(out),
+        ordered=ordered,
+        must_share=given["jobs"] is not None,
         others=bool(storage),
         name=study_name or default_study_name(model.source, data.source, target.source, objectives),
         trials=given["trials"],
         timeout=given["timeout"],
-        jobs=given["jobs"],
+        jobs=given["jobs"] or (usual_jobs() if ordered else 1),
         seeds=given["seeds"],
         solve=given["solve"],
         known_good=tutorial_recipes() if known_good is None else tuple(known_good),
@@ -234,11 +241,15 @@ class _Asked:
         began: when it was asked, on the clock that only goes forward.
         place: the storage, or its URL.
         others: whether it was chosen so that other processes can take part.
+        ordered: whether a new study is to be the same however many processes work on it.
+        must_share: whether it is an error where no other process can take part.
     """
 
     began: float
     place: str | BaseStorage
     others: bool
+    ordered: bool
+    must_share: bool
     name: str
     trials: int | None
     timeout: float | None
@@ -267,21 +278,29 @@ def _searched(job: Job, findings: Findings, asked: _Asked) -> Result:
     locks = locks_of(place, name)
     with none_lost(), quiet_optuna(), searched_alone(locks, name), holding(locks) as mark:
         with alone(locks):
-            study = open_study(job, name, place, asked.jobs)
+            at_once = max(asked.jobs, AT_ONCE) if asked.ordered else None
+            study = open_study(job, name, place, asked.jobs, at_once)
             known = begin_with(study, job, asked.warm_start)
         for one in known:
             asked.tell(str(one))
         if known and asked.trials is None:
             asked.tell("a twelfth of their trials' work is to be enough; more trials go on")
+        key = ""
         if isinstance(place, str) and (asked.jobs > 1 or asked.others):
-            _invite(study, job, asked)
+            key = _invite(study, job, asked)
         _queue(study, job, asked, mark)
         watch = _Watch(study, job, asked)
         interrupted = False
+        others = helped(
+            study, job, key, _helpers(study, asked), place=str(place), timeout=asked.timeout,
+            tell=asked.tell,
+        )  # fmt: skip
         try:
-            with told_if_lost(place):
+            with told_if_lost(place), others as helpers:
                 _run(study, job, asked, mark, watch)
                 wait_for_others(study, mark, asked.tell)
+                watch.report_others()
+                helpers.make(_wanted(study, job, asked))
                 train_again(study, job, asked.seeds, goes_on=asked.has_time, tell=asked.on_stage)
                 solve_schedules(
                     study, job, asked.solve, goes_on=asked.has_time, tell=asked.on_stage,
@@ -292,18 +311,34 @@ def _searched(job: Job, findings: Findings, asked: _Asked) -> Result:
         return result_of(study, job, findings, interrupted, asked.seconds)
 
 
-def _invite(study: optuna.Study, job: Job, asked: _Asked) -> None:
-    """Say in the study what a worker must know to take part."""
+def _invite(study: optuna.Study, job: Job, asked: _Asked) -> str:
+    """Say in the study what a worker must know to take part; gives where the job lies, or ""."""
     try:
         key = share(job)
     except UserError as error:
-        if asked.jobs > 1 or isinstance(error, MachineFault):
+        if (asked.jobs > 1 and asked.must_share) or isinstance(error, MachineFault):
             raise
         asked.tell(f"no other process can take part: {error}")
-        return
+        return ""
     invite(study, key, asked.trials)
-    if asked.jobs == 1:
+    if asked.others and asked.jobs == 1:
         asked.tell(f"others take part by: autotiny worker {asked.name} --storage … --cache …")
+    return key
+
+
+def _helpers(study: optuna.Study, asked: _Asked) -> int:
+    """So many processes help: no more than can have a trial each, while one is left for this."""
+    many = at_once(study) or asked.jobs
+    if many < asked.jobs:
+        asked.tell(f"jobs = {asked.jobs}: this study was begun for {many}, and so many work on it")
+    left = (total(study, asked.trials) or many) - tried(ended(study))
+    return max(0, min(asked.jobs, many, left) - 1)
+
+
+def _wanted(study: optuna.Study, job: Job, asked: _Asked) -> list[tuple[int, Recipe]]:
+    """What will be asked for when the trials have ended; what this process comes to last first."""
+    solved = [(job.seed, recipe) for _, recipe in to_solve(study, job, asked.solve)]
+    return [*solved, *reversed(to_train(study, job, asked.seeds))]
 
 
 def _queue(study: optuna.Study, job: Job, asked: _Asked, mark: Hold) -> None:
@@ -320,17 +355,8 @@ def _queue(study: optuna.Study, job: Job, asked: _Asked, mark: Hold) -> None:
 def _run(study: optuna.Study, job: Job, asked: _Asked, mark: Hold, watch: _Watch) -> None:
     if enough(ended(study), asked.trials):
         watch.report(None)
-        return
-    if asked.jobs == 1:
+    else:
         run_trials(study, job, asked.trials, asked.timeout, mark, watch.report)
-        return
-    # The original goes first and alone: what is worth training hangs on its accuracy.
-    run_trials(study, job, 1, None, mark, watch.report)
-    if not enough(ended(study), asked.trials):
-        run_in_processes(
-            study, job, asked.jobs, place=str(asked.place), trials=asked.trials,
-            timeout=asked.timeout, report=watch.report,
-        )  # fmt: skip
 
 
 class _Watch:
@@ -341,11 +367,25 @@ class _Watch:
         self._timeout, self._on_trial = asked.timeout, asked.on_trial
         self._began = time.monotonic()
         self._done_before = self._done()
+        self._told = {record.number for record in ended(study)}
 
     def _done(self) -> int:
         return tried(ended(self._study))
 
     def report(self, last: TrialRecord | None) -> None:
+        """Tell of a trial that has ended, and before it of those that others have ended."""
+        self._told |= {last.number} if last else set()
+        self.report_others()
+        self._tell(last)
+
+    def report_others(self) -> None:
+        """Tell of what other processes have ended."""
+        for record in patiently(self._study, lambda: ended(self._study)):
+            if record.number not in self._told:
+                self._told.add(record.number)
+                self._tell(record)
+
+    def _tell(self, last: TrialRecord | None) -> None:
         if self._on_trial is not None:
             self._on_trial(patiently(self._study, lambda: self._progress(last)))
 

@@ -14,6 +14,7 @@ from statistics import fmean, stdev
 
 import optuna
 
+from autotiny.recipe import Recipe
 from autotiny.study.job import Job
 from autotiny.study.record import TrialRecord, baseline, front_of, measured, scores_of, set_scores
 from autotiny.study.trials import REFUSALS
@@ -147,12 +148,7 @@ def train_again(
     """
     floor = budget(study, job)
     for _ in range(MOST):
-        known = scores_of(study)
-        left = [
-            one.record
-            for one in best_of(contenders(study, job, floor), job).values()
-            if _trains(one.record) and len(known.get(one.record.number, (0.0,))) < seeds
-        ]
+        left = _trained_once(study, job, seeds, floor)
         if not left or not goes_on():
             return
         record = left[0]
@@ -161,6 +157,29 @@ def train_again(
             tell(f"training trial {record.number} with seed {seed}, as its score may be luck")
             scores.append(_score(record, replace(job, seed=seed)))
         set_scores(study, record.number, scores)
+
+
+def to_train(study: optuna.Study, job: Job, seeds: int) -> list[tuple[int, Recipe]]:
+    """What `train_again` trains in any case: recipes, and the seed of each."""
+    records = _trained_once(study, job, seeds, budget(study, job))
+    return [
+        (seed, record.recipe)
+        for record in records[:MOST]
+        for seed in range(job.seed + 1, job.seed + seeds)
+        if record.recipe is not None
+    ]
+
+
+def _trained_once(study: optuna.Study, job: Job, seeds: int, floor: float) -> list[TrialRecord]:
+    """What would be named best and was not trained with so many seeds, each once."""
+    known = scores_of(study)
+    named = (one.record for one in best_of(contenders(study, job, floor), job).values())
+    left = {
+        record.number: record
+        for record in named
+        if _trains(record) and len(known.get(record.number, (0.0,))) < seeds
+    }
+    return [*left.values()]
 
 
 def _trains(record: TrialRecord) -> bool:

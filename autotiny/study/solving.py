@@ -46,12 +46,9 @@ def solve_schedules(
         tell: called with what is solved next.
         note: called with why a schedule could not be solved.
     """
-    if job.stream is not None:  # what listens without end is scheduled hop by hop
-        return
-    best = _best_first(study, job)
-    for record, recipe in distinct(best or nearest_misses(study, job), job, bool(best), points):
-        if recipe == record.recipe or not goes_on():
-            continue
+    for record, recipe in to_solve(study, job, points):
+        if not goes_on():
+            return
         tried = [one for one in known(study) if one.planned == recipe.key]
         if not tried:
             enqueue(study, {}, TrialRecord(queued=SOLVED, planned=recipe.key, recipe=recipe))
@@ -61,6 +58,15 @@ def solve_schedules(
             for reason in _refusals(study, recipe):
                 note(f"trial {record.number}: {reason}")
         _same_scores(study, record.number, recipe)
+
+
+def to_solve(study: optuna.Study, job: Job, points: int) -> list[tuple[TrialRecord, Recipe]]:
+    """The trials whose schedules are to be solved, and the recipe that does it for each."""
+    if job.stream is not None:  # what listens without end is scheduled hop by hop
+        return []
+    best = _best_first(study, job)
+    chosen = distinct(best or nearest_misses(study, job), job, bool(best), points)
+    return [(record, recipe) for record, recipe in chosen if recipe != record.recipe]
 
 
 def distinct(

@@ -22,7 +22,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from autotiny.errors import MachineFault, UserError
 from autotiny.study.holding import lock
 from autotiny.study.job import Job
-from autotiny.study.record import SCHEMA
+from autotiny.study.record import SCHEMA, set_at_once
 from autotiny.study.sampling import sampler_for
 from autotiny.study.server import ATTEMPTS, LOST, PROXY, SERVERS, Proxied, Server
 
@@ -168,8 +168,18 @@ def _without_password(text: str, url: str) -> str:
     return text
 
 
-def open_study(job: Job, name: str, place: str | BaseStorage, jobs: int = 1) -> optuna.Study:
+def open_study(
+    job: Job, name: str, place: str | BaseStorage, jobs: int = 1, at_once: int | None = None
+) -> optuna.Study:
     """The study of a name: a new one, or an earlier one that was made for the same job.
+
+    Args:
+        job: what is searched for.
+        name: of the study.
+        place: its storage, or the URL of that.
+        jobs: processes that work on it.
+        at_once: so many trials of a new study may run at once, and it is the same however many do;
+            None where each is drawn from all that has ended by then.
 
     Raises:
         UserError: an earlier study of that name was made for something else.
@@ -186,6 +196,8 @@ def open_study(job: Job, name: str, place: str | BaseStorage, jobs: int = 1) -> 
     else:  # it is new, or whoever made it died before it was complete
         check_same_values(study, job)
         _describe(study, job)
+        if at_once is not None:
+            set_at_once(study, at_once)
     study.sampler = sampler_for(job, parallel=jobs > 1 or isinstance(storage, (Server, Proxied)))
     return study
 

@@ -15,8 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
-import optuna
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import Trial
 
 from autotiny.errors import (
     BrokenPromise,
@@ -33,7 +32,8 @@ from autotiny.space import answers_for, suggest
 from autotiny.study.bounds import worst_latency_ms
 from autotiny.study.evaluator import metrics_of
 from autotiny.study.job import Job
-from autotiny.study.record import AS_IT_IS, BASELINE, FINISHED, SOLVED, TrialRecord
+from autotiny.study.record import AS_IT_IS, BASELINE, SOLVED, TrialRecord, original_of
+from autotiny.study.turns import seen_by
 from autotiny.tasks import Score
 
 REFUSALS = {
@@ -89,25 +89,25 @@ def _try(trial: Trial, job: Job, draft: _Draft, gate: Gate) -> None:
     draft.note(recipe=recipe, recipe_key=recipe.key, **told)
     with gate():  # of two processes that draw the same at once, the second one sees the first
         draft.record.store(trial)
-        trials = trial.study.get_trials(deepcopy=False)
-    for earlier in _settled(trials):
-        if earlier.recipe_key == recipe.key:
-            return _repeat(draft, earlier)
-    other = _running(trials, recipe.key, trial.number)
-    if other is not None:  # which is run again if that process dies: nothing is lost
-        reason = f"means the same work as trial {other}, which another process does"
-        return draft.note(outcome="repeated", reason=reason, repeats=other)
+        others = seen_by(trial.study, trial.number)
+    for other in others:
+        if other.recipe_key == recipe.key and other.settled:
+            return _repeat(draft, other)
+        if other.recipe_key == recipe.key and not other.outcome:
+            # It is run again if its process dies: nothing is lost.
+            reason = f"means the same work as trial {other.number}, which runs at the same time"
+            return draft.note(outcome="repeated", reason=reason, repeats=other.number)
 
     if any(step.trains for step in recipe.steps) and queued != SOLVED:  # which was trained
         rehearsed = job.cost(job.candidate(recipe, rehearse=True).model)
         if _misfits(draft, job, rehearsed):
             return None
         judged = not queued and not recipe.reads_weights
-        if judged and _is_hopeless(draft, job, rehearsed, _settled_in(trial.study)):
+        if judged and _is_hopeless(draft, job, rehearsed, _settled(trial)):
             return None
     candidate = job.candidate(recipe)
     _note(draft, recipe, candidate)
-    settled = _settled_in(trial.study)
+    settled = _settled(trial)
     for earlier in settled:
         if earlier.result_key == candidate.key:
             return _repeat(draft, earlier)
@@ -184,7 +184,7 @@ def _is_hopeless(draft: _Draft, job: Job, taken: Cost, settled: Sequence[TrialRe
     By one standard error of the score measured on the validation split, that is: so much may be
     chance, or a fine-tune may win where the original was not trained to its end.
     """
-    original = _original(settled)
+    original = original_of(settled)
     if original is None or original.metrics is None or not job.figures:
         return False
     score = Score(original.values[0], original.metrics.error_validation)
@@ -205,23 +205,9 @@ def _is_hopeless(draft: _Draft, job: Job, taken: Cost, settled: Sequence[TrialRe
     return False
 
 
-def _settled(trials: Sequence[FrozenTrial]) -> list[TrialRecord]:
-    """Of trials those whose outcome stands for the same work done again."""
-    finished = [TrialRecord.load(one) for one in trials if one.state in FINISHED]
-    return [record for record in finished if record.settled]
-
-
-def _settled_in(study: optuna.Study) -> list[TrialRecord]:
-    return _settled(study.get_trials(deepcopy=False))
-
-
-def _running(trials: Sequence[FrozenTrial], recipe_key: str, own: int) -> int | None:
-    """The number of another trial that does the same work just now."""
-    for one in trials:
-        running = one.state is TrialState.RUNNING and one.number != own
-        if running and TrialRecord.load(one).recipe_key == recipe_key:
-            return one.number
-    return None
+def _settled(trial: Trial) -> list[TrialRecord]:
+    """Of the other trials those whose outcome stands for the same work done again."""
+    return [record for record in seen_by(trial.study, trial.number) if record.settled]
 
 
 def _repeat(draft: _Draft, earlier: TrialRecord) -> None:
@@ -236,7 +222,7 @@ def _repeat(draft: _Draft, earlier: TrialRecord) -> None:
         again=own.again,
         weighed=own.weighed,
         rehearsals=own.rehearsals,
-        drawn=applied.drawn,
+        drawn=applied.drawn or _as_drawn(own, earlier),
         dropped=applied.dropped,
         recipe_key=own.recipe_key,
         result_key=own.result_key,
@@ -246,12 +232,13 @@ def _repeat(draft: _Draft, earlier: TrialRecord) -> None:
     )
 
 
+def _as_drawn(own: TrialRecord, earlier: TrialRecord) -> Recipe | None:
+    """The recipe of a trial, where it came to that of an earlier one though it is another."""
+    same = own.recipe is None or earlier.recipe is None or own.recipe.key == earlier.recipe.key
+    return None if same else own.recipe
+
+
 def baseline_cost(settled: Iterable[TrialRecord], otherwise: Cost) -> Cost:
     """The cost of the original; while that is what is being measured, its own."""
-    original = _original(settled)
+    original = original_of(settled)
     return otherwise if original is None or original.cost is None else original.cost
-
-
-def _original(settled: Iterable[TrialRecord]) -> TrialRecord | None:
-    measured = (record for record in settled if record.outcome == "measured")
-    return next((record for record in measured if record.queued == BASELINE), None)

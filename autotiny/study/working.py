@@ -30,7 +30,7 @@ from autotiny.study.storage import (
     told_if_lost,
 )
 
-POLL_SECONDS = 2.0
+POLL_SECONDS = 0.5
 """Between looks for a study that is not there yet."""
 
 
