@@ -8,7 +8,8 @@ in the cache costs nothing. The marks are the mean times that TPE takes for 20, 
 What counts is the share of the hypervolume that all sequences of the table have together, of the
 score as it is and the logarithms of the costs; its reference point is what the original costs, and
 a score by chance. All begin with the original and eight known good sequences, of which `ehvi` tries
-four at once and weighs the others with the rest. Writes results/search.md.
+four at once and weighs the others with the rest; it draws a trial without the outcome of the one
+before it, as a search does that two processes may work on. Writes results/search.md.
 """
 
 from __future__ import annotations
@@ -43,10 +44,12 @@ from autotiny.model import Level, Model
 from autotiny.recipe import Candidate, Dropped, Recipe, component_from
 from autotiny.study import Evaluator, Job, TrialRecord, quiet_optuna
 from autotiny.study.holding import holding
+from autotiny.study.job import EHVI
 from autotiny.study.planning import plan
-from autotiny.study.record import measured
+from autotiny.study.record import measured, set_at_once
 from autotiny.study.running import run_trials
 from autotiny.study.sampling import sampler_for
+from autotiny.study.turns import AT_ONCE
 from autotiny.target import load_target
 from autotiny.tasks import Score, wanted_drop
 
@@ -144,6 +147,8 @@ def studied(
         job = job_of(table, "random" if kind == QUEUED else kind, seed, folder)
         volume = Volume.of(table, job)
         study = optuna.create_study(directions=list(job.directions), sampler=sampler_for(job))
+        if kind == EHVI:
+            set_at_once(study, AT_ONCE)
         plan(study, job, ())
 
         def after(record: TrialRecord) -> None:
