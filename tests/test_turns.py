@@ -1,5 +1,6 @@
 """A search hangs on its seed: not on how many processes run it, nor on which of them is faster."""
 
+import json
 import os
 import random
 import time
@@ -16,13 +17,18 @@ import pytest
 from optuna.trial import TrialState, create_trial
 from test_resuming import told
 from test_study import TOY_EVALUATOR, searching, toy_cost
+from toys import CALLS, Prune, appended, toy_components, toy_data, toy_model
 
 from autotiny.cache import Cache
+from autotiny.components import Work
+from autotiny.errors import UserError
 from autotiny.metrics import Cost
-from autotiny.model import Model
-from autotiny.study import Evaluator, TrialRecord, work
-from autotiny.study.processes import Helpers
+from autotiny.model import Level, Model
+from autotiny.recipe import Recipe, apply, step_data
+from autotiny.study import Evaluator, Progress, TrialRecord, work
+from autotiny.study.processes import Helpers, _make
 from autotiny.study.record import RECORD, holder_of
+from autotiny.study.seeds import to_train, train_again
 from autotiny.study.turns import may_begin, seen_among, usual_jobs
 from autotiny.target import Target
 
@@ -83,19 +89,25 @@ class Found:
     trials: list[object]
     holders: set[str | None]
     at_once: bool
+    reported: list[int]
 
 
 def searched(folder: Path, **changes: Any) -> Found:
     folder.mkdir()
+    reported: list[int] = []
+
+    def report(progress: Progress) -> None:
+        reported.extend([progress.last.number] if progress.last else [])
+
     with (
         searching(folder, on_disk=True) as start,
         mock.patch("autotiny.study.search.helped", forked),
         mock.patch("autotiny.study.working.POLL_SECONDS", 0.01),
         mock.patch("autotiny.study.proposing.REHEARSED", 3),  # as fewer take less time
     ):
-        study = start(
-            sampler="ehvi", trials=TRIALS, evaluator=evaluator(sometimes), **changes
-        ).study
+        own = evaluator(sometimes)
+        result = start(sampler="ehvi", trials=TRIALS, evaluator=own, on_trial=report, **changes)
+        study = result.study
         trials = study.trials
         rehearsals = [TrialRecord.load(trial).rehearsals for trial in trials]
         times = [(str(one.datetime_start), str(one.datetime_complete)) for one in trials]
@@ -103,6 +115,7 @@ def searched(folder: Path, **changes: Any) -> Found:
             [*told(study), *rehearsals],
             {holder_of(trial) for trial in trials},
             any(later < end for (_, end), (later, _) in pairwise(times)),
+            reported,
         )
 
 
@@ -117,6 +130,8 @@ def test_two_processes_find_what_one_finds(alone: Found, tmp_path: Path) -> None
     assert found.at_once
     assert not alone.at_once
     assert found.trials == alone.trials
+    assert alone.reported == [*range(len(alone.reported))]
+    assert sorted(found.reported) == alone.reported
 
 
 @pytest.mark.parametrize("costs", [1, 7])
@@ -130,6 +145,99 @@ def test_what_a_process_leaves_that_dies_is_found_by_the_other(
 def test_more_processes_find_another_study_and_always_the_same(tmp_path: Path) -> None:
     first, second = (searched(tmp_path / name, jobs=3) for name in ("first", "second"))
     assert first.trials == second.trials
+
+
+class _Asked(Exception):
+    """How many processes a search wanted to start."""
+
+
+@contextmanager
+def asking(study: Any, job: Any, key: str, helpers: int, **_: object) -> Iterator[Helpers]:
+    raise _Asked(helpers if key else 0)
+    yield Helpers()
+
+
+@pytest.mark.parametrize(
+    ("changes", "helpers"),
+    [
+        ({"jobs": None}, 1),
+        ({"jobs": 1}, 0),
+        ({"jobs": 4}, 3),
+        ({"jobs": 4, "trials": 2}, 1),
+        ({"jobs": None, "sampler": "tpe"}, 0),
+        ({"jobs": None, "storage": "study.log"}, 0),
+        ({"jobs": 2, "storage": "study.log"}, 1),
+    ],
+)
+def test_so_many_processes_help(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], helpers: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with (
+        searching(tmp_path, on_disk=True) as start,
+        mock.patch("autotiny.study.search.helped", asking),
+        mock.patch("autotiny.study.search.usual_jobs", return_value=2),
+        pytest.raises(_Asked) as asked,
+    ):
+        start(**{"sampler": "ehvi", **changes})
+    assert asked.value.args == (helpers,)
+
+
+def test_who_asked_for_no_number_gets_one_process_where_others_cannot_help(tmp_path: Path) -> None:
+    told_of: list[str] = []
+    refusal = UserError("no file holds its layers")
+    with (
+        searching(tmp_path, on_disk=True) as start,
+        mock.patch("autotiny.study.search.share", side_effect=refusal),
+        mock.patch("autotiny.study.search.usual_jobs", return_value=2),
+    ):
+        with pytest.raises(UserError, match="no file holds its layers"):
+            start(sampler="ehvi", jobs=2, trials=3)
+        result = start(sampler="ehvi", jobs=None, trials=3, on_notice=told_of.append)
+    assert len(result.study.trials) == 3
+    assert "no other process can take part: no file holds its layers" in told_of
+
+
+def test_a_study_keeps_how_many_of_its_trials_may_run_at_once(tmp_path: Path) -> None:
+    told_of: list[str] = []
+    with searching(tmp_path, on_disk=True) as start:
+        start(sampler="ehvi", jobs=1, trials=2)
+        with mock.patch("autotiny.study.search.helped", asking), pytest.raises(_Asked) as asked:
+            start(sampler="ehvi", jobs=4, trials=9, on_notice=told_of.append)
+    assert asked.value.args == (1,)
+    assert "jobs = 4: this study was begun for 2, and so many work on it" in told_of
+
+
+def test_what_will_be_asked_for_is_made_before(tmp_path: Path) -> None:
+    with searching(tmp_path) as start:
+        result = start(trials=12, seeds=1)
+        wanted = to_train(result.study, result.job, 3)
+        assert {seed for seed, _ in wanted} == {1, 2}
+        for seed, recipe in wanted:
+            _make(result.job, json.dumps([seed, [step_data(step) for step in recipe.steps]]))
+        CALLS.clear()
+        said: list[str] = []
+        train_again(result.study, result.job, 3, goes_on=lambda: True, tell=said.append)
+        assert len(said) >= len(wanted) > 0
+        assert not {"prune", "cluster", "aware"} & {*CALLS}
+
+
+def test_of_two_processes_that_want_the_same_step_one_makes_it(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+
+    def slowly(self: Prune, model: Model, work: Work) -> Model:
+        with made.open("a") as file:
+            file.write("made\n")
+        time.sleep(0.3)
+        return appended(model, self, Level.KERAS, work)
+
+    with toy_components(), mock.patch.object(Prune, "apply", slowly):
+        child = os.fork()
+        apply(Recipe((Prune(0.5),)), toy_model(), Work(toy_data()), Cache(tmp_path / "cache"))
+        if child == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+    assert made.read_text() == "made\n"
 
 
 ENDED = TrialRecord(outcome="measured", recipe_key="k", values=(0.9, 1.0))
