@@ -216,7 +216,7 @@ def at(course: Course, seconds: float) -> tuple[float, int]:
     return (found[-1] if found else 0.0), len(found)
 
 
-def compared(table: Table, seeds: int, jobs: int) -> Iterator[str]:
+def compared(table: Table, kinds: Sequence[str], seeds: int, jobs: int) -> Iterator[str]:
     """The lines of a table's section."""
     rows = read(table.path)
     everything = sum(rows.seconds.values())
@@ -232,7 +232,7 @@ def compared(table: Table, seeds: int, jobs: int) -> Iterator[str]:
                     f"{table.name}: {kind}", total=seeds,
                 )
             )
-            for kind in (*KINDS, QUEUED)
+            for kind in kinds
         }  # fmt: skip
     yield f"## {table.name}: {table.model} on {table.data}, {table.target}\n"
     yield (
@@ -270,6 +270,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     made = [name for name, table in TABLES.items() if table.path.exists()]
     parser.add_argument("--tables", default=",".join(made), help="names, commas between them")
+    every = ",".join((*KINDS, QUEUED))
+    parser.add_argument("--samplers", default=every, help="those that the page is of")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--out", type=Path, default=RESULTS / "search.md")
@@ -277,7 +279,7 @@ def main() -> None:
     command, text = (__doc__ or "").split("\n\n")[1:]
     lines = ["# Samplers\n", f"{command}\n", text.replace("\n", " ").strip() + "\n"]
     for name in asked.tables.split(","):
-        lines += compared(TABLES[name], asked.seeds, asked.jobs)
+        lines += compared(TABLES[name], asked.samplers.split(","), asked.seeds, asked.jobs)
     asked.out.write_text("\n".join(lines), encoding="utf-8")
     print("\n".join(lines))
 

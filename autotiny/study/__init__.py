@@ -28,7 +28,7 @@ from autotiny.study.replay import (
 )
 from autotiny.study.result import NearMiss, Point, Result, Shortfall
 from autotiny.study.sampling import check_sampler
-from autotiny.study.search import Progress, search
+from autotiny.study.search import search
 from autotiny.study.seeds import BEST_SEEDS, Seeds
 from autotiny.study.solving import SOLVED_POINTS
 from autotiny.study.sound_layers import sound_layer
@@ -41,6 +41,7 @@ from autotiny.study.storage import (
     sqlite_url,
 )
 from autotiny.study.warm_start import check_warm_start
+from autotiny.study.watching import Progress
 from autotiny.study.working import Worked, work
 
 __all__ = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,16 +26,7 @@ from autotiny.study.job import EHVI, EPOCHS, Job, wanted_objectives
 from autotiny.study.planning import enough, plan, plan_again, total, tried, tutorial_recipes
 from autotiny.study.preflight import Findings, checked
 from autotiny.study.processes import helped
-from autotiny.study.record import (
-    SOLVED,
-    TrialRecord,
-    at_once,
-    cache_counts,
-    counts,
-    ended,
-    front_of,
-    invite,
-)
+from autotiny.study.record import SOLVED, at_once, ended, invite
 from autotiny.study.result import Result, result_of
 from autotiny.study.running import (
     run_queued,
@@ -45,7 +36,7 @@ from autotiny.study.running import (
 )
 from autotiny.study.sampling import check_sampler
 from autotiny.study.seeds import BEST_SEEDS, to_train, train_again
-from autotiny.study.server import gate, patiently
+from autotiny.study.server import gate
 from autotiny.study.sharing import share
 from autotiny.study.solving import SOLVED_POINTS, solve_schedules, to_solve
 from autotiny.study.storage import (
@@ -57,40 +48,9 @@ from autotiny.study.storage import (
 )
 from autotiny.study.turns import AT_ONCE, usual_jobs
 from autotiny.study.warm_start import begin_with
+from autotiny.study.watching import Progress, Watch
 from autotiny.target import Target
-from autotiny.tasks import Direction, wanted_drop
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a search stands, after each trial.
-
-    Attributes:
-        done: trials that have ended, earlier runs of the same study included and repetitions not.
-        total: how many the search is to end with; None where that hangs on what it finds, as with
-            a warm start.
-        counts: ended trials by outcome, see `OUTCOMES`.
-        cache_hits: prefixes and figures found in the cache so far.
-        cache_misses: prefixes and figures that had to be made.
-        front: trial number, sequence and values of each point of the front so far.
-        objectives: names of the values.
-        directions: which way each of them is better, as Optuna calls it.
-        seconds_left: an estimate; None before the first trial ends, or without a total.
-        last: the trial that ended last.
-        target: that the search is for.
-    """
-
-    done: int
-    total: int | None
-    counts: Mapping[str, int]
-    cache_hits: int
-    cache_misses: int
-    front: tuple[tuple[int, str, tuple[float, ...]], ...]
-    objectives: tuple[str, ...]
-    directions: tuple[Direction, ...]
-    seconds_left: float | None
-    last: TrialRecord | None
-    target: Target
+from autotiny.tasks import wanted_drop
 
 
 def search(
@@ -289,7 +249,7 @@ def _searched(job: Job, findings: Findings, asked: _Asked) -> Result:
         if isinstance(place, str) and (asked.jobs > 1 or asked.others):
             key = _invite(study, job, asked)
         _queue(study, job, asked, mark)
-        watch = _Watch(study, job, asked)
+        watch = Watch(study, job, asked.trials, asked.timeout, asked.on_trial)
         interrupted = False
         others = helped(
             study, job, key, _helpers(study, asked), place=str(place), timeout=asked.timeout,
@@ -352,65 +312,8 @@ def _queue(study: optuna.Study, job: Job, asked: _Asked, mark: Hold) -> None:
         asked.tell(f"trial {numbers}: was running when its process ended, and is run again")
 
 
-def _run(study: optuna.Study, job: Job, asked: _Asked, mark: Hold, watch: _Watch) -> None:
+def _run(study: optuna.Study, job: Job, asked: _Asked, mark: Hold, watch: Watch) -> None:
     if enough(ended(study), asked.trials):
         watch.report(None)
     else:
         run_trials(study, job, asked.trials, asked.timeout, mark, watch.report)
-
-
-class _Watch:
-    """Tells the caller where the search stands."""
-
-    def __init__(self, study: optuna.Study, job: Job, asked: _Asked) -> None:
-        self._study, self._job, self._total = study, job, total(study, asked.trials)
-        self._timeout, self._on_trial = asked.timeout, asked.on_trial
-        self._began = time.monotonic()
-        self._done_before = self._done()
-        self._told = {record.number for record in ended(study)}
-
-    def _done(self) -> int:
-        return tried(ended(self._study))
-
-    def report(self, last: TrialRecord | None) -> None:
-        """Tell of a trial that has ended, and before it of those that others have ended."""
-        self._told |= {last.number} if last else set()
-        self.report_others()
-        self._tell(last)
-
-    def report_others(self) -> None:
-        """Tell of what other processes have ended."""
-        for record in patiently(self._study, lambda: ended(self._study)):
-            if record.number not in self._told:
-                self._told.add(record.number)
-                self._tell(record)
-
-    def _tell(self, last: TrialRecord | None) -> None:
-        if self._on_trial is not None:
-            self._on_trial(patiently(self._study, lambda: self._progress(last)))
-
-    def _progress(self, last: TrialRecord | None) -> Progress:
-        done = self._done()
-        elapsed = time.monotonic() - self._began
-        fresh = done - self._done_before
-        left = None
-        if fresh and self._total is not None:
-            left = elapsed / fresh * max(self._total - done, 0)
-            left = left if self._timeout is None else min(left, self._timeout - elapsed)
-        hits, misses = cache_counts(self._study)
-        front = tuple(
-            (record.number, record.sequence, record.values) for record in front_of(self._study)
-        )
-        return Progress(
-            done=done,
-            total=self._total,
-            counts=counts(self._study),
-            cache_hits=hits,
-            cache_misses=misses,
-            front=front,
-            objectives=self._job.value_names,
-            directions=self._job.directions,
-            seconds_left=None if left is None else max(left, 0.0),
-            last=last,
-            target=self._job.target,
-        )
