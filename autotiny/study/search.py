@@ -281,7 +281,7 @@ def _invite(study: optuna.Study, job: Job, asked: _Asked) -> str:
         asked.tell(f"no other process can take part: {error}")
         return ""
     invite(study, key, asked.trials)
-    if asked.others and asked.jobs == 1:
+    if asked.jobs == 1:
         asked.tell(f"others take part by: autotiny worker {asked.name} --storage … --cache …")
     return key
 
