@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -27,7 +28,7 @@ from autotiny.metrics import Cost, LayerCost, Metrics
 from autotiny.recipe import Dropped, Recipe
 from autotiny.study import OUTCOMES, Evaluator, TrialRecord, ended, search
 from autotiny.study.record import BASELINE, Rehearsal, known
-from autotiny.study.trials import _settled
+from autotiny.study.trials import _Draft, _repeat, _settled
 from autotiny.target import load_target
 
 PACKAGE = Path(autotiny.__file__).parent
@@ -128,6 +129,18 @@ def test_what_another_process_has_found_and_not_told_yet_settles_nothing() -> No
     assert _settled(second) == []
     first.study.tell(first, list(FULL.values))
     assert _settled(second) == [FULL]
+
+
+def test_what_comes_to_the_same_as_an_earlier_trial_keeps_the_recipe_that_was_drawn() -> None:
+    earlier = replace(FULL, drawn=None)
+    other = Recipe((Int8(), Prune(0.3)))
+    draft = _Draft(TrialRecord(3, recipe=other, recipe_key=other.key, result_key="b"))
+    _repeat(draft, earlier)
+    assert (draft.record.recipe, draft.record.drawn) == (earlier.recipe, other)
+    assert draft.record.as_begun().recipe == other
+    same = _Draft(TrialRecord(3, recipe=earlier.recipe, result_key="b"))
+    _repeat(same, earlier)
+    assert same.record.drawn is None
 
 
 @pytest.mark.parametrize("outcome", ["", *OUTCOMES])
