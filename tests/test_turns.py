@@ -27,7 +27,8 @@ from autotiny.model import Level, Model
 from autotiny.recipe import Recipe, apply, step_data
 from autotiny.study import Evaluator, Progress, TrialRecord, work
 from autotiny.study.processes import Helpers, _make
-from autotiny.study.record import RECORD, holder_of
+from autotiny.study.record import RECORD, holder_of, set_at_once
+from autotiny.study.running import _tell
 from autotiny.study.seeds import to_train, train_again
 from autotiny.study.turns import may_begin, seen_among, usual_jobs
 from autotiny.target import Target
@@ -278,6 +279,22 @@ def test_a_trial_begins_when_it_is_told_all_that_it_will_be(
     ]
     assert may_begin(trials, 3, 2) is begins
     assert may_begin(trials, 3, None)
+
+
+@pytest.mark.parametrize(
+    ("many", "repeats", "state"),
+    [(2, 3, "FAIL"), (2, 2, "PRUNED"), (3, 2, "FAIL"), (None, 3, "PRUNED")],
+)
+def test_what_repeats_a_trial_that_might_still_run_teaches_nothing(
+    many: int | None, repeats: int, state: str
+) -> None:
+    study = optuna.create_study(directions=["maximize", "minimize"])
+    if many:
+        set_at_once(study, many)
+    study.add_trials([trial(number, TrialState.COMPLETE, ENDED) for number in range(4)])
+    last = study.ask()
+    _tell(study, last, TrialRecord(outcome="repeated", repeats=repeats))
+    assert study.trials[last.number].state is TrialState[state]
 
 
 @pytest.mark.parametrize(("cores", "gigabytes", "jobs"), [(1, 64, 1), (8, 64, 2), (8, 4, 1)])
