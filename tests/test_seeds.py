@@ -107,7 +107,8 @@ def best(study: optuna.Study, job: Job) -> dict[str, str]:
 
 def again(study: optuna.Study, job: Job, seeds: int = 3, **more: Any) -> list[str]:
     told: list[str] = []
-    train_again(study, job, seeds, **{"goes_on": lambda: True, "tell": told.append} | more)
+    usual = {"goes_on": lambda: True, "ahead": lambda wanted: None, "tell": told.append}
+    train_again(study, job, seeds, **usual | more)
     return told
 
 
@@ -191,6 +192,18 @@ def test_one_seed_trains_nothing_again_and_more_than_before_train_more(tmp_path:
     assert [len(one) for one in scores_of(study).values()] == [2, 2]
     assert again(study, job, 2) == []
     assert len(again(study, job, 3)) == 2  # what the mean of two has ruled out stays as it is
+
+
+def test_what_is_trained_next_where_the_first_was_lucky_is_told_ahead(tmp_path: Path) -> None:
+    job, study = job_of(tmp_path, SCORES), study_of(SCORES)
+    told: list[list[tuple[int, str]]] = []
+    names = {recipe.key: name for name, recipe in RECIPES.items()}
+
+    def ahead(wanted: list[tuple[int, Recipe]]) -> None:
+        told.append([(seed, names[recipe.key]) for seed, recipe in wanted])
+
+    assert len(again(study, job, ahead=ahead)) == 4
+    assert told == [[(2, "lucky"), (2, "safe"), (1, "safe")], [(2, "safe")]]
 
 
 def test_no_training_begins_where_no_time_is_left(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from multiprocessing import SimpleQueue
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -29,7 +30,7 @@ from autotiny.study import Evaluator, Progress, TrialRecord, work
 from autotiny.study.processes import Helpers, _make
 from autotiny.study.record import RECORD, holder_of, set_at_once
 from autotiny.study.running import _tell
-from autotiny.study.seeds import to_train, train_again
+from autotiny.study.seeds import train_again
 from autotiny.study.turns import may_begin, seen_among, usual_jobs
 from autotiny.target import Target
 
@@ -210,17 +211,35 @@ def test_a_study_keeps_how_many_of_its_trials_may_run_at_once(tmp_path: Path) ->
 
 
 def test_what_will_be_asked_for_is_made_before(tmp_path: Path) -> None:
-    with searching(tmp_path) as start:
-        result = start(trials=12, seeds=1)
-        wanted = to_train(result.study, result.job, 3)
-        assert {seed for seed, _ in wanted} == {1, 2}
+    called: list[set[str]] = []
+
+    def make(wanted: list[tuple[int, Recipe]]) -> None:
+        called.append({*CALLS})
         for seed, recipe in wanted:
             _make(result.job, json.dumps([seed, [step_data(step) for step in recipe.steps]]))
         CALLS.clear()
+
+    with searching(tmp_path) as start:
+        result = start(trials=12, seeds=1)
         said: list[str] = []
-        train_again(result.study, result.job, 3, goes_on=lambda: True, tell=said.append)
-        assert len(said) >= len(wanted) > 0
-        assert not {"prune", "cluster", "aware"} & {*CALLS}
+        CALLS.clear()
+        train_again(result.study, result.job, 3, goes_on=lambda: True, ahead=make, tell=said.append)
+    first, *later = [*called, {*CALLS}]
+    assert first == set()
+    assert len(said) >= 2
+    # Of each round, the first training is nobody's else.
+    assert later
+    assert all(len({"prune", "cluster", "aware"} & one) <= 1 for one in later)
+
+
+def test_nothing_is_given_twice_to_those_who_help() -> None:
+    tasks: SimpleQueue[str] = SimpleQueue()
+    helpers = Helpers(tasks)
+    helpers.make([(1, Recipe()), (2, Recipe())])
+    helpers.make([(2, Recipe()), (1, Recipe((Prune(0.5),)))])
+    given = [json.loads(tasks.get()) for _ in range(3)]
+    assert [seed for seed, _ in given] == [1, 2, 1]
+    assert tasks.empty()
 
 
 def test_of_two_processes_that_want_the_same_step_one_makes_it(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -36,21 +36,27 @@ class Helpers:
 
     Attributes:
         tasks: takes what they are to make, as text.
+        given: what they were given.
     """
 
     tasks: multiprocessing.SimpleQueue[str] | None = None
+    given: set[str] = field(default_factory=set)
 
     def make(self, wanted: Iterable[tuple[int, Recipe]]) -> None:
         """Let them make what will be asked for, so that it lies in the cache by then.
 
-        They begin when the study has all its trials.
+        They begin when the study has all its trials, and make nothing twice.
 
         Args:
             wanted: recipes, and the seed that each is trained with.
         """
-        if self.tasks is not None:
-            for seed, recipe in wanted:
-                self.tasks.put(json.dumps([seed, [step_data(step) for step in recipe.steps]]))
+        if self.tasks is None:
+            return
+        for seed, recipe in wanted:
+            task = json.dumps([seed, [step_data(step) for step in recipe.steps]])
+            if task not in self.given:
+                self.given.add(task)
+                self.tasks.put(task)
 
 
 @contextmanager

@@ -35,7 +35,7 @@ from autotiny.study.running import (
     wait_for_others,
 )
 from autotiny.study.sampling import check_sampler
-from autotiny.study.seeds import BEST_SEEDS, to_train, train_again
+from autotiny.study.seeds import BEST_SEEDS, train_again
 from autotiny.study.server import gate
 from autotiny.study.sharing import share
 from autotiny.study.solving import SOLVED_POINTS, solve_schedules, to_solve
@@ -260,8 +260,11 @@ def _searched(job: Job, findings: Findings, asked: _Asked) -> Result:
                 _run(study, job, asked, mark, watch)
                 wait_for_others(study, mark, asked.tell)
                 watch.report_others()
-                helpers.make(_wanted(study, job, asked))
-                train_again(study, job, asked.seeds, goes_on=asked.has_time, tell=asked.on_stage)
+                helpers.make((job.seed, recipe) for _, recipe in to_solve(study, job, asked.solve))
+                train_again(
+                    study, job, asked.seeds, goes_on=asked.has_time, ahead=helpers.make,
+                    tell=asked.on_stage,
+                )  # fmt: skip
                 solve_schedules(
                     study, job, asked.solve, goes_on=asked.has_time, tell=asked.on_stage,
                     note=asked.tell, run=lambda: run_queued(study, job, SOLVED, mark, watch.report),
@@ -293,12 +296,6 @@ def _helpers(study: optuna.Study, asked: _Asked) -> int:
         asked.tell(f"jobs = {asked.jobs}: this study was begun for {many}, and so many work on it")
     left = (total(study, asked.trials) or many) - tried(ended(study))
     return max(0, min(asked.jobs, many, left) - 1)
-
-
-def _wanted(study: optuna.Study, job: Job, asked: _Asked) -> list[tuple[int, Recipe]]:
-    """What will be asked for when the trials have ended; what this process comes to last first."""
-    solved = [(job.seed, recipe) for _, recipe in to_solve(study, job, asked.solve)]
-    return [*solved, *reversed(to_train(study, job, asked.seeds))]
 
 
 def _queue(study: optuna.Study, job: Job, asked: _Asked, mark: Hold) -> None:

@@ -8,7 +8,7 @@ again, until what is named best was.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 
@@ -73,18 +73,21 @@ class Contender:
         return (self.seeds.mean if self.seeds else score, *costs)
 
 
-def contenders(study: optuna.Study, job: Job, floor: float) -> list[Contender]:
+def contenders(
+    study: optuna.Study, job: Job, floor: float, without: Set[int] = frozenset()
+) -> list[Contender]:
     """What is not dominated, by the mean of the scores where there are several.
 
     Args:
         study: what was found.
         job: what was searched for.
         floor: the worst score that a best sequence may have; see `budget`.
+        without: numbers of trials that are to count as if there were none.
     """
     known = {number: Seeds(scores) for number, scores in scores_of(study).items()}
-    if not known:
+    if not known and not without:
         return [_contender(record, None, floor, job) for record in front_of(study)]
-    fitting = [record for record in measured(study) if record.fits]
+    fitting = [one for one in measured(study) if one.fits and one.number not in without]
     every = [_contender(record, known.get(record.number), floor, job) for record in fitting]
     return [
         one
@@ -135,7 +138,7 @@ def best_of(front: Sequence[Contender], job: Job) -> dict[str, Contender]:
 
 def train_again(
     study: optuna.Study, job: Job, seeds: int, *, goes_on: Callable[[], bool],
-    tell: Callable[[str], None],
+    ahead: Callable[[list[tuple[int, Recipe]]], None], tell: Callable[[str], None],
 ) -> None:  # fmt: skip
     """Train what would be named best with other seeds, until all that is named best was.
 
@@ -144,36 +147,44 @@ def train_again(
         job: what was searched for.
         seeds: so many a sequence, that of the study among them.
         goes_on: whether there is time for one more.
-        tell: called with what is trained next.
+        ahead: called with what will be trained next, or may be: recipes, and the seed of each.
+        tell: called with what is trained now.
     """
     floor = budget(study, job)
-    for _ in range(MOST):
-        left = _trained_once(study, job, seeds, floor)
+    others = range(job.seed + 1, job.seed + seeds)
+    for trained in range(MOST):
+        left = [*_expected(study, job, seeds, floor, MOST - trained)]
         if not left or not goes_on():
             return
         record = left[0]
+        later = [(seed, one.recipe) for one in left for seed in reversed(others) if one.recipe]
+        ahead([one for one in later if one != (others[0], record.recipe)])
         scores = [record.values[0]]
-        for seed in range(job.seed + 1, job.seed + seeds):
+        for seed in others:
             tell(f"training trial {record.number} with seed {seed}, as its score may be luck")
             scores.append(_score(record, replace(job, seed=seed)))
         set_scores(study, record.number, scores)
 
 
-def to_train(study: optuna.Study, job: Job, seeds: int) -> list[tuple[int, Recipe]]:
-    """What `train_again` trains in any case: recipes, and the seed of each."""
-    records = _trained_once(study, job, seeds, budget(study, job))
-    return [
-        (seed, record.recipe)
-        for record in records[:MOST]
-        for seed in range(job.seed + 1, job.seed + seeds)
-        if record.recipe is not None
-    ]
+def _expected(
+    study: optuna.Study, job: Job, seeds: int, floor: float, most: int
+) -> Iterator[TrialRecord]:
+    """What is trained again, if that shows of each that it was lucky."""
+    unlucky: set[int] = set()
+    while len(unlucky) < most:
+        left = _trained_once(study, job, seeds, floor, unlucky)
+        if not left:
+            return
+        yield left[0]
+        unlucky.add(left[0].number)
 
 
-def _trained_once(study: optuna.Study, job: Job, seeds: int, floor: float) -> list[TrialRecord]:
+def _trained_once(
+    study: optuna.Study, job: Job, seeds: int, floor: float, without: Set[int]
+) -> list[TrialRecord]:
     """What would be named best and was not trained with so many seeds, each once."""
     known = scores_of(study)
-    named = (one.record for one in best_of(contenders(study, job, floor), job).values())
+    named = (one.record for one in best_of(contenders(study, job, floor, without), job).values())
     left = {
         record.number: record
         for record in named
