@@ -14,6 +14,7 @@ from autotiny.version import __version__
 __all__ = [
     "Applied",
     "AutotinyError",
+    "BoardReport",
     "BrokenPromise",
     "Cache",
     "Comparison",
@@ -54,6 +55,7 @@ __all__ = [
     "order",
     "read_recipe",
     "search",
+    "verify",
     "work",
 ]
 
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
         measure_elf,
         order,
         search,
+        verify,
     )
     from autotiny.cache import Cache
     from autotiny.components import Component
@@ -82,6 +85,7 @@ if TYPE_CHECKING:
         UnsupportedOp,
         UserError,
     )
+    from autotiny.firmware.board_report import BoardReport
     from autotiny.metrics import Cost, Metrics
     from autotiny.model import Model, load_model
     from autotiny.recipe import Recipe, SavedRecipe, read_recipe
@@ -93,6 +97,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "api": (
         "Compiled", "Measurement", "apply", "compile", "measure", "measure_elf", "order", "search",
+        "verify",
     ),
     "cache": ("Cache",),
     "components": ("Component",),
@@ -102,6 +107,7 @@ _HOMES = {
         "AutotinyError", "BrokenPromise", "FirmwareFault", "InvalidData", "InvalidModel",
         "LinkError", "TrainingDiverged", "UnsupportedOp", "UserError",
     ),
+    "firmware.board_report": ("BoardReport",),
     "metrics": ("Cost", "Metrics"),
     "model": ("Model", "load_model"),
     "recipe": ("Recipe", "SavedRecipe", "read_recipe"),

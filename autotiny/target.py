@@ -152,6 +152,8 @@ class Target:
         advice: a setting that is worth time on this part, a sentence; "" if none.
         core_fifo: address of the FIFO through which two cores send each other words: its status
             word, with the words to write and to read behind it; 0 if there is none.
+        cycle_csr: number of the register that counts cycles where a RISC-V core has not `mcycle`
+            for it, behind Espressif's two that start it; 0 if there is none.
         file: path of a user's own file; "" for a target that comes with autotiny.
         sources: the document each figure comes from, by key.
     """
@@ -174,6 +176,7 @@ class Target:
     boot_note: str = ""
     advice: str = ""
     core_fifo: Annotated[int, Within(gt=0, le=(1 << 32) - 1)] = 0
+    cycle_csr: Annotated[int, Within(gt=0, le=0xFFF)] = 0
     active_current_error_percent: Annotated[int, Within(ge=0, le=1000)] | None = None
     file: str = field(default="", compare=False, repr=False)
 
@@ -274,7 +277,7 @@ def with_wait_states(target: Target, wait_states: int) -> Target:
 
 INFORMS = (
     "name", "title", "flash_tool", "boot_note", "advice", "file", "sources",
-    "active_current_error_percent",
+    "active_current_error_percent", "cycle_csr",
 )  # fmt: skip
 """The fields of a target on which no figure depends."""
 

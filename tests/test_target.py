@@ -65,11 +65,10 @@ def figures(target: Target) -> set[str]:
     """The keys that a source must stand for."""
     keys = {"core", "clock_hz", "active_current_ma", "flash_tool"}
     keys |= {f"memory.{memory.name}" for memory in target.memories}
-    keys |= {
-        key
-        for key in ("icache", "dcache", "accelerator", "core_fifo", "active_current_error_percent")
-        if getattr(target, key)
-    }
+    optional = (
+        "icache", "dcache", "accelerator", "core_fifo", "cycle_csr", "active_current_error_percent",
+    )  # fmt: skip
+    keys |= {key for key in optional if getattr(target, key)}
     return keys
 
 

@@ -13,6 +13,7 @@ from autotiny.api.ordering import order
 from autotiny.api.scheduling import Schedules, schedule
 from autotiny.api.searching import search, study_folder
 from autotiny.api.taken import Taken
+from autotiny.api.verifying import verify
 
 __all__ = [
     "NOISE",
@@ -30,4 +31,5 @@ __all__ = [
     "schedule",
     "search",
     "study_folder",
+    "verify",
 ]

@@ -14,11 +14,13 @@ from autotiny.api.notices import tell_of
 from autotiny.api.taken import Taken
 from autotiny.cache import Cache
 from autotiny.checked import arguments
-from autotiny.dataset import DataSource, Reading
+from autotiny.dataset import Dataset, DataSource, Reading
 from autotiny.engine import Sources
 from autotiny.errors import UserError
-from autotiny.evaluate import cost, sources_of
-from autotiny.firmware import export_project
+from autotiny.evaluate import cost, sources_of, stored_rows
+from autotiny.firmware import export_project, link_selftest
+from autotiny.firmware.ports import some_rows
+from autotiny.firmware.selftest import MOST_SAMPLES
 from autotiny.metrics import Cost, missing, overshoot
 from autotiny.report.files import check_writable
 from autotiny.study import Amounts, model_name, reserved
@@ -122,7 +124,10 @@ def compile(  # noqa: A001 - the command's name
     if project:
         _refuse(board, missing(overshoot(kept.beside(taken), board)), kept.beside_text)
     folder.mkdir(parents=True, exist_ok=True)
-    files = _project(sources, board, taken, folder) if project else _c_alone(sources, folder)
+    if project:
+        files = _project(sources, board, taken, lowered.data, folder)
+    else:
+        files = _c_alone(sources, folder)
     return Compiled(
         model_name(model), board, style, taken, lowered.calibration, lowered.constant_channels,
         kept, folder, files,
@@ -145,8 +150,15 @@ def _c_alone(sources: Sources, folder: Path) -> tuple[str, ...]:
     return tuple(sorted(sources.files))
 
 
-def _project(sources: Sources, board: Target, taken: Cost, folder: Path) -> tuple[str, ...]:
+def _project(
+    sources: Sources, board: Target, taken: Cost, data: Dataset | None, folder: Path
+) -> tuple[str, ...]:
     """Write what is ready to flash; its paths in the folder, sorted."""
     firmware = simulator.measured_firmware(sources, board, taken)
-    written = export_project(sources, firmware, board, folder, cost=taken)
+    if data is None:
+        rows = some_rows(sources.inputs, MOST_SAMPLES)
+    else:
+        rows = stored_rows(data.x_validation[:MOST_SAMPLES], sources.inputs)
+    tested = link_selftest(sources, firmware, board, taken, rows)
+    written = export_project(sources, firmware, board, folder, cost=taken, tested=tested)
     return tuple(sorted(str(path.relative_to(folder)) for path in written))

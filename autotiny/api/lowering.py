@@ -92,10 +92,12 @@ class Lowered:
         network: a graph, or a program where it has its schedule.
         calibration: what its ranges were found with: the name of the data, or `NOISE`; None where
             nothing was calibrated.
+        data: the samples that it is for, if they were given.
     """
 
     network: Model
     calibration: str | None
+    data: Dataset | None = None
 
     @property
     def constant_channels(self) -> str | None:
@@ -184,12 +186,11 @@ def _rebuilt(given: Given) -> Lowered:
 
 def _converted(given: Given, lowering: Component) -> Lowered:
     """A network, lowered if need be."""
-    network, data = _loaded(given)
+    network, own = _loaded(given)
     if network.level not in (Level.KERAS, Level.GRAPH):
-        return Lowered(network, None)
-    source = NOISE if data is None else data.source
-    if data is None:
-        network, data = _with_noise(network, given.seed)
+        return Lowered(network, None, own)
+    source = NOISE if own is None else own.source
+    network, data = (network, own) if own else _with_noise(network, given.seed)
     needed = is_calibrated(lowering) and not network.traits.quantization_aware
     calibration = source if needed else None
     if calibration == NOISE and given.calibration == REFUSED and not _untrained(given.model):
@@ -200,7 +201,7 @@ def _converted(given: Given, lowering: Component) -> Lowered:
         )
     work = Work(data=data, seed=given.seed)
     made = apply_steps(Recipe((lowering,)), network, work, given.cache)
-    return Lowered(made.model, calibration)
+    return Lowered(made.model, calibration, own)
 
 
 def _loaded(given: Given) -> tuple[Model, Dataset | None]:

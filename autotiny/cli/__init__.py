@@ -23,6 +23,7 @@ from autotiny.cli import (
     spaces,
     targets,
     tasks,
+    verify,
     worker,
 )
 from autotiny.cli import compile as compile_
@@ -30,8 +31,8 @@ from autotiny.cli.failing import Commands
 from autotiny.version import __version__
 
 COMMANDS = (
-    search, worker, proxy, apply, order, schedule, measure, compile_, targets, tasks, components,
-    spaces, dashboard,
+    search, worker, proxy, apply, order, schedule, measure, compile_, verify, targets, tasks,
+    components, spaces, dashboard,
 )  # fmt: skip
 
 EXAMPLES = (

@@ -9,7 +9,15 @@ from autotiny.evaluate.cost import cost, cost_from, cost_key
 from autotiny.evaluate.parting import LayerError, Parting, first_parting, growth_db, parting, told
 from autotiny.evaluate.program import program_key, program_of, sources_of
 from autotiny.evaluate.runtimes import has_float16, has_hybrid, runtimes
-from autotiny.evaluate.score import answers_on, outputs_of, real, score_key, score_on, stored
+from autotiny.evaluate.score import (
+    answers_on,
+    outputs_of,
+    real,
+    score_key,
+    score_on,
+    stored,
+    stored_rows,
+)
 
 __all__ = [
     "Agreement",
@@ -38,6 +46,7 @@ __all__ = [
     "score_on",
     "sources_of",
     "stored",
+    "stored_rows",
     "told",
     "write_build",
 ]

@@ -3,5 +3,6 @@
 from autotiny.firmware.host import HostModel, build_host
 from autotiny.firmware.linking import Firmware, link
 from autotiny.firmware.project import export_project
+from autotiny.firmware.selftest import link_selftest
 
-__all__ = ["Firmware", "HostModel", "build_host", "export_project", "link"]
+__all__ = ["Firmware", "HostModel", "build_host", "export_project", "link", "link_selftest"]

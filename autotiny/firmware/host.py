@@ -106,8 +106,7 @@ def build_host(sources: Sources, *, optimize: str = "-O2") -> HostModel:
         LinkError: the compiler refused the sources.
     """
     loop = (C_FILES / "host.c").read_text(encoding="utf-8")
-    reset = f"void {sources.name}_reset(void);"
-    if not any(reset in text for text in sources.files.values()):
+    if not is_stateful(sources):
         loop = loop.replace("AUTOTINY_RESET();", "")
     for word, ports in (("INPUTS", sources.inputs), ("OUTPUTS", sources.outputs)):
         loop = loop.replace(f"AUTOTINY_{word}", _port_list(ports))
@@ -128,6 +127,12 @@ def build_host(sources: Sources, *, optimize: str = "-O2") -> HostModel:
         folder.cleanup()
         raise
     return HostModel(sources, folder, Path(folder.name) / program)
+
+
+def is_stateful(sources: Sources) -> bool:
+    """Whether a model keeps something from one inference to the next, and can be set back."""
+    reset = f"void {sources.name}_reset(void);"
+    return any(reset in text for text in sources.files.values())
 
 
 def _port_list(ports: Sequence[Port]) -> str:

@@ -41,12 +41,12 @@ def port_rows(ports: Sequence[Port], inputs: Array | Sequence[Array]) -> list[Ar
     return shaped
 
 
-def some_rows(ports: Sequence[Port]) -> list[Array]:
-    """One seeded row a port, for measuring without data."""
+def some_rows(ports: Sequence[Port], count: int = 1) -> list[Array]:
+    """Seeded rows for each port, where there is no data."""
     generator = np.random.default_rng(0)
     rows: list[Array] = []
     for port in ports:
-        shape = (1, *sample_shape(port))
+        shape = (count, *sample_shape(port))
         if port.dtype.startswith("float"):
             rows.append(generator.standard_normal(shape).astype(port.dtype))
         elif port.dtype == "bool":

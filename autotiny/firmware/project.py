@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from string import Template
 
@@ -12,6 +12,7 @@ from autotiny.engine import Port, Sources
 from autotiny.errors import UserError
 from autotiny.firmware.layout import C_FILES
 from autotiny.firmware.linking import Firmware
+from autotiny.firmware.selftest import PROGRAM
 from autotiny.metrics import Cost
 from autotiny.target import Target
 
@@ -22,6 +23,10 @@ _GCC_FPUS: Mapping[str, str] = {
     # generated code computes no double, and the measured firmware does without, too
     "fpv5-d16": " -mfpu=fpv5-sp-d16 -mfloat-abi=hard",
 }
+SCRIPT = "link.ld"
+SELFTEST_SCRIPT = "selftest.ld"
+SELFTEST = "selftest.c"
+
 _C_TYPES: Mapping[str, str] = {"float32": "float", "bool": "uint8_t"}
 
 
@@ -32,6 +37,7 @@ def export_project(
     folder: str | Path,
     *,
     cost: Cost | None = None,
+    tested: Firmware | None = None,
 ) -> list[Path]:
     """Write a project that builds and flashes without autotiny.
 
@@ -41,6 +47,7 @@ def export_project(
         target: the board.
         folder: where to write; made if it does not exist, files of equal name are replaced.
         cost: figures to state in the README.
+        tested: the program that checks the model on the chip, if there is one; see `link_selftest`.
 
     Returns:
         The files written, all of them inside the folder.
@@ -56,16 +63,19 @@ def export_project(
             "choose a smaller sequence"
         )
     folder = Path(folder)
-    files: dict[str, bytes] = {
-        f"src/{name}": text.encode() for name, text in firmware.files.items() if name != "link.ld"
-    }
-    files["link.ld"] = firmware.files["link.ld"].encode()
-    files["Makefile"] = _makefile(firmware, target).encode()
-    files["README.md"] = _readme(sources, firmware, target, cost).encode()
-    files["firmware.elf"] = firmware.elf
-    files["firmware.bin"] = firmware.image
-    files["firmware.hex"] = intel_hex(firmware.image, target.flash.origin).encode()
-    for name in firmware.files:
+    texts = {**(_selftest_files(tested) if tested else {}), **firmware.files}
+    files = {f"src/{name}": text.encode() for name, text in texts.items() if name != SCRIPT}
+    files[SCRIPT] = firmware.files[SCRIPT].encode()
+    if tested is not None:
+        files[SELFTEST_SCRIPT] = tested.files[SCRIPT].encode()
+    files["Makefile"] = _makefile(firmware, target, tested).encode()
+    files["README.md"] = _readme(sources, firmware, target, cost, tested).encode()
+    for name, program in (("firmware", firmware), ("selftest", tested)):
+        if program is not None:
+            files[f"{name}.elf"] = program.elf
+            files[f"{name}.bin"] = program.image
+            files[f"{name}.hex"] = intel_hex(program.image, target.flash.origin).encode()
+    for name in texts:
         if Path(name).name != name:
             raise UserError(
                 f"{name!r} is no plain file name; it would lie outside {folder / 'src'}"
@@ -75,6 +85,12 @@ def export_project(
         places[name].parent.mkdir(parents=True, exist_ok=True)
         places[name].write_bytes(content)
     return list(places.values())
+
+
+def _selftest_files(tested: Firmware) -> dict[str, str]:
+    """What only the program that checks the model is made of; its `main` has a file of its own."""
+    files = {name: text for name, text in tested.files.items() if name.startswith("selftest")}
+    return {**files, SELFTEST: tested.files[PROGRAM]}
 
 
 def intel_hex(image: bytes, origin: int) -> str:
@@ -120,11 +136,16 @@ def gcc_machine_flags(target: Target) -> str:
     return core
 
 
-def _makefile(firmware: Firmware, target: Target) -> str:
+def _makefile(firmware: Firmware, target: Target, tested: Firmware | None) -> str:
     prefix = CORES[target.core].isa.gcc_prefix
     defines = [flag for flag in firmware.flags if flag.startswith("-D")]
-    units = sorted(f"src/{name}" for name in firmware.files if name.endswith(".c"))
-    return Template((C_FILES / "project.mk").read_text(encoding="utf-8")).substitute(
+    flash = _flash_command(target, "$<")
+    rules = ""
+    if tested is not None:
+        units = _units([*tested.files, SELFTEST], without=PROGRAM)
+        rules = _filled("selftest.mk", compiler=f"{prefix}gcc", units=units, flash=flash)
+    return _filled(
+        "project.mk",
         title=target.title,
         compiler=f"{prefix}gcc",
         objcopy=f"{prefix}objcopy",
@@ -133,8 +154,9 @@ def _makefile(firmware: Firmware, target: Target) -> str:
         optimize="-Os" if {"-Os", "-Oz"} & set(firmware.flags) else "-O3",
         defines="".join(f" {flag}" for flag in defines),
         zig_flags=shlex.join((*firmware.flags, *firmware.link_flags)),
-        units=" ".join(units),
-        flash=_flash_command(target, "$<"),
+        units=_units(firmware.files),
+        flash=flash,
+        selftest_rules=rules,
     )
 
 
@@ -142,7 +164,22 @@ def _flash_command(target: Target, elf: str) -> str:
     return target.flash_tool.replace("{elf}", elf)
 
 
-def _readme(sources: Sources, firmware: Firmware, target: Target, cost: Cost | None) -> str:
+def _units(files: Iterable[str], without: str = "") -> str:
+    """The C files of a program, in the order in which they are linked."""
+    return " ".join(
+        sorted(f"src/{name}" for name in files if name.endswith(".c") and name != without)
+    )
+
+
+def _filled(template: str, **values: str) -> str:
+    """A file of `c/` with its places filled in."""
+    return Template((C_FILES / template).read_text(encoding="utf-8")).substitute(values)
+
+
+def _readme(
+    sources: Sources, firmware: Firmware, target: Target, cost: Cost | None,
+    tested: Firmware | None,
+) -> str:  # fmt: skip
     parts = ("in", "out")
     ports = [
         (f"{part}{number or ''}", port)
@@ -156,19 +193,21 @@ def _readme(sources: Sources, firmware: Firmware, target: Target, cost: Cost | N
         for variable, port in ports
     )
     arguments = ", ".join(variable for variable, _ in ports)
-    return Template((C_FILES / "project.md").read_text(encoding="utf-8")).substitute(
+    return _filled(
+        "project.md",
         name=name,
         title=target.title,
         origin=f"{target.flash.origin:#010x}",
         figures=_figures(cost, target) if cost else "",
         flash=_flash_command(target, "firmware.elf"),
+        selftest=_filled("selftest.md") if tested else "",
         boot_note=f"\n**Before it boots:** {target.boot_note}\n" if target.boot_note else "",
         advice=f"\n**Worth time:** {target.advice}\n" if target.advice else "",
         megahertz=f"{target.clock_hz / 1e6:g}",
         compiler=f"{CORES[target.core].isa.gcc_prefix}gcc",
         sources="`, `".join(model_files),
         call=f"{declarations}\n{_call(sources, arguments)}",
-        arena_bytes=firmware.arena_bytes,
+        arena_bytes=str(firmware.arena_bytes),
         ports="\n".join(_row(variable, port) for variable, port in ports),
     )
 

@@ -16,6 +16,7 @@ from autotiny.report.tables import (
     stall_table,
     target_facts,
     target_table,
+    verified_table,
     working,
 )
 
@@ -32,5 +33,6 @@ __all__ = [
     "stall_table",
     "target_facts",
     "target_table",
+    "verified_table",
     "working",
 ]

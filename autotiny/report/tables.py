@@ -14,6 +14,7 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
+from autotiny.firmware.board_report import BoardReport
 from autotiny.metrics import Cost, Metrics
 from autotiny.target import Target
 from autotiny.tasks import shown_metric
@@ -177,6 +178,17 @@ def cost_table(cost: Cost, target: Target) -> Table:
     ]
     for row in (*rows, *_stream_rows(cost, target)):
         made.add_row(*row)
+    return made
+
+
+def verified_table(found: BoardReport) -> Table:
+    """What a board counted, beside what was predicted."""
+    made = table("figure", "predicted", "counted", "unit", "off %", left=("figure", "unit"))
+    off, first = found.off_percent, found.predicted_first_cycles
+    made.add_row("cycles", f"{found.predicted_cycles:,}", f"{found.cycles:,}", "", f"{off:+.1f}")
+    made.add_row("  of the first", f"{first:,}", f"{found.first_cycles:,}", "", "")
+    stack = (f"{found.predicted_stack_bytes:,}", f"{found.stack_bytes:,}")
+    made.add_row("stack", *stack, "bytes, with the selftest's", "")
     return made
 
 

@@ -177,7 +177,7 @@ def test_zig_builds_the_same_bytes(name: str, tmp_path: Path) -> None:
         ["make", "zig", f"ZIG={sys.executable} -m ziglang"],
         cwd=folder, check=True, capture_output=True,
     )  # fmt: skip
-    built = (folder / "build" / "firmware.elf").read_bytes()
+    built = (folder / "build" / "zig" / "firmware.elf").read_bytes()
     assert built == (folder / "firmware.elf").read_bytes()
 
 
@@ -195,12 +195,12 @@ def test_gcc_builds_a_firmware_that_runs(name: str, tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "warning" not in done.stderr
-    measured = measure_elf(folder / "build" / "firmware.elf", target)
+    measured = measure_elf(folder / "build" / "gcc" / "firmware.elf", target)
     assert 200 < measured.instructions < 2000
-    binary = (folder / "build" / "firmware.bin").read_bytes()
+    binary = (folder / "build" / "gcc" / "firmware.bin").read_bytes()
     assert len(binary) == measured.flash_bytes
-    assert (folder / "build" / "firmware.hex").stat().st_size > 2 * len(binary)
-    with BytesIO((folder / "build" / "firmware.elf").read_bytes()) as file:
+    assert (folder / "build" / "gcc" / "firmware.hex").stat().st_size > 2 * len(binary)
+    with BytesIO((folder / "build" / "gcc" / "firmware.elf").read_bytes()) as file:
         assert ELFFile(file)["e_machine"] == "EM_ARM"
 
 
@@ -229,7 +229,7 @@ def test_gcc_computes_the_same_at_every_level(
     (tmp_path / "Makefile").write_text(makefile.replace(" -O3 ", f" {level} "))
     done = subprocess.run(["make"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    elf = (tmp_path / "build" / "firmware.elf").read_bytes()
+    elf = (tmp_path / "build" / "gcc" / "firmware.elf").read_bytes()
     with BytesIO(elf) as file:
         symbols = symbols_of(ELFFile(file))
     limit, top = (symbols[name].address for name in ("_stack_limit", "_stack_top"))

@@ -1,8 +1,8 @@
 # Builds $title firmware.
 #
-#   make          with $compiler; build/firmware.elf, .bin and .hex
-#   make zig      with zig (pip install ziglang): the very bytes of firmware.elf beside this file
-#   make flash    writes build/firmware.elf to the board
+#   make            with $compiler; build/gcc/firmware.elf, .bin and .hex
+#   make zig        with zig (pip install ziglang); build/zig/firmware.elf, the very bytes of firmware.elf
+#   make flash      writes to the board what was built last; firmware.elf, as it was measured, if nothing was
 #   make clean
 
 CC = $compiler
@@ -11,39 +11,45 @@ ZIG = python3 -m ziglang
 
 CORE = $core_flags
 CFLAGS = -std=gnu11 $optimize -ffunction-sections -fdata-sections -fno-math-errno -fomit-frame-pointer -Wall$defines
-LDFLAGS = -nostartfiles -Wl,--gc-sections -T link.ld
+LDFLAGS = -nostartfiles -Wl,--gc-sections
 LDLIBS = -lm
 
 ZIGFLAGS = $zig_flags
 
 SOURCES = $units
-OBJECTS = $$(SOURCES:src/%.c=build/%.o)
+OBJECTS = $$(SOURCES:src/%.c=build/gcc/%.o)
 HEADERS = $$(wildcard src/*.h)
 
-all: build/firmware.elf build/firmware.bin build/firmware.hex
+all: build/gcc/firmware.elf build/gcc/firmware.bin build/gcc/firmware.hex
 
-build/%.o: src/%.c $$(HEADERS) Makefile | build
+zig: build/zig/firmware.elf
+
+build/gcc/%.o: src/%.c $$(HEADERS) Makefile | build/gcc
 	$$(CC) $$(CORE) $$(CFLAGS) -c $$< -o $$@
 
-build/firmware.elf: $$(OBJECTS) link.ld
-	$$(CC) $$(CORE) $$(CFLAGS) $$(LDFLAGS) $$(OBJECTS) $$(LDLIBS) -o $$@
+build/gcc/firmware.elf: $$(OBJECTS) link.ld
+	$$(CC) $$(CORE) $$(CFLAGS) $$(LDFLAGS) -T link.ld $$(OBJECTS) $$(LDLIBS) -o $$@
 
-build/firmware.bin: build/firmware.elf
+build/gcc/%.bin: build/gcc/%.elf
 	$$(OBJCOPY) -O binary $$< $$@
 
-build/firmware.hex: build/firmware.elf
+build/gcc/%.hex: build/gcc/%.elf
 	$$(OBJCOPY) -O ihex $$< $$@
 
-zig: | build
-	$$(ZIG) cc $$(ZIGFLAGS) $$(SOURCES) -T link.ld -o build/firmware.elf
+build/zig/firmware.elf: $$(SOURCES) $$(HEADERS) link.ld Makefile | build/zig
+	$$(ZIG) cc $$(ZIGFLAGS) $$(SOURCES) -T link.ld -o $$@
 
-flash: build/firmware.elf
+# What was built last, made again where its sources are newer still.
+flash:
+	@$$(MAKE) --no-print-directory write ELF="$$$$(ls -t build/*/firmware.elf 2>/dev/null | head -n 1)"
+
+write: $$(or $$(ELF),firmware.elf)
 	$flash
 
-build:
-	mkdir -p build
+build/gcc build/zig:
+	mkdir -p $$@
 
 clean:
 	rm -rf build
-
-.PHONY: all zig flash clean
+$selftest_rules
+.PHONY: all zig flash write clean

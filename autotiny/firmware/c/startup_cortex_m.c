@@ -88,10 +88,35 @@ SMALL void Reset_Handler(void) {
 
 typedef void (*Handler)(void);
 
+/* A handler of that name that is defined elsewhere takes the place of the one that stands still. */
+#define HANDLER(name) void name(void) __attribute__((weak, alias("Default_Handler")))
+
+HANDLER(NMI_Handler);
+HANDLER(HardFault_Handler);
+HANDLER(MemManage_Handler);
+HANDLER(BusFault_Handler);
+HANDLER(UsageFault_Handler);
+HANDLER(SVC_Handler);
+HANDLER(DebugMon_Handler);
+HANDLER(PendSV_Handler);
+HANDLER(SysTick_Handler);
+
 /* The sixteen entries of the core; no interrupt of the part is used. */
 __attribute__((section(".vectors"), used)) static const Handler vectors[16] = {
-    (Handler)(uintptr_t)_stack_top, Reset_Handler,   Default_Handler, Default_Handler,
-    Default_Handler,                Default_Handler, Default_Handler, 0,
-    0,                              0,               0,               Default_Handler,
-    Default_Handler,                0,               Default_Handler, Default_Handler,
+    (Handler)(uintptr_t)_stack_top,
+    Reset_Handler,
+    NMI_Handler,
+    HardFault_Handler,
+    MemManage_Handler,
+    BusFault_Handler,
+    UsageFault_Handler,
+    0,
+    0,
+    0,
+    0,
+    SVC_Handler,
+    DebugMon_Handler,
+    0,
+    PendSV_Handler,
+    SysTick_Handler,
 };

@@ -1,0 +1,18 @@
+
+# The program that checks the model on the board:
+#
+#   make flash-selftest  writes selftest.elf
+#   make selftest        builds it with $compiler; build/gcc/selftest.elf, .bin and .hex
+
+SELFTEST = $units
+SELFTEST_OBJECTS = $$(SELFTEST:src/%.c=build/gcc/%.o)
+
+selftest: build/gcc/selftest.elf build/gcc/selftest.bin build/gcc/selftest.hex
+
+build/gcc/selftest.elf: $$(SELFTEST_OBJECTS) selftest.ld
+	$$(CC) $$(CORE) $$(CFLAGS) $$(LDFLAGS) -T selftest.ld $$(SELFTEST_OBJECTS) $$(LDLIBS) -o $$@
+
+flash-selftest: selftest.elf
+	$flash
+
+.PHONY: selftest flash-selftest

@@ -1,0 +1,233 @@
+"""The selftest on other people's emulators: QEMU's boards, with and without whom it reports to."""
+
+import json
+import shutil
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from small_network import float_network, generated, int8_network
+
+from autotiny.engine import Sources
+from autotiny.engine.sources import Hearing
+from autotiny.firmware import Firmware, build_host, export_project, link_selftest
+from autotiny.firmware.board_report import BoardReport, report_from
+from autotiny.firmware.ports import some_rows
+from autotiny.simulator import measure_firmware
+from autotiny.target import Memory, Target, load_target
+
+
+class Board(NamedTuple):
+    """A machine of QEMU, and the target whose core it has; where its memories lie."""
+
+    machine: str
+    target: str
+    flash: int
+    sram: int
+
+    def __str__(self) -> str:
+        return self.machine
+
+
+BOARDS = (
+    Board("microbit", "samd21", 0x0, 0x20000000),
+    Board("stm32vldiscovery", "stm32f103", 0x08000000, 0x20000000),
+    Board("mps2-an385", "stm32f103", 0x0, 0x20000000),
+    Board("netduinoplus2", "stm32f407", 0x08000000, 0x20000000),
+    Board("mps2-an386", "stm32l4r5", 0x0, 0x20000000),
+    Board("mps2-an500", "stm32f746", 0x0, 0x20000000),
+    Board("mps2-an505", "stm32u575", 0x10000000, 0x38000000),
+    Board("virt", "esp32c3", 0x80000000, 0x80040000),
+)
+M4 = BOARDS[3]
+NETWORKS = {"int8": int8_network, "float32": float_network}
+LISTENING = ("-semihosting-config", "enable=on,target=native")
+COUNTING = ("-icount", "shift=3")
+
+
+def target_of(board: Board) -> Target:
+    """The target, with the memories of the machine and nothing that QEMU has not."""
+    memories = (
+        Memory("code", "flash", board.flash, 0x20000),
+        Memory("sram", "sram", board.sram, 0x2000),
+    )
+    usual = load_target(board.target)
+    return replace(
+        usual, memories=memories, icache=None, dcache=None, accelerator=None, cycle_csr=0
+    )
+
+
+def selftest(sources: Sources, target: Target, rows: int = 4) -> Firmware | None:
+    measured = measure_firmware(sources, target)
+    inputs = some_rows(sources.inputs, rows)
+    return link_selftest(sources, measured.firmware, target, measured.cost, inputs)
+
+
+def command_of(board: Board, elf: bytes, folder: Path) -> list[str]:
+    program = f"qemu-system-{'riscv32' if board.machine == 'virt' else 'arm'}"
+    if not shutil.which(program):
+        pytest.skip(f"{program} is not installed")
+    (folder / "selftest.elf").write_bytes(elf)
+    bios = ("-bios", "none") if board.machine == "virt" else ()
+    return [
+        program, "-machine", board.machine, *bios, "-display", "none", "-serial", "null",
+        "-kernel", str(folder / "selftest.elf"),
+    ]  # fmt: skip
+
+
+def emulated(board: Board, elf: bytes, folder: Path) -> tuple[str, int]:
+    command = [*command_of(board, elf, folder), "-monitor", "null", *LISTENING, *COUNTING]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return done.stdout + done.stderr, done.returncode
+
+
+def reported(board: Board, elf: bytes, folder: Path) -> tuple[BoardReport, int]:
+    text, code = emulated(board, elf, folder)
+    return report_from(text), code
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("board", BOARDS, ids=str)
+def test_it_boots_and_says_that_outputs_are_equal(
+    board: Board, network: str, tmp_path: Path
+) -> None:
+    sources, target = generated(NETWORKS[network]()), target_of(board)
+    made = selftest(sources, target)
+    assert made is not None
+    found, code = reported(board, made.elf, tmp_path)
+    cost = measure_firmware(sources, target).cost
+    assert code == 0
+    assert found.outputs_equal
+    assert found.samples == found.samples_right == 4
+    assert (found.model, found.target, found.clock_hz) == ("model", target.name, target.clock_hz)
+    assert (found.predicted_cycles, found.predicted_first_cycles) == (cost.cycles, cost.cold_cycles)
+    assert found.counter == ("mcycle" if board.machine == "virt" else "systick")
+    assert cost.stack_bytes <= found.stack_bytes < cost.stack_bytes + 256
+    assert 0 < found.cycles < 1 << 24  # a turn of SysTick too many would be more
+
+
+def test_its_counter_counts_what_is_executed(tmp_path: Path) -> None:
+    """With that option of QEMU an instruction takes 8 ns of the machine's time, which it counts."""
+    sources, target = generated(int8_network()), target_of(M4)
+    made = selftest(sources, target)
+    assert made is not None
+    found, _ = reported(M4, made.elf, tmp_path)
+    counted = found.cycles * 1e9 / 168e6 / 8
+    assert counted == pytest.approx(measure_firmware(sources, target).cost.instructions, rel=0.01)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_it_tells_of_one_output_that_differs(network: str, tmp_path: Path) -> None:
+    sources, target = generated(NETWORKS[network]()), target_of(M4)
+    made = selftest(sources, target)
+    assert made is not None
+    rows = build_host(sources).predict_all(some_rows(sources.inputs, 4))
+    stored = np.ascontiguousarray(rows[0][2]).tobytes()
+    at = made.elf.index(stored[:16])
+    wrong = bytes((made.elf[at + 2] ^ 0x40,))
+    found, code = reported(M4, made.elf[: at + 2] + wrong + made.elf[at + 3 :], tmp_path)
+    assert code == 1
+    assert not found.outputs_equal
+    assert found.samples_right == 3
+
+
+@pytest.mark.parametrize("board", [BOARDS[0], M4, BOARDS[-1]], ids=str)
+def test_where_nobody_listens_a_probe_finds_the_line_in_memory(
+    board: Board, tmp_path: Path
+) -> None:
+    made = selftest(generated(int8_network()), target_of(board))
+    assert made is not None
+    dump, seconds, memory = tmp_path / "memory", 0.25, b""
+    while b"SEGGER RTT\0\0\0\0\0\0" not in memory:
+        assert seconds < 60
+        command = [*command_of(board, made.elf, tmp_path), "-monitor", "stdio"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as running:
+            time.sleep(seconds)
+            running.communicate(f'memsave {board.sram:#x} 0x2000 "{dump}"\nquit\n'.encode())
+        memory, seconds = dump.read_bytes(), 2 * seconds
+    assert memory.count(b"SEGGER RTT") == 1
+    block = memory[memory.index(b"SEGGER RTT") :]
+    up, down, _, buffer, size, written, read = np.frombuffer(block[16:44], "<u4")
+    assert (up, down, read) == (1, 0, 0)
+    line = memory[buffer - board.sram :][:size]
+    found = report_from(line[:written].decode())
+    assert found.outputs_equal
+    assert line[written] == 0
+
+
+def test_samples_are_as_many_as_there_is_room_for() -> None:
+    sources, target = generated(int8_network()), target_of(M4)
+    whole = selftest(sources, target)
+    assert whole is not None
+    assert "SELFTEST_SAMPLES 4u" in whole.files["selftest.h"]
+    few = selftest(sources, target, rows=2)
+    assert few is not None
+    assert "SELFTEST_SAMPLES 2u" in few.files["selftest.h"]
+    taken = measure_firmware(sources, target).firmware.flash_bytes
+    tight = replace(target, memories=(replace(target.flash, size_bytes=taken), target.memories[1]))
+    assert selftest(sources, tight) is None
+    assert selftest(replace(sources, hearing=Hearing(1, 4)), target) is None
+
+
+@pytest.mark.skipif(
+    not (shutil.which("make") and shutil.which("arm-none-eabi-gcc")),
+    reason="make or arm-none-eabi-gcc is not installed",
+)
+@pytest.mark.parametrize("level", ["-O0", "-Os", "-O3"])
+def test_gcc_builds_it_too(level: str, tmp_path: Path) -> None:
+    sources, target = generated(int8_network()), target_of(M4)
+    measured = measure_firmware(sources, target)
+    rows = some_rows(sources.inputs, 2)
+    made = link_selftest(sources, measured.firmware, target, measured.cost, rows)
+    folder = tmp_path / "project"
+    export_project(sources, measured.firmware, target, folder, cost=measured.cost, tested=made)
+    makefile = (folder / "Makefile").read_text()
+    strict = "-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wno-unused-function -Werror"
+    makefile = makefile.replace(" -O3 ", f" {level} ").replace("-Wall", strict)
+    (folder / "Makefile").write_text(makefile)
+    done = subprocess.run(
+        ["make", "selftest"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found, code = reported(M4, (folder / "build/gcc/selftest.elf").read_bytes(), tmp_path)
+    assert (found.outputs_equal, code) == (True, 0)
+
+
+def test_flash_writes_what_was_built_last_and_what_was_measured_before_that(tmp_path: Path) -> None:
+    if not (shutil.which("make") and shutil.which("arm-none-eabi-gcc")):
+        pytest.skip("make or arm-none-eabi-gcc is not installed")
+    target = replace(target_of(M4), flash_tool="cp {elf} board")
+    sources = generated(int8_network())
+    measured = measure_firmware(sources, target)
+    rows = some_rows(sources.inputs)
+    made = link_selftest(sources, measured.firmware, target, measured.cost, rows)
+    assert made is not None
+    export_project(sources, measured.firmware, target, tmp_path, cost=measured.cost, tested=made)
+
+    def flashed(*targets: str) -> bytes:
+        command = ["make", *targets, f"ZIG={shutil.which('python')} -m ziglang"]
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+        return (tmp_path / "board").read_bytes()
+
+    assert flashed("flash-selftest") == made.elf
+    assert flashed("flash") == measured.firmware.elf
+    by_gcc = flashed("all", "flash")
+    assert by_gcc == (tmp_path / "build/gcc/firmware.elf").read_bytes() != measured.firmware.elf
+    subprocess.run(["make", "zig"], cwd=tmp_path, check=True, capture_output=True)
+    assert flashed("flash") == measured.firmware.elf
+    main = (tmp_path / "src/main.c").read_text()
+    (tmp_path / "src/main.c").write_text(main.replace("autotiny_done();\n  }", "}"))
+    assert flashed("flash") not in (by_gcc, measured.firmware.elf)  # zig's, made again
+
+
+def test_names_stand_in_the_line_as_they_are(tmp_path: Path) -> None:
+    target = replace(target_of(M4), name='a "board"\\??/', title="x")
+    made = selftest(generated(int8_network()), target)
+    assert made is not None
+    found, _ = reported(M4, made.elf, tmp_path)
+    assert found.target == 'a "board"\\??/'
+    assert json.dumps(found.to_dict())
