@@ -239,6 +239,31 @@ def test_measure_and_compile_give_what_the_commands_print(network: Any, tmp_path
     assert "profile" not in compiled.to_dict()
 
 
+def test_compile_gives_files_and_functions_a_name(
+    network: Any, arrays: Any, tmp_path: Path
+) -> None:
+    compiled = autotiny.compile(
+        network, "rp2040", tmp_path, data=arrays, name="words", project=True
+    )
+    assert {"src/words.c", "src/words.h", "src/words_weights.c"} <= {*compiled.files}
+    assert "int8_t words_quantize_input(" in (tmp_path / "src/words.h").read_text()
+    assert "int words_invoke(" in (tmp_path / "src/words.c").read_text()
+    assert '"model\\":\\"words\\"' in (tmp_path / "src/selftest.h").read_text()
+    elf = (tmp_path / "firmware.elf").read_bytes()
+    assert b"words_run" in elf
+    assert b"model_run" not in elf
+    assert (tmp_path / "firmware.bin").stat().st_size == compiled.cost.flash_bytes
+
+
+@pytest.mark.parametrize("name", ["9x", "", "a b", "../x", "é", "main", "port", "At_x", "x" * 64])
+def test_compile_refuses_a_name_that_cannot_be(
+    name: str, network: Any, arrays: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(autotiny.UserError, match="the name"):
+        autotiny.compile(network, "rp2040", tmp_path / "c", data=arrays, name=name)
+    assert not (tmp_path / "c").exists()
+
+
 def test_compile_takes_a_folder_seen_from_here(
     network: Any, arrays: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,9 +15,9 @@ from autotiny.api.taken import Taken
 from autotiny.cache import Cache
 from autotiny.checked import arguments
 from autotiny.dataset import Dataset, DataSource, Reading
-from autotiny.engine import Sources
+from autotiny.engine import Sources, check_name
 from autotiny.errors import UserError
-from autotiny.evaluate import cost, sources_of, stored_rows
+from autotiny.evaluate import MODEL, cost, sources_of, stored_rows
 from autotiny.firmware import export_project, link_selftest
 from autotiny.firmware.ports import some_rows
 from autotiny.firmware.selftest import MOST_SAMPLES
@@ -50,6 +50,7 @@ def compile(  # noqa: A001 - the command's name
     target: TargetSource,
     out: Path | str,
     *,
+    name: str = MODEL,
     schedule: str = "fastest",
     lowering: str = "int8",
     seed: int = 0,
@@ -73,6 +74,8 @@ def compile(  # noqa: A001 - the command's name
         model: as `load_model` takes it, or the path of a recipe (`.json`).
         target: the microcontroller: a name, the path of a `.toml` file, or one that was loaded.
         out: folder that the C goes into.
+        name: of files, functions and macros, so that a program can hold several models; a C
+            identifier.
         schedule: what kernels and memory plan are chosen for: "fastest", "smallest", "balanced"; or
             "best", for the target's memory or under bounds: "best:flash=40K,sram=12K".
         lowering: the component that lowers a network that is no `.tflite` yet.
@@ -104,6 +107,7 @@ def compile(  # noqa: A001 - the command's name
         FirmwareFault: the firmware faults or does not end.
     """
     seed = arguments(seed=seed)["seed"]
+    check_name(name)
     board, folder, cache = target_of(target), Path(out).expanduser(), cache or Cache()
     check_writable(folder)
     asked, kept = asked_of(stream), reserved(board, reserve)
@@ -116,11 +120,12 @@ def compile(  # noqa: A001 - the command's name
     lowered, style = scheduled(given, schedule, board)
     network, heard = lowered.network, heard_by(lowered.network, given)
     comment = NOISE_COMMENT if lowered.calibration == NOISE else ""
-    sources = sources_of(network, comment=comment, stream=heard)
+    names = lowered.data.labels if lowered.data else ()
+    sources = sources_of(network, name=name, comment=comment, stream=heard, class_names=names)
     tell = tell_of(board, on_stage, on_notice)
     if project:
         tell = replace(tell, misfit=partial(_refuse, board))
-    taken = cost(network, board, cache, tell, heard)
+    taken = cost(network, board, cache, tell, heard, name)
     if project:
         _refuse(board, missing(overshoot(kept.beside(taken), board)), kept.beside_text)
     folder.mkdir(parents=True, exist_ok=True)

@@ -30,7 +30,7 @@ EXAMPLES = (
     "autotiny compile my_model.tflite --target stm32f746 --out firmware/",
     "autotiny compile my_model.keras -t stm32f746 --data samples.npz --out firmware/",
     "autotiny compile best.json -t stm32f746 --out project/ --project",
-    "autotiny compile cnn1 -t rp2040 --schedule smallest --out cnn1_c/ --json",
+    "autotiny compile words.tflite -t rp2040 --name words --out words/ --json",
 )
 
 
@@ -47,6 +47,13 @@ def run(
     ],
     target: TargetOption,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder that the C goes into.")],
+    name: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Name of files, functions and macros: a program can hold several models.",
+        ),
+    ] = "model",
     schedule: ScheduleOption = "fastest",
     lowering: LoweringOption = "int8",
     seed: SeedOption = 0,
@@ -70,7 +77,7 @@ def run(
     An integer lowering of a network that is no .tflite yet finds its ranges with --data.
 
     The folder holds model.h, model.c, weights.c and the kernel headers they use, nothing else
-    without --project.
+    without --project; with --name words, words.h, words.c and words_weights.c.
     """
     from autotiny.target import load_target
 
@@ -80,7 +87,7 @@ def run(
 
     with report.working(f"compiling {model} for {board.name}") as status:
         compiled = api.compile(
-            model, board, out,
+            model, board, out, name=name,
             schedule=schedule, lowering=lowering, seed=seed, project=project,
             data=data, task=task, reading=reading, calibration=calibration,
             keep_constant_channels=keep_constant_channels, stream=stream,

@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from autotiny.engine.coding import with_coded_weights, with_skipped_zeros
 from autotiny.engine.fusing import fuse
-from autotiny.engine.generate import check_supported, generate
+from autotiny.engine.generate import check_name, check_supported, generate
 from autotiny.engine.ordering import with_least_memory
 from autotiny.engine.schedules import plain_schedule
 from autotiny.engine.sources import Port, Sources
@@ -43,6 +43,7 @@ __all__ = [
     "Port",
     "Sources",
     "Style",
+    "check_name",
     "check_supported",
     "fuse",
     "generate",

@@ -23,7 +23,7 @@ from autotiny.engine.c_files import (
 )
 from autotiny.engine.declared import Emitter, check, check_sizes
 from autotiny.engine.fixed_point import UnscalableError
-from autotiny.engine.headers import kernel_headers
+from autotiny.engine.headers import is_header, kernel_headers
 from autotiny.engine.kernel import Kept, Kernel, Site, Table
 from autotiny.engine.ops import EMITTERS, FUSING
 from autotiny.engine.ops.layers import LAYERS
@@ -31,7 +31,7 @@ from autotiny.engine.schedules import plain_schedule
 from autotiny.engine.sources import Hearing, Port, Sources
 from autotiny.engine.symbols import Constants, Functions, codes_of, const_free
 from autotiny.engine.work import work_of
-from autotiny.errors import UnsupportedOp, UserError
+from autotiny.errors import UnsupportedOp, UserError, shown
 from autotiny.graph import Graph, Threshold, fold, variables
 from autotiny.schedule import Plain, Schedule, Step
 from autotiny.signal import streamed
@@ -54,9 +54,34 @@ def _check_results(graph: Graph) -> None:
             raise UnsupportedOp(f"the result {name!r} of {graph.name} is a constant")
 
 
+TAKEN = (
+    "main", "startup", "second_core", "selftest", "selftest_samples", "weights",
+    "assert", "errno", "limits", "math", "stddef", "stdint", "stdio", "stdlib", "string", "time",
+)  # fmt: skip
+"""Files of a project, and of the C library, that a model must not be named as."""
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that files, symbols and macros of a model cannot begin with.
+
+    Raises:
+        UserError: it is no C identifier, or that of something else.
+    """
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", name, re.ASCII):
+        raise UserError(
+            f"the name {shown(name)} must be a C identifier of at most 63 letters, digits and _, "
+            "e.g. 'model'"
+        )
+    if name.lower() in TAKEN or name.lower().startswith("at_") or is_header(f"{name.lower()}.h"):
+        raise UserError(
+            f"the name {name!r} is that of a file or of functions that a model is used with; "
+            f"choose another one, e.g. 'my_{name}'"
+        )
+
+
 def generate(
     graph: Graph, schedule: Schedule, name: str = "model", *, comment: str = "",
-    threshold: Threshold = None, hop: int | None = None,
+    threshold: Threshold = None, hop: int | None = None, class_names: Sequence[str] = (),
 ) -> Sources:  # fmt: skip
     """Write the C of a network.
 
@@ -67,9 +92,9 @@ def generate(
         comment: lines for the head of the generated files (version, recipe, target; no time).
         threshold: from which result on the answer is yes; a macro of the header, for the caller.
         hop: samples from one answer to the next, where the C is to take a stream and not windows.
+        class_names: in the order of the outputs; a macro of the header.
     """
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-        raise UserError(f"the name {name!r} must be a C identifier, e.g. 'model'")
+    check_name(name)
     check_sizes(graph)
     hearing: Hearing | None = None
     forgotten: tuple[int, ...] = ()
@@ -135,7 +160,15 @@ def generate(
             calls += [f"// {labels[-1]}", call]
     files = {
         f"{name}.h": header_text(
-            name, comment, memory.bytes, ports[0], ports[1], bool(kept), threshold, hearing
+            name,
+            comment,
+            memory.bytes,
+            ports[0],
+            ports[1],
+            bool(kept),
+            threshold,
+            hearing,
+            class_names,
         ),
         f"{name}.c": program_text(
             name, comment, kernels, constants, functions, calls, ports[0], ports[1], hearing

@@ -29,6 +29,12 @@ def kernel_text(header: str) -> str:
     return folder.joinpath(header).read_text("utf-8")
 
 
+def is_header(name: str) -> bool:
+    """Whether there is a kernel header of that name."""
+    kernels = resources.files("autotiny.engine").joinpath("kernels").joinpath(name)
+    return kernels.is_file() or any(name in variant.headers for variant in VARIANTS)
+
+
 def kernel_headers(kernels: Sequence[Kernel]) -> dict[str, str]:
     """The headers used and all they include."""
     files: dict[str, str] = {}

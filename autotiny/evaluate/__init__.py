@@ -7,7 +7,7 @@ from autotiny.evaluate.agreement import Agreement, agreement, agreement_on, outp
 from autotiny.evaluate.build import Build, build, write_build
 from autotiny.evaluate.cost import cost, cost_from, cost_key
 from autotiny.evaluate.parting import LayerError, Parting, first_parting, growth_db, parting, told
-from autotiny.evaluate.program import program_key, program_of, sources_of
+from autotiny.evaluate.program import MODEL, program_key, program_of, sources_of
 from autotiny.evaluate.runtimes import has_float16, has_hybrid, runtimes
 from autotiny.evaluate.score import (
     answers_on,
@@ -20,6 +20,7 @@ from autotiny.evaluate.score import (
 )
 
 __all__ = [
+    "MODEL",
     "Agreement",
     "Build",
     "LayerError",

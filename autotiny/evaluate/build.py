@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +36,7 @@ class Build:
 
 def build(
     model: Model, target: Target, cost: Cost, *, comment: str = "", threshold: Threshold = None,
-    stream: Stream | None = None,
+    stream: Stream | None = None, class_names: Sequence[str] = (),
 ) -> Build:  # fmt: skip
     """C, ELF and `.tflite` of a lowered model whose cost was measured.
 
@@ -46,8 +47,11 @@ def build(
         comment: lines for the head of the generated files.
         threshold: from which output on the answer is yes; a macro of the header.
         stream: what C and ELF take in place of whole windows.
+        class_names: in the order of the outputs; a macro of the header.
     """
-    sources = sources_of(model, comment=comment, threshold=threshold, stream=stream)
+    sources = sources_of(
+        model, comment=comment, threshold=threshold, stream=stream, class_names=class_names
+    )
     firmware = measured_firmware(sources, target, cost)
     return Build(sources, firmware, write_tflite(program_of(model).graph))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from autotiny.cache import Cache, key_of, remembered
 from autotiny.codeversion import code_version
-from autotiny.evaluate.program import program_key, program_of, sources_of
+from autotiny.evaluate.program import MODEL, program_key, program_of, sources_of
 from autotiny.metrics import Cost, LayerCost, StreamCost, missing, overshoot
 from autotiny.model import Model
 from autotiny.signal import Stream, streamed
@@ -16,8 +16,9 @@ from autotiny.target import Target, target_key
 
 
 def cost(
-    model: Model, target: Target, cache: Cache, tell: Tell = SILENT, stream: Stream | None = None
-) -> Cost:
+    model: Model, target: Target, cache: Cache, tell: Tell = SILENT, stream: Stream | None = None,
+    name: str = MODEL,
+) -> Cost:  # fmt: skip
     """Flash, SRAM, cycles and latency of the linked and executed firmware.
 
     What does not fit is told, before it is executed or where the figures come from the cache.
@@ -28,6 +29,7 @@ def cost(
         cache: where figures are kept.
         tell: what is told meanwhile.
         stream: what the firmware takes in place of whole windows; figures are those of a hop.
+        name: of the model's C, by which functions are sorted.
     """
     told: list[tuple[str, ...]] = []
 
@@ -36,10 +38,10 @@ def cost(
         tell.misfit(misses)
 
     def measured() -> dict[str, Any]:
-        sources = sources_of(model, stream=stream)
+        sources = sources_of(model, name=name, stream=stream)
         return measure(sources, target, tell=replace(tell, misfit=misfit)).to_dict()
 
-    found = cost_from(remembered(cache, cost_key(model, target, stream), measured))
+    found = cost_from(remembered(cache, cost_key(model, target, stream, name), measured))
     lacking = missing(overshoot(found, target))
     if lacking and not told:
         tell.misfit(tuple(lacking))
@@ -63,13 +65,16 @@ def stream_cost(model: Model, target: Target, found: Cost, stream: Stream) -> St
     )
 
 
-def cost_key(model: Model, target: Target, stream: Stream | None = None) -> str:
+def cost_key(model: Model, target: Target, stream: Stream | None = None, name: str = MODEL) -> str:
     """A digest of all that a cost depends on: the program, the target, and the code from here on.
 
     This module imports what generates, links and measures, and nothing that knows the data.
     """
     hop = () if stream is None else (stream.hop,)
-    return key_of("cost", program_key(model), *hop, target_key(target), code_version(__name__))
+    named = () if name == MODEL else (name,)
+    return key_of(
+        "cost", program_key(model), *hop, *named, target_key(target), code_version(__name__)
+    )
 
 
 def cost_from(facts: dict[str, Any]) -> Cost:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from autotiny.cache import key_of
 from autotiny.engine import Sources, generate, plain_schedule
 from autotiny.graph import Threshold
 from autotiny.model import Level, Model, Program
 from autotiny.signal import Stream
+
+MODEL = "model"
+"""The name of a model's C unless another one is asked for."""
 
 
 def program_of(model: Model) -> Program:
@@ -19,8 +24,9 @@ def program_of(model: Model) -> Program:
 
 
 def sources_of(
-    model: Model, *, comment: str = "", threshold: Threshold = None, stream: Stream | None = None
-) -> Sources:
+    model: Model, *, name: str = MODEL, comment: str = "", threshold: Threshold = None,
+    stream: Stream | None = None, class_names: Sequence[str] = (),
+) -> Sources:  # fmt: skip
     """The C of a lowered model, for whole windows or for a stream; see `generate`.
 
     Raises:
@@ -28,8 +34,8 @@ def sources_of(
     """
     program = program_of(model)
     return generate(
-        program.graph, program.schedule, comment=comment, threshold=threshold,
-        hop=None if stream is None else stream.hop,
+        program.graph, program.schedule, name, comment=comment, threshold=threshold,
+        hop=None if stream is None else stream.hop, class_names=class_names,
     )  # fmt: skip
 
 

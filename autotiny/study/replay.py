@@ -282,7 +282,7 @@ def apply_recipe(
         )
     built = build(
         made.model, target, cost, comment=comment_of(saved), threshold=threshold_of(saved),
-        stream=saved.stream,
+        stream=saved.stream, class_names=saved.labels,
     )  # fmt: skip
     write_build(built, Path(out))
     figures = metrics.to_dict() if metrics else cost.to_dict()

@@ -228,6 +228,7 @@ class Result:
         built = build(
             candidate.model, self.job.target, point.metrics.cost,
             comment=comment, threshold=point.metrics.threshold, stream=self.job.stream,
+            class_names=self.job.data.labels,
         )  # fmt: skip
         write_build(built, folder)
 
