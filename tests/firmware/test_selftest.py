@@ -6,10 +6,10 @@ import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
+from machines import BOARDS, Board, command_of, emulated, is_installed, target_of
 from small_network import float_network, generated, int8_network
 
 from autotiny.engine import Sources
@@ -18,47 +18,10 @@ from autotiny.firmware import Firmware, build_host, export_project, link_selftes
 from autotiny.firmware.board_report import BoardReport, report_from
 from autotiny.firmware.ports import some_rows
 from autotiny.simulator import measure_firmware
-from autotiny.target import Memory, Target, load_target
+from autotiny.target import Target
 
-
-class Board(NamedTuple):
-    """A machine of QEMU, and the target whose core it has; where its memories lie."""
-
-    machine: str
-    target: str
-    flash: int
-    sram: int
-
-    def __str__(self) -> str:
-        return self.machine
-
-
-BOARDS = (
-    Board("microbit", "samd21", 0x0, 0x20000000),
-    Board("stm32vldiscovery", "stm32f103", 0x08000000, 0x20000000),
-    Board("mps2-an385", "stm32f103", 0x0, 0x20000000),
-    Board("netduinoplus2", "stm32f407", 0x08000000, 0x20000000),
-    Board("mps2-an386", "stm32l4r5", 0x0, 0x20000000),
-    Board("mps2-an500", "stm32f746", 0x0, 0x20000000),
-    Board("mps2-an505", "stm32u575", 0x10000000, 0x38000000),
-    Board("virt", "esp32c3", 0x80000000, 0x80040000),
-)
 M4 = BOARDS[3]
 NETWORKS = {"int8": int8_network, "float32": float_network}
-LISTENING = ("-semihosting-config", "enable=on,target=native")
-COUNTING = ("-icount", "shift=3")
-
-
-def target_of(board: Board) -> Target:
-    """The target, with the memories of the machine and nothing that QEMU has not."""
-    memories = (
-        Memory("code", "flash", board.flash, 0x20000),
-        Memory("sram", "sram", board.sram, 0x2000),
-    )
-    usual = load_target(board.target)
-    return replace(
-        usual, memories=memories, icache=None, dcache=None, accelerator=None, cycle_csr=0
-    )
 
 
 def selftest(sources: Sources, target: Target, rows: int = 4) -> Firmware | None:
@@ -67,25 +30,9 @@ def selftest(sources: Sources, target: Target, rows: int = 4) -> Firmware | None
     return link_selftest(sources, measured.firmware, target, measured.cost, inputs)
 
 
-def command_of(board: Board, elf: bytes, folder: Path) -> list[str]:
-    program = f"qemu-system-{'riscv32' if board.machine == 'virt' else 'arm'}"
-    if not shutil.which(program):
-        pytest.skip(f"{program} is not installed")
-    (folder / "selftest.elf").write_bytes(elf)
-    bios = ("-bios", "none") if board.machine == "virt" else ()
-    return [
-        program, "-machine", board.machine, *bios, "-display", "none", "-serial", "null",
-        "-kernel", str(folder / "selftest.elf"),
-    ]  # fmt: skip
-
-
-def emulated(board: Board, elf: bytes, folder: Path) -> tuple[str, int]:
-    command = [*command_of(board, elf, folder), "-monitor", "null", *LISTENING, *COUNTING]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    return done.stdout + done.stderr, done.returncode
-
-
 def reported(board: Board, elf: bytes, folder: Path) -> tuple[BoardReport, int]:
+    if not is_installed(board):
+        pytest.skip(f"{board.program} is not installed")
     text, code = emulated(board, elf, folder)
     return report_from(text), code
 
@@ -139,6 +86,8 @@ def test_it_tells_of_one_output_that_differs(network: str, tmp_path: Path) -> No
 def test_where_nobody_listens_a_probe_finds_the_line_in_memory(
     board: Board, tmp_path: Path
 ) -> None:
+    if not is_installed(board):
+        pytest.skip(f"{board.program} is not installed")
     made = selftest(generated(int8_network()), target_of(board))
     assert made is not None
     dump, seconds, memory = tmp_path / "memory", 0.25, b""
@@ -147,13 +96,13 @@ def test_where_nobody_listens_a_probe_finds_the_line_in_memory(
         command = [*command_of(board, made.elf, tmp_path), "-monitor", "stdio"]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as running:
             time.sleep(seconds)
-            running.communicate(f'memsave {board.sram:#x} 0x2000 "{dump}"\nquit\n'.encode())
+            running.communicate(f'memsave {board.sram[0]:#x} 0x2000 "{dump}"\nquit\n'.encode())
         memory, seconds = dump.read_bytes(), 2 * seconds
     assert memory.count(b"SEGGER RTT") == 1
     block = memory[memory.index(b"SEGGER RTT") :]
     up, down, _, buffer, size, written, read = np.frombuffer(block[16:44], "<u4")
     assert (up, down, read) == (1, 0, 0)
-    line = memory[buffer - board.sram :][:size]
+    line = memory[buffer - board.sram[0] :][:size]
     found = report_from(line[:written].decode())
     assert found.outputs_equal
     assert line[written] == 0
