@@ -372,11 +372,16 @@ def test_what_does_not_keep_up_is_said(network: Path, tmp_path: Path) -> None:
     assert miss.endswith("µs of time for each hop, so it does not keep up")
 
 
-def test_a_project_is_called_hop_by_hop(network: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("samples", [0, 60])
+def test_a_project_is_called_hop_by_hop(samples: int, network: Path, tmp_path: Path) -> None:
     folder = tmp_path / "project"
+    x = np.random.default_rng(0).random((samples, 12, 3), np.float32)
+    data = (x, x) if samples else None
     made = autotiny.compile(
-        network, M4, folder, project=True, stream="hop=4, rate=100", cache=Cache(tmp_path / "c")
-    )
+        network, M4, folder, project=True, stream="hop=4, rate=100", data=data,
+        cache=Cache(tmp_path / "c"),
+    )  # fmt: skip
+    assert not any("selftest" in name for name in made.files)
     assert "#define MODEL_HOP 4\n#define MODEL_WINDOW 12\n" in (folder / "src/model.h").read_text()
     readme = (folder / "README.md").read_text()
     assert "if (model_stream_push(in, out)) {" in readme and "model_invoke" not in readme

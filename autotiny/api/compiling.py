@@ -160,7 +160,7 @@ def _project(
 ) -> tuple[str, ...]:
     """Write what is ready to flash; its paths in the folder, sorted."""
     firmware = simulator.measured_firmware(sources, board, taken)
-    if data is None:
+    if data is None or sources.hearing is not None:
         rows = some_rows(sources.inputs, MOST_SAMPLES)
     else:
         rows = stored_rows(data.x_validation[:MOST_SAMPLES], sources.inputs)
