@@ -105,6 +105,24 @@ def models_below(folder: Path) -> Iterator[tuple[Path, bytes]]:
                 yield path, data
 
 
+def supported(folders: Sequence[Path]) -> Iterator[tuple[str, bytes, Graph]]:
+    """Models that the engine has kernels for, each file once, the smallest first; none of tests."""
+    every = {
+        data: path.name
+        for folder in folders
+        for path, data in models_below(folder)
+        if not any("test" in part for part in path.relative_to(folder).parts)
+    }
+    for data, name in sorted(every.items(), key=lambda entry: len(entry[0])):
+        try:
+            graph = read_tflite(data, name)
+            check_supported(graph)
+        except UserError as error:
+            print(f"{name}: {error}", flush=True)
+            continue
+        yield name, data, graph
+
+
 def in_arrays(text: str) -> Iterator[bytes]:
     """The models that stand in C as arrays of bytes."""
     for found in C_ARRAY.finditer(re.sub(r"//.*|/\*.*?\*/", "", text)):

@@ -28,13 +28,13 @@ from models import (
     difference,
     drawn,
     hybrid,
-    models_below,
     referred,
+    supported,
 )  # fmt: skip
 from writing import rows_beside, write_page
 
 from autotiny.cache import Cache
-from autotiny.engine import check_supported, generate, plain_schedule, schedule_for
+from autotiny.engine import generate, plain_schedule, schedule_for
 from autotiny.errors import UserError
 from autotiny.firmware.host import build_host
 from autotiny.graph import Array, Graph
@@ -42,7 +42,6 @@ from autotiny.metrics import Cost
 from autotiny.simulator import measure
 from autotiny.solver import Wish, best, tabled
 from autotiny.target import Target, load_target
-from autotiny.tflite import read_tflite
 
 RESULT = Path(__file__).parent.parent / "results" / "solved_models.md"
 TARGETS = "stm32l4r5,rp2040,esp32c3"
@@ -102,17 +101,9 @@ def known() -> list[Row]:
 
 
 def runnable(folders: Sequence[Path]) -> Iterator[tuple[str, bytes, Graph]]:
-    """Models that autotiny reads and that are not large, each file once, the smallest first."""
-    every = {
-        data: path.name
-        for folder in folders
-        for path, data in models_below(folder)
-        if not any("test" in part for part in path.relative_to(folder).parts)
-    }
-    for data, name in sorted(every.items(), key=lambda entry: len(entry[0])):
+    """Models that autotiny runs and that are not large."""
+    for name, data, graph in supported(folders):
         try:
-            graph = read_tflite(data, name)
-            check_supported(graph)
             generate(graph, plain_schedule(graph))
         except UserError as error:
             print(f"{name}: {error}", flush=True)

@@ -59,10 +59,20 @@ def command_of(board: Board, elf: bytes, folder: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def emulated(board: Board, elf: bytes, folder: Path, seconds: float = 60) -> tuple[str, int]:
-    """What a program says by semihosting, and its exit code; an instruction takes 8 ns."""
+def emulated(
+    board: Board, elf: bytes, folder: Path, seconds: float = 60, shift: int = 3
+) -> tuple[str, int]:
+    """What a program says by semihosting, and its exit code.
+
+    Args:
+        board: that it runs on.
+        elf: the program.
+        folder: for its file.
+        seconds: that it may take.
+        shift: an instruction takes 2**shift nanoseconds of the board's time.
+    """
     command = [
-        *command_of(board, elf, folder), "-monitor", "null", "-icount", "shift=3",
+        *command_of(board, elf, folder), "-monitor", "null", "-icount", f"shift={shift}",
         "-semihosting-config", "enable=on,target=native",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
