@@ -66,6 +66,7 @@ def _print(found: BoardReport) -> None:
     equal = "all" if found.outputs_equal else f"{found.samples_right} of"
     print_tables(f"outputs: {equal} {found.samples} samples as on the host")
     print_tables(
-        f"time: {found.latency_us:,.1f} µs at {found.clock_hz / 1e6:g} MHz, if the board's "
-        f"start-up sets that clock; cycles were counted by {found.counter}"
+        f"time: {found.latency_us:,.1f} µs at {found.clock_hz / 1e6:g} MHz. Cycles are predicted "
+        "for the flash wait states of that clock: a board at its reset clock counts others, and "
+        f"takes longer. Counted by {found.counter}."
     )
