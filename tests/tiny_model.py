@@ -1,5 +1,7 @@
 """A hand-written model, a dense layer and a ReLU, as sources the engine could have made."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from autotiny.engine.sources import Port, Sources
@@ -65,3 +67,22 @@ def expected(inputs: Array) -> Array:
     sums = inputs.astype(np.int32) @ WEIGHTS.T.astype(np.int32) >> 8
     outputs: Array = np.clip(sums, 0, 127).astype(np.int8)
     return outputs
+
+
+SUM = """
+#include "model.h"
+uint8_t model_arena[64] __attribute__((aligned(16)));
+void model_reset(void) { model_arena[63] = 0; }
+int model_run(void) {
+  model_arena[63] = (uint8_t)(model_arena[63] + model_arena[0]);
+  model_arena[32] = model_arena[63];
+  return 0;
+}
+"""
+
+
+def stateful_sources() -> Sources:
+    """A model that adds its input's first element to a sum that outlives the inference."""
+    sources = tiny_sources()
+    header = sources.files["model.h"] + "void model_reset(void);\n"
+    return replace(sources, files={**sources.files, "model.c": SUM, "model.h": header})

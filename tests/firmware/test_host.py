@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_model import INPUTS, expected, tiny_sources
+from tiny_model import INPUTS, expected, stateful_sources, tiny_sources
 
 from autotiny.engine.sources import Port
 from autotiny.errors import FirmwareFault, InvalidData, LinkError, MachineFault
@@ -55,21 +55,7 @@ def test_threads_take_turns() -> None:
 
 
 def test_rows_share_no_state_unless_they_are_a_sequence() -> None:
-    """A model that adds its input's first element to a sum that outlives the inference."""
-    sources = tiny_sources()
-    program = """
-#include "model.h"
-uint8_t model_arena[64] __attribute__((aligned(16)));
-void model_reset(void) { model_arena[63] = 0; }
-int model_run(void) {
-  model_arena[63] = (uint8_t)(model_arena[63] + model_arena[0]);
-  model_arena[32] = model_arena[63];
-  return 0;
-}
-"""
-    header = sources.files["model.h"] + "void model_reset(void);\n"
-    files = {**sources.files, "model.c": program, "model.h": header}
-    stateful = replace(sources, files=files)
+    stateful = stateful_sources()
     rows = np.ones((4, INPUTS), np.int8)
     model = build_host(stateful)
     assert model.predict(rows)[:, 0].tolist() == [1, 1, 1, 1]
