@@ -113,7 +113,8 @@ def page(boards: Sequence[Board], found: dict[str, list[str]]) -> str:
         "# Boards\n",
         f"{command}\n",
         text.replace("\n", " ").strip() + "\n",
-        "Two answers, where they differ, are zig's and GCC's.\n",
+        "Two answers, where they differ, are zig's and GCC's. Where the stack went deeper than "
+        "predicted by 256 bytes and more, its bytes are told: predictions are of zig's code.\n",
         ", ".join(f"{count} × {cell}" for cell, count in counts.most_common()) + ".\n",
         row("model", *(f"{board.machine} ({target_of(board).core})" for board in boards)),
         "|---" * (len(boards) + 1) + "|",
