@@ -18,7 +18,7 @@ WAIT_SECONDS = 60.0
 
 _CHUNK_BYTES = 1 << 16
 _LONGEST_BYTES = 4096
-"""More than a report has; the board writes 768 at most."""
+"""More than a report has; the board writes 1,024 at most."""
 
 _BEGIN = '{"autotiny":'
 _REPORT = re.compile(re.escape(_BEGIN) + r"[^{}]*\}")

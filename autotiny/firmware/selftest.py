@@ -36,6 +36,9 @@ _OWN_BYTES = 4096
 _OWN_STACK_BYTES = 256
 """More than its functions take of the stack above the model's."""
 
+_LONGEST_NAME = 48
+"""Characters of a target's name that are told: they may take 12 of the line's 1,024 bytes each."""
+
 _WORD = 4
 
 
@@ -77,7 +80,7 @@ def _header(sources: Sources, target: Target, cost: Cost, samples: int) -> str:
     """selftest.h: what of the program hangs on model and target."""
     name = sources.name
     facts = {
-        "autotiny": __version__, "model": name, "target": target.name,
+        "autotiny": __version__, "model": name, "target": target.name[:_LONGEST_NAME],
         "clock_hz": target.clock_hz, "predicted_cycles": cost.cycles,
         "predicted_first_cycles": cost.cold_cycles,
         "predicted_stack_bytes": cost.stack_bytes,

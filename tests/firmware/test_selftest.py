@@ -206,10 +206,11 @@ def test_flash_writes_what_was_built_last_and_what_was_measured_before_that(tmp_
     assert flashed("flash") not in (by_gcc, measured.firmware.elf)  # zig's, made again
 
 
-def test_names_stand_in_the_line_as_they_are(tmp_path: Path) -> None:
-    target = replace(target_of(M4), name='a "board"\\??/', title="x")
+@pytest.mark.parametrize("name", ['a "board"\\??/', "ä" * 48, "😀" * 48])
+def test_names_stand_in_the_line_as_they_are(name: str, tmp_path: Path) -> None:
+    target = replace(target_of(M4), name=name, title="x")
     made = selftest(generated(int8_network()), target)
     assert made is not None
     found, _ = reported(M4, made.elf, tmp_path)
-    assert found.target == 'a "board"\\??/'
+    assert found.target == name
     assert json.dumps(found.to_dict())

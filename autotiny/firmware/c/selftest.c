@@ -17,7 +17,7 @@ __attribute__((weak)) void selftest_put(char character) { (void)character; }
 
 /* ---- The line ---- */
 
-enum { LINE_BYTES = 768 };
+enum { LINE_BYTES = 1024 };
 
 static char line[LINE_BYTES];
 static uint32_t line_length;
