@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import autotiny
+from autotiny.api.verifying import _found
 from autotiny.cli import app
 from autotiny.errors import UserError
 from autotiny.firmware.board_report import report_from
@@ -84,6 +85,12 @@ def test_what_is_no_report_is_refused_in_plain_words(
 ) -> None:
     with pytest.raises(UserError, match=told):
         autotiny.verify(logged(tmp_path, content))
+
+
+def test_a_line_without_end_is_not_kept() -> None:
+    _, rest = _found("", b'{"autotiny":' + b"x" * 4000)
+    assert len(rest) == 4012
+    assert _found(rest, b"x" * 1000) == ([], "")
 
 
 @given(st.binary(max_size=400))

@@ -517,6 +517,12 @@ def test_a_name_is_one_of_c(name: str) -> None:
     assert "_A1.h" in generate(graph, plain_schedule(graph), "_A1").files
 
 
+@pytest.mark.parametrize("name", ["main", "weights", "port", "Port", "at_x", "AT_copy", "string"])
+def test_a_name_is_not_that_of_another_file(name: str) -> None:
+    with pytest.raises(UserError, match=f"choose another one, e.g. 'my_{name}'"):
+        generate(two_ports(), plain_schedule(two_ports()), name)
+
+
 def test_equal_constants_and_bodies_are_written_once() -> None:
     weights = np.ones((3, 3), np.float32)
     x, w = tensor((1, 3), "float32"), tensor((3, 3), "float32", data=weights)
