@@ -149,9 +149,19 @@ def test_samples_are_as_many_as_there_is_room_for() -> None:
     few = selftest(sources, target, rows=2)
     assert few is not None
     assert "SELFTEST_SAMPLES 2u" in few.files["selftest.h"]
-    taken = measure_firmware(sources, target).firmware.flash_bytes
-    tight = replace(target, memories=(replace(target.flash, size_bytes=taken), target.memories[1]))
-    assert selftest(sources, tight) is None
+    measured = measure_firmware(sources, target)
+    flash, sram = target.memories
+
+    def within(flash_bytes: int, sram_bytes: int) -> Firmware | None:
+        memories = (replace(flash, size_bytes=flash_bytes), replace(sram, size_bytes=sram_bytes))
+        return selftest(sources, replace(target, memories=memories))
+
+    taken, sample = measured.firmware.flash_bytes, 12 * 12 * 3 + 12
+    assert within(taken, sram.size_bytes) is None
+    two = within(taken + 4096 + 2 * sample + 4, sram.size_bytes)
+    assert two is not None
+    assert "SELFTEST_SAMPLES 2u" in two.files["selftest.h"]
+    assert within(flash.size_bytes, measured.cost.sram_bytes + 512) is None
     assert selftest(replace(sources, hearing=Hearing(1, 4)), target) is None
 
 
