@@ -214,6 +214,7 @@ def test_flash_writes_what_was_built_last_and_what_was_measured_before_that(tmp_
     main = (tmp_path / "src/main.c").read_text()
     (tmp_path / "src/main.c").write_text(main.replace("autotiny_done();\n  }", "}"))
     assert flashed("flash") not in (by_gcc, measured.firmware.elf)  # zig's, made again
+    assert flashed("all", "flash") == (tmp_path / "build/gcc/firmware.elf").read_bytes()
 
 
 @pytest.mark.parametrize("name", ['a "board"\\??/', "ä" * 48, "😀" * 48])
