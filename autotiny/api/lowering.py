@@ -190,7 +190,7 @@ def _converted(given: Given, lowering: Component) -> Lowered:
     if network.level not in (Level.KERAS, Level.GRAPH):
         return Lowered(network, None, own)
     source = NOISE if own is None else own.source
-    network, data = (network, own) if own else _with_noise(network, given.seed)
+    network, data = (network, own) if own is not None else _with_noise(network, given.seed)
     needed = is_calibrated(lowering) and not network.traits.quantization_aware
     calibration = source if needed else None
     if calibration == NOISE and given.calibration == REFUSED and not _untrained(given.model):

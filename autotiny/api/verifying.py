@@ -40,13 +40,14 @@ def verify(
     """
     name = str(source)
     if name == STDIN:
-        return _last_report(_chunks(sys.stdin.buffer), "standard input")
+        return _newest(_chunks(sys.stdin.buffer), "standard input")
     path = Path(name).expanduser()
     if path.is_char_device() or re.fullmatch(r"COM\d+", name):
-        return _first_report(_port(name, baud, wait_seconds), f"{name} in {wait_seconds:g} s")
+        where = f"{name} in {wait_seconds:g} s"
+        return _newest(_port(name, baud, wait_seconds), where, waiting=True)
     try:
         with path.open("rb") as file:
-            return _last_report(_chunks(file), name)
+            return _newest(_chunks(file), name)
     except OSError as error:
         raise UserError(f"cannot read {name!r}: {error.strerror}; give a log or a port") from error
 
@@ -77,22 +78,14 @@ def _port(name: str, baud: int, wait_seconds: float) -> Iterator[bytes]:
         ) from error
 
 
-def _first_report(chunks: Iterator[bytes], where: str) -> BoardReport:
-    """The report that ends the waiting."""
-    rest = ""
-    for chunk in chunks:
-        found, rest = _found(rest, chunk)
-        if found:
-            return report_from(found[-1])
-    raise _nothing(rest, where)
-
-
-def _last_report(chunks: Iterator[bytes], where: str) -> BoardReport:
-    """The report of the newest line."""
+def _newest(chunks: Iterator[bytes], where: str, *, waiting: bool = False) -> BoardReport:
+    """The report of the newest line; of one that is waited for, once it is there."""
     last, rest = "", ""
     for chunk in chunks:
         found, rest = _found(rest, chunk)
         last = found[-1] if found else last
+        if waiting and last:
+            break
     if not last:
         raise _nothing(rest, where)
     return report_from(last)
