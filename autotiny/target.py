@@ -5,16 +5,17 @@ Nothing about a board is in code; a new board is a new file. CONTRIBUTING says h
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict, Union
 
 from autotiny.cache import key_of
 from autotiny.checked import TABLE, Within, filled
 from autotiny.datafile import DataFiles, data_folder
-from autotiny.errors import UserError
+from autotiny.errors import UserError, nearest, shown
 
 Core = Literal["cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "rv32imc"]
 Fpu = Literal["none", "fpv4-sp-d16", "fpv5-sp-d16", "fpv5-d16"]
@@ -24,6 +25,7 @@ Size = Annotated[int, Within(ge=1, le=1 << 32)]
 Count = Annotated[int, Within(ge=1, le=65_536)]
 Amount = Annotated[int, Within(ge=0, le=65_536)]
 Document = Annotated[str, Within(description="text that names a document")]
+Setting = Union[int, bool, str]  # noqa: UP007 - msgspec of Python 3.10
 
 
 class Traits(TypedDict):
@@ -154,6 +156,11 @@ class Target:
             word, with the words to write and to read behind it; 0 if there is none.
         cycle_csr: number of the register that counts cycles where a RISC-V core has not `mcycle`
             for it, behind Espressif's two that start it; 0 if there is none.
+        clock: how the start-up code comes to `clock_hz`: "family" names the C that does it,
+            `firmware/c/board_<family>.c`, the rest are its settings; empty if there is none.
+        boot_bytes: bytes at the start of the flash that hold what the boot ROM reads first; the
+            program lies behind them.
+        uf2_family: number of its family in UF2 files, where a board takes them; 0 if none does.
         file: path of a user's own file; "" for a target that comes with autotiny.
         sources: the document each figure comes from, by key.
     """
@@ -177,6 +184,9 @@ class Target:
     advice: str = ""
     core_fifo: Annotated[int, Within(gt=0, le=(1 << 32) - 1)] = 0
     cycle_csr: Annotated[int, Within(gt=0, le=0xFFF)] = 0
+    clock: Mapping[str, Setting] = field(default_factory=dict)
+    boot_bytes: Annotated[int, Within(ge=0, le=65_536)] = 0
+    uf2_family: Annotated[int, Within(gt=0, le=(1 << 32) - 1)] = 0
     active_current_error_percent: Annotated[int, Within(ge=0, le=1000)] | None = None
     file: str = field(default="", compare=False, repr=False)
 
@@ -205,7 +215,7 @@ class Target:
 
     @property
     def flash(self) -> Memory:
-        """The memory that a firmware is stored in: the first flash region."""
+        """The first flash region."""
         return next(memory for memory in self.memories if memory.kind == "flash")
 
     @property
@@ -220,12 +230,16 @@ class Target:
 
     @property
     def whole_flash(self) -> Memory:
-        """The first flash memory together with those that follow it without a gap."""
+        """What a firmware is stored in: the first flash, and those that follow it without a gap.
+
+        What the boot ROM reads lies before it.
+        """
         flash = self.flash
         for memory in sorted(self.memories, key=lambda memory: memory.origin):
             if memory.kind == "flash" and memory.origin == flash.end:
                 flash = replace(flash, size_bytes=flash.size_bytes + memory.size_bytes)
-        return flash
+        boot = self.boot_bytes
+        return replace(flash, origin=flash.origin + boot, size_bytes=flash.size_bytes - boot)
 
     @property
     def sram_bytes(self) -> int:
@@ -277,7 +291,7 @@ def with_wait_states(target: Target, wait_states: int) -> Target:
 
 INFORMS = (
     "name", "title", "flash_tool", "boot_note", "advice", "file", "sources",
-    "active_current_error_percent", "cycle_csr",
+    "active_current_error_percent", "cycle_csr", "clock", "uf2_family",
 )  # fmt: skip
 """The fields of a target on which no figure depends."""
 
@@ -285,7 +299,8 @@ INFORMS = (
 def target_key(target: Target) -> str:
     """A digest of what figures depend on: two targets that differ in words alone share it."""
     values = {entry.name: getattr(target, entry.name) for entry in fields(target)}
-    return key_of(*((name, value) for name, value in values.items() if name not in INFORMS))
+    silent = INFORMS if target.boot_bytes else (*INFORMS, "boot_bytes")  # which came later
+    return key_of(*((name, value) for name, value in values.items() if name not in silent))
 
 
 def target_from(facts: Mapping[str, Any]) -> Target:
@@ -335,7 +350,49 @@ def _target(table: Mapping[str, Any], path: Path) -> Target:
                 f"ways × line_bytes = {cache.ways * cache.line_bytes}"
             )
     _check_map(target, place)
+    _check_start(target, place)
     return target
+
+
+def _check_start(target: Target, place: str) -> None:
+    """Refuse what no start-up code can be made of: C is compiled with these settings."""
+    if target.boot_bytes >= target.flash.size_bytes:
+        raise UserError(
+            f"{place}: boot_bytes = {target.boot_bytes}; it must be less than the flash has, "
+            f"{target.flash.size_bytes}"
+        )
+    if not target.clock:
+        return
+    for name, value in target.clock.items():
+        if not _WORD.fullmatch(name):
+            raise UserError(
+                f"{place}: clock: unknown key {shown(name)}; keys are words such as pll_m"
+            )
+        word = isinstance(value, str) and _WORD.fullmatch(value)
+        number = isinstance(value, int) and 0 <= value < 1 << 32
+        if not (word or number):
+            raise UserError(
+                f"{place}: clock.{name} = {shown(value)}; it must be a number from 0 to 2³² − 1, "
+                "true, false, or a word such as hsi"
+            )
+    families = clock_families()
+    if target.clock.get("family") not in families:
+        family = target.clock.get("family", "nothing")
+        near = nearest(str(family), families)
+        raise UserError(
+            f"{place}: clock.family = {shown(family)}; "
+            f"{f'did you mean {near!r}? ' if near else ''}"
+            f"it must be one of {', '.join(families) or 'none yet'}"
+        )
+
+
+_WORD = re.compile(r"[a-z][a-z0-9_]{0,30}")
+
+
+def clock_families() -> tuple[str, ...]:
+    """The families of parts whose clock our start-up code sets."""
+    folder = Path(__file__).parent / "firmware" / "c"
+    return tuple(sorted(file.stem.removeprefix("board_") for file in folder.glob("board_*.c")))
 
 
 def _check_memory(memory: Memory, place: str) -> None:

@@ -18,7 +18,7 @@ from autotiny.dataset import Dataset, DataSource, Reading
 from autotiny.engine import Sources, check_name
 from autotiny.errors import UserError
 from autotiny.evaluate import MODEL, cost, sources_of, stored_rows
-from autotiny.firmware import export_project, link_selftest
+from autotiny.firmware import export_project, link_board, link_selftest
 from autotiny.firmware.ports import some_rows
 from autotiny.firmware.selftest import MOST_SAMPLES
 from autotiny.metrics import Cost, missing, overshoot
@@ -165,5 +165,8 @@ def _project(
     else:
         rows = stored_rows(data.x_validation[:MOST_SAMPLES], sources.inputs)
     tested = link_selftest(sources, firmware, board, taken, rows)
-    written = export_project(sources, firmware, board, folder, cost=taken, tested=tested)
+    started = link_board(sources, firmware, board, taken)
+    written = export_project(
+        sources, started, board, folder, cost=taken, measured=firmware, tested=tested
+    )
     return tuple(sorted(str(path.relative_to(folder)) for path in written))

@@ -50,15 +50,18 @@ class Layout:
             for memory in target.memories
             if not any(memory.origin < one.end and one.origin < memory.end for one in ours.values())
         ]
-        return replace(target, memories=(*ours.values(), *others))
+        return replace(target, memories=(*ours.values(), *others), boot_bytes=0)
 
     @property
     def _memories(self) -> tuple[Memory, ...]:
         return self.flash, self.arena, self.static, self.slow
 
-    def linker_script(self, title: str, arena_symbol: str) -> str:
-        """The text of link.ld."""
+    def linker_script(self, title: str, arena_symbol: str, boot_bytes: int = 0) -> str:
+        """The text of link.ld; so many bytes before the flash are what the boot ROM reads."""
         regions = {"FLASH": (self.flash, "rx")}
+        if boot_bytes:
+            origin = self.flash.origin - boot_bytes
+            regions["BOOT"] = (replace(self.flash, origin=origin, size_bytes=boot_bytes), "rx")
         for memory in (self.static, self.arena, self.slow):
             regions.setdefault(_region(memory), (memory, "rwx"))
         return Template((C_FILES / "link.ld").read_text(encoding="utf-8")).substitute(
@@ -68,6 +71,7 @@ class Layout:
                 f"ORIGIN = {memory.origin:#010x}, LENGTH = {memory.size_bytes:#x}"
                 for name, (memory, access) in regions.items()
             ),
+            boot="  .boot : { KEEP(*(.boot)) } > BOOT\n" if boot_bytes else "",
             static_memory=_region(self.static),
             arena_memory=_region(self.arena),
             slow_memory=_region(self.slow),

@@ -24,6 +24,9 @@ from autotiny.firmware.layout import C_FILES, Layout, enlarge, place
 from autotiny.firmware.zig import MISFIT, zig_cc
 from autotiny.target import Fpu, Target
 
+BOARD = "board.c"
+"""The file that sets a part's clock, if a program has one; see `board.with_board`."""
+
 USUAL_STACK_BYTES = 2048
 LIKELY_STACK_BYTES = 256
 """Room for a stack that was not measured yet."""
@@ -137,12 +140,22 @@ class Firmware:
         return self.stack_top - self.stack_limit
 
     @property
+    def boots(self) -> bool:
+        """Whether it has what the part runs before `main`."""
+        return BOARD in self.files
+
+    @property
+    def origin(self) -> int:
+        """The address of the first byte that is written to the part."""
+        return self.target.whole_flash.origin - (self.target.boot_bytes if self.boots else 0)
+
+    @property
     def image(self) -> bytes:
-        """What lies in flash, from its first byte on."""
+        """What is written to the part, from `origin` on."""
         with BytesIO(self.elf) as file:
             image = bytearray()
-            for segment in _stored_segments(ELFFile(file), self.target):
-                start = segment["p_paddr"] - self.target.flash.origin
+            for segment in _stored_segments(ELFFile(file), self.origin):
+                start = segment["p_paddr"] - self.origin
                 image.extend(b"\xff" * (start - len(image)))
                 image[start : start + segment["p_filesz"]] = segment.data()
         return bytes(image)
@@ -181,6 +194,9 @@ def link(
         files["second_core.c"] = (C_FILES / "second_core.c").read_text(encoding="utf-8")
     if sources.slow_bytes:
         flags = (*flags, "-DAT_SLOW_DATA")
+    if BOARD in files:
+        flags = (*flags, "-DAUTOTINY_BOARD")
+    boot_bytes = target.boot_bytes if BOARD in files else 0
     with TemporaryDirectory(prefix="autotiny-") as folder:
         for name, text in files.items():
             (Path(folder) / name).write_text(text, encoding="utf-8", newline="\n")
@@ -198,7 +214,7 @@ def link(
         def attempt(on: Layout | None) -> Firmware | None:
             if on is None:
                 return None
-            script = on.linker_script(target.title, f"{sources.name}_arena")
+            script = on.linker_script(target.title, f"{sources.name}_arena", boot_bytes)
             elf = _link(Path(folder), units, script, flags)
             if elf is None:
                 return None
@@ -328,7 +344,7 @@ def _firmware(
         code_end = text["sh_addr"] + text["sh_size"]
         stored = [
             segment["p_paddr"] + segment["p_filesz"]
-            for segment in _stored_segments(parsed, linked_for)
+            for segment in _stored_segments(parsed, linked_for.whole_flash.origin)
         ]
         symbols = symbols_of(parsed)
     return Firmware(
@@ -339,8 +355,8 @@ def _firmware(
         elf=elf,
         target=linked_for,
         fits=layout.fits,
-        flash_bytes=max(stored) - linked_for.flash.origin,
-        code_bytes=code_end - linked_for.flash.origin,
+        flash_bytes=max(stored) - linked_for.whole_flash.origin,
+        code_bytes=code_end - linked_for.whole_flash.origin,
         data_bytes=sizes.get(".data", 0),
         slow_bytes=sizes.get(".slow", 0),
         bss_bytes=sizes.get(".bss", 0),
@@ -354,13 +370,13 @@ def _firmware(
     )
 
 
-def _stored_segments(elf: ELFFile, target: Target) -> list[Segment]:
-    """The segments with bytes in flash, by address."""
+def _stored_segments(elf: ELFFile, origin: int) -> list[Segment]:
+    """The segments with bytes in flash, which begins at an address; by theirs."""
     return sorted(
         (
             segment
             for segment in elf.iter_segments("PT_LOAD")
-            if segment["p_filesz"] and segment["p_paddr"] >= target.flash.origin
+            if segment["p_filesz"] and segment["p_paddr"] >= origin
         ),
         key=lambda segment: int(segment["p_paddr"]),
     )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from string import Template
 
 from autotiny.cores import CORES
 from autotiny.engine import Port, Sources
 from autotiny.errors import UserError
+from autotiny.firmware.board import board_bytes
+from autotiny.firmware.formats import intel_hex, uf2
 from autotiny.firmware.layout import C_FILES
 from autotiny.firmware.linking import Firmware
 from autotiny.firmware.selftest import PROGRAM
@@ -37,16 +39,18 @@ def export_project(
     folder: str | Path,
     *,
     cost: Cost | None = None,
+    measured: Firmware | None = None,
     tested: Firmware | None = None,
 ) -> list[Path]:
     """Write a project that builds and flashes without autotiny.
 
     Args:
         sources: the model as C.
-        firmware: what `link` made of it for the target.
+        firmware: the program to flash, as `link` or `link_board` made it for the target.
         target: the board.
         folder: where to write; made if it does not exist, files of equal name are replaced.
         cost: figures to state in the README.
+        measured: the program that these were measured on, if that is another one.
         tested: the program that checks the model on the chip, if there is one; see `link_selftest`.
 
     Returns:
@@ -69,12 +73,14 @@ def export_project(
     if tested is not None:
         files[SELFTEST_SCRIPT] = tested.files[SCRIPT].encode()
     files["Makefile"] = _makefile(firmware, target, tested).encode()
-    files["README.md"] = _readme(sources, firmware, target, cost, tested).encode()
+    files["README.md"] = _readme(sources, firmware, target, cost, measured, tested).encode()
     for name, program in (("firmware", firmware), ("selftest", tested)):
         if program is not None:
             files[f"{name}.elf"] = program.elf
             files[f"{name}.bin"] = program.image
-            files[f"{name}.hex"] = intel_hex(program.image, target.flash.origin).encode()
+            files[f"{name}.hex"] = intel_hex(program.image, program.origin).encode()
+            if target.uf2_family:
+                files[f"{name}.uf2"] = uf2(program.image, program.origin, target.uf2_family)
     for name in texts:
         if Path(name).name != name:
             raise UserError(
@@ -91,29 +97,6 @@ def _selftest_files(tested: Firmware) -> dict[str, str]:
     """What only the program that checks the model is made of; its `main` has a file of its own."""
     files = {name: text for name, text in tested.files.items() if name.startswith("selftest")}
     return {**files, SELFTEST: tested.files[PROGRAM]}
-
-
-def intel_hex(image: bytes, origin: int) -> str:
-    """An image as Intel HEX records of up to 32 bytes, none of which crosses 64 KiB."""
-
-    def record(kind: int, address: int, data: bytes) -> str:
-        body = bytes((len(data), address >> 8 & 0xFF, address & 0xFF, kind)) + data
-        return f":{(body + bytes((-sum(body) & 0xFF,))).hex().upper()}\n"
-
-    def records() -> Iterator[str]:
-        segment = None
-        position = 0
-        while position < len(image):
-            address = origin + position
-            if address >> 16 != segment:
-                segment = address >> 16
-                yield record(4, 0, segment.to_bytes(2, "big"))
-            size = min(32, 0x10000 - (address & 0xFFFF), len(image) - position)
-            yield record(0, address & 0xFFFF, image[position : position + size])
-            position += size
-        yield record(1, 0, b"")
-
-    return "".join(records())
 
 
 def _inside(folder: Path, name: str) -> Path:
@@ -178,7 +161,7 @@ def _filled(template: str, **values: str) -> str:
 
 def _readme(
     sources: Sources, firmware: Firmware, target: Target, cost: Cost | None,
-    tested: Firmware | None,
+    measured: Firmware | None, tested: Firmware | None,
 ) -> str:  # fmt: skip
     parts = ("in", "out")
     ports = [
@@ -197,18 +180,47 @@ def _readme(
         "project.md",
         name=name,
         title=target.title,
-        origin=f"{target.flash.origin:#010x}",
+        origin=f"{firmware.origin:#010x}",
+        program=_program(firmware, measured),
+        clock=_clock(firmware, target),
         figures=_figures(cost, target) if cost else "",
         flash=_flash_command(target, "firmware.elf"),
         selftest=_filled("selftest.md") if tested else "",
         boot_note=f"\n**Before it boots:** {target.boot_note}\n" if target.boot_note else "",
         advice=f"\n**Worth time:** {target.advice}\n" if target.advice else "",
-        megahertz=f"{target.clock_hz / 1e6:g}",
         compiler=f"{CORES[target.core].isa.gcc_prefix}gcc",
         sources="`, `".join(model_files),
         call=f"{declarations}\n{_call(sources, arguments)}",
         arena_bytes=str(firmware.arena_bytes),
         ports="\n".join(_row(variable, port) for variable, port in ports),
+    )
+
+
+def _program(firmware: Firmware, measured: Firmware | None) -> str:
+    """What is flashed, beside what was measured."""
+    if measured is None or not firmware.boots:
+        return "is the program that was\nmeasured; the rest builds it again"
+    return (
+        "is the program that was\nmeasured, and "
+        f"{board_bytes(firmware, measured):,} bytes of start-up code beside it: the model's code "
+        "and constants lie where\nthey were measured. The rest builds it again"
+    )
+
+
+def _clock(firmware: Firmware, target: Target) -> str:
+    """Which clock the part runs at, in sentences."""
+    megahertz = f"{target.clock_hz / 1e6:g} MHz"
+    if firmware.boots:
+        return (
+            f"`src/board.c` sets the clock to {megahertz}, for which the latency is stated; its "
+            "settings stand in\n`src/board.h`. Where an oscillator does not start, the part runs "
+            "on with what it has: `board_clock_hz()` tells. What else\nyour board needs goes into "
+            "a `SystemInit()` of your own, which is called then."
+        )
+    return (
+        "The part runs at its reset clock until `SystemInit()` sets another: define that function "
+        "(your vendor's CMSIS\ndevice file has one), and the weak, empty one of `src/startup.c` "
+        f"gives way. The latency above is for {megahertz}."
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from autotiny.engine.c_files import c_string, head_text
 from autotiny.engine.sources import Port, Sources
+from autotiny.firmware.board import with_board
 from autotiny.firmware.host import build_host, is_stateful
 from autotiny.firmware.layout import C_FILES
 from autotiny.firmware.linking import Firmware, link
@@ -70,7 +71,7 @@ def link_selftest(
         "selftest_samples.c": _samples(sources, inputs, outputs),
     }
     tested = link(
-        replace(sources, files={**sources.files, **files}), target,
+        with_board(replace(sources, files={**sources.files, **files}), target), target,
         stack_bytes=cost.stack_bytes + _OWN_STACK_BYTES,
     )  # fmt: skip
     return tested if tested.fits else None

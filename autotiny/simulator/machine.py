@@ -367,7 +367,7 @@ def step_ends(firmware: Firmware) -> list[int]:
     function = firmware.symbols.get(f"{firmware.name}_run")
     if function is None:  # it was inlined, where the linker optimizes
         return []
-    start = function.address - firmware.target.flash.origin
+    start = function.address - firmware.target.whole_flash.origin
     code = firmware.image[start : start + function.bytes]
     ends = call_ends(firmware.target.core, code, function.address)
     return ends if len(ends) == len(firmware.steps) else []

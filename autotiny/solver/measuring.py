@@ -283,7 +283,7 @@ def of_library(firmware: Firmware, names: Iterable[str]) -> dict[str, int]:
 
     Names of one address are one function, under the first of them.
     """
-    core, origin = firmware.target.core, firmware.target.flash.origin
+    core, origin = firmware.target.core, firmware.target.whole_flash.origin
     functions = {
         symbol.address: (name, symbol.bytes)
         for name, symbol in sorted(firmware.symbols.items(), reverse=True)

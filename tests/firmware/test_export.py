@@ -14,8 +14,9 @@ from images import Network
 from autotiny.engine import Port, Sources, Style, generate, schedule_for
 from autotiny.errors import UserError
 from autotiny.firmware import link
+from autotiny.firmware.formats import intel_hex
 from autotiny.firmware.linking import symbols_of
-from autotiny.firmware.project import export_project, intel_hex
+from autotiny.firmware.project import export_project
 from autotiny.graph import Quantization
 from autotiny.simulator import measure, measure_elf, run
 from autotiny.target import Target, load_target

@@ -8,6 +8,10 @@
 
 #include <stddef.h>
 
+#if defined(AUTOTINY_BOARD)
+#include "board.h"
+#endif
+
 #define REGISTER(address) (*(volatile uint32_t *)(address))
 
 int main(void);
@@ -322,6 +326,9 @@ int main(void) {
   put_number("cycles", last > counting ? last - counting : 0);
   put_number("first_cycles", first > counting ? first - counting : 0);
   put_number("stack_bytes", deepest_stack());
+#if defined(AUTOTINY_BOARD)
+  put_number("running_hz", board_clock_hz());
+#endif
   put_text("}\n");
   offer_by_rtt();
   for (const char *next = line; *next != 0; next++) {

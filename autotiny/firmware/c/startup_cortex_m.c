@@ -1,7 +1,8 @@
 /* Vector table and reset code of a Cortex-M firmware.
  *
- * SystemInit() is where a board sets its clocks; without one the part runs at its reset clock. The
- * symbols that begin with an underscore come from link.ld. */
+ * board.c sets the clock, where the program has that file; without it the part runs at its reset
+ * clock. SystemInit() is for what else your board needs then, before there are variables. The symbols
+ * that begin with an underscore come from link.ld. */
 #include <stdint.h>
 
 extern uint32_t _stack_top[];
@@ -38,6 +39,13 @@ SMALL __attribute__((noinline)) static void fill(uint32_t *word, const uint32_t 
   }
 }
 
+#if defined(AUTOTINY_BOARD)
+void board_start(void); /* calls SystemInit() */
+#define START board_start
+#else
+#define START SystemInit
+#endif
+
 #define REGISTER(address) (*(volatile uint32_t *)(address))
 
 #if defined(__ARM_FP)
@@ -72,7 +80,7 @@ SMALL void Reset_Handler(void) {
 #if defined(__ARM_FP)
   enable_fpu(); /* first: the compiler may use FPU registers anywhere below */
 #endif
-  SystemInit();
+  START();
 #if defined(AUTOTINY_L1_CACHES)
   enable_caches();
 #endif

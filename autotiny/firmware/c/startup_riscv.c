@@ -1,7 +1,8 @@
 /* Reset code of a bare RISC-V firmware.
  *
- * SystemInit() is where a board sets its clocks; without one the part runs at its reset clock. The
- * symbols that begin with an underscore come from link.ld. */
+ * board.c sets the clock, where the program has that file; without it the part runs at its reset
+ * clock. SystemInit() is for what else your board needs then, before there are variables. The symbols
+ * that begin with an underscore come from link.ld. */
 #include <stdint.h>
 
 extern uint32_t _data_start[], _data_end[], _data_load[];
@@ -16,6 +17,13 @@ void start_c(void);
 __attribute__((weak)) void SystemInit(void);
 
 __attribute__((weak)) void SystemInit(void) {}
+
+#if defined(AUTOTINY_BOARD)
+void board_start(void); /* calls SystemInit() */
+#define START board_start
+#else
+#define START SystemInit
+#endif
 
 /* Runs once, so it is kept small: the compiler would unroll it. */
 #if defined(__clang__)
@@ -51,7 +59,7 @@ __asm(".section .vectors,\"ax\",@progbits\n"
 
 /* Only assembly calls it, which the linker does not see where it optimizes. */
 SMALL __attribute__((used)) void start_c(void) {
-  SystemInit();
+  START();
   fill(_data_start, _data_end, _data_load);
 #if defined(AT_SLOW_DATA)
   fill(_slow_start, _slow_end, _slow_load);

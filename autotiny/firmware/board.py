@@ -1,0 +1,102 @@
+"""What runs before `main` on a real part: the clock is set, and the boot ROM finds what it reads.
+
+What is measured has none of it. It lies behind the code and constants of the model, or before them
+all, so that these keep the addresses at which they were measured.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from autotiny.engine.c_files import head_text
+from autotiny.engine.sources import Sources
+from autotiny.errors import UserError
+from autotiny.firmware.layout import C_FILES
+from autotiny.firmware.linking import BOARD, Firmware, link
+from autotiny.metrics import STACK_MARGIN_BYTES, Cost
+from autotiny.target import Setting, Target
+
+HEADER = "board.h"
+
+
+def with_board(sources: Sources, target: Target) -> Sources:
+    """A model's C with the start-up code of the target, where there is some."""
+    if not target.clock:
+        return sources
+    code = C_FILES / f"board_{target.clock['family']}.c"
+    files = {BOARD: code.read_text(encoding="utf-8"), HEADER: board_header(target)}
+    return replace(sources, files={**sources.files, **files})
+
+
+def link_board(sources: Sources, firmware: Firmware, target: Target, cost: Cost) -> Firmware:
+    """The program that is flashed: what was measured, and behind it what starts the part.
+
+    Args:
+        sources: the model as C.
+        firmware: what was measured of it.
+        target: the microcontroller.
+        cost: what that took.
+
+    Raises:
+        UserError: the flash has no room for what starts the part.
+    """
+    if not target.clock:
+        return firmware
+    started = link(
+        with_board(sources, target), target, stack_bytes=cost.stack_bytes + STACK_MARGIN_BYTES
+    )
+    if not started.fits:
+        raise UserError(
+            f"the model takes {firmware.flash_bytes:,} of the {target.flash_bytes:,} bytes of "
+            f"{target.name}'s flash, and the code that sets its clock does not fit beside it; "
+            "choose a smaller network or sequence"
+        )
+    return started
+
+
+def board_bytes(started: Firmware, measured: Firmware) -> int:
+    """The flash that a program takes beyond the one that was measured."""
+    boot_bytes = started.target.boot_bytes if started.boots else 0
+    return started.flash_bytes - measured.flash_bytes + boot_bytes
+
+
+def board_header(target: Target) -> str:
+    """board.h: the clock of a target, each of its settings a macro."""
+    settings = "".join(
+        f"#define CLOCK_{_macro(name, value)}\n"
+        for name, value in target.clock.items()
+        if name != "family"
+    )
+    return f"""{head_text()}#ifndef BOARD_H
+#define BOARD_H
+
+#include <stdint.h>
+
+#define CLOCK_HZ {target.clock_hz}u
+{settings}
+/* Behind the constants of the program, so that these lie where they were measured; small, for it
+ * runs once. */
+#if defined(__clang__)
+#define AT_BOARD(name) __attribute__((section(".board." #name), noinline, minsize))
+#else
+#define AT_BOARD(name) __attribute__((section(".board." #name), noinline, optimize("Os")))
+#endif
+
+/* Sets the clock, then calls SystemInit(); called before there are variables. No wait is without
+ * end: what does not answer is left out, and the part runs on with the clock that it has. */
+void board_start(void);
+
+void SystemInit(void);
+
+/* The clock of the core as its registers have it now, in hertz. */
+uint32_t board_clock_hz(void);
+
+#endif
+"""
+
+
+def _macro(name: str, value: Setting) -> str:
+    """A setting: a number, a boolean as 1 or 0, or a word as a macro of its own."""
+    if isinstance(value, str):
+        return f"{name}_{value} 1".upper()
+    return f"{name.upper()} {int(value)}u"
