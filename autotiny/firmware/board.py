@@ -56,8 +56,7 @@ def link_board(sources: Sources, firmware: Firmware, target: Target, cost: Cost)
 
 def board_bytes(started: Firmware, measured: Firmware) -> int:
     """The flash that a program takes beyond the one that was measured."""
-    boot_bytes = started.target.boot_bytes if started.boots else 0
-    return started.flash_bytes - measured.flash_bytes + boot_bytes
+    return started.flash_bytes + measured.origin - started.origin - measured.flash_bytes
 
 
 def board_header(target: Target) -> str:

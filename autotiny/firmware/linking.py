@@ -147,15 +147,16 @@ class Firmware:
     @property
     def origin(self) -> int:
         """The address of the first byte that is written to the part."""
-        return self.target.whole_flash.origin - (self.target.boot_bytes if self.boots else 0)
+        with BytesIO(self.elf) as file:
+            return int(_stored_segments(ELFFile(file), self.target.flash.origin)[0]["p_paddr"])
 
     @property
     def image(self) -> bytes:
         """What is written to the part, from `origin` on."""
+        image, origin = bytearray(), self.origin
         with BytesIO(self.elf) as file:
-            image = bytearray()
-            for segment in _stored_segments(ELFFile(file), self.origin):
-                start = segment["p_paddr"] - self.origin
+            for segment in _stored_segments(ELFFile(file), origin):
+                start = segment["p_paddr"] - origin
                 image.extend(b"\xff" * (start - len(image)))
                 image[start : start + segment["p_filesz"]] = segment.data()
         return bytes(image)

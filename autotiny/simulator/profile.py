@@ -403,8 +403,8 @@ def _boot(processor: Processor, image: Image) -> int:
     if not processor.is_arm:
         return image.entry
     lowest = image.segments[0][0]
-    # an RP2040 has 256 bytes of second-stage boot loader before its vector table
-    for table in (lowest, lowest + 0x100):
+    # what the boot ROM reads, or a boot loader, may lie before the vector table
+    for table in dict.fromkeys((lowest, lowest + target.boot_bytes)):
         stack, start = _vectors(processor, table)
         memory, code = target.memory_at(stack - 4), target.memory_at(start)
         inside = any(begin < start < begin + len(data) for begin, data in image.segments)

@@ -13,7 +13,7 @@ from images import Network
 
 from autotiny.engine import Port, Sources, Style, generate, schedule_for
 from autotiny.errors import UserError
-from autotiny.firmware import link
+from autotiny.firmware import link, link_board
 from autotiny.firmware.formats import intel_hex
 from autotiny.firmware.linking import symbols_of
 from autotiny.firmware.project import export_project
@@ -66,9 +66,9 @@ def sources() -> Sources:
 
 
 def exported(target: Target, folder: Path) -> Path:
-    export_project(
-        sources(), link(sources(), target), target, folder, cost=measure(sources(), target)
-    )
+    measured, cost = link(sources(), target), measure(sources(), target)
+    started = link_board(sources(), measured, target, cost)
+    export_project(sources(), started, target, folder, cost=cost, measured=measured)
     return folder
 
 
@@ -92,7 +92,7 @@ def test_the_project_is_complete(tmp_path: Path) -> None:
 
 
 def test_the_readme_says_what_a_boot_rom_expects(tmp_path: Path) -> None:
-    target = load_target("rp2040")
+    target = load_target("esp32c3")
     assert target.boot_note
     assert target.boot_note in (exported(target, tmp_path) / "README.md").read_text()
 

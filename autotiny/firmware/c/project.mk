@@ -11,7 +11,7 @@ ZIG = python3 -m ziglang
 
 CORE = $core_flags
 CFLAGS = -std=gnu11 $optimize -ffunction-sections -fdata-sections -fno-math-errno -fomit-frame-pointer -Wall$defines
-LDFLAGS = -nostartfiles -Wl,--gc-sections
+LDFLAGS = -nostartfiles -Wl,--gc-sections,--nmagic
 LDLIBS = -lm
 
 ZIGFLAGS = $zig_flags
