@@ -158,6 +158,7 @@ class Target:
             for it, behind Espressif's two that start it; 0 if there is none.
         clock: how the start-up code comes to `clock_hz`: "family" names the C that does it,
             `firmware/c/board_<family>.c`, the rest are its settings; empty if there is none.
+        serial: settings of the serial port that a selftest reports by; empty if there is none.
         boot_bytes: bytes at the start of the flash that hold what the boot ROM reads first; the
             program lies behind them.
         uf2_family: number of its family in UF2 files, where a board takes them; 0 if none does.
@@ -185,6 +186,7 @@ class Target:
     core_fifo: Annotated[int, Within(gt=0, le=(1 << 32) - 1)] = 0
     cycle_csr: Annotated[int, Within(gt=0, le=0xFFF)] = 0
     clock: Mapping[str, Setting] = field(default_factory=dict)
+    serial: Mapping[str, Setting] = field(default_factory=dict)
     boot_bytes: Annotated[int, Within(ge=0, le=65_536)] = 0
     uf2_family: Annotated[int, Within(gt=0, le=(1 << 32) - 1)] = 0
     active_current_error_percent: Annotated[int, Within(ge=0, le=1000)] | None = None
@@ -291,7 +293,8 @@ def with_wait_states(target: Target, wait_states: int) -> Target:
 
 INFORMS = (
     "name", "title", "flash_tool", "boot_note", "advice", "file", "sources",
-    "active_current_error_percent", "cycle_csr", "clock", "uf2_family",
+    "active_current_error_percent", "cycle_csr", "clock", "serial",
+    "uf2_family",
 )  # fmt: skip
 """The fields of a target on which no figure depends."""
 
@@ -361,28 +364,30 @@ def _check_start(target: Target, place: str) -> None:
             f"{place}: boot_bytes = {target.boot_bytes}; it must be less than the flash has, "
             f"{target.flash.size_bytes}"
         )
-    if not target.clock:
-        return
-    for name, value in target.clock.items():
-        if not _WORD.fullmatch(name):
-            raise UserError(
-                f"{place}: clock: unknown key {shown(name)}; keys are words such as pll_m"
-            )
-        word = isinstance(value, str) and _WORD.fullmatch(value)
-        number = isinstance(value, int) and 0 <= value < 1 << 32
-        if not (word or number):
-            raise UserError(
-                f"{place}: clock.{name} = {shown(value)}; it must be a number from 0 to 2³² − 1, "
-                "true, false, or a word such as hsi"
-            )
+    for table in ("clock", "serial"):
+        for name, value in getattr(target, table).items():
+            _check_setting(name, value, f"{place}: {table}")
     families = clock_families()
-    if target.clock.get("family") not in families:
-        family = target.clock.get("family", "nothing")
+    family = target.clock.get("family", "")
+    if target.clock and family not in families:
         near = nearest(str(family), families)
         raise UserError(
-            f"{place}: clock.family = {shown(family)}; "
-            f"{f'did you mean {near!r}? ' if near else ''}"
-            f"it must be one of {', '.join(families) or 'none yet'}"
+            f"{place}: clock: family = {shown(family)}; "
+            f"{f'did you mean {near!r}? ' if near else ''}it must be one of {', '.join(families)}"
+        )
+    if target.serial and not target.clock:
+        raise UserError(f"{place}: serial needs a [clock], by which its speed is set; add one")
+
+
+def _check_setting(name: str, value: Setting, place: str) -> None:
+    if not _WORD.fullmatch(name):
+        raise UserError(f"{place}: unknown key {shown(name)}; keys are words such as pll_m")
+    word = isinstance(value, str) and _WORD.fullmatch(value)
+    number = isinstance(value, int) and 0 <= value < 1 << 32
+    if not (word or number):
+        raise UserError(
+            f"{place}: {name} = {shown(value)}; it must be a number from 0 to 2³² − 1, true, "
+            "false, or a word such as hsi"
         )
 
 

@@ -65,8 +65,20 @@ def _print(found: BoardReport) -> None:
     print_tables(report.verified_table(found), "")
     equal = "all" if found.outputs_equal else f"{found.samples_right} of"
     print_tables(f"outputs: {equal} {found.samples} samples as on the host")
-    print_tables(
-        f"time: {found.latency_us:,.1f} µs at {found.clock_hz / 1e6:g} MHz. Cycles are predicted "
-        "for the flash wait states of that clock: a board at its reset clock counts others, and "
-        f"takes longer. Counted by {found.counter}."
+    print_tables(f"time: {found.latency_us:,.1f} µs {_clock(found)} Counted by {found.counter}.")
+
+
+def _clock(found: BoardReport) -> str:
+    """At which clock, in words."""
+    stated = f"{found.clock_hz / 1e6:g} MHz"
+    if found.running_hz == found.clock_hz:
+        return f"at {stated}, to which its start-up code set it."
+    if found.running_hz:
+        return (
+            f"at {found.running_hz / 1e6:g} MHz: an oscillator did not start, so that it runs on "
+            f"at that clock, not at {stated}. Is the crystal the one that src/board.h names?"
+        )
+    return (
+        f"at {stated}, if your program sets that clock. Cycles are predicted for its flash wait "
+        "states: a board at its reset clock counts others, and takes longer."
     )

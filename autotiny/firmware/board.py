@@ -62,8 +62,9 @@ def board_bytes(started: Firmware, measured: Firmware) -> int:
 def board_header(target: Target) -> str:
     """board.h: the clock of a target, each of its settings a macro."""
     settings = "".join(
-        f"#define CLOCK_{_macro(name, value)}\n"
-        for name, value in target.clock.items()
+        f"#define {table.upper()}_{_macro(name, value)}\n"
+        for table, values in (("clock", target.clock), ("serial", target.serial))
+        for name, value in values.items()
         if name != "family"
     )
     return f"""{head_text()}#ifndef BOARD_H
@@ -89,6 +90,9 @@ void SystemInit(void);
 
 /* The clock of the core as its registers have it now, in hertz. */
 uint32_t board_clock_hz(void);
+
+/* Sends a character by the serial port that the settings name, if they do. */
+void selftest_put(char character);
 
 #endif
 """

@@ -31,6 +31,8 @@ class BoardReport:
         cycles: of the last one.
         first_cycles: of the first one.
         stack_bytes: how deep the stack went, with the frames of the selftest.
+        running_hz: the clock that the part runs at, by its registers; 0 where the program sets
+            none, and it is not known.
     """
 
     autotiny: str
@@ -47,6 +49,7 @@ class BoardReport:
     cycles: int
     first_cycles: int
     stack_bytes: int
+    running_hz: int = 0
 
     @property
     def off_percent(self) -> float:
@@ -55,8 +58,8 @@ class BoardReport:
 
     @property
     def latency_us(self) -> float:
-        """Of an inference at the target's clock."""
-        return 1e6 * self.cycles / self.clock_hz
+        """Of an inference: at the clock that the part says it runs at, or else the target's."""
+        return 1e6 * self.cycles / (self.running_hz or self.clock_hz)
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain data, for JSON."""
@@ -75,7 +78,7 @@ def report_from(text: str) -> BoardReport:
         raise UserError(f"the line {shown(text)} is damaged; log it again") from error
     found = {}
     for entry in fields(BoardReport):
-        value = facts.get(entry.name)
+        value = facts.get(entry.name, 0 if entry.name == "running_hz" else None)
         if not _ACCEPTED[str(entry.type)](value):
             raise UserError(
                 f"{entry.name} = {shown(value)} in the line of the selftest; it must be "

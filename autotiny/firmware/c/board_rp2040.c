@@ -1,7 +1,7 @@
 /* RP2040: the second stage of its boot, and the clock of the core by PLL from the crystal.
  *
  * Registers: RP2040 data sheet, sections 2.8.1.3 (boot), 2.14 (resets), 2.15 (clocks), 2.16 (XOSC),
- * 2.18 (PLL), 2.19.6 (pads of the flash), 4.10 (SSI, which reads the flash). */
+ * 2.18 (PLL), 2.19 (pins and pads), 4.2 (UART), 4.10 (SSI, which reads the flash). */
 #include "board.h"
 
 /* ---- The second stage ----
@@ -214,3 +214,48 @@ AT_BOARD(board_clock_hz) uint32_t board_clock_hz(void) {
   }
   return (REGISTER(CLK_REF_SELECTED) & 1u << 2) != 0 ? CLOCK_CRYSTAL_HZ : ROSC_HZ;
 }
+
+/* ---- The serial port ---- */
+
+#if defined(SERIAL_BAUD)
+
+#if SERIAL_TX_PIN != 0 && SERIAL_TX_PIN != 12 && SERIAL_TX_PIN != 16 && SERIAL_TX_PIN != 28
+#error "UART0 sends on pin 0, 12, 16 or 28"
+#endif
+
+#define IO_AND_PADS (1u << 5 | 1u << 8)
+#define UART0_RESET (1u << 22)
+#define PIN_CTRL (0x40014004u + 8u * SERIAL_TX_PIN)
+
+#define UART_DATA 0x40034000u
+#define UART_FLAGS 0x40034018u
+#define UART_IBRD 0x40034024u
+#define UART_FBRD 0x40034028u
+#define UART_LCR 0x4003402Cu
+#define UART_CR 0x40034030u
+
+/* Periods of the clock in a sixteenth of a bit, times 64. */
+#define DIVISOR(hz) ((hz) * 4u / SERIAL_BAUD)
+
+AT_BOARD(start_serial) static void start_serial(void) {
+  CLEAR(RESETS_RESET) = IO_AND_PADS | UART0_RESET;
+  (void)came(RESETS_DONE, UART0_RESET);
+  const uint32_t divisor = board_clock_hz() == CLOCK_HZ ? DIVISOR(CLOCK_HZ) : DIVISOR(CLOCK_CRYSTAL_HZ);
+  REGISTER(UART_IBRD) = divisor >> 6;
+  REGISTER(UART_FBRD) = divisor & 63u;
+  REGISTER(UART_LCR) = 3u << 5 | 1u << 4; /* 8 bits, no parity, one stop bit; FIFO */
+  REGISTER(UART_CR) = 1u | 1u << 8;       /* on, sends */
+  REGISTER(PIN_CTRL) = 2;
+}
+
+AT_BOARD(selftest_put) void selftest_put(char character) {
+  const int is_reset = (REGISTER(RESETS_DONE) & UART0_RESET) == 0;
+  if (is_reset || (REGISTER(UART_CR) & 1u) == 0) {
+    start_serial();
+  }
+  for (uint32_t turn = 0; turn < TURNS && (REGISTER(UART_FLAGS) & 1u << 5) != 0; turn++) {
+  }
+  REGISTER(UART_DATA) = (uint8_t)character;
+}
+
+#endif
