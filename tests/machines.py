@@ -40,13 +40,22 @@ BOARDS = (
 )
 
 
+OWN_REGISTERS = ("stm32vldiscovery", "netduinoplus2")
+"""Machines whose part is one of the target's family."""
+
+
 def target_of(board: Board) -> Target:
-    """The target, with the memories of the machine and nothing that QEMU has not."""
+    """The target, with the memories of the machine and nothing that QEMU has not.
+
+    Its start-up code stays where the machine has the target's registers, or takes them for absent.
+    """
     memories = (Memory("code", "flash", *board.flash), Memory("sram", "sram", *board.sram))
     usual = load_target(board.target)
+    clock = usual.clock if board.machine in OWN_REGISTERS else {}
     return replace(
-        usual, memories=memories, icache=None, dcache=None, accelerator=None, cycle_csr=0, cores=1
-    )
+        usual, memories=memories, icache=None, dcache=None, accelerator=None, cycle_csr=0, cores=1,
+        clock=clock, serial={}, boot_bytes=0, uf2_family=0,
+    )  # fmt: skip
 
 
 def command_of(board: Board, elf: bytes, folder: Path) -> list[str]:
