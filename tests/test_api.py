@@ -425,6 +425,25 @@ def test_a_function_that_may_load_weights_is_not_compiled_on_noise(
         autotiny.compile("restored:build", "rp2040", tmp_path / "c")
 
 
+def _check_project(recipe: Path, data: Path, folder: Path) -> None:
+    """A project made of a recipe knows its classes, and tests the part with the recipe's data."""
+    content = json.loads(recipe.read_text())
+    saved = autotiny.read_recipe(recipe)
+    assert saved.task is not None
+    content["labels"] = [f"kind {number}" for number in range(saved.task.outputs)]
+    named = recipe.with_name("named.json")
+    named.write_text(json.dumps(content))
+    autotiny.compile(named, "rp2040", folder, project=True)
+    header = (folder / "src" / "model.h").read_text()
+    assert '#define MODEL_LABELS {"kind 0", "kind 1"' in header
+    assert f"recipe {saved.recipe.key[:8]}" in header
+    samples = (folder / "src" / "selftest_samples.c").read_text()
+    moved = recipe.with_name("moved.json")
+    moved.write_text(recipe.read_text().replace(data.name, "gone.npz"))
+    autotiny.compile(moved, "rp2040", folder, project=True)
+    assert (folder / "src" / "selftest_samples.c").read_text() != samples
+
+
 def test_a_recipe_remembers_how_its_data_was_read(
     trained: Path, windows: tuple[Any, Any], tmp_path: Path
 ) -> None:
@@ -442,6 +461,7 @@ def test_a_recipe_remembers_how_its_data_was_read(
     assert found.baseline.metrics.score_validation > 0.9
     applied = autotiny.apply(tmp_path / "out" / "best.json", tmp_path / "again")
     assert not applied.differences
+    _check_project(tmp_path / "out" / "best.json", data, tmp_path / "project")
     report = (tmp_path / "out" / "report.md").read_text()
     assert "times 0.015625" in report
     assert (

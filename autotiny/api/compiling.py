@@ -23,7 +23,7 @@ from autotiny.firmware.ports import some_rows
 from autotiny.firmware.selftest import MOST_SAMPLES
 from autotiny.metrics import Cost, missing, overshoot
 from autotiny.report.files import check_writable
-from autotiny.study import Amounts, model_name, reserved
+from autotiny.study import Amounts, comment_of, model_name, reserved, threshold_of
 from autotiny.target import Target
 
 NOISE_COMMENT = "Calibrated with noise: sizes and cycles hold, accuracy does not."
@@ -119,9 +119,12 @@ def compile(  # noqa: A001 - the command's name
     )  # fmt: skip
     lowered, style = scheduled(given, schedule, board)
     network, heard = lowered.network, heard_by(lowered.network, given)
+    saved = lowered.recipe
     comment = NOISE_COMMENT if lowered.calibration == NOISE else ""
-    names = lowered.data.labels if lowered.data else ()
-    sources = sources_of(network, name=name, comment=comment, stream=heard, class_names=names)
+    sources = sources_of(
+        network, name=name, comment=comment_of(saved) if saved else comment, stream=heard,
+        threshold=threshold_of(saved) if saved else None, class_names=lowered.class_names,
+    )  # fmt: skip
     tell = tell_of(board, on_stage, on_notice)
     if project:
         tell = replace(tell, misfit=partial(_refuse, board))
@@ -130,7 +133,7 @@ def compile(  # noqa: A001 - the command's name
         _refuse(board, missing(overshoot(kept.beside(taken), board)), kept.beside_text)
     folder.mkdir(parents=True, exist_ok=True)
     if project:
-        files = _project(sources, board, taken, lowered.data, folder)
+        files = _project(sources, board, taken, lowered.samples(), folder)
     else:
         files = _c_alone(sources, folder)
     return Compiled(

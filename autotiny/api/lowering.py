@@ -15,11 +15,11 @@ from autotiny.dataset import Dataset, DataSource, Reading, synthetic
 from autotiny.engine import Style, check_supported, schedule_for
 from autotiny.errors import NotApplicable, UserError, unknown
 from autotiny.model import BUILTIN, Level, Model, Program, load_model
-from autotiny.recipe import Recipe, component_named, read_recipe
+from autotiny.recipe import Recipe, SavedRecipe, component_named, read_recipe
 from autotiny.recipe import apply as apply_steps
 from autotiny.signal import Asked, Stream
 from autotiny.solver import Wish, solved, wish_from
-from autotiny.study import load_pair, model_name, rebuilt, sound_layer, stream_of
+from autotiny.study import load_pair, model_name, rebuilt, samples_of, sound_layer, stream_of
 from autotiny.target import Target
 from autotiny.tasks import check_asked
 
@@ -93,11 +93,26 @@ class Lowered:
         calibration: what its ranges were found with: the name of the data, or `NOISE`; None where
             nothing was calibrated.
         data: the samples that it is for, if they were given.
+        recipe: what it was made by, if it was.
     """
 
     network: Model
     calibration: str | None
     data: Dataset | None = None
+    recipe: SavedRecipe | None = None
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, where data or recipe have them."""
+        if self.recipe is not None:
+            return self.recipe.labels
+        return self.data.labels if self.data else ()
+
+    def samples(self) -> Dataset | None:
+        """The data that it is for: as given, or as its recipe names it, if that is found."""
+        if self.recipe is None or self.data is not None:
+            return self.data
+        return samples_of(self.recipe)[0]
 
     @property
     def constant_channels(self) -> str | None:
@@ -181,7 +196,8 @@ def _rebuilt(given: Given) -> Lowered:
         )
     saved = read_recipe(str(given.model))
     calibrated = any(is_calibrated(step) for step in saved.recipe.steps)
-    return Lowered(rebuilt(saved, given.cache).model, saved.data if calibrated else None)
+    made = rebuilt(saved, given.cache)
+    return Lowered(made.model, saved.data if calibrated else None, made.data, saved)
 
 
 def _converted(given: Given, lowering: Component) -> Lowered:

@@ -25,8 +25,16 @@ from autotiny.study.replay import (
     load_pair,
     model_name,
     rebuilt,
+    samples_of,
 )
-from autotiny.study.result import NearMiss, Point, Result, Shortfall
+from autotiny.study.result import (
+    NearMiss,
+    Point,
+    Result,
+    Shortfall,
+    comment_of,
+    threshold_of,
+)
 from autotiny.study.sampling import check_sampler
 from autotiny.study.search import search
 from autotiny.study.seeds import BEST_SEEDS, Seeds
@@ -79,6 +87,7 @@ __all__ = [
     "check_intact",
     "check_sampler",
     "check_warm_start",
+    "comment_of",
     "compare_orders",
     "data_name",
     "default_study_name",
@@ -92,12 +101,14 @@ __all__ = [
     "quiet_optuna",
     "rebuilt",
     "reserved",
+    "samples_of",
     "search",
     "serve",
     "shown_place",
     "sound_layer",
     "sqlite_url",
     "stream_of",
+    "threshold_of",
     "wanted_bounds",
     "wanted_objectives",
     "work",

@@ -266,7 +266,7 @@ def apply_recipe(
     notes = (*notes, *made.notes)
     samples = made.data
     if samples is None:
-        samples, missing = _samples(saved, data)
+        samples, missing = samples_of(saved, data)
         notes += missing
     if samples is not None and is_own(samples.task.metric) and metric != samples.task.metric:
         own = samples.task.metric
@@ -310,8 +310,10 @@ def apply_recipe(
     )
 
 
-def _samples(saved: SavedRecipe, data: DataSource | None) -> tuple[Dataset | None, tuple[str, ...]]:
-    """The data of a recipe in the shape that its model takes, or why there is none to measure on.
+def samples_of(
+    saved: SavedRecipe, data: DataSource | None = None
+) -> tuple[Dataset | None, tuple[str, ...]]:
+    """The data of a recipe that was replayed, as its model takes it; or why there is none.
 
     Raises:
         UserError: it was given, and is none, or of another shape.
