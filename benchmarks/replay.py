@@ -64,7 +64,7 @@ def searched(folder: Path, trials: int) -> Path:
 
 def digests(folder: Path) -> dict[str, str]:
     """SHA-256 of each file of C, the ELF and the `.tflite`."""
-    files = [folder / "firmware.elf", folder / "model.tflite", *sorted((folder / "c").iterdir())]
+    files = [folder / "firmware.elf", folder / "model.tflite", *sorted((folder / "src").iterdir())]
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 

@@ -99,7 +99,7 @@ def without_training() -> Iterator[None]:
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
-    built = [folder / "firmware.elf", folder / "model.tflite", *(folder / "c").iterdir()]
+    built = [folder / "firmware.elf", folder / "model.tflite", *(folder / "src").iterdir()]
     return {path.name: path.read_bytes() for path in built}
 
 

@@ -14,7 +14,6 @@ from autotiny.dataset import Dataset
 from autotiny.engine import Port
 from autotiny.errors import InvalidData
 from autotiny.evaluate import (
-    build,
     cost,
     runtimes,
     score_on,
@@ -156,11 +155,23 @@ def test_a_build_is_the_same_bytes_every_time(tmp_path: Path) -> None:
     target, model = load_target("stm32f746"), dense("int8", "int8")
     taken = cost(model, target, Cache(tmp_path / "cache"))
     for folder in ("a", "b"):
-        write_build(build(model, target, taken, comment="two\nlines"), tmp_path / folder)
+        write_build(model, target, taken, tmp_path / folder, comment="two\nlines")
     names = [p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*") if p.is_file()]
-    assert {"model.tflite", "firmware.elf", "model.c"} <= {name.name for name in names}
+    assert {"model.tflite", "firmware.elf", "model.c", "Makefile", "selftest.elf"} <= {
+        name.name for name in names
+    }
     for name in names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_what_has_no_room_is_written_without_a_project(tmp_path: Path) -> None:
+    target, model = load_target("stm32f746"), dense("int8", "int8")
+    flash, *others = target.memories
+    small = replace(target, memories=(replace(flash, size_bytes=512), *others))
+    write_build(model, small, cost(model, small, Cache(tmp_path / "cache")), tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "model.tflite", "firmware.elf", "src",
+    }  # fmt: skip
 
 
 def test_a_model_has_to_be_lowered_first(tmp_path: Path) -> None:

@@ -371,7 +371,7 @@ def test_a_recipe_with_front_ends_gives_the_same_bytes_again(home: Path) -> None
     found = again(searched(home, "out"))
     assert (found.differences, found.notes) == ({}, ())
     assert found.how == "replayed from its bundle" and found.runtimes == ("autotiny",)
-    header = (found.folder / "c" / "model.h").read_text()
+    header = (found.folder / "src" / "model.h").read_text()
     assert "then in the firmware DECIMATE(factor=2" in header and ", then MFCC(" in header
 
 

@@ -396,7 +396,7 @@ def test_a_search_and_its_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for point in facts["front"]:
         parts = [point[f"{name}_test"] for name in ("kind_accuracy", "alarm_f1")]
         assert point["mean_score_test"] == pytest.approx(np.mean(parts))
-    header = Path("out", "best", "c", "model.h").read_text()
+    header = Path("out", "best", "src", "model.h").read_text()
     assert "input 0 (near) 6x3 float32" in header
     assert "output 1 (alarm): one output: yes from" in header
     assert "#define MODEL_THRESHOLD1 " in header

@@ -7,21 +7,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from autotiny import simulator
 from autotiny.api.given import TargetSource, asked_of, reading_of, target_of
 from autotiny.api.lowering import NOISE, REFUSED, Given, heard_by, scheduled
 from autotiny.api.notices import tell_of
 from autotiny.api.taken import Taken
 from autotiny.cache import Cache
 from autotiny.checked import arguments
-from autotiny.dataset import Dataset, DataSource, Reading
+from autotiny.dataset import DataSource, Reading
 from autotiny.engine import Sources, check_name
 from autotiny.errors import UserError
-from autotiny.evaluate import MODEL, cost, sources_of, stored_rows
-from autotiny.firmware import export_project, link_board, link_selftest
-from autotiny.firmware.ports import some_rows
-from autotiny.firmware.selftest import MOST_SAMPLES
-from autotiny.metrics import Cost, missing, overshoot
+from autotiny.evaluate import MODEL, cost, sources_of, write_project
+from autotiny.metrics import missing, overshoot
 from autotiny.report.files import check_writable
 from autotiny.study import Amounts, comment_of, model_name, reserved, threshold_of
 from autotiny.target import Target
@@ -133,7 +129,8 @@ def compile(  # noqa: A001 - the command's name
         _refuse(board, missing(overshoot(kept.beside(taken), board)), kept.beside_text)
     folder.mkdir(parents=True, exist_ok=True)
     if project:
-        files = _project(sources, board, taken, lowered.samples(), folder)
+        written = write_project(sources, board, taken, folder, lowered.samples())
+        files = tuple(sorted(str(path.relative_to(folder)) for path in written))
     else:
         files = _c_alone(sources, folder)
     return Compiled(
@@ -156,20 +153,3 @@ def _c_alone(sources: Sources, folder: Path) -> tuple[str, ...]:
     for name, text in sources.files.items():
         (folder / name).write_text(text, encoding="utf-8")
     return tuple(sorted(sources.files))
-
-
-def _project(
-    sources: Sources, board: Target, taken: Cost, data: Dataset | None, folder: Path
-) -> tuple[str, ...]:
-    """Write what is ready to flash; its paths in the folder, sorted."""
-    firmware = simulator.measured_firmware(sources, board, taken)
-    if data is None or sources.hearing is not None:
-        rows = some_rows(sources.inputs, MOST_SAMPLES)
-    else:
-        rows = stored_rows(data.x_validation[:MOST_SAMPLES], sources.inputs)
-    tested = link_selftest(sources, firmware, board, taken, rows)
-    started = link_board(sources, firmware, board, taken)
-    written = export_project(
-        sources, started, board, folder, cost=taken, measured=firmware, tested=tested
-    )
-    return tuple(sorted(str(path.relative_to(folder)) for path in written))

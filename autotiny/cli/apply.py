@@ -106,7 +106,7 @@ def _print(applied: Applied) -> None:
         print_tables(f"{name}: recorded {_shown(recorded)}, now {_shown(now)}")
     if not applied.differences:
         print_tables("every figure is the recorded one")
-    print_tables(f"written to {applied.folder}: model.tflite, firmware.elf, c/")
+    print_tables(f"written to {applied.folder}: model.tflite, and a project; see its README.md")
 
 
 def _shown(figure: Any) -> str:

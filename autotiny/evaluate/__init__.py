@@ -4,7 +4,7 @@ Each figure is kept in the cache under a digest of everything it depends on.
 """
 
 from autotiny.evaluate.agreement import Agreement, agreement, agreement_on, outputs
-from autotiny.evaluate.build import Build, build, write_build
+from autotiny.evaluate.build import write_build, write_project
 from autotiny.evaluate.cost import cost, cost_from, cost_key
 from autotiny.evaluate.parting import LayerError, Parting, first_parting, growth_db, parting, told
 from autotiny.evaluate.program import MODEL, program_key, program_of, sources_of
@@ -22,13 +22,11 @@ from autotiny.evaluate.score import (
 __all__ = [
     "MODEL",
     "Agreement",
-    "Build",
     "LayerError",
     "Parting",
     "agreement",
     "agreement_on",
     "answers_on",
-    "build",
     "cost",
     "cost_from",
     "cost_key",
@@ -50,4 +48,5 @@ __all__ = [
     "stored_rows",
     "told",
     "write_build",
+    "write_project",
 ]

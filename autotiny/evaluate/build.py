@@ -1,16 +1,20 @@
-"""The files of a lowered model: C, ELF and `.tflite`."""
+"""The files of a lowered model: `.tflite`, C, and a project that is ready to flash."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from autotiny.datafile import write_whole
+from autotiny.dataset import Dataset
 from autotiny.engine import Sources
+from autotiny.errors import UserError
 from autotiny.evaluate.program import program_of, sources_of
-from autotiny.firmware import Firmware
-from autotiny.graph import Threshold
+from autotiny.evaluate.score import stored_rows
+from autotiny.firmware import export_project, link_board, link_selftest
+from autotiny.firmware.ports import some_rows
+from autotiny.firmware.selftest import MOST_SAMPLES
+from autotiny.graph import Array, Threshold
 from autotiny.metrics import Cost
 from autotiny.model import Model
 from autotiny.signal import Stream
@@ -19,31 +23,21 @@ from autotiny.target import Target
 from autotiny.tflite import write_tflite
 
 
-@dataclass(frozen=True)
-class Build:
-    """The files of a lowered model, the same bytes every time.
+def write_build(
+    model: Model, target: Target, cost: Cost, folder: Path, *, samples: Dataset | None = None,
+    comment: str = "", threshold: Threshold = None, stream: Stream | None = None,
+    class_names: Sequence[str] = (),
+) -> None:  # fmt: skip
+    """Write `model.tflite` and the project of a lowered model whose cost was measured.
 
-    Attributes:
-        sources: the C.
-        firmware: the linked ELF.
-        tflite: the FlatBuffer.
-    """
-
-    sources: Sources
-    firmware: Firmware
-    tflite: bytes
-
-
-def build(
-    model: Model, target: Target, cost: Cost, *, comment: str = "", threshold: Threshold = None,
-    stream: Stream | None = None, class_names: Sequence[str] = (),
-) -> Build:  # fmt: skip
-    """C, ELF and `.tflite` of a lowered model whose cost was measured.
+    Where the target has no room for it, C and ELF alone.
 
     Args:
         model: lowered.
         target: the microcontroller.
         cost: what the firmware takes.
+        folder: where to.
+        samples: what the project's selftest takes its inputs from; None for noise.
         comment: lines for the head of the generated files.
         threshold: from which output on the answer is yes; a macro of the header.
         stream: what C and ELF take in place of whole windows.
@@ -52,15 +46,35 @@ def build(
     sources = sources_of(
         model, comment=comment, threshold=threshold, stream=stream, class_names=class_names
     )
+    try:
+        write_project(sources, target, cost, folder, samples)
+    except UserError:
+        code = folder / "src"
+        code.mkdir(parents=True, exist_ok=True)
+        for name, text in sources.files.items():
+            write_whole(code / name, text)
+        write_whole(folder / "firmware.elf", measured_firmware(sources, target, cost).elf)
+    write_whole(folder / "model.tflite", write_tflite(program_of(model).graph))
+
+
+def write_project(
+    sources: Sources, target: Target, cost: Cost, folder: Path, samples: Dataset | None
+) -> list[Path]:
+    """Write what is ready to flash, as `export_project` does; its files.
+
+    Raises:
+        UserError: the target has no room for it.
+    """
     firmware = measured_firmware(sources, target, cost)
-    return Build(sources, firmware, write_tflite(program_of(model).graph))
+    tested = link_selftest(sources, firmware, target, cost, _rows(sources, samples))
+    started = link_board(sources, firmware, target, cost)
+    return export_project(
+        sources, started, target, folder, cost=cost, measured=firmware, tested=tested
+    )
 
 
-def write_build(built: Build, folder: Path) -> None:
-    """Write `model.tflite`, `firmware.elf` and the C sources into `c/`."""
-    code = folder / "c"
-    code.mkdir(parents=True, exist_ok=True)
-    for name, text in built.sources.files.items():
-        write_whole(code / name, text)
-    write_whole(folder / "firmware.elf", built.firmware.elf)
-    write_whole(folder / "model.tflite", built.tflite)
+def _rows(sources: Sources, samples: Dataset | None) -> list[Array]:
+    """What a selftest runs on: samples that nothing was trained on, or noise."""
+    if samples is None or sources.hearing is not None or not len(samples.x_validation):
+        return some_rows(sources.inputs, MOST_SAMPLES)
+    return stored_rows(samples.x_validation[:MOST_SAMPLES], sources.inputs)

@@ -22,7 +22,7 @@ from autotiny.dataset import (
 from autotiny.dataset import IN_MEMORY as DATA_IN_MEMORY
 from autotiny.engine import check_supported
 from autotiny.errors import InvalidData, UserError
-from autotiny.evaluate import build, runtimes, write_build
+from autotiny.evaluate import runtimes, write_build
 from autotiny.metrics import Cost, Metrics, score_names
 from autotiny.model import IN_MEMORY as MODEL_IN_MEMORY
 from autotiny.model import Level, Model, check_ending, load_model
@@ -244,7 +244,7 @@ def apply_recipe(
     metric: str | None = None,
     cache: Cache | None = None,
 ) -> Applied:
-    """Do a recipe file again: write its C, ELF and `.tflite` to `out` and measure them.
+    """Do a recipe file again: write its project and `.tflite` to `out` and measure it.
 
     Args:
         path: of the recipe file.
@@ -280,11 +280,10 @@ def apply_recipe(
         metrics = evaluator.metrics(
             made.model, target, samples, cache, test=True, stream=saved.stream
         )
-    built = build(
-        made.model, target, cost, comment=comment_of(saved), threshold=threshold_of(saved),
-        stream=saved.stream, class_names=saved.labels,
+    write_build(
+        made.model, target, cost, Path(out), samples=samples, comment=comment_of(saved),
+        threshold=threshold_of(saved), stream=saved.stream, class_names=saved.labels,
     )  # fmt: skip
-    write_build(built, Path(out))
     figures = metrics.to_dict() if metrics else cost.to_dict()
     now = json.loads(json.dumps(figures))
     unmeasured = set(saved.figures) - set(cost.to_dict())

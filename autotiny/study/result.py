@@ -14,7 +14,7 @@ import optuna
 from autotiny.codeversion import source_version
 from autotiny.dataset import Dataset
 from autotiny.engine import generate
-from autotiny.evaluate import build, write_build
+from autotiny.evaluate import write_build
 from autotiny.graph import Threshold
 from autotiny.metrics import Cost, Metrics, missing, overshoot
 from autotiny.provenance import made_with
@@ -222,15 +222,14 @@ class Result:
         return write_bundle(self.saved_recipe(point), self.job, folder)
 
     def write_files(self, point: Point, folder: Path) -> None:
-        """Write C, ELF and `.tflite` of a point; see `evaluate.write_build`."""
+        """Write project and `.tflite` of a point; see `evaluate.write_build`."""
         candidate = self.job.candidate(point.recipe)
         comment = comment_of(self.saved_recipe(point))
-        built = build(
-            candidate.model, self.job.target, point.metrics.cost,
+        write_build(
+            candidate.model, self.job.target, point.metrics.cost, folder, samples=self.job.data,
             comment=comment, threshold=point.metrics.threshold, stream=self.job.stream,
             class_names=self.job.data.labels,
         )  # fmt: skip
-        write_build(built, folder)
 
 
 def result_of(
