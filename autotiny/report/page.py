@@ -289,8 +289,9 @@ def _again(result: Result, kept_bytes: int) -> str:
     return (
         "## Do it again\n\n`autotiny apply best.json` replays the best point and measures it; any "
         "file of `recipes/` works the same way. `best/` holds its `.tflite` and a project that is "
-        "ready to flash; `autotiny compile --project` makes one of any recipe. A folder `bundle` beside each of `recipes/` keeps the model after the last step that "
-        "trained, the calibration samples and the lowered graph, so that the same bytes come out "
+        "ready to flash; `autotiny compile --project` makes one of any recipe. A folder `bundle` "
+        "beside each of `recipes/` keeps the model after the last step that trained, the "
+        "calibration samples and the lowered graph, so that the same bytes come out "
         f"on any machine with this autotiny; together they take {kept_bytes:,} bytes. With "
         "`--retrain` all is done again from model and data: the same bytes on this machine with "
         "these versions, for a training differs from processor to processor."
