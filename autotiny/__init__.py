@@ -23,6 +23,8 @@ __all__ = [
     "Cost",
     "Dataset",
     "FirmwareFault",
+    "FlashFailed",
+    "Flashed",
     "InvalidData",
     "InvalidModel",
     "LinkError",
@@ -46,6 +48,7 @@ __all__ = [
     "__version__",
     "apply",
     "compile",
+    "flash",
     "load_dataset",
     "load_model",
     "load_space",
@@ -62,9 +65,11 @@ __all__ = [
 if TYPE_CHECKING:
     from autotiny.api import (
         Compiled,
+        Flashed,
         Measurement,
         apply,
         compile,  # noqa: A004 - the command's name
+        flash,
         measure,
         measure_elf,
         order,
@@ -78,6 +83,7 @@ if TYPE_CHECKING:
         AutotinyError,
         BrokenPromise,
         FirmwareFault,
+        FlashFailed,
         InvalidData,
         InvalidModel,
         LinkError,
@@ -96,16 +102,16 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "api": (
-        "Compiled", "Measurement", "apply", "compile", "measure", "measure_elf", "order", "search",
-        "verify",
+        "Compiled", "Flashed", "Measurement", "apply", "compile", "flash", "measure", "measure_elf",
+        "order", "search", "verify",
     ),
     "cache": ("Cache",),
     "components": ("Component",),
     "dataset": ("Dataset", "Reading", "load_dataset"),
     "simulator": ("Profile",),
     "errors": (
-        "AutotinyError", "BrokenPromise", "FirmwareFault", "InvalidData", "InvalidModel",
-        "LinkError", "TrainingDiverged", "UnsupportedOp", "UserError",
+        "AutotinyError", "BrokenPromise", "FirmwareFault", "FlashFailed", "InvalidData",
+        "InvalidModel", "LinkError", "TrainingDiverged", "UnsupportedOp", "UserError",
     ),
     "firmware.board_report": ("BoardReport",),
     "metrics": ("Cost", "Metrics"),

@@ -55,6 +55,10 @@ class BrokenPromise(AutotinyError):
     """A component's result is not what it promises, e.g. pruned weights are no longer zero."""
 
 
+class FlashFailed(AutotinyError):
+    """A tool could not write a firmware to a board."""
+
+
 class FirmwareFault(AutotinyError):
     """The firmware ran off, looped for ever, or touched memory that the target lacks."""
 

@@ -158,6 +158,8 @@ class Target:
             for it, behind Espressif's two that start it; 0 if there is none.
         clock: how the start-up code comes to `clock_hz`: "family" names the C that does it,
             `firmware/c/board_<family>.c`, the rest are its settings; empty if there is none.
+        programmers: the tools that can write to it, best first, and what of their call is its own;
+            see `firmware.programmers`.
         serial: settings of the serial port that a selftest reports by; empty if there is none.
         boot_bytes: bytes at the start of the flash that hold what the boot ROM reads first; the
             program lies behind them.
@@ -187,6 +189,7 @@ class Target:
     cycle_csr: Annotated[int, Within(gt=0, le=0xFFF)] = 0
     clock: Mapping[str, Setting] = field(default_factory=dict)
     serial: Mapping[str, Setting] = field(default_factory=dict)
+    programmers: Mapping[str, str] = field(default_factory=dict)
     boot_bytes: Annotated[int, Within(ge=0, le=65_536)] = 0
     uf2_family: Annotated[int, Within(gt=0, le=(1 << 32) - 1)] = 0
     active_current_error_percent: Annotated[int, Within(ge=0, le=1000)] | None = None
@@ -293,7 +296,7 @@ def with_wait_states(target: Target, wait_states: int) -> Target:
 
 INFORMS = (
     "name", "title", "flash_tool", "boot_note", "advice", "file", "sources",
-    "active_current_error_percent", "cycle_csr", "clock", "serial",
+    "active_current_error_percent", "cycle_csr", "clock", "serial", "programmers",
     "uf2_family",
 )  # fmt: skip
 """The fields of a target on which no figure depends."""
@@ -367,6 +370,18 @@ def _check_start(target: Target, place: str) -> None:
     for table in ("clock", "serial"):
         for name, value in getattr(target, table).items():
             _check_setting(name, value, f"{place}: {table}")
+    for tool, own in target.programmers.items():
+        if tool not in TOOLS:
+            near = nearest(tool, TOOLS)
+            raise UserError(
+                f"{place}: programmers: unknown tool {shown(tool)}; "
+                f"{f'did you mean {near!r}? ' if near else ''}known tools: {', '.join(TOOLS)}"
+            )
+        if not all(_OWN.fullmatch(word) and ".." not in word for word in own.split() or [""]):
+            raise UserError(
+                f"{place}: programmers: {tool} = {shown(own)}; it must be a name, or scripts of "
+                "the tool such as interface/stlink.cfg target/stm32f1x.cfg"
+            )
     families = clock_families()
     family = target.clock.get("family", "")
     if target.clock and family not in families:
@@ -391,6 +406,10 @@ def _check_setting(name: str, value: Setting, place: str) -> None:
         )
 
 
+TOOLS = ("pyocd", "openocd", "nrfjprog", "picotool", "stm32loader", "esptool", "uf2")
+"""What can write to a part."""
+
+_OWN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,60}")
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
 

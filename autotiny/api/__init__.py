@@ -6,6 +6,7 @@ and `load_dataset`.
 
 from autotiny.api.applying import apply
 from autotiny.api.compiling import Compiled, compile  # noqa: A004 - the command's name
+from autotiny.api.flashing import Flashed, flash
 from autotiny.api.given import is_firmware
 from autotiny.api.lowering import NOISE, STEPS_APART
 from autotiny.api.measuring import Measurement, measure, measure_elf
@@ -19,11 +20,13 @@ __all__ = [
     "NOISE",
     "STEPS_APART",
     "Compiled",
+    "Flashed",
     "Measurement",
     "Schedules",
     "Taken",
     "apply",
     "compile",
+    "flash",
     "is_firmware",
     "measure",
     "measure_elf",

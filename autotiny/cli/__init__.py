@@ -15,6 +15,7 @@ from autotiny.cli import (
     apply,
     components,
     dashboard,
+    flash,
     measure,
     order,
     proxy,
@@ -31,8 +32,8 @@ from autotiny.cli.failing import Commands
 from autotiny.version import __version__
 
 COMMANDS = (
-    search, worker, proxy, apply, order, schedule, measure, compile_, verify, targets, tasks,
-    components, spaces, dashboard,
+    search, worker, proxy, apply, order, schedule, measure, compile_, flash, verify, targets,
+    tasks, components, spaces, dashboard,
 )  # fmt: skip
 
 EXAMPLES = (

@@ -1,0 +1,126 @@
+"""The tools that write a firmware to a part, and how each is called: a table.
+
+A target names the parts of a call that are its own (a chip, OpenOCD's scripts, a disk); none of it
+reaches a shell.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from autotiny.errors import UserError, shown, unknown
+from autotiny.target import Target
+
+DISK = "uf2"
+"""In place of a tool: the file is copied to a disk that the board shows itself as."""
+
+Call = Callable[[str, Path, str, int], list[str]]
+
+
+@dataclass(frozen=True)
+class Programmer:
+    """A tool.
+
+    Attributes:
+        file: the ending of the file that it takes.
+        call: its arguments, from what the target says of it, the file, a serial port ("" where none
+            is given), and the address of the file's first byte.
+        programs: what it may be called, the usual name first.
+        install: how to get it.
+        needs_port: whether it writes by a serial port that has to be named.
+    """
+
+    file: str
+    call: Call
+    programs: tuple[str, ...]
+    install: str
+    needs_port: bool = False
+
+
+def _pyocd(chip: str, file: Path, port: str, origin: int) -> list[str]:
+    return ["load", "--target", chip, str(file)]
+
+
+def _openocd(scripts: str, file: Path, port: str, origin: int) -> list[str]:
+    if re.search(r'[{}\\"\[\]$]', str(file)):
+        raise UserError(f"OpenOCD cannot take the path {shown(str(file))}; move the file")
+    chosen = [part for script in scripts.split() for part in ("-f", script)]
+    return [*chosen, "-c", f"program {{{file}}} verify reset exit"]
+
+
+def _picotool(_: str, file: Path, port: str, origin: int) -> list[str]:
+    return ["load", "--verify", "--execute", str(file)]
+
+
+def _nrfjprog(family: str, file: Path, port: str, origin: int) -> list[str]:
+    written = ["--program", str(file), "--sectorerase", "--verify", "--reset"]
+    return ["--family", family, *written]
+
+
+def _stm32loader(family: str, file: Path, port: str, origin: int) -> list[str]:
+    start = f"{origin:#010x}"
+    return [
+        "--port", port, "--family", family, "--erase", "--write", "--verify",
+        "--address", start, "--go-address", start, str(file),
+    ]  # fmt: skip
+
+
+def _esptool(chip: str, file: Path, port: str, origin: int) -> list[str]:
+    where = ["--port", port] if port else []
+    return ["--chip", chip, *where, "write-flash", "0x0", str(file)]
+
+
+PROGRAMMERS: Mapping[str, Programmer] = {
+    "pyocd": Programmer("elf", _pyocd, ("pyocd",), "pip install 'autotiny[flash]'"),
+    "openocd": Programmer("elf", _openocd, ("openocd",), "apt install openocd"),
+    "nrfjprog": Programmer("hex", _nrfjprog, ("nrfjprog",), "Nordic's command line tools"),
+    "picotool": Programmer("uf2", _picotool, ("picotool",), "github.com/raspberrypi/picotool"),
+    "stm32loader": Programmer(
+        "bin", _stm32loader, ("stm32loader",), "pip install 'autotiny[flash]'", needs_port=True
+    ),
+    "esptool": Programmer(
+        "bin", _esptool, ("esptool", "esptool.py"), "pip install 'autotiny[flash]'"
+    ),
+}
+
+
+def chosen(target: Target, wanted: str | None, port: str) -> str:
+    """Which way to write: the one asked for, or the first one of the target that can be used.
+
+    Raises:
+        UserError: the target does not name it, or none of those it names is installed.
+    """
+    ways = target.programmers
+    if not ways:
+        raise UserError(
+            f"{target.name} names no tool that writes to it; add [programmers] to its file, "
+            f"or run what its project's README.md says: {target.flash_tool}"
+        )
+    if wanted is not None:
+        if wanted not in ways:
+            raise unknown("way to write to " + target.name, wanted, ways, "autotiny flash --help")
+        if wanted != DISK and program_of(wanted) is None:
+            raise UserError(
+                f"{wanted} is not installed; {PROGRAMMERS[wanted].install}, or choose another of "
+                f"{', '.join(ways)}"
+            )
+        return wanted
+    usable = (
+        way for way in ways
+        if way == DISK or (program_of(way) and (port or not PROGRAMMERS[way].needs_port))
+    )  # fmt: skip
+    found = next(usable, None)
+    if found is None:
+        told = "; ".join(f"{way}: {PROGRAMMERS[way].install}" for way in ways)
+        raise UserError(f"none of the tools that write to {target.name} is installed ({told})")
+    return found
+
+
+def program_of(way: str) -> str | None:
+    """Where a tool is installed."""
+    found = (shutil.which(name) for name in PROGRAMMERS[way].programs)
+    return next((path for path in found if path), None)

@@ -1,0 +1,264 @@
+"""`flash`, with tools and disks that stand in for the real ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from small_network import generated, int8_network
+from typer.testing import CliRunner
+
+import autotiny
+from autotiny.cli import app
+from autotiny.errors import FlashFailed, UserError
+from autotiny.evaluate import write_project
+from autotiny.firmware.programmers import PROGRAMMERS, Programmer
+from autotiny.simulator import measure
+from autotiny.target import TOOLS, Target, load_target
+
+RP2040 = load_target("rp2040")
+EVERY = replace(
+    RP2040,
+    programmers={
+        "pyocd": "rp2040", "openocd": "interface/cmsis-dap.cfg target/rp2040.cfg",
+        "nrfjprog": "NRF52", "picotool": "rp2040", "stm32loader": "F1", "esptool": "esp32c3",
+        "uf2": "RPI-RP2",
+    },
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("a project")
+    sources = generated(int8_network())
+    write_project(sources, RP2040, measure(sources, RP2040), folder, None)
+    return folder
+
+
+Tool = Callable[..., Path]
+
+
+@pytest.fixture
+def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tool:
+    """Puts a tool on an otherwise empty PATH that notes how it is called."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    monkeypatch.setenv("PATH", str(programs))
+
+    def made(name: str, code: int = 0) -> Path:
+        noted = tmp_path / f"{name}.json"
+        script = programs / name
+        script.write_text(
+            f"#!{sys.executable}\nimport json, os, sys\n"
+            f"json.dump([sys.argv[1:], os.listdir()], open({str(noted)!r}, 'w'))\n"
+            f"sys.exit({code})\n"
+        )
+        script.chmod(0o755)
+        return noted
+
+    return made
+
+
+def called(noted: Path) -> list[str]:
+    arguments, beside = json.loads(noted.read_text())
+    assert beside == []  # nothing that a tool could take for a script of its own
+    return list(arguments)
+
+
+def test_every_tool_has_its_call() -> None:
+    assert {*PROGRAMMERS, "uf2"} == set(TOOLS)
+
+
+@pytest.mark.parametrize(
+    ("name", "ending", "expected"),
+    [
+        ("pyocd", "elf", ["load", "--target", "rp2040", "FILE"]),
+        (
+            "openocd", "elf",
+            ["-f", "interface/cmsis-dap.cfg", "-f", "target/rp2040.cfg", "-c",
+             "program {FILE} verify reset exit"],
+        ),
+        (
+            "nrfjprog", "hex",
+            ["--family", "NRF52", "--program", "FILE", "--sectorerase", "--verify", "--reset"],
+        ),
+        ("picotool", "uf2", ["load", "--verify", "--execute", "FILE"]),
+        (
+            "stm32loader", "bin",
+            ["--port", "/dev/ttyUSB9", "--family", "F1", "--erase", "--write", "--verify",
+             "--address", "0x10000000", "--go-address", "0x10000000", "FILE"],
+        ),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("program", ["firmware", "selftest"])
+def test_a_tool_is_called_on_the_file_that_it_takes(
+    program: str, name: str, ending: str, expected: list[str], project: Path, tool: Tool
+) -> None:
+    noted = tool(name)
+    port = "/dev/ttyUSB9" if PROGRAMMERS[name].needs_port else ""
+    done = autotiny.flash(project, EVERY, tool=name, port=port, selftest=program == "selftest")
+    file = str(project / f"{program}.{ending}")
+    assert called(noted) == [one.replace("FILE", file) for one in expected]
+    assert (done.done, done.way) == (True, name)
+
+
+def test_the_first_tool_that_is_installed_is_taken(project: Path, tool: Tool) -> None:
+    noted = tool("picotool")
+    tool("stm32loader")
+    assert autotiny.flash(project, EVERY).way == "picotool"
+    assert noted.is_file()
+    noted.unlink()
+    told = autotiny.flash(project, EVERY, dry_run=True)
+    assert told.command[1:] == ("load", "--verify", "--execute", str(project / "firmware.uf2"))
+    assert not told.done
+    assert not noted.exists()
+
+
+def test_tools_that_are_not_there(project: Path, tool: Tool) -> None:
+    serial = replace(EVERY, programmers={"stm32loader": "F1"})
+    with pytest.raises(UserError, match="none of the tools that write to rp2040 is installed"):
+        autotiny.flash(project, serial)
+    with pytest.raises(UserError, match="openocd is not installed; apt install openocd, or choose"):
+        autotiny.flash(project, EVERY, tool="openocd")
+    with pytest.raises(UserError, match="unknown way to write to rp2040 'opnocd'; did you mean"):
+        autotiny.flash(project, EVERY, tool="opnocd")
+    with pytest.raises(UserError, match=r"names no tool that writes to it; add \[programmers\]"):
+        autotiny.flash(project, replace(EVERY, programmers={}))
+    tool("stm32loader")
+    with pytest.raises(UserError, match="stm32loader writes by a serial port; name it"):
+        autotiny.flash(project, EVERY, tool="stm32loader")
+
+
+def test_a_tool_that_fails_is_told(project: Path, tool: Tool) -> None:
+    tool("pyocd", code=7)
+    with pytest.raises(FlashFailed, match="pyocd ended with code 7, see above; is the board conn"):
+        autotiny.flash(project, EVERY, tool="pyocd")
+
+
+def copied(project: Path, folder: Path) -> Path:
+    return Path(shutil.copytree(project, folder / "copy"))
+
+
+def test_what_is_not_this_firmware_is_refused(project: Path, tool: Tool, tmp_path: Path) -> None:
+    tool("pyocd")
+    with pytest.raises(UserError, match=r"has no firmware\.elf; make one with `autotiny compile"):
+        autotiny.flash(tmp_path, EVERY)
+    other = replace(load_target("stm32f746"), programmers=EVERY.programmers)
+    with pytest.raises(UserError):
+        autotiny.flash(project, other)
+    with pytest.raises(UserError, match=r"ends in \.elf, a project's folder, or a recipe"):
+        autotiny.flash(project / "firmware.bin", EVERY, tool="pyocd")
+    with pytest.raises(UserError, match="there is no file"):
+        autotiny.flash(tmp_path / "gone.elf", EVERY, tool="pyocd")
+    damaged = copied(project, tmp_path)
+    (damaged / "firmware.elf").write_bytes(b"ELF")
+    with pytest.raises(UserError, match="is no ELF file"):
+        autotiny.flash(damaged, EVERY)
+
+
+def test_a_stale_firmware_is_refused(project: Path, tool: Tool, tmp_path: Path) -> None:
+    tool("pyocd")
+    changed = copied(project, tmp_path)
+    later = (changed / "firmware.elf").stat().st_mtime + 60
+    os.utime(changed / "src" / "main.c", (later, later))
+    with pytest.raises(UserError, match=r"main\.c of .* changed after firmware\.elf was made"):
+        autotiny.flash(changed, EVERY)
+
+
+def test_a_project_of_another_part_is_refused(project: Path, tool: Tool, tmp_path: Path) -> None:
+    tool("pyocd")
+    other = replace(EVERY, title="RP2041")
+    with pytest.raises(UserError, match="was made for another part than RP2041"):
+        autotiny.flash(project, other)
+
+
+def disk(folder: Path, label: str) -> Path:
+    folder.mkdir()
+    (folder / "INFO_UF2.TXT").write_text(
+        f"UF2 Bootloader v3.0\nModel: Raspberry Pi RP2\nBoard-ID: {label}\n"
+    )
+    return folder
+
+
+def test_a_disk_gets_the_whole_file(project: Path, tmp_path: Path, tool: Tool) -> None:
+    disks = [disk(tmp_path / "a", "RPI-RP2"), disk(tmp_path / "b", "SAMD21"), tmp_path / "none"]
+    seen: list[tuple[int, int]] = []
+
+    def note(done: int, all_of: int) -> None:
+        seen.append((done, all_of))
+
+    done = autotiny.flash(project, EVERY, tool="uf2", disks=disks, on_progress=note)
+    written = (tmp_path / "a" / "firmware.uf2").read_bytes()
+    assert written == (project / "firmware.uf2").read_bytes()
+    assert seen[-1] == (len(written), len(written))
+    assert done.way == "uf2"
+    with pytest.raises(UserError, match="no disks RPI-RP2 are there; connect one board"):
+        autotiny.flash(project, EVERY, tool="uf2", disks=disks[1:])
+    twice = [*disks, disk(tmp_path / "c", "RPI-RP2")]
+    with pytest.raises(UserError, match="2 disks RPI-RP2 are there"):
+        autotiny.flash(project, EVERY, tool="uf2", disks=twice)
+    (tmp_path / "c" / "firmware.uf2").mkdir()  # nothing can be written there
+    with pytest.raises(FlashFailed, match=r"took not all of firmware\.uf2"):
+        autotiny.flash(project, EVERY, tool="uf2", disks=[tmp_path / "c"])
+
+
+def test_a_path_that_openocd_would_read_as_tcl_is_refused(
+    project: Path, tool: Tool, tmp_path: Path
+) -> None:
+    tool("openocd")
+    sly = tmp_path / "} ; exec touch owned ; {"
+    shutil.copytree(project, sly)
+    with pytest.raises(UserError, match="OpenOCD cannot take the path"):
+        autotiny.flash(sly, EVERY, tool="openocd")
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        ('pyocd = "a; rm -rf /"', "programmers: pyocd = 'a; rm -rf /'; it must be a name"),
+        ('openocd = "../x.cfg"', "it must be a name, or scripts of the tool"),
+        ('openocd = "/tmp/x.cfg"', "it must be a name, or scripts of the tool"),
+        ('openocd = "-c exec"', "it must be a name, or scripts of the tool"),
+        ('picotool = ""', "it must be a name"),
+        ('sh = "x"', "programmers: unknown tool 'sh'"),
+        ('pyocb = "x"', "unknown tool 'pyocb'; did you mean 'pyocd'?"),
+        ("pyocd = 3", "it must be text"),
+    ],
+)
+def test_programmers_that_no_call_is_made_of(table: str, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "board.toml"
+    text = (Path(load_target.__code__.co_filename).parents[1] / "targets/rp2040.toml").read_text()
+    head, _, tail = text.partition("[programmers]\n")
+    path.write_text(f"{head}[programmers]\n{table}\n\n[serial]{tail.partition('[serial]')[2]}")
+    with pytest.raises(UserError) as failed:
+        load_target(str(path))
+    assert told in str(failed.value)
+
+
+def test_the_command_tells_what_it_would_do(project: Path, tool: Tool) -> None:
+    tool("picotool")
+    runner = CliRunner()
+    asked = ["flash", str(project), "-t", "rp2040", "--dry-run"]
+    printed = runner.invoke(app, asked)
+    assert printed.exit_code == 0, printed.output
+    assert printed.stdout.endswith(f" load --verify --execute '{project}/firmware.uf2'\n")
+    facts = json.loads(runner.invoke(app, [*asked, "--json"]).stdout)
+    assert (facts["tool"], facts["target"], facts["written"]) == ("picotool", "rp2040", False)
+    assert facts["command"][1:4] == ["load", "--verify", "--execute"]
+    wrong = runner.invoke(app, [*asked, "--tool", "picotol"])
+    assert wrong.exit_code == 2
+    assert "did you mean 'picotool'?" in wrong.stderr
+
+
+def test_every_target_names_tools_that_there_are() -> None:
+    assert isinstance(PROGRAMMERS["pyocd"], Programmer)
+    for name in autotiny.target.target_names():
+        target: Target = load_target(name)
+        assert set(target.programmers) <= set(TOOLS), name
+        assert ("uf2" in target.programmers) <= bool(target.uf2_family), name
