@@ -157,3 +157,94 @@ class Nrf5340(Chip):
     @property
     def core_hz(self) -> int:
         return 128_000_000 >> (self.words[self.DIVIDER] & 1)
+
+
+class Samd21(Chip):
+    """DS40001882, sections GCLK, PM, SYSCTRL and NVMCTRL; errata of the DFLL."""
+
+    CALIBRATION, CPUSEL = 0x00806024, 0x40000408
+    PCLKSR, OSC8M, DFLLCTRL, DFLLVAL = 0x4000080C, 0x40000820, 0x40000824, 0x40000828
+    GCLK, GENCTRL, NVM_CTRLB = 0x40000C00, 0x40000C04, 0x41004004
+    COARSE = 0x1B
+    regions = ((0x00806000, 0x1000), (0x40000000, 0x1000), (0x41004000, 0x1000))
+    start_values: ClassVar[Mapping[int, int]] = {
+        CALIBRATION: COARSE << 26 | 0x02AA5555, CPUSEL: 0, PCLKSR: 0, OSC8M: 0x300 | 1 << 1,
+        DFLLCTRL: 0x80, DFLLVAL: 0, GCLK: 0, GENCTRL: 0, NVM_CTRLB: 0x80,
+    }  # fmt: skip
+
+    def __init__(self, *, dead_loop: bool = False, uncalibrated: bool = False) -> None:
+        super().__init__()
+        self.loop = Status(dead=dead_loop)
+        self.synced = Status()
+        self.synced.ask()
+        self.generators = {0: 1 << 16 | 6 << 8, 2: 1 << 16 | 3 << 8}
+        self.touched = False
+        self.coarse = 0x1F if uncalibrated else self.COARSE
+        if uncalibrated:
+            self.words[self.CALIBRATION] |= 0x3F << 26
+        self.writers = {
+            self.DFLLCTRL: self._control, self.DFLLVAL: self._value,
+            self.NVM_CTRLB: self._flash,
+        }  # fmt: skip
+        self.readers = {
+            self.PCLKSR: lambda: int(self.loop.look()) << 4,
+            self.GCLK: lambda: (0 if self.synced.look() else 0x80) << 8,
+            self.GENCTRL: lambda: self.generators.get(self.words[self.GENCTRL], 0),
+        }
+
+    def write(self, address: int, size: int, value: int) -> None:
+        if address != self.GENCTRL:
+            super().write(address, size, value)
+        elif size == 1:
+            self.words[self.GENCTRL] = value & 0xF  # what the next read is of
+        else:
+            require(size == 4, "GENCTRL is written as a word, or as a byte to be read")
+            self._generator(value & 0xF, value & ~0xF)
+
+    def _may_write_loop(self) -> None:
+        require(not self.touched or self.loop.true, "the DFLL is written before it is ready")
+        self.touched = True
+        self.loop.ask()
+
+    def _control(self, value: int) -> None:
+        self._may_write_loop()
+        require(not value & 1 << 7, "erratum: ONDEMAND is to be cleared before all else")
+        self.words[self.DFLLCTRL] = value & 0xFFFF
+
+    def _value(self, value: int) -> None:
+        require(not self.words[self.DFLLCTRL] & 1 << 7, "erratum: a write to it freezes the part")
+        self._may_write_loop()
+        self.words[self.DFLLVAL] = value & 0xFFFF
+
+    def _flash(self, value: int) -> None:
+        self.words[self.NVM_CTRLB] = value
+        self._check_flash()
+
+    def _generator(self, number: int, setting: int) -> None:
+        require(self.synced.true or self.generators, "GCLK is busy")
+        self.synced.ask()
+        if setting >> 8 & 0x1F == 7:
+            require(
+                self.words[self.DFLLCTRL] & 1 << 1 and self.loop.true,
+                "a generator is switched to the DFLL before that runs",
+            )
+        self.generators[number] = setting
+        self._check_flash()
+
+    def _check_flash(self) -> None:
+        waits = self.words[self.NVM_CTRLB] >> 1 & 0xF
+        require(self.core_hz <= 24_000_000 * (waits + 1), "flash has too few wait states")
+
+    @property
+    def core_hz(self) -> int:
+        setting = self.generators[0]
+        require(setting & 1 << 16, "generator 0 was turned off")
+        source = setting >> 8 & 0x1F
+        if source == 7:
+            coarse, fine = self.bits(self.DFLLVAL, 10, 6), self.bits(self.DFLLVAL, 0, 10)
+            # a coarse step is some percent, a fine one some tenths of one
+            hz = 48_000_000 + 1_500_000 * (coarse - self.coarse) + 12_000 * (fine - 512)
+        else:
+            require(source == 6, "a source that was never started")
+            hz = 8_000_000 >> self.bits(self.OSC8M, 8, 2)
+        return hz >> (self.words[self.CPUSEL] & 7)

@@ -8,7 +8,7 @@ from functools import cache
 
 import pytest
 from booting import Boot, boot
-from other_chips import Chip, Nrf5340, Nrf52840
+from other_chips import Chip, Nrf5340, Nrf52840, Samd21
 
 from autotiny.engine import Port, Sources
 from autotiny.firmware import Firmware, link
@@ -55,10 +55,12 @@ def started(name: str, chip: Chip) -> Boot:
 CHIPS: dict[str, Callable[[], Chip]] = {
     "nrf52840": Nrf52840,
     "nrf5340": Nrf5340,
+    "samd21": Samd21,
 }
 DEAD: dict[str, tuple[Callable[[], Chip], int]] = {
     "nrf52840": (lambda: Nrf52840(dead_crystal=True), 64_000_000),
     "nrf5340": (lambda: Nrf5340(dead_crystal=True), 128_000_000),
+    "samd21": (lambda: Samd21(dead_loop=True), 1_000_000),
 }
 
 
@@ -95,3 +97,9 @@ def test_an_nrf5340_gets_the_trims_of_its_factory() -> None:
     chip = Nrf5340()
     started("nrf5340", chip)
     assert chip.trimmed
+
+
+def test_a_samd21_without_calibration_takes_the_middle() -> None:
+    chip = Samd21(uncalibrated=True)
+    started("samd21", chip)
+    assert chip.core_hz == 48_000_000
