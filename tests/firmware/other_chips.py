@@ -248,3 +248,154 @@ class Samd21(Chip):
             require(source == 6, "a source that was never started")
             hz = 8_000_000 >> self.bits(self.OSC8M, 8, 2)
         return hz >> (self.words[self.CPUSEL] & 7)
+
+
+class Rp2350(Chip):
+    """RP2350 data sheet, sections 7.5, 8.1, 8.2, 8.6 and 12.14."""
+
+    REF, REF_SELECTED = 0x40010030, 0x40010038
+    SYS, SYS_DIV, SYS_SELECTED = 0x4001003C, 0x40010040, 0x40010044
+    PERI, RESUS = 0x40010048, 0x40010084
+    RESET, RESET_DONE = 0x40020000, 0x40020008
+    XOSC, XOSC_STATUS, XOSC_STARTUP = 0x40048000, 0x40048004, 0x4004800C
+    CS, PWR, FBDIV, PRIM = 0x40050000, 0x40050004, 0x40050008, 0x4005000C
+    QMI_TIMING = 0x400D000C
+    CRYSTAL, RING, PLL_BIT = 12_000_000, 11_000_000, 1 << 14
+    regions = tuple(
+        (base, 0x4000) for base in (0x40010000, 0x40020000, 0x40048000, 0x40050000, 0x400D0000)
+    )
+    start_values: ClassVar[Mapping[int, int]] = {
+        REF: 0, REF_SELECTED: 1, SYS: 0x41, SYS_DIV: 1 << 16, SYS_SELECTED: 2, PERI: 0, RESUS: 0,
+        RESET: 0x1FFFFFFF, RESET_DONE: 0, XOSC: 0, XOSC_STATUS: 0, XOSC_STARTUP: 0,
+        CS: 1, PWR: 0x2D, FBDIV: 0, PRIM: 0x77000, QMI_TIMING: 0x40000203,
+    }  # fmt: skip
+
+    def __init__(self, *, dead_crystal: bool = False, dead_loop: bool = False) -> None:
+        super().__init__()
+        self.crystal = Status(dead=dead_crystal)
+        self.loop = Status(dead=dead_loop)
+        self.awake = Status()
+        self.ref_source, self.sys_source = 0, 1  # what the multiplexers are at
+        self.ref_change, self.sys_change = Status(), Status()
+        self.writers = {
+            self.XOSC: self._crystal, self.XOSC_STARTUP: self._startup, self.RESET: self._reset,
+            self.CS: self._loop_setting(self.CS), self.FBDIV: self._loop_setting(self.FBDIV),
+            self.PRIM: self._post, self.PWR: self._power, self.REF: self._ref, self.SYS: self._sys,
+        }  # fmt: skip
+        self.readers = {
+            self.XOSC_STATUS: lambda: int(self.crystal.look()) << 31,
+            self.RESET_DONE: lambda: self.PLL_BIT if self.awake.look() else 0,
+            self.CS: lambda: self.words[self.CS] | int(self.loop.look()) << 31,
+            self.REF_SELECTED: self._ref_selected,
+            self.SYS_SELECTED: self._sys_selected,
+        }
+
+    def write(self, address: int, size: int, value: int) -> None:
+        require(size == 4, "registers are written as words")
+        word, how = address & ~0x3000, address >> 12 & 3
+        require(word in self.words, f"there is no register at {word:#010x}")
+        old = self.words[word]
+        new = (value, old ^ value, old | value, old & ~value)[how]
+        if word >> 12 == self.CS >> 12 and not self.awake.true:
+            return  # lost: the PLL is held in reset
+        self.put(word, new)
+
+    def _crystal(self, value: int) -> None:
+        require(value & 0xFFF == 0xAA0, "the frequency range does not hold a 12 MHz crystal")
+        self.words[self.XOSC] = value
+        if value >> 12 == 0xFAB:
+            delay = 256 * self.bits(self.XOSC_STARTUP, 0, 14) / self.CRYSTAL
+            require(delay >= 0.001, "the crystal counts as stable before it is")
+            self.crystal.ask()
+
+    def _startup(self, value: int) -> None:
+        require(self.words[self.XOSC] >> 12 != 0xFAB, "the delay is set before the oscillator")
+        self.words[self.XOSC_STARTUP] = value
+
+    def _reset(self, value: int) -> None:
+        if value & self.PLL_BIT:
+            self._unused()
+            self.awake.drop()
+            self.loop.drop()
+            self.words.update({self.CS: 1, self.PWR: 0x2D, self.FBDIV: 0, self.PRIM: 0x77000})
+        elif self.words[self.RESET] & self.PLL_BIT:
+            self.awake.ask()
+        require(
+            (value ^ self.words[self.RESET]) & ~self.PLL_BIT == 0, "other parts keep their reset"
+        )
+        self.words[self.RESET] = value
+
+    def _unused(self) -> None:
+        require(not (self.sys_source == 1 and self._aux() == 0), "the PLL drives the core")
+
+    def _loop_setting(self, word: int) -> Callable[[int], None]:
+        def put(value: int) -> None:
+            require(self.words[self.PWR] & 0x20, "the loop is set while its oscillator runs")
+            self.words[word] = value
+
+        return put
+
+    def _post(self, value: int) -> None:
+        first, second = value >> 16 & 7, value >> 12 & 7
+        require(first >= second >= 1, "POSTDIV1 is to be the larger one")
+        require(self.words[self.PWR] & 8, "the post dividers are set while they run")
+        self.words[self.PRIM] = value
+
+    def _power(self, value: int) -> None:
+        self.words[self.PWR] = value
+        if value & 0x21:
+            self.loop.drop()
+        elif not self.loop.true:
+            require(self.crystal.true, "the PLL starts before the crystal")
+            require(16 <= self.words[self.FBDIV] <= 320, "FBDIV is from 16 to 320")
+            require(750e6 <= self._vco <= 1600e6, "the oscillator of the PLL: 750 to 1600 MHz")
+            self.loop.ask()
+
+    def _ref(self, value: int) -> None:
+        require(value & 3 in (0, 2), "a source of clk_ref that was never started")
+        require(value & 3 != 2 or self.crystal.true, "clk_ref is switched to a dead crystal")
+        self.words[self.REF] = value
+        self.ref_change.ask()
+
+    def _ref_selected(self) -> int:
+        if self.ref_change.look():
+            self.ref_source = self.words[self.REF] & 3
+        return 1 << self.ref_source
+
+    def _aux(self) -> int:
+        return self.bits(self.SYS, 5, 3)
+
+    def _sys(self, value: int) -> None:
+        if self.sys_source == 1:
+            require(value >> 5 & 7 == self._aux(), "the auxiliary input changes while in use")
+        if value & 1:
+            aux = value >> 5 & 7
+            require(aux in (0, 2), "an auxiliary input that was never started")
+            if aux == 0:
+                ready = self.loop.true and not self.words[self.PWR] & 0x29
+                require(ready, "clk_sys is switched to a PLL that does not run")
+                require(self._pll_hz <= 150_000_000, "clk_sys: at most 150 MHz")
+                divider = self.words[self.QMI_TIMING] & 0xFF
+                require(self._pll_hz <= 133_000_000 * divider, "the flash: at most 133 MHz")
+        self.words[self.SYS] = value
+        self.sys_change.ask()
+
+    def _sys_selected(self) -> int:
+        if self.sys_change.look():
+            self.sys_source = self.words[self.SYS] & 1
+        return 1 << self.sys_source
+
+    @property
+    def _vco(self) -> int:
+        return self.CRYSTAL // self.bits(self.CS, 0, 6) * self.words[self.FBDIV]
+
+    @property
+    def _pll_hz(self) -> int:
+        return self._vco // self.bits(self.PRIM, 16, 3) // self.bits(self.PRIM, 12, 3)
+
+    @property
+    def core_hz(self) -> int:
+        sources = {0: self.RING, 2: self.CRYSTAL}
+        if self.sys_source == 1:
+            return self.RING if self._aux() == 2 else self._pll_hz
+        return sources[self.ref_source]

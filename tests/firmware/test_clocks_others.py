@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache
 
 import pytest
 from booting import Boot, boot
-from other_chips import Chip, Nrf5340, Nrf52840, Samd21
+from other_chips import Chip, Nrf5340, Nrf52840, Rp2350, Samd21
 
 from autotiny.engine import Port, Sources
 from autotiny.firmware import Firmware, link
@@ -40,27 +39,21 @@ def firmware(name: str) -> Firmware:
 
 
 def started(name: str, chip: Chip) -> Boot:
-    """From reset to main; in the emulator the flash begins with what the boot ROM reads."""
-    program = firmware(name)
-    flash = replace(
-        program.target.flash,
-        origin=program.origin,
-        size_bytes=program.target.flash.size_bytes + program.target.flash.origin - program.origin,
-    )
-    others = (memory for memory in program.target.memories if memory is not program.target.flash)
-    target = replace(program.target, memories=(flash, *others))
-    return boot(replace(program, target=target), chip)
+    return boot(firmware(name), chip)
 
 
 CHIPS: dict[str, Callable[[], Chip]] = {
     "nrf52840": Nrf52840,
     "nrf5340": Nrf5340,
     "samd21": Samd21,
+    "rp2350": Rp2350,
 }
 DEAD: dict[str, tuple[Callable[[], Chip], int]] = {
     "nrf52840": (lambda: Nrf52840(dead_crystal=True), 64_000_000),
     "nrf5340": (lambda: Nrf5340(dead_crystal=True), 128_000_000),
     "samd21": (lambda: Samd21(dead_loop=True), 1_000_000),
+    "rp2350 without a crystal": (lambda: Rp2350(dead_crystal=True), 11_000_000),
+    "rp2350 without a PLL": (lambda: Rp2350(dead_loop=True), 12_000_000),
 }
 
 
@@ -103,3 +96,46 @@ def test_a_samd21_without_calibration_takes_the_middle() -> None:
     chip = Samd21(uncalibrated=True)
     started("samd21", chip)
     assert chip.core_hz == 48_000_000
+
+
+def test_an_rp2350_gives_its_peripherals_a_clock() -> None:
+    chip = Rp2350()
+    started("rp2350", chip)
+    assert chip.words[chip.PERI] & 0x8E0 == 0x800  # on, by clk_sys
+
+
+def word(image: bytes, offset: int) -> int:
+    return int.from_bytes(image[offset : offset + 4], "little")
+
+
+def test_the_boot_rom_of_an_rp2350_finds_its_block() -> None:
+    """RP2350 data sheet, section 5.9: a loop of blocks that begins in the first 4 KB."""
+    program = firmware("rp2350")
+    image, origin = program.image, 0x10000000
+    assert program.origin == origin
+    starts = [at for at in range(0, 4096, 4) if word(image, at) == 0xFFFFDED3]
+    first = at = starts[0]
+    items: dict[int, bytes] = {}
+    while True:
+        assert word(image, at) == 0xFFFFDED3
+        block, at = at, at + 4
+        while image[at] != 0xFF:  # the last item, which holds the words of those before
+            size = 4 * image[at + 1]
+            items[image[at]] = image[at : at + size]
+            at += size
+        assert at - block - 4 == 4 * int.from_bytes(image[at + 1 : at + 3], "little")
+        assert word(image, at + 8) == 0xAB123579
+        if word(image, at + 4) == 0:
+            break
+        at = block + word(image, at + 4)
+        if at == first:
+            break
+    kind = int.from_bytes(items[0x42][2:4], "little")
+    assert kind & 0xF == 1  # executable
+    assert kind >> 4 & 3 == 2  # secure
+    assert kind >> 8 & 7 == 0  # Arm
+    assert kind >> 12 & 7 == 1  # RP2350
+    vectors = word(items[0x03], 4)
+    assert vectors % 512 == 0  # 68 of them are to fit, if a program takes interrupts
+    assert word(image, vectors - origin) == program.stack_top
+    assert word(image, vectors - origin + 4) == program.symbols["Reset_Handler"].address | 1
