@@ -24,9 +24,9 @@ def require(truth: object, rule: str) -> None:
 class Status:
     """A condition that comes true some reads after it was asked for; never if it is dead."""
 
-    def __init__(self, *, dead: bool = False) -> None:
+    def __init__(self, *, dead: bool = False, begun: bool = False) -> None:
         self.dead = dead
-        self._left: int | None = None
+        self._left: int | None = 0 if begun else None
 
     def ask(self) -> None:
         self._left = LATE
@@ -175,8 +175,7 @@ class Samd21(Chip):
     def __init__(self, *, dead_loop: bool = False, uncalibrated: bool = False) -> None:
         super().__init__()
         self.loop = Status(dead=dead_loop)
-        self.synced = Status()
-        self.synced.ask()
+        self.synced = Status(begun=True)
         self.generators = {0: 1 << 16 | 6 << 8, 2: 1 << 16 | 3 << 8}
         self.touched = False
         self.coarse = 0x1F if uncalibrated else self.COARSE
@@ -221,7 +220,7 @@ class Samd21(Chip):
         self._check_flash()
 
     def _generator(self, number: int, setting: int) -> None:
-        require(self.synced.true or self.generators, "GCLK is busy")
+        require(self.synced.true, "GCLK is busy")
         self.synced.ask()
         if setting >> 8 & 0x1F == 7:
             require(
@@ -399,3 +398,125 @@ class Rp2350(Chip):
         if self.sys_source == 1:
             return self.RING if self._aux() == 2 else self._pll_hz
         return sources[self.ref_source]
+
+
+class Imxrt(Chip):
+    """IMXRT1060RM, chapters CCM and DCDC; IMXRT1060CEC: what VDD_SOC a frequency takes.
+
+    As the boot ROM leaves it: 396 MHz from ARM_PLL, the flash by PLL3, which nothing may touch.
+    """
+
+    DCDC_STATUS, DCDC_TARGET = 0x40080000, 0x4008000C
+    PLL_ARM, CACRR, CBCDR, CBCMR = 0x400D8000, 0x400FC010, 0x400FC014, 0x400FC018
+    CSCMR1, BUSY, GATES = 0x400FC01C, 0x400FC048, 0x400FC080
+    CRYSTAL = 24_000_000
+    regions = tuple((base, 0x1000) for base in (0x40080000, 0x400D8000, 0x400FC000))
+    start_values: ClassVar[Mapping[int, int]] = {
+        DCDC_STATUS: 1 << 31, DCDC_TARGET: 0x10E, PLL_ARM: 0x2042, CACRR: 1, CBCDR: 0xA8300,
+        CBCMR: 0x2DAE8324, CSCMR1: 0x66930001, BUSY: 0, GATES: 0x00FC0FC0 & ~0xC0,
+    }  # fmt: skip
+
+    def __init__(self, *, dead_voltage: bool = False, dead_loop: bool = False) -> None:
+        super().__init__()
+        self.voltage = Status(dead=dead_voltage)
+        self.loop = Status(dead=dead_loop)
+        self.steady = Status(begun=True)
+        self.millivolts = 1150
+        self._locked_by_rom = True
+        self.writers = {
+            self.DCDC_TARGET: self._voltage, self.PLL_ARM: self._pll, self.CACRR: self._arm,
+            self.CBCDR: self._dividers, self.CBCMR: self._sources, self.CSCMR1: self._serial,
+            self.BUSY: self._fixed, self.DCDC_STATUS: self._fixed,
+        }  # fmt: skip
+        self.readers = {
+            self.DCDC_STATUS: self._voltage_ok,
+            self.PLL_ARM: lambda: self.words[self.PLL_ARM] | int(self._look()) << 31,
+            self.BUSY: lambda: 0 if self.steady.look() else 1 << 5,
+        }
+
+    def _fixed(self, value: int) -> None:
+        raise Broken("a status is not written")
+
+    def _look(self) -> bool:
+        return self._locked_by_rom or self.loop.look()
+
+    def _voltage(self, value: int) -> None:
+        if self.words[self.GATES] >> 6 & 3 == 3:  # else the write is lost
+            require((value ^ self.words[self.DCDC_TARGET]) & ~0x1F == 0, "bits that are not TRG")
+            self.words[self.DCDC_TARGET] = value
+            self.voltage.ask()
+
+    def _voltage_ok(self) -> int:
+        if self.voltage.look():
+            self.millivolts = 800 + 25 * self.bits(self.DCDC_TARGET, 0, 5)
+        return int(self.voltage.true) << 31
+
+    def _pll(self, value: int) -> None:
+        old = self.words[self.PLL_ARM]
+        in_use = not self.words[self.CBCDR] >> 25 & 1
+        require(value >> 14 & 3 == 0, "the source of ARM_PLL is the crystal")
+        if (old ^ value) & 0x307F:
+            require(not in_use, "ARM_PLL changes while it drives the core")
+            self._locked_by_rom = False
+            self.loop.drop()
+            if value >> 12 & 3 == 2:
+                require(54 <= value & 0x7F <= 108, "DIV_SELECT: 54 to 108")
+                self.loop.ask()
+        if not value >> 16 & 1:
+            require(self._locked_by_rom or self.loop.true, "ARM_PLL is used before it is locked")
+        self.words[self.PLL_ARM] = value & 0x7FFFFFFF
+        self._check()
+
+    def _arm(self, value: int) -> None:
+        self._change(self.CACRR, value)
+
+    def _dividers(self, value: int) -> None:
+        old = self.words[self.CBCDR]
+        if old >> 25 & 1:
+            require((old ^ value) >> 27 & 7 == 0, "PERIPH_CLK2_PODF changes while in use")
+        require((old ^ value) & 0x000700C0 == 0, "the clock of the SEMC is not ours")
+        if (old & ~value) >> 25 & 1:
+            require(not self.words[self.PLL_ARM] >> 16 & 1, "the core is to come to the PLL")
+            require(self._locked_by_rom or self.loop.true, "the core comes to a PLL not locked")
+        self._change(self.CBCDR, value)
+
+    def _sources(self, value: int) -> None:
+        in_use = 12 if self.words[self.CBCDR] >> 25 & 1 else 18
+        require(
+            (self.words[self.CBCMR] ^ value) >> in_use & 3 == 0, "a source changes while in use"
+        )
+        self._change(self.CBCMR, value)
+
+    def _serial(self, value: int) -> None:
+        flash = 3 << 29 | 7 << 23
+        require((self.words[self.CSCMR1] ^ value) & flash == 0, "code is read by this clock")
+        self._change(self.CSCMR1, value)
+
+    def _change(self, word: int, value: int) -> None:
+        slow = {self.CACRR: 7, self.CBCDR: 7 << 10 | 7 << 16 | 1 << 25}.get(word, 0)
+        if (self.words[word] ^ value) & slow:
+            require(self.steady.true, "what changes slowly does so already")
+            self.steady.ask()
+        self.words[word] = value
+        self._check()
+
+    def _check(self) -> None:
+        hz = self.core_hz
+        require(hz <= (600e6 if self.millivolts >= 1250 else 528e6), "VDD_SOC is too low")
+        ipg = hz // (self.bits(self.CBCDR, 8, 2) + 1)
+        require(ipg <= 150e6, "IPG: at most 150 MHz")
+        by_crystal = self.words[self.CSCMR1] >> 6 & 1
+        perclk = self.CRYSTAL if by_crystal else ipg // (self.bits(self.CSCMR1, 0, 6) + 1)
+        require(perclk <= 75e6, "PERCLK: at most 75 MHz")
+
+    @property
+    def core_hz(self) -> int:
+        if self.words[self.CBCDR] >> 25 & 1:
+            require(self.bits(self.CBCMR, 12, 2) == 1, "only the crystal was started for it")
+            hz = self.CRYSTAL // (self.bits(self.CBCDR, 27, 3) + 1)
+        else:
+            require(self.bits(self.CBCMR, 18, 2) == 3, "only ARM_PLL was started for it")
+            bypassed = self.words[self.PLL_ARM] >> 16 & 1
+            hz = self.CRYSTAL if bypassed else self.CRYSTAL * self.bits(self.PLL_ARM, 0, 7) // 2
+            hz //= self.bits(self.CACRR, 0, 3) + 1
+        return hz // (self.bits(self.CBCDR, 10, 3) + 1)

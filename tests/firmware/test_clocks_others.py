@@ -7,7 +7,8 @@ from functools import cache
 
 import pytest
 from booting import Boot, boot
-from other_chips import Chip, Nrf5340, Nrf52840, Rp2350, Samd21
+from other_chips import Chip, Imxrt, Nrf5340, Nrf52840, Rp2350, Samd21
+from unicorn import UC_HOOK_MEM_WRITE, Uc
 
 from autotiny.engine import Port, Sources
 from autotiny.firmware import Firmware, link
@@ -47,6 +48,7 @@ CHIPS: dict[str, Callable[[], Chip]] = {
     "nrf5340": Nrf5340,
     "samd21": Samd21,
     "rp2350": Rp2350,
+    "imxrt1062": Imxrt,
 }
 DEAD: dict[str, tuple[Callable[[], Chip], int]] = {
     "nrf52840": (lambda: Nrf52840(dead_crystal=True), 64_000_000),
@@ -54,6 +56,8 @@ DEAD: dict[str, tuple[Callable[[], Chip], int]] = {
     "samd21": (lambda: Samd21(dead_loop=True), 1_000_000),
     "rp2350 without a crystal": (lambda: Rp2350(dead_crystal=True), 11_000_000),
     "rp2350 without a PLL": (lambda: Rp2350(dead_loop=True), 12_000_000),
+    "imxrt1062 without its voltage": (lambda: Imxrt(dead_voltage=True), 396_000_000),
+    "imxrt1062 without a PLL": (lambda: Imxrt(dead_loop=True), 24_000_000),
 }
 
 
@@ -139,3 +143,97 @@ def test_the_boot_rom_of_an_rp2350_finds_its_block() -> None:
     assert vectors % 512 == 0  # 68 of them are to fit, if a program takes interrupts
     assert word(image, vectors - origin) == program.stack_top
     assert word(image, vectors - origin + 4) == program.symbols["Reset_Handler"].address | 1
+
+
+def test_the_boot_rom_of_an_imxrt1062_finds_its_flash_and_its_program() -> None:
+    """IMXRT1060RM, chapter System Boot: FlexSPI NOR configuration block, IVT, boot data."""
+    program = firmware("imxrt1062")
+    image, origin = program.image, 0x60000000
+    assert program.origin == origin
+
+    assert image[:4] == b"FCFB"
+    assert image[7:8] == b"V"
+    assert image[0x44] == 1  # serial NOR
+    assert image[0x45] == 4  # lines
+    assert word(image, 0x50) == load_target("imxrt1062").flash.size_bytes
+    assert word(image, 0x1C0) == 256
+    assert word(image, 0x1C4) == 4096
+    assert word(image, 0x1D0) == 65536
+
+    ivt = image[0x1000:0x1020]
+    assert ivt[0] == 0xD1
+    assert int.from_bytes(ivt[1:3], "big") == 32
+    assert ivt[3] >> 4 == 4
+    entry, _, dcd, data, itself, csf, _ = (word(ivt, at) for at in range(4, 32, 4))
+    assert itself == origin + 0x1000
+    assert dcd == csf == 0
+    assert entry % 512 == 0  # 174 vectors fit 1024 bytes, of which 16 are there
+    assert word(image, entry - origin) == program.stack_top
+    assert word(image, entry - origin + 4) == program.symbols["Reset_Handler"].address | 1
+
+    start, length, plugin = (word(image, data - origin + at) for at in (0, 4, 8))
+    assert start == origin
+    assert length >= len(image)
+    assert plugin == 0
+
+
+def test_the_flash_of_an_imxrt1062_reads_as_its_wait_states_say() -> None:
+    """The commands of the configuration block: operation, lines and operand of each, 16 bits."""
+    image = firmware("imxrt1062").image
+    flash = load_target("imxrt1062").flash
+    clocks, line_clocks = int(image[0x0E]), 0
+    for at in range(0x80, 0x90, 2):
+        step = int.from_bytes(image[at : at + 2], "little")
+        operation, lines, operand = step >> 10, 1 << (step >> 8 & 3), step & 0xFF
+        if operation == 1:  # a command
+            clocks += 8 // lines
+        elif operation == 2:  # an address
+            clocks += operand // lines
+        elif operation == 0x0C:  # wait
+            clocks += operand
+        elif operation == 9:  # data, of a whole line
+            line_clocks = 8 * flash.line_bytes // lines
+        else:
+            assert step == 0
+    assert image[0x46] == 6  # 100 MHz
+    assert flash.clock_divider == 600 // 100
+    words = flash.line_bytes // flash.bus_bytes
+    waits = flash.wait_states + (words - 1) * flash.burst_wait_states
+    assert clocks + line_clocks == waits + words
+
+
+def test_an_imxrt1062_reads_ahead_only_of_memory_that_is_there() -> None:
+    """ARMv7-M, MPU: of the regions that hold an address, that of the highest number counts."""
+    booted = Boot(firmware("imxrt1062"), Imxrt())
+    control, number, base = 0, 0, 0
+    regions: dict[int, tuple[int, int, int]] = {}
+
+    def note(uc: Uc, access: int, address: int, size: int, value: int, data: object) -> None:
+        nonlocal control, number, base
+        if address == 0xE000ED94:
+            control = value
+        elif address == 0xE000ED9C:
+            assert value & 1 << 4  # with the number of the region
+            number, base = value & 0xF, value & ~0x1F
+        elif address == 0xE000EDA0 and value & 1:
+            size = 2 << (value >> 1 & 0x1F)
+            assert base % size == 0
+            assert value & 0xFF00 == 0  # no part of it is left out
+            regions[number] = base, base + size, value
+
+    booted.processor.uc.hook_add(UC_HOOK_MEM_WRITE, note, begin=0xE000ED90, end=0xE000EDAF)
+    booted.start()
+    assert control == 1 | 1 << 2  # elsewhere the map of the architecture
+
+    def attributes(address: int) -> int:
+        holding = [n for n, (first, end, _) in regions.items() if first <= address < end]
+        return regions[max(holding)][2]
+
+    flash = load_target("imxrt1062").flash
+    for address in (flash.origin, flash.end - 1):
+        assert attributes(address) >> 16 & 0x3B == 0b011  # normal memory, cached, written back
+        assert attributes(address) >> 24 & 7 == 6  # read-only
+        assert not attributes(address) >> 28 & 1
+    for address in (flash.end, 0x70000000, 0x80000000, 0x9FFFFFFF):
+        assert attributes(address) >> 16 & 0x3B == 0b001  # a device
+        assert attributes(address) >> 28 & 1  # no code
