@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 import pytest
 from booting import Boot, boot
@@ -13,6 +16,9 @@ from unicorn import UC_HOOK_MEM_WRITE, Uc
 from autotiny.engine import Port, Sources
 from autotiny.firmware import Firmware, link
 from autotiny.firmware.board import with_board
+from autotiny.firmware.linking import BOARD, compiler_flags
+from autotiny.firmware.project import gcc_machine_flags
+from autotiny.firmware.zig import zig_cc
 from autotiny.target import load_target
 
 MODEL = """
@@ -80,6 +86,40 @@ def test_a_dead_clock_leaves_the_core_on_one_that_runs(case: str) -> None:
 @pytest.mark.parametrize("name", CHIPS)
 def test_the_start_up_code_is_small(name: str) -> None:
     assert firmware(name).symbols["board_start"].bytes < 500
+
+
+LEVELS = ("-O0", "-Os", "-O3")
+STANDARDS = ("-std=c99", "-std=c11", "-std=c17")
+WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror")
+
+
+def written(name: str, folder: Path) -> None:
+    for file in (BOARD, "board.h"):
+        (folder / file).write_text(firmware(name).files[file], encoding="utf-8")
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("name", CHIPS)
+def test_clang_compiles_it_without_a_warning(name: str, level: str, tmp_path: Path) -> None:
+    written(name, tmp_path)
+    flags = compiler_flags(load_target(name), level)
+    machine = flags[: flags.index(level)]
+    for standard in STANDARDS:
+        assert zig_cc([*machine, standard, level, *WARNINGS, "-c", BOARD], tmp_path) == ""
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("name", CHIPS)
+def test_gcc_compiles_it_without_a_warning(name: str, level: str, tmp_path: Path) -> None:
+    compiler = shutil.which("arm-none-eabi-gcc")
+    if compiler is None:
+        pytest.skip("no GCC for Arm here")
+    written(name, tmp_path)
+    machine = gcc_machine_flags(load_target(name)).split()
+    for standard in STANDARDS:
+        subprocess.run(
+            [compiler, *machine, standard, level, *WARNINGS, "-c", BOARD], cwd=tmp_path, check=True
+        )
 
 
 @pytest.mark.parametrize("name", ["nrf52840", "nrf5340"])

@@ -16,27 +16,27 @@
 #endif
 
 #define REGISTER(address) (*(volatile uint32_t *)(address))
-#define DCDC_REG0 REGISTER(0x40080000u) /* bit 31: the voltage is what was asked for */
-#define DCDC_REG3 REGISTER(0x4008000Cu) /* bits 0 to 4: TRG */
-#define PLL_ARM REGISTER(0x400D8000u)
-#define CACRR REGISTER(0x400FC010u)  /* bits 0 to 2: ARM_PODF */
-#define CBCDR REGISTER(0x400FC014u)  /* see below */
-#define CBCMR REGISTER(0x400FC018u)  /* bits 12 and 13: PERIPH_CLK2_SEL; 18 and 19: PRE_PERIPH_CLK_SEL */
-#define CSCMR1 REGISTER(0x400FC01Cu) /* bit 6: PERCLK is the crystal */
-#define CDHIPR REGISTER(0x400FC048u)
-#define CCGR6 REGISTER(0x400FC080u) /* bits 6 and 7: the clock of the DCDC's registers */
-#define VTOR REGISTER(0xE000ED08u)
-#define MPU_CTRL REGISTER(0xE000ED94u)
-#define MPU_RBAR REGISTER(0xE000ED9Cu)
-#define MPU_RASR REGISTER(0xE000EDA0u)
+#define DCDC_REG0 0x40080000u /* bit 31: the voltage is what was asked for */
+#define DCDC_REG3 0x4008000Cu /* bits 0 to 4: TRG */
+#define PLL_ARM 0x400D8000u   /* bits 0 to 6: DIV_SELECT */
+#define CACRR 0x400FC010u     /* bits 0 to 2: ARM_PODF */
+#define CBCDR 0x400FC014u
+#define CBCMR 0x400FC018u  /* bits 12 and 13: PERIPH_CLK2_SEL; 18 and 19: PRE_PERIPH_CLK_SEL */
+#define CSCMR1 0x400FC01Cu /* bit 6: PERCLK is the crystal */
+#define CDHIPR 0x400FC048u
+#define CCGR6 0x400FC080u /* bits 6 and 7: the clock of the DCDC's registers */
+#define VTOR 0xE000ED08u
+#define MPU_CTRL 0xE000ED94u
+#define MPU_RBAR 0xE000ED9Cu
+#define MPU_RASR 0xE000EDA0u
 
-#define IPG_PODF (3u << 8)
+#define IPG_PODF (3u << 8) /* of CBCDR */
 #define AHB_PODF (7u << 10)
 #define PERIPH_CLK_SEL (1u << 25) /* the core runs from PERIPH_CLK2, not PRE_PERIPH_CLK */
 #define PERIPH_CLK2_PODF (7u << 27)
 #define ANY_BUSY (1u << 1 | 1u << 5 | 1u << 16) /* AHB_PODF, PERIPH_CLK_SEL, ARM_PODF */
+#define POWERDOWN (1u << 12) /* of PLL_ARM */
 #define ENABLE (1u << 13)
-#define POWERDOWN (1u << 12)
 #define BYPASS (1u << 16)
 #define LOCK (1u << 31)
 
@@ -84,76 +84,70 @@ __attribute__((section(".boot"), used)) const struct boot autotiny_boot = {
     .length = CLOCK_FLASH_BYTES,
 };
 
-/* Whether nothing changes any more. */
-AT_BOARD(settled) static int settled(void) {
+/* Whether these bits of a register came to a value within some milliseconds of a slow clock. */
+AT_BOARD(came) static int came(uint32_t address, uint32_t bits, uint32_t value) {
   for (uint32_t turn = 0; turn < 100000; turn++) {
-    if ((CDHIPR & ANY_BUSY) == 0) {
+    if ((REGISTER(address) & bits) == value) {
       return 1;
     }
   }
   return 0;
 }
 
-/* Whether these bits came up in a register. */
-AT_BOARD(came) static int came(uint32_t address, uint32_t bit) {
-  for (uint32_t turn = 0; turn < 100000; turn++) {
-    if ((REGISTER(address) & bit) != 0) {
-      return 1;
-    }
-  }
-  return 0;
+/* Gives these bits of a register a value. */
+AT_BOARD(put) static void put(uint32_t address, uint32_t bits, uint32_t value) {
+  REGISTER(address) = (REGISTER(address) & ~bits) | value;
+}
+
+/* The same of a divider or multiplexer that takes its time; whether it is done. */
+AT_BOARD(change) static int change(uint32_t address, uint32_t bits, uint32_t value) {
+  put(address, bits, value);
+  return came(CDHIPR, ANY_BUSY, 0);
 }
 
 AT_BOARD(set_clock) static void set_clock(void) {
-  CCGR6 |= 3u << 6;
-  DCDC_REG3 = (DCDC_REG3 & ~0x1Fu) | 0x13; /* 1.275 V */
-  if (!came(0x40080000u, 1u << 31)) {
+  put(CCGR6, 0, 3u << 6);
+  put(DCDC_REG3, 0x1Fu, 0x13u); /* 1.275 V */
+  if (!came(DCDC_REG0, 1u << 31, 1u << 31)) {
     return;
   }
 
-  CBCDR &= ~PERIPH_CLK2_PODF;
-  CBCMR = (CBCMR & ~(3u << 12)) | 1u << 12; /* PERIPH_CLK2: the crystal ÷ 1 */
-  CBCDR |= PERIPH_CLK_SEL;
-  if (!settled()) {
+  put(CBCDR, PERIPH_CLK2_PODF, 0);
+  put(CBCMR, 3u << 12, 1u << 12); /* PERIPH_CLK2: the crystal */
+  if (!change(CBCDR, 0, PERIPH_CLK_SEL)) {
     return;
   }
-  PLL_ARM = BYPASS | POWERDOWN;
-  PLL_ARM = BYPASS | ENABLE | CLOCK_PLL_DIV_SELECT;
-  if (!came(0x400D8000u, LOCK)) {
+  REGISTER(PLL_ARM) = BYPASS | POWERDOWN;
+  REGISTER(PLL_ARM) = BYPASS | ENABLE | CLOCK_PLL_DIV_SELECT;
+  if (!came(PLL_ARM, LOCK, LOCK)) {
     return;
   }
-  PLL_ARM = ENABLE | CLOCK_PLL_DIV_SELECT;
+  REGISTER(PLL_ARM) = ENABLE | CLOCK_PLL_DIV_SELECT;
 
-  CSCMR1 |= 1u << 6;
-  CBCMR |= 3u << 18; /* PRE_PERIPH_CLK: ARM_PLL ÷ ARM_PODF */
-  CACRR = CLOCK_ARM_DIVIDE - 1;
-  if (!settled()) {
-    return;
+  put(CSCMR1, 0, 1u << 6);
+  put(CBCMR, 0, 3u << 18); /* PRE_PERIPH_CLK: ARM_PLL ÷ ARM_PODF */
+  put(CBCDR, 0, IPG_PODF); /* ÷ 4 */
+  if (change(CACRR, 7, CLOCK_ARM_DIVIDE - 1) && change(CBCDR, AHB_PODF, 0)) {
+    (void)change(CBCDR, PERIPH_CLK_SEL, 0);
   }
-  CBCDR = (CBCDR & ~AHB_PODF) | IPG_PODF; /* ÷ 1, and of that ÷ 4 */
-  if (!settled()) {
-    return;
-  }
-  CBCDR &= ~PERIPH_CLK_SEL;
-  (void)settled();
 }
 
 /* ARMv7-M, MPU. Where no memory is, the core would read ahead without end: of the external memories
  * only the flash is memory, read-only and cached; the rest counts as a device. */
 AT_BOARD(set_mpu) static void set_mpu(void) {
-  MPU_CTRL = 0;
-  MPU_RBAR = 0x80000000u | 1u << 4 | 0;
-  MPU_RASR = 1u << 28 | 3u << 24 | 1u << 16 | 30u << 1 | 1; /* 2 GB, no code, device */
-  MPU_RBAR = 0x60000000u | 1u << 4 | 1;
-  MPU_RASR = 1u << 28 | 3u << 24 | 1u << 16 | 28u << 1 | 1; /* 512 MB, likewise */
-  MPU_RBAR = 0x60000000u | 1u << 4 | 2;
-  MPU_RASR = 6u << 24 | 3u << 16 | (30u - (uint32_t)__builtin_clz(CLOCK_FLASH_BYTES)) << 1 | 1;
-  MPU_CTRL = 1u << 2 | 1; /* on; elsewhere the map of the architecture */
+  REGISTER(MPU_CTRL) = 0;
+  REGISTER(MPU_RBAR) = 0x80000000u | 1u << 4 | 0;
+  REGISTER(MPU_RASR) = 1u << 28 | 3u << 24 | 1u << 16 | 30u << 1 | 1; /* 2 GB, no code, device */
+  REGISTER(MPU_RBAR) = 0x60000000u | 1u << 4 | 1;
+  REGISTER(MPU_RASR) = 1u << 28 | 3u << 24 | 1u << 16 | 28u << 1 | 1; /* 512 MB, likewise */
+  REGISTER(MPU_RBAR) = 0x60000000u | 1u << 4 | 2;
+  REGISTER(MPU_RASR) = 6u << 24 | 3u << 16 | (30u - (uint32_t)__builtin_clz(CLOCK_FLASH_BYTES)) << 1 | 1;
+  REGISTER(MPU_CTRL) = 1u << 2 | 1; /* on; elsewhere the map of the architecture */
   __asm volatile("dsb\n isb" ::: "memory");
 }
 
 AT_BOARD(board_start) void board_start(void) {
-  VTOR = (uint32_t)(uintptr_t)(&autotiny_boot + 1);
+  REGISTER(VTOR) = (uint32_t)(uintptr_t)(&autotiny_boot + 1);
   set_mpu();
   set_clock();
   SystemInit();
@@ -161,17 +155,17 @@ AT_BOARD(board_start) void board_start(void) {
 
 /* 0 where a PLL drives it that is not set here. */
 AT_BOARD(board_clock_hz) uint32_t board_clock_hz(void) {
-  const uint32_t cbcdr = CBCDR;
-  const uint32_t cbcmr = CBCMR;
+  const uint32_t cbcdr = REGISTER(CBCDR);
+  const uint32_t cbcmr = REGISTER(CBCMR);
   uint32_t hz = 0;
   if ((cbcdr & PERIPH_CLK_SEL) != 0) {
     if ((cbcmr >> 12 & 3u) != 0) {
       hz = 24000000u / ((cbcdr >> 27 & 7u) + 1);
     }
   } else if ((cbcmr >> 18 & 3u) == 3) {
-    const uint32_t pll = PLL_ARM;
+    const uint32_t pll = REGISTER(PLL_ARM);
     hz = (pll & BYPASS) != 0 ? 24000000u : 12000000u * (pll & 0x7Fu);
-    hz /= (CACRR & 7u) + 1;
+    hz /= (REGISTER(CACRR) & 7u) + 1;
   }
   return hz / ((cbcdr >> 10 & 7u) + 1);
 }

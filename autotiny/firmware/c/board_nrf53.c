@@ -21,7 +21,9 @@
 AT_BOARD(board_start) void board_start(void) {
   for (uint32_t pair = TRIMCNF; pair < TRIMCNF + 32 * 8; pair += 8) {
     const uint32_t address = REGISTER(pair);
-    if (address == 0xFFFFFFFFu) break;
+    if (address == 0xFFFFFFFFu) {
+      break;
+    }
     REGISTER(address) = REGISTER(pair + 4);
   }
   CACHE_ENABLE = 1;
@@ -30,7 +32,7 @@ AT_BOARD(board_start) void board_start(void) {
   HFCLKSRC = 1;
   TASKS_HFCLKSTART = 1;
   /* The crystal takes below 1 ms, a turn of this loop at least 6 cycles. */
-  for (uint32_t turns = 0; turns < 60000 && EVENTS_HFCLKSTARTED == 0; turns++) {
+  for (uint32_t turns = 0; turns < 100000 && EVENTS_HFCLKSTARTED == 0; turns++) {
   }
   SystemInit();
 }

@@ -59,8 +59,10 @@ __attribute__((section(".boot"), used)) const struct image_def autotiny_image_de
 /* Whether one of these bits comes up. A turn is at least 6 cycles; the slowest wait, for the crystal,
  * takes about 6 ms. */
 AT_BOARD(comes_up) static uint32_t comes_up(uint32_t address, uint32_t bits) {
-  for (uint32_t turns = 0; turns < 40000; turns++) {
-    if (REGISTER(address) & bits) return 1;
+  for (uint32_t turns = 0; turns < 100000; turns++) {
+    if (REGISTER(address) & bits) {
+      return 1;
+    }
   }
   return 0;
 }
@@ -68,11 +70,15 @@ AT_BOARD(comes_up) static uint32_t comes_up(uint32_t address, uint32_t bits) {
 AT_BOARD(start_pll) static uint32_t start_pll(void) {
   REGISTER(RESET + SET) = PLL_SYS_BIT;
   REGISTER(RESET + CLEAR) = PLL_SYS_BIT;
-  if (!comes_up(RESET_DONE, PLL_SYS_BIT)) return 0;
+  if (!comes_up(RESET_DONE, PLL_SYS_BIT)) {
+    return 0;
+  }
   REGISTER(PLL_CS) = 1; /* REFDIV */
   PLL_FBDIV = CLOCK_PLL_FBDIV;
   REGISTER(PLL_PWR + CLEAR) = 1u << 0 | 1u << 5;
-  if (!comes_up(PLL_CS, 1u << 31)) return 0;
+  if (!comes_up(PLL_CS, 1u << 31)) {
+    return 0;
+  }
   PLL_PRIM = CLOCK_PLL_POSTDIV1 << 16 | CLOCK_PLL_POSTDIV2 << 12;
   REGISTER(PLL_PWR + CLEAR) = 1u << 3;
   return 1;
@@ -83,12 +89,20 @@ AT_BOARD(set_clock) static void set_clock(void) {
   XOSC_CTRL = 0xAA0u; /* 1 to 15 MHz */
   XOSC_STARTUP = CLOCK_CRYSTAL_HZ / 1000 * 6 / 256; /* 6 ms */
   XOSC_CTRL = 0xFABu << 12 | 0xAA0u;
-  if (!comes_up(XOSC_STATUS, 1u << 31)) return;
+  if (!comes_up(XOSC_STATUS, 1u << 31)) {
+    return;
+  }
   CLK_SYS_CTRL &= ~1u;
-  if (!comes_up(CLK_SYS_SELECTED, 1u << 0)) return;
+  if (!comes_up(CLK_SYS_SELECTED, 1u << 0)) {
+    return;
+  }
   CLK_REF_CTRL = 2;
-  if (!comes_up(CLK_REF_SELECTED, 1u << 2)) return;
-  if (!start_pll()) return;
+  if (!comes_up(CLK_REF_SELECTED, 1u << 2)) {
+    return;
+  }
+  if (!start_pll()) {
+    return;
+  }
   CLK_SYS_CTRL = 0; /* PLL_SYS stands at the auxiliary input ... */
   CLK_SYS_CTRL = 1; /* ... which is taken */
   comes_up(CLK_SYS_SELECTED, 1u << 1);
@@ -102,7 +116,9 @@ AT_BOARD(board_start) void board_start(void) {
 
 AT_BOARD(board_clock_hz) uint32_t board_clock_hz(void) {
   if (REGISTER(CLK_SYS_SELECTED) & 1u << 1) {
-    if (CLK_SYS_CTRL >> 5 & 7u) return ROSC_HZ; /* as out of reset */
+    if (CLK_SYS_CTRL >> 5 & 7u) {
+      return ROSC_HZ; /* as out of reset */
+    }
     const uint32_t loop = CLOCK_CRYSTAL_HZ / (REGISTER(PLL_CS) & 0x3Fu) * PLL_FBDIV;
     return loop / (PLL_PRIM >> 16 & 7u) / (PLL_PRIM >> 12 & 7u);
   }

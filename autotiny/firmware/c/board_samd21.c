@@ -29,7 +29,9 @@ enum { FROM_OSC8M = 6, FROM_DFLL = 7 };
 
 AT_BOARD(dfll_ready) static uint32_t dfll_ready(void) {
   for (uint32_t turns = 0; turns < 2000; turns++) {
-    if (PCLKSR & 1u << 4) return 1;
+    if (PCLKSR & 1u << 4) {
+      return 1;
+    }
   }
   return 0;
 }
