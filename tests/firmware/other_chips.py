@@ -88,14 +88,20 @@ class Chip:
 
 
 class Nrf52840(Chip):
-    """Product specification, sections CLOCK and NVMC."""
+    """Product specification, sections CLOCK, NVMC, Debug and trace; nRF MDK: the revision."""
 
     START, STARTED, ICACHECNF = 0x40000000, 0x40000100, 0x4001E540
-    regions = ((0x40000000, 0x1000), (0x4001E000, 0x1000))
-    start_values: ClassVar[Mapping[int, int]] = {START: 0, STARTED: 0, ICACHECNF: 0}
+    REVISION, UICR_PORT, PORT = 0x10000134, 0x10001208, 0x40000558
+    regions = ((0x10000000, 0x2000), (0x40000000, 0x1000), (0x4001E000, 0x1000))
+    start_values: ClassVar[Mapping[int, int]] = {
+        START: 0, STARTED: 0, ICACHECNF: 0, REVISION: 5, UICR_PORT: 0xFFFFFF5A, PORT: 0,
+    }  # fmt: skip
 
-    def __init__(self, *, dead_crystal: bool = False) -> None:
+    def __init__(self, *, dead_crystal: bool = False, revision: int = 5) -> None:
         super().__init__()
+        self.words[self.REVISION] = revision
+        if revision < 5:
+            del self.words[self.PORT]
         self.crystal = Status(dead=dead_crystal)
         self.writers = {self.START: self._start, self.STARTED: self._clear}
         self.readers = {self.STARTED: lambda: int(self.crystal.look())}
@@ -112,19 +118,29 @@ class Nrf52840(Chip):
         return bool(self.words[self.ICACHECNF] & 1)
 
     @property
+    def opened(self) -> bool:
+        """Whether a debugger can connect after a reset."""
+        return self.words[self.PORT] & 0xFF == 0x5A
+
+    @property
     def core_hz(self) -> int:
         return 64_000_000
 
 
 class Nrf5340(Chip):
-    """Product specification, sections CLOCK, CACHE and FICR; what is seen as secure code."""
+    """Product specification, sections CLOCK, CACHE, FICR and Debug and trace; as secure code."""
 
     START, STARTED, SOURCE = 0x50005000, 0x50005100, 0x50005514
     DIVIDER, CACHE = 0x50005558, 0x50001500
     TRIMS = ((0x5000470C, 0x7E), (0x50004A20, 0x0D), (0x50005A00, 0x1234))
-    regions = ((0x00FF0000, 0x1000), (0x50001000, 0x1000), (0x50004000, 0x2000))
+    UICR_PORT, UICR_SECURE_PORT = 0x00FF8000, 0x00FF801C
+    PORT, SECURE_PORT = 0x50006544, 0x5000654C
+    regions = (
+        (0x00FF0000, 0x1000), (0x00FF8000, 0x1000), (0x50001000, 0x1000), (0x50004000, 0x3000),
+    )  # fmt: skip
     start_values: ClassVar[Mapping[int, int]] = {
-        START: 0, STARTED: 0, SOURCE: 1, DIVIDER: 1, CACHE: 0,
+        START: 0, STARTED: 0, SOURCE: 1, DIVIDER: 1, CACHE: 0, PORT: 0, SECURE_PORT: 0,
+        UICR_PORT: 0x50FA50FA, UICR_SECURE_PORT: 0x50FA50FA,
     }  # fmt: skip
 
     def __init__(self, *, dead_crystal: bool = False) -> None:
@@ -153,6 +169,11 @@ class Nrf5340(Chip):
     @property
     def cached(self) -> bool:
         return bool(self.words[self.CACHE] & 1)
+
+    @property
+    def opened(self) -> bool:
+        """Whether a debugger can connect after a reset."""
+        return self.words[self.PORT] == self.words[self.SECURE_PORT] == 0x50FA50FA
 
     @property
     def core_hz(self) -> int:

@@ -127,11 +127,18 @@ def test_gcc_compiles_it_without_a_warning(name: str, level: str, tmp_path: Path
 
 
 @pytest.mark.parametrize("name", ["nrf52840", "nrf5340"])
-def test_an_nrf_runs_by_its_crystal_with_its_cache_on(name: str) -> None:
+def test_an_nrf_runs_by_its_crystal_with_its_cache_on_and_its_debug_port_open(name: str) -> None:
     chip = Nrf52840() if name == "nrf52840" else Nrf5340()
     started(name, chip)
     assert chip.crystal.true
     assert chip.cached
+    assert chip.opened
+
+
+def test_an_nrf52840_before_revision_3_has_no_port_to_open() -> None:
+    chip = Nrf52840(revision=4)
+    started("nrf52840", chip)
+    assert chip.crystal.true
 
 
 def test_an_nrf5340_gets_the_trims_of_its_factory() -> None:
