@@ -288,3 +288,9 @@ def test_an_imxrt1062_reads_ahead_only_of_memory_that_is_there() -> None:
     for address in (flash.end, 0x70000000, 0x80000000, 0x9FFFFFFF):
         assert attributes(address) >> 16 & 0x3B == 0b001  # a device
         assert attributes(address) >> 28 & 1  # no code
+
+
+def test_an_imxrt1062_takes_its_own_vector_table() -> None:
+    booted = started("imxrt1062", Imxrt())
+    table = int.from_bytes(booted.processor.read(0xE000ED08, 4), "little")
+    assert table == load_target("imxrt1062").whole_flash.origin
