@@ -434,7 +434,7 @@ class Imxrt(Chip):
     regions = tuple((base, 0x1000) for base in (0x40080000, 0x400D8000, 0x400FC000))
     start_values: ClassVar[Mapping[int, int]] = {
         DCDC_STATUS: 1 << 31, DCDC_TARGET: 0x10E, PLL_ARM: 0x2042, CACRR: 1, CBCDR: 0xA8200,
-        CBCMR: 0x2DAE8324, CSCMR1: 0x66930001, BUSY: 0, GATES: 0x00FC0FC0 & ~0xC0,
+        CBCMR: 0x2DAE8324, CSCMR1: 0x66930000, BUSY: 0, GATES: 0x00FC0FC0 & ~0xC0,
     }  # fmt: skip
 
     def __init__(self, *, dead_voltage: bool = False, dead_loop: bool = False) -> None:

@@ -106,6 +106,7 @@ AT_BOARD(change) static int change(uint32_t address, uint32_t bits, uint32_t val
 }
 
 AT_BOARD(set_clock) static void set_clock(void) {
+  put(CSCMR1, 0, 1u << 6);
   put(CCGR6, 0, 3u << 6);
   put(DCDC_REG3, 0x1Fu, 0x13u); /* 1.275 V */
   if (!came(DCDC_REG0, 1u << 31, 1u << 31)) {
@@ -124,7 +125,6 @@ AT_BOARD(set_clock) static void set_clock(void) {
   }
   REGISTER(PLL_ARM) = ENABLE | CLOCK_PLL_DIV_SELECT;
 
-  put(CSCMR1, 0, 1u << 6);
   put(CBCMR, 0, 3u << 18); /* PRE_PERIPH_CLK: ARM_PLL ÷ ARM_PODF */
   put(CBCDR, 0, IPG_PODF); /* ÷ 4 */
   if (change(CACRR, 7, CLOCK_ARM_DIVIDE - 1) && change(CBCDR, AHB_PODF, 0)) {
