@@ -58,7 +58,12 @@ _C_FLAGS = (
 )
 
 
-_LINK_FLAGS = ("-Wl,--gc-sections", "-Wl,--entry,Reset_Handler")
+# without pages, or the linker puts the ELF header into flash where boot bytes leave room for it
+_LINK_FLAGS = (
+    "-Wl,--gc-sections",
+    "-Wl,--entry,Reset_Handler",
+    "-Wl,-z,max-page-size=4",
+)
 
 
 @dataclass(frozen=True)
