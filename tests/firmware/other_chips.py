@@ -280,7 +280,7 @@ class Rp2350(Chip):
     XOSC, XOSC_STATUS, XOSC_STARTUP = 0x40048000, 0x40048004, 0x4004800C
     CS, PWR, FBDIV, PRIM = 0x40050000, 0x40050004, 0x40050008, 0x4005000C
     QMI_TIMING = 0x400D000C
-    CRYSTAL, RING, PLL_BIT = 12_000_000, 11_000_000, 1 << 14
+    CRYSTAL, RING, PLL_BIT, MOST_HZ = 12_000_000, 11_000_000, 1 << 14, 150_000_000
     regions = tuple(
         (base, 0x4000) for base in (0x40010000, 0x40020000, 0x40048000, 0x40050000, 0x400D0000)
     )
@@ -394,9 +394,8 @@ class Rp2350(Chip):
             if aux == 0:
                 ready = self.loop.true and not self.words[self.PWR] & 0x29
                 require(ready, "clk_sys is switched to a PLL that does not run")
-                require(self._pll_hz <= 150_000_000, "clk_sys: at most 150 MHz")
-                divider = self.words[self.QMI_TIMING] & 0xFF
-                require(self._pll_hz <= 133_000_000 * divider, "the flash: at most 133 MHz")
+                require(self._pll_hz <= self.MOST_HZ, f"clk_sys: at most {self.MOST_HZ} Hz")
+                require(self._pll_hz <= 133_000_000 * self._divider, "the flash: at most 133 MHz")
         self.words[self.SYS] = value
         self.sys_change.ask()
 
@@ -404,6 +403,11 @@ class Rp2350(Chip):
         if self.sys_change.look():
             self.sys_source = self.words[self.SYS] & 1
         return 1 << self.sys_source
+
+    @property
+    def _divider(self) -> int:
+        """Of the flash's clock."""
+        return self.words[self.QMI_TIMING] & 0xFF
 
     @property
     def _vco(self) -> int:
@@ -419,6 +423,42 @@ class Rp2350(Chip):
         if self.sys_source == 1:
             return self.RING if self._aux() == 2 else self._pll_hz
         return sources[self.ref_source]
+
+
+class Rp2040(Rp2350):
+    """RP2040 data sheet, sections 2.14 to 2.18 and 4.10: other addresses and limits."""
+
+    REF, REF_SELECTED = 0x40008030, 0x40008038
+    SYS, SYS_DIV, SYS_SELECTED = 0x4000803C, 0x40008040, 0x40008044
+    PERI = 0x40008048
+    RESET, RESET_DONE = 0x4000C000, 0x4000C008
+    XOSC, XOSC_STATUS, XOSC_STARTUP = 0x40024000, 0x40024004, 0x4002400C
+    CS, PWR, FBDIV, PRIM = 0x40028000, 0x40028004, 0x40028008, 0x4002800C
+    BAUDR = 0x18000014
+    CRYSTAL, RING, PLL_BIT, MOST_HZ = 12_000_000, 6_500_000, 1 << 12, 133_000_000
+    regions = tuple((base, 0x4000) for base in (0x40008000, 0x4000C000, 0x40024000, 0x40028000))
+    start_values: ClassVar[Mapping[int, int]] = {
+        REF: 0, REF_SELECTED: 1, SYS: 0, SYS_DIV: 1 << 8, SYS_SELECTED: 1, PERI: 0,
+        RESET: 0x01FFFFFF, RESET_DONE: 0, XOSC: 0, XOSC_STATUS: 0, XOSC_STARTUP: 0,
+        CS: 1, PWR: 0x2D, FBDIV: 0, PRIM: 0x77000, BAUDR: 2,
+    }  # fmt: skip
+
+    def __init__(
+        self, *, dead_crystal: bool = False, dead_loop: bool = False, warm: bool = False
+    ) -> None:
+        super().__init__(dead_crystal=dead_crystal, dead_loop=dead_loop)
+        self.sys_source = 0
+        if warm:  # a reset that left the clocks as another program had set them
+            self.crystal, self.awake, self.loop = (Status(begun=True) for _ in range(3))
+            self.ref_source, self.sys_source = 2, 1
+            self.words.update({
+                self.REF: 2, self.SYS: 1, self.XOSC: 0xAA0, self.RESET: 0x01FFFFFF & ~(1 << 12),
+                self.PWR: 4, self.FBDIV: 133, self.PRIM: 0x62000,
+            })  # fmt: skip
+
+    @property
+    def _divider(self) -> int:
+        return self.words[self.BAUDR]
 
 
 class Imxrt(Chip):

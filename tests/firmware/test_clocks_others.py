@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from booting import Boot, boot
 from elftools.elf.elffile import ELFFile
-from other_chips import Chip, Imxrt, Nrf5340, Nrf52840, Rp2350, Samd21
+from other_chips import Chip, Imxrt, Nrf5340, Nrf52840, Rp2040, Rp2350, Samd21
 from unicorn import UC_HOOK_MEM_WRITE, Uc
 
 from autotiny.engine import Port, Sources
@@ -56,6 +56,7 @@ CHIPS: dict[str, Callable[[], Chip]] = {
     "nrf5340": Nrf5340,
     "samd21": Samd21,
     "rp2350": Rp2350,
+    "rp2040": Rp2040,
     "imxrt1062": Imxrt,
 }
 DEAD: dict[str, tuple[Callable[[], Chip], int]] = {
@@ -64,6 +65,9 @@ DEAD: dict[str, tuple[Callable[[], Chip], int]] = {
     "samd21": (lambda: Samd21(dead_loop=True), 1_000_000),
     "rp2350 without a crystal": (lambda: Rp2350(dead_crystal=True), 11_000_000),
     "rp2350 without a PLL": (lambda: Rp2350(dead_loop=True), 12_000_000),
+    "rp2040 without a crystal": (lambda: Rp2040(dead_crystal=True), 6_500_000),
+    "rp2040 without a PLL": (lambda: Rp2040(dead_loop=True), 12_000_000),
+    "rp2040 as another program left it": (lambda: Rp2040(warm=True), 125_000_000),
     "imxrt1062 without its voltage": (lambda: Imxrt(dead_voltage=True), 396_000_000),
     "imxrt1062 without a PLL": (lambda: Imxrt(dead_loop=True), 24_000_000),
 }
