@@ -1,0 +1,121 @@
+/* STM32L4R5 to L4S9: the clock of the core by PLL, from the internal HSI16 or from a crystal.
+ *
+ * Registers: RM0432 sections 6.4 (RCC), 5.4 (PWR), 3.7 (FLASH). The voltage stays in range 1, as
+ * reset has it, boosted beyond 80 MHz.
+ * Settings: source, hsi or hse; oscillator_hz and bypass of the latter; pll_m, pll_n, pll_r. */
+#include "board.h"
+
+#define HSI_HZ 16000000u
+#define MSI_HZ 4000000u /* the clock after reset */
+#if CLOCK_SOURCE_HSE
+#define OSCILLATOR_HZ CLOCK_OSCILLATOR_HZ
+#else
+#define OSCILLATOR_HZ HSI_HZ
+#endif
+#define INPUT_HZ (OSCILLATOR_HZ / CLOCK_PLL_M)
+#define VCO_HZ (INPUT_HZ * CLOCK_PLL_N)
+
+#if VCO_HZ / CLOCK_PLL_R != CLOCK_HZ || CLOCK_HZ > 120000000
+#error "oscillator ÷ pll_m × pll_n ÷ pll_r is not clock_hz, of at most 120 MHz"
+#endif
+#if INPUT_HZ < 2660000 || INPUT_HZ > 16000000 || VCO_HZ < 64000000 || VCO_HZ > 344000000
+#error "oscillator ÷ pll_m must be from 2.66 to 16 MHz, times pll_n from 64 to 344 MHz"
+#endif
+#if CLOCK_PLL_M < 1 || CLOCK_PLL_M > 16 || CLOCK_PLL_N < 8 || CLOCK_PLL_N > 127 || (CLOCK_PLL_R != 2 && CLOCK_PLL_R != 4 && CLOCK_PLL_R != 6 && CLOCK_PLL_R != 8)
+#error "pll_m must be from 1 to 16, pll_n from 8 to 127, pll_r 2, 4, 6 or 8"
+#endif
+
+/* From the HSI where the crystal does not start: the same clock, or the next below it. */
+#define HSI_M ((HSI_HZ + INPUT_HZ - 1u) / INPUT_HZ)
+
+#define REGISTER(address) (*(volatile uint32_t *)(address))
+
+#define RCC_CR 0x40021000u
+#define RCC_CFGR 0x40021008u
+#define RCC_PLLCFGR 0x4002100Cu
+#define RCC_APB1ENR1 0x40021058u
+#define PWR_CR5 0x40007080u
+#define FLASH_ACR 0x40022000u
+
+#define HSI_ON (1u << 8)
+#define HSI_READY (1u << 10)
+#define HSE_ON (1u << 16)
+#define HSE_BYPASS (1u << 18)
+#define HSE_READY (1u << 17)
+#define PLL_ON (1u << 24)
+#define PLL_READY (1u << 25)
+#define PLL_BY_HSI 2u
+#define PLL_BY_HSE 3u
+#define BY_PLL 3u
+
+enum { TURNS = 0x10000, MICROSECOND = 128 };
+
+/* Whether a register's bits came to a value, within some 100 ms of the reset clock. */
+AT_BOARD(came) static int came(uint32_t address, uint32_t mask, uint32_t value) {
+  for (uint32_t turn = 0; turn < TURNS; turn++) {
+    if ((REGISTER(address) & mask) == value) {
+      return 1;
+    }
+  }
+  return 0;
+}
+
+AT_BOARD(set_clock) static void set_clock(void) {
+#if CLOCK_HZ > 80000000
+  REGISTER(RCC_APB1ENR1) |= 1u << 28; /* PWREN; reading it back gives the clock time to come */
+  (void)REGISTER(RCC_APB1ENR1);
+  REGISTER(PWR_CR5) &= ~(1u << 8); /* R1MODE: boosted */
+#endif
+  /* In range 1 one wait state for each 20 MHz begun beyond the first; prefetch and caches. */
+  const uint32_t wait_states = (CLOCK_HZ - 1u) / 20000000u;
+  REGISTER(FLASH_ACR) = (REGISTER(FLASH_ACR) & ~15u) | 7u << 8 | wait_states;
+  if (!came(FLASH_ACR, 15u, wait_states)) {
+    return;
+  }
+  uint32_t pll = CLOCK_PLL_N << 8 | (CLOCK_PLL_R / 2u - 1u) << 25;
+#if CLOCK_SOURCE_HSE
+#if CLOCK_BYPASS
+  REGISTER(RCC_CR) |= HSE_BYPASS;
+#endif
+  REGISTER(RCC_CR) |= HSE_ON;
+  if (came(RCC_CR, HSE_READY, HSE_READY)) {
+    pll |= PLL_BY_HSE | (CLOCK_PLL_M - 1u) << 4;
+  } else {
+    REGISTER(RCC_CR) &= ~(HSE_ON | HSE_BYPASS);
+  }
+#endif
+  if ((pll & 3u) == 0) { /* no crystal */
+    pll |= PLL_BY_HSI | (HSI_M - 1u) << 4;
+    REGISTER(RCC_CR) |= HSI_ON;
+    if (!came(RCC_CR, HSI_READY, HSI_READY)) {
+      return;
+    }
+  }
+  REGISTER(RCC_PLLCFGR) = pll;
+  REGISTER(RCC_CR) |= PLL_ON;
+  if (came(RCC_CR, PLL_READY, PLL_READY)) {
+    REGISTER(RCC_PLLCFGR) = pll | 1u << 24; /* PLLREN: the output for the core */
+    /* To more than 80 MHz by way of half of it, for a microsecond at least. Buses: ÷ 1. */
+    REGISTER(RCC_CFGR) = 8u << 4;
+    REGISTER(RCC_CFGR) |= BY_PLL;
+    (void)came(RCC_CFGR, 3u << 2, BY_PLL << 2);
+    for (uint32_t turn = 0; turn < MICROSECOND; turn++) {
+      __asm volatile("" ::: "memory");
+    }
+    REGISTER(RCC_CFGR) = BY_PLL;
+  }
+}
+
+AT_BOARD(board_start) void board_start(void) {
+  set_clock();
+  SystemInit();
+}
+
+AT_BOARD(board_clock_hz) uint32_t board_clock_hz(void) {
+  if ((REGISTER(RCC_CFGR) >> 2 & 3u) != BY_PLL) {
+    return MSI_HZ;
+  }
+  const uint32_t pll = REGISTER(RCC_PLLCFGR);
+  const uint32_t oscillator = (pll & 3u) == PLL_BY_HSE ? OSCILLATOR_HZ : HSI_HZ;
+  return oscillator / ((pll >> 4 & 15u) + 1u) * (pll >> 8 & 127u) / (2u * (pll >> 25 & 3u) + 2u);
+}

@@ -1,0 +1,164 @@
+"""The start-up code of the STM32 targets, from reset to main, on chips made from the manuals."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+
+import pytest
+from booting import Boot, boot
+from small_network import int8_network
+from stm32_chips import CHIPS, H7, H7A3Q, Stm32
+
+from autotiny.engine import Sources, generate, plain_schedule
+from autotiny.firmware import Firmware, link
+from autotiny.firmware.board import with_board
+from autotiny.firmware.layout import C_FILES
+from autotiny.firmware.linking import BOARD
+from autotiny.target import Setting, Target, load_target
+
+RESET_HZ = {
+    "stm32f103": 8_000_000,
+    "stm32f407": 16_000_000,
+    "stm32f746": 16_000_000,
+    "stm32g0b1": 16_000_000,
+    "stm32h743": 64_000_000,
+    "stm32h7a3": 64_000_000,
+    "stm32l4r5": 4_000_000,
+    "stm32u575": 4_000_000,
+}
+CRYSTALS: dict[str, dict[str, Setting]] = {
+    "stm32f103": {"oscillator_hz": 12_000_000, "pll_n": 6},
+    "stm32f407": {"oscillator_hz": 8_000_000, "pll_m": 4},
+    "stm32f746": {"oscillator_hz": 25_000_000, "pll_m": 25, "pll_n": 432},
+    "stm32g0b1": {"oscillator_hz": 8_000_000, "pll_n": 16},
+    "stm32h743": {"oscillator_hz": 25_000_000, "pll_m": 5, "pll_n": 192},
+    "stm32h7a3": {"oscillator_hz": 24_000_000, "pll_m": 6, "pll_n": 140},
+    "stm32l4r5": {"oscillator_hz": 8_000_000, "pll_m": 1},
+    "stm32u575": {"oscillator_hz": 32_000_000, "pll_m": 2},
+}
+FALLBACK_HZ = {
+    "stm32f103": 64_000_000,  # the most that the HSI ÷ 2 reaches
+    "stm32h743": 472_615_384,  # 64 MHz ÷ 13, for the 5 MHz of the crystal
+}
+"""Without the crystal, where it is not the stated clock."""
+
+PLL_FACTORS = 512
+"""Hertz that are lost where the PLL's input is no whole number of them."""
+
+
+@lru_cache(maxsize=1)
+def model() -> Sources:
+    """The model with a main that asks for the clock, so that the linker keeps the answer."""
+    graph = int8_network()
+    sources = generate(graph, plain_schedule(graph))
+    text = (C_FILES / "main.c").read_text(encoding="utf-8")
+    text = text.replace("AUTOTINY_RUN", f"{sources.name}_run")
+    ask = "int main(void) {\n  volatile unsigned long hz = board_clock_hz();\n  (void)hz;"
+    text = text.replace("int main(void) {", ask, 1)
+    main = f'#include "board.h"\n{text}'
+    return replace(sources, files={**sources.files, "main.c": main})
+
+
+def firmware(target: Target, *changes: tuple[str, str], **settings: Setting) -> Firmware:
+    """The program for a target with other settings, and other start-up code."""
+    target = replace(target, clock={**target.clock, **settings})
+    sources = with_board(model(), target)
+    code = sources.files[BOARD]
+    for old, new in changes:
+        assert code.count(old) == 1, old
+        code = code.replace(old, new)
+    return link(replace(sources, files={**sources.files, BOARD: code}), target)
+
+
+def crystal_of(target: Target) -> int:
+    """Of a target file as it is."""
+    return int(target.clock.get("oscillator_hz", 0))
+
+
+def started(linked: Firmware, chip: Stm32) -> Boot:
+    """Booted, and it tells the clock that the chip has."""
+    booted = boot(linked, chip)
+    assert booted.call("board_clock_hz") == pytest.approx(chip.core_hz, abs=PLL_FACTORS)
+    return booted
+
+
+@pytest.mark.parametrize("name", CHIPS)
+def test_the_clock_and_the_flash_are_as_the_target_states(name: str) -> None:
+    target = load_target(name)
+    chip = CHIPS[name](crystal_of(target))
+    started(firmware(target), chip)
+    assert chip.core_hz == target.clock_hz
+    flash = target.flash
+    assert chip.wait_states == flash.wait_states
+    assert chip.core_hz / chip.flash_hz(chip.hz_of(chip.clock)) == flash.clock_divider
+    accelerated = target.accelerator is not None or name == "stm32u575"
+    assert chip.accelerators() == (flash.prefetch, accelerated)
+
+
+@pytest.mark.parametrize("name", CHIPS)
+def test_a_clock_at_the_pins_of_the_crystal_gives_the_same(name: str) -> None:
+    target = load_target(name)
+    linked = firmware(target, source="hse", bypass=True, **CRYSTALS[name])
+    chip = CHIPS[name](int(CRYSTALS[name]["oscillator_hz"]))
+    started(linked, chip)
+    assert chip.clock == "PLL"
+    assert chip.pll().source == "HSE"
+    assert chip.bit("RCC_CR", 18)
+    assert chip.core_hz == target.clock_hz
+    assert chip.wait_states == target.flash.wait_states
+
+
+@pytest.mark.parametrize("name", CHIPS)
+def test_without_its_crystal_a_part_runs_by_its_own_oscillator(name: str) -> None:
+    target = load_target(name)
+    chip = CHIPS[name]()
+    started(firmware(target, source="hse", **CRYSTALS[name]), chip)
+    assert chip.pll().source == "HSI"
+    assert int(chip.core_hz) == FALLBACK_HZ.get(name, target.clock_hz)
+    assert not chip.bit("RCC_CR", 16)  # it is turned off
+
+
+@pytest.mark.parametrize("name", CHIPS)
+def test_where_nothing_answers_main_comes_by_the_clock_of_reset(name: str) -> None:
+    target = load_target(name)
+    chip = CHIPS[name](crystal_of(target), dead=["all"])
+    started(firmware(target), chip)
+    assert chip.core_hz == RESET_HZ[name]
+    chip.check()
+
+
+@pytest.mark.parametrize(
+    ("name", "dead"),
+    [
+        ("stm32f103", "PLL"), ("stm32f407", "PLL"), ("stm32f407", "VOS"), ("stm32f746", "OD"),
+        ("stm32f746", "ODSW"), ("stm32g0b1", "PLL"), ("stm32h743", "SUPPLY"), ("stm32h743", "VOS"),
+        ("stm32h743", "PLL"), ("stm32h7a3", "VOS"), ("stm32l4r5", "HSI"), ("stm32l4r5", "PLL"),
+        ("stm32u575", "HSI"), ("stm32u575", "VOS"), ("stm32u575", "BOOST"), ("stm32u575", "PLL"),
+    ],
+)  # fmt: skip
+def test_what_does_not_answer_leaves_the_clock_of_reset(name: str, dead: str) -> None:
+    target = load_target(name)
+    chip = CHIPS[name](crystal_of(target), dead=[dead])
+    started(firmware(target), chip)
+    assert chip.core_hz == RESET_HZ[name]
+
+
+def test_silicon_without_over_drive_runs_at_400_mhz() -> None:
+    chip = H7(revision=0x1003)
+    started(firmware(load_target("stm32h743")), chip)
+    assert chip.core_hz == 400_000_000
+
+
+@pytest.mark.parametrize(("supply", "hz"), [({}, 64_000_000), ({"supply": "smps"}, 280_000_000)])
+def test_a_step_down_converter_has_to_be_named(supply: dict[str, Setting], hz: int) -> None:
+    chip = H7A3Q()
+    started(firmware(load_target("stm32h7a3"), **supply), chip)
+    assert chip.core_hz == hz
+
+
+def test_the_core_of_an_stm32u575_goes_to_the_step_down_converter_where_that_is_said() -> None:
+    chip = CHIPS["stm32u575"]()
+    started(firmware(load_target("stm32u575"), supply="smps"), chip)
+    assert chip.bit("PWR_SVMSR", 1)
+    assert chip.core_hz == 160_000_000
