@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 
 import pytest
 from booting import Boot, boot
 from small_network import int8_network
-from stm32_chips import CHIPS, H7, H7A3Q, Stm32
+from stm32_chips import CHIPS, H7, H7A3Q, Broken, Stm32
 
 from autotiny.engine import Sources, generate, plain_schedule
+from autotiny.errors import LinkError
 from autotiny.firmware import Firmware, link
-from autotiny.firmware.board import with_board
+from autotiny.firmware.board import HEADER, board_header, with_board
 from autotiny.firmware.layout import C_FILES
-from autotiny.firmware.linking import BOARD
+from autotiny.firmware.linking import BOARD, compiler_flags, zig_object
 from autotiny.target import Setting, Target, load_target
 
 RESET_HZ = {
@@ -162,3 +164,76 @@ def test_the_core_of_an_stm32u575_goes_to_the_step_down_converter_where_that_is_
     started(firmware(load_target("stm32u575"), supply="smps"), chip)
     assert chip.bit("PWR_SVMSR", 1)
     assert chip.core_hz == 160_000_000
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "rule"),
+    [
+        ("stm32f103", "(CLOCK_HZ - 1u) / 24000000u", "0u", "wait states"),
+        ("stm32f103", "4u << 8 | 2u << 14", "2u << 14", "APB1"),
+        ("stm32f407", "if (came(RCC_CR, PLL_READY, PLL_READY) &&", "if (", "not ready"),
+        ("stm32f407", "| PLL_Q << 24", "| 4u << 24", "PLLQ"),
+        ("stm32f407", "5u << 10 | 4u << 13", "4u << 10 | 4u << 13", "APB1"),
+        ("stm32f746", "REGISTER(PWR_CR1) |= OVERDRIVE_SWITCHED;", "", "reset"),
+        ("stm32f746", "#if CLOCK_HZ > 180000000", "#if 0", "over-drive"),
+        ("stm32f746", "REGISTER(RCC_APB1ENR) |= 1u << 28;", "", "reset"),
+        ("stm32g0b1", "pll | 1u << 28", "pll", "output is off"),
+        ("stm32g0b1", "(CLOCK_HZ > 24000000u) +", "", "wait states"),
+        ("stm32h743", "REGISTER(SYSCFG_PWRCR) |= 1u;", "", "scale 0"),
+        ("stm32h743", "4u << 4 | 8u;", "4u << 4;", "AHB"),
+        ("stm32h743", "REGISTER(RCC_APB4ENR) |= 1u << 1;", "", "scale 0"),
+        ("stm32h7a3", "REGISTER(PWR_CR3) = REGISTER(PWR_CR3);", "", "reset"),
+        ("stm32h7a3", "range << 2 |", "3u << 2 |", "PLL1RGE"),
+        ("stm32l4r5", "REGISTER(PWR_CR5) &= ~(1u << 8);", "", "boosted"),
+        ("stm32l4r5", "REGISTER(RCC_CFGR) = 8u << 4;", "", "AHB ÷ 2"),
+        ("stm32u575", "if (!came(PWR_VOSR, BOOST_READY, BOOST_READY))", "if (0)", "booster"),
+        ("stm32u575", "if (!came(PWR_VOSR, VOLTAGE_READY, VOLTAGE_READY))", "if (0)", "voltage"),
+        ("stm32u575", "if (came(ICACHE_SR, 1u, 0))", "if (1)", "empties"),
+    ],
+)  # fmt: skip
+def test_the_chips_notice_what_is_left_out(name: str, old: str, new: str, rule: str) -> None:
+    target = load_target(name)
+    chip = CHIPS[name](crystal_of(target))
+    linked = firmware(target, (old, new))
+    if rule == "reset":
+        started(linked, chip)
+        assert chip.core_hz == RESET_HZ[name]
+        return
+    with pytest.raises(Broken, match=rule):
+        boot(linked, chip)
+
+
+def compiled(folder: Path, target: Target, **settings: Setting) -> None:
+    """The start-up code of a target with other settings."""
+    target = replace(target, clock={**target.clock, **settings})
+    code = C_FILES / f"board_{target.clock['family']}.c"
+    (folder / BOARD).write_text(code.read_text(encoding="utf-8"), encoding="utf-8")
+    (folder / HEADER).write_text(board_header(target), encoding="utf-8")
+    zig_object(compiler_flags(target, "-O2"), BOARD, folder)
+
+
+@pytest.mark.parametrize("name", CHIPS)
+def test_settings_that_do_not_give_the_clock_are_refused(name: str, tmp_path: Path) -> None:
+    target = load_target(name)
+    compiled(tmp_path, target)
+    with pytest.raises(LinkError, match="is not clock_hz"):
+        compiled(tmp_path, target, pll_n=int(target.clock["pll_n"]) - 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "complaint"),
+    [
+        ("stm32f407", {"pll_m": 16, "pll_n": 1344, "pll_p": 8}, "432 MHz"),
+        ("stm32f746", {"pll_m": 4, "pll_n": 108}, "1 to 2 MHz"),
+        ("stm32g0b1", {"pll_m": 8, "pll_n": 64}, "2.66 to 16 MHz"),
+        ("stm32h743", {"pll_m": 32, "pll_n": 480}, "2 to 16 MHz"),
+        ("stm32h7a3", {"pll_n": 350, "pll_p": 4}, "560"),
+        ("stm32l4r5", {"pll_n": 60, "pll_r": 4}, "344 MHz"),
+        ("stm32u575", {"pll_n": 40, "pll_r": 4}, "544 MHz"),
+    ],
+)  # fmt: skip
+def test_settings_beyond_the_limits_of_a_pll_are_refused(
+    name: str, settings: dict[str, Setting], complaint: str, tmp_path: Path
+) -> None:
+    with pytest.raises(LinkError, match=complaint):
+        compiled(tmp_path, load_target(name), **settings)
