@@ -578,6 +578,10 @@ class U5(Stm32):
             steps = self.field("RCC_PLL1CFGR", 12, 4)
             hz = self.hz_of(source) / (2 * steps if steps else 1)
             need(4 * MHZ <= hz <= 16 * MHZ, f"the booster's clock has {hz / MHZ} MHz")
+        if name == "RCC_CR" and new & 1 << 16 and self.crystal_hz > 25 * MHZ:
+            need(self.field("PWR_VOSR", 16, 2), "range 4 takes a crystal of 25 MHz at most")
+        if name == "RCC_CR" and new & 1 << 24:
+            need(self.field("PWR_VOSR", 16, 2), "range 4 has no PLL")
         if name == "ICACHE_CR" and new & 1:
             need(not self.bit("ICACHE_SR", 0), "the cache is turned on while it empties itself")
 

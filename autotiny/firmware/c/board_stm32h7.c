@@ -122,13 +122,14 @@ AT_BOARD(set_clock) static void set_clock(void) {
     return;
   }
   /* Of the AXI bus, one wait state for each 42 MHz begun beyond the first at scale 0 of an H7A3; four
-   * to 240 MHz at scale 0 of an H743. WRHIGHFREQ, for programming: the longest. */
+   * to 240 MHz at scale 0 of an H743. WRHIGHFREQ, for programming: the longest of that scale. */
 #if CLOCK_SILICON_H743
   const uint32_t wait_states = 4;
+  REGISTER(FLASH_ACR) = 2u << 4 | wait_states;
 #else
   const uint32_t wait_states = (CLOCK_HZ - 1u) / 42000000u;
-#endif
   REGISTER(FLASH_ACR) = 3u << 4 | wait_states;
+#endif
   if (!came(FLASH_ACR, 15u, wait_states)) {
     return;
   }

@@ -83,6 +83,10 @@ AT_BOARD(set_clock) static void set_clock(void) {
   REGISTER(PWR_CR3) |= 1u << 1; /* REGSEL */
   (void)came(PWR_SVMSR, 1u << 1, 1u << 1);
 #endif
+  REGISTER(PWR_VOSR) = 3u << 16; /* VOS: range 1, before a crystal of more than 25 MHz starts */
+  if (!came(PWR_VOSR, VOLTAGE_READY, VOLTAGE_READY)) {
+    return;
+  }
   uint32_t pll = 0;
 #if CLOCK_SOURCE_HSE
 #if CLOCK_BYPASS
@@ -105,10 +109,6 @@ AT_BOARD(set_clock) static void set_clock(void) {
   REGISTER(RCC_PLL1CFGR) = pll;
   REGISTER(RCC_PLL1DIVR) =
       (CLOCK_PLL_N - 1u) | 1u << 9 | 1u << 16 | (CLOCK_PLL_R - 1u) << 24; /* P, Q: as after reset */
-  REGISTER(PWR_VOSR) = 3u << 16; /* VOS: range 1 */
-  if (!came(PWR_VOSR, VOLTAGE_READY, VOLTAGE_READY)) {
-    return;
-  }
   REGISTER(PWR_VOSR) = 3u << 16 | 1u << 18; /* BOOSTEN */
   if (!came(PWR_VOSR, BOOST_READY, BOOST_READY)) {
     return;
