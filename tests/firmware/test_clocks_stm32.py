@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+import subprocess
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +13,7 @@ import pytest
 from booting import Boot, boot
 from small_network import int8_network
 from stm32_chips import CHIPS, H7, H7A3Q, Broken, Stm32
+from stm32_serial import SENDERS, SerialChip
 
 from autotiny.engine import Sources, generate, plain_schedule
 from autotiny.errors import LinkError
@@ -17,6 +21,7 @@ from autotiny.firmware import Firmware, link
 from autotiny.firmware.board import HEADER, board_header, with_board
 from autotiny.firmware.layout import C_FILES
 from autotiny.firmware.linking import BOARD, compiler_flags, zig_object
+from autotiny.firmware.project import gcc_machine_flags
 from autotiny.target import Setting, Target, load_target
 
 RESET_HZ = {
@@ -51,12 +56,12 @@ PLL_FACTORS = 512
 
 @lru_cache(maxsize=1)
 def model() -> Sources:
-    """The model with a main that asks for the clock, so that the linker keeps the answer."""
+    """The model with a main that calls what a selftest does, so that the linker keeps it."""
     graph = int8_network()
     sources = generate(graph, plain_schedule(graph))
     text = (C_FILES / "main.c").read_text(encoding="utf-8")
     text = text.replace("AUTOTINY_RUN", f"{sources.name}_run")
-    ask = "int main(void) {\n  volatile unsigned long hz = board_clock_hz();\n  (void)hz;"
+    ask = "int main(void) {\n  selftest_put(board_clock_hz() != 0);"
     text = text.replace("int main(void) {", ask, 1)
     main = f'#include "board.h"\n{text}'
     return replace(sources, files={**sources.files, "main.c": main})
@@ -146,6 +151,40 @@ def test_what_does_not_answer_leaves_the_clock_of_reset(name: str, dead: str) ->
     assert chip.core_hz == RESET_HZ[name]
 
 
+@pytest.mark.parametrize("name", CHIPS)
+@pytest.mark.parametrize("dead", [(), ("all",)])
+def test_a_selftest_sends_by_the_clock_that_runs(name: str, dead: tuple[str, ...]) -> None:
+    target = load_target(name)
+    chip = SerialChip(CHIPS[name](crystal_of(target), dead), SENDERS[name])
+    booted = boot(firmware(target), chip)
+    for character in b"ok\n":
+        booted.call("selftest_put", character)
+    assert chip.sent == b"ok\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "rule"),
+    [
+        ("stm32f103", "board_clock_hz() >>", "CLOCK_HZ / 2u >>", "bits a second"),
+        ("stm32f407", "REGISTER(RCC_AHB1ENR) |= 1u << PORT;", "", "no alternate function"),
+        ("stm32f746", "(void)came(USART_STATUS, CAN_TAKE, CAN_TAKE);", "", "before it can take"),
+        ("stm32h743", "bus >> (", "bus << (", "bits a second"),
+        ("stm32l4r5", "REGISTER(PWR_CR2) |= 1u << 9;", "", "no supply"),
+        ("stm32u575", "| 7u << PLACE", "| 6u << PLACE", "alternate function 6"),
+    ],
+)  # fmt: skip
+def test_a_selftest_that_cannot_be_heard_is_noticed(
+    name: str, old: str, new: str, rule: str
+) -> None:
+    target = load_target(name)
+    booted = boot(
+        firmware(target, (old, new)), SerialChip(CHIPS[name](crystal_of(target)), SENDERS[name])
+    )
+    with pytest.raises(Broken, match=rule):
+        for character in b"ok":
+            booted.call("selftest_put", character)
+
+
 def test_silicon_without_over_drive_runs_at_400_mhz() -> None:
     chip = H7(revision=0x1003)
     started(firmware(load_target("stm32h743")), chip)
@@ -210,6 +249,28 @@ def compiled(folder: Path, target: Target, **settings: Setting) -> None:
     (folder / BOARD).write_text(code.read_text(encoding="utf-8"), encoding="utf-8")
     (folder / HEADER).write_text(board_header(target), encoding="utf-8")
     zig_object(compiler_flags(target, "-O2"), BOARD, folder)
+
+
+@pytest.mark.skipif(not shutil.which("arm-none-eabi-gcc"), reason="there is no GCC for Arm")
+@pytest.mark.parametrize("name", CHIPS)
+def test_gcc_has_nothing_to_say(name: str, tmp_path: Path) -> None:
+    target = load_target(name)
+    code = (C_FILES / f"board_{target.clock['family']}.c").read_text(encoding="utf-8")
+    (tmp_path / BOARD).write_text(code, encoding="utf-8")
+    pins = sorted(set(re.findall(r"if SERIAL_TX_PIN_(\w+)\n#define (?:PORT|PIN) ", code)))
+    assert target.serial["tx_pin"] in [pin.lower() for pin in pins]
+    warnings = "-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror"
+    for k, pin in enumerate(pins):
+        clock = {**target.clock, **({"source": "hse", **CRYSTALS[name]} if k else {})}
+        serial = {**target.serial, "tx_pin": pin.lower()}
+        header = board_header(replace(target, clock=clock, serial=serial))
+        (tmp_path / HEADER).write_text(header, encoding="utf-8")
+        for level, standard in (("-O0", "c99"), ("-Os", "c11"), ("-O3", "c17")):
+            command = (
+                f"arm-none-eabi-gcc {gcc_machine_flags(target)} {level} -std={standard} "
+                f"{warnings} -c {BOARD}"
+            )
+            subprocess.run(command.split(), cwd=tmp_path, check=True)
 
 
 @pytest.mark.parametrize("name", CHIPS)

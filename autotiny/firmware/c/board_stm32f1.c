@@ -19,7 +19,8 @@
 #if CLOCK_PLL_N < 2 || CLOCK_PLL_N > 16 || CLOCK_HZ < 16000000 || CLOCK_HZ > 72000000
 #error "pll_n must be from 2 to 16, clock_hz from 16 to 72 MHz"
 #endif
-#if CLOCK_SOURCE_HSE && (CLOCK_PLL_M < 1 || CLOCK_PLL_M > 2 || CLOCK_OSCILLATOR_HZ < 4000000 || CLOCK_OSCILLATOR_HZ > 25000000)
+#if CLOCK_SOURCE_HSE && (CLOCK_PLL_M < 1 || CLOCK_PLL_M > 2 || CLOCK_OSCILLATOR_HZ < 4000000 || \
+    CLOCK_OSCILLATOR_HZ > 25000000)
 #error "pll_m must be 1 or 2, oscillator_hz from 4 to 25 MHz"
 #endif
 
@@ -94,3 +95,55 @@ AT_BOARD(board_clock_hz) uint32_t board_clock_hz(void) {
   }
   return ((now & PLL_BY_HSE) != 0 ? INPUT_HZ : HSI_INPUT_HZ) * ((now >> 18 & 15u) + 2u);
 }
+
+/* ---- The serial port of a selftest: tx_pin, which decides the USART, and baud ---- */
+
+#if defined(SERIAL_BAUD)
+
+#if SERIAL_TX_PIN_PA2
+#define PIN 2u
+#define USART 0x40004400u /* USART2 */
+#define USART_ENABLE RCC_APB1ENR
+#define USART_ON (1u << 17)
+#define PRESCALER (REGISTER(RCC_CFGR) >> 8 & 7u)
+#elif SERIAL_TX_PIN_PA9
+#define PIN 9u
+#define USART 0x40013800u /* USART1 */
+#define USART_ENABLE RCC_APB2ENR
+#define USART_ON (1u << 14)
+#define PRESCALER (REGISTER(RCC_CFGR) >> 11 & 7u)
+#else
+#error "tx_pin must be pa2 or pa9"
+#endif
+
+#define RCC_APB2ENR 0x40021018u
+#define RCC_APB1ENR 0x4002101Cu
+#define GPIO_MODE (0x40010800u + PIN / 8u * 4u) /* GPIOA_CRL, GPIOA_CRH */
+#define PLACE (PIN % 8u * 4u)
+#define USART_CR1 (USART + 0x0Cu)
+#define USART_BRR (USART + 0x08u)
+#define USART_STATUS (USART + 0x00u)
+#define USART_DATA (USART + 0x04u)
+#define CAN_TAKE (1u << 7)
+
+AT_BOARD(start_serial) static void start_serial(void) {
+  REGISTER(RCC_APB2ENR) |= 1u << 2; /* port A */
+  REGISTER(USART_ENABLE) |= USART_ON;
+  (void)REGISTER(USART_ENABLE); /* the clocks take a while */
+  const uint32_t prescaler = PRESCALER;
+  const uint32_t hz = board_clock_hz() >> (prescaler < 4u ? 0u : prescaler - 3u);
+  REGISTER(USART_BRR) = (hz + SERIAL_BAUD / 2u) / SERIAL_BAUD;
+  REGISTER(USART_CR1) = 1u << 13 | 1u << 3; /* UE, TE */
+  /* By its alternate function, push-pull. */
+  REGISTER(GPIO_MODE) = (REGISTER(GPIO_MODE) & ~(15u << PLACE)) | 10u << PLACE;
+}
+
+AT_BOARD(selftest_put) void selftest_put(char character) {
+  if ((REGISTER(USART_ENABLE) & USART_ON) == 0) {
+    start_serial();
+  }
+  (void)came(USART_STATUS, CAN_TAKE, CAN_TAKE);
+  REGISTER(USART_DATA) = (uint8_t)character;
+}
+
+#endif

@@ -22,7 +22,8 @@
 #if CLOCK_PLL_M < 2 || CLOCK_PLL_M > 63 || CLOCK_PLL_N < 50 || CLOCK_PLL_N > 432
 #error "pll_m must be from 2 to 63, pll_n from 50 to 432"
 #endif
-#if (CLOCK_PLL_P != 2 && CLOCK_PLL_P != 4 && CLOCK_PLL_P != 6 && CLOCK_PLL_P != 8) || CLOCK_HZ > 216000000
+#if (CLOCK_PLL_P != 2 && CLOCK_PLL_P != 4 && CLOCK_PLL_P != 6 && CLOCK_PLL_P != 8) || \
+    CLOCK_HZ > 216000000
 #error "pll_p must be 2, 4, 6 or 8, clock_hz at most 216 MHz"
 #endif
 
@@ -122,3 +123,65 @@ AT_BOARD(board_clock_hz) uint32_t board_clock_hz(void) {
   const uint32_t oscillator = (pll & PLL_BY_HSE) != 0 ? OSCILLATOR_HZ : HSI_HZ;
   return oscillator / (pll & 63u) * (pll >> 6 & 511u) / (2u * (pll >> 16 & 3u) + 2u);
 }
+
+/* ---- The serial port of a selftest: tx_pin, which decides the USART, and baud ---- */
+
+#if defined(SERIAL_BAUD)
+
+#if SERIAL_TX_PIN_PA2
+#define PORT 0u
+#define PIN 2u
+#define USART 0x40004400u /* USART2 */
+#define USART_ENABLE RCC_APB1ENR
+#define USART_ON (1u << 17)
+#define PRESCALER (REGISTER(RCC_CFGR) >> 10 & 7u)
+#elif SERIAL_TX_PIN_PA9
+#define PORT 0u
+#define PIN 9u
+#define USART 0x40011000u /* USART1 */
+#define USART_ENABLE RCC_APB2ENR
+#define USART_ON (1u << 4)
+#define PRESCALER (REGISTER(RCC_CFGR) >> 13 & 7u)
+#elif SERIAL_TX_PIN_PD8
+#define PORT 3u
+#define PIN 8u
+#define USART 0x40004800u /* USART3 */
+#define USART_ENABLE RCC_APB1ENR
+#define USART_ON (1u << 18)
+#define PRESCALER (REGISTER(RCC_CFGR) >> 10 & 7u)
+#else
+#error "tx_pin must be pa2, pa9 or pd8"
+#endif
+
+#define RCC_AHB1ENR 0x40023830u
+#define RCC_APB2ENR 0x40023844u
+#define GPIO_MODER (0x40020000u + 0x400u * PORT)
+#define GPIO_AFR (GPIO_MODER + 0x20u + PIN / 8u * 4u)
+#define PLACE (PIN % 8u * 4u)
+#define USART_CR1 (USART + 0x00u)
+#define USART_BRR (USART + 0x0Cu)
+#define USART_STATUS (USART + 0x1Cu)
+#define USART_DATA (USART + 0x28u)
+#define CAN_TAKE (1u << 7)
+
+AT_BOARD(start_serial) static void start_serial(void) {
+  REGISTER(RCC_AHB1ENR) |= 1u << PORT;
+  REGISTER(USART_ENABLE) |= USART_ON;
+  (void)REGISTER(USART_ENABLE); /* the clocks take a while */
+  const uint32_t prescaler = PRESCALER;
+  const uint32_t hz = board_clock_hz() >> (prescaler < 4u ? 0u : prescaler - 3u);
+  REGISTER(USART_BRR) = (hz + SERIAL_BAUD / 2u) / SERIAL_BAUD;
+  REGISTER(USART_CR1) = 9u; /* UE, TE */
+  REGISTER(GPIO_AFR) = (REGISTER(GPIO_AFR) & ~(15u << PLACE)) | 7u << PLACE;
+  REGISTER(GPIO_MODER) = (REGISTER(GPIO_MODER) & ~(3u << PIN * 2u)) | 2u << PIN * 2u;
+}
+
+AT_BOARD(selftest_put) void selftest_put(char character) {
+  if ((REGISTER(USART_ENABLE) & USART_ON) == 0) {
+    start_serial();
+  }
+  (void)came(USART_STATUS, CAN_TAKE, CAN_TAKE);
+  REGISTER(USART_DATA) = (uint8_t)character;
+}
+
+#endif

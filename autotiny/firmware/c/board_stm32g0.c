@@ -19,7 +19,8 @@
 #if INPUT_HZ < 2660000 || INPUT_HZ > 16000000 || VCO_HZ < 96000000 || VCO_HZ > 344000000
 #error "oscillator ÷ pll_m must be from 2.66 to 16 MHz, times pll_n from 96 to 344 MHz"
 #endif
-#if CLOCK_PLL_M < 1 || CLOCK_PLL_M > 8 || CLOCK_PLL_N < 8 || CLOCK_PLL_N > 86 || CLOCK_PLL_R < 2 || CLOCK_PLL_R > 8
+#if CLOCK_PLL_M < 1 || CLOCK_PLL_M > 8 || CLOCK_PLL_N < 8 || CLOCK_PLL_N > 86 || \
+    CLOCK_PLL_R < 2 || CLOCK_PLL_R > 8
 #error "pll_m must be from 1 to 8, pll_n from 8 to 86, pll_r from 2 to 8"
 #endif
 
@@ -98,3 +99,59 @@ AT_BOARD(board_clock_hz) uint32_t board_clock_hz(void) {
   const uint32_t oscillator = (pll & 3u) == PLL_BY_HSE ? OSCILLATOR_HZ : HSI_HZ;
   return oscillator / ((pll >> 4 & 7u) + 1u) * (pll >> 8 & 127u) / ((pll >> 29) + 1u);
 }
+
+/* ---- The serial port of a selftest: tx_pin, which decides the USART, and baud ---- */
+
+#if defined(SERIAL_BAUD)
+
+#if SERIAL_TX_PIN_PA2
+#define PORT 0u
+#define PIN 2u
+#define USART 0x40004400u /* USART2 */
+#define USART_ENABLE RCC_APBENR1
+#define USART_ON (1u << 17)
+#define PRESCALER (REGISTER(RCC_CFGR) >> 12 & 7u)
+#elif SERIAL_TX_PIN_PA9
+#define PORT 0u
+#define PIN 9u
+#define USART 0x40013800u /* USART1 */
+#define USART_ENABLE RCC_APBENR2
+#define USART_ON (1u << 14)
+#define PRESCALER (REGISTER(RCC_CFGR) >> 12 & 7u)
+#else
+#error "tx_pin must be pa2 or pa9"
+#endif
+
+#define RCC_IOPENR 0x40021034u
+#define RCC_APBENR1 0x4002103Cu
+#define RCC_APBENR2 0x40021040u
+#define GPIO_MODER (0x50000000u + 0x400u * PORT)
+#define GPIO_AFR (GPIO_MODER + 0x20u + PIN / 8u * 4u)
+#define PLACE (PIN % 8u * 4u)
+#define USART_CR1 (USART + 0x00u)
+#define USART_BRR (USART + 0x0Cu)
+#define USART_STATUS (USART + 0x1Cu)
+#define USART_DATA (USART + 0x28u)
+#define CAN_TAKE (1u << 7)
+
+AT_BOARD(start_serial) static void start_serial(void) {
+  REGISTER(RCC_IOPENR) |= 1u << PORT;
+  REGISTER(USART_ENABLE) |= USART_ON;
+  (void)REGISTER(USART_ENABLE); /* the clocks take a while */
+  const uint32_t prescaler = PRESCALER;
+  const uint32_t hz = board_clock_hz() >> (prescaler < 4u ? 0u : prescaler - 3u);
+  REGISTER(USART_BRR) = (hz + SERIAL_BAUD / 2u) / SERIAL_BAUD;
+  REGISTER(USART_CR1) = 9u; /* UE, TE */
+  REGISTER(GPIO_AFR) = (REGISTER(GPIO_AFR) & ~(15u << PLACE)) | 1u << PLACE;
+  REGISTER(GPIO_MODER) = (REGISTER(GPIO_MODER) & ~(3u << PIN * 2u)) | 2u << PIN * 2u;
+}
+
+AT_BOARD(selftest_put) void selftest_put(char character) {
+  if ((REGISTER(USART_ENABLE) & USART_ON) == 0) {
+    start_serial();
+  }
+  (void)came(USART_STATUS, CAN_TAKE, CAN_TAKE);
+  REGISTER(USART_DATA) = (uint8_t)character;
+}
+
+#endif

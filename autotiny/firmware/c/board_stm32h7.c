@@ -35,9 +35,10 @@
 #error "oscillator ÷ pll_m × pll_n ÷ pll_p is not clock_hz, of at most 480 MHz (h7a3: 280)"
 #endif
 #if INPUT_HZ <= 2000000 || INPUT_HZ > 16000000 || VCO_HZ < LEAST_VCO_HZ || VCO_HZ > MOST_VCO_HZ
-#error "oscillator ÷ pll_m must be from 2 to 16 MHz, times pll_n from 192 to 960 MHz (h7a3: 128 to 560)"
+#error "oscillator ÷ pll_m must be from 2 to 16 MHz, × pll_n from 192 to 960 (h7a3: 128 to 560)"
 #endif
-#if CLOCK_PLL_M < 1 || CLOCK_PLL_M > 63 || CLOCK_PLL_N < 4 || CLOCK_PLL_N > 512 || CLOCK_PLL_P > 128 || CLOCK_PLL_P % 2 != 0
+#if CLOCK_PLL_M < 1 || CLOCK_PLL_M > 63 || CLOCK_PLL_N < 4 || CLOCK_PLL_N > 512 || \
+    CLOCK_PLL_P > 128 || CLOCK_PLL_P % 2 != 0
 #error "pll_m must be from 1 to 63, pll_n from 4 to 512, pll_p even and at most 128"
 #endif
 
@@ -181,3 +182,67 @@ AT_BOARD(board_clock_hz) uint32_t board_clock_hz(void) {
   const uint32_t oscillator = (source & 3u) == PLL_BY_HSE ? OSCILLATOR_HZ : HSI_HZ;
   return oscillator / (source >> 4 & 63u) * ((factors & 511u) + 1u) / ((factors >> 9 & 127u) + 1u);
 }
+
+/* ---- The serial port of a selftest: tx_pin, which decides the USART, and baud ---- */
+
+#if defined(SERIAL_BAUD)
+
+#if SERIAL_TX_PIN_PA2
+#define PORT 0u
+#define PIN 2u
+#define USART 0x40004400u /* USART2 */
+#define USART_ENABLE RCC_APB1LENR
+#define USART_ON (1u << 17)
+#define PRESCALER (REGISTER(RCC_D2CFGR) >> 4 & 7u)
+#elif SERIAL_TX_PIN_PA9
+#define PORT 0u
+#define PIN 9u
+#define USART 0x40011000u /* USART1 */
+#define USART_ENABLE RCC_APB2ENR
+#define USART_ON (1u << 4)
+#define PRESCALER (REGISTER(RCC_D2CFGR) >> 8 & 7u)
+#elif SERIAL_TX_PIN_PD8
+#define PORT 3u
+#define PIN 8u
+#define USART 0x40004800u /* USART3 */
+#define USART_ENABLE RCC_APB1LENR
+#define USART_ON (1u << 18)
+#define PRESCALER (REGISTER(RCC_D2CFGR) >> 4 & 7u)
+#else
+#error "tx_pin must be pa2, pa9 or pd8"
+#endif
+
+#define RCC_AHB4ENR 0x580244E0u
+#define RCC_APB1LENR 0x580244E8u
+#define RCC_APB2ENR 0x580244F0u
+#define GPIO_MODER (0x58020000u + 0x400u * PORT)
+#define GPIO_AFR (GPIO_MODER + 0x20u + PIN / 8u * 4u)
+#define PLACE (PIN % 8u * 4u)
+#define USART_CR1 (USART + 0x00u)
+#define USART_BRR (USART + 0x0Cu)
+#define USART_STATUS (USART + 0x1Cu)
+#define USART_DATA (USART + 0x28u)
+#define CAN_TAKE (1u << 7)
+
+AT_BOARD(start_serial) static void start_serial(void) {
+  REGISTER(RCC_AHB4ENR) |= 1u << PORT;
+  REGISTER(USART_ENABLE) |= USART_ON;
+  (void)REGISTER(USART_ENABLE); /* the clocks take a while */
+  const uint32_t bus = board_clock_hz() >> (REGISTER(RCC_D1CFGR) >> 3 & 1u); /* AHB: ÷ 1 or 2 */
+  const uint32_t prescaler = PRESCALER;
+  const uint32_t hz = bus >> (prescaler < 4u ? 0u : prescaler - 3u);
+  REGISTER(USART_BRR) = (hz + SERIAL_BAUD / 2u) / SERIAL_BAUD;
+  REGISTER(USART_CR1) = 9u; /* UE, TE */
+  REGISTER(GPIO_AFR) = (REGISTER(GPIO_AFR) & ~(15u << PLACE)) | 7u << PLACE;
+  REGISTER(GPIO_MODER) = (REGISTER(GPIO_MODER) & ~(3u << PIN * 2u)) | 2u << PIN * 2u;
+}
+
+AT_BOARD(selftest_put) void selftest_put(char character) {
+  if ((REGISTER(USART_ENABLE) & USART_ON) == 0) {
+    start_serial();
+  }
+  (void)came(USART_STATUS, CAN_TAKE, CAN_TAKE);
+  REGISTER(USART_DATA) = (uint8_t)character;
+}
+
+#endif

@@ -21,7 +21,8 @@
 #if INPUT_HZ < 2660000 || INPUT_HZ > 16000000 || VCO_HZ < 64000000 || VCO_HZ > 344000000
 #error "oscillator ÷ pll_m must be from 2.66 to 16 MHz, times pll_n from 64 to 344 MHz"
 #endif
-#if CLOCK_PLL_M < 1 || CLOCK_PLL_M > 16 || CLOCK_PLL_N < 8 || CLOCK_PLL_N > 127 || (CLOCK_PLL_R != 2 && CLOCK_PLL_R != 4 && CLOCK_PLL_R != 6 && CLOCK_PLL_R != 8)
+#if CLOCK_PLL_M < 1 || CLOCK_PLL_M > 16 || CLOCK_PLL_N < 8 || CLOCK_PLL_N > 127 || \
+    (CLOCK_PLL_R != 2 && CLOCK_PLL_R != 4 && CLOCK_PLL_R != 6 && CLOCK_PLL_R != 8)
 #error "pll_m must be from 1 to 16, pll_n from 8 to 127, pll_r 2, 4, 6 or 8"
 #endif
 
@@ -119,3 +120,87 @@ AT_BOARD(board_clock_hz) uint32_t board_clock_hz(void) {
   const uint32_t oscillator = (pll & 3u) == PLL_BY_HSE ? OSCILLATOR_HZ : HSI_HZ;
   return oscillator / ((pll >> 4 & 15u) + 1u) * (pll >> 8 & 127u) / (2u * (pll >> 25 & 3u) + 2u);
 }
+
+/* ---- The serial port of a selftest: tx_pin, which decides the USART, and baud ---- */
+
+#if defined(SERIAL_BAUD)
+
+#if SERIAL_TX_PIN_PA2
+#define PORT 0u
+#define PIN 2u
+#define USART 0x40004400u /* USART2 */
+#define USART_ENABLE RCC_APB1ENR1
+#define USART_ON (1u << 17)
+#define PRESCALER (REGISTER(RCC_CFGR) >> 8 & 7u)
+#define ALTERNATE 7u
+#elif SERIAL_TX_PIN_PA9
+#define PORT 0u
+#define PIN 9u
+#define USART 0x40013800u /* USART1 */
+#define USART_ENABLE RCC_APB2ENR
+#define USART_ON (1u << 14)
+#define PRESCALER (REGISTER(RCC_CFGR) >> 11 & 7u)
+#define ALTERNATE 7u
+#elif SERIAL_TX_PIN_PD8
+#define PORT 3u
+#define PIN 8u
+#define USART 0x40004800u /* USART3 */
+#define USART_ENABLE RCC_APB1ENR1
+#define USART_ON (1u << 18)
+#define PRESCALER (REGISTER(RCC_CFGR) >> 8 & 7u)
+#define ALTERNATE 7u
+#elif SERIAL_TX_PIN_PG7
+#define PORT 6u
+#define PIN 7u
+#define USART 0x40008000u /* LPUART1 */
+#define USART_ENABLE RCC_APB1ENR2
+#define USART_ON (1u << 0)
+#define PRESCALER (REGISTER(RCC_CFGR) >> 8 & 7u)
+#define ALTERNATE 8u
+#else
+#error "tx_pin must be pa2, pa9, pd8 or pg7"
+#endif
+
+#define RCC_AHB2ENR 0x4002104Cu
+#define RCC_APB1ENR2 0x4002105Cu
+#define RCC_APB2ENR 0x40021060u
+#define PWR_CR2 0x40007004u
+#define GPIO_MODER (0x48000000u + 0x400u * PORT)
+#define GPIO_AFR (GPIO_MODER + 0x20u + PIN / 8u * 4u)
+#define PLACE (PIN % 8u * 4u)
+#define USART_CR1 (USART + 0x00u)
+#define USART_BRR (USART + 0x0Cu)
+#define USART_STATUS (USART + 0x1Cu)
+#define USART_DATA (USART + 0x28u)
+#define CAN_TAKE (1u << 7)
+
+AT_BOARD(start_serial) static void start_serial(void) {
+  REGISTER(RCC_AHB2ENR) |= 1u << PORT;
+  REGISTER(USART_ENABLE) |= USART_ON;
+  (void)REGISTER(USART_ENABLE); /* the clocks take a while */
+#if SERIAL_TX_PIN_PG7
+  REGISTER(RCC_APB1ENR1) |= 1u << 28; /* PWREN */
+  (void)REGISTER(RCC_APB1ENR1);
+  REGISTER(PWR_CR2) |= 1u << 9; /* IOSV: VDDIO2 supplies port G */
+#endif
+  const uint32_t prescaler = PRESCALER;
+  const uint32_t hz = board_clock_hz() >> (prescaler < 4u ? 0u : prescaler - 3u);
+#if SERIAL_TX_PIN_PG7
+  REGISTER(USART_BRR) = (hz / SERIAL_BAUD) << 8 | ((hz % SERIAL_BAUD) << 8) / SERIAL_BAUD;
+#else
+  REGISTER(USART_BRR) = (hz + SERIAL_BAUD / 2u) / SERIAL_BAUD;
+#endif
+  REGISTER(USART_CR1) = 9u; /* UE, TE */
+  REGISTER(GPIO_AFR) = (REGISTER(GPIO_AFR) & ~(15u << PLACE)) | ALTERNATE << PLACE;
+  REGISTER(GPIO_MODER) = (REGISTER(GPIO_MODER) & ~(3u << PIN * 2u)) | 2u << PIN * 2u;
+}
+
+AT_BOARD(selftest_put) void selftest_put(char character) {
+  if ((REGISTER(USART_ENABLE) & USART_ON) == 0) {
+    start_serial();
+  }
+  (void)came(USART_STATUS, CAN_TAKE, CAN_TAKE);
+  REGISTER(USART_DATA) = (uint8_t)character;
+}
+
+#endif
