@@ -14,6 +14,7 @@ from images import Network
 from autotiny.engine import Port, Sources, Style, generate, schedule_for
 from autotiny.errors import UserError
 from autotiny.firmware import link, link_board
+from autotiny.firmware.board import with_board
 from autotiny.firmware.formats import intel_hex
 from autotiny.firmware.linking import symbols_of
 from autotiny.firmware.project import export_project
@@ -78,7 +79,8 @@ def test_the_project_is_complete(tmp_path: Path) -> None:
     files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     assert files == [
         "Makefile", "README.md", "firmware.bin", "firmware.elf", "firmware.hex", "link.ld",
-        "src/main.c", "src/model.c", "src/model.h", "src/startup.c", "src/weights.c",
+        "src/board.c", "src/board.h", "src/main.c", "src/model.c", "src/model.h", "src/startup.c",
+        "src/weights.c",
     ]  # fmt: skip
     readme = (folder / "README.md").read_text()
     assert target.flash_tool.replace("{elf}", "firmware.elf") in readme
@@ -118,7 +120,7 @@ def test_elf_bin_and_hex_are_one_image(tmp_path: Path) -> None:
     target = load_target("stm32f746")
     folder = exported(target, tmp_path)
     image = (folder / "firmware.bin").read_bytes()
-    assert image == link(sources(), target).image
+    assert image == link(with_board(sources(), target), target).image
     memory: dict[int, int] = {}
     base = 0
     for line in (folder / "firmware.hex").read_text().splitlines():

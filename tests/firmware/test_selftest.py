@@ -17,7 +17,7 @@ from tiny_model import stateful_sources
 
 from autotiny.engine import Sources
 from autotiny.engine.sources import Hearing
-from autotiny.firmware import Firmware, build_host, export_project, link_selftest
+from autotiny.firmware import Firmware, build_host, export_project, link_board, link_selftest
 from autotiny.firmware.board_report import BoardReport, report_from
 from autotiny.firmware.ports import some_rows
 from autotiny.graph import Graph, Op
@@ -176,7 +176,8 @@ def test_gcc_builds_it_too(level: str, tmp_path: Path) -> None:
     rows = some_rows(sources.inputs, 2)
     made = link_selftest(sources, measured.firmware, target, measured.cost, rows)
     folder = tmp_path / "project"
-    export_project(sources, measured.firmware, target, folder, cost=measured.cost, tested=made)
+    started = link_board(sources, measured.firmware, target, measured.cost)
+    export_project(sources, started, target, folder, cost=measured.cost, tested=made)
     makefile = (folder / "Makefile").read_text()
     strict = "-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wno-unused-function -Werror"
     makefile = makefile.replace(" -O3 ", f" {level} ").replace("-Wall", strict)
