@@ -78,7 +78,7 @@ def test_every_tool_has_its_call() -> None:
 @pytest.mark.parametrize(
     ("name", "ending", "expected"),
     [
-        ("pyocd", "elf", ["load", "--target", "rp2040", "FILE"]),
+        ("pyocd", "elf", ["load", "--no-wait", "--target", "rp2040", "FILE"]),
         (
             "openocd", "elf",
             ["-f", "interface/cmsis-dap.cfg", "-f", "target/rp2040.cfg", "-c",

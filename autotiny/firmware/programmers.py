@@ -42,7 +42,7 @@ class Programmer:
 
 
 def _pyocd(chip: str, file: Path, port: str, origin: int) -> list[str]:
-    return ["load", "--target", chip, str(file)]
+    return ["load", "--no-wait", "--target", chip, str(file)]
 
 
 def _openocd(scripts: str, file: Path, port: str, origin: int) -> list[str]:
