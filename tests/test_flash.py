@@ -8,10 +8,12 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from small_network import generated, int8_network
+from stm32_rom import Stm32Rom
 from typer.testing import CliRunner
 
 import autotiny
@@ -254,6 +256,44 @@ def test_the_command_tells_what_it_would_do(project: Path, tool: Tool) -> None:
     wrong = runner.invoke(app, [*asked, "--tool", "picotol"])
     assert wrong.exit_code == 2
     assert "did you mean 'picotool'?" in wrong.stderr
+
+
+LOADER = f"""#!{sys.executable}
+import sys
+import serial
+serial.Serial._update_rts_state = serial.Serial._update_dtr_state = lambda port: None
+from stm32loader.main import main
+main(*sys.argv[1:])
+"""
+"""A pseudo-terminal has no RTS and DTR, by which the tool resets a part."""
+
+
+@pytest.mark.skipif(not find_spec("stm32loader"), reason="stm32loader is not installed")
+@pytest.mark.parametrize("broken_byte", [None, 1000])
+def test_stm32loader_writes_every_byte(
+    broken_byte: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, sources = load_target("stm32f103"), generated(int8_network())
+    write_project(sources, target, measure(sources, target), tmp_path, None)
+    (tmp_path / "bin").mkdir()
+    script = tmp_path / "bin" / "stm32loader"
+    script.write_text(LOADER)
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(script.parent))
+    part = Stm32Rom(target.flash.origin, 1 << 16, broken_byte)
+    image = (tmp_path / "firmware.bin").read_bytes()
+    try:
+        if broken_byte is None:
+            done = autotiny.flash(tmp_path, target, tool="stm32loader", port=part.port)
+            assert done.done
+            assert part.started == target.flash.origin
+            assert bytes(part.flash) == image.ljust(1 << 16, b"\xff")
+        else:
+            with pytest.raises(FlashFailed, match="stm32loader ended with code 1"):
+                autotiny.flash(tmp_path, target, tool="stm32loader", port=part.port)
+        assert part.erased == 1
+    finally:
+        part.close()
 
 
 def test_every_target_names_tools_that_there_are() -> None:
