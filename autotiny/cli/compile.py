@@ -67,7 +67,8 @@ def run(
     project: Annotated[
         bool,
         typer.Option(
-            "--project", help="Also start-up code, linker script, Makefile, ELF: ready to flash."
+            "--project",
+            help="Also start-up code, linker script, Makefile, CMake, ELF: ready to flash.",
         ),
     ] = False,
     as_json: Json = False,

@@ -1,4 +1,4 @@
-"""A firmware as a project of its own: C, startup, linker script, Makefile and images to flash."""
+"""A firmware as a project of its own: C, startup, linker script, build files, images to flash."""
 
 from __future__ import annotations
 
@@ -72,7 +72,10 @@ def export_project(
     files[SCRIPT] = firmware.files[SCRIPT].encode()
     if tested is not None:
         files[SELFTEST_SCRIPT] = tested.files[SCRIPT].encode()
-    files["Makefile"] = _makefile(firmware, target, tested).encode()
+    building = _building(sources, firmware, target, tested)
+    files["Makefile"] = _makefile(building, firmware).encode()
+    files["CMakeLists.txt"] = _filled("project.cmake", **building).encode()
+    files["cmake/toolchain.cmake"] = _filled("toolchain.cmake", **building).encode()
     files["README.md"] = _readme(sources, firmware, target, cost, measured, tested).encode()
     for name, program in (("firmware", firmware), ("selftest", tested)):
         if program is not None:
@@ -119,27 +122,36 @@ def gcc_machine_flags(target: Target) -> str:
     return core
 
 
-def _makefile(firmware: Firmware, target: Target, tested: Firmware | None) -> str:
+def _building(
+    sources: Sources, firmware: Firmware, target: Target, tested: Firmware | None
+) -> dict[str, str]:
+    """What the files say that build the project: compiler, flags, C files."""
     prefix = CORES[target.core].isa.gcc_prefix
-    defines = [flag for flag in firmware.flags if flag.startswith("-D")]
-    flash = _flash_command(target, "$<")
-    rules = ""
-    if tested is not None:
-        units = _units([*tested.files, SELFTEST], without=PROGRAM)
-        rules = _filled("selftest.mk", compiler=f"{prefix}gcc", units=units, flash=flash)
+    selftest = _units([*tested.files, SELFTEST], without=PROGRAM) if tested else ""
+    return {
+        "name": sources.name,
+        "title": target.title,
+        "compiler": f"{prefix}gcc",
+        "objcopy": f"{prefix}objcopy",
+        "processor": target.core,
+        "core_flags": gcc_machine_flags(target),
+        # zig takes -O2 and -O3 for the same level, gcc does not
+        "optimize": "-Os" if {"-Os", "-Oz"} & set(firmware.flags) else "-O3",
+        "defines": "".join(f" {flag}" for flag in firmware.flags if flag.startswith("-D")),
+        "units": _units(firmware.files),
+        "selftest": f"add_program(selftest {SELFTEST_SCRIPT} {selftest})\n" if tested else "",
+        "selftest_units": selftest,
+        "also": "; selftest.elf as well" if tested else "",
+        "flash": _flash_command(target, "$<"),
+    }
+
+
+def _makefile(building: Mapping[str, str], firmware: Firmware) -> str:
     return _filled(
         "project.mk",
-        title=target.title,
-        compiler=f"{prefix}gcc",
-        objcopy=f"{prefix}objcopy",
-        core_flags=gcc_machine_flags(target),
-        # zig takes -O2 and -O3 for the same level, gcc does not
-        optimize="-Os" if {"-Os", "-Oz"} & set(firmware.flags) else "-O3",
-        defines="".join(f" {flag}" for flag in defines),
+        **building,
         zig_flags=shlex.join((*firmware.flags, *firmware.link_flags)),
-        units=_units(firmware.files),
-        flash=flash,
-        selftest_rules=rules,
+        selftest_rules=_filled("selftest.mk", **building) if building["selftest"] else "",
     )
 
 
