@@ -55,6 +55,10 @@ class BrokenPromise(AutotinyError):
     """A component's result is not what it promises, e.g. pruned weights are no longer zero."""
 
 
+class NoRoom(UserError):
+    """A firmware does not fit the part."""
+
+
 class FlashFailed(AutotinyError):
     """A tool could not write a firmware to a board."""
 

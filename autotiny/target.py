@@ -190,7 +190,7 @@ class Target:
     clock: Mapping[str, Setting] = field(default_factory=dict)
     serial: Mapping[str, Setting] = field(default_factory=dict)
     programmers: Mapping[str, str] = field(default_factory=dict)
-    boot_bytes: Annotated[int, Within(ge=0, le=65_536)] = 0
+    boot_bytes: Annotated[int, Within(ge=0, le=1 << 20, multiple_of=256)] = 0
     uf2_family: Annotated[int, Within(gt=0, le=(1 << 32) - 1)] = 0
     active_current_error_percent: Annotated[int, Within(ge=0, le=1000)] | None = None
     file: str = field(default="", compare=False, repr=False)
@@ -377,7 +377,7 @@ def _check_start(target: Target, place: str) -> None:
                 f"{place}: programmers: unknown tool {shown(tool)}; "
                 f"{f'did you mean {near!r}? ' if near else ''}known tools: {', '.join(TOOLS)}"
             )
-        if not all(_OWN.fullmatch(word) and ".." not in word for word in own.split() or [""]):
+        if not all(_OWN.fullmatch(word) and ".." not in word for word in own.split(" ")):
             raise UserError(
                 f"{place}: programmers: {tool} = {shown(own)}; it must be a name, or scripts of "
                 "the tool such as interface/stlink.cfg target/stm32f1x.cfg"
@@ -390,8 +390,44 @@ def _check_start(target: Target, place: str) -> None:
             f"{place}: clock: family = {shown(family)}; "
             f"{f'did you mean {near!r}? ' if near else ''}it must be one of {', '.join(families)}"
         )
+    if target.clock:
+        _check_keys(target, place)
     if target.serial and not target.clock:
         raise UserError(f"{place}: serial needs a [clock], by which its speed is set; add one")
+    baud = target.serial.get("baud", 0)
+    if target.serial and not (type(baud) is int and 50 <= baud <= 4_000_000):
+        raise UserError(
+            f"{place}: serial: baud = {shown(baud)}; it must be a whole number from 50 to 4000000"
+        )
+    if not target.title.isprintable() or "*/" in target.title or not target.title.strip():
+        raise UserError(
+            f"{place}: title = {shown(target.title)}; it must be a line of text without */, for it "
+            "stands in comments of C"
+        )
+    if {"uf2", "picotool"} & set(target.programmers) and not target.uf2_family:
+        raise UserError(f"{place}: programmers: uf2 and picotool need uf2_family; add it")
+
+
+def _check_keys(target: Target, place: str) -> None:
+    """Refuse settings that the start-up code of the family does not read."""
+    family = target.clock["family"]
+    code = (_C_FILES / f"board_{family}.c").read_text(encoding="utf-8")
+    for table in ("clock", "serial"):
+        macros = re.findall(rf"\b{table.upper()}_(\w+)", code)
+        read = {macro.lower() for macro in macros} - {"hz"}
+        for key, value in getattr(target, table).items():
+            word = isinstance(value, str)
+            known = f"{key}_{value}" in read if word else key in read
+            usual = word and value in _USUAL and any(one.startswith(f"{key}_") for one in read)
+            if key != "family" and not known and not usual:
+                raise UserError(
+                    f"{place}: {table}: {key} = {shown(value)} is no setting of {family}; "
+                    f"it reads {', '.join(sorted(read)) or 'none'}"
+                )
+
+
+_USUAL = ("hsi", "ldo")
+"""What start-up code does where no macro says otherwise."""
 
 
 def _check_setting(name: str, value: Setting, place: str) -> None:
@@ -406,17 +442,17 @@ def _check_setting(name: str, value: Setting, place: str) -> None:
         )
 
 
-TOOLS = ("pyocd", "openocd", "nrfjprog", "picotool", "stm32loader", "esptool", "uf2")
+TOOLS = ("pyocd", "openocd", "nrfjprog", "picotool", "stm32loader", "uf2")
 """What can write to a part."""
 
+_C_FILES = Path(__file__).parent / "firmware" / "c"
 _OWN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,60}")
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
 
 def clock_families() -> tuple[str, ...]:
     """The families of parts whose clock our start-up code sets."""
-    folder = Path(__file__).parent / "firmware" / "c"
-    return tuple(sorted(file.stem.removeprefix("board_") for file in folder.glob("board_*.c")))
+    return tuple(sorted(file.stem.removeprefix("board_") for file in _C_FILES.glob("board_*.c")))
 
 
 def _check_memory(memory: Memory, place: str) -> None:

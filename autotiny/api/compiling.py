@@ -17,6 +17,7 @@ from autotiny.dataset import DataSource, Reading
 from autotiny.engine import Sources, check_name
 from autotiny.errors import UserError
 from autotiny.evaluate import MODEL, cost, sources_of, write_project
+from autotiny.firmware import check_layout, library, write_files
 from autotiny.metrics import missing, overshoot
 from autotiny.report.files import check_writable
 from autotiny.study import Amounts, comment_of, model_name, reserved, threshold_of
@@ -58,6 +59,7 @@ def compile(  # noqa: A001 - the command's name
     calibration: str | None = None,
     keep_constant_channels: bool = False,
     project: bool = False,
+    layout: str | None = None,
     stream: str | None = None,
     reserve: Amounts | None = None,
     cache: Cache | None = None,
@@ -90,6 +92,8 @@ def compile(  # noqa: A001 - the command's name
             recipe says by itself whether it is part of it, and with noise it would remove what only
             noise does not reach.
         project: also write start-up code, linker script, Makefile and ELF: ready to flash.
+        layout: in place of the C alone, a library in the form that a framework takes: "arduino",
+            "platformio", "pico-sdk", "zephyr", "esp-idf" or "cmsis-pack".
         stream: C that listens without end, as `measure` takes it.
         reserve: what of the target belongs to other programs, as `search` takes it; it is told
             whether the firmware fits beside them.
@@ -98,12 +102,14 @@ def compile(  # noqa: A001 - the command's name
         on_notice: called with what the user should read before the firmware is executed.
 
     Raises:
-        UserError: there is no such model or target, an op that the engine lacks, a folder that
-            cannot be written, or nothing to calibrate with.
+        UserError: there is no such model, target or layout, an op that the engine lacks, a
+            folder that cannot be written, or nothing to calibrate with.
         FirmwareFault: the firmware faults or does not end.
     """
     seed = arguments(seed=seed)["seed"]
     check_name(name)
+    if layout is not None:
+        _check(layout, name, project)
     board, folder, cache = target_of(target), Path(out).expanduser(), cache or Cache()
     check_writable(folder)
     asked, kept = asked_of(stream), reserved(board, reserve)
@@ -131,12 +137,26 @@ def compile(  # noqa: A001 - the command's name
     if project:
         written = write_project(sources, board, taken, folder, lowered.samples())
         files = tuple(sorted(str(path.relative_to(folder)) for path in written))
+    elif layout is not None:
+        texts = library(sources, layout, board, taken)
+        write_files({file: text.encode() for file, text in texts.items()}, folder)
+        files = tuple(sorted(texts))
     else:
         files = _c_alone(sources, folder)
     return Compiled(
         model_name(model), board, style, taken, lowered.calibration, lowered.constant_channels,
         kept, folder, files,
     )  # fmt: skip
+
+
+def _check(layout: str, name: str, project: bool) -> None:
+    """Refuse a library that cannot be written, before anything is computed."""
+    check_layout(layout, name)
+    if project:
+        raise UserError(
+            f"layout {layout!r} is a library for a program that you have, and a project is a "
+            "program of its own; take --layout or --project"
+        )
 
 
 def _refuse(board: Target, misses: Sequence[str], beside: str = "") -> None:

@@ -31,6 +31,7 @@ EXAMPLES = (
     "autotiny compile my_model.keras -t stm32f746 --data samples.npz --out firmware/",
     "autotiny compile best.json -t stm32f746 --out project/ --project",
     "autotiny compile words.tflite -t rp2040 --name words --out words/ --json",
+    "autotiny compile words.tflite -t rp2040 --name words --out words/ --layout arduino",
 )
 
 
@@ -67,9 +68,18 @@ def run(
     project: Annotated[
         bool,
         typer.Option(
-            "--project", help="Also start-up code, linker script, Makefile, ELF: ready to flash."
+            "--project",
+            help="Also start-up code, linker script, Makefile, CMake, ELF: ready to flash.",
         ),
     ] = False,
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A library for a framework: arduino, platformio, pico-sdk, zephyr, esp-idf or "
+            "cmsis-pack.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write a network as C, and measure it.
@@ -77,7 +87,7 @@ def run(
     An integer lowering of a network that is no .tflite yet finds its ranges with --data.
 
     The folder holds model.h, model.c, weights.c and the kernel headers they use, nothing else
-    without --project; with --name words, words.h, words.c and words_weights.c.
+    without --project or --layout; with --name words, words.h, words.c and words_weights.c.
     """
     from autotiny.target import load_target
 
@@ -88,7 +98,7 @@ def run(
     with report.working(f"compiling {model} for {board.name}") as status:
         compiled = api.compile(
             model, board, out, name=name,
-            schedule=schedule, lowering=lowering, seed=seed, project=project,
+            schedule=schedule, lowering=lowering, seed=seed, project=project, layout=layout,
             data=data, task=task, reading=reading, calibration=calibration,
             keep_constant_channels=keep_constant_channels, stream=stream,
             reserve=reserve,

@@ -8,11 +8,14 @@ from pathlib import Path
 from autotiny.datafile import write_whole
 from autotiny.dataset import Dataset
 from autotiny.engine import Sources
-from autotiny.errors import UserError
+from autotiny.errors import NoRoom
 from autotiny.evaluate.program import program_of, sources_of
 from autotiny.evaluate.score import stored_rows
 from autotiny.firmware import export_project, link_board, link_selftest
+from autotiny.firmware.board import check_board
+from autotiny.firmware.folder import write_files
 from autotiny.firmware.ports import some_rows
+from autotiny.firmware.project import GENERATED
 from autotiny.firmware.selftest import MOST_SAMPLES
 from autotiny.graph import Array, Threshold
 from autotiny.metrics import Cost
@@ -48,12 +51,10 @@ def write_build(
     )
     try:
         write_project(sources, target, cost, folder, samples)
-    except UserError:
-        code = folder / "src"
-        code.mkdir(parents=True, exist_ok=True)
-        for name, text in sources.files.items():
-            write_whole(code / name, text)
-        write_whole(folder / "firmware.elf", measured_firmware(sources, target, cost).elf)
+    except NoRoom:
+        files = {f"src/{name}": text.encode() for name, text in sources.files.items()}
+        files["firmware.elf"] = measured_firmware(sources, target, cost).elf
+        write_files(files, folder, GENERATED)
     write_whole(folder / "model.tflite", write_tflite(program_of(model).graph))
 
 
@@ -63,8 +64,10 @@ def write_project(
     """Write what is ready to flash, as `export_project` does; its files.
 
     Raises:
-        UserError: the target has no room for it.
+        NoRoom: the target has none for it.
+        UserError: its start-up code cannot be compiled, or a link leads out of the folder.
     """
+    check_board(target)
     firmware = measured_firmware(sources, target, cost)
     tested = link_selftest(sources, firmware, target, cost, _rows(sources, samples))
     started = link_board(sources, firmware, target, cost)

@@ -6,13 +6,17 @@ all, so that these keep the addresses at which they were measured.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from autotiny.engine.c_files import head_text
 from autotiny.engine.sources import Sources
-from autotiny.errors import UserError
+from autotiny.errors import NoRoom, UserError
 from autotiny.firmware.layout import C_FILES
-from autotiny.firmware.linking import BOARD, Firmware, link
+from autotiny.firmware.linking import BOARD, Firmware, compiler_flags, link
+from autotiny.firmware.zig import zig_cc
 from autotiny.metrics import STACK_MARGIN_BYTES, Cost
 from autotiny.target import Setting, Target
 
@@ -23,9 +27,30 @@ def with_board(sources: Sources, target: Target) -> Sources:
     """A model's C with the start-up code of the target, where there is some."""
     if not target.clock:
         return sources
+    return replace(sources, files={**sources.files, **_files(target)})
+
+
+def _files(target: Target) -> dict[str, str]:
     code = C_FILES / f"board_{target.clock['family']}.c"
-    files = {BOARD: code.read_text(encoding="utf-8"), HEADER: board_header(target)}
-    return replace(sources, files={**sources.files, **files})
+    return {BOARD: code.read_text(encoding="utf-8"), HEADER: board_header(target)}
+
+
+def check_board(target: Target) -> None:
+    """Refuse settings that the start-up code of a target does not compile with.
+
+    Raises:
+        UserError: that is so; with what the code says of them.
+    """
+    if target.clock:
+        with TemporaryDirectory(prefix="autotiny-") as folder:
+            for name, text in _files(target).items():
+                (Path(folder) / name).write_text(text, encoding="utf-8")
+            complaint = zig_cc([*compiler_flags(target, "-O2"), "-c", BOARD], Path(folder))
+        if complaint:
+            told = re.search(r"error: (.*)", complaint)
+            raise UserError(
+                f"{target.source}: [clock] or [serial] cannot be: {told[1] if told else complaint}"
+            )
 
 
 def link_board(sources: Sources, firmware: Firmware, target: Target, cost: Cost) -> Firmware:
@@ -38,7 +63,7 @@ def link_board(sources: Sources, firmware: Firmware, target: Target, cost: Cost)
         cost: what that took.
 
     Raises:
-        UserError: the flash has no room for what starts the part.
+        NoRoom: the flash has no room for what starts the part.
     """
     if not target.clock:
         return firmware
@@ -46,7 +71,7 @@ def link_board(sources: Sources, firmware: Firmware, target: Target, cost: Cost)
         with_board(sources, target), target, stack_bytes=cost.stack_bytes + STACK_MARGIN_BYTES
     )
     if not started.fits:
-        raise UserError(
+        raise NoRoom(
             f"the model takes {firmware.flash_bytes:,} of the {target.flash_bytes:,} bytes of "
             f"{target.name}'s flash, and the code that sets its clock does not fit beside it; "
             "choose a smaller network or sequence"
@@ -72,6 +97,7 @@ def board_header(target: Target) -> str:
 
 #include <stdint.h>
 
+#define BOOT_BYTES {target.boot_bytes}u
 #define CLOCK_HZ {target.clock_hz}u
 {settings}
 /* Behind the constants of the program, so that these lie where they were measured; small, for it

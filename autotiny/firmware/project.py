@@ -1,4 +1,4 @@
-"""A firmware as a project of its own: C, startup, linker script, Makefile and images to flash."""
+"""A firmware as a project of its own: C, startup, linker script, build files, images to flash."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from pathlib import Path
 from string import Template
 
 from autotiny.cores import CORES
-from autotiny.engine import Port, Sources
-from autotiny.errors import UserError
-from autotiny.firmware.board import board_bytes
+from autotiny.engine import Sources
+from autotiny.errors import NoRoom, UserError
+from autotiny.firmware.board import HEADER, board_bytes
+from autotiny.firmware.folder import write_files
 from autotiny.firmware.formats import intel_hex, uf2
 from autotiny.firmware.layout import C_FILES
-from autotiny.firmware.linking import Firmware
+from autotiny.firmware.linking import BOARD, Firmware
+from autotiny.firmware.readme import call_text, figures, port_table
 from autotiny.firmware.selftest import PROGRAM
 from autotiny.metrics import Cost
 from autotiny.target import Target
@@ -29,7 +31,16 @@ SCRIPT = "link.ld"
 SELFTEST_SCRIPT = "selftest.ld"
 SELFTEST = "selftest.c"
 
-_C_TYPES: Mapping[str, str] = {"float32": "float", "bool": "uint8_t"}
+GENERATED = frozenset(
+    f"{program}.{ending}"
+    for program in ("firmware", "selftest")
+    for ending in ("elf", "bin", "hex", "uf2")
+) | {
+    SCRIPT, SELFTEST_SCRIPT, "Makefile", "CMakeLists.txt", "cmake/toolchain.cmake", "README.md",
+    f"src/{BOARD}", f"src/{HEADER}", f"src/{SELFTEST}", "src/selftest.h",
+    "src/selftest_samples.c", "src/startup.c", "src/main.c", "src/second_core.c",
+}  # fmt: skip
+"""What projects are made of besides the model."""
 
 
 def export_project(
@@ -57,10 +68,11 @@ def export_project(
         The files written, all of them inside the folder.
 
     Raises:
-        UserError: the firmware does not fit the target, or a file would lie outside the folder.
+        NoRoom: the firmware does not fit the target.
+        UserError: a file would lie outside the folder.
     """
     if not firmware.fits:
-        raise UserError(
+        raise NoRoom(
             f"the firmware does not fit {target.name}: flash {firmware.flash_bytes} of "
             f"{target.flash_bytes} bytes, SRAM without the stack "
             f"{firmware.arena_bytes + firmware.static_bytes} of {target.sram_bytes}; "
@@ -72,7 +84,10 @@ def export_project(
     files[SCRIPT] = firmware.files[SCRIPT].encode()
     if tested is not None:
         files[SELFTEST_SCRIPT] = tested.files[SCRIPT].encode()
-    files["Makefile"] = _makefile(firmware, target, tested).encode()
+    building = _building(sources, firmware, target, tested)
+    files["Makefile"] = _makefile(building, firmware).encode()
+    files["CMakeLists.txt"] = _filled("project.cmake", **building).encode()
+    files["cmake/toolchain.cmake"] = _filled("toolchain.cmake", **building).encode()
     files["README.md"] = _readme(sources, firmware, target, cost, measured, tested).encode()
     for name, program in (("firmware", firmware), ("selftest", tested)):
         if program is not None:
@@ -86,29 +101,13 @@ def export_project(
             raise UserError(
                 f"{name!r} is no plain file name; it would lie outside {folder / 'src'}"
             )
-    places = {name: _inside(folder, name) for name in files}
-    for name, content in files.items():
-        places[name].parent.mkdir(parents=True, exist_ok=True)
-        places[name].write_bytes(content)
-    return list(places.values())
+    return write_files(files, folder, GENERATED)
 
 
 def _selftest_files(tested: Firmware) -> dict[str, str]:
     """What only the program that checks the model is made of; its `main` has a file of its own."""
     files = {name: text for name, text in tested.files.items() if name.startswith("selftest")}
     return {**files, SELFTEST: tested.files[PROGRAM]}
-
-
-def _inside(folder: Path, name: str) -> Path:
-    """The path of a file of the project.
-
-    Raises:
-        UserError: a link in the folder leads out of it.
-    """
-    path = folder / name
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise UserError(f"{name!r} would be written to {path.resolve()}, outside {folder}")
-    return path
 
 
 def gcc_machine_flags(target: Target) -> str:
@@ -119,27 +118,36 @@ def gcc_machine_flags(target: Target) -> str:
     return core
 
 
-def _makefile(firmware: Firmware, target: Target, tested: Firmware | None) -> str:
+def _building(
+    sources: Sources, firmware: Firmware, target: Target, tested: Firmware | None
+) -> dict[str, str]:
+    """What the files say that build the project: compiler, flags, C files."""
     prefix = CORES[target.core].isa.gcc_prefix
-    defines = [flag for flag in firmware.flags if flag.startswith("-D")]
-    flash = _flash_command(target, "$<")
-    rules = ""
-    if tested is not None:
-        units = _units([*tested.files, SELFTEST], without=PROGRAM)
-        rules = _filled("selftest.mk", compiler=f"{prefix}gcc", units=units, flash=flash)
+    selftest = _units([*tested.files, SELFTEST], without=PROGRAM) if tested else ""
+    return {
+        "name": sources.name,
+        "title": target.title,
+        "compiler": f"{prefix}gcc",
+        "objcopy": f"{prefix}objcopy",
+        "processor": target.core,
+        "core_flags": gcc_machine_flags(target),
+        # zig takes -O2 and -O3 for the same level, gcc does not
+        "optimize": "-Os" if {"-Os", "-Oz"} & set(firmware.flags) else "-O3",
+        "defines": "".join(f" {flag}" for flag in firmware.flags if flag.startswith("-D")),
+        "units": _units(firmware.files),
+        "selftest": f"add_program(selftest {SELFTEST_SCRIPT} {selftest})\n" if tested else "",
+        "selftest_units": selftest,
+        "also": "; selftest.elf as well" if tested else "",
+        "flash": _flash_command(target, "$<"),
+    }
+
+
+def _makefile(building: Mapping[str, str], firmware: Firmware) -> str:
     return _filled(
         "project.mk",
-        title=target.title,
-        compiler=f"{prefix}gcc",
-        objcopy=f"{prefix}objcopy",
-        core_flags=gcc_machine_flags(target),
-        # zig takes -O2 and -O3 for the same level, gcc does not
-        optimize="-Os" if {"-Os", "-Oz"} & set(firmware.flags) else "-O3",
-        defines="".join(f" {flag}" for flag in defines),
+        **building,
         zig_flags=shlex.join((*firmware.flags, *firmware.link_flags)),
-        units=_units(firmware.files),
-        flash=flash,
-        selftest_rules=rules,
+        selftest_rules=_filled("selftest.mk", **building) if building["selftest"] else "",
     )
 
 
@@ -163,19 +171,8 @@ def _readme(
     sources: Sources, firmware: Firmware, target: Target, cost: Cost | None,
     measured: Firmware | None, tested: Firmware | None,
 ) -> str:  # fmt: skip
-    parts = ("in", "out")
-    ports = [
-        (f"{part}{number or ''}", port)
-        for part, group in zip(parts, (sources.inputs, sources.outputs), strict=True)
-        for number, port in enumerate(group)
-    ]
     name = sources.name
     model_files = sorted(file for file in sources.files if file not in ("main.c", "startup.c"))
-    declarations = "\n".join(
-        f"{_c_type(port)} {variable}[{name.upper()}_{_macro(variable)}_SIZE];"
-        for variable, port in ports
-    )
-    arguments = ", ".join(variable for variable, _ in ports)
     return _filled(
         "project.md",
         name=name,
@@ -183,16 +180,16 @@ def _readme(
         origin=f"{firmware.origin:#010x}",
         program=_program(firmware, measured),
         clock=_clock(firmware, target),
-        figures=_figures(cost, target) if cost else "",
+        figures=figures(cost, target) if cost else "",
         flash=_flash_command(target, "firmware.elf"),
         selftest=_filled("selftest.md") if tested else "",
         boot_note=f"\n**Before it boots:** {target.boot_note}\n" if target.boot_note else "",
         advice=f"\n**Worth time:** {target.advice}\n" if target.advice else "",
         compiler=f"{CORES[target.core].isa.gcc_prefix}gcc",
         sources="`, `".join(model_files),
-        call=f"{declarations}\n{_call(sources, arguments)}",
+        call=call_text(sources),
         arena_bytes=str(firmware.arena_bytes),
-        ports="\n".join(_row(variable, port) for variable, port in ports),
+        ports=port_table(sources),
     )
 
 
@@ -222,48 +219,3 @@ def _clock(firmware: Firmware, target: Target) -> str:
         "(your vendor's CMSIS\ndevice file has one), and the weak, empty one of `src/startup.c` "
         f"gives way. The latency above is for {megahertz}."
     )
-
-
-def _call(sources: Sources, arguments: str) -> str:
-    """How a program of one's own calls the model."""
-    if sources.hearing is None:
-        return f"{sources.name}_invoke({arguments});"
-    hop, window = sources.hearing.hop, sources.hearing.window
-    return (
-        f"// every {hop:,} samples; answers are for the last {window:,}\n"
-        f"if ({sources.name}_stream_push({arguments})) {{ /* use the outputs */ }}"
-    )
-
-
-def _macro(variable: str) -> str:
-    return variable.replace("in", "INPUT").replace("out", "OUTPUT")
-
-
-def _c_type(port: Port) -> str:
-    return _C_TYPES.get(port.dtype, f"{port.dtype}_t")
-
-
-def _row(variable: str, port: Port) -> str:
-    shape = "×".join(map(str, port.shape))
-    scale = zero_point = ""
-    if port.quantization is not None and len(port.quantization.scales) == 1:
-        scale, zero_point = f"{port.quantization.scale:g}", str(port.quantization.zero_point)
-    return f"| {variable} ({port.name}) | {port.dtype} | {shape} | {scale} | {zero_point} |"
-
-
-def _figures(cost: Cost, target: Target) -> str:
-    weights = f"weights {cost.weights_bytes:,}"
-    parts = f"arena {cost.arena_bytes:,}, static {cost.static_bytes:,}, stack {cost.stack_bytes:,}"
-    ran = "one inference" if cost.stream is None else "a hop of the stream"
-    rows = [
-        ("flash", f"{cost.flash_bytes:,} bytes ({weights})"),
-        ("SRAM", f"{cost.sram_bytes:,} bytes ({parts})"),
-        (ran, f"{cost.instructions:,} instructions, {cost.cycles:,} cycles"),
-        ("latency", f"{cost.latency_ms:.3f} ms"),
-        ("energy, estimated", f"{cost.energy_estimated_mj:.4f} mJ {target.energy_error}"),
-    ]
-    if cost.stream and cost.stream.duty_cycle is not None:
-        share = f"{100 * cost.stream.duty_cycle:.3g} % of {cost.stream.hop_ms:.4g} ms"
-        rows.append(("duty cycle", share))
-    lines = "".join(f"| {name} | {value} |\n" for name, value in rows)
-    return f"| measured | |\n|---|---|\n{lines}"

@@ -13,10 +13,11 @@ from images import Network
 
 from autotiny.engine import Port, Sources, Style, generate, schedule_for
 from autotiny.errors import UserError
-from autotiny.firmware import link, link_board
+from autotiny.firmware import link, link_board, link_selftest
 from autotiny.firmware.board import with_board
 from autotiny.firmware.formats import intel_hex
 from autotiny.firmware.linking import symbols_of
+from autotiny.firmware.ports import some_rows
 from autotiny.firmware.project import export_project
 from autotiny.graph import Quantization
 from autotiny.simulator import measure, measure_elf, run
@@ -66,10 +67,12 @@ def sources() -> Sources:
     )
 
 
-def exported(target: Target, folder: Path) -> Path:
+def exported(target: Target, folder: Path, *, selftest: bool = False) -> Path:
     measured, cost = link(sources(), target), measure(sources(), target)
     started = link_board(sources(), measured, target, cost)
-    export_project(sources(), started, target, folder, cost=cost, measured=measured)
+    rows = some_rows(sources().inputs)
+    tested = link_selftest(sources(), measured, target, cost, rows) if selftest else None
+    export_project(sources(), started, target, folder, cost=cost, measured=measured, tested=tested)
     return folder
 
 
@@ -78,9 +81,9 @@ def test_the_project_is_complete(tmp_path: Path) -> None:
     folder = exported(target, tmp_path / "project")
     files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     assert files == [
-        "Makefile", "README.md", "firmware.bin", "firmware.elf", "firmware.hex", "link.ld",
-        "src/board.c", "src/board.h", "src/main.c", "src/model.c", "src/model.h", "src/startup.c",
-        "src/weights.c",
+        "CMakeLists.txt", "Makefile", "README.md", "cmake/toolchain.cmake",
+        "firmware.bin", "firmware.elf", "firmware.hex", "link.ld", "src/board.c", "src/board.h",
+        "src/main.c", "src/model.c", "src/model.h", "src/startup.c", "src/weights.c",
     ]  # fmt: skip
     readme = (folder / "README.md").read_text()
     assert target.flash_tool.replace("{elf}", "firmware.elf") in readme
@@ -205,6 +208,34 @@ def test_gcc_builds_a_firmware_that_runs(name: str, tmp_path: Path) -> None:
     assert (folder / "build" / "gcc" / "firmware.hex").stat().st_size > 2 * len(binary)
     with BytesIO((folder / "build" / "gcc" / "firmware.elf").read_bytes()) as file:
         assert ELFFile(file)["e_machine"] == "EM_ARM"
+
+
+@pytest.mark.skipif(
+    not all(map(shutil.which, ("make", "cmake", "arm-none-eabi-gcc"))),
+    reason="make, cmake or arm-none-eabi-gcc is not installed",
+)
+@pytest.mark.parametrize("name", ["stm32f746", "rp2040"])
+def test_cmake_builds_what_make_builds(name: str, tmp_path: Path) -> None:
+    target = load_target(name)
+    folder = exported(target, tmp_path / "a project", selftest=True)
+    toolchain = "-DCMAKE_TOOLCHAIN_FILE=cmake/toolchain.cmake"
+    for command in (
+        ["make", "all", "selftest"],
+        ["cmake", "-B", "build/cmake", toolchain],
+        ["cmake", "--build", "build/cmake"],
+    ):
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, check=False,
+            env={**os.environ, "LC_ALL": "C"},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert "warning" not in done.stderr.lower()
+    for program in ("firmware", "selftest"):
+        for ending in ("bin", "hex"):
+            made, other = (folder / "build" / by / f"{program}.{ending}" for by in ("cmake", "gcc"))
+            assert made.read_bytes() == other.read_bytes()
+    measured = measure_elf(folder / "build" / "cmake" / "firmware.elf", target)
+    assert 200 < measured.instructions < 2000
 
 
 @pytest.mark.skipif(

@@ -11,6 +11,15 @@
 #if CLOCK_HZ != 12000000u * CLOCK_PLL_DIV_SELECT / CLOCK_ARM_DIVIDE || CLOCK_HZ > 600000000u
 #error "12 MHz × pll_div_select ÷ arm_divide is not clock_hz, or is above 600 MHz"
 #endif
+#if BOOT_BYTES != 0x4000
+#error "boot_bytes must be 0x4000: flash configuration and image vector table lie there"
+#endif
+#if CLOCK_ARM_DIVIDE < 1 || CLOCK_ARM_DIVIDE > 8
+#error "arm_divide must be from 1 to 8"
+#endif
+#if (CLOCK_FLASH_BYTES & (CLOCK_FLASH_BYTES - 1)) != 0 || CLOCK_FLASH_BYTES < 32
+#error "flash_bytes must be a power of two: a region of the MPU"
+#endif
 #if CLOCK_PLL_DIV_SELECT < 54u || CLOCK_PLL_DIV_SELECT > 108u
 #error "pll_div_select must be from 54 to 108"
 #endif

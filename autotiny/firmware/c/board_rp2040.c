@@ -124,6 +124,21 @@ __asm(
 
 /* ---- The clock ---- */
 
+#if BOOT_BYTES != 256
+#error "boot_bytes must be 256: the boot ROM reads so many"
+#endif
+#if CLOCK_PLL_POSTDIV1 < 1 || CLOCK_PLL_POSTDIV1 > 7 || CLOCK_PLL_POSTDIV2 < 1 || CLOCK_PLL_POSTDIV2 > 7
+#error "pll_postdiv1 and pll_postdiv2 must be from 1 to 7"
+#endif
+#if CLOCK_PLL_FBDIV < 16 || CLOCK_PLL_FBDIV > 320
+#error "pll_fbdiv must be from 16 to 320"
+#endif
+#if CLOCK_CRYSTAL_HZ < 5000000 || CLOCK_CRYSTAL_HZ > 15000000
+#error "crystal_hz must be from 5 to 15 MHz"
+#endif
+#if CLOCK_HZ > 133000000
+#error "clock_hz must be at most 133 MHz"
+#endif
 #if CLOCK_CRYSTAL_HZ * CLOCK_PLL_FBDIV / (CLOCK_PLL_POSTDIV1 * CLOCK_PLL_POSTDIV2) != CLOCK_HZ
 #error "crystal_hz × pll_fbdiv ÷ (pll_postdiv1 × pll_postdiv2) is not clock_hz"
 #endif
@@ -248,7 +263,7 @@ AT_BOARD(start_serial) static void start_serial(void) {
   REGISTER(PIN_CTRL) = 2;
 }
 
-AT_BOARD(selftest_put) void selftest_put(char character) {
+AT_BOARD(selftest_put) __attribute__((weak)) void selftest_put(char character) {
   const int is_reset = (REGISTER(RESETS_DONE) & UART0_RESET) == 0;
   if (is_reset || (REGISTER(UART_CR) & 1u) == 0) {
     start_serial();

@@ -9,6 +9,21 @@
  * The QMI stays as the boot ROM set it for the flash that it found: at most the core clock ÷ 3. */
 #include "board.h"
 
+#if BOOT_BYTES != 512
+#error "boot_bytes must be 512: the image block, and room up to where vectors may lie"
+#endif
+#if CLOCK_PLL_POSTDIV1 < 1 || CLOCK_PLL_POSTDIV1 > 7 || CLOCK_PLL_POSTDIV2 < 1 || CLOCK_PLL_POSTDIV2 > 7
+#error "pll_postdiv1 and pll_postdiv2 must be from 1 to 7"
+#endif
+#if CLOCK_PLL_FBDIV < 16 || CLOCK_PLL_FBDIV > 320
+#error "pll_fbdiv must be from 16 to 320"
+#endif
+#if CLOCK_CRYSTAL_HZ < 1000000 || CLOCK_CRYSTAL_HZ > 15000000
+#error "crystal_hz must be from 1 to 15 MHz"
+#endif
+#if CLOCK_HZ > 150000000
+#error "clock_hz must be at most 150 MHz"
+#endif
 #if CLOCK_CRYSTAL_HZ * CLOCK_PLL_FBDIV / (CLOCK_PLL_POSTDIV1 * CLOCK_PLL_POSTDIV2) != CLOCK_HZ
 #error "crystal_hz × pll_fbdiv ÷ (pll_postdiv1 × pll_postdiv2) is not clock_hz"
 #endif

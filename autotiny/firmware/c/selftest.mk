@@ -4,7 +4,7 @@
 #   make flash-selftest  writes selftest.elf
 #   make selftest        builds it with $compiler; build/gcc/selftest.elf, .bin and .hex
 
-SELFTEST = $units
+SELFTEST = $selftest_units
 SELFTEST_OBJECTS = $$(SELFTEST:src/%.c=build/gcc/%.o)
 
 selftest: build/gcc/selftest.elf build/gcc/selftest.bin build/gcc/selftest.hex

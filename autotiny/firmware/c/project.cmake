@@ -1,0 +1,31 @@
+# Builds $title firmware with $compiler, as the Makefile does.
+#
+#   cmake -B build/cmake -DCMAKE_TOOLCHAIN_FILE=cmake/toolchain.cmake
+#   cmake --build build/cmake      build/cmake/firmware.elf, .bin and .hex$also
+
+cmake_minimum_required(VERSION 3.13)
+project($name C)
+
+add_compile_options(
+  -std=gnu11 $optimize -ffunction-sections -fdata-sections -fno-math-errno -fomit-frame-pointer
+  -Wall$defines)
+
+# A program of those C files, by that linker script.
+function(add_program program script)
+  set(elf $${program}.elf)
+  add_executable($${elf} $${ARGN})
+  target_link_options($${elf} PRIVATE
+    -nostartfiles -Wl,--gc-sections,--nmagic "-T$${CMAKE_CURRENT_SOURCE_DIR}/$${script}")
+  target_link_libraries($${elf} PRIVATE m)
+  set_target_properties($${elf} PROPERTIES SUFFIX ""
+    LINK_DEPENDS "$${CMAKE_CURRENT_SOURCE_DIR}/$${script}")
+  add_custom_command(TARGET $${elf} POST_BUILD
+    COMMAND $${CMAKE_OBJCOPY} -O binary $${elf} $${program}.bin
+    COMMAND $${CMAKE_OBJCOPY} -O ihex $${elf} $${program}.hex
+    BYPRODUCTS $${program}.bin $${program}.hex
+    WORKING_DIRECTORY "$$<TARGET_FILE_DIR:$${elf}>"
+    VERBATIM)
+endfunction()
+
+add_program(firmware link.ld $units)
+$selftest
