@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,6 +20,7 @@ from typer.testing import CliRunner
 
 import autotiny
 from autotiny.cli import app
+from autotiny.datafile import data_folder
 from autotiny.errors import FlashFailed, UserError
 from autotiny.evaluate import write_project
 from autotiny.firmware.programmers import PROGRAMMERS, Programmer
@@ -29,7 +32,7 @@ EVERY = replace(
     RP2040,
     programmers={
         "pyocd": "rp2040", "openocd": "interface/cmsis-dap.cfg target/rp2040.cfg",
-        "nrfjprog": "NRF52", "picotool": "rp2040", "stm32loader": "F1", "esptool": "esp32c3",
+        "nrfjprog": "NRF52", "picotool": "rp2040", "stm32loader": "F1",
         "uf2": "RPI-RP2",
     },
 )  # fmt: skip
@@ -91,11 +94,6 @@ def test_every_tool_has_its_call() -> None:
             ["--family", "NRF52", "--program", "FILE", "--sectorerase", "--verify", "--reset"],
         ),
         ("picotool", "uf2", ["load", "--verify", "--execute", "FILE"]),
-        (
-            "stm32loader", "bin",
-            ["--port", "/dev/ttyUSB9", "--family", "F1", "--erase", "--write", "--verify",
-             "--address", "0x10000000", "--go-address", "0x10000000", "FILE"],
-        ),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("program", ["firmware", "selftest"])
@@ -103,8 +101,7 @@ def test_a_tool_is_called_on_the_file_that_it_takes(
     program: str, name: str, ending: str, expected: list[str], project: Path, tool: Tool
 ) -> None:
     noted = tool(name)
-    port = "/dev/ttyUSB9" if PROGRAMMERS[name].needs_port else ""
-    done = autotiny.flash(project, EVERY, tool=name, port=port, selftest=program == "selftest")
+    done = autotiny.flash(project, EVERY, tool=name, selftest=program == "selftest")
     file = str(project / f"{program}.{ending}")
     assert called(noted) == [one.replace("FILE", file) for one in expected]
     assert (done.done, done.way) == (True, name)
@@ -135,6 +132,10 @@ def test_tools_that_are_not_there(project: Path, tool: Tool) -> None:
     tool("stm32loader")
     with pytest.raises(UserError, match="stm32loader writes by a serial port; name it"):
         autotiny.flash(project, EVERY, tool="stm32loader")
+    with pytest.raises(UserError, match="rp2040 is written by a serial port; name it"):
+        autotiny.flash(project, serial)
+    with pytest.raises(UserError, match="erases all of flash, and with it what lies before"):
+        autotiny.flash(project, EVERY, tool="stm32loader", port="/dev/ttyUSB9")
 
 
 def test_a_tool_that_fails_is_told(project: Path, tool: Tool) -> None:
@@ -156,12 +157,41 @@ def test_what_is_not_this_firmware_is_refused(project: Path, tool: Tool, tmp_pat
         autotiny.flash(project, other)
     with pytest.raises(UserError, match=r"ends in \.elf, a project's folder, or a recipe"):
         autotiny.flash(project / "firmware.bin", EVERY, tool="pyocd")
-    with pytest.raises(UserError, match="there is no file"):
+    with pytest.raises(UserError, match=r"there is no .*gone"):
         autotiny.flash(tmp_path / "gone.elf", EVERY, tool="pyocd")
     damaged = copied(project, tmp_path)
     (damaged / "firmware.elf").write_bytes(b"ELF")
     with pytest.raises(UserError, match="is no ELF file"):
         autotiny.flash(damaged, EVERY)
+
+
+@pytest.mark.parametrize("ending", ["uf2", "hex"])
+def test_files_that_are_not_of_one_program_are_refused(
+    ending: str, project: Path, tool: Tool, tmp_path: Path
+) -> None:
+    name = {"uf2": "picotool", "hex": "nrfjprog"}[ending]
+    tool(name)
+    mixed = copied(project, tmp_path)
+    shutil.copy(mixed / f"selftest.{ending}", mixed / f"firmware.{ending}")
+    with pytest.raises(UserError, match=r"does not hold what firmware\.elf beside it does"):
+        autotiny.flash(mixed, EVERY, tool=name)
+    autotiny.flash(mixed, EVERY, tool=name, selftest=True)
+
+
+def test_a_recipe_is_read_before_a_call_of_it_is_told(tool: Tool, tmp_path: Path) -> None:
+    tool("picotool")
+    with pytest.raises(UserError, match=r"gone\.json"):
+        autotiny.flash(tmp_path / "gone.json", EVERY, dry_run=True)
+
+
+def test_a_tool_of_a_relative_path_is_found(
+    project: Path, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted = tool("picotool")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "bin")
+    autotiny.flash(project, EVERY)
+    assert noted.is_file()
 
 
 def test_a_stale_firmware_is_refused(project: Path, tool: Tool, tmp_path: Path) -> None:
@@ -205,9 +235,35 @@ def test_a_disk_gets_the_whole_file(project: Path, tmp_path: Path, tool: Tool) -
     twice = [*disks, disk(tmp_path / "c", "RPI-RP2")]
     with pytest.raises(UserError, match="2 disks RPI-RP2 are there"):
         autotiny.flash(project, EVERY, tool="uf2", disks=twice)
+    outside = tmp_path / "outside.uf2"
+    outside.write_bytes(b"mine")
+    (tmp_path / "c" / "firmware.uf2").symlink_to(outside)
+    autotiny.flash(project, EVERY, tool="uf2", disks=[tmp_path / "c"])
+    assert outside.read_bytes() == b"mine"
+    (tmp_path / "c" / "firmware.uf2").unlink()
     (tmp_path / "c" / "firmware.uf2").mkdir()  # nothing can be written there
     with pytest.raises(FlashFailed, match=r"took not all of firmware\.uf2"):
         autotiny.flash(project, EVERY, tool="uf2", disks=[tmp_path / "c"])
+
+
+def test_a_full_disk_is_told(project: Path, tmp_path: Path) -> None:
+    place = disk(tmp_path / "a", "RPI-RP2")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, before[1]))
+    try:
+        with pytest.raises(FlashFailed, match=r"took not all of firmware\.uf2: File too large"):
+            autotiny.flash(project, EVERY, tool="uf2", disks=[place])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+
+
+def test_a_fifo_is_no_disk(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    os.mkfifo(tmp_path / "a" / "INFO_UF2.TXT")
+    with pytest.raises(UserError, match="no disks RPI-RP2 are there"):
+        autotiny.flash(project, EVERY, tool="uf2", disks=[tmp_path / "a"])
 
 
 def test_a_path_that_openocd_would_read_as_tcl_is_refused(
@@ -229,13 +285,14 @@ def test_a_path_that_openocd_would_read_as_tcl_is_refused(
         ('openocd = "-c exec"', "it must be a name, or scripts of the tool"),
         ('picotool = ""', "it must be a name"),
         ('sh = "x"', "programmers: unknown tool 'sh'"),
+        ('pyocd = "a\\nb"', "it must be a name"),
         ('pyocb = "x"', "unknown tool 'pyocb'; did you mean 'pyocd'?"),
         ("pyocd = 3", "it must be text"),
     ],
 )
 def test_programmers_that_no_call_is_made_of(table: str, told: str, tmp_path: Path) -> None:
     path = tmp_path / "board.toml"
-    text = (Path(load_target.__code__.co_filename).parents[1] / "targets/rp2040.toml").read_text()
+    text = (data_folder("targets") / "rp2040.toml").read_text()
     head, _, tail = text.partition("[programmers]\n")
     path.write_text(f"{head}[programmers]\n{table}\n\n[serial]{tail.partition('[serial]')[2]}")
     with pytest.raises(UserError) as failed:

@@ -18,6 +18,7 @@ from autotiny.engine import Sources, check_name
 from autotiny.errors import UserError
 from autotiny.evaluate import MODEL, cost, sources_of, write_project
 from autotiny.firmware import check_layout, library, write_files
+from autotiny.firmware.board import check_board
 from autotiny.metrics import missing, overshoot
 from autotiny.report.files import check_writable
 from autotiny.study import Amounts, comment_of, model_name, reserved, threshold_of
@@ -129,6 +130,7 @@ def compile(  # noqa: A001 - the command's name
     )  # fmt: skip
     tell = tell_of(board, on_stage, on_notice)
     if project:
+        check_board(board)
         tell = replace(tell, misfit=partial(_refuse, board))
     taken = cost(network, board, cache, tell, heard, name)
     if project:

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from autotiny.api.compiling import compile as compile_model
 from autotiny.api.given import TargetSource, is_recipe, target_of
 from autotiny.cache import Cache
 from autotiny.errors import FlashFailed, UserError, shown
+from autotiny.firmware.formats import intel_hex, uf2
 from autotiny.firmware.programmers import DISK, PROGRAMMERS, chosen, program_of
-from autotiny.simulator.images import read_image
+from autotiny.recipe import read_recipe
+from autotiny.simulator.images import Image, read_image
 from autotiny.target import Target
 
 FIRMWARE, SELFTEST = "firmware", "selftest"
@@ -87,15 +88,26 @@ def flash(
         name = SELFTEST if selftest else FIRMWARE
         ending = "uf2" if way == DISK else PROGRAMMERS[way].file
         if is_recipe(folder) and dry_run:
+            read_recipe(folder)
             file = Path(f"{name}.{ending}")  # which is made for as long as it is written
         elif is_recipe(folder):
+            from autotiny.api.compiling import compile as compile_model
+
             compile_model(str(folder), board, Path(scratch), project=True, cache=cache)
             file = _file(Path(scratch), name, board, ending)
         else:
             file = _file(folder, name, board, ending)
         if way == DISK:
             return _copy(file, board, disks, dry_run, on_progress)
-        call = PROGRAMMERS[way].call(board.programmers[way], file, port, board.flash.origin)
+        if "/" in port:
+            port = str(Path(port).absolute())  # the tool runs in another folder
+        origin = board.flash.origin
+        if way == "stm32loader" and board.boot_bytes:
+            raise UserError(
+                "stm32loader erases all of flash, and with it what lies before the program of "
+                f"{board.name}; choose another tool"
+            )
+        call = PROGRAMMERS[way].call(board.programmers[way], file, port, origin)
         program = program_of(way) or PROGRAMMERS[way].programs[0]
         command = (program, *call)
         if not dry_run:
@@ -105,14 +117,14 @@ def flash(
 
 def _file(source: Path, name: str, board: Target, ending: str) -> Path:
     """The file to write: of a project the one with the ending, checked to be for the target."""
+    if not source.exists():
+        raise UserError(f"there is no {shown(str(source))}")
     if not source.is_dir():
         if source.suffix.lower() != f".{ending}":
             raise UserError(
                 f"{shown(str(source))} is not what is written here: a file that ends in "
                 f".{ending}, a project's folder, or a recipe (.json)"
             )
-        if not source.is_file():
-            raise UserError(f"there is no file {shown(str(source))}")
         if ending == "elf":
             read_image(source, board)
         return source.resolve()
@@ -121,9 +133,9 @@ def _file(source: Path, name: str, board: Target, ending: str) -> Path:
         if not one.is_file():
             raise UserError(
                 f"{source} has no {one.name}; make one with "
-                f"`autotiny compile MODEL --target {board.name} --project --out {source}`"
+                f"`autotiny compile MODEL --target {board.source} --project --out {source}`"
             )
-    read_image(elf, board)
+    _check_same(file, read_image(elf, board), board)
     script = source / ("link.ld" if name == FIRMWARE else f"{name}.ld")
     if script.is_file() and board.title not in script.read_text(encoding="utf-8", errors="replace"):
         raise UserError(f"{source} was made for another part than {board.title}; see its README.md")
@@ -137,6 +149,24 @@ def _file(source: Path, name: str, board: Target, ending: str) -> Path:
             "`make` and write it with `make flash`, or make the project again"
         )
     return file.resolve()
+
+
+def _check_same(file: Path, elf: Image, board: Target) -> None:
+    """Refuse a file that does not hold the bytes of the ELF beside it."""
+    origin = elf.segments[0][0] if elf.segments else 0
+    image = bytearray()
+    for begin, data in elf.segments:
+        image.extend(b"\xff" * (begin - origin - len(image)))
+        image[begin - origin : begin - origin + len(data)] = data
+    expected = {
+        ".bin": lambda: bytes(image),
+        ".hex": lambda: intel_hex(bytes(image), origin).encode(),
+        ".uf2": lambda: uf2(bytes(image), origin, board.uf2_family),
+    }.get(file.suffix)
+    if expected is not None and file.read_bytes() != expected():
+        raise UserError(
+            f"{file} does not hold what {file.stem}.elf beside it does; make the project again"
+        )
 
 
 def _run(command: Sequence[str], way: str) -> None:
@@ -159,7 +189,8 @@ def _copy(
 ) -> Flashed:  # fmt: skip
     """Copy a UF2 file to the board's disk."""
     label = board.programmers[DISK]
-    found = [disk for disk in (_disks() if disks is None else disks) if _is_of(disk, label)]
+    mounted = {disk.resolve() for disk in (_disks() if disks is None else disks)}
+    found = [disk for disk in sorted(mounted) if _is_of(disk, label)]
     if not found and dry_run:
         found = [Path(f"<disk {label}>")]
     if len(found) != 1:
@@ -172,9 +203,11 @@ def _copy(
     if not dry_run:
         content = file.read_bytes()
         try:
-            with place.open("wb", buffering=0) as disk:
+            place.unlink(missing_ok=True)  # a link of that name would lead elsewhere
+            with place.open("xb") as disk:
                 for begin in range(0, len(content), _CHUNK_BYTES):
                     disk.write(content[begin : begin + _CHUNK_BYTES])
+                    disk.flush()
                     if on_progress:
                         on_progress(min(begin + _CHUNK_BYTES, len(content)), len(content))
                 os.fsync(disk.fileno())
@@ -188,8 +221,12 @@ def _copy(
 
 def _is_of(disk: Path, label: str) -> bool:
     """Whether a disk is that of a boot loader with such a board."""
+    info = disk / INFO
     try:
-        text = (disk / INFO).read_text(encoding="utf-8", errors="replace")[:4096]
+        if not info.is_file():
+            return False
+        with info.open("rb") as file:
+            text = file.read(4096).decode("utf-8", "replace")
     except OSError:
         return False
     lines = (line.partition(":") for line in text.splitlines())

@@ -12,6 +12,7 @@ from autotiny.api.notices import say_all, silent
 from autotiny.cache import Cache
 from autotiny.checked import arguments
 from autotiny.dataset import DataSource, Reading
+from autotiny.firmware.board import check_board
 from autotiny.report.files import check_writable, write_study
 from autotiny.space import Space, load_space
 from autotiny.study import Progress, Result
@@ -122,6 +123,7 @@ def search(
     check_asked(task, metric)
     asked = asked_of(stream)
     board = target_of(target)
+    check_board(board)
     wanted = (objectives,) if isinstance(objectives, str) else tuple(objectives)
     studies.wanted_objectives(wanted)
     studies.check_sampler(sampler)

@@ -106,7 +106,9 @@ def _print(applied: Applied) -> None:
         print_tables(f"{name}: recorded {_shown(recorded)}, now {_shown(now)}")
     if not applied.differences:
         print_tables("every figure is the recorded one")
-    print_tables(f"written to {applied.folder}: model.tflite, and a project; see its README.md")
+    project = (applied.folder / "README.md").is_file()
+    more = "a project; see its README.md" if project else "C and ELF; the target has no more room"
+    print_tables(f"written to {applied.folder}: model.tflite, and {more}")
 
 
 def _shown(figure: Any) -> str:

@@ -73,6 +73,8 @@ def _clock(found: BoardReport) -> str:
     stated = f"{found.clock_hz / 1e6:g} MHz"
     if found.running_hz == found.clock_hz:
         return f"at {stated}, to which its start-up code set it."
+    if found.running_hz > found.clock_hz:
+        return f"at {found.running_hz / 1e6:g} MHz, more than the {stated} of the target."
     if found.running_hz:
         return (
             f"at {found.running_hz / 1e6:g} MHz: an oscillator did not start, so that it runs on "

@@ -46,10 +46,10 @@ def _pyocd(chip: str, file: Path, port: str, origin: int) -> list[str]:
 
 
 def _openocd(scripts: str, file: Path, port: str, origin: int) -> list[str]:
-    if re.search(r'[{}\\"\[\]$]', str(file)):
+    if re.search(r'[{}\\"\[\]$]', file.as_posix()):
         raise UserError(f"OpenOCD cannot take the path {shown(str(file))}; move the file")
-    chosen = [part for script in scripts.split() for part in ("-f", script)]
-    return [*chosen, "-c", f"program {{{file}}} verify reset exit"]
+    named = [part for script in scripts.split() for part in ("-f", script)]
+    return [*named, "-c", f"program {{{file.as_posix()}}} verify reset exit"]
 
 
 def _picotool(_: str, file: Path, port: str, origin: int) -> list[str]:
@@ -69,11 +69,6 @@ def _stm32loader(family: str, file: Path, port: str, origin: int) -> list[str]:
     ]  # fmt: skip
 
 
-def _esptool(chip: str, file: Path, port: str, origin: int) -> list[str]:
-    where = ["--port", port] if port else []
-    return ["--chip", chip, *where, "write-flash", "0x0", str(file)]
-
-
 PROGRAMMERS: Mapping[str, Programmer] = {
     "pyocd": Programmer("elf", _pyocd, ("pyocd",), "pip install 'autotiny[flash]'"),
     "openocd": Programmer("elf", _openocd, ("openocd",), "apt install openocd"),
@@ -81,9 +76,6 @@ PROGRAMMERS: Mapping[str, Programmer] = {
     "picotool": Programmer("uf2", _picotool, ("picotool",), "github.com/raspberrypi/picotool"),
     "stm32loader": Programmer(
         "bin", _stm32loader, ("stm32loader",), "pip install 'autotiny[flash]'", needs_port=True
-    ),
-    "esptool": Programmer(
-        "bin", _esptool, ("esptool", "esptool.py"), "pip install 'autotiny[flash]'"
     ),
 }
 
@@ -102,11 +94,14 @@ def chosen(target: Target, wanted: str | None, port: str) -> str:
         )
     if wanted is not None:
         if wanted not in ways:
-            raise unknown("way to write to " + target.name, wanted, ways, "autotiny flash --help")
+            raise unknown(
+                f"way to write to {target.name}", wanted, ways, f"autotiny targets {target.source}"
+            )
         if wanted != DISK and program_of(wanted) is None:
+            others = ", ".join(way for way in ways if way != wanted)
             raise UserError(
-                f"{wanted} is not installed; {PROGRAMMERS[wanted].install}, or choose another of "
-                f"{', '.join(ways)}"
+                f"{wanted} is not installed; {PROGRAMMERS[wanted].install}"
+                f"{f', or choose another of {others}' if others else ''}"
             )
         return wanted
     usable = (
@@ -114,6 +109,10 @@ def chosen(target: Target, wanted: str | None, port: str) -> str:
         if way == DISK or (program_of(way) and (port or not PROGRAMMERS[way].needs_port))
     )  # fmt: skip
     found = next(usable, None)
+    if found is None and any(program_of(way) for way in ways if way != DISK):
+        raise UserError(
+            f"{target.name} is written by a serial port; name it: --port /dev/ttyUSB0, or COM3"
+        )
     if found is None:
         told = "; ".join(f"{way}: {PROGRAMMERS[way].install}" for way in ways)
         raise UserError(f"none of the tools that write to {target.name} is installed ({told})")
@@ -123,4 +122,4 @@ def chosen(target: Target, wanted: str | None, port: str) -> str:
 def program_of(way: str) -> str | None:
     """Where a tool is installed."""
     found = (shutil.which(name) for name in PROGRAMMERS[way].programs)
-    return next((path for path in found if path), None)
+    return next((str(Path(path).absolute()) for path in found if path), None)

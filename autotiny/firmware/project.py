@@ -182,7 +182,7 @@ def _readme(
         clock=_clock(firmware, target),
         figures=figures(cost, target) if cost else "",
         flash=_flash_command(target, "firmware.elf"),
-        selftest=_filled("selftest.md") if tested else "",
+        selftest=_filled("selftest.md", serial=_serial(target)) if tested else "",
         boot_note=f"\n**Before it boots:** {target.boot_note}\n" if target.boot_note else "",
         advice=f"\n**Worth time:** {target.advice}\n" if target.advice else "",
         compiler=f"{CORES[target.core].isa.gcc_prefix}gcc",
@@ -204,6 +204,15 @@ def _program(firmware: Firmware, measured: Firmware | None) -> str:
     )
 
 
+def _serial(target: Target) -> str:
+    """By which serial port a selftest reports."""
+    own = "define\n`void selftest_put(char)` for another"
+    if not target.serial:
+        return "define\n`void selftest_put(char)` for yours"
+    pin = str(target.serial.get("tx_pin", "")).upper()
+    return f"pin {pin} at {target.serial['baud']} baud; {own}"
+
+
 def _clock(firmware: Firmware, target: Target) -> str:
     """Which clock the part runs at, in sentences."""
     megahertz = f"{target.clock_hz / 1e6:g} MHz"
@@ -214,8 +223,12 @@ def _clock(firmware: Firmware, target: Target) -> str:
             "on with what it has: `board_clock_hz()` tells. What else\nyour board needs goes into "
             "a `SystemInit()` of your own, which is called then."
         )
+    before = (
+        f"\n\nThe first {target.boot_bytes:,} bytes of flash are left to what is there already: a "
+        "boot loader, say."
+    )
     return (
         "The part runs at its reset clock until `SystemInit()` sets another: define that function "
         "(your vendor's CMSIS\ndevice file has one), and the weak, empty one of `src/startup.c` "
-        f"gives way. The latency above is for {megahertz}."
+        f"gives way. The latency above is for {megahertz}.{before if target.boot_bytes else ''}"
     )

@@ -23,6 +23,7 @@ from autotiny.dataset import IN_MEMORY as DATA_IN_MEMORY
 from autotiny.engine import check_supported
 from autotiny.errors import InvalidData, UserError
 from autotiny.evaluate import runtimes, write_build
+from autotiny.firmware.board import check_board
 from autotiny.metrics import Cost, Metrics, score_names
 from autotiny.model import IN_MEMORY as MODEL_IN_MEMORY
 from autotiny.model import Level, Model, check_ending, load_model
@@ -262,6 +263,7 @@ def apply_recipe(
     saved = read_recipe(path)
     cache = cache or Cache()
     target, notes = target_of(saved)
+    check_board(target)
     made = rebuilt(saved, cache, model=model, data=data, retrain=retrain)
     notes = (*notes, *made.notes)
     samples = made.data

@@ -12,10 +12,13 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from small_network import generated, int8_network
 
+import autotiny
+from autotiny.datafile import data_folder
 from autotiny.engine import Sources
 from autotiny.errors import UserError
+from autotiny.evaluate import write_project
 from autotiny.firmware import link, link_board, link_selftest
-from autotiny.firmware.board import board_bytes, board_header, with_board
+from autotiny.firmware.board import board_bytes, board_header, check_board, with_board
 from autotiny.firmware.formats import uf2
 from autotiny.firmware.linking import BOARD
 from autotiny.firmware.ports import some_rows
@@ -23,6 +26,7 @@ from autotiny.firmware.project import export_project, gcc_machine_flags
 from autotiny.simulator import measure
 from autotiny.target import clock_families, load_target, target_names
 
+RP2040 = (data_folder("targets") / "rp2040.toml").read_text()
 WITH_CLOCK = [name for name in target_names() if load_target(name).clock]
 
 
@@ -124,7 +128,7 @@ def test_a_project_has_what_its_board_takes(name: str, tmp_path: Path) -> None:
 
 def test_no_board_no_start_up_code(tmp_path: Path) -> None:
     path = tmp_path / "plain.toml"
-    text = (Path(load_target.__code__.co_filename).parents[1] / "targets/rp2040.toml").read_text()
+    text = RP2040
     head, _, tail = text.partition("[clock]")
     path.write_text(head + tail[tail.index("#") :])
     target, model = load_target(str(path)), sources()
@@ -137,7 +141,7 @@ def test_no_board_no_start_up_code(tmp_path: Path) -> None:
 def test_flash_that_only_the_model_fits(tmp_path: Path) -> None:
     model, usual = sources(), load_target("rp2040")
     taken = link(model, usual).flash_bytes
-    text = (Path(load_target.__code__.co_filename).parents[1] / "targets/rp2040.toml").read_text()
+    text = RP2040
     path = tmp_path / "small.toml"
     path.write_text(text.replace("size_bytes = 0x20_0000", f"size_bytes = {256 + taken + 16}"))
     target = load_target(str(path))
@@ -158,18 +162,70 @@ SETTINGS = [
     ("pll_fbdiv = 125", '"pll fbdiv" = 125', "unknown key 'pll fbdiv'; keys are words"),
     ("baud = 115_200", 'baud = "x()"', "serial: baud = 'x()'; it must be a number"),
     ("boot_bytes = 256", "boot_bytes = 0x8000_0000", "boot_bytes"),
+    ("boot_bytes = 256", "boot_bytes = 257", "boot_bytes = 257; it must be a multiple of 256"),
+    ("pll_fbdiv = 125", "pll_fbdif = 125", "clock: pll_fbdif = 125 is no setting of rp2040; it"),
+    ("pll_fbdiv = 125", "pll_fbdiv = 125\nhz = 5", "clock: hz = 5 is no setting of rp2040"),
+    ("tx_pin = 0", 'tx_pin = "pa2"', "serial: tx_pin = 'pa2' is no setting of rp2040"),
+    ("baud = 115_200", "baud = 0", "serial: baud = 0; it must be a whole number from 50"),
+    ("baud = 115_200", "", "serial: baud = 0; it must be a whole number from 50"),
+    ('title = "RP2040', 'title = "*/ RP2040', "it must be a line of text without */"),
+    ("uf2_family = 0xe48b_ff56", "", "programmers: uf2 and picotool need uf2_family"),
 ]
 
 
 @pytest.mark.parametrize(("old", "new", "told"), SETTINGS)
 def test_settings_that_no_c_can_be_made_of(old: str, new: str, told: str, tmp_path: Path) -> None:
-    text = (Path(load_target.__code__.co_filename).parents[1] / "targets/rp2040.toml").read_text()
+    text = RP2040
     assert old in text
     path = tmp_path / "wrong.toml"
     path.write_text(text.replace(old, new, 1))
     with pytest.raises(UserError) as failed:
         load_target(str(path))
     assert told in str(failed.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("boot_bytes = 256", "boot_bytes = 512", "boot_bytes must be 256: the boot ROM reads so"),
+        ("boot_bytes = 256\n", "", "boot_bytes must be 256"),
+        ("pll_postdiv1 = 6", "pll_postdiv1 = 12", "must be from 1 to 7"),
+        ("pll_fbdiv = 125", "pll_fbdiv = 120", "is not clock_hz"),
+        ("clock_hz = 125_000_000", "clock_hz = 150_000_000", "at most 133 MHz"),
+        ("tx_pin = 0", "tx_pin = 5", "UART0 sends on pin 0, 12, 16 or 28"),
+    ],
+)
+def test_settings_that_the_start_up_code_refuses(
+    old: str, new: str, told: str, tmp_path: Path
+) -> None:
+    text = RP2040
+    assert old in text
+    path = tmp_path / "wrong.toml"
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(
+        UserError, match=r"wrong\.toml: \[clock\] or \[serial\] cannot be: "
+    ) as failed:
+        check_board(load_target(str(path)))
+    assert told in str(failed.value)
+    with pytest.raises(UserError, match="cannot be: "):  # before anything is trained
+        autotiny.search("cnn1", "digits", str(path), out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", WITH_CLOCK)
+def test_the_settings_of_our_targets_compile(name: str) -> None:
+    check_board(load_target(name))
+
+
+def test_a_project_leaves_nothing_of_another_behind(tmp_path: Path) -> None:
+    model = sources()
+    for name in ("rp2040", "stm32f103"):
+        target = load_target(name)
+        write_project(model, target, measure(model, target), tmp_path, None)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert "firmware.elf" in names
+    assert not {"firmware.uf2", "selftest.uf2"} & names
+    assert "RP2040" not in (tmp_path / "src" / "board.c").read_text()
 
 
 def test_settings_become_macros() -> None:
