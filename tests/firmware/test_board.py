@@ -151,6 +151,18 @@ def test_flash_that_only_the_model_fits(tmp_path: Path) -> None:
         link_board(model, measured, target, measure(model, target))
 
 
+def test_what_does_not_fit_is_measured_behind_the_boot_bytes(tmp_path: Path) -> None:
+    model, usual = sources(), load_target("rp2040")
+    fitting = link(model, usual)
+    path = tmp_path / "small.toml"
+    path.write_text(RP2040.replace("size_bytes = 0x20_0000", "size_bytes = 1024"))
+    enlarged = link(model, load_target(str(path)))
+    assert not enlarged.fits
+    assert enlarged.flash_bytes == fitting.flash_bytes
+    assert enlarged.origin == fitting.origin
+    assert enlarged.image[4:8] == fitting.image[4:8]  # the reset vector; the stack is elsewhere
+
+
 SETTINGS = [
     ('family = "rp2040"', 'family = "rp2041"', "family = 'rp2041'; did you mean 'rp2040'?"),
     ('family = "rp2040"', "", "clock: family = ''; it must be one of"),
