@@ -149,7 +149,8 @@ class Target:
         supply_voltage_v: at which that current was stated.
         active_current_error_percent: by how much that current can be off, results/energy.md; None
             if nobody compared it.
-        flash_tool: the command that writes `{elf}` to the board.
+        flash_tool: the command that writes `{elf}` to the board; "" if none takes it as it is, and
+            `boot_note` says what to do.
         boot_note: what the part needs before it runs a bare firmware, a sentence; "" if nothing.
         advice: a setting that is worth time on this part, a sentence; "" if none.
         core_fifo: address of the FIFO through which two cores send each other words: its status

@@ -149,7 +149,7 @@ def test_a_search_leaves_everything_behind(found: Path) -> None:
         "study.db", "report.md", "pareto.csv", "pareto.json", "pareto.svg", "recipes", "best.json",
         "best",
     }  # fmt: skip
-    with (found / "pareto.csv").open() as file:
+    with (found / "pareto.csv").open(encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     assert rows
     assert all((found / row["recipe"]).is_file() for row in rows)

@@ -192,10 +192,14 @@ def test_every_file_of_a_study_is_written(result: Result, tmp_path: Path) -> Non
 
 def test_the_csv_has_the_promised_columns(result: Result, tmp_path: Path) -> None:
     write_study(result, tmp_path)
-    with (tmp_path / "pareto.csv").open() as file:
+    with (tmp_path / "pareto.csv").open(encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
-    assert tuple(rows[0]) == columns("accuracy")
-    assert [int(row["trial"]) for row in rows] == [3, 2, 1]
+    assert tuple(rows[0]) == (*columns("accuracy"), "role")
+    assert (tmp_path / "pareto.csv").read_bytes().startswith(b"\xef\xbb\xbftrial,")
+    assert [int(row["trial"]) for row in rows] == [3, 2, 1, 0]
+    assert [row["role"] for row in rows] == ["front"] * 3 + ["original"]
+    kept = [str(point.within_budget) for point in result.front]
+    assert [row["within_budget"] for row in rows[:3]] == kept
     assert rows[1]["runtimes"] == "autotiny+litert"
     assert int(rows[0]["flash_bytes"]) == result.front[0].metrics.cost.flash_bytes
     for row in rows:
@@ -205,7 +209,7 @@ def test_the_csv_has_the_promised_columns(result: Result, tmp_path: Path) -> Non
 
 
 def test_an_empty_front_still_has_a_header() -> None:
-    assert csv_text([], TARGET) == ",".join(columns("accuracy")) + "\n"
+    assert csv_text([], TARGET) == "\ufeff" + ",".join((*columns("accuracy"), "role")) + "\n"
 
 
 def test_the_json_says_the_same(result: Result, tmp_path: Path) -> None:

@@ -45,5 +45,5 @@ def run(
             f"\nenergy: latency × {board.active_current_ma:g} mA at {board.supply_voltage_v:g} V, "
             f"{board.energy_error}"
         )
-        print_tables(f"flash it with: {board.flash_tool}")
+        print_tables(f"flash it with: {board.flash_tool}" if board.flash_tool else board.boot_note)
         print_advice(board)

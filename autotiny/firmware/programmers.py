@@ -89,8 +89,8 @@ def chosen(target: Target, wanted: str | None, port: str) -> str:
     ways = target.programmers
     if not ways:
         raise UserError(
-            f"{target.name} names no tool that writes to it; add [programmers] to its file, "
-            f"or run what its project's README.md says: {target.flash_tool}"
+            f"{target.name} names no tool that writes to it; add [programmers] to its file, or do "
+            f"what its project's README.md says: {target.flash_tool or target.boot_note}"
         )
     if wanted is not None:
         if wanted not in ways:

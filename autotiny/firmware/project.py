@@ -152,6 +152,8 @@ def _makefile(building: Mapping[str, str], firmware: Firmware) -> str:
 
 
 def _flash_command(target: Target, elf: str) -> str:
+    if not target.flash_tool:
+        return "@echo 'no tool writes this program as it is: see README.md'; false"
     return target.flash_tool.replace("{elf}", elf)
 
 
@@ -181,7 +183,7 @@ def _readme(
         program=_program(firmware, measured),
         clock=_clock(firmware, target),
         figures=figures(cost, target) if cost else "",
-        flash=_flash_command(target, "firmware.elf"),
+        writing=_writing(target),
         selftest=_filled("selftest.md", serial=_serial(target)) if tested else "",
         boot_note=f"\n**Before it boots:** {target.boot_note}\n" if target.boot_note else "",
         advice=f"\n**Worth time:** {target.advice}\n" if target.advice else "",
@@ -201,6 +203,17 @@ def _program(firmware: Firmware, measured: Firmware | None) -> str:
         "is the program that was\nmeasured, and "
         f"{board_bytes(firmware, measured):,} bytes of start-up code beside it: the model's code "
         "and constants lie where\nthey were measured. The rest builds it again"
+    )
+
+
+def _writing(target: Target) -> str:
+    """How the program gets to the board."""
+    if not target.flash_tool:
+        return "No tool writes `firmware.elf` to this part as it is."
+    return (
+        f"    {_flash_command(target, 'firmware.elf')}\n\n"
+        "`make flash` does the same with what was built last, if anything was; `autotiny flash "
+        "DIR` finds a tool that is installed."
     )
 
 

@@ -14,7 +14,7 @@ from autotiny.target import Target
 from autotiny.tasks import ACCURACY
 
 PointFacts: TypeAlias = dict[str, Any]
-"""One line of `pareto.csv`; in `pareto.json` a point of the front also says `within_budget`,
+"""One line of `pareto.csv`, which also says `role`; in `pareto.json` a point of the front also says
 `validation_by_seed`, its scores with each seed that it was trained with (null where that failed),
 and `parts_at`, where its lowering parts from the trained network."""
 
@@ -111,7 +111,7 @@ def columns(metric: str, outputs: Iterable[str] = ()) -> tuple[str, ...]:
         "sram_bytes", "cycles", "latency_ms", "worst_latency_ms", "energy_estimated_mj",
         "active_current_error_percent",
         "rmse_to_original", "relative_error_to_original", "answers_as_original", "runtimes",
-        "recipe",
+        "within_budget", "recipe",
     )  # fmt: skip
 
 
@@ -166,6 +166,7 @@ def point_facts(point: Point, target: Target) -> PointFacts:
         "relative_error_to_original": outputs.relative if outputs else None,
         "answers_as_original": outputs.equal_answers if outputs else None,
         "runtimes": list(point.runtimes),
+        "within_budget": point.within_budget,
         "recipe": recipe_path(point),
     }
     return {name: facts[name] for name in columns(point.metrics.metric, point.metrics.outputs)}
@@ -176,15 +177,32 @@ def _by_seed(point: Point) -> list[float | None]:
     return [None if math.isnan(score) else score for score in scores]
 
 
-def csv_text(front: Sequence[Point], target: Target, metric: str = ACCURACY.name) -> str:
-    """`pareto.csv`; the runtimes of a point are joined by a plus sign."""
-    text = StringIO()
-    outputs = front[0].metrics.outputs if front else ()
-    writer = csv.DictWriter(text, columns(metric, outputs), lineterminator="\n")
+BYTE_ORDER_MARK = "\ufeff"
+"""Before a table, so that spreadsheets read it as UTF-8."""
+
+
+def csv_text(
+    points: Sequence[Point], target: Target, metric: str = ACCURACY.name,
+    original: Point | None = None,
+) -> str:  # fmt: skip
+    """`pareto.csv`: the front, and the original where it is not part of it.
+
+    The runtimes of a point are joined by a plus sign.
+    """
+    text = StringIO(BYTE_ORDER_MARK)
+    text.seek(len(BYTE_ORDER_MARK))
+    outputs = points[0].metrics.outputs if points else ()
+    head = (*columns(metric, outputs), "role")
+    writer = csv.DictWriter(text, head, lineterminator="\n")
     writer.writeheader()
-    for point in front:
+    in_front = {point.trial for point in points}
+    beside = [original] if original and original.trial not in in_front else []
+    for point in (*points, *beside):
         facts = point_facts(point, target)
-        writer.writerow({**facts, "runtimes": "+".join(facts["runtimes"])})
+        first = original is not None and point.trial == original.trial
+        roles = [*(["front"] if point.trial in in_front else []), *(["original"] if first else [])]
+        row = {"runtimes": "+".join(facts["runtimes"]), "role": "+".join(roles)}
+        writer.writerow({**facts, **row})
     return text.getvalue()
 
 
@@ -224,7 +242,6 @@ def study_facts(result: Result) -> StudyFacts:
         "front": [
             {
                 **point_facts(point, job.target),
-                "within_budget": point.within_budget,
                 "validation_by_seed": _by_seed(point),
                 "parts_at": point.agreed.parts_at if point.agreed else "",
             }

@@ -69,7 +69,9 @@ def _write(result: Result, folder: Path) -> list[Path]:
         _write_best(result, best, saved[best.trial], folder)
     written = {
         "report.md": report_text(result, kept_bytes=_kept_bytes(folder)),
-        "pareto.csv": csv_text(result.front, result.job.target, result.job.metric.name),
+        "pareto.csv": csv_text(
+            result.front, result.job.target, result.job.metric.name, result.baseline
+        ),
         "pareto.json": json.dumps(study_facts(result), indent=2) + "\n",
         "pareto.svg": pareto_svg(dots(result), plot_title(result), result.job.metric),
     }

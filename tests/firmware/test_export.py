@@ -99,7 +99,14 @@ def test_the_project_is_complete(tmp_path: Path) -> None:
 def test_the_readme_says_what_a_boot_rom_expects(tmp_path: Path) -> None:
     target = load_target("esp32c3")
     assert target.boot_note
-    assert target.boot_note in (exported(target, tmp_path) / "README.md").read_text()
+    readme = (exported(target, tmp_path) / "README.md").read_text()
+    assert target.boot_note in readme
+    assert "No tool writes `firmware.elf` to this part as it is." in readme
+    done = subprocess.run(
+        ["make", "flash"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode
+    assert "no tool writes this program as it is: see README.md" in done.stdout
 
 
 def test_the_readme_tells_what_is_worth_time(tmp_path: Path) -> None:
