@@ -7,7 +7,9 @@ import os
 import resource
 import shutil
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
@@ -142,6 +144,29 @@ def test_a_tool_that_fails_is_told(project: Path, tool: Tool) -> None:
     tool("pyocd", code=7)
     with pytest.raises(FlashFailed, match="pyocd ended with code 7, see above; is the board conn"):
         autotiny.flash(project, EVERY, tool="pyocd")
+
+
+def test_a_tool_ends_with_the_command(project: Path, tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    (tmp_path / "bin").mkdir()
+    script = tmp_path / "bin" / "picotool"
+    script.write_text(
+        f"#!{sys.executable}\nimport os, time\n"
+        f"open({str(begun)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)\n"
+    )
+    script.chmod(0o755)
+    command = [sys.executable, "-m", "autotiny", "flash", str(project), "-t", "rp2040"]
+    environment = {**os.environ, "PATH": str(tmp_path / "bin")}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as ours:
+        while not (begun.is_file() and begun.read_text()):
+            assert ours.poll() is None
+            time.sleep(0.05)
+        ours.send_signal(signal.SIGTERM)
+        _, said = ours.communicate(timeout=60)
+    assert ours.returncode == 130
+    assert said == b"error: interrupted\n"
+    runs = Path("/proc", begun.read_text(), "cmdline")  # empty for one that nobody waited for
+    assert not (runs.exists() and runs.read_bytes())
 
 
 def copied(project: Path, folder: Path) -> Path:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Annotated
 
 import typer
 
 from autotiny.cli.options import Json, TargetOption
 from autotiny.cli.printing import print_json, print_tables
+from autotiny.interrupts import ended_by
 
 EXAMPLES = (
     "autotiny flash project/ --target stm32f746",
@@ -51,7 +53,8 @@ def run(
     board = load_target(target)
     from autotiny.api.flashing import flash
 
-    done = flash(source, board, selftest=selftest, tool=tool, port=port, dry_run=dry_run)
+    with ended_by(signal.SIGTERM):  # and the tool with it
+        done = flash(source, board, selftest=selftest, tool=tool, port=port, dry_run=dry_run)
     if as_json:
         print_json(
             {
