@@ -25,7 +25,10 @@ Size = Annotated[int, Within(ge=1, le=1 << 32)]
 Count = Annotated[int, Within(ge=1, le=65_536)]
 Amount = Annotated[int, Within(ge=0, le=65_536)]
 Document = Annotated[str, Within(description="text that names a document")]
-Setting = Union[int, bool, str]  # noqa: UP007 - msgspec of Python 3.10
+Setting = Annotated[
+    Union[int, bool, str],  # noqa: UP007 - msgspec of Python 3.10
+    Within(description="a whole number, true, false, or a word"),
+]
 
 
 class Traits(TypedDict):
@@ -435,11 +438,11 @@ def _check_setting(name: str, value: Setting, place: str) -> None:
     if not _WORD.fullmatch(name):
         raise UserError(f"{place}: unknown key {shown(name)}; keys are words such as pll_m")
     word = isinstance(value, str) and _WORD.fullmatch(value)
-    number = isinstance(value, int) and 0 <= value < 1 << 32
-    if not (word or number):
+    number = type(value) is int and 0 <= value < 1 << 32
+    if not (word or number or (isinstance(value, bool) and name in _FLAGS)):
         raise UserError(
-            f"{place}: {name} = {shown(value)}; it must be a number from 0 to 2³² − 1, true, "
-            "false, or a word such as hsi"
+            f"{place}: {name} = {shown(value)}; it must be a number from 0 to 2³² − 1, or a word "
+            f"such as hsi; true and false are for {', '.join(_FLAGS)}"
         )
 
 
@@ -448,6 +451,7 @@ TOOLS = ("pyocd", "openocd", "nrfjprog", "picotool", "stm32loader", "uf2")
 
 _C_FILES = Path(__file__).parent / "firmware" / "c"
 _OWN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,60}")
+_FLAGS = ("bypass",)
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
 

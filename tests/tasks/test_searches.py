@@ -65,7 +65,7 @@ def test_a_search_and_its_recipe(
     facts = json.loads(found.stdout)
     assert (facts["task"], facts["metric"]) == (name, metric)
     assert all(f"{metric}_test" in point for point in facts["front"])
-    header = Path("out", "best", "c", "model.h").read_text()
+    header = Path("out", "best", "src", "model.h").read_text()
     assert ("MODEL_THRESHOLD" in header) == (metric in ("f1", "macro_f1"))
     again = CliRunner().invoke(app, ["apply", "out/best.json", "--json"], catch_exceptions=False)
     assert again.exit_code == 0, again.output
