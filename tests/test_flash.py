@@ -121,6 +121,16 @@ def test_the_first_tool_that_is_installed_is_taken(project: Path, tool: Tool) ->
     assert not noted.exists()
 
 
+@pytest.mark.parametrize("asked", [None, "picotool"])
+def test_a_call_is_told_without_its_tool(asked: str | None, project: Path, tool: Tool) -> None:
+    told = autotiny.flash(project, EVERY, tool=asked, dry_run=True)
+    assert told.way == (asked or "uf2")
+    if asked:
+        assert told.command[:2] == ("picotool", "load")
+    elsewhere = replace(EVERY, programmers={"openocd": "target/rp2040.cfg"})
+    assert autotiny.flash(project, elsewhere, dry_run=True).command[0] == "openocd"
+
+
 def test_tools_that_are_not_there(project: Path, tool: Tool) -> None:
     serial = replace(EVERY, programmers={"stm32loader": "F1"})
     with pytest.raises(UserError, match="none of the tools that write to rp2040 is installed"):

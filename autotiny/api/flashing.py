@@ -80,7 +80,7 @@ def flash(
         FlashFailed: the tool did not succeed.
     """
     board = target_of(target)
-    way = chosen(board, tool, port)
+    way = chosen(board, tool, port, only_told=dry_run)
     if way != DISK and PROGRAMMERS[way].needs_port and not port:
         raise UserError(f"{way} writes by a serial port; name it: --port /dev/ttyUSB0, or COM3")
     with TemporaryDirectory(prefix="autotiny-") as scratch:

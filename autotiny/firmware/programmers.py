@@ -80,8 +80,10 @@ PROGRAMMERS: Mapping[str, Programmer] = {
 }
 
 
-def chosen(target: Target, wanted: str | None, port: str) -> str:
+def chosen(target: Target, wanted: str | None, port: str, *, only_told: bool = False) -> str:
     """Which way to write: the one asked for, or the first one of the target that can be used.
+
+    Where it is only told, one that is not installed will do.
 
     Raises:
         UserError: the target does not name it, or none of those it names is installed.
@@ -97,7 +99,7 @@ def chosen(target: Target, wanted: str | None, port: str) -> str:
             raise unknown(
                 f"way to write to {target.name}", wanted, ways, f"autotiny targets {target.source}"
             )
-        if wanted != DISK and program_of(wanted) is None:
+        if wanted != DISK and program_of(wanted) is None and not only_told:
             others = ", ".join(way for way in ways if way != wanted)
             raise UserError(
                 f"{wanted} is not installed; {PROGRAMMERS[wanted].install}"
@@ -108,7 +110,7 @@ def chosen(target: Target, wanted: str | None, port: str) -> str:
         way for way in ways
         if way == DISK or (program_of(way) and (port or not PROGRAMMERS[way].needs_port))
     )  # fmt: skip
-    found = next(usable, None)
+    found = next(usable, next(iter(ways)) if only_told else None)
     if found is None and any(program_of(way) for way in ways if way != DISK):
         raise UserError(
             f"{target.name} is written by a serial port; name it: --port /dev/ttyUSB0, or COM3"
