@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from autotiny.api.given import TargetSource, is_recipe, target_of
 from autotiny.cache import Cache
 from autotiny.errors import FlashFailed, UserError, shown
-from autotiny.firmware.formats import intel_hex, uf2
+from autotiny.firmware.formats import image_of, intel_hex, uf2
 from autotiny.firmware.programmers import DISK, PROGRAMMERS, chosen, program_of
 from autotiny.recipe import read_recipe
 from autotiny.simulator.images import Image, read_image
@@ -101,14 +101,14 @@ def flash(
             return _copy(file, board, disks, dry_run, on_progress)
         if "/" in port:
             port = str(Path(port).absolute())  # the tool runs in another folder
-        origin = board.flash.origin
-        if way == "stm32loader" and board.boot_bytes:
+        programmer = PROGRAMMERS[way]
+        if programmer.erases_all and board.boot_bytes:
             raise UserError(
-                "stm32loader erases all of flash, and with it what lies before the program of "
+                f"{way} erases all of flash, and with it what lies before the program of "
                 f"{board.name}; choose another tool"
             )
-        call = PROGRAMMERS[way].call(board.programmers[way], file, port, origin)
-        program = program_of(way) or PROGRAMMERS[way].programs[0]
+        call = programmer.call(board.programmers[way], file, port, board.flash.origin)
+        program = program_of(way) or programmer.programs[0]
         command = (program, *call)
         if not dry_run:
             _run(command, way)
@@ -153,15 +153,13 @@ def _file(source: Path, name: str, board: Target, ending: str) -> Path:
 
 def _check_same(file: Path, elf: Image, board: Target) -> None:
     """Refuse a file that does not hold the bytes of the ELF beside it."""
-    origin = elf.segments[0][0] if elf.segments else 0
-    image = bytearray()
-    for begin, data in elf.segments:
-        image.extend(b"\xff" * (begin - origin - len(image)))
-        image[begin - origin : begin - origin + len(data)] = data
+    if not elf.segments:
+        raise UserError(f"{elf.path} stores nothing: it is no firmware; make the project again")
+    image, origin = image_of(elf.segments), elf.segments[0][0]
     expected = {
-        ".bin": lambda: bytes(image),
-        ".hex": lambda: intel_hex(bytes(image), origin).encode(),
-        ".uf2": lambda: uf2(bytes(image), origin, board.uf2_family),
+        ".bin": lambda: image,
+        ".hex": lambda: intel_hex(image, origin).encode(),
+        ".uf2": lambda: uf2(image, origin, board.uf2_family),
     }.get(file.suffix)
     if expected is not None and file.read_bytes() != expected():
         raise UserError(

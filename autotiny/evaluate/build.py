@@ -12,7 +12,6 @@ from autotiny.errors import NoRoom
 from autotiny.evaluate.program import program_of, sources_of
 from autotiny.evaluate.score import stored_rows
 from autotiny.firmware import export_project, link_board, link_selftest
-from autotiny.firmware.board import check_board
 from autotiny.firmware.folder import write_files
 from autotiny.firmware.ports import some_rows
 from autotiny.firmware.project import GENERATED
@@ -65,9 +64,8 @@ def write_project(
 
     Raises:
         NoRoom: the target has none for it.
-        UserError: its start-up code cannot be compiled, or a link leads out of the folder.
+        UserError: a link leads out of the folder.
     """
-    check_board(target)
     firmware = measured_firmware(sources, target, cost)
     tested = link_selftest(sources, firmware, target, cost, _rows(sources, samples))
     started = link_board(sources, firmware, target, cost)

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 _UF2_MAGIC = (0x0A324655, 0x9E5D5157)
 _UF2_END = 0x0AB16F30
 _UF2_HAS_FAMILY = 0x2000
 _UF2_BYTES = 256
 _UF2_ROOM_BYTES = 476
+
+
+def image_of(segments: Sequence[tuple[int, bytes]]) -> bytes:
+    """Bytes by their addresses, in order, as one image from the first on; erased flash between."""
+    image, origin = bytearray(), segments[0][0]
+    for begin, data in segments:
+        image.extend(b"\xff" * (begin - origin - len(image)))
+        image[begin - origin : begin - origin + len(data)] = data
+    return bytes(image)
 
 
 def intel_hex(image: bytes, origin: int) -> str:

@@ -20,6 +20,7 @@ from elftools.elf.segments import Segment
 from autotiny.cores import CORES
 from autotiny.engine.sources import Port, Sources
 from autotiny.errors import LinkError, shown
+from autotiny.firmware.formats import image_of
 from autotiny.firmware.layout import C_FILES, Layout, enlarge, place
 from autotiny.firmware.zig import MISFIT, zig_cc
 from autotiny.target import Fpu, Target
@@ -158,13 +159,9 @@ class Firmware:
     @property
     def image(self) -> bytes:
         """What is written to the part, from `origin` on."""
-        image, origin = bytearray(), self.origin
         with BytesIO(self.elf) as file:
-            for segment in _stored_segments(ELFFile(file), origin):
-                start = segment["p_paddr"] - origin
-                image.extend(b"\xff" * (start - len(image)))
-                image[start : start + segment["p_filesz"]] = segment.data()
-        return bytes(image)
+            stored = _stored_segments(ELFFile(file), self.target.flash.origin)
+            return image_of([(int(segment["p_paddr"]), segment.data()) for segment in stored])
 
 
 def link(

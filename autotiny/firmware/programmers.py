@@ -32,6 +32,7 @@ class Programmer:
         programs: what it may be called, the usual name first.
         install: how to get it.
         needs_port: whether it writes by a serial port that has to be named.
+        erases_all: whether it erases all of flash first, not what it writes alone.
     """
 
     file: str
@@ -39,6 +40,7 @@ class Programmer:
     programs: tuple[str, ...]
     install: str
     needs_port: bool = False
+    erases_all: bool = False
 
 
 def _pyocd(chip: str, file: Path, port: str, origin: int) -> list[str]:
@@ -75,7 +77,12 @@ PROGRAMMERS: Mapping[str, Programmer] = {
     "nrfjprog": Programmer("hex", _nrfjprog, ("nrfjprog",), "Nordic's command line tools"),
     "picotool": Programmer("uf2", _picotool, ("picotool",), "github.com/raspberrypi/picotool"),
     "stm32loader": Programmer(
-        "bin", _stm32loader, ("stm32loader",), "pip install 'autotiny[flash]'", needs_port=True
+        "bin",
+        _stm32loader,
+        ("stm32loader",),
+        "pip install 'autotiny[flash]'",
+        needs_port=True,
+        erases_all=True,
     ),
 }
 
