@@ -253,7 +253,10 @@ def disk(folder: Path, label: str) -> Path:
     return folder
 
 
-def test_a_disk_gets_the_whole_file(project: Path, tmp_path: Path, tool: Tool) -> None:
+def test_a_disk_gets_the_whole_file(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autotiny.api.flashing._CHUNK_BYTES", 1000)
     disks = [disk(tmp_path / "a", "RPI-RP2"), disk(tmp_path / "b", "SAMD21"), tmp_path / "none"]
     seen: list[tuple[int, int]] = []
 
