@@ -42,8 +42,10 @@ Told = Callable[[int, int], None]
 
 SILENT: Told = lambda done, of: None  # noqa: E731
 
-GOALS: dict[str, Goal] = {"latency": "cycles", "flash": "flash", "sram": "sram"}
-"""What can be made small, as a user says it."""
+GOALS: dict[str, Goal] = {
+    "latency": "cycles", "energy": "cycles", "flash": "flash", "sram": "sram",
+}  # fmt: skip
+"""What can be made small, as a user says it; energy is time at the power that a target states."""
 
 MEMORIES = {"flash": "flash", "sram": "SRAM"}
 
@@ -58,7 +60,7 @@ class Wish:
     """What is asked of a schedule.
 
     Attributes:
-        minimize: "latency", "flash" or "sram".
+        minimize: one of `GOALS`.
         flash_bytes, sram_bytes: of the whole firmware, at most; None for the target's own.
     """
 

@@ -119,6 +119,7 @@ def test_reasons_name_every_layer_and_what_the_next_best_would_cost(problem: Pro
         ("best", Wish()),
         ("best:flash=40K,sram=12K", Wish(flash_bytes=40960, sram_bytes=12288)),
         ("best: minimize = sram , flash=1.5M", Wish("sram", 1572864)),
+        ("best:minimize=energy,flash=40K", Wish("energy", 40960)),
         ("best:sram=900", Wish(sram_bytes=900)),
         ("best:flash=2kb", Wish(flash_bytes=2048)),
     ],
