@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from autotiny.datafile import write_whole
 from autotiny.dataset import Dataset
 from autotiny.engine import Sources
@@ -76,6 +78,11 @@ def write_project(
 
 def _rows(sources: Sources, samples: Dataset | None) -> list[Array]:
     """What a selftest runs on: samples that nothing was trained on, or noise."""
-    if samples is None or sources.hearing is not None or not len(samples.x_validation):
+    if samples is None or not len(samples.x_validation):
         return some_rows(sources.inputs, MOST_SAMPLES)
-    return stored_rows(samples.x_validation[:MOST_SAMPLES], sources.inputs)
+    rows = samples.x_validation
+    if sources.hearing is not None:
+        values = int(np.prod(sources.inputs[0].shape))
+        rows = rows[0].reshape(-1)
+        rows = rows[: len(rows) // values * values].reshape(-1, values)
+    return stored_rows(rows[:MOST_SAMPLES], sources.inputs)

@@ -53,21 +53,25 @@ def link_selftest(
         firmware: what was measured of it.
         target: the microcontroller.
         cost: what that took.
-        rows: inputs as the ports store them, (N, *sample shape) each; the first are taken.
+        rows: inputs as the ports store them, (N, *sample shape) each; the first are taken. Of a
+            stream they are hops, heard again and again until its window is full.
 
     Returns:
-        None where the target has no room for a single sample, or the model listens to a stream.
+        None where the target has no room for a single sample.
     """
     each = sum(_padded(port) for port in (*sources.inputs, *sources.outputs))
     room = target.flash_bytes - firmware.flash_bytes - _OWN_BYTES
     samples = min(MOST_SAMPLES, len(rows[0]) if rows else 1, room // max(each, 1))
-    if samples < 1 or sources.hearing is not None:
+    if samples < 1:
         return None
     inputs = port_rows(sources.inputs, [row[:samples] for row in rows])
-    outputs = build_host(sources).predict_all(inputs)
+    turns = _turns(sources, samples)
+    heard = [np.concatenate([row] * turns) for row in inputs]
+    host = build_host(sources)
+    outputs = [row[-samples:] for row in host.predict_all(heard, keep_state=turns > 1)]
     files = {
         PROGRAM: (C_FILES / "selftest.c").read_text(encoding="utf-8"),
-        "selftest.h": _header(sources, target, cost, samples),
+        "selftest.h": _header(sources, target, cost, samples, turns * samples),
         "selftest_samples.c": _samples(sources, inputs, outputs),
     }
     tested = link(
@@ -77,7 +81,14 @@ def link_selftest(
     return tested if tested.fits else None
 
 
-def _header(sources: Sources, target: Target, cost: Cost, samples: int) -> str:
+def _turns(sources: Sources, samples: int) -> int:
+    """How often all samples are taken: once, or until hops of a stream have filled its window."""
+    if sources.hearing is None:
+        return 1
+    return 1 + -(-sources.hearing.window // (sources.hearing.hop * samples))
+
+
+def _header(sources: Sources, target: Target, cost: Cost, samples: int, runs: int) -> str:
     """selftest.h: what of the program hangs on model and target."""
     name = sources.name
     facts = {
@@ -86,7 +97,8 @@ def _header(sources: Sources, target: Target, cost: Cost, samples: int) -> str:
         "predicted_first_cycles": cost.cold_cycles,
         "predicted_stack_bytes": cost.stack_bytes,
     }  # fmt: skip
-    reset = f"{name}_reset()" if is_stateful(sources) else "((void)0)"
+    afresh = is_stateful(sources) and sources.hearing is None
+    reset = f"{name}_reset()" if afresh else "((void)0)"
     counter = f"#define SELFTEST_CYCLE_CSR {target.cycle_csr:#x}\n" if target.cycle_csr else ""
     return f"""{head_text()}#ifndef SELFTEST_H
 #define SELFTEST_H
@@ -98,6 +110,7 @@ def _header(sources: Sources, target: Target, cost: Cost, samples: int) -> str:
 
 #define SELFTEST_FACTS {c_string(json.dumps(facts, separators=(",", ":"))[1:-1])}
 #define SELFTEST_SAMPLES {samples}u
+#define SELFTEST_RUNS {runs}u
 #define SELFTEST_INPUT_BYTES {sum(map(_padded, sources.inputs))}u
 #define SELFTEST_OUTPUT_BYTES {sum(map(_padded, sources.outputs))}u
 #define SELFTEST_TOLERANCE {TOLERANCE:.8f}f

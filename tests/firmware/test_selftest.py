@@ -13,10 +13,10 @@ import pytest
 from build import tensor
 from machines import BOARDS, Board, command_of, emulated, is_installed, target_of
 from small_network import float_network, generated, int8_network
+from test_stream import network_behind, windows
 from tiny_model import stateful_sources
 
-from autotiny.engine import Sources
-from autotiny.engine.sources import Hearing
+from autotiny.engine import Sources, generate, plain_schedule
 from autotiny.firmware import Firmware, build_host, export_project, link_board, link_selftest
 from autotiny.firmware.board_report import BoardReport, report_from
 from autotiny.firmware.ports import some_rows
@@ -130,6 +130,28 @@ def test_each_sample_begins_anew(tmp_path: Path) -> None:
     assert reported(M4, made.elf, tmp_path)[0].samples_right == 4
 
 
+@pytest.mark.parametrize("board", [BOARDS[0], M4, BOARDS[-1]], ids=str)
+@pytest.mark.parametrize(("front", "hop", "turns"), [("motion", 7, 6), ("parts", 20, 3)])
+def test_a_stream_is_heard_until_it_answers(
+    front: str, hop: int, turns: int, board: Board, tmp_path: Path
+) -> None:
+    """What the board must give is what whole windows of the same samples give."""
+    graph = network_behind(front)
+    schedule = plain_schedule(graph)
+    sources = generate(graph, schedule, hop=hop)
+    made = selftest(sources, target_of(board))
+    assert made is not None
+    assert f"SELFTEST_SAMPLES 4u\n#define SELFTEST_RUNS {4 * turns}u" in made.files["selftest.h"]
+    (hops,) = some_rows(sources.inputs, 4)
+    heard = windows(np.concatenate([hops] * turns), 120)[-4:]
+    expected = build_host(generate(graph, schedule)).predict(heard)
+    places = [made.elf.index(row.tobytes()) for row in expected]
+    assert places == sorted(set(places))
+    found, code = reported(board, made.elf, tmp_path)
+    assert code == 0 and found.outputs_equal
+    assert found.samples == found.samples_right == 4
+
+
 def test_ports_of_any_size_lie_apart(tmp_path: Path) -> None:
     shapes = ((1, 3), (1, 6), (1, 5))
     ports = [tensor(shape, "int8", name=f"x{k}") for k, shape in enumerate(shapes)]
@@ -162,7 +184,6 @@ def test_samples_are_as_many_as_there_is_room_for() -> None:
     assert two is not None
     assert "SELFTEST_SAMPLES 2u" in two.files["selftest.h"]
     assert within(flash.size_bytes, measured.cost.sram_bytes + 512) is None
-    assert selftest(replace(sources, hearing=Hearing(1, 4)), target) is None
 
 
 @pytest.mark.skipif(

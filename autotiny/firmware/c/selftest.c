@@ -312,8 +312,9 @@ int main(void) {
   uint32_t first = 0;
   uint32_t last = 0;
   uint32_t right = 0;
-  for (size_t k = 0; k < SELFTEST_SAMPLES; k++) {
-    right += (uint32_t)is_right(k, &last);
+  for (size_t k = 0; k < SELFTEST_RUNS; k++) { /* a stream answers when it has filled its window */
+    const uint32_t equal = (uint32_t)is_right(k % SELFTEST_SAMPLES, &last);
+    right += k + SELFTEST_SAMPLES < SELFTEST_RUNS ? 0 : equal;
     first = k == 0 ? last : first;
   }
   put_text("{" SELFTEST_FACTS ",\"outputs_equal\":");
