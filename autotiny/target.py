@@ -167,6 +167,8 @@ class Target:
         serial: settings of the serial port that a selftest reports by; empty if there is none.
         boot_bytes: bytes at the start of the flash that hold what the boot ROM reads first; the
             program lies behind them.
+        interrupts: entries of its vector table behind those of the core; 0 for all that the core
+            can have.
         uf2_family: number of its family in UF2 files, where a board takes them; 0 if none does.
         file: path of a user's own file; "" for a target that comes with autotiny.
         sources: the document each figure comes from, by key.
@@ -195,6 +197,7 @@ class Target:
     serial: Mapping[str, Setting] = field(default_factory=dict)
     programmers: Mapping[str, str] = field(default_factory=dict)
     boot_bytes: Annotated[int, Within(ge=0, le=1 << 20, multiple_of=256)] = 0
+    interrupts: Annotated[int, Within(gt=0, le=480)] = 0
     uf2_family: Annotated[int, Within(gt=0, le=(1 << 32) - 1)] = 0
     active_current_error_percent: Annotated[int, Within(ge=0, le=1000)] | None = None
     file: str = field(default="", compare=False, repr=False)
@@ -301,7 +304,7 @@ def with_wait_states(target: Target, wait_states: int) -> Target:
 INFORMS = (
     "name", "title", "flash_tool", "boot_note", "advice", "file", "sources",
     "active_current_error_percent", "cycle_csr", "clock", "serial", "programmers",
-    "uf2_family",
+    "interrupts", "uf2_family",
 )  # fmt: skip
 """The fields of a target on which no figure depends."""
 

@@ -16,6 +16,7 @@ from autotiny.engine.sources import Sources
 from autotiny.errors import NoRoom, UserError
 from autotiny.firmware.layout import C_FILES
 from autotiny.firmware.linking import BOARD, Firmware, compiler_flags, link
+from autotiny.firmware.vectors import vector_files
 from autotiny.firmware.zig import zig_cc
 from autotiny.metrics import STACK_MARGIN_BYTES, Cost
 from autotiny.target import Setting, Target
@@ -24,10 +25,9 @@ HEADER = "board.h"
 
 
 def with_board(sources: Sources, target: Target) -> Sources:
-    """A model's C with the start-up code of the target, where there is some."""
-    if not target.clock:
-        return sources
-    return replace(sources, files={**sources.files, **_files(target)})
+    """A model's C with the start-up code and the interrupts of the target, where there are some."""
+    added = {**vector_files(target), **(_files(target) if target.clock else {})}
+    return replace(sources, files={**sources.files, **added})
 
 
 def _files(target: Target) -> dict[str, str]:
@@ -65,11 +65,10 @@ def link_board(sources: Sources, firmware: Firmware, target: Target, cost: Cost)
     Raises:
         NoRoom: the flash has no room for what starts the part.
     """
-    if not target.clock:
+    with_start = with_board(sources, target)
+    if with_start == sources:
         return firmware
-    started = link(
-        with_board(sources, target), target, stack_bytes=cost.stack_bytes + STACK_MARGIN_BYTES
-    )
+    started = link(with_start, target, stack_bytes=cost.stack_bytes + STACK_MARGIN_BYTES)
     if not started.fits:
         raise NoRoom(
             f"the model takes {firmware.flash_bytes:,} of the {target.flash_bytes:,} bytes of "

@@ -17,6 +17,7 @@ from autotiny.firmware.layout import C_FILES
 from autotiny.firmware.linking import BOARD, Firmware
 from autotiny.firmware.readme import call_text, figures, port_table
 from autotiny.firmware.selftest import PROGRAM
+from autotiny.firmware.vectors import VECTORS
 from autotiny.metrics import Cost
 from autotiny.target import Target
 
@@ -39,6 +40,7 @@ GENERATED = frozenset(
     SCRIPT, SELFTEST_SCRIPT, "Makefile", "CMakeLists.txt", "cmake/toolchain.cmake", "README.md",
     f"src/{BOARD}", f"src/{HEADER}", f"src/{SELFTEST}", "src/selftest.h",
     "src/selftest_samples.c", "src/startup.c", "src/main.c", "src/second_core.c",
+    *(f"src/{name}" for name in VECTORS),
 }  # fmt: skip
 """What projects are made of besides the model."""
 
@@ -187,6 +189,7 @@ def _readme(
         selftest=_filled("selftest.md", serial=_serial(target)) if tested else "",
         boot_note=f"\n**Before it boots:** {target.boot_note}\n" if target.boot_note else "",
         advice=f"\n**Worth time:** {target.advice}\n" if target.advice else "",
+        interrupts=_INTERRUPTS if set(VECTORS) & set(firmware.files) else "",
         compiler=f"{CORES[target.core].isa.gcc_prefix}gcc",
         sources="`, `".join(model_files),
         call=call_text(sources),
@@ -215,6 +218,12 @@ def _writing(target: Target) -> str:
         "`make flash` does the same with what was built last, if anything was; `autotiny flash "
         "DIR` finds a tool that is installed."
     )
+
+
+_INTERRUPTS = """
+Interrupts: call `irq_start()` of `src/irq.h` once, and `void IRQ28_Handler(void)` handles number
+28 of your vendor's `IRQn_Type`. A program that does not call it has none of their table.
+"""
 
 
 def _serial(target: Target) -> str:

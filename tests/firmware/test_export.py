@@ -83,7 +83,8 @@ def test_the_project_is_complete(tmp_path: Path) -> None:
     assert files == [
         "CMakeLists.txt", "Makefile", "README.md", "cmake/toolchain.cmake",
         "firmware.bin", "firmware.elf", "firmware.hex", "link.ld", "src/board.c", "src/board.h",
-        "src/main.c", "src/model.c", "src/model.h", "src/startup.c", "src/weights.c",
+        "src/irq.c", "src/irq.h", "src/main.c", "src/model.c", "src/model.h", "src/startup.c",
+        "src/weights.c",
     ]  # fmt: skip
     readme = (folder / "README.md").read_text()
     assert target.flash_tool.replace("{elf}", "firmware.elf") in readme

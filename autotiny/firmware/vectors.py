@@ -1,0 +1,40 @@
+"""The interrupts of a part, as C that a program may call; see `c/irq.c`."""
+
+from __future__ import annotations
+
+from string import Template
+
+from autotiny.cores import CORES
+from autotiny.engine.c_files import head_text
+from autotiny.firmware.layout import C_FILES
+from autotiny.target import Target
+
+VECTORS = ("irq.c", "irq.h")
+
+_CORE_ENTRIES = 16
+_MOST = {"cortex-m0plus": 32, "cortex-m33": 480}
+"""Interrupts that a core can have, by its architecture's manual; others have 240."""
+
+_LEAST_ALIGNMENT = {"cortex-m0plus": 256}
+"""Of the table, by the bits of VTOR; that of others is 128."""
+
+
+def vector_files(target: Target) -> dict[str, str]:
+    """irq.c and irq.h; nothing for RISC-V, where interrupts are the vendor's own."""
+    if not CORES[target.core].isa.is_arm:
+        return {}
+    count = target.interrupts or _MOST.get(target.core, 240)
+    table_bytes = 4 * (_CORE_ENTRIES + count)
+    least = _LEAST_ALIGNMENT.get(target.core, 128)
+    names = [f"IRQ{number}_Handler" for number in range(count)]
+    values = {
+        "count": str(count),
+        "alignment": str(max(least, 1 << (table_bytes - 1).bit_length())),
+        "handlers": "\n".join(f"HANDLER({name});" for name in names),
+        "entries": "\n".join(f"    {name}," for name in names),
+    }
+    return {name: head_text() + _filled(name, values) for name in VECTORS}
+
+
+def _filled(name: str, values: dict[str, str]) -> str:
+    return Template((C_FILES / name).read_text(encoding="utf-8")).substitute(values)
