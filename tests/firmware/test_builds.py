@@ -28,13 +28,14 @@ from autotiny.engine import (
 )
 from autotiny.engine.variants.sparse import Sparse
 from autotiny.errors import NotApplicable
+from autotiny.evaluate.build import write_project
 from autotiny.firmware import Firmware, link
 from autotiny.firmware.linking import compiler_flags, symbols_of
 from autotiny.firmware.project import gcc_machine_flags
 from autotiny.firmware.zig import zig_cc
 from autotiny.graph import Graph
 from autotiny.schedule import Schedule, Weights
-from autotiny.simulator import run
+from autotiny.simulator import measure_firmware, run
 from autotiny.target import Target, load_target
 
 BOARDS = ("rp2040", "stm32f103", "stm32l4r5", "stm32f746", "stm32u575", "esp32c3")
@@ -141,6 +142,56 @@ def test_gcc_compiles_without_a_warning(prefix: str, level: str, tmp_path: Path)
             assert done.returncode == 0, f"{board} {program}: {done.stderr[:2000]}"
 
 
+STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror")
+
+
+@pytest.mark.parametrize("language", ["c99", "c11", "c17", "c++17"])
+def test_it_is_c_and_cpp_of_every_standard(language: str, tmp_path: Path) -> None:
+    """Each program for one core, with the warnings that careful projects have."""
+    front = "c++" if "+" in language else "c"
+    own = (*STRICT, "-x", front, f"-std={language}", "-Os", "-c", "model.c", "-o", "model.o")
+    for board, program in zip((*BOARDS, *BOARDS), PROGRAMS, strict=False):
+        target = load_target(board)
+        written(program, target, tmp_path)
+        assert zig_cc((*zig_machine(target), *own), tmp_path) == "", f"{board} {program}"
+        compiler = f"{CORES[target.core].isa.gcc_prefix}{'g++' if front == 'c++' else 'gcc'}"
+        if shutil.which(compiler):
+            flags = (*gcc_machine_flags(target).split(), "-ffreestanding", *own)
+            done = subprocess.run(
+                [compiler, *flags], cwd=tmp_path, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, f"{board} {program}: {done.stderr[:2000]}"
+
+
+CHECKS = "clang-analyzer-*,bugprone-*,-bugprone-easily-swappable-parameters"
+CHECKERS = {
+    "cppcheck": (
+        "cppcheck", "--enable=warning,performance,portability", "--quiet", "--error-exitcode=1",
+        "-DAUTOTINY_BOARD", "src",
+    ),
+    "clang-tidy": ("clang-tidy", f"-checks=-*,{CHECKS}", "--warnings-as-errors=*", "--quiet"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("board", ["stm32f746", "rp2040"])
+@pytest.mark.parametrize("checker", CHECKERS)
+def test_checkers_find_nothing_in_a_project(checker: str, board: str, tmp_path: Path) -> None:
+    """Of the model and of all that starts and tests it."""
+    if not shutil.which(checker):
+        pytest.skip(f"{checker} is not installed")
+    target, made = load_target(board), sources("fastest", load_target(board))
+    measured = measure_firmware(made, target)
+    write_project(made, target, measured.cost, tmp_path, None)
+    command = [*CHECKERS[checker]]
+    if checker == "clang-tidy":
+        units = sorted(f"src/{path.name}" for path in (tmp_path / "src").glob("*.c"))
+        core = f"-mcpu={target.core}"
+        board_flags = ("-DAUTOTINY_BOARD", "-std=gnu11", "--target=arm-none-eabi", core)
+        command += [*units, "--", *board_flags, "-ffreestanding"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("level", ["-O2", "-O3"])
 def test_gcc_places_constants_near_enough_to_a_window(level: str, tmp_path: Path) -> None:
     """It must know how much code stands between a load and its constant."""
@@ -178,5 +229,5 @@ def at_level(firmware: Firmware, target: Target, level: str, folder: Path) -> Fi
     elf = (folder / "other.elf").read_bytes()
     with BytesIO(elf) as file:
         symbols = symbols_of(ELFFile(file))
-    limit, top = (symbols[name].address for name in ("_stack_limit", "_stack_top"))
+    limit, top = (symbols[name].address for name in ("at_stack_limit", "at_stack_top"))
     return replace(firmware, elf=elf, symbols=symbols, stack_limit=limit, stack_top=top)

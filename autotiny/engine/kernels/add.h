@@ -15,7 +15,7 @@ typedef struct {
 
 // x · 2^-shift, halves away from zero, for |x| < 2^30.
 AT_INLINE int32_t at_shifted_down(int32_t x, int32_t shift) {
-  return shift == 0 ? x : (x + (x >> 31) + (1 << (shift - 1))) >> shift;
+  return shift == 0 ? x : (x + at_sign(x) + (1 << (shift - 1))) >> shift;
 }
 
 // x · multiplier · 2^(-31 - shift), rounded twice as at_rescale does, for |x| < 2^30.

@@ -27,7 +27,7 @@ AT_INLINE int8_t at_finished(int32_t doubled, const uint32_t *q, at_finish f) {
     y = at_mul_high_add(rounding, doubled, multiplier);
   } else {
     y = at_mul_high(doubled, multiplier);
-    y += rounding + (y >> 31);
+    y += rounding + at_sign(y);
   }
   y >>= q[2];
   return (int8_t)(f.kind == AT_CLAMP || f.kind == AT_CAP ? at_clamp(y, f.low, f.high) : at_saturate8(y));

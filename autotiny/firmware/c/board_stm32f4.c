@@ -107,7 +107,10 @@ AT_BOARD(board_clock_hz) uint32_t board_clock_hz(void) {
     return HSI_HZ;
   }
   const uint32_t pll = REGISTER(RCC_PLLCFGR);
-  const uint32_t oscillator = (pll & PLL_BY_HSE) != 0 ? OSCILLATOR_HZ : HSI_HZ;
+  uint32_t oscillator = HSI_HZ;
+  if ((pll & PLL_BY_HSE) != 0) {
+    oscillator = OSCILLATOR_HZ;
+  }
   return oscillator / (pll & 63u) * (pll >> 6 & 511u) / (2u * (pll >> 16 & 3u) + 2u);
 }
 

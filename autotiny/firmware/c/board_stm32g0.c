@@ -96,7 +96,10 @@ AT_BOARD(board_clock_hz) uint32_t board_clock_hz(void) {
     return HSI_HZ;
   }
   const uint32_t pll = REGISTER(RCC_PLLCFGR);
-  const uint32_t oscillator = (pll & 3u) == PLL_BY_HSE ? OSCILLATOR_HZ : HSI_HZ;
+  uint32_t oscillator = HSI_HZ;
+  if ((pll & 3u) == PLL_BY_HSE) {
+    oscillator = OSCILLATOR_HZ;
+  }
   return oscillator / ((pll >> 4 & 7u) + 1u) * (pll >> 8 & 127u) / ((pll >> 29) + 1u);
 }
 

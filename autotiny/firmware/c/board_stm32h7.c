@@ -179,7 +179,10 @@ AT_BOARD(board_clock_hz) uint32_t board_clock_hz(void) {
   }
   const uint32_t source = REGISTER(RCC_PLLCKSELR);
   const uint32_t factors = REGISTER(RCC_PLL1DIVR);
-  const uint32_t oscillator = (source & 3u) == PLL_BY_HSE ? OSCILLATOR_HZ : HSI_HZ;
+  uint32_t oscillator = HSI_HZ;
+  if ((source & 3u) == PLL_BY_HSE) {
+    oscillator = OSCILLATOR_HZ;
+  }
   return oscillator / (source >> 4 & 63u) * ((factors & 511u) + 1u) / ((factors >> 9 & 127u) + 1u);
 }
 

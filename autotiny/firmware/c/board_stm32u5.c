@@ -139,7 +139,10 @@ AT_BOARD(board_clock_hz) uint32_t board_clock_hz(void) {
   }
   const uint32_t pll = REGISTER(RCC_PLL1CFGR);
   const uint32_t factors = REGISTER(RCC_PLL1DIVR);
-  const uint32_t oscillator = (pll & 3u) == PLL_BY_HSE ? OSCILLATOR_HZ : HSI_HZ;
+  uint32_t oscillator = HSI_HZ;
+  if ((pll & 3u) == PLL_BY_HSE) {
+    oscillator = OSCILLATOR_HZ;
+  }
   return oscillator / ((pll >> 8 & 15u) + 1u) * ((factors & 511u) + 1u) / ((factors >> 24 & 127u) + 1u);
 }
 

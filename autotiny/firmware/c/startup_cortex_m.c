@@ -2,16 +2,16 @@
  *
  * board.c sets the clock, where the program has that file; without it the part runs at its reset
  * clock. SystemInit() is for what else your board needs then, before there are variables. The symbols
- * that begin with an underscore come from link.ld. */
+ * that begin with at_ come from link.ld. */
 #include <stdint.h>
 
-extern uint32_t _stack_top[];
-extern uint32_t _data_start[], _data_end[], _data_load[];
+extern uint32_t at_stack_top[];
+extern uint32_t at_data_start[], at_data_end[], at_data_load[];
 #if defined(AT_SLOW_DATA)
-extern uint32_t _slow_start[], _slow_end[], _slow_load[];
+extern uint32_t at_slow_start[], at_slow_end[], at_slow_load[];
 #endif
-extern uint32_t _bss_start[], _bss_end[];
-extern uint32_t _arena_start[], _arena_end[];
+extern uint32_t at_bss_start[], at_bss_end[];
+extern uint32_t at_arena_start[], at_arena_end[];
 
 int main(void);
 void Reset_Handler(void);
@@ -84,12 +84,12 @@ SMALL void Reset_Handler(void) {
 #if defined(AUTOTINY_L1_CACHES)
   enable_caches();
 #endif
-  fill(_data_start, _data_end, _data_load);
+  fill(at_data_start, at_data_end, at_data_load);
 #if defined(AT_SLOW_DATA)
-  fill(_slow_start, _slow_end, _slow_load);
+  fill(at_slow_start, at_slow_end, at_slow_load);
 #endif
-  fill(_bss_start, _bss_end, 0);
-  fill(_arena_start, _arena_end, 0);
+  fill(at_bss_start, at_bss_end, 0);
+  fill(at_arena_start, at_arena_end, 0);
   main();
   Default_Handler();
 }
@@ -111,7 +111,7 @@ HANDLER(SysTick_Handler);
 
 /* The sixteen entries of the core; no interrupt of the part is used. */
 __attribute__((section(".vectors"), used)) static const Handler vectors[16] = {
-    (Handler)(uintptr_t)_stack_top,
+    (Handler)(uintptr_t)at_stack_top,
     Reset_Handler,
     NMI_Handler,
     HardFault_Handler,

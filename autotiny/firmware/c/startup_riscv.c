@@ -2,15 +2,15 @@
  *
  * board.c sets the clock, where the program has that file; without it the part runs at its reset
  * clock. SystemInit() is for what else your board needs then, before there are variables. The symbols
- * that begin with an underscore come from link.ld. */
+ * that begin with at_ come from link.ld. */
 #include <stdint.h>
 
-extern uint32_t _data_start[], _data_end[], _data_load[];
+extern uint32_t at_data_start[], at_data_end[], at_data_load[];
 #if defined(AT_SLOW_DATA)
-extern uint32_t _slow_start[], _slow_end[], _slow_load[];
+extern uint32_t at_slow_start[], at_slow_end[], at_slow_load[];
 #endif
-extern uint32_t _bss_start[], _bss_end[];
-extern uint32_t _arena_start[], _arena_end[];
+extern uint32_t at_bss_start[], at_bss_end[];
+extern uint32_t at_arena_start[], at_arena_end[];
 
 int main(void);
 void start_c(void);
@@ -44,7 +44,7 @@ __asm(".section .vectors,\"ax\",@progbits\n"
       ".global Reset_Handler\n"
       ".type Reset_Handler, @function\n"
       "Reset_Handler:\n"
-      "  la sp, _stack_top\n"
+      "  la sp, at_stack_top\n"
       "  la t0, Default_Handler\n"
       "  csrw mtvec, t0\n"
       "  j start_c\n"
@@ -60,12 +60,12 @@ __asm(".section .vectors,\"ax\",@progbits\n"
 /* Only assembly calls it, which the linker does not see where it optimizes. */
 SMALL __attribute__((used)) void start_c(void) {
   START();
-  fill(_data_start, _data_end, _data_load);
+  fill(at_data_start, at_data_end, at_data_load);
 #if defined(AT_SLOW_DATA)
-  fill(_slow_start, _slow_end, _slow_load);
+  fill(at_slow_start, at_slow_end, at_slow_load);
 #endif
-  fill(_bss_start, _bss_end, 0);
-  fill(_arena_start, _arena_end, 0);
+  fill(at_bss_start, at_bss_end, 0);
+  fill(at_arena_start, at_arena_end, 0);
   main();
   for (;;) {
   }

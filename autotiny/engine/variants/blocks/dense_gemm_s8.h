@@ -102,6 +102,7 @@ AT_INLINE const uint32_t *at_dense_block(const int8_t *x, const uint32_t *w, int
   static const uint32_t zeros[8] = {0};
   const uint32_t *start = w;
   int32_t sums[8], gathered[8] = {0};
+  AT_SET_LATER(sums);
   w += outputs;
   for (int32_t left = parts; left > 0; left--, x += part, start = zeros) {
     w = outputs == 8 ? at_multiply_1x8(x, w, part, start, sums)

@@ -200,7 +200,7 @@ AT_INLINE void at_strip_conv(const int8_t *x, const uint32_t *w, int8_t *y, uint
   AT_ROLLED
   for (int32_t i = 0; i < g->s.k_h * g->pitch; i++) ring[i] = zeros;
   const uint32_t *row[16];
-  int32_t next = -g->s.pad_top, top = -g->s.pad_top, c = 0, first = 0;
+  int32_t next = -g->s.pad_top, top = next, c = 0, first = 0;
   AT_ROLLED
   for (int32_t left = g->s.out_h * out_w; left > 0; left -= strip, y += strip * out_c) {
     const int32_t pixels = at_min(strip, left);
