@@ -13,8 +13,8 @@ from autotiny.api.notices import say_all, tell_of
 from autotiny.api.taken import Taken
 from autotiny.cache import Cache
 from autotiny.checked import arguments
-from autotiny.dataset import DataSource, Reading
-from autotiny.engine import Sources, State, check_name
+from autotiny.dataset import Dataset, DataSource, Reading
+from autotiny.engine import Raw, Sources, State, check_name
 from autotiny.errors import UserError
 from autotiny.evaluate import MODEL, cost, sources_of, write_project
 from autotiny.firmware import check_layout, library, write_files
@@ -131,7 +131,7 @@ def compile(  # noqa: A001 - the command's name
     sources = sources_of(
         network, name=name, comment=comment_of(saved) if saved else comment, stream=heard,
         threshold=threshold_of(saved) if saved else None, class_names=lowered.class_names,
-        state=state,
+        state=state, raw=_raw(None if saved else lowered.data),
     )  # fmt: skip
     tell = tell_of(board, on_stage, on_notice)
     if project:
@@ -166,6 +166,21 @@ def _check(layout: str, name: str, project: bool) -> None:
             f"layout {layout!r} is a library for a program that you have, and a project is a "
             "program of its own; take --layout or --project"
         )
+
+
+_RAW = ("uint8", "int8", "uint16", "int16")
+"""Types of samples that are divided in float32, as C can."""
+
+
+def _raw(data: Dataset | None) -> tuple[Raw | None, ...]:
+    """What inputs were before training, where that is known; nothing of what front ends made."""
+    if data is None or data.front is not None or data.origin is not None:
+        return ()
+    several = tuple(port.inputs for port in data.ports) or (data.inputs,)
+    return tuple(
+        Raw(one.type, 1 / one.factor) if one is not None and one.type in _RAW else None
+        for one in several
+    )
 
 
 def _past(schedule: str, taken: Cost) -> list[str]:

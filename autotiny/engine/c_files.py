@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from autotiny.engine.conversions import conversions
+from autotiny.engine.conversions import c_float, conversions
 from autotiny.engine.headers import headers_of
 from autotiny.engine.kernel import C_TYPE, Kernel
 from autotiny.engine.owner import Owner
-from autotiny.engine.sources import Hearing, Port
+from autotiny.engine.sources import Hearing, Port, Raw
 from autotiny.engine.symbols import Constants, Functions, cleared, wrapped
 from autotiny.graph import ITEM_BYTES, Array, Threshold
 from autotiny.version import __version__
@@ -70,6 +70,7 @@ def header_text(
     threshold: Threshold = None,
     hearing: Hearing | None = None,
     class_names: Sequence[str] = (),
+    raw: Sequence[Raw | None] = (),
 ) -> str:
     """The header of a program: its sizes, ports and functions."""
     name, macros, upper = owner.name, [], owner.name.upper()
@@ -83,7 +84,7 @@ def header_text(
     for k, limit in enumerate(limits):
         if limit is not None:
             macros.append("// The answer is yes from this value on, in real numbers.")
-            macros.append(f"#define {upper}_THRESHOLD{k or ''} {_float(limit)}")
+            macros.append(f"#define {upper}_THRESHOLD{k or ''} {c_float(limit)}")
     if class_names:
         names = ", ".join(map(c_string, class_names))
         macros.append("// Names of the classes or values, in the order of the outputs.")
@@ -109,7 +110,7 @@ extern "C" {{
 int {name}_run({owner.takes()});
 {push or _INVOKE.format(name=name, parameters=parameters)}\
 {_RESET.format(name=name, takes=owner.takes()) if stateful or hearing else ""}\
-{conversions(name, inputs, outputs)}
+{conversions(name, inputs, outputs, raw)}
 #ifdef __cplusplus
 }}
 #endif
@@ -136,7 +137,7 @@ def _port_macros(prefix: str, port: Port) -> list[str]:
         f"#define {prefix}_TYPE {C_TYPE[port.dtype]}",
     ]
     if port.quantization is not None and len(port.quantization.scales) == 1:
-        lines.append(f"#define {prefix}_SCALE {_float(port.quantization.scale)}")
+        lines.append(f"#define {prefix}_SCALE {c_float(port.quantization.scale)}")
         lines.append(f"#define {prefix}_ZERO_POINT ({port.quantization.zero_point})")
     return lines
 
@@ -240,7 +241,7 @@ def weights_text(comment: str, constants: Constants) -> str:
 
 def _numbers(values: Array) -> str:
     if values.dtype == np.float32:
-        texts = [_float(v) for v in values.reshape(-1).tolist()]
+        texts = [c_float(v) for v in values.reshape(-1).tolist()]
     elif values.dtype == np.float16:
         texts = [str(v) for v in values.view(np.uint16).reshape(-1).tolist()]
     else:
@@ -262,14 +263,3 @@ def _integer(value: int, dtype: str) -> str:
     if dtype == "uint32":
         return f"0x{value:08x}"
     return str(int(value))  # a bool is 0 or 1: its names need a header
-
-
-def _float(value: float) -> str:
-    """A C float constant that is exactly this float32."""
-    single = np.float32(value)
-    if np.isnan(single):
-        return "AT_NAN"
-    if np.isinf(single):
-        return "AT_INFINITY" if single > 0 else "-AT_INFINITY"
-    text = np.format_float_scientific(single, unique=True)
-    return f"{text}f"

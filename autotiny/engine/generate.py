@@ -29,7 +29,7 @@ from autotiny.engine.ops import EMITTERS, FUSING
 from autotiny.engine.ops.layers import LAYERS
 from autotiny.engine.owner import Owner, State, check_state
 from autotiny.engine.schedules import plain_schedule
-from autotiny.engine.sources import Hearing, Port, Sources
+from autotiny.engine.sources import Hearing, Port, Raw, Sources
 from autotiny.engine.symbols import Constants, Functions, codes_of, const_free
 from autotiny.engine.work import work_of
 from autotiny.errors import UnsupportedOp, UserError, shown
@@ -84,7 +84,7 @@ def check_name(name: str, state: State = "static") -> None:
 def generate(
     graph: Graph, schedule: Schedule, name: str = "model", *, comment: str = "",
     threshold: Threshold = None, hop: int | None = None, class_names: Sequence[str] = (),
-    state: State = "static",
+    state: State = "static", raw: Sequence[Raw | None] = (),
 ) -> Sources:  # fmt: skip
     """Write the C of a network.
 
@@ -97,6 +97,7 @@ def generate(
         hop: samples from one answer to the next, where the C is to take a stream and not windows.
         class_names: in the order of the outputs; a macro of the header.
         state: who owns what is written to: the program, or its caller, in one or more instances.
+        raw: what each input was before training, where that is known; for the caller, too.
 
     Raises:
         UserError: the name cannot be taken; or instances would share a second core.
@@ -177,7 +178,7 @@ def generate(
     files = {
         f"{name}.h": header_text(
             owner, comment, memory.bytes, functions.kept, ports[0], ports[1],
-            bool(kept), threshold, hearing, class_names,
+            bool(kept), threshold, hearing, class_names, raw,
         ),
         f"{name}.c": program_text(
             owner, comment, kernels, constants, functions, calls, ports[0], ports[1], hearing

@@ -21,6 +21,14 @@ class Port:
 
 
 @dataclass(frozen=True)
+class Raw:
+    """What an input was before training: stored numbers, which were divided."""
+
+    dtype: str
+    divisor: float
+
+
+@dataclass(frozen=True)
 class Hearing:
     """What a program of a stream is called with.
 
