@@ -31,10 +31,10 @@ static inline {c_type} {name}_quantize_input{k}(float real) {{
 """
 
 _PREPARE = """
-// Stored samples ({raw}) were divided by this before the network was trained with them.
+// Samples as they were stored ({raw}) are divided by this before they are given to the network.
 #define {upper}_INPUT{k}_DIVISOR {divisor}
 
-// Samples as they were stored, as the input holds them.
+// The same samples as the input holds them.
 static inline void {name}_prepare_input{k}(const {raw} *raw, {c_type} *in) {{
   for (int32_t k = 0; k < {upper}_INPUT{k}_SIZE; k++) {{
     in[k] = {value};

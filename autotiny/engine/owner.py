@@ -29,8 +29,8 @@ _STANDARD = re.compile(
 """What has a type of its name and _t in the headers of C and POSIX."""
 
 _STRUCT = """
-// What one instance writes to. Instances share all constants, and may run at the same time. Begins
-// as zeros, as what is static does; where it lies in other memory, by {name}_init. Inputs lie in
+// What one instance writes to. Instances share all constants, and may run at the same time. One
+// begins as zeros, as static variables do; in other memory {name}_init sees to that. Inputs lie in
 // arena.bytes at their offsets before {name}_run, outputs after; a run may overwrite the inputs.
 typedef struct {name}_t {{
   union {{
