@@ -8,19 +8,20 @@ from functools import partial
 from pathlib import Path
 
 from autotiny.api.given import TargetSource, asked_of, reading_of, target_of
-from autotiny.api.lowering import NOISE, REFUSED, Given, heard_by, scheduled
-from autotiny.api.notices import tell_of
+from autotiny.api.lowering import BEST, NOISE, REFUSED, Given, heard_by, scheduled
+from autotiny.api.notices import say_all, tell_of
 from autotiny.api.taken import Taken
 from autotiny.cache import Cache
 from autotiny.checked import arguments
-from autotiny.dataset import DataSource, Reading
-from autotiny.engine import Sources, check_name
+from autotiny.dataset import Dataset, DataSource, Reading
+from autotiny.engine import Raw, Sources, State, check_name
 from autotiny.errors import UserError
 from autotiny.evaluate import MODEL, cost, sources_of, write_project
 from autotiny.firmware import check_layout, library, write_files
 from autotiny.firmware.board import check_board
-from autotiny.metrics import missing, overshoot
+from autotiny.metrics import Cost, missing, overshoot
 from autotiny.report.files import check_writable
+from autotiny.solver import wish_from
 from autotiny.study import Amounts, comment_of, model_name, reserved, threshold_of
 from autotiny.target import Target
 
@@ -49,6 +50,7 @@ def compile(  # noqa: A001 - the command's name
     out: Path | str,
     *,
     name: str = MODEL,
+    state: State = "static",
     schedule: str = "fastest",
     lowering: str = "int8",
     seed: int = 0,
@@ -75,6 +77,8 @@ def compile(  # noqa: A001 - the command's name
         out: folder that the C goes into.
         name: of files, functions and macros, so that a program can hold several models; a C
             identifier.
+        state: whose memory the C writes to: its own, "static"; or its "caller"'s, for several
+            instances of a model, or one in memory of the caller's choice.
         schedule: what kernels and memory plan are chosen for: "fastest", "smallest", "balanced"; or
             "best", for the target's memory or under bounds: "best:flash=40K,sram=12K".
         lowering: the component that lowers a network that is no `.tflite` yet.
@@ -108,7 +112,7 @@ def compile(  # noqa: A001 - the command's name
         FirmwareFault: the firmware faults or does not end.
     """
     seed = arguments(seed=seed)["seed"]
-    check_name(name)
+    check_name(name, state)
     if layout is not None:
         _check(layout, name, project)
     board, folder, cache = target_of(target), Path(out).expanduser(), cache or Cache()
@@ -127,12 +131,15 @@ def compile(  # noqa: A001 - the command's name
     sources = sources_of(
         network, name=name, comment=comment_of(saved) if saved else comment, stream=heard,
         threshold=threshold_of(saved) if saved else None, class_names=lowered.class_names,
+        state=state, raw=_raw(None if saved else lowered.data),
     )  # fmt: skip
     tell = tell_of(board, on_stage, on_notice)
     if project:
         check_board(board)
         tell = replace(tell, misfit=partial(_refuse, board))
-    taken = cost(network, board, cache, tell, heard, name)
+    taken = cost(network, board, cache, tell, heard, name, state)
+    if state == "caller" and style.partition(":")[0] == BEST:
+        say_all(_past(style, taken), on_notice)
     if project:
         _refuse(board, missing(overshoot(kept.beside(taken), board)), kept.beside_text)
     folder.mkdir(parents=True, exist_ok=True)
@@ -159,6 +166,33 @@ def _check(layout: str, name: str, project: bool) -> None:
             f"layout {layout!r} is a library for a program that you have, and a project is a "
             "program of its own; take --layout or --project"
         )
+
+
+_RAW = ("uint8", "int8", "uint16", "int16")
+"""Types of samples that are divided in float32, as C can."""
+
+
+def _raw(data: Dataset | None) -> tuple[Raw | None, ...]:
+    """What inputs were before training, where that is known; nothing of what front ends made."""
+    if data is None or data.front is not None or data.origin is not None:
+        return ()
+    several = tuple(port.inputs for port in data.ports) or (data.inputs,)
+    return tuple(
+        Raw(one.type, 1 / one.factor) if one is not None and one.type in _RAW else None
+        for one in several
+    )
+
+
+def _past(schedule: str, taken: Cost) -> list[str]:
+    """What a solved schedule takes beyond its bounds, as it is solved for static state."""
+    wish = wish_from(schedule)
+    excess = {
+        "flash": taken.flash_bytes - (wish.flash_bytes or taken.flash_bytes),
+        "sram": taken.sram_bytes - (wish.sram_bytes or taken.sram_bytes),
+    }
+    lacking = " and ".join(missing(excess))
+    told = f"schedule {schedule!r} keeps its bounds with static state, and with that of a caller"
+    return [f"{told} misses them by {lacking}: ask for so much less"] if lacking else []
 
 
 def _refuse(board: Target, misses: Sequence[str], beside: str = "") -> None:

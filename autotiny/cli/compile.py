@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -32,6 +32,7 @@ EXAMPLES = (
     "autotiny compile best.json -t stm32f746 --out project/ --project",
     "autotiny compile words.tflite -t rp2040 --name words --out words/ --json",
     "autotiny compile words.tflite -t rp2040 --name words --out words/ --layout arduino",
+    "autotiny compile words.tflite -t nrf52840 --name words --out words/ --state caller",
 )
 
 
@@ -55,6 +56,14 @@ def run(
             help="Name of files, functions and macros: a program can hold several models.",
         ),
     ] = "model",
+    state: Annotated[
+        Literal["static", "caller"],
+        typer.Option(
+            metavar="OWNER",
+            help="Whose memory the C writes to: static, its own; or its caller's, a NAME_t that "
+            "each function is given, so that there can be several, in memory of your choice.",
+        ),
+    ] = "static",
     schedule: ScheduleOption = "fastest",
     lowering: LoweringOption = "int8",
     seed: SeedOption = 0,
@@ -97,7 +106,7 @@ def run(
 
     with report.working(f"compiling {model} for {board.name}") as status:
         compiled = api.compile(
-            model, board, out, name=name,
+            model, board, out, name=name, state=state,
             schedule=schedule, lowering=lowering, seed=seed, project=project, layout=layout,
             data=data, task=task, reading=reading, calibration=calibration,
             keep_constant_channels=keep_constant_channels, stream=stream,

@@ -31,8 +31,9 @@ from autotiny.engine.coding import with_coded_weights, with_skipped_zeros
 from autotiny.engine.fusing import fuse
 from autotiny.engine.generate import check_name, check_supported, generate
 from autotiny.engine.ordering import with_least_memory
+from autotiny.engine.owner import State
 from autotiny.engine.schedules import plain_schedule
-from autotiny.engine.sources import Port, Sources
+from autotiny.engine.sources import Port, Raw, Sources
 from autotiny.engine.styles import Style, schedule_for, with_room
 from autotiny.engine.variants.blocks import with_blocks, with_expanded_weights
 from autotiny.engine.variants.pairs import with_pairs
@@ -41,7 +42,9 @@ from autotiny.engine.variants.winograd import with_winograd
 
 __all__ = [
     "Port",
+    "Raw",
     "Sources",
+    "State",
     "Style",
     "check_name",
     "check_supported",

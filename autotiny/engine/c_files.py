@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from autotiny.engine.conversions import conversions
+from autotiny.engine.conversions import c_float, conversions
 from autotiny.engine.headers import headers_of
 from autotiny.engine.kernel import C_TYPE, Kernel
-from autotiny.engine.sources import Hearing, Port
+from autotiny.engine.owner import Owner
+from autotiny.engine.sources import Hearing, Port, Raw
 from autotiny.engine.symbols import Constants, Functions, cleared, wrapped
 from autotiny.graph import ITEM_BYTES, Array, Threshold
 from autotiny.version import __version__
@@ -31,7 +32,7 @@ def head_text(comment: str = "") -> str:
 
 _RESET = """
 // Forgets what earlier inferences left behind, as at the start of the program.
-void {name}_reset(void);
+void {name}_reset({takes});
 """
 
 
@@ -49,28 +50,31 @@ int {name}_stream_push({parameters});
 """
 
 
-def reset_text(name: str, state: Sequence[tuple[int, int]], hearing: Hearing | None = None) -> str:
+def reset_text(owner: Owner, state: Sequence[tuple[int, int]], hearing: Hearing | None) -> str:
     """The function that clears the tensors (offset, bytes) that outlive an inference."""
     if not state and hearing is None:
         return ""
-    heard = f"  {name}_heard = 0;\n" if hearing else ""
-    return f"\nvoid {name}_reset(void) {{\n{cleared(name, state)}{heard}}}\n"
+    heard = f"  {owner.variable('heard')} = 0;\n" if hearing else ""
+    head = f"void {owner.name}_reset({owner.takes()})"
+    return f"\n{head} {{\n{cleared(owner, state)}{heard}}}\n"
 
 
 def header_text(
-    name: str,
+    owner: Owner,
     comment: str,
     arena_bytes: int,
+    kept: Sequence[int],
     inputs: Sequence[Port],
     outputs: Sequence[Port],
     stateful: bool,
     threshold: Threshold = None,
     hearing: Hearing | None = None,
     class_names: Sequence[str] = (),
+    raw: Sequence[Raw | None] = (),
 ) -> str:
     """The header of a program: its sizes, ports and functions."""
-    macros, upper = [], name.upper()
-    parameters = _invoke_parameters(inputs, outputs)
+    name, macros, upper = owner.name, [], owner.name.upper()
+    parameters = _invoke_parameters(owner, inputs, outputs)
     push, returned = "", "Returns 0"
     if hearing is not None:
         macros += [f"#define {upper}_HOP {hearing.hop}", f"#define {upper}_WINDOW {hearing.window}"]
@@ -80,7 +84,7 @@ def header_text(
     for k, limit in enumerate(limits):
         if limit is not None:
             macros.append("// The answer is yes from this value on, in real numbers.")
-            macros.append(f"#define {upper}_THRESHOLD{k or ''} {_float(limit)}")
+            macros.append(f"#define {upper}_THRESHOLD{k or ''} {c_float(limit)}")
     if class_names:
         names = ", ".join(map(c_string, class_names))
         macros.append("// Names of the classes or values, in the order of the outputs.")
@@ -101,15 +105,12 @@ extern "C" {{
 
 #define {name.upper()}_ARENA_BYTES {arena_bytes}
 {chr(10).join(macros)}
-
-// Working memory. The inputs lie in it at their offsets before {name}_run, the outputs after;
-// a run may overwrite the inputs.
-extern uint8_t {name}_arena[{name.upper()}_ARENA_BYTES];
-
+{owner.declared(kept, hearing is not None)}
 // Computes the outputs from the inputs inside the arena. {returned}.
-int {name}_run(void);
+int {name}_run({owner.takes()});
 {push or _INVOKE.format(name=name, parameters=parameters)}\
-{_RESET.format(name=name) if stateful or hearing else ""}{conversions(name, inputs, outputs)}
+{_RESET.format(name=name, takes=owner.takes()) if stateful or hearing else ""}\
+{conversions(name, inputs, outputs, raw)}
 #ifdef __cplusplus
 }}
 #endif
@@ -136,7 +137,7 @@ def _port_macros(prefix: str, port: Port) -> list[str]:
         f"#define {prefix}_TYPE {C_TYPE[port.dtype]}",
     ]
     if port.quantization is not None and len(port.quantization.scales) == 1:
-        lines.append(f"#define {prefix}_SCALE {_float(port.quantization.scale)}")
+        lines.append(f"#define {prefix}_SCALE {c_float(port.quantization.scale)}")
         lines.append(f"#define {prefix}_ZERO_POINT ({port.quantization.zero_point})")
     return lines
 
@@ -145,7 +146,7 @@ def _port_names(ports: Sequence[Port], base: str) -> list[str]:
     return [f"{base}{k or ''}" for k in range(len(ports))]
 
 
-def _invoke_parameters(inputs: Sequence[Port], outputs: Sequence[Port]) -> str:
+def _invoke_parameters(owner: Owner, inputs: Sequence[Port], outputs: Sequence[Port]) -> str:
     reads = [
         f"const {C_TYPE[port.dtype]} *{name}"
         for port, name in zip(inputs, _port_names(inputs, "in"), strict=True)
@@ -154,11 +155,11 @@ def _invoke_parameters(inputs: Sequence[Port], outputs: Sequence[Port]) -> str:
         f"{C_TYPE[port.dtype]} *{name}"
         for port, name in zip(outputs, _port_names(outputs, "out"), strict=True)
     ]
-    return ", ".join(reads + writes) or "void"
+    return owner.takes(*reads, *writes)
 
 
 def program_text(
-    name: str,
+    owner: Owner,
     comment: str,
     kernels: Sequence[Kernel],
     constants: Constants,
@@ -169,55 +170,55 @@ def program_text(
     hearing: Hearing | None = None,
 ) -> str:
     """The source of a program: its arena, its steps, and what runs them."""
-    headers = ["port.h", *headers_of(kernels)]
+    name, headers = owner.name, ["port.h", *headers_of(kernels)]
     includes = "".join(f"#define AT_SHARES_{kernel} ~, used\n" for kernel in functions.shared)
     includes += "".join(f'#include "{header}"\n' for header in headers)
     declarations = "".join(f"{line}\n" for line in constants.declarations())
     lines = "".join(f"{wrapped(f'  {call}')}\n" for call in calls)
+    arena = f"AT_ARENA uint8_t {name}_arena[{name.upper()}_ARENA_BYTES];\n\n"
     return f"""{head_text(comment)}#include "{name}.h"
 
 {includes}
 {declarations}
-AT_ARENA uint8_t {name}_arena[{name.upper()}_ARENA_BYTES];
+{"" if owner.is_caller else arena}{chr(10).join(functions.texts)}
+{_heard(owner, hearing)}int {name}_run({owner.takes()}) {{
+{lines}{_full(owner, hearing)}}}
 
-{chr(10).join(functions.texts)}
-{_heard(name, hearing)}int {name}_run(void) {{
-{lines}{_full(name, hearing)}}}
-
-{_invoke(name, inputs, outputs, hearing)}"""
+{_invoke(owner, inputs, outputs, hearing)}"""
 
 
-def _heard(name: str, hearing: Hearing | None) -> str:
+def _heard(owner: Owner, hearing: Hearing | None) -> str:
     """What counts the samples of a stream since its start, up to a window."""
-    return f"static uint32_t {name}_heard;\n\n" if hearing else ""
+    return f"static uint32_t {owner.name}_heard;\n\n" if hearing and not owner.is_caller else ""
 
 
-def _full(name: str, hearing: Hearing | None) -> str:
+def _full(owner: Owner, hearing: Hearing | None) -> str:
     """The end of a run: whether a window is full."""
     if hearing is None:
         return "  return 0;\n"
-    upper = name.upper()
+    upper, heard = owner.name.upper(), owner.variable("heard")
     return (
-        f"  if ({name}_heard < {upper}_WINDOW) {name}_heard += {upper}_HOP;\n"
-        f"  return {name}_heard >= {upper}_WINDOW;\n"
+        f"  if ({heard} < {upper}_WINDOW) {heard} += {upper}_HOP;\n"
+        f"  return {heard} >= {upper}_WINDOW;\n"
     )
 
 
 def _invoke(
-    name: str, inputs: Sequence[Port], outputs: Sequence[Port], hearing: Hearing | None
+    owner: Owner, inputs: Sequence[Port], outputs: Sequence[Port], hearing: Hearing | None
 ) -> str:
+    name = owner.name
     lines = [
-        f"at_copy({name}_arena + {port.offset}, {c}, {_port_bytes(port)}u);"
+        f"at_copy({owner.arena} + {port.offset}, {c}, {_port_bytes(port)}u);"
         for port, c in zip(inputs, _port_names(inputs, "in"), strict=True)
     ]
-    lines.append(f"const int full = {name}_run();" if hearing else f"{name}_run();")
+    lines.append(f"{'const int full = ' if hearing else ''}{owner.call('run')};")
     lines += [
-        f"at_copy({c}, {name}_arena + {port.offset}, {_port_bytes(port)}u);"
+        f"at_copy({c}, {owner.arena} + {port.offset}, {_port_bytes(port)}u);"
         for port, c in zip(outputs, _port_names(outputs, "out"), strict=True)
     ]
     body = "".join(f"  {line}\n" for line in lines)
     called, result = (f"{name}_stream_push", "full") if hearing else (f"{name}_invoke", "0")
-    return f"""int {called}({_invoke_parameters(inputs, outputs)}) {{
+    return f"""int {called}({_invoke_parameters(owner, inputs, outputs)}) {{
 {body}  return {result};
 }}
 """
@@ -240,7 +241,7 @@ def weights_text(comment: str, constants: Constants) -> str:
 
 def _numbers(values: Array) -> str:
     if values.dtype == np.float32:
-        texts = [_float(v) for v in values.reshape(-1).tolist()]
+        texts = [c_float(v) for v in values.reshape(-1).tolist()]
     elif values.dtype == np.float16:
         texts = [str(v) for v in values.view(np.uint16).reshape(-1).tolist()]
     else:
@@ -262,14 +263,3 @@ def _integer(value: int, dtype: str) -> str:
     if dtype == "uint32":
         return f"0x{value:08x}"
     return str(int(value))  # a bool is 0 or 1: its names need a header
-
-
-def _float(value: float) -> str:
-    """A C float constant that is exactly this float32."""
-    single = np.float32(value)
-    if np.isnan(single):
-        return "AT_NAN"
-    if np.isinf(single):
-        return "AT_INFINITY" if single > 0 else "-AT_INFINITY"
-    text = np.format_float_scientific(single, unique=True)
-    return f"{text}f"

@@ -27,8 +27,9 @@ from autotiny.engine.headers import is_header, kernel_headers
 from autotiny.engine.kernel import Kept, Kernel, Site, Table
 from autotiny.engine.ops import EMITTERS, FUSING
 from autotiny.engine.ops.layers import LAYERS
+from autotiny.engine.owner import Owner, State, check_state
 from autotiny.engine.schedules import plain_schedule
-from autotiny.engine.sources import Hearing, Port, Sources
+from autotiny.engine.sources import Hearing, Port, Raw, Sources
 from autotiny.engine.symbols import Constants, Functions, codes_of, const_free
 from autotiny.engine.work import work_of
 from autotiny.errors import UnsupportedOp, UserError, shown
@@ -61,11 +62,11 @@ TAKEN = (
 """Files of a project, and of the C library, that a model must not be named as."""
 
 
-def check_name(name: str) -> None:
+def check_name(name: str, state: State = "static") -> None:
     """Refuse a name that files, symbols and macros of a model cannot begin with.
 
     Raises:
-        UserError: it is no C identifier, or that of something else.
+        UserError: it is no C identifier, or that of something else; or there is no such state.
     """
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", name, re.ASCII):
         raise UserError(
@@ -77,11 +78,13 @@ def check_name(name: str) -> None:
             f"the name {name!r} is that of a file or of functions that a model is used with; "
             f"choose another one, e.g. 'my_{name}'"
         )
+    check_state(state, name)
 
 
 def generate(
     graph: Graph, schedule: Schedule, name: str = "model", *, comment: str = "",
     threshold: Threshold = None, hop: int | None = None, class_names: Sequence[str] = (),
+    state: State = "static", raw: Sequence[Raw | None] = (),
 ) -> Sources:  # fmt: skip
     """Write the C of a network.
 
@@ -93,8 +96,13 @@ def generate(
         threshold: from which result on the answer is yes; a macro of the header, for the caller.
         hop: samples from one answer to the next, where the C is to take a stream and not windows.
         class_names: in the order of the outputs; a macro of the header.
+        state: who owns what is written to: the program, or its caller, in one or more instances.
+        raw: what each input was before training, where that is known; for the caller, too.
+
+    Raises:
+        UserError: the name cannot be taken; or instances would share a second core.
     """
-    check_name(name)
+    check_name(name, state)
     check_sizes(graph)
     hearing: Hearing | None = None
     forgotten: tuple[int, ...] = ()
@@ -109,6 +117,11 @@ def generate(
     kernels = [kernel_of(site) for site in sites]
     cores = [step.core for step in schedule.steps]
     partners = _partners(kernels, cores)
+    if partners and state == "caller":
+        raise UserError(
+            "state of the caller is not there for programs of two cores, whose second core is "
+            "handed no instance; leave partition_cores out, or take --state static"
+        )
     for k in partners:
         kernels[k] = replace(kernels[k], headers=(*kernels[k].headers, "cores.h"))
     for k, step in enumerate(schedule.steps):
@@ -121,8 +134,11 @@ def generate(
     ]
     called = [k for k, kernel in enumerate(kernels) if kernel.body]
     codes = codes_of([kernels[k] for k in called], [schedule.steps[k].code for k in called])
+    owner = Owner(name, state)
+    if owner.is_caller:  # no address is known
+        codes = ["own" if code == "fixed" else code for code in codes]
     constants = Constants(name)
-    functions = Functions(name)
+    functions = Functions(owner)
 
     def places(tensors: Sequence[int]) -> list[tuple[int, int]]:
         return [(memory.offset_of(i), graph.tensors[i].bytes) for i in tensors]
@@ -142,9 +158,9 @@ def generate(
         arguments = [
             constants.symbol(operand.what)
             if isinstance(operand.what, Table)
-            else functions.kept(operand.what)
+            else functions.keep(operand.what)
             if isinstance(operand.what, Kept)
-            else f"({const_free(operand.c_type)} *)({name}_arena + {memory.offset(k, operand)})"
+            else f"({const_free(operand.c_type)} *)({owner.arena} + {memory.offset(k, operand)})"
             for operand in kernels[k].operands
         ]
         call = functions.call(sites[k], kernels[k], code, arguments)
@@ -158,31 +174,26 @@ def generate(
             step_functions.append(call.partition("(")[0])
             labels.append(_label(sites[k]))
             calls += [f"// {labels[-1]}", call]
+    written_bytes, kept_bytes = owner.bytes(memory.bytes, functions.kept, hearing is not None)
     files = {
         f"{name}.h": header_text(
-            name,
-            comment,
-            memory.bytes,
-            ports[0],
-            ports[1],
-            bool(kept),
-            threshold,
-            hearing,
-            class_names,
+            owner, comment, memory.bytes, functions.kept, ports[0], ports[1],
+            bool(kept), threshold, hearing, class_names, raw,
         ),
         f"{name}.c": program_text(
-            name, comment, kernels, constants, functions, calls, ports[0], ports[1], hearing
+            owner, comment, kernels, constants, functions, calls, ports[0], ports[1], hearing
         )
-        + reset_text(name, kept, hearing),
+        + reset_text(owner, kept, hearing)
+        + owner.init_text(),
         weights_file(name): weights_text(comment, constants),
         **kernel_headers(kernels),
-    }
+    }  # fmt: skip
     return Sources(
         name=name,
         files=files,
         inputs=ports[0],
         outputs=ports[1],
-        arena_bytes=memory.bytes,
+        arena_bytes=written_bytes,
         weights_bytes=constants.bytes,
         steps=tuple(labels),
         step_weights_bytes=tuple(step_weights),
@@ -191,6 +202,8 @@ def generate(
         slow_bytes=constants.slow_bytes,
         work=work_of(graph),
         hearing=hearing,
+        state=state,
+        kept_bytes=kept_bytes,
     )
 
 

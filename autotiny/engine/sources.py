@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from autotiny.engine.owner import State
 from autotiny.graph import DType, Quantization
 
 
@@ -17,6 +18,14 @@ class Port:
     shape: tuple[int, ...]
     dtype: DType
     quantization: Quantization | None = None
+
+
+@dataclass(frozen=True)
+class Raw:
+    """What an input was before training: stored numbers, which were divided."""
+
+    dtype: str
+    divisor: float
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ class Sources:
         files: file name to text; the header, the program, the constants, the kernels used.
         inputs: in the order of the graph.
         outputs: in the order of the graph.
-        arena_bytes: working memory, ports and scratch included.
+        arena_bytes: working memory, ports and scratch included; of a caller's, a whole instance.
         weights_bytes: all constant arrays.
         steps: one label a step, in the order in which `model_run` calls them.
         step_weights_bytes: constants each step reads; a shared array counts at its first reader.
@@ -50,6 +59,8 @@ class Sources:
         slow_bytes: of constant arrays that may lie in a slower memory than other variables.
         work: of an inference; see `work_of`.
         hearing: of a stream; None where a run takes whole windows.
+        state: who owns what is written to, see `Owner`.
+        kept_bytes: of `arena_bytes`, those at the end that outlive inferences that begin anew.
     """
 
     name: str
@@ -65,3 +76,5 @@ class Sources:
     slow_bytes: int = 0
     work: int = 0
     hearing: Hearing | None = None
+    state: State = "static"
+    kept_bytes: int = 0

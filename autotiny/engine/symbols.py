@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from autotiny.engine.kernel import Kept, Kernel, Site, Table, c_type
+from autotiny.engine.owner import Owner
 from autotiny.graph import Array
 from autotiny.schedule import Code, WeightsMemory
 
@@ -53,20 +54,22 @@ class Functions:
     Attributes:
         texts: their C.
         shared: the kernels that they call, as keys.
+        kept: bytes of each array of memory that they keep.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, owner: Owner) -> None:
+        self.owner, self.name = owner, owner.name
         self.texts: list[str] = []
         self.shared: dict[str, None] = {}
+        self.kept: list[int] = []
         self._symbols: dict[tuple[str, str], str] = {}
-        self._kept = 0
 
-    def kept(self, memory: Kept) -> str:
+    def keep(self, memory: Kept) -> str:
         """The symbol of new memory that is kept."""
-        symbol = f"{self.name}_kept{self._kept}"
-        self._kept += 1
-        self.texts.append(f"AT_WORD_ALIGNED static int8_t {symbol}[{memory.bytes}];\n")
+        symbol = self.owner.variable(f"kept{len(self.kept)}")
+        self.kept.append(memory.bytes)
+        if not self.owner.is_caller:
+            self.texts.append(f"AT_WORD_ALIGNED static int8_t {symbol}[{memory.bytes}];\n")
         return symbol
 
     def call(self, site: Site, kernel: Kernel, code: Code, arguments: Sequence[str]) -> str:
@@ -91,9 +94,9 @@ class Functions:
 
     def clearing(self, places: Sequence[tuple[int, int]]) -> str:
         """The call of a function that sets parts of the arena, (offset, bytes), to zero."""
-        symbol = f"{self.name}_forget"
-        self.texts.append(f"AT_STEP void {symbol}(void) {{\n{cleared(self.name, places)}}}\n")
-        return f"{symbol}();"
+        head = f"AT_STEP void {self.name}_forget({self.owner.takes()})"
+        self.texts.append(f"{head} {{\n{cleared(self.owner, places)}}}\n")
+        return f"{self.owner.call('forget')};"
 
     def on_two_cores(self, call: str, other: str) -> str:
         """A call of a function that has the other call made on the second core meanwhile."""
@@ -142,9 +145,9 @@ def calls_shared(kernel: Kernel) -> bool:
     return bool(_shareable(kernel.body))
 
 
-def cleared(name: str, places: Sequence[tuple[int, int]]) -> str:
+def cleared(owner: Owner, places: Sequence[tuple[int, int]]) -> str:
     """Lines that set parts of the arena, (offset, bytes), to zero."""
-    return "".join(f"  at_fill({name}_arena + {at}, 0, {size}u);\n" for at, size in places)
+    return "".join(f"  at_fill({owner.arena} + {at}, 0, {size}u);\n" for at, size in places)
 
 
 def wrapped(line: str) -> str:

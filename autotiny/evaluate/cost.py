@@ -7,6 +7,7 @@ from typing import Any
 
 from autotiny.cache import Cache, key_of, remembered
 from autotiny.codeversion import code_version
+from autotiny.engine import State
 from autotiny.evaluate.program import MODEL, program_key, program_of, sources_of
 from autotiny.metrics import Cost, LayerCost, StreamCost, missing, overshoot
 from autotiny.model import Model
@@ -17,7 +18,7 @@ from autotiny.target import Target, target_key
 
 def cost(
     model: Model, target: Target, cache: Cache, tell: Tell = SILENT, stream: Stream | None = None,
-    name: str = MODEL,
+    name: str = MODEL, state: State = "static",
 ) -> Cost:  # fmt: skip
     """Flash, SRAM, cycles and latency of the linked and executed firmware.
 
@@ -30,6 +31,7 @@ def cost(
         tell: what is told meanwhile.
         stream: what the firmware takes in place of whole windows; figures are those of a hop.
         name: of the model's C, by which functions are sorted.
+        state: who owns what the C writes to; the firmware has one instance of a caller's.
     """
     told: list[tuple[str, ...]] = []
 
@@ -38,10 +40,10 @@ def cost(
         tell.misfit(misses)
 
     def measured() -> dict[str, Any]:
-        sources = sources_of(model, name=name, stream=stream)
+        sources = sources_of(model, name=name, stream=stream, state=state)
         return measure(sources, target, tell=replace(tell, misfit=misfit)).to_dict()
 
-    found = cost_from(remembered(cache, cost_key(model, target, stream, name), measured))
+    found = cost_from(remembered(cache, cost_key(model, target, stream, name, state), measured))
     lacking = missing(overshoot(found, target))
     if lacking and not told:
         tell.misfit(tuple(lacking))
@@ -65,15 +67,19 @@ def stream_cost(model: Model, target: Target, found: Cost, stream: Stream) -> St
     )
 
 
-def cost_key(model: Model, target: Target, stream: Stream | None = None, name: str = MODEL) -> str:
+def cost_key(
+    model: Model, target: Target, stream: Stream | None = None, name: str = MODEL,
+    state: State = "static",
+) -> str:  # fmt: skip
     """A digest of all that a cost depends on: the program, the target, and the code from here on.
 
     This module imports what generates, links and measures, and nothing that knows the data.
     """
     hop = () if stream is None else (stream.hop,)
     named = () if name == MODEL else (name,)
+    owned = () if state == "static" else (("state", state),)
     return key_of(
-        "cost", program_key(model), *hop, *named, target_key(target), code_version(__name__)
+        "cost", program_key(model), *hop, *named, *owned, target_key(target), code_version(__name__)
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from autotiny.cache import key_of
-from autotiny.engine import Sources, generate, plain_schedule
+from autotiny.engine import Raw, Sources, State, generate, plain_schedule
 from autotiny.graph import Threshold
 from autotiny.model import Level, Model, Program
 from autotiny.signal import Stream
@@ -25,7 +25,8 @@ def program_of(model: Model) -> Program:
 
 def sources_of(
     model: Model, *, name: str = MODEL, comment: str = "", threshold: Threshold = None,
-    stream: Stream | None = None, class_names: Sequence[str] = (),
+    stream: Stream | None = None, class_names: Sequence[str] = (), state: State = "static",
+    raw: Sequence[Raw | None] = (),
 ) -> Sources:  # fmt: skip
     """The C of a lowered model, for whole windows or for a stream; see `generate`.
 
@@ -36,6 +37,7 @@ def sources_of(
     return generate(
         program.graph, program.schedule, name, comment=comment, threshold=threshold,
         hop=None if stream is None else stream.hop, class_names=class_names,
+        state=state, raw=raw,
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import weakref
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 
@@ -18,6 +19,7 @@ import numpy as np
 
 from autotiny.engine.sources import Port, Sources
 from autotiny.errors import FirmwareFault, LinkError
+from autotiny.firmware.instance import calls_of
 from autotiny.firmware.layout import C_FILES
 from autotiny.firmware.ports import port_bytes, port_rows, sample_shape
 from autotiny.firmware.zig import check_killed, zig_cc
@@ -106,12 +108,12 @@ def build_host(sources: Sources, *, optimize: str = "-O2") -> HostModel:
         LinkError: the compiler refused the sources.
     """
     loop = (C_FILES / "host.c").read_text(encoding="utf-8")
-    if not is_stateful(sources):
-        loop = loop.replace("AUTOTINY_RESET();", "")
-    for word, ports in (("INPUTS", sources.inputs), ("OUTPUTS", sources.outputs)):
-        loop = loop.replace(f"AUTOTINY_{word}", _port_list(ports))
-    for word in ("arena", "run", "reset"):
-        loop = loop.replace(f"AUTOTINY_{word.upper()}", f"{sources.name}_{word}")
+    words = {
+        "HEADER": f'"{sources.name}.h"', "INPUTS": _port_list(sources.inputs),
+        "OUTPUTS": _port_list(sources.outputs), **asdict(calls_of(sources)),
+    }  # fmt: skip
+    for word, text in words.items():
+        loop = loop.replace(f"AUTOTINY_{word.upper()}", text)
     files = {**sources.files, "host.c": loop}
     # Windows cannot delete a program that still ends
     folder = TemporaryDirectory(prefix="autotiny-", ignore_cleanup_errors=os.name == "nt")
@@ -127,12 +129,6 @@ def build_host(sources: Sources, *, optimize: str = "-O2") -> HostModel:
         folder.cleanup()
         raise
     return HostModel(sources, folder, Path(folder.name) / program)
-
-
-def is_stateful(sources: Sources) -> bool:
-    """Whether a model keeps something from one inference to the next, and can be set back."""
-    reset = f"void {sources.name}_reset(void);"
-    return any(reset in text for text in sources.files.values())
 
 
 def _port_list(ports: Sequence[Port]) -> str:

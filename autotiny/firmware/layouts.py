@@ -22,6 +22,7 @@ from autotiny.firmware.readme import (
     call_text,
     declarations,
     figures,
+    memory_text,
     named_ports,
     port_table,
     size_macro,
@@ -199,6 +200,7 @@ def _values(
             _printed(sources, *port) for port in named_ports(sources)[1]
         ),
         "call": call_text(sources),
+        "memory": memory_text(sources),
         "arena_bytes": f"{sources.arena_bytes:,}",
         "ports": port_table(sources),
         "figures": _measured(sources, cost, target) if cost else "",

@@ -21,6 +21,7 @@ from autotiny.cores import CORES
 from autotiny.engine.sources import Port, Sources
 from autotiny.errors import LinkError, shown
 from autotiny.firmware.formats import image_of
+from autotiny.firmware.instance import calls_of
 from autotiny.firmware.layout import C_FILES, Layout, enlarge, place
 from autotiny.firmware.zig import MISFIT, zig_cc
 from autotiny.target import Fpu, Target
@@ -102,6 +103,7 @@ class Firmware:
         flags: what the compiler was called with.
         link_flags: and what the linker was called with, besides the script.
         work: of an inference; see `work_of`.
+        kept_bytes: as `Sources` has them.
     """
 
     name: str
@@ -124,6 +126,7 @@ class Firmware:
     flags: tuple[str, ...]
     link_flags: tuple[str, ...] = _LINK_FLAGS
     work: int = 0
+    kept_bytes: int = 0
 
     @property
     def instruction_limit(self) -> int:
@@ -190,7 +193,7 @@ def link(
         LinkError: the compiler or linker refused the sources.
     """
     flags = compiler_flags(target, optimize)
-    usual = harness(sources.name, target)
+    usual = harness(sources, target)
     files = {**usual, **sources.files}
     if 1 < sources.cores <= target.usable_cores:
         flags = (*flags, f"-DAT_CORE_FIFO={target.core_fifo:#010x}u")
@@ -281,13 +284,19 @@ def compiler_flags(target: Target, optimize: str) -> tuple[str, ...]:
     return (*machine, optimize, names, *_C_FLAGS, *caches, *ahead)
 
 
-def harness(name: str, target: Target) -> dict[str, str]:
-    """The startup code and the main loop for a model of that name."""
+def harness(sources: Sources, target: Target) -> dict[str, str]:
+    """The startup code and the main loop for a model."""
+    calls = calls_of(sources)
     startup = CORES[target.core].isa.startup
     main = (C_FILES / "main.c").read_text(encoding="utf-8")
+    if calls.instance:
+        known = f'#include "{sources.name}.h"\n\nstatic {calls.instance}\n'
+        main = main.replace("int AUTOTINY_RUN(void);", known)
     return {
         "startup.c": (C_FILES / startup).read_text(encoding="utf-8"),
-        "main.c": main.replace("AUTOTINY_RUN", f"{name}_run"),
+        "main.c": main.replace("AUTOTINY_RUN()", calls.run).replace(
+            "AUTOTINY_RUN", f"{sources.name}_run"
+        ),
     }
 
 
@@ -370,6 +379,7 @@ def _firmware(
         files=files,
         flags=flags,
         work=sources.work,
+        kept_bytes=sources.kept_bytes,
     )
 
 

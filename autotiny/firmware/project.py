@@ -15,7 +15,7 @@ from autotiny.firmware.folder import write_files
 from autotiny.firmware.formats import intel_hex, uf2
 from autotiny.firmware.layout import C_FILES
 from autotiny.firmware.linking import BOARD, Firmware
-from autotiny.firmware.readme import call_text, figures, port_table
+from autotiny.firmware.readme import call_text, figures, memory_text, port_table
 from autotiny.firmware.selftest import PROGRAM
 from autotiny.firmware.vectors import VECTORS
 from autotiny.metrics import Cost
@@ -193,6 +193,7 @@ def _readme(
         compiler=f"{CORES[target.core].isa.gcc_prefix}gcc",
         sources="`, `".join(model_files),
         call=call_text(sources),
+        memory=memory_text(sources),
         arena_bytes=str(firmware.arena_bytes),
         ports=port_table(sources),
     )

@@ -28,16 +28,25 @@ def size_macro(sources: Sources, variable: str) -> str:
 def arguments_of(sources: Sources) -> str:
     """What `NAME_invoke` is called with."""
     inputs, outputs = named_ports(sources)
-    return ", ".join(variable for variable, _ in (*inputs, *outputs))
+    instance = ("&m",) if sources.state == "caller" else ()
+    return ", ".join((*instance, *(variable for variable, _ in (*inputs, *outputs))))
 
 
 def declarations(sources: Sources, storage: str = "") -> str:
-    """An array in C for each input and output."""
+    """An array in C for each input and output; and an instance, where the model has no memory."""
     inputs, outputs = named_ports(sources)
-    return "\n".join(
+    instance = (f"static {sources.name}_t m;",) if sources.state == "caller" else ()
+    arrays = (
         f"{storage}{_c_type(port)} {variable}[{size_macro(sources, variable)}];"
         for variable, port in (*inputs, *outputs)
     )
+    return "\n".join((*instance, *arrays))
+
+
+def memory_text(sources: Sources) -> str:
+    """Where the model works."""
+    by_caller = sources.state == "caller"
+    return f"a `{sources.name}_t` of yours" if by_caller else f"`{sources.name}_arena`"
 
 
 def call_text(sources: Sources) -> str:

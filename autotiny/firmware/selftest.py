@@ -14,7 +14,8 @@ import numpy as np
 from autotiny.engine.c_files import c_string, head_text
 from autotiny.engine.sources import Port, Sources
 from autotiny.firmware.board import with_board
-from autotiny.firmware.host import build_host, is_stateful
+from autotiny.firmware.host import build_host
+from autotiny.firmware.instance import calls_of
 from autotiny.firmware.layout import C_FILES
 from autotiny.firmware.linking import Firmware, link
 from autotiny.firmware.ports import port_bytes, port_rows
@@ -97,8 +98,9 @@ def _header(sources: Sources, target: Target, cost: Cost, samples: int, runs: in
         "predicted_first_cycles": cost.cold_cycles,
         "predicted_stack_bytes": cost.stack_bytes,
     }  # fmt: skip
-    afresh = is_stateful(sources) and sources.hearing is None
-    reset = f"{name}_reset()" if afresh else "((void)0)"
+    calls = calls_of(sources)
+    instance = f"\nextern {calls.instance}\n" if calls.instance else ""
+    reset = "((void)0)" if sources.hearing else calls.reset
     counter = f"#define SELFTEST_CYCLE_CSR {target.cycle_csr:#x}\n" if target.cycle_csr else ""
     return f"""{head_text()}#ifndef SELFTEST_H
 #define SELFTEST_H
@@ -114,10 +116,10 @@ def _header(sources: Sources, target: Target, cost: Cost, samples: int, runs: in
 #define SELFTEST_INPUT_BYTES {sum(map(_padded, sources.inputs))}u
 #define SELFTEST_OUTPUT_BYTES {sum(map(_padded, sources.outputs))}u
 #define SELFTEST_TOLERANCE {TOLERANCE:.8f}f
-#define SELFTEST_ARENA {name}_arena
-#define SELFTEST_RUN() (void){name}_run()
+#define SELFTEST_ARENA {calls.arena}
+#define SELFTEST_RUN() (void){calls.run}
 #define SELFTEST_RESET() {reset}
-{counter}
+{counter}{instance}
 /* A port of the model: where it lies in the arena, its bytes, those that fill up its last word
  * where samples are stored, and whether it holds floats. One of no bytes ends a list. */
 typedef struct {{
@@ -139,7 +141,7 @@ extern const uint32_t selftest_outputs[];
 def _samples(sources: Sources, inputs: Sequence[Array], outputs: Sequence[Array]) -> str:
     """selftest_samples.c: the samples, and what they must give."""
     parts = (("input", sources.inputs, inputs), ("output", sources.outputs, outputs))
-    text = [f'{head_text()}#include "selftest.h"\n']
+    text = [f'{head_text()}#include "selftest.h"\n', *_instance(sources)]
     for kind, ports, arrays in parts:
         rows = "".join(f"    {_port(port)},\n" for port in ports if port_bytes(port))
         text.append(
@@ -153,6 +155,12 @@ def _samples(sources: Sources, inputs: Sequence[Array], outputs: Sequence[Array]
         body = "\n".join(lines) or "    0,"
         text.append(f"const uint32_t selftest_{kind}s[] = {{\n{body}\n}};\n")
     return "\n".join(text)
+
+
+def _instance(sources: Sources) -> list[str]:
+    """The memory of a model that has none of its own."""
+    text = calls_of(sources).instance
+    return [f"{text}\n"] if text else []
 
 
 def _port(port: Port) -> str:

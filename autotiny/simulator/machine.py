@@ -202,7 +202,8 @@ class Bench:
         while number < max(repeats or 2, len(samples)):
             if not keep_state or number == 0:
                 # as after reset: what a model keeps between inferences starts as zeros
-                self.processor.write(self._arena, bytes(self.firmware.arena_bytes))
+                cleared = self.firmware.arena_bytes - self.firmware.kept_bytes
+                self.processor.write(self._arena, bytes(cleared))
             self.infer(samples[min(number, len(samples) - 1)], limit, bucket)
             report = self.report()
             if repeats is None and report.instructions > _LONG_RUN:

@@ -8,13 +8,16 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from build import tensor
 from small_network import float_network, int8_network
 
-from autotiny.engine import Sources, generate, plain_schedule
+from autotiny.api.compiling import _raw
+from autotiny.dataset.reading import Inputs, Reading, as_floats, understood
+from autotiny.engine import Raw, Sources, generate, plain_schedule
 from autotiny.engine.c_files import c_string
 from autotiny.firmware import build_host
 from autotiny.firmware.ports import some_rows
@@ -83,6 +86,71 @@ float real(int32_t stored) { return model_dequantize_output((MODEL_OUTPUT_TYPE)s
     np.testing.assert_array_equal(found, dequantize(held, quantization))
 
 
+PIXELS = Quantization((1 / 255,), (-128,))
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked", "dtype", "quantization"),
+    [
+        ("uint8", None, "int8", PIXELS),
+        ("uint8", None, "int8", Quantization((2 / 255,), (-7,))),  # every other one is a tie
+        ("uint8", "none", "int8", Quantization((2.0,), (-128,))),
+        ("uint8", "1/127", "uint8", Quantization((0.0123,), (3,))),
+        ("uint8", None, "float32", None),
+        ("int8", "1/128", "int8", Quantization((1 / 100,), (5,))),
+        ("int16", "1/32768", "int16", Quantization((1 / 32768,), (0,))),
+        ("int16", "0.037", "int8", Quantization((1.7,), (-9,))),
+        ("uint16", "1/65535", "int8", PIXELS),
+    ],
+)
+def test_stored_samples_become_what_the_network_was_trained_with(
+    stored: str, asked: str | None, dtype: DType, quantization: Quantization | None, tmp_path: Path
+) -> None:
+    limits = np.iinfo(stored)
+    step = 7 if limits.bits > 8 else 1
+    x = np.arange(limits.min, limits.max + 1, step).astype(stored).reshape(1, -1)
+    inputs = understood({"x": x}, "x", Reading.of(asked))
+    real = as_floats(x, None, inputs, "x")
+    wanted = quantize(real, quantization, dtype)
+    data = SimpleNamespace(front=None, origin=None, ports=(), inputs=inputs)
+    (raw,) = _raw(data)  # type: ignore[arg-type]
+    assert raw is not None
+    port = replace(tensor(x.shape, dtype, name="x"), quantization=quantization)
+    graph = Graph(
+        (port, replace(port, name="y", shape=(x.size,))), (Op("RESHAPE", (0,), (1,)),), (0,), (1,)
+    )
+    sources = generate(graph, plain_schedule(graph), raw=(raw,))
+    code = f"""
+#include "model.h"
+void prepare(const {stored}_t *raw, void *in);
+void prepare(const {stored}_t *raw, void *in) {{
+  model_prepare_input(raw, (MODEL_INPUT_TYPE *)in);
+}}
+"""
+    library, found = compiled(tmp_path, sources, code), np.empty_like(wanted)
+    library.prepare(x.ctypes.data_as(ctypes.c_void_p), found.ctypes.data_as(ctypes.c_void_p))
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_what_samples_were_is_told_where_it_is_known() -> None:
+    graph = int8_network()
+    plain = generate(graph, plain_schedule(graph)).files["model.h"]
+    assert "prepare" not in plain and "DIVISOR" not in plain
+    assert generate(graph, plain_schedule(graph), raw=(None,)).files["model.h"] == plain
+    assert _raw(None) == ()
+    floats = Inputs("float32", 0, 1, 1, asked=False)
+    wide = Inputs("int32", 0, 9, 1, asked=True)  # divided in float64
+    for one in (floats, wide):
+        data = SimpleNamespace(front=None, origin=None, ports=(), inputs=one)
+        assert _raw(data) == (None,)  # type: ignore[arg-type]
+    pixels = Inputs("uint8", 0, 255, 1 / 255, asked=False)
+    ports = (SimpleNamespace(inputs=pixels), SimpleNamespace(inputs=floats))
+    data = SimpleNamespace(front=None, origin=None, ports=ports, inputs=None)
+    assert _raw(data) == (Raw("uint8", 255.0), None)  # type: ignore[arg-type]
+    data.front = "mfcc"
+    assert _raw(data) == ()  # type: ignore[arg-type]
+
+
 def test_the_answer_is_the_first_of_the_largest(tmp_path: Path) -> None:
     graph = reshape("int8", Quantization((0.5,), (0,)))
     code = """
@@ -101,7 +169,9 @@ def test_headers_compile_as_c_and_as_cpp_for_every_type(dtype: DType, tmp_path: 
     x = tensor((1, 6), dtype, name="x")
     flat = replace(x, name="y", shape=(6,))
     graph = Graph((x, flat), (Op("RESHAPE", (0,), (1,)),), (0,), (1,))
-    sources = generate(graph, plain_schedule(graph), "a_name", class_names=("a",) * 6)
+    sources = generate(
+        graph, plain_schedule(graph), "a_name", class_names=("a",) * 6, raw=(Raw("uint8", 255),)
+    )
     for name, text in sources.files.items():
         (tmp_path / name).write_text(text)
     (tmp_path / "use.c").write_text(USE)

@@ -10,9 +10,9 @@
 #include <io.h>
 #endif
 
-extern uint8_t AUTOTINY_ARENA[];
-int AUTOTINY_RUN(void);
-void AUTOTINY_RESET(void);
+#include AUTOTINY_HEADER
+
+AUTOTINY_INSTANCE
 
 /* A port: byte offset into the arena, bytes a sample; one of no bytes ends a list. */
 typedef struct {
@@ -32,14 +32,14 @@ int main(int argc, char **argv) {
 #endif
   for (size_t n = 0; n < sample_count; n++) {
     if (n == 0 || !keep_state) {
-      AUTOTINY_RESET();
+      AUTOTINY_RESET;
     }
     for (const Port *port = inputs; port->bytes != 0; port++) {
       if (fread(AUTOTINY_ARENA + port->offset, 1, port->bytes, stdin) != port->bytes) {
         return 1;
       }
     }
-    AUTOTINY_RUN();
+    AUTOTINY_RUN;
     for (const Port *port = outputs; port->bytes != 0; port++) {
       if (fwrite(AUTOTINY_ARENA + port->offset, 1, port->bytes, stdout) != port->bytes) {
         return 2;
