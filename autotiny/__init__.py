@@ -17,6 +17,7 @@ __all__ = [
     "BoardReport",
     "BrokenPromise",
     "Cache",
+    "Calibrated",
     "Comparison",
     "Compiled",
     "Component",
@@ -47,6 +48,7 @@ __all__ = [
     "Worth",
     "__version__",
     "apply",
+    "calibrate",
     "compile",
     "flash",
     "load_dataset",
@@ -64,10 +66,12 @@ __all__ = [
 
 if TYPE_CHECKING:
     from autotiny.api import (
+        Calibrated,
         Compiled,
         Flashed,
         Measurement,
         apply,
+        calibrate,
         compile,  # noqa: A004 - the command's name
         flash,
         measure,
@@ -102,8 +106,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "api": (
-        "Compiled", "Flashed", "Measurement", "apply", "compile", "flash", "measure", "measure_elf",
-        "order", "search", "verify",
+        "Calibrated", "Compiled", "Flashed", "Measurement", "apply", "calibrate", "compile",
+        "flash", "measure", "measure_elf", "order", "search", "verify",
     ),
     "cache": ("Cache",),
     "components": ("Component",),

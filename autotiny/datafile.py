@@ -56,7 +56,7 @@ class DataFiles:
                 f"or a name that {self.listing!r} lists"
             )
         try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
+            table = toml_of(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise UserError(f"cannot read {str(path)!r}: {error.strerror}") from error
         except (ValueError, RecursionError) as error:
@@ -70,6 +70,17 @@ class DataFiles:
                 f"{__version__} and reads schema {SCHEMA}: update autotiny"
             )
         return path, table
+
+
+def toml_of(text: str) -> dict[str, Any]:
+    """What a text in TOML says.
+
+    Raises:
+        ValueError: it is none.
+        RecursionError: it is too deep.
+    """
+    table: dict[str, Any] = tomllib.loads(text)
+    return table
 
 
 def data_folder(name: str) -> Path:

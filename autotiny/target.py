@@ -133,6 +133,29 @@ class Accelerator:
 
 
 @dataclass(frozen=True)
+class Correction:
+    """What a user's own board says of predicted cycles, as `autotiny calibrate` finds it.
+
+    Attributes:
+        cycles_factor: all cycles that the core's model counts are multiplied by it.
+        models: whose selftests it was found with.
+        cycles_error_percent: how far the worst of them was off with the factor of the others; None
+            of a single one, which leaves nothing to test the factor on.
+    """
+
+    cycles_factor: Annotated[float, Within(ge=0.1, le=10)]
+    models: Annotated[int, Within(ge=1, le=65_536)]
+    cycles_error_percent: Annotated[float, Within(ge=0, le=10_000)] | None = None
+
+    def __str__(self) -> str:
+        """Factor, where it is from and its error, in words."""
+        several = "s" * (self.models > 1)
+        error = self.cycles_error_percent
+        told = "error unknown" if error is None else f"± {error:g} %"
+        return f"× {self.cycles_factor:.4g} by {self.models} selftest{several}, {told}"
+
+
+@dataclass(frozen=True)
 class Target:
     """A microcontroller at one clock and one voltage.
 
@@ -170,6 +193,8 @@ class Target:
         interrupts: entries of its vector table behind those of the core; 0 for all that the core
             can have.
         uf2_family: number of its family in UF2 files, where a board takes them; 0 if none does.
+        correction: of the cycles that are predicted, by selftests on a user's board; None where
+            there were none.
         file: path of a user's own file; "" for a target that comes with autotiny.
         sources: the document each figure comes from, by key.
     """
@@ -200,6 +225,7 @@ class Target:
     interrupts: Annotated[int, Within(gt=0, le=480)] = 0
     uf2_family: Annotated[int, Within(gt=0, le=(1 << 32) - 1)] = 0
     active_current_error_percent: Annotated[int, Within(ge=0, le=1000)] | None = None
+    correction: Correction | None = None
     file: str = field(default="", compare=False, repr=False)
 
     @property
@@ -211,6 +237,11 @@ class Target:
     def traits(self) -> Traits:
         """What the engine asks of its core."""
         return {"dsp": self.dsp, "loads_ahead": self.loads_ahead}
+
+    @property
+    def cycles_factor(self) -> float:
+        """What the cycles of the core's model are multiplied by."""
+        return self.correction.cycles_factor if self.correction else 1.0
 
     @property
     def loads_ahead(self) -> bool:
@@ -304,25 +335,34 @@ def with_wait_states(target: Target, wait_states: int) -> Target:
 INFORMS = (
     "name", "title", "flash_tool", "boot_note", "advice", "file", "sources",
     "active_current_error_percent", "cycle_csr", "clock", "serial", "programmers",
-    "interrupts", "uf2_family",
+    "interrupts", "uf2_family", "correction",
 )  # fmt: skip
-"""The fields of a target on which no figure depends."""
+"""The fields of a target on which no figure depends, but for the factor of the correction."""
 
 
 def target_key(target: Target) -> str:
     """A digest of what figures depend on: two targets that differ in words alone share it."""
     values = {entry.name: getattr(target, entry.name) for entry in fields(target)}
     silent = INFORMS if target.boot_bytes else (*INFORMS, "boot_bytes")  # which came later
-    return key_of(*((name, value) for name, value in values.items() if name not in silent))
+    parts = [(name, value) for name, value in values.items() if name not in silent]
+    if target.cycles_factor != 1:
+        parts.append(("cycles_factor", target.cycles_factor))
+    return key_of(*parts)
+
+
+def short_key(target: Target) -> str:
+    """The begin of its digest, by which a selftest says for which figures it was made."""
+    return target_key(target)[:8]
 
 
 def target_from(facts: Mapping[str, Any]) -> Target:
     """The target that `dataclasses.asdict` took apart."""
     caches = {key: Cache(**facts[key]) for key in ("icache", "dcache") if facts[key]}
-    accelerator = facts["accelerator"]
+    accelerator, correction = facts["accelerator"], facts["correction"]
     parts = {
         "memories": tuple(Memory(**memory) for memory in facts["memories"]),
         "accelerator": Accelerator(**accelerator) if accelerator else None,
+        "correction": Correction(**correction) if correction else None,
     }
     return Target(**{**facts, **caches, **parts})
 

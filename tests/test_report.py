@@ -43,7 +43,7 @@ from autotiny.study import (
 from autotiny.study.bounds import NO_BOUNDS
 from autotiny.study.preflight import Findings
 from autotiny.study.record import RECORD
-from autotiny.target import Target, load_target, target_names
+from autotiny.target import Correction, Target, load_target, target_names
 from autotiny.tasks import ACCURACY, Classification, Drop, Regression
 
 TARGET = load_target("stm32f746")
@@ -385,6 +385,14 @@ def test_no_energy_figure_stands_without_its_error(result: Result, target: Targe
     assert f"est. mJ 0.250 {error}" in plain_line(told)
     panel = "\n".join(printed(progress_panel(told, "0:12", "searching", 80, 24), 80))
     assert panel.count(f" {error}") == len(told.front)
+
+
+def test_the_report_says_by_what_cycles_were_corrected(result: Result) -> None:
+    assert "corrected" not in report_text(result)
+    target = replace(TARGET, correction=Correction(1.25, 3, 2.0))
+    job: Any = SimpleNamespace(**{**vars(result.job), "target": target})
+    told = "Cycles and latency are corrected × 1.25 by 3 selftests, ± 2 %. Energy is"
+    assert told in report_text(replace(result, job=job))
 
 
 def test_every_component_says_what_it_does() -> None:

@@ -5,6 +5,7 @@ and `load_dataset`.
 """
 
 from autotiny.api.applying import apply
+from autotiny.api.calibrating import Calibrated, calibrate
 from autotiny.api.compiling import Compiled, compile  # noqa: A004 - the command's name
 from autotiny.api.flashing import Flashed, flash
 from autotiny.api.given import is_firmware
@@ -19,12 +20,14 @@ from autotiny.api.verifying import verify
 __all__ = [
     "NOISE",
     "STEPS_APART",
+    "Calibrated",
     "Compiled",
     "Flashed",
     "Measurement",
     "Schedules",
     "Taken",
     "apply",
+    "calibrate",
     "compile",
     "flash",
     "is_firmware",

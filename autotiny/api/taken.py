@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from autotiny.metrics import Cost, missing, overshoot
-from autotiny.simulator.silicon import expected_error
+from autotiny.simulator.silicon import latency_error
 from autotiny.study import Reserve
 from autotiny.target import Target
 
@@ -47,7 +47,7 @@ class Taken:
             "reserved": asdict(self.reserve),
         }  # fmt: skip
         error = {
-            "latency_error": expected_error(self.target.core),
+            "latency_error": latency_error(self.target),
             "active_current_error_percent": self.target.active_current_error_percent,
         }
         return {**asked, **self._more(), **self.cost.to_dict(), **error}

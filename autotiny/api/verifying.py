@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -38,16 +39,32 @@ def verify(
     Raises:
         UserError: there is no such file or port, or no whole line of a selftest in it.
     """
+    return report_from(deque(report_lines(source, baud=baud, wait_seconds=wait_seconds), 1).pop())
+
+
+def report_lines(source: str | Path, *, baud: int, wait_seconds: float) -> Iterator[str]:
+    """The whole lines of selftests in a log, oldest first; of a port those that come first.
+
+    Args:
+        source: as `verify` takes it, with the others.
+        baud: of a serial port.
+        wait_seconds: for a line from a port.
+
+    Raises:
+        UserError: there is no such file or port, or no whole line of a selftest in it.
+    """
     name = str(source)
     if name == STDIN:
-        return _newest(_chunks(sys.stdin.buffer), "standard input")
+        yield from _lines(_chunks(sys.stdin.buffer), "standard input")
+        return
     path = Path(name).expanduser()
     if path.is_char_device() or re.fullmatch(r"COM\d+", name):
         where = f"{name} in {wait_seconds:g} s"
-        return _newest(_port(name, baud, wait_seconds), where, waiting=True)
+        yield from _lines(_port(name, baud, wait_seconds), where, waiting=True)
+        return
     try:
         with path.open("rb") as file:
-            return _newest(_chunks(file), name)
+            yield from _lines(_chunks(file), name)
     except OSError as error:
         raise UserError(f"cannot read {name!r}: {error.strerror}; give a log or a port") from error
 
@@ -78,17 +95,17 @@ def _port(name: str, baud: int, wait_seconds: float) -> Iterator[bytes]:
         ) from error
 
 
-def _newest(chunks: Iterator[bytes], where: str, *, waiting: bool = False) -> BoardReport:
-    """The report of the newest line; of one that is waited for, once it is there."""
-    last, rest = "", ""
+def _lines(chunks: Iterator[bytes], where: str, *, waiting: bool = False) -> Iterator[str]:
+    """All lines, or those that are there once one that is waited for is."""
+    rest, any_line = "", False
     for chunk in chunks:
         found, rest = _found(rest, chunk)
-        last = found[-1] if found else last
-        if waiting and last:
+        yield from found
+        any_line = any_line or bool(found)
+        if waiting and found:
             break
-    if not last:
+    if not any_line:
         raise _nothing(rest, where)
-    return report_from(last)
 
 
 def _found(rest: str, chunk: bytes) -> tuple[list[str], str]:

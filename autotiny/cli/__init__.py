@@ -13,6 +13,7 @@ import typer
 
 from autotiny.cli import (
     apply,
+    calibrate,
     components,
     dashboard,
     flash,
@@ -32,8 +33,8 @@ from autotiny.cli.failing import Commands
 from autotiny.version import __version__
 
 COMMANDS = (
-    search, worker, proxy, apply, order, schedule, measure, compile_, flash, verify, targets,
-    tasks, components, spaces, dashboard,
+    search, worker, proxy, apply, order, schedule, measure, compile_, flash, verify, calibrate,
+    targets, tasks, components, spaces, dashboard,
 )  # fmt: skip
 
 EXAMPLES = (

@@ -70,9 +70,10 @@ def print_advice(target: Target) -> None:
 
 def print_latency_error(target: Target) -> None:
     """How far emulated latency was from silicon on the target's core, and what would lower it."""
-    from autotiny.simulator.silicon import expected_error
+    from autotiny.simulator.silicon import latency_error
 
-    print_tables(f"latency on {target.core}: {expected_error(target.core)}")
+    place = target.name if target.correction else target.core
+    print_tables(f"latency on {place}: {latency_error(target)}")
     print_advice(target)
     print_tables("")
 

@@ -45,5 +45,7 @@ def run(
             f"\nenergy: latency × {board.active_current_ma:g} mA at {board.supply_voltage_v:g} V, "
             f"{board.energy_error}"
         )
+        if board.correction:
+            print_tables(f"cycles, latency and energy are corrected: {board.correction}")
         print_tables(f"flash it with: {board.flash_tool}" if board.flash_tool else board.boot_note)
         print_advice(board)

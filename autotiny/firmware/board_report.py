@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 from autotiny.errors import UserError, shown
+
+LONGEST_NAME = 48
+"""Characters of a target's name that are told: they may take 12 of the line's 1,024 bytes each."""
 
 _MOST = (1 << 53) - 1
 
@@ -33,6 +36,7 @@ class BoardReport:
         stack_bytes: how deep the stack went, with the frames of the selftest.
         running_hz: the clock that the part runs at, by its registers; 0 where the program sets
             none, and it is not known.
+        target_key: of the target's figures by which it was predicted; "" in lines without it.
     """
 
     autotiny: str
@@ -50,6 +54,7 @@ class BoardReport:
     first_cycles: int
     stack_bytes: int
     running_hz: int = 0
+    target_key: str = ""
 
     @property
     def off_percent(self) -> float:
@@ -78,7 +83,7 @@ def report_from(text: str) -> BoardReport:
         raise UserError(f"the line {shown(text)} is damaged; log it again") from error
     found = {}
     for entry in fields(BoardReport):
-        value = facts.get(entry.name, 0 if entry.name == "running_hz" else None)
+        value = facts.get(entry.name, None if entry.default is MISSING else entry.default)
         if not _ACCEPTED[str(entry.type)](value):
             raise UserError(
                 f"{entry.name} = {shown(value)} in the line of the selftest; it must be "

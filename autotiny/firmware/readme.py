@@ -97,6 +97,7 @@ def figures(cost: Cost, target: Target) -> str:
         ("flash", f"{cost.flash_bytes:,} bytes ({weights})"),
         ("SRAM", f"{cost.sram_bytes:,} bytes ({parts})"),
         (ran, f"{cost.instructions:,} instructions, {cost.cycles:,} cycles"),
+        *([("cycles corrected", str(target.correction))] if target.correction else []),
         ("latency", f"{cost.latency_ms:.3f} ms"),
         ("energy, estimated", f"{cost.energy_estimated_mj:.4f} mJ {target.energy_error}"),
     ]

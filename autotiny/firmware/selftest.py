@@ -14,6 +14,7 @@ import numpy as np
 from autotiny.engine.c_files import c_string, head_text
 from autotiny.engine.sources import Port, Sources
 from autotiny.firmware.board import with_board
+from autotiny.firmware.board_report import LONGEST_NAME
 from autotiny.firmware.host import build_host
 from autotiny.firmware.instance import calls_of
 from autotiny.firmware.layout import C_FILES
@@ -21,7 +22,7 @@ from autotiny.firmware.linking import Firmware, link
 from autotiny.firmware.ports import port_bytes, port_rows
 from autotiny.graph import Array
 from autotiny.metrics import Cost
-from autotiny.target import Target
+from autotiny.target import Target, short_key
 from autotiny.version import __version__
 
 MOST_SAMPLES = 4
@@ -37,9 +38,6 @@ _OWN_BYTES = 4096
 
 _OWN_STACK_BYTES = 256
 """More than its functions take of the stack above the model's."""
-
-_LONGEST_NAME = 48
-"""Characters of a target's name that are told: they may take 12 of the line's 1,024 bytes each."""
 
 _WORD = 4
 
@@ -93,10 +91,10 @@ def _header(sources: Sources, target: Target, cost: Cost, samples: int, runs: in
     """selftest.h: what of the program hangs on model and target."""
     name = sources.name
     facts = {
-        "autotiny": __version__, "model": name, "target": target.name[:_LONGEST_NAME],
+        "autotiny": __version__, "model": name, "target": target.name[:LONGEST_NAME],
         "clock_hz": target.clock_hz, "predicted_cycles": cost.cycles,
         "predicted_first_cycles": cost.cold_cycles,
-        "predicted_stack_bytes": cost.stack_bytes,
+        "predicted_stack_bytes": cost.stack_bytes, "target_key": short_key(target),
     }  # fmt: skip
     calls = calls_of(sources)
     instance = f"\nextern {calls.instance}\n" if calls.instance else ""

@@ -5,6 +5,7 @@
 
 from autotiny.report.tables import (
     CHANCE_TEXT,
+    calibrated_table,
     console,
     cost_table,
     kilobytes,
@@ -22,6 +23,7 @@ from autotiny.report.tables import (
 
 __all__ = [
     "CHANCE_TEXT",
+    "calibrated_table",
     "console",
     "cost_table",
     "kilobytes",

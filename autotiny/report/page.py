@@ -115,7 +115,7 @@ def _found(result: Result) -> str:
         + "; ".join(f"`{name}` is {text}" for name, text in RUNTIMES.items())
         + ". As original: the share of test answers that the original gives too; error: RMSE of "
         "the outputs against the original's, relative to their spread. Flash, SRAM and cycles are "
-        "of autotiny's C. Energy is estimated: active current "
+        f"of autotiny's C. {_corrected(target)}Energy is estimated: active current "
         f"× voltage × latency. {_energy_error(target)}",
     ]
     return "\n\n".join(part for part in parts if part)
@@ -190,6 +190,11 @@ def _partings(result: Result) -> str:
         return ""
     head = ("trial", "layer where lowering parts most from the trained network, in float32")
     return markdown_table(head, rows)
+
+
+def _corrected(target: Target) -> str:
+    """What a user's own board changed of the cycles, a sentence; nothing where it did not."""
+    return f"Cycles and latency are corrected {target.correction}. " if target.correction else ""
 
 
 def _energy_error(target: Target) -> str:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -15,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autotiny.firmware.board_report import BoardReport
+from autotiny.firmware.calibration import Calibration
 from autotiny.metrics import Cost, Metrics
 from autotiny.target import Target
 from autotiny.tasks import shown_metric
@@ -171,7 +173,7 @@ def cost_table(cost: Cost, target: Target) -> Table:
         ("  static", f"{cost.static_bytes:,}", "bytes", ""),
         ("  stack", f"{cost.stack_bytes:,}", "bytes", ""),
         ("instructions", f"{cost.instructions:,}", "", ""),
-        ("cycles", f"{cost.cycles:,}", "", ""),
+        ("cycles", f"{cost.cycles:,}", corrected_by(target), ""),
         ("  cold caches", f"{cost.cold_cycles:,}", "", ""),
         ("latency", milliseconds(cost.latency_ms), "ms", ""),
         ("energy (estimated)", f"{cost.energy_estimated_mj:.4g}", f"mJ {target.energy_error}", ""),
@@ -179,6 +181,11 @@ def cost_table(cost: Cost, target: Target) -> Table:
     for row in (*rows, *_stream_rows(cost, target)):
         made.add_row(*row)
     return made
+
+
+def corrected_by(target: Target) -> str:
+    """What stands beside predicted cycles: the factor that is in them, where there is one."""
+    return f"corrected × {target.cycles_factor:.4g}" if target.correction else ""
 
 
 def verified_table(found: BoardReport) -> Table:
@@ -189,6 +196,25 @@ def verified_table(found: BoardReport) -> Table:
     made.add_row("  of the first", f"{first:,}", f"{found.first_cycles:,}", "", "")
     stack = (f"{found.predicted_stack_bytes:,}", f"{found.stack_bytes:,}")
     made.add_row("stack", *stack, "bytes, with the selftest's", "")
+    return made
+
+
+def calibrated_table(found: Calibration) -> Table:
+    """Each model's cycles as predicted and counted, and how far the others' factor would be off."""
+    made = table(
+        "model", "log", "predicted", "counted", "ratio", "off %", "corrected", left=("model", "log")
+    )
+    for one in found.counted:
+        held_out, report = one.held_out_percent, one.report
+        made.add_row(
+            report.model,
+            PurePath(one.log).name,
+            f"{report.predicted_cycles:,}",
+            f"{report.cycles:,}",
+            f"{one.ratio:.4f}",
+            f"{report.off_percent:+.1f}",
+            "–" if held_out is None else f"{held_out:+.1f}",
+        )
     return made
 
 
@@ -238,7 +264,7 @@ def profile_table(found: Profile, target: Target) -> Table:
         ("flash", f"{found.flash_bytes:,}", "bytes"),
         ("static SRAM", *_bytes_or_unknown(found.static_bytes)),
         ("instructions", f"{found.instructions:,}", ""),
-        ("cycles", f"{found.cycles:,}", ""),
+        ("cycles", f"{found.cycles:,}", corrected_by(target)),
         ("latency", milliseconds(found.latency_ms), "ms"),
         ("energy (estimated)", f"{found.energy_estimated_mj:.4g}", f"mJ {target.energy_error}"),
     ):

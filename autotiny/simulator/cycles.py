@@ -97,6 +97,8 @@ class Report:
 class CycleCounter:
     """Counts cycles of one Unicorn instance for one target.
 
+    Whatever it tells is multiplied by the target's `cycles_factor`, so that all figures agree.
+
     Args:
         target: whose core and memories are modelled.
         simulate_memory: False counts pipeline cycles alone, as if every memory answered at once.
@@ -115,6 +117,8 @@ class CycleCounter:
         self._predictors: dict[int, int] = {}  # by the branch's address: its first block
         self._lines_used = 0
         self._edges_used = 0
+        times, parts = target.cycles_factor.as_integer_ratio()
+        self._times, self._parts = times, parts * SCALE  # whole numbers: no count is rounded
         self._uc: Any = None
         self._error: BaseException | None = None
         self._add_edge = _CALLBACK(self._new_edge)
@@ -148,13 +152,13 @@ class CycleCounter:
     @property
     def cycles(self) -> int:
         """Cycles since the last reset."""
-        return int(self._state.totals.cycles) // SCALE
+        return self._told(self._state.totals.cycles)
 
     @property
     def waited(self) -> int:
         """Those of them that were spent waiting for memories."""
         stalls = self._state.totals.stalls
-        return sum(int(stalls[CAUSES.index(cause)]) for cause in ("fetch", "data")) // SCALE
+        return self._told(sum(int(stalls[CAUSES.index(cause)]) for cause in ("fetch", "data")))
 
     @property
     def bucket(self) -> int:
@@ -170,7 +174,7 @@ class CycleCounter:
     def cycles_by_bucket(self) -> dict[int, int]:
         """Cycles since the last reset, for the buckets that ran."""
         memory.settle(self._state)
-        return {number: int(row.cycles) // SCALE for number, row in self._rows()}
+        return {number: self._told(row.cycles) for number, row in self._rows()}
 
     def switch_at(self, address: int, bucket: int) -> None:
         """Counts into a bucket from every time on that the block at an address begins."""
@@ -208,7 +212,7 @@ class CycleCounter:
         for edge in state.edges[state.edges["count"] > 0]:
             total = totals.setdefault(int(edge["block"]), [0, 0.0])
             total[0] += int(edge["count"])
-            total[1] += int(edge["count"]) * int(edge["cycles"]) / SCALE
+            total[1] += int(edge["count"]) * int(edge["cycles"]) * self._times / self._parts
         blocks = tuple(
             BlockCount(
                 address=self._blocks[number][0].address,
@@ -222,15 +226,23 @@ class CycleCounter:
             )
         )
         return Report(
-            cycles=int(state.totals.cycles) // SCALE,
+            cycles=self._told(state.totals.cycles),
             instructions=int(state.totals.instructions),
-            stalls=_stalls(state.totals),
+            stalls=self._stalls(state.totals),
             buckets={
-                number: Share(int(row.cycles) // SCALE, int(row.instructions), _stalls(row))
+                number: Share(self._told(row.cycles), int(row.instructions), self._stalls(row))
                 for number, row in self._rows()
             },
             blocks=blocks,
         )
+
+    def _told(self, counted: int) -> int:
+        """Whole cycles, corrected, of what the hooks count in parts of one."""
+        return int(counted) * self._times // self._parts
+
+    def _stalls(self, totals: State) -> dict[str, int]:
+        """Cycles lost by cause."""
+        return {cause: self._told(n) for cause, n in zip(CAUSES, totals.stalls, strict=True)}
 
     def _rows(self) -> list[tuple[int, State]]:
         """The state of each bucket that ran."""
@@ -365,11 +377,6 @@ def _first_loads(block: tuple[Instruction, ...]) -> int:
 def _check_bucket(number: int) -> None:
     if not 0 <= number < memory.BUCKETS_MOST:
         raise ValueError(f"bucket {number}; there are buckets 0 to {memory.BUCKETS_MOST - 1}")
-
-
-def _stalls(totals: State) -> dict[str, int]:
-    """Cycles lost by cause."""
-    return {cause: int(n) // SCALE for cause, n in zip(CAUSES, totals.stalls, strict=True)}
 
 
 def _spans(target: Target, *, costly: bool) -> list[tuple[int, int]]:

@@ -14,6 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, get_args
 
+from autotiny.target import Target
+
 Arithmetic = Literal["int8", "float32", "integer"]
 """Of a network; "integer" is code that is none."""
 
@@ -47,6 +49,13 @@ def comparisons() -> tuple[Compared, ...]:
     pages = json.loads(SILICON.read_text(encoding="utf-8"))
     rows = [row for page in pages.values() for row in page]
     return tuple(Compared(**{**row, "vendors": tuple(row["vendors"])}) for row in rows)
+
+
+def latency_error(target: Target) -> str:
+    """What error a latency can have, in words: by the user's own board, or else by its core."""
+    if target.correction:
+        return f"corrected {target.correction}"
+    return expected_error(target.core)
 
 
 def expected_error(core: str) -> str:

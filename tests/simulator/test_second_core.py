@@ -21,7 +21,7 @@ from autotiny.graph import Array, Graph, Op
 from autotiny.metrics import missing, overshoot
 from autotiny.schedule import Schedule
 from autotiny.simulator import machine, measure, measure_firmware, profile, run
-from autotiny.target import load_target
+from autotiny.target import Correction, load_target
 
 
 def network() -> Graph:
@@ -60,6 +60,15 @@ def test_two_cores_compute_the_same_sooner(core: str) -> None:
     assert sum(layer.cycles for layer in after.layers) == pytest.approx(after.cycles, rel=0.01)
     assert after.static_bytes >= before.static_bytes + 1024  # the second stack
     assert missing(overshoot(after, target)) == []
+
+
+def test_a_correction_multiplies_what_two_cores_take_at_once() -> None:
+    target = load_target("rp2040")
+    sources = generate(*with_two_cores(network(), plain_schedule(network())))
+    plain = measure(sources, target)
+    found = measure(sources, replace(target, correction=Correction(1.5, 1)))
+    assert found.cycles == pytest.approx(1.5 * plain.cycles, rel=1e-4)
+    assert found.cold_cycles == pytest.approx(1.5 * plain.cold_cycles, rel=1e-4)
 
 
 @pytest.mark.parametrize("long_run", [0, 1 << 40])
