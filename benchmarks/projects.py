@@ -100,12 +100,9 @@ def built(graph: Graph, target: Target) -> Iterator[tuple[str, str]]:
         yield "zig", said(f"make -s zig ZIG={sys.executable}\\ -m\\ ziglang", folder)
         same = (folder / "build/zig/firmware.elf").read_bytes()
         yield "zig's bytes", "" if same == (folder / "firmware.elf").read_bytes() else "others"
-        toolchain = f"-DCMAKE_TOOLCHAIN_FILE=cmake/toolchain.cmake '-DCMAKE_C_FLAGS={STRICT}'"
-        yield (
-            "CMake",
-            said(f"cmake -B build/cmake {toolchain}", folder)
-            or said("cmake --build build/cmake", folder),
-        )
+        toolchain = "-DCMAKE_TOOLCHAIN_FILE=cmake/toolchain.cmake"
+        configured = said(f"cmake -B build/cmake {toolchain} '-DCMAKE_C_FLAGS={STRICT}'", folder)
+        yield "CMake", configured or said("cmake --build build/cmake", folder)
         yield from of_languages(target, folder)
         yield from checked(
             target, folder, "-DAUTOTINY_BOARD" if "-DAUTOTINY_BOARD" in makefile else ""

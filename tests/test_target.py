@@ -67,7 +67,7 @@ def figures(target: Target) -> set[str]:
     keys |= {f"memory.{memory.name}" for memory in target.memories}
     optional = (
         "icache", "dcache", "accelerator", "core_fifo", "cycle_csr", "active_current_error_percent",
-        "clock", "serial", "programmers", "boot_bytes", "uf2_family",
+        "clock", "serial", "programmers", "boot_bytes", "interrupts", "uf2_family",
     )  # fmt: skip
     keys |= {key for key in optional if getattr(target, key)}
     return keys

@@ -56,7 +56,8 @@ def _check_results(graph: Graph) -> None:
 
 
 TAKEN = (
-    "irq", "main", "startup", "second_core", "selftest", "selftest_samples", "weights",
+    "board", "host", "irq", "main", "startup", "second_core", "selftest", "selftest_samples",
+    "weights",
     "assert", "errno", "limits", "math", "stddef", "stdint", "stdio", "stdlib", "string", "time",
 )  # fmt: skip
 """Files of a project, and of the C library, that a model must not be named as."""

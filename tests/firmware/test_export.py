@@ -229,7 +229,7 @@ def test_cmake_builds_what_make_builds(name: str, tmp_path: Path) -> None:
     toolchain = "-DCMAKE_TOOLCHAIN_FILE=cmake/toolchain.cmake"
     for command in (
         ["make", "all", "selftest"],
-        ["cmake", "-B", "build/cmake", toolchain],
+        ["cmake", "-B", "build/cmake", toolchain, "-DCMAKE_C_FLAGS=-Wextra -Werror"],
         ["cmake", "--build", "build/cmake"],
     ):
         done = subprocess.run(

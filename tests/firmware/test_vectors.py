@@ -19,6 +19,7 @@ from autotiny.errors import UserError
 from autotiny.firmware import export_project, link
 from autotiny.firmware.board import with_board
 from autotiny.firmware.linking import symbols_of
+from autotiny.firmware.project import GENERATED
 from autotiny.firmware.vectors import vector_files
 from autotiny.target import load_target, target_names
 
@@ -107,9 +108,13 @@ def test_where_the_part_is_not_known_all_that_the_core_can_have_are_there() -> N
     assert vector_files(load_target("esp32c3")) == {}
 
 
-def test_a_model_is_not_named_as_their_files() -> None:
-    with pytest.raises(UserError, match="'irq' is that of a file"):
-        check_name("irq")
+BESIDE = {Path(name).stem for name in GENERATED if name.startswith("src/")} | {"host"}
+
+
+@pytest.mark.parametrize("name", sorted(BESIDE))
+def test_a_model_is_not_named_as_a_file_beside_it(name: str) -> None:
+    with pytest.raises(UserError, match=f"'{name}' is that of a file"):
+        check_name(name)
 
 
 @pytest.mark.skipif(
