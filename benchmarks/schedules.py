@@ -3,11 +3,12 @@
     python benchmarks/schedules.py [--networks cnn1,ds_cnn] [--targets stm32l4r5] [--drawn 300]
 
 The built-in networks, an LSTM over motion, and MobileNetV2 0.35 at 96 × 96 with 2 classes (with the
-1000 of ImageNet it fits two of the boards), in int8 with seeded random weights. For each network and target the options of all layers are measured,
-the front is solved, and each of its points linked and executed. Schedules are drawn from the same
-options, a step each at random; those that could beat a point of the front are linked and executed,
-too, as are the ready-made `fastest`, `balanced` and `smallest`. The table goes to
-results/schedules.md; rows that are there already and are not asked for stay.
+1000 of ImageNet it fits two of the boards), in int8 with seeded random weights. For each network
+and target the options of all layers are measured, the front is solved, and each of its points
+linked and executed. Schedules are drawn from the same options, a step each at random; those that
+could beat a point of the front are linked and executed, too, as are the ready-made `fastest`,
+`balanced` and `smallest`. The table goes to results/schedules.md; rows that are there already and
+are not asked for stay.
 """
 
 from __future__ import annotations
