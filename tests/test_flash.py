@@ -102,8 +102,11 @@ def test_every_tool_has_its_call() -> None:
 def test_a_tool_is_called_on_the_file_that_it_takes(
     program: str, name: str, ending: str, expected: list[str], project: Path, tool: Tool
 ) -> None:
-    noted = tool(name)
-    done = autotiny.flash(project, EVERY, tool=name, selftest=program == "selftest")
+    noted, told = tool(name), list[str]()
+    done = autotiny.flash(
+        project, EVERY, tool=name, selftest=program == "selftest", on_call=told.append
+    )
+    assert told == [done.shown]
     file = str(project / f"{program}.{ending}")
     assert called(noted) == [one.replace("FILE", file) for one in expected]
     assert (done.done, done.way) == (True, name)
@@ -174,7 +177,8 @@ def test_a_tool_ends_with_the_command(project: Path, tmp_path: Path) -> None:
         ours.send_signal(signal.SIGTERM)
         _, said = ours.communicate(timeout=60)
     assert ours.returncode == 130
-    assert said == b"error: interrupted\n"
+    written = f"load --verify --execute '{project}/firmware.uf2'"
+    assert said.decode() == f"{script} {written}\nerror: interrupted\n"
     runs = Path("/proc", begun.read_text(), "cmdline")  # empty for one that nobody waited for
     assert not (runs.exists() and runs.read_bytes())
 

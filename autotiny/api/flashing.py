@@ -60,6 +60,8 @@ def flash(
     dry_run: bool = False,
     disks: Sequence[Path] | None = None,
     cache: Cache | None = None,
+    on_stage: Callable[[str], None] | None = None,
+    on_call: Callable[[str], None] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Flashed:
     """Write a firmware to a board, and have it compared with what is there then.
@@ -73,6 +75,8 @@ def flash(
         dry_run: only tell the command.
         disks: where disks are looked for; by default where the system mounts them.
         cache: where a recipe's results are kept.
+        on_stage: called while a recipe's project is made, with what is done.
+        on_call: called with a tool's command as a shell takes it, before that says anything.
         on_progress: called with the bytes that are on a disk, and all of them.
 
     Raises:
@@ -93,7 +97,9 @@ def flash(
         elif is_recipe(folder):
             from autotiny.api.compiling import compile as compile_model
 
-            compile_model(str(folder), board, Path(scratch), project=True, cache=cache)
+            compile_model(
+                str(folder), board, Path(scratch), project=True, cache=cache, on_stage=on_stage
+            )
             file = _file(Path(scratch), name, board, ending)
         else:
             file = _file(folder, name, board, ending)
@@ -111,6 +117,8 @@ def flash(
         program = program_of(way) or programmer.programs[0]
         command = (program, *call)
         if not dry_run:
+            if on_call:
+                on_call(shlex.join(command))
             _run(command, way)
         return Flashed(file, board, way, command, not dry_run)
 

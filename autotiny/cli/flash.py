@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from autotiny.cli.options import Json, TargetOption
-from autotiny.cli.printing import print_json, print_tables
+from autotiny.cli.printing import counted, print_json, print_tables, staged
 from autotiny.interrupts import ended_by
 
 EXAMPLES = (
@@ -51,10 +51,22 @@ def run(
     from autotiny.target import load_target
 
     board = load_target(target)
+    from autotiny import report
     from autotiny.api.flashing import flash
 
-    with ended_by(signal.SIGTERM):  # and the tool with it
-        done = flash(source, board, selftest=selftest, tool=tool, port=port, dry_run=dry_run)
+    with (
+        report.working(f"writing {source} to {board.name}") as status,
+        ended_by(signal.SIGTERM),  # and the tool with it
+    ):
+
+        def give_way(command: str) -> None:
+            status.stop()
+            status.console.print(command, soft_wrap=True)
+
+        done = flash(
+            source, board, selftest=selftest, tool=tool, port=port, dry_run=dry_run,
+            on_stage=staged(status), on_call=give_way, on_progress=counted(status),
+        )  # fmt: skip
     if as_json:
         print_json(
             {

@@ -62,6 +62,12 @@ def staged(status: Status) -> Callable[[str], None]:
     return lambda text: status.update(Text(f"{begun}: {text}"))
 
 
+def counted(status: Status) -> Callable[[int, int], None]:
+    """What shows how much of the work is done behind the words that a status began with."""
+    tell = staged(status)
+    return lambda done, of: tell(f"{100 * done // max(of, 1)} %")
+
+
 def print_advice(target: Target) -> None:
     """The setting that is worth time on a target, if its file names one."""
     if target.advice:
