@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -25,6 +25,9 @@ from autotiny.cli.options import (
     with_reading_options,
 )
 from autotiny.cli.printing import noticed, print_cost, print_json, print_tables, staged
+
+if TYPE_CHECKING:
+    from autotiny.engine import State
 
 EXAMPLES = (
     "autotiny compile my_model.tflite --target stm32f746 --out firmware/",
@@ -57,7 +60,7 @@ def run(
         ),
     ] = "model",
     state: Annotated[
-        Literal["static", "caller"],
+        str,
         typer.Option(
             metavar="OWNER",
             help="Whose memory the C writes to: static, its own; or its caller's, a NAME_t that "
@@ -106,7 +109,7 @@ def run(
 
     with report.working(f"compiling {model} for {board.name}") as status:
         compiled = api.compile(
-            model, board, out, name=name, state=state,
+            model, board, out, name=name, state=cast("State", state),
             schedule=schedule, lowering=lowering, seed=seed, project=project, layout=layout,
             data=data, task=task, reading=reading, calibration=calibration,
             keep_constant_channels=keep_constant_channels, stream=stream,
