@@ -270,7 +270,7 @@ def linked(
     elf = (folder / output).read_bytes()
     with BytesIO(elf) as file:
         symbols = symbols_of(ELFFile(file))
-    limit, top = (symbols[name].address for name in ("at_stack_limit", "at_stack_top"))
+    limit, top = (symbols[name].address for name in ("link_stack_limit", "link_stack_top"))
     return replace(firmware, elf=elf, symbols=symbols, stack_limit=limit, stack_top=top), ""
 
 

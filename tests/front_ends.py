@@ -9,6 +9,9 @@ from autotiny.engine.kernel import C_TYPE
 from autotiny.engine.sources import Port, Sources
 from autotiny.signal import FrontEnd
 
+DECLARED = "#include <stdint.h>\nextern uint8_t model_arena[];\nint model_run(void);\n"
+"""The header of a model."""
+
 
 def sources_of(front_end: FrontEnd, shape: tuple[int, ...]) -> Sources:
     """A program whose network is a front end alone, over samples of that shape."""
@@ -25,7 +28,7 @@ int model_run(void) {{ step(); return 0; }}
     table_bytes = sum(table.nbytes for table in tables.values())
     return Sources(
         name="model",
-        files={**headers_of(call.header), "model.c": text},
+        files={**headers_of(call.header), "model.c": text, "model.h": DECLARED},
         inputs=(Port("x", 0, (1, *shape), front_end.samples),),
         outputs=(Port("y", starts[1], (1, *out_shape), front_end.dtype),),
         arena_bytes=starts[-1],

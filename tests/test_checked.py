@@ -158,11 +158,12 @@ def test_files_of_0_1_0_are_read() -> None:
     now, later = load_target("stm32f746"), "active_current_error_percent"
     before = {name: source for name, source in now.sources.items() if name != later}
     old = load_target(str(OLD / "stm32f746.toml"))
-    since_then = ("clock", "serial", "programmers")
+    since_then = ("clock", "serial", "programmers", "interrupts")
     before = {name: source for name, source in before.items() if name not in since_then}
     assert old == replace(
-        now, active_current_error_percent=None, sources=before, clock={}, serial={}, programmers={}
-    )
+        now, active_current_error_percent=None, sources=before, clock={}, serial={}, programmers={},
+        interrupts=0,
+    )  # fmt: skip
     space, since = load_space("default"), {"remove_constant_channels", "spend_sram"}
     fronts = {name for name, kind in COMPONENTS.items() if kind.level is Level.SIGNAL}
     measured = {"separate_convolutions", "factorize_spatial", "factorize_low_rank"}

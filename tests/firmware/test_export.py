@@ -274,6 +274,6 @@ def test_gcc_computes_the_same_at_every_level(
     elf = (tmp_path / "build" / "gcc" / "firmware.elf").read_bytes()
     with BytesIO(elf) as file:
         symbols = symbols_of(ELFFile(file))
-    limit, top = (symbols[name].address for name in ("at_stack_limit", "at_stack_top"))
+    limit, top = (symbols[name].address for name in ("link_stack_limit", "link_stack_top"))
     by_gcc = replace(firmware, elf=elf, symbols=symbols, stack_limit=limit, stack_top=top)
     np.testing.assert_array_equal(run(by_gcc, target).outputs, run(firmware, target).outputs)

@@ -66,8 +66,8 @@ def test_inputs_that_do_not_fit_the_port() -> None:
 def test_conditional_stores_are_executed_right_while_memory_is_simulated() -> None:
     # the compiler makes IT blocks of this loop, which trip the emulator where a hook sees the store
     fill = """
-  extern uint32_t at_arena_start[], at_arena_end[];
-  for (uint32_t *w = at_arena_start + 1000; w < at_arena_end; w++) *w = 0;
+  extern uint32_t link_arena_start[], link_arena_end[];
+  for (uint32_t *w = link_arena_start + 1000; w < link_arena_end; w++) *w = 0;
 """
     program = PROGRAM.replace("int model_run(void) {", "int model_run(void) {" + fill)
     target = load_target("stm32f746")

@@ -6,17 +6,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#if defined(__cplusplus) && defined(__clang__)
-// C's initializers, which are an extension in C++17 that all compilers have.
-#pragma clang diagnostic ignored "-Wc99-extensions"
-#pragma clang diagnostic ignored "-Wc++20-designator"
-#elif defined(__cplusplus) && defined(__GNUC__)
-#pragma GCC diagnostic ignored "-Wpedantic"
-#if __GNUC__ >= 12
-#pragma GCC diagnostic ignored "-Wc++20-extensions"
-#endif
-#endif
-
 #if defined(__GNUC__)
 // A function whose code is the same in any program: nothing is propagated into it.
 #define AT_STEP static __attribute__((noinline, used))
@@ -27,9 +16,6 @@
 #define AT_WORD_ALIGNED __attribute__((aligned(4)))
 #define AT_INFINITY __builtin_inff()
 #define AT_NAN __builtin_nanf("")
-#define AT_MEMCPY __builtin_memcpy
-#define AT_MEMMOVE __builtin_memmove
-#define AT_MEMSET __builtin_memset
 #define at_exp __builtin_expf
 #define at_log __builtin_logf
 #define at_sqrt __builtin_sqrtf
@@ -64,7 +50,6 @@
 #define AT_ROLLED
 #define AT_UNROLL(n)
 #include <math.h>
-#include <string.h>
 #define AT_INLINE static inline
 #define AT_STEP static
 #define AT_SHARED_AS(name) static
@@ -72,9 +57,6 @@
 #define AT_WORD_ALIGNED
 #define AT_INFINITY INFINITY
 #define AT_NAN NAN
-#define AT_MEMCPY memcpy
-#define AT_MEMMOVE memmove
-#define AT_MEMSET memset
 #define at_exp expf
 #define at_log logf
 #define at_sqrt sqrtf
@@ -82,12 +64,7 @@
 #define AT_RARE(condition) (condition)
 #endif
 #define AT_SHARED AT_STEP
-// The only calls of these three: checkers of code that want others can be told so here.
-// NOLINTBEGIN(clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling)
-AT_INLINE void at_copy(void *to, const void *from, size_t size) { AT_MEMCPY(to, from, size); }
-AT_INLINE void at_shift(void *to, const void *from, size_t size) { AT_MEMMOVE(to, from, size); }
-AT_INLINE void at_fill(void *to, int value, size_t size) { AT_MEMSET(to, value, size); }
-// NOLINTEND(clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling)
+#include "bytes.h"
 // A kernel twice: `name_own` becomes part of the function that calls it, `name` is shared by all that
 // call it. Where a program says `#define AT_SHARES_name ~, used`, nothing is propagated into `name`;
 // where it does not, `name` is there only if it is called.
@@ -142,14 +119,6 @@ AT_INLINE float at_clampf(float x, float low, float high) {
   float above = x < low ? low : x;
   return above > high ? high : above;
 }
-
-// A word from an address that need not be word-aligned; the core's LDR does it.
-AT_INLINE uint32_t at_word(const void *p) {
-  uint32_t word;
-  at_copy(&word, p, sizeof word);
-  return word;
-}
-AT_INLINE void at_put_word(void *p, uint32_t word) { at_copy(p, &word, sizeof word); }
 
 AT_INLINE int32_t at_low(uint32_t pair) { return (int16_t)(uint16_t)pair; }
 AT_INLINE int32_t at_high(uint32_t pair) { return (int16_t)(uint16_t)(pair >> 16); }

@@ -10,7 +10,7 @@
 
 typedef void (*Handler)(void);
 
-extern uint32_t at_stack_top[];
+extern uint32_t link_stack_top[];
 void Reset_Handler(void);
 void NMI_Handler(void);
 void HardFault_Handler(void);
@@ -36,7 +36,7 @@ $handlers
 
 BEHIND(irq_vectors)
 __attribute__((aligned($alignment))) static const Handler irq_vectors[16 + IRQ_COUNT] = {
-    (Handler)(uintptr_t)at_stack_top,
+    (Handler)(uintptr_t)link_stack_top,
     Reset_Handler,
     NMI_Handler,
     HardFault_Handler,

@@ -237,13 +237,13 @@ static const char *counter(void) { return CYCLES; }
 
 /* ---- The stack: painted below what is in use, then looked at from its far end ---- */
 
-extern uint32_t at_stack_limit[];
-extern uint32_t at_stack_top[];
+extern uint32_t link_stack_limit[];
+extern uint32_t link_stack_top[];
 
 enum { PAINT = 0x5EA1ED00, IN_USE_WORDS = 32 };
 
 static void paint_stack(void) {
-  volatile uint32_t *word = at_stack_limit;
+  volatile uint32_t *word = link_stack_limit;
   const uint32_t end = stack_pointer() - IN_USE_WORDS * sizeof *word;
   while ((uintptr_t)word < end) {
     *word++ = PAINT;
@@ -251,11 +251,11 @@ static void paint_stack(void) {
 }
 
 static uint32_t deepest_stack(void) {
-  const volatile uint32_t *word = at_stack_limit;
-  while ((uintptr_t)word < (uintptr_t)at_stack_top && *word == PAINT) {
+  const volatile uint32_t *word = link_stack_limit;
+  while ((uintptr_t)word < (uintptr_t)link_stack_top && *word == PAINT) {
     word++;
   }
-  return (uint32_t)((uintptr_t)at_stack_top - (uintptr_t)word);
+  return (uint32_t)((uintptr_t)link_stack_top - (uintptr_t)word);
 }
 
 /* ---- The test ---- */

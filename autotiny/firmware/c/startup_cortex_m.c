@@ -2,16 +2,16 @@
  *
  * board.c sets the clock, where the program has that file; without it the part runs at its reset
  * clock. SystemInit() is for what else your board needs then, before there are variables. The symbols
- * that begin with at_ come from link.ld. */
+ * that begin with link_ come from link.ld. */
 #include <stdint.h>
 
-extern uint32_t at_stack_top[];
-extern uint32_t at_data_start[], at_data_end[], at_data_load[];
+extern uint32_t link_stack_top[];
+extern uint32_t link_data_start[], link_data_end[], link_data_load[];
 #if defined(AT_SLOW_DATA)
-extern uint32_t at_slow_start[], at_slow_end[], at_slow_load[];
+extern uint32_t link_slow_start[], link_slow_end[], link_slow_load[];
 #endif
-extern uint32_t at_bss_start[], at_bss_end[];
-extern uint32_t at_arena_start[], at_arena_end[];
+extern uint32_t link_bss_start[], link_bss_end[];
+extern uint32_t link_arena_start[], link_arena_end[];
 
 int main(void);
 void Reset_Handler(void);
@@ -84,12 +84,12 @@ SMALL void Reset_Handler(void) {
 #if defined(AUTOTINY_L1_CACHES)
   enable_caches();
 #endif
-  fill(at_data_start, at_data_end, at_data_load);
+  fill(link_data_start, link_data_end, link_data_load);
 #if defined(AT_SLOW_DATA)
-  fill(at_slow_start, at_slow_end, at_slow_load);
+  fill(link_slow_start, link_slow_end, link_slow_load);
 #endif
-  fill(at_bss_start, at_bss_end, 0);
-  fill(at_arena_start, at_arena_end, 0);
+  fill(link_bss_start, link_bss_end, 0);
+  fill(link_arena_start, link_arena_end, 0);
   main();
   Default_Handler();
 }
@@ -111,7 +111,7 @@ HANDLER(SysTick_Handler);
 
 /* The sixteen entries of the core; no interrupt of the part is used. */
 __attribute__((section(".vectors"), used)) static const Handler vectors[16] = {
-    (Handler)(uintptr_t)at_stack_top,
+    (Handler)(uintptr_t)link_stack_top,
     Reset_Handler,
     NMI_Handler,
     HardFault_Handler,

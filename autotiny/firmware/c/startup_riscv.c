@@ -2,15 +2,15 @@
  *
  * board.c sets the clock, where the program has that file; without it the part runs at its reset
  * clock. SystemInit() is for what else your board needs then, before there are variables. The symbols
- * that begin with at_ come from link.ld. */
+ * that begin with link_ come from link.ld. */
 #include <stdint.h>
 
-extern uint32_t at_data_start[], at_data_end[], at_data_load[];
+extern uint32_t link_data_start[], link_data_end[], link_data_load[];
 #if defined(AT_SLOW_DATA)
-extern uint32_t at_slow_start[], at_slow_end[], at_slow_load[];
+extern uint32_t link_slow_start[], link_slow_end[], link_slow_load[];
 #endif
-extern uint32_t at_bss_start[], at_bss_end[];
-extern uint32_t at_arena_start[], at_arena_end[];
+extern uint32_t link_bss_start[], link_bss_end[];
+extern uint32_t link_arena_start[], link_arena_end[];
 
 int main(void);
 void start_c(void);
@@ -44,7 +44,7 @@ __asm(".section .vectors,\"ax\",@progbits\n"
       ".global Reset_Handler\n"
       ".type Reset_Handler, @function\n"
       "Reset_Handler:\n"
-      "  la sp, at_stack_top\n"
+      "  la sp, link_stack_top\n"
       "  la t0, Default_Handler\n"
       "  csrw mtvec, t0\n"
       "  j start_c\n"
@@ -60,12 +60,12 @@ __asm(".section .vectors,\"ax\",@progbits\n"
 /* Only assembly calls it, which the linker does not see where it optimizes. */
 SMALL __attribute__((used)) void start_c(void) {
   START();
-  fill(at_data_start, at_data_end, at_data_load);
+  fill(link_data_start, link_data_end, link_data_load);
 #if defined(AT_SLOW_DATA)
-  fill(at_slow_start, at_slow_end, at_slow_load);
+  fill(link_slow_start, link_slow_end, link_slow_load);
 #endif
-  fill(at_bss_start, at_bss_end, 0);
-  fill(at_arena_start, at_arena_end, 0);
+  fill(link_bss_start, link_bss_end, 0);
+  fill(link_arena_start, link_arena_end, 0);
   main();
   for (;;) {
   }
