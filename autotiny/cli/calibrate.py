@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autotiny.cli.options import Json, complete_target
+from autotiny.cli.options import BaudOption, Json, WaitOption, complete_target
 from autotiny.cli.printing import print_json, print_tables
 
 if TYPE_CHECKING:
@@ -46,11 +46,8 @@ def run(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the file if it exists.")
     ] = False,
-    baud: Annotated[int, typer.Option(metavar="N", min=50, help="Of a serial port.")] = 115_200,
-    wait: Annotated[
-        float,
-        typer.Option(metavar="SECONDS", min=0.1, help="Wait so long for a line from a port."),
-    ] = 60.0,
+    baud: BaudOption = 115_200,
+    wait: WaitOption = 60.0,
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Correct a target by what selftests counted on your board.

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of tables.")]
 
+BaudOption = Annotated[int, typer.Option(metavar="N", min=50, help="Of a serial port.")]
+
+WaitOption = Annotated[
+    float,
+    typer.Option(metavar="SECONDS", min=0.1, help="Wait so long for a line from a port."),
+]
+
 
 def complete_target(incomplete: str) -> list[str]:
     """Names of targets, for the shell."""

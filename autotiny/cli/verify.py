@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autotiny.cli.failing import DIFFERS, complain
-from autotiny.cli.options import Json
+from autotiny.cli.options import BaudOption, Json, WaitOption
 from autotiny.cli.printing import print_json, print_tables
 
 if TYPE_CHECKING:
@@ -29,11 +29,8 @@ def run(
             "serial port it writes to.",
         ),
     ],
-    baud: Annotated[int, typer.Option(metavar="N", min=50, help="Of a serial port.")] = 115_200,
-    wait: Annotated[
-        float,
-        typer.Option(metavar="SECONDS", min=0.1, help="Wait so long for a line from a port."),
-    ] = 60.0,
+    baud: BaudOption = 115_200,
+    wait: WaitOption = 60.0,
     as_json: Json = False,
 ) -> None:
     """Compare what a board counted with what was predicted.
