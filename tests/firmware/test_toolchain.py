@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from elftools.elf.elffile import ELFFile
+from front_ends import headers_of
 from tiny_model import PROGRAM, tiny_sources
 
 import autotiny.engine
@@ -34,10 +35,9 @@ def test_links_for_every_target(name: str) -> None:
     ("name", "ahead"), [("stm32f746", 1), ("stm32h743", 1), ("stm32u575", 1), ("stm32l4r5", 0)]
 )
 def test_kernels_are_told_which_cores_load_ahead(name: str, ahead: int) -> None:
-    kernels = Path(autotiny.engine.__file__).parent / "kernels"
     told = f"#if AT_LOADS_AHEAD != {ahead}\n#error it is told otherwise\n#endif\n"
     sources = tiny_sources('#include "port.h"\n' + told + PROGRAM)
-    files = {**sources.files, "port.h": (kernels / "port.h").read_text(encoding="utf-8")}
+    files = {**sources.files, **headers_of("port.h")}
     assert link(replace(sources, files=files), load_target(name)).fits
 
 
