@@ -133,6 +133,24 @@ class Accelerator:
 
 
 @dataclass(frozen=True)
+class AppImage:
+    """How a boot loader of Espressif takes a program: in segments, each with its address.
+
+    Attributes:
+        chip: by which esptool knows the part.
+        chip_id: by which the boot loader knows it.
+        data_bus_origin: where loads see the flash, whose own address is that of fetches; a page of
+            64 KiB is seen by one of the two.
+        offset: of the program from the begin of the flash part.
+    """
+
+    chip: Annotated[str, Within(pattern="^[a-z0-9]{1,16}$", description="such as esp32c3")]
+    chip_id: Annotated[int, Within(ge=0, le=65_535)]
+    data_bus_origin: Address
+    offset: Annotated[int, Within(ge=0, le=1 << 24, multiple_of=65_536)]
+
+
+@dataclass(frozen=True)
 class Correction:
     """What a user's own board says of predicted cycles, as `autotiny calibrate` finds it.
 
@@ -193,6 +211,7 @@ class Target:
         interrupts: entries of its vector table behind those of the core; 0 for all that the core
             can have.
         uf2_family: number of its family in UF2 files, where a board takes them; 0 if none does.
+        app_image: how its boot loader takes programs, where that is not as they lie in flash.
         correction: of the cycles that are predicted, by selftests on a user's board; None where
             there were none.
         file: path of a user's own file; "" for a target that comes with autotiny.
@@ -224,6 +243,7 @@ class Target:
     boot_bytes: Annotated[int, Within(ge=0, le=1 << 20, multiple_of=256)] = 0
     interrupts: Annotated[int, Within(gt=0, le=480)] = 0
     uf2_family: Annotated[int, Within(gt=0, le=(1 << 32) - 1)] = 0
+    app_image: AppImage | None = None
     active_current_error_percent: Annotated[int, Within(ge=0, le=1000)] | None = None
     correction: Correction | None = None
     file: str = field(default="", compare=False, repr=False)
@@ -335,7 +355,7 @@ def with_wait_states(target: Target, wait_states: int) -> Target:
 INFORMS = (
     "name", "title", "flash_tool", "boot_note", "advice", "file", "sources",
     "active_current_error_percent", "cycle_csr", "clock", "serial", "programmers",
-    "interrupts", "uf2_family", "correction",
+    "interrupts", "uf2_family", "app_image", "correction",
 )  # fmt: skip
 """The fields of a target on which no figure depends, but for the factor of the correction."""
 
@@ -359,7 +379,9 @@ def target_from(facts: Mapping[str, Any]) -> Target:
     """The target that `dataclasses.asdict` took apart."""
     caches = {key: Cache(**facts[key]) for key in ("icache", "dcache") if facts[key]}
     accelerator, correction = facts["accelerator"], facts["correction"]
+    image = facts["app_image"]
     parts = {
+        "app_image": AppImage(**image) if image else None,
         "memories": tuple(Memory(**memory) for memory in facts["memories"]),
         "accelerator": Accelerator(**accelerator) if accelerator else None,
         "correction": Correction(**correction) if correction else None,
@@ -453,6 +475,10 @@ def _check_start(target: Target, place: str) -> None:
         )
     if {"uf2", "picotool"} & set(target.programmers) and not target.uf2_family:
         raise UserError(f"{place}: programmers: uf2 and picotool need uf2_family; add it")
+    if "esptool" in target.programmers and not target.app_image:
+        raise UserError(f"{place}: programmers: esptool needs an [app_image]; add one")
+    if target.app_image and not target.clock:
+        raise UserError(f"{place}: app_image needs a [clock], whose code starts the part; add one")
 
 
 def _check_keys(target: Target, place: str) -> None:
@@ -489,7 +515,7 @@ def _check_setting(name: str, value: Setting, place: str) -> None:
         )
 
 
-TOOLS = ("pyocd", "openocd", "nrfjprog", "picotool", "stm32loader", "uf2")
+TOOLS = ("pyocd", "openocd", "nrfjprog", "picotool", "stm32loader", "esptool", "uf2")
 """What can write to a part."""
 
 _C_FILES = Path(__file__).parent / "firmware" / "c"

@@ -29,13 +29,14 @@ from autotiny.target import Target, load_target, target_names
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "firmware"))
 from booting import Boot, boot
-from other_chips import Chip, Imxrt, Nrf5340, Nrf52840, Rp2040, Rp2350, Samd21
+from other_chips import Chip, Esp32c3, Imxrt, Nrf5340, Nrf52840, Rp2040, Rp2350, Samd21
 from stm32_chips import CHIPS as STM32
 from test_clocks_stm32 import model
 
 RESULT = Path(__file__).parent.parent / "results" / "clocks.md"
 
 OTHERS: Mapping[str, tuple[type[Chip], str]] = {
+    "esp32c3": (Esp32c3, "no_pll"),
     "imxrt1062": (Imxrt, "dead_loop"),
     "nrf52840": (Nrf52840, "dead_crystal"),
     "nrf5340": (Nrf5340, "dead_crystal"),
@@ -45,6 +46,8 @@ OTHERS: Mapping[str, tuple[type[Chip], str]] = {
 }
 
 SILICON: Mapping[str, str] = {
+    "esp32c3": "the boot loader of ESP-IDF has started the PLL and set the core's voltage for it; "
+    "flash timing is that of the boot loader; where none answers, its PLL is off",
     "imxrt1062": "whether the flash of a board has its QE bit set; FlexRAM and watchdogs are left "
     "as the boot ROM sets them",
     "nrf52840": "DC/DC, which the current in the target file assumes, is not turned on; it needs "
@@ -79,11 +82,8 @@ def main() -> None:
     ]  # fmt: skip
     for name in target_names():
         target = load_target(name)
-        if target.clock:
-            lines.append(row(*cells(name, target)))
-            print(lines[-1], flush=True)
-        else:
-            lines.append(row(name, f"{target.clock_hz / 1e6:g}", "—", "—", *"——————"))
+        lines.append(row(*cells(name, target)))
+        print(lines[-1], flush=True)
     RESULT.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

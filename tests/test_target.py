@@ -68,6 +68,7 @@ def figures(target: Target) -> set[str]:
     optional = (
         "icache", "dcache", "accelerator", "core_fifo", "cycle_csr", "active_current_error_percent",
         "clock", "serial", "programmers", "boot_bytes", "interrupts", "uf2_family",
+        "app_image",
     )  # fmt: skip
     keys |= {key for key in optional if getattr(target, key)}
     return keys

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from autotiny.api.given import TargetSource, is_recipe, target_of
 from autotiny.cache import Cache
 from autotiny.errors import FlashFailed, UserError, shown
+from autotiny.firmware.app_image import app_image_of
 from autotiny.firmware.formats import image_of, intel_hex, uf2
 from autotiny.firmware.programmers import DISK, PROGRAMMERS, chosen, program_of
 from autotiny.recipe import read_recipe
@@ -113,7 +114,9 @@ def flash(
                 f"{way} erases all of flash, and with it what lies before the program of "
                 f"{board.name}; choose another tool"
             )
-        call = programmer.call(board.programmers[way], file, port, board.flash.origin)
+        app = board.app_image
+        origin = app.offset if app else board.flash.origin
+        call = programmer.call(board.programmers[way], file, port, origin)
         program = program_of(way) or programmer.programs[0]
         command = (program, *call)
         if not dry_run:
@@ -164,8 +167,9 @@ def _check_same(file: Path, elf: Image, board: Target) -> None:
     if not elf.segments:
         raise UserError(f"{elf.path} stores nothing: it is no firmware; make the project again")
     image, origin = image_of(elf.segments), elf.segments[0][0]
+    app = board.app_image
     expected = {
-        ".bin": lambda: image,
+        ".bin": lambda: app_image_of(elf.path, app) if app else image,
         ".hex": lambda: intel_hex(image, origin).encode(),
         ".uf2": lambda: uf2(image, origin, board.uf2_family),
     }.get(file.suffix)

@@ -35,18 +35,20 @@ def run(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="pyocd, openocd, nrfjprog, picotool, stm32loader or uf2 (a disk), as the target "
-            "names them; by default the first that is installed.",
+            help="pyocd, openocd, nrfjprog, picotool, stm32loader, esptool or uf2 (a disk), as the "
+            "target names them; by default the first that is installed.",
         ),
     ] = None,
-    port: Annotated[str, typer.Option(metavar="PORT", help="Serial port of stm32loader.")] = "",
+    port: Annotated[
+        str, typer.Option(metavar="PORT", help="Serial port of stm32loader or esptool.")
+    ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the command.")] = False,
     as_json: Json = False,
 ) -> None:
     """Write a firmware to a board, by the tool that its target names.
 
-    OpenOCD, nrfjprog, picotool and stm32loader are told to compare what they wrote. What the tool
-    says is shown, on stderr.
+    OpenOCD, nrfjprog, picotool and stm32loader are told to compare what they wrote; esptool does so
+    by itself. What the tool says is shown, on stderr.
     """
     from autotiny.target import load_target
 

@@ -11,12 +11,15 @@ from itertools import combinations, product
 from pathlib import Path
 from string import Template
 
-from autotiny.target import Memory, Target
+from autotiny.target import AppImage, Memory, Target
 
 C_FILES = Path(__file__).parent / "c"
 
 _ENLARGED_BYTES = 1 << 26
 """Room for a firmware whose target has too little, so that the overshoot can be measured."""
+
+_DATA_BUS_BYTES = 1 << 23
+"""Of flash that an ESP32-C3 can see, its TRM, section 3.3."""
 
 _FREE_ORIGIN = 0x80000000
 """Where none of the cores has memory or peripherals of its own."""
@@ -56,12 +59,24 @@ class Layout:
     def _memories(self) -> tuple[Memory, ...]:
         return self.flash, self.arena, self.static, self.slow
 
-    def linker_script(self, title: str, arena_symbol: str, boot_bytes: int = 0) -> str:
-        """The text of link.ld; so many bytes before the flash are what the boot ROM reads."""
+    def linker_script(
+        self, title: str, arena_symbol: str, boot_bytes: int = 0, image: AppImage | None = None
+    ) -> str:
+        """The text of link.ld.
+
+        Args:
+            title: of the target.
+            arena_symbol: the name of the arena.
+            boot_bytes: before the flash, which the boot ROM reads.
+            image: how a boot loader takes the program; None where it runs as it lies in flash.
+        """
         regions = {"FLASH": (self.flash, "rx")}
         if boot_bytes:
             origin = self.flash.origin - boot_bytes
             regions["BOOT"] = (replace(self.flash, origin=origin, size_bytes=boot_bytes), "rx")
+        if image:
+            data_bus = replace(self.flash, origin=image.data_bus_origin, size_bytes=_DATA_BUS_BYTES)
+            regions["DATA_BUS"] = (data_bus, "r")
         for memory in (self.static, self.arena, self.slow):
             regions.setdefault(_region(memory), (memory, "rwx"))
         return Template((C_FILES / "link.ld").read_text(encoding="utf-8")).substitute(
@@ -72,6 +87,8 @@ class Layout:
                 for name, (memory, access) in regions.items()
             ),
             boot="  .boot : { KEEP(*(.boot)) } > BOOT\n" if boot_bytes else "",
+            stored=(C_FILES / ("stored_app.ld" if image else "stored.ld")).read_text("utf-8"),
+            where="ADDR" if image else "LOADADDR",
             static_memory=_region(self.static),
             arena_memory=_region(self.arena),
             slow_memory=_region(self.slow),

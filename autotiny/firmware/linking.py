@@ -20,6 +20,7 @@ from elftools.elf.segments import Segment
 from autotiny.cores import CORES
 from autotiny.engine.sources import Port, Sources
 from autotiny.errors import LinkError, shown
+from autotiny.firmware.app_image import app_image
 from autotiny.firmware.formats import image_of
 from autotiny.firmware.instance import calls_of
 from autotiny.firmware.layout import C_FILES, Layout, enlarge, place
@@ -154,8 +155,15 @@ class Firmware:
         return BOARD in self.files
 
     @property
+    def as_app(self) -> bool:
+        """Whether the part's boot loader takes it in a form of its own."""
+        return self.boots and self.target.app_image is not None
+
+    @property
     def origin(self) -> int:
         """The address of the first byte that is written to the part."""
+        if self.as_app and self.target.app_image:
+            return self.target.app_image.offset
         with BytesIO(self.elf) as file:
             return int(_stored_segments(ELFFile(file), self.target.flash.origin)[0]["p_paddr"])
 
@@ -163,6 +171,8 @@ class Firmware:
     def image(self) -> bytes:
         """What is written to the part, from `origin` on."""
         with BytesIO(self.elf) as file:
+            if self.as_app and self.target.app_image:
+                return app_image(ELFFile(file), self.target.app_image)
             stored = _stored_segments(ELFFile(file), self.target.flash.origin)
             return image_of([(int(segment["p_paddr"]), segment.data()) for segment in stored])
 
@@ -202,7 +212,7 @@ def link(
         flags = (*flags, "-DAT_SLOW_DATA")
     if BOARD in files:
         flags = (*flags, "-DAUTOTINY_BOARD")
-    boot_bytes = target.boot_bytes if BOARD in files else 0
+    boot_bytes, image = (target.boot_bytes, target.app_image) if BOARD in files else (0, None)
     with TemporaryDirectory(prefix="autotiny-") as folder:
         for name, text in files.items():
             (Path(folder) / name).write_text(text, encoding="utf-8", newline="\n")
@@ -220,7 +230,7 @@ def link(
         def attempt(on: Layout | None) -> Firmware | None:
             if on is None:
                 return None
-            script = on.linker_script(target.title, f"{sources.name}_arena", boot_bytes)
+            script = on.linker_script(target.title, f"{sources.name}_arena", boot_bytes, image)
             elf = _link(Path(folder), units, script, flags)
             if elf is None:
                 return None

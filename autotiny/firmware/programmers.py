@@ -71,6 +71,11 @@ def _stm32loader(family: str, file: Path, port: str, origin: int) -> list[str]:
     ]  # fmt: skip
 
 
+def _esptool(chip: str, file: Path, port: str, origin: int) -> list[str]:
+    given = ["--port", port] if port else []  # it looks for one itself
+    return ["--chip", chip, *given, "write-flash", f"{origin:#x}", str(file)]
+
+
 PROGRAMMERS: Mapping[str, Programmer] = {
     "pyocd": Programmer("elf", _pyocd, ("pyocd",), "pip install 'autotiny[flash]'"),
     "openocd": Programmer("elf", _openocd, ("openocd",), "apt install openocd"),
@@ -84,6 +89,7 @@ PROGRAMMERS: Mapping[str, Programmer] = {
         needs_port=True,
         erases_all=True,
     ),
+    "esptool": Programmer("bin", _esptool, ("esptool",), "pip install 'autotiny[flash]'"),
 }
 
 

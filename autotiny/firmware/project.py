@@ -95,7 +95,8 @@ def export_project(
         if program is not None:
             files[f"{name}.elf"] = program.elf
             files[f"{name}.bin"] = program.image
-            files[f"{name}.hex"] = intel_hex(program.image, program.origin).encode()
+            if not program.as_app:
+                files[f"{name}.hex"] = intel_hex(program.image, program.origin).encode()
             if target.uf2_family:
                 files[f"{name}.uf2"] = uf2(program.image, program.origin, target.uf2_family)
     for name in texts:
@@ -125,6 +126,7 @@ def _building(
 ) -> dict[str, str]:
     """What the files say that build the project: compiler, flags, C files."""
     prefix = CORES[target.core].isa.gcc_prefix
+    images = ("", "") if firmware.as_app else (_filled("images.mk"), _filled("images.cmake"))
     selftest = _units([*tested.files, SELFTEST], without=PROGRAM) if tested else ""
     return {
         "name": sources.name,
@@ -139,17 +141,26 @@ def _building(
         "units": _units(firmware.files),
         "selftest": f"add_program(selftest {SELFTEST_SCRIPT} {selftest})\n" if tested else "",
         "selftest_units": selftest,
+        "endings": "" if firmware.as_app else ", .bin and .hex",
+        "image_rules": images[0],
+        "image_commands": images[1],
         "also": "; selftest.elf as well" if tested else "",
         "flash": _flash_command(target, "$<"),
     }
 
 
 def _makefile(building: Mapping[str, str], firmware: Firmware) -> str:
+    def images(program: str) -> str:
+        endings = () if firmware.as_app else ("bin", "hex")
+        return "".join(f" build/gcc/{program}.{ending}" for ending in endings)
+
+    rules = _filled("selftest.mk", **building, selftest_images=images("selftest"))
     return _filled(
         "project.mk",
         **building,
+        images=images("firmware"),
         zig_flags=shlex.join((*firmware.flags, *firmware.link_flags)),
-        selftest_rules=_filled("selftest.mk", **building) if building["selftest"] else "",
+        selftest_rules=rules if building["selftest"] else "",
     )
 
 
@@ -181,7 +192,11 @@ def _readme(
         "project.md",
         name=name,
         title=target.title,
-        origin=f"{firmware.origin:#010x}",
+        images=(
+            f"`.bin` is as the boot loader takes it, at {firmware.origin:#x} of the flash"
+            if firmware.as_app
+            else f"also as `.bin` and `.hex`, from address {firmware.origin:#010x}"
+        ),
         program=_program(firmware, measured),
         clock=_clock(firmware, target),
         figures=figures(cost, target) if cost else "",
@@ -203,6 +218,12 @@ def _program(firmware: Firmware, measured: Firmware | None) -> str:
     """What is flashed, beside what was measured."""
     if measured is None or not firmware.boots:
         return "is the program that was\nmeasured; the rest builds it again"
+    if firmware.as_app:
+        return (
+            "is the program that was\nmeasured, with start-up code: the model's code lies where it "
+            "was measured, its constants at the same places of their\npages, which loads see "
+            "elsewhere than fetches do. The rest builds it again"
+        )
     return (
         "is the program that was\nmeasured, and "
         f"{board_bytes(firmware, measured):,} bytes of start-up code beside it: the model's code "
@@ -230,6 +251,8 @@ Interrupts: call `irq_start()` of `src/irq.h` once, and `void IRQ28_Handler(void
 def _serial(target: Target) -> str:
     """By which serial port a selftest reports."""
     own = "define\n`void selftest_put(char)` for another"
+    if target.app_image:
+        return f"the UART of the boot loader and the part's own USB port, at 115200 baud; {own}"
     if not target.serial:
         return "define\n`void selftest_put(char)` for yours"
     pin = str(target.serial.get("tx_pin", "")).upper()

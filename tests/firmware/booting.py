@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import reduce
 from io import BytesIO
+from operator import xor
 from typing import Any, Protocol
 
 from elftools.elf.elffile import ELFFile
@@ -48,28 +52,32 @@ class Boot:
     Attributes:
         firmware: what runs.
         chip: its registers.
+        until: the function in place of main, "" for none.
         accesses: all of them, in order.
         instructions: executed so far.
     """
 
     firmware: Firmware
     chip: Chip
+    until: str = "main"
     accesses: list[Access] = field(default_factory=list)
     instructions: int = 0
     _broken: BaseException | None = None
 
     def __post_init__(self) -> None:
         firmware = self.firmware
-        self.processor = Processor(firmware.target, firmware.symbols)
+        app = firmware.target.app_image if firmware.as_app else None
+        stored = _loaded(firmware.image) if app else _stored(firmware.elf)
+        target = firmware.target
+        if app:
+            size = target.flash.size_bytes
+            seen = replace(target.flash, name="dbus", origin=app.data_bus_origin, size_bytes=size)
+            target = replace(target, memories=(*target.memories, seen))
+        self.processor = Processor(target, firmware.symbols)
         for start, size in self.chip.regions:
             self.processor.uc.mmio_map(start, size, self._read, start, self._write, start)
-        with BytesIO(firmware.elf) as file:
-            self.processor.load(
-                (int(segment["p_paddr"]), segment.data())
-                for segment in ELFFile(file).iter_segments("PT_LOAD")
-                if segment["p_filesz"]
-            )
-        self._main = firmware.symbols["main"].address
+        self.processor.load(stored)
+        self._main = firmware.symbols[self.until].address if self.until else 0
         self.processor.stop_at((self._main,))
         self.processor.uc.hook_add(UC_HOOK_CODE, self._count)
 
@@ -120,12 +128,52 @@ class Boot:
         uc.emu_stop()
 
 
-def boot(firmware: Firmware, chip: Chip, limit: int = LIMIT) -> Boot:
+def _stored(elf: bytes) -> list[tuple[int, bytes]]:
+    with BytesIO(elf) as file:
+        return [
+            (int(segment["p_paddr"]), segment.data())
+            for segment in ELFFile(file).iter_segments("PT_LOAD")
+            if segment["p_filesz"]
+        ]
+
+
+def _loaded(image: bytes) -> list[tuple[int, bytes]]:
+    """What the boot loader of ESP-IDF maps and copies of an application's image."""
+    magic, count, _, _, entry = struct.unpack("<4BI", image[:8])
+    assert magic == 0xE9
+    assert 0x42000000 <= entry < 0x42800000
+    loaded: list[tuple[int, bytes]] = []
+    taken: set[int] = set()
+    checksum, at = 0xEF, 24
+    for _ in range(count):
+        address, size = struct.unpack("<2I", image[at : at + 8])
+        data = image[at + 8 : at + 8 + size]
+        assert size % 4 == 0 and len(data) == size
+        checksum = reduce(xor, data, checksum)
+        if address >> 24 in (0x3C, 0x42):
+            assert (at + 8 - address) % 0x10000 == 0, "it cannot be mapped there"
+            pages = set(range(address >> 16 & 0x7F, (address + size - 1 >> 16 & 0x7F) + 1))
+            assert not pages & taken, "a page is seen by fetches or by loads"
+            taken |= pages
+        elif address:
+            assert 0x3FC80000 <= address <= 0x3FCCE000 - size, "there is the boot loader"
+        if address:
+            loaded.append((address, data))
+        at += 8 + size
+    first_address, first = loaded[0]
+    assert (first_address & 0xFFFF, first[:4]) == (0x20, struct.pack("<I", 0xABCD5432))
+    end = at + 15 - at % 16
+    assert image[end] == checksum
+    assert image[end + 1 :] == hashlib.sha256(image[: end + 1]).digest()
+    return loaded
+
+
+def boot(firmware: Firmware, chip: Chip, limit: int = LIMIT, until: str = "main") -> Boot:
     """A firmware that was run from reset to main.
 
     Raises:
         FirmwareFault: it faults, or takes more instructions.
     """
-    booted = Boot(firmware, chip)
+    booted = Boot(firmware, chip, until)
     booted.start(limit)
     return booted

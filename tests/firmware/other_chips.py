@@ -6,6 +6,7 @@ Written from the manuals and not from our C, which is tested with them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import ClassVar
 
 LATE = 3
@@ -178,6 +179,87 @@ class Nrf5340(Chip):
     @property
     def core_hz(self) -> int:
         return 128_000_000 >> (self.words[self.DIVIDER] & 1)
+
+
+class Esp32c3(Chip):
+    """TRM chapters 6, 12 and 13, as the boot loader of ESP-IDF leaves the part."""
+
+    CPU_PER, SYSCLK = 0x600C0008, 0x600C0058
+    LOCKS: ClassVar[Mapping[int, tuple[int, int]]] = {
+        0x60008090: (0x600080A8, 0x50D83AA1),  # the RTC's watchdog
+        0x600080AC: (0x600080B0, 0x8F1D312A),  # the super watchdog
+        0x6001F048: (0x6001F064, 0x50D83AA1),  # that of timer group 0
+    }
+    UART, UART_STATUS, USB, USB_CONF = 0x60000000, 0x6000001C, 0x60043000, 0x60043004
+    regions = (
+        (0x600C0000, 0x1000), (0x60008000, 0x1000), (0x6001F000, 0x1000), (0x60000000, 0x1000),
+        (0x60043000, 0x1000),
+    )  # fmt: skip
+
+    def __init__(self, *, no_pll: bool = False, deaf: bool = False) -> None:
+        super().__init__()
+        self.words = {
+            self.CPU_PER: 1 << 2, self.SYSCLK: 1 if no_pll else 1 << 10,
+            0x60008090: 1 << 31 | 1 << 12, 0x600080AC: 0, 0x6001F048: 1 << 31 | 1 << 14,
+            **{lock: 0 for lock, _ in self.LOCKS.values()},
+            self.UART: 0, self.UART_STATUS: 0, self.USB: 0, self.USB_CONF: 0,
+        }  # fmt: skip
+        self.deaf, self.waiting = deaf, 0
+        self.uart = self.usb = self.sent = b""
+        self.writers = {
+            self.CPU_PER: self._period, self.SYSCLK: self._no_switch, self.UART: self._by_uart,
+            self.USB: self._by_usb, self.USB_CONF: self._send,
+        }  # fmt: skip
+        for register in self.LOCKS:
+            self.writers[register] = partial(self._guard, register)
+        self.readers = {self.UART_STATUS: self._fill, self.USB_CONF: self._room}
+
+    def _guard(self, register: int, value: int) -> None:
+        lock, key = self.LOCKS[register]
+        require(self.words[lock] == key, "a watchdog is written while it is locked")
+        self.words[register] = value
+
+    def _period(self, value: int) -> None:
+        require(value & 3 < 2, "there is no such clock")
+        require(value & ~3 == self.words[self.CPU_PER] & ~3, "the PLL is changed while it runs")
+        self.words[self.CPU_PER] = value
+
+    def _no_switch(self, value: int) -> None:
+        require(value == self.words[self.SYSCLK], "the clock is switched to one that is not ready")
+
+    def _fill(self) -> int:
+        self.waiting = max(0, self.waiting - 1)
+        return self.waiting << 16
+
+    def _by_uart(self, value: int) -> None:
+        require(value < 256, "one byte a write")
+        self.waiting += 2
+        require(self.waiting <= 128, "the FIFO is full")
+        self.uart += bytes([value])
+
+    def _room(self) -> int:
+        return 0 if self.deaf else 2
+
+    def _by_usb(self, value: int) -> None:
+        require(not self.deaf, "there is no room")
+        self.usb += bytes([value])
+
+    def _send(self, value: int) -> None:
+        require(value == 1, "no such command")
+        self.sent, self.usb = self.sent + self.usb, b""
+
+    @property
+    def guarded(self) -> bool:
+        """Whether a watchdog would reset the part, or stands open."""
+        rtc, own, timer = (self.words[register] for register in self.LOCKS)
+        closed = all(self.words[lock] != key for lock, key in self.LOCKS.values())
+        return bool((rtc | timer) & (1 << 31 | 1 << 14 | 1 << 12)) or not own >> 31 or not closed
+
+    @property
+    def core_hz(self) -> int:
+        if self.words[self.SYSCLK] >> 10 & 3 == 1:
+            return 80_000_000 << (self.words[self.CPU_PER] & 3)
+        return 40_000_000 // ((self.words[self.SYSCLK] & 1023) + 1)
 
 
 class Samd21(Chip):

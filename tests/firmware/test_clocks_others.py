@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from booting import Boot, boot
 from elftools.elf.elffile import ELFFile
-from other_chips import Chip, Imxrt, Nrf5340, Nrf52840, Rp2040, Rp2350, Samd21
+from other_chips import Chip, Esp32c3, Imxrt, Nrf5340, Nrf52840, Rp2040, Rp2350, Samd21
 from unicorn import UC_HOOK_MEM_WRITE, Uc
 
+from autotiny.cores import CORES
 from autotiny.engine import Port, Sources
 from autotiny.firmware import Firmware, link
 from autotiny.firmware.board import with_board
@@ -58,6 +59,7 @@ CHIPS: dict[str, Callable[[], Chip]] = {
     "rp2350": Rp2350,
     "rp2040": Rp2040,
     "imxrt1062": Imxrt,
+    "esp32c3": Esp32c3,
 }
 DEAD: dict[str, tuple[Callable[[], Chip], int]] = {
     "nrf52840": (lambda: Nrf52840(dead_crystal=True), 64_000_000),
@@ -69,6 +71,7 @@ DEAD: dict[str, tuple[Callable[[], Chip], int]] = {
     "rp2040 without a PLL": (lambda: Rp2040(dead_loop=True), 12_000_000),
     "rp2040 as another program left it": (lambda: Rp2040(warm=True), 125_000_000),
     "imxrt1062 without its voltage": (lambda: Imxrt(dead_voltage=True), 396_000_000),
+    "esp32c3 at its crystal": (lambda: Esp32c3(no_pll=True), 20_000_000),
     "imxrt1062 without a PLL": (lambda: Imxrt(dead_loop=True), 24_000_000),
 }
 
@@ -119,11 +122,12 @@ def test_clang_compiles_it_without_a_warning(name: str, level: str, tmp_path: Pa
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("name", CHIPS)
 def test_gcc_compiles_it_without_a_warning(name: str, level: str, tmp_path: Path) -> None:
-    compiler = shutil.which("arm-none-eabi-gcc")
+    prefix = CORES[load_target(name).core].isa.gcc_prefix
+    compiler = shutil.which(f"{prefix}gcc")
     if compiler is None:
-        pytest.skip("no GCC for Arm here")
+        pytest.skip(f"no {prefix}gcc here")
     written(name, tmp_path)
-    machine = gcc_machine_flags(load_target(name)).split()
+    machine = [*gcc_machine_flags(load_target(name)).split(), "-ffreestanding"]
     for standard in STANDARDS:
         subprocess.run(
             [compiler, *machine, standard, level, *WARNINGS, "-c", BOARD], cwd=tmp_path, check=True
@@ -137,6 +141,12 @@ def test_an_nrf_runs_by_its_crystal_with_its_cache_on_and_its_debug_port_open(na
     assert chip.crystal.true
     assert chip.cached
     assert chip.opened
+
+
+def test_no_watchdog_of_an_esp32c3_is_left() -> None:
+    chip = Esp32c3()
+    started("esp32c3", chip)
+    assert not chip.guarded
 
 
 def test_an_nrf52840_before_revision_3_has_no_port_to_open() -> None:

@@ -98,7 +98,7 @@ def test_the_project_is_complete(tmp_path: Path) -> None:
 
 
 def test_the_readme_says_what_a_boot_rom_expects(tmp_path: Path) -> None:
-    target = load_target("esp32c3")
+    target = replace(load_target("esp32c3"), flash_tool="")
     assert target.boot_note
     readme = (exported(target, tmp_path) / "README.md").read_text()
     assert target.boot_note in readme

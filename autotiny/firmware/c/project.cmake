@@ -1,7 +1,7 @@
 # Builds $title firmware with $compiler, as the Makefile does.
 #
 #   cmake -B build/cmake -DCMAKE_TOOLCHAIN_FILE=cmake/toolchain.cmake
-#   cmake --build build/cmake      build/cmake/firmware.elf, .bin and .hex$also
+#   cmake --build build/cmake      build/cmake/firmware.elf$endings$also
 
 cmake_minimum_required(VERSION 3.13)
 project($name C)
@@ -20,13 +20,7 @@ function(add_program program script)
   target_link_libraries($${elf} PRIVATE m)
   set_target_properties($${elf} PROPERTIES SUFFIX ""
     LINK_DEPENDS "$${CMAKE_CURRENT_SOURCE_DIR}/$${script}")
-  add_custom_command(TARGET $${elf} POST_BUILD
-    COMMAND $${CMAKE_OBJCOPY} -O binary $${elf} $${program}.bin
-    COMMAND $${CMAKE_OBJCOPY} -O ihex $${elf} $${program}.hex
-    BYPRODUCTS $${program}.bin $${program}.hex
-    WORKING_DIRECTORY "$$<TARGET_FILE_DIR:$${elf}>"
-    VERBATIM)
-endfunction()
+${image_commands}endfunction()
 
 add_program(firmware link.ld $units)
 $selftest

@@ -1,6 +1,6 @@
 # Builds $title firmware.
 #
-#   make            with $compiler; build/gcc/firmware.elf, .bin and .hex
+#   make            with $compiler; build/gcc/firmware.elf$endings
 #   make zig        with zig (pip install ziglang); build/zig/firmware.elf, the very bytes of firmware.elf
 #   make flash      writes to the board what was built last; firmware.elf, as it was measured, if nothing was
 #   make clean
@@ -20,7 +20,7 @@ SOURCES = $units
 OBJECTS = $$(SOURCES:src/%.c=build/gcc/%.o)
 HEADERS = $$(wildcard src/*.h)
 
-all: build/gcc/firmware.elf build/gcc/firmware.bin build/gcc/firmware.hex
+all: build/gcc/firmware.elf$images
 
 zig: build/zig/firmware.elf
 
@@ -30,13 +30,7 @@ build/gcc/%.o: src/%.c $$(HEADERS) Makefile | build/gcc
 build/gcc/firmware.elf: $$(OBJECTS) link.ld
 	$$(CC) $$(CORE) $$(CFLAGS) $$(LDFLAGS) -T link.ld $$(OBJECTS) $$(LDLIBS) -o $$@
 
-build/gcc/%.bin: build/gcc/%.elf
-	$$(OBJCOPY) -O binary $$< $$@
-
-build/gcc/%.hex: build/gcc/%.elf
-	$$(OBJCOPY) -O ihex $$< $$@
-
-build/zig/firmware.elf: $$(SOURCES) $$(HEADERS) link.ld Makefile | build/zig
+${image_rules}build/zig/firmware.elf: $$(SOURCES) $$(HEADERS) link.ld Makefile | build/zig
 	$$(ZIG) cc $$(ZIGFLAGS) $$(SOURCES) -T link.ld -o $$@
 
 # What was built last, made again where its sources are newer still.
