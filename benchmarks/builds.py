@@ -60,9 +60,6 @@ WAYS: Mapping[str, tuple[str, ...]] = {
 }
 """Schedules by the components that make them."""
 
-PICOLIBC = Path("/usr/lib/picolibc/riscv64-unknown-elf")
-"""The C library that Debian has for its GCC for RISC-V."""
-
 LEVELS = ("O0", "Og", "O1", "O2", "O3", "Os")
 STANDARDS = ("c99", "gnu11")
 WARNINGS = ("-Wall", "-Wextra", "-Werror")
@@ -197,20 +194,8 @@ def compilers(target: Target) -> Iterator[Compiler]:
     yield Compiler("clang", zig)
     gcc = f"{CORES[target.core].isa.gcc_prefix}gcc"
     if shutil.which(gcc):
-        own = _riscv_libraries(gcc) if gcc.startswith("riscv") else ()
+        own = CORES[target.core].isa.gcc_library.split()
         yield Compiler("gcc", (gcc, *gcc_machine_flags(target).split(), *own))
-
-
-@cache
-def _riscv_libraries(gcc: str) -> tuple[str, ...]:
-    """Where picolibc and libgcc lie: with `_zicsr` this GCC takes those of a core of 64 bits."""
-    ask = (gcc, "-march=rv32imc", "-mabi=ilp32")
-    libgcc, core = (
-        subprocess.check_output((*ask, question), text=True).strip()
-        for question in ("-print-libgcc-file-name", "-print-multi-directory")
-    )
-    headers = ("-isystem", str(PICOLIBC / "include"))
-    return (*headers, f"-L{PICOLIBC / 'lib' / core}", f"-L{Path(libgcc).parent}")
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ class Isa:
         zig_triple: what zig compiles for; "hf" is appended for a hardware FPU.
         gcc_prefix: of the GNU tools.
         startup: the C file that runs from reset to main.
+        gcc_library: what tells GCC of a C library where it has none of its own.
     """
 
     family: Literal["arm", "riscv"]
@@ -25,6 +26,7 @@ class Isa:
     zig_triple: str
     gcc_prefix: str
     startup: str
+    gcc_library: str = ""
 
     @property
     def is_arm(self) -> bool:
@@ -34,7 +36,12 @@ class Isa:
 
 THUMB = Isa("arm", "EM_ARM", "thumb-freestanding-eabi", "arm-none-eabi-", "startup_cortex_m.c")
 RISCV32 = Isa(
-    "riscv", "EM_RISCV", "riscv32-freestanding-none", "riscv64-unknown-elf-", "startup_riscv.c"
+    "riscv",
+    "EM_RISCV",
+    "riscv32-freestanding-none",
+    "riscv64-unknown-elf-",
+    "startup_riscv.c",
+    "--specs=picolibc.specs",
 )
 
 

@@ -32,7 +32,8 @@ CORE = Core(
     name="rv32imc",
     isa=RISCV32,
     zig_cpu="generic_rv32+m+c",
-    gcc_flags="-march=rv32imc_zicsr -mabi=ilp32",
+    # not _zicsr, for which GCC 12 takes the libraries of a core of 64 bits
+    gcc_flags="-march=rv32imc -misa-spec=2.2 -mabi=ilp32",
     unicorn_model=None,
     timing=TIMING,
 )

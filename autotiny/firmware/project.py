@@ -125,7 +125,7 @@ def _building(
     sources: Sources, firmware: Firmware, target: Target, tested: Firmware | None
 ) -> dict[str, str]:
     """What the files say that build the project: compiler, flags, C files."""
-    prefix = CORES[target.core].isa.gcc_prefix
+    prefix, library = CORES[target.core].isa.gcc_prefix, CORES[target.core].isa.gcc_library
     images = ("", "") if firmware.as_app else (_filled("images.mk"), _filled("images.cmake"))
     selftest = _units([*tested.files, SELFTEST], without=PROGRAM) if tested else ""
     return {
@@ -142,6 +142,8 @@ def _building(
         "selftest": f"add_program(selftest {SELFTEST_SCRIPT} {selftest})\n" if tested else "",
         "selftest_units": selftest,
         "endings": "" if firmware.as_app else ", .bin and .hex",
+        "library_rules": _filled("library.mk", library=library) if library else "",
+        "library_commands": _filled("library.cmake", library=library) if library else "",
         "image_rules": images[0],
         "image_commands": images[1],
         "also": "; selftest.elf as well" if tested else "",

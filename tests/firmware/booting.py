@@ -67,7 +67,7 @@ class Boot:
     def __post_init__(self) -> None:
         firmware = self.firmware
         app = firmware.target.app_image if firmware.as_app else None
-        stored = _loaded(firmware.image) if app else _stored(firmware.elf)
+        stored = loaded(firmware.image) if app else _stored(firmware.elf)
         target = firmware.target
         if app:
             size = target.flash.size_bytes
@@ -137,7 +137,7 @@ def _stored(elf: bytes) -> list[tuple[int, bytes]]:
         ]
 
 
-def _loaded(image: bytes) -> list[tuple[int, bytes]]:
+def loaded(image: bytes) -> list[tuple[int, bytes]]:
     """What the boot loader of ESP-IDF maps and copies of an application's image."""
     magic, count, _, _, entry = struct.unpack("<4BI", image[:8])
     assert magic == 0xE9

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from booting import loaded
 from elftools.elf.elffile import ELFFile
 from images import Network
 
+from autotiny.cores import CORES
 from autotiny.engine import Port, Sources, Style, generate, schedule_for
 from autotiny.errors import UserError
 from autotiny.firmware import link, link_board, link_selftest
+from autotiny.firmware.app_image import app_image_of
 from autotiny.firmware.board import with_board
 from autotiny.firmware.formats import intel_hex
 from autotiny.firmware.linking import symbols_of
@@ -195,13 +198,22 @@ def test_zig_builds_the_same_bytes(name: str, tmp_path: Path) -> None:
     assert built == (folder / "firmware.elf").read_bytes()
 
 
-@pytest.mark.skipif(
-    not (shutil.which("make") and shutil.which("arm-none-eabi-gcc")),
-    reason="make or arm-none-eabi-gcc is not installed",
+def needed(target: Target, *tools: str) -> None:
+    """Skip where GCC for a target or another tool is not there."""
+    missing = [
+        tool for tool in (f"{CORES[target.core].isa.gcc_prefix}gcc", *tools)
+        if not shutil.which(tool)
+    ]  # fmt: skip
+    if missing:
+        pytest.skip(f"{', '.join(missing)} is not installed")
+
+
+@pytest.mark.parametrize(
+    "name", ["stm32f746", "stm32l4r5", "stm32u575", "stm32f103", "rp2040", "esp32c3"]
 )
-@pytest.mark.parametrize("name", ["stm32f746", "stm32l4r5", "stm32u575", "stm32f103", "rp2040"])
 def test_gcc_builds_a_firmware_that_runs(name: str, tmp_path: Path) -> None:
     target = load_target(name)
+    needed(target, "make")
     folder = exported(target, tmp_path)
     done = subprocess.run(
         ["make"], cwd=folder, capture_output=True, text=True, check=False,
@@ -209,22 +221,23 @@ def test_gcc_builds_a_firmware_that_runs(name: str, tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "warning" not in done.stderr
-    measured = measure_elf(folder / "build" / "gcc" / "firmware.elf", target)
+    elf = folder / "build" / "gcc" / "firmware.elf"
+    with BytesIO(elf.read_bytes()) as file:
+        assert ELFFile(file)["e_machine"] == CORES[target.core].isa.elf_machine
+    if target.app_image:
+        assert loaded(app_image_of(elf, target.app_image))
+        return
+    measured = measure_elf(elf, target)
     assert 200 < measured.instructions < 2000
     binary = (folder / "build" / "gcc" / "firmware.bin").read_bytes()
     assert len(binary) == measured.flash_bytes
     assert (folder / "build" / "gcc" / "firmware.hex").stat().st_size > 2 * len(binary)
-    with BytesIO((folder / "build" / "gcc" / "firmware.elf").read_bytes()) as file:
-        assert ELFFile(file)["e_machine"] == "EM_ARM"
 
 
-@pytest.mark.skipif(
-    not all(map(shutil.which, ("make", "cmake", "arm-none-eabi-gcc"))),
-    reason="make, cmake or arm-none-eabi-gcc is not installed",
-)
-@pytest.mark.parametrize("name", ["stm32f746", "rp2040"])
+@pytest.mark.parametrize("name", ["stm32f746", "rp2040", "esp32c3"])
 def test_cmake_builds_what_make_builds(name: str, tmp_path: Path) -> None:
     target = load_target(name)
+    needed(target, "make", "cmake")
     folder = exported(target, tmp_path / "a project", selftest=True)
     toolchain = "-DCMAKE_TOOLCHAIN_FILE=cmake/toolchain.cmake"
     for command in (
@@ -239,9 +252,22 @@ def test_cmake_builds_what_make_builds(name: str, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         assert "warning" not in done.stderr.lower()
     for program in ("firmware", "selftest"):
+        if target.app_image:
+            made, other = (
+                app_image_of(folder / "build" / by / f"{program}.elf", target.app_image)
+                for by in ("cmake", "gcc")
+            )
+            assert made == other
+            assert loaded(made)
+            continue
         for ending in ("bin", "hex"):
-            made, other = (folder / "build" / by / f"{program}.{ending}" for by in ("cmake", "gcc"))
-            assert made.read_bytes() == other.read_bytes()
+            made, other = (
+                (folder / "build" / by / f"{program}.{ending}").read_bytes()
+                for by in ("cmake", "gcc")
+            )
+            assert made == other
+    if target.app_image:
+        return
     measured = measure_elf(folder / "build" / "cmake" / "firmware.elf", target)
     assert 200 < measured.instructions < 2000
 

@@ -8,7 +8,7 @@ project($name C)
 
 # The core's flags once more: -DCMAKE_C_FLAGS of one's own takes the place of the toolchain's.
 add_compile_options(
-  $core_flags -std=gnu11 $optimize -ffunction-sections -fdata-sections -fno-math-errno -fomit-frame-pointer
+  $core_flags $${AUTOTINY_LIBRARY} -std=gnu11 $optimize -ffunction-sections -fdata-sections -fno-math-errno -fomit-frame-pointer
   -Wall$defines)
 
 # A program of those C files, by that linker script.
@@ -16,7 +16,7 @@ function(add_program program script)
   set(elf $${program}.elf)
   add_executable($${elf} $${ARGN})
   target_link_options($${elf} PRIVATE
-    $core_flags -nostartfiles -Wl,--gc-sections,--nmagic "-T$${CMAKE_CURRENT_SOURCE_DIR}/$${script}")
+    $core_flags $${AUTOTINY_LIBRARY} -nostartfiles -Wl,--gc-sections,--nmagic "-T$${CMAKE_CURRENT_SOURCE_DIR}/$${script}")
   target_link_libraries($${elf} PRIVATE m)
   set_target_properties($${elf} PROPERTIES SUFFIX ""
     LINK_DEPENDS "$${CMAKE_CURRENT_SOURCE_DIR}/$${script}")

@@ -9,7 +9,7 @@ CC = $compiler
 OBJCOPY = $objcopy
 ZIG = python3 -m ziglang
 
-CORE = $core_flags
+CORE = $core_flags$library_rules
 CFLAGS = -std=gnu11 $optimize -ffunction-sections -fdata-sections -fno-math-errno -fomit-frame-pointer -Wall$defines
 LDFLAGS = -nostartfiles -Wl,--gc-sections,--nmagic
 LDLIBS = -lm

@@ -6,6 +6,6 @@ if(NOT CMAKE_C_COMPILER)
   set(CMAKE_C_COMPILER $compiler)
 endif()
 set(CMAKE_C_FLAGS_INIT "$core_flags")
-
+$library_commands
 # CMake tries the compiler before there is a linker script.
 set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
