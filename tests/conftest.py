@@ -1,7 +1,9 @@
 import signal
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,21 @@ from autotiny.tflite import write_tflite
 
 # a shell that runs the tests in the background ignores Ctrl-C, and so would the commands they start
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)  # before what is slow is left out
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of tests marked `everyday(n)`, n cases run every day, always the same; others are slow."""
+    cases: dict[tuple[str, int], list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        mark = item.get_closest_marker("everyday")
+        if mark is not None:
+            cases[item.nodeid.partition("[")[0], mark.args[0]].append(item)
+    for (name, count), of_one in cases.items():
+        usual = Random(name).sample(of_one, min(count, len(of_one)))
+        for item in of_one:
+            if item not in usual:
+                item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="module")

@@ -140,6 +140,7 @@ def test_where_results_go_by_default() -> None:
     assert study_folder("a/b.h5", "c.npz", "rp2040", ["size"]) == Path("results/b-c-rp2040-size")
 
 
+@pytest.mark.slow
 def test_a_recipe_of_objects_in_memory_is_replayed_or_trained_with_them(
     found: autotiny.Result, network: Any, arrays: tuple[Any, Any], tmp_path: Path
 ) -> None:
@@ -402,6 +403,7 @@ def test_constant_channels_go_unless_they_are_to_be_kept(tmp_path: Path) -> None
     assert kept_too.cost.weights_bytes == kept.cost.weights_bytes
 
 
+@pytest.mark.slow
 def test_noise_decides_on_no_channel(residual: Model, data: Dataset) -> None:
     network = copy_network(residual.keras)
     layer = network.get_layer("point")
@@ -538,6 +540,7 @@ print(result.best["latency"])
         pytest.param("import tensorflow as tf; keras = tf.keras", id="tf"),
     ],
 )
+@pytest.mark.slow
 def test_a_keras_3_object_in_a_process_that_began_without_autotiny(
     imports: str, tmp_path: Path
 ) -> None:

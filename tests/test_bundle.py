@@ -281,6 +281,7 @@ def test_a_model_that_a_replay_does_not_need_is_said_to_be_of_no_use(study: Path
     assert "takes no model" in apply(study / "best.json", model="cnn1").notes[0]
 
 
+@pytest.mark.slow
 def test_the_command_takes_model_and_data_from_elsewhere(study: Path, tmp_path: Path) -> None:
     (study.parent / "nets").rename(tmp_path / "nets")
     (study.parent / "samples").rename(tmp_path / "samples")

@@ -227,7 +227,7 @@ def test_nothing_fits_the_target(here: Path) -> None:
     np.savez(here / "few.npz", x=images.x_train, y=images.y_train)
     message = refused(
         "search", "-t", "small.toml", "-d", "few.npz", "--trials", "3", "--epochs", "1",
-        "--space", "post_training", "--out", "out",
+        "--space", "post_training", "--seeds", "1", "--solve", "0", "--out", "out",
     )  # fmt: skip
     assert "nothing fits small" in message
     assert "bytes of flash" in message

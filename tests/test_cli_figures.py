@@ -215,6 +215,7 @@ def test_order_shows_a_pair_both_ways_round(found: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("command", ["targets", "tasks", "components", "spaces"])
+@pytest.mark.everyday(2)
 def test_lists_are_json_too(command: str) -> None:
     listed = json.loads(done(command, "--json"))
     assert listed

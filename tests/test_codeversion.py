@@ -157,6 +157,7 @@ def before(copy: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", EDITS)
+@pytest.mark.everyday(10)
 def test_an_edit_changes_the_keys_that_hang_on_it_and_no_others(
     copy: Path, before: dict[str, str], name: str
 ) -> None:
@@ -171,6 +172,7 @@ def test_an_edit_changes_the_keys_that_hang_on_it_and_no_others(
 
 @pytest.mark.parametrize("package", PACKAGES)
 @pytest.mark.usefixtures("copy")
+@pytest.mark.everyday(3)
 def test_a_version_of_a_package_changes_the_keys_of_what_imports_it(
     before: dict[str, str], package: str
 ) -> None:

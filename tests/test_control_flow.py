@@ -124,6 +124,7 @@ def check(model: bytes) -> Graph:
 
 
 @pytest.mark.parametrize("name", ["simple", "gru", "all steps", "two", "cells", "nested"])
+@pytest.mark.everyday(2)
 def test_loops_are_written_out(name: str) -> None:
     graph = check(converted(name))
     kinds = Counter(op.kind for op in graph.ops)

@@ -550,6 +550,7 @@ def test_synthetic_data_fits_a_model_that_gives_one_number_without_a_shape() -> 
 
 
 @pytest.mark.parametrize("name", list(BUILTIN))
+@pytest.mark.everyday(2)
 def test_synthetic_data_fits_every_builtin(name: str) -> None:
     model = load_model(name)
     data = synthetic(model)

@@ -88,6 +88,7 @@ def host(graph: Graph, x: Array) -> Array:
 
 @pytest.mark.parametrize("into", ["as they are", "other steps", "float32"])
 @pytest.mark.parametrize("name", FRONTS)
+@pytest.mark.everyday(6)
 def test_features_are_those_of_the_firmware(name: str, into: str) -> None:
     front = front_of(name)
     x = recordings(front)
@@ -367,6 +368,7 @@ def again(recipe: Path) -> autotiny.Applied:
     return autotiny.apply(recipe, recipe.parent / "again", cache=Cache(recipe.parent / "empty"))
 
 
+@pytest.mark.slow
 def test_a_recipe_with_front_ends_gives_the_same_bytes_again(home: Path) -> None:
     found = again(searched(home, "out"))
     assert (found.differences, found.notes) == ({}, ())
@@ -382,6 +384,7 @@ def test_a_recipe_with_front_ends_is_done_again_from_its_data(home: Path) -> Non
     assert retrained.differences == {}
 
 
+@pytest.mark.slow
 def test_a_bundle_keeps_the_front_of_a_network_that_it_cannot_keep(home: Path) -> None:
     with mock.patch("autotiny.study.bundle.save_readable", return_value=False):
         found = again(searched(home, "unkept"))

@@ -534,6 +534,7 @@ def test_a_saved_model_that_only_computes_loads(tmp_path: Path) -> None:
     np.testing.assert_allclose(predict(model, x), [[6, 6]])
 
 
+@pytest.mark.slow
 def test_a_saved_model_of_keras_has_the_weights_it_was_saved_with(tmp_path: Path) -> None:
     k = keras()
     shared = k.layers.Dense(3)

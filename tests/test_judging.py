@@ -96,6 +96,7 @@ def test_chance_draws_ten_before_the_sampler_does(run: Any) -> None:
 
 
 @pytest.mark.parametrize("drop", [0.001, 0.004, 0.005, 0.011, 0.012, 0.03])
+@pytest.mark.everyday(2)
 def test_the_best_lose_no_more_than_the_budget(run: Any, drop: float) -> None:
     """int16 loses 0.4 % and is faster than float32; int8 loses 1.2 % and is the fastest."""
 
@@ -121,6 +122,7 @@ def few(samples: int) -> Dataset:
 
 
 @pytest.mark.parametrize(("samples", "hopeless"), [(100, False), (10_000, True)])
+@pytest.mark.everyday(1)
 def test_what_chance_may_make_better_is_not_hopeless(
     run: Any, samples: int, hopeless: bool
 ) -> None:

@@ -70,6 +70,7 @@ UNUSABLE = {"threshold"}
 
 
 @pytest.mark.parametrize("name", sorted(set(dir(keras3.activations)) & ACTIVATIONS - UNUSABLE))
+@pytest.mark.everyday(7)
 def test_every_activation_is_that_of_keras_3(name: str, tmp_path: Path) -> None:
     check_same(net((6,), K.Dense(8, activation=name)), tmp_path / "in")
     check_same(net((8,), K.Activation(name)), tmp_path / "alone")
@@ -117,6 +118,7 @@ LAYERS: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.everyday(7)
 def test_layers_compute_what_keras_3_computes(kind: str, tmp_path: Path) -> None:
     network = LAYERS[kind]()
     whole = "int" in network.inputs[0].dtype
@@ -157,6 +159,7 @@ OPERATORS: dict[str, Call] = {
 
 
 @pytest.mark.parametrize("kind", OPERATORS)
+@pytest.mark.everyday(8)
 def test_operators_compute_what_keras_3_computes(kind: str, tmp_path: Path) -> None:
     check_same(net((4, 6, 3), OPERATORS[kind]), tmp_path)
 
@@ -211,6 +214,7 @@ def drawn_in_training() -> float:
     return float(np.sum(np.asarray(twin(x, training=True)) * x))
 
 
+@pytest.mark.slow
 def test_what_is_drawn_in_training_hangs_on_the_seed_alone() -> None:
     there = subprocess.run(
         [sys.executable, "-c", "import test_keras3 as t; print(t.drawn_in_training())"],
@@ -330,6 +334,7 @@ def test_an_adapted_normalization_survives_copying() -> None:
     np.testing.assert_allclose(predict(load_model(network), x), [[-1, -3]], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_own_layers_are_known_in_another_process(tmp_path: Path) -> None:
     network = net((6,), K.Dense(3, activation="celu"), lambda x: x * 2, K.UnitNormalization())
     save(load_model(network), tmp_path / "net")
@@ -371,6 +376,7 @@ def toolkit(kind: str) -> Any:
 
 @pytest.mark.parametrize("kind", ["pruned", "clustered", "quantized"])
 @pytest.mark.parametrize("form", ["h5", "object"])
+@pytest.mark.everyday(2)
 def test_wrappers_of_the_toolkit_are_understood(kind: str, form: str, tmp_path: Path) -> None:
     network = toolkit(kind)
     x = np.random.default_rng(1).random((3, 8, 8, 1), np.float32)

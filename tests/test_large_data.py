@@ -131,6 +131,7 @@ def network() -> Model:
     )
 
 
+@pytest.mark.slow
 def test_training_sees_the_same_batches_in_the_same_order(tmp_path: Path) -> None:
     source = stored_as(tmp_path, "stored", X)
     plain = train(network(), load_dataset(source), epochs=3, seed=5)

@@ -36,6 +36,7 @@ def test_this_process_reads_no_file(file: Path, monkeypatch: pytest.MonkeyPatch)
     assert [values.tolist() for values in model.keras.get_weights()] == [[[1, 1]] * 3, [0, 0]]
 
 
+@pytest.mark.slow
 def test_tensorflow_comes_in_through_its_door_here_too(file: Path) -> None:
     code = (
         "import sys; from autotiny.model import load_model; load_model(sys.argv[1])\n"
@@ -87,6 +88,7 @@ def test_the_memory_of_loading_is_limited(file: Path, monkeypatch: pytest.Monkey
         (requests.store_file_writer, "the op WriteFile"),
     ],
 )
+@pytest.mark.everyday(2)
 def test_a_worker_that_was_taken_over_takes_nothing_over_here(
     file: Path, store: Callable[..., Any], reason: str, monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,

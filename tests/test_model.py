@@ -60,6 +60,7 @@ def macs(network: object) -> int:
         ("autoencoder", 264_192, 269_992),
     ],
 )
+@pytest.mark.everyday(2)
 def test_builtin_networks_have_the_published_size(
     name: str, multiplications: int, parameters: int
 ) -> None:
@@ -78,6 +79,7 @@ def test_every_builtin_is_listed_by_its_name() -> None:
     }
 
 
+@pytest.mark.slow
 def test_fingerprint_is_the_same_in_another_process() -> None:
     code = (
         "from autotiny.model import load_model, freeze, keras\n"
@@ -118,6 +120,7 @@ def test_training_is_seeded_learns_and_leaves_its_input_alone(small_digits: Data
     assert right.mean() > 0.6
 
 
+@pytest.mark.slow
 def test_a_teacher_changes_what_is_learned(small_digits: Dataset) -> None:
     model = load_model("cnn1")
     teacher = train(model, small_digits, epochs=4, seed=1)
@@ -246,6 +249,7 @@ def keras3_models() -> dict[str, object]:
 
 @pytest.mark.parametrize("kind", ["functional", "recurrent", "nested"])
 @pytest.mark.parametrize("ending", ["keras", "h5"])
+@pytest.mark.everyday(2)
 def test_keras3_files_compute_the_same_after_conversion(
     kind: str, ending: str, tmp_path: Path
 ) -> None:

@@ -58,6 +58,7 @@ def scaled(tensor: Tensor, factor: float, most: int | None = None) -> Tensor:
 @pytest.mark.parametrize(
     "name", ["cnn1", "autoencoder", *(pytest.param(n, marks=SLOW) for n in ("ds_cnn", "lstm"))]
 )
+@pytest.mark.everyday(1)
 def test_a_network_never_parts_from_itself(name: str, lstm: Model, tmp_path: Path) -> None:
     model = lstm if name == "lstm" else load_model(name)
     data = synthetic(model)
@@ -74,6 +75,7 @@ def test_a_network_never_parts_from_itself(name: str, lstm: Model, tmp_path: Pat
 
 
 @pytest.mark.parametrize("form", ["int8", "int16x8", "dynamic_range", "float16"])
+@pytest.mark.everyday(2)
 def test_every_layer_of_a_sound_lowering_is_near(
     form: str, cnn1: Model, data: Dataset, tmp_path: Path
 ) -> None:
@@ -93,6 +95,7 @@ def test_every_layer_of_a_sound_lowering_is_near(
 
 @pytest.mark.parametrize("form", ["int8", "int16x8", "dynamic_range", "int8_float_fallback"])
 @pytest.mark.parametrize("name", ["ds_cnn", "autoencoder", "residual", "wide"])
+@pytest.mark.everyday(4)
 def test_all_layers_of_other_networks_have_a_partner(
     name: str, form: str, request: pytest.FixtureRequest
 ) -> None:
@@ -133,6 +136,7 @@ def test_what_a_lowering_writes_out_is_left_out(
     ("form", "channels"),
     [("int8", None), ("dynamic_range", None), pytest.param("int8", 8, marks=SLOW)],
 )
+@pytest.mark.everyday(1)
 def test_a_damaged_layer_is_named(
     form: str, channels: int | None, wide: Model, tmp_path: Path
 ) -> None:
@@ -323,6 +327,7 @@ def test_layers_are_measured_once_and_named_as_they_are(
 
 
 @pytest.mark.parametrize(("most_bytes", "rows"), [(1 << 30, 64), (10**6, 22), (1, 1)])
+@pytest.mark.everyday(1)
 def test_so_many_samples_are_looked_at_as_memory_takes(
     most_bytes: int,
     rows: int,

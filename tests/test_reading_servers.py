@@ -30,6 +30,7 @@ def url(tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.everyday(2)
 def test_whatever_another_process_changes_is_read(url: str, change: str) -> None:
     theirs = optuna.create_study(study_name="s", storage=RDBStorage(url))
     ours = optuna.load_study(study_name="s", storage=Server(url))

@@ -239,6 +239,7 @@ def test_a_row_is_cut_and_joined() -> None:
         pytest.param("int8(method=mse)", True, marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.everyday(1)
 def test_c_computes_what_keras_does_whatever_order_the_converter_chooses(
     step: str, *, lstm: bool
 ) -> None:
@@ -290,6 +291,7 @@ def test_an_output_given_twice_and_an_input_given_back() -> None:
     np.testing.assert_allclose(outputs_of(lowered, x), predict(model, x), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_training_learns_every_output_and_a_teacher_takes_part() -> None:
     model = two_heads()
     data = fitting(model, arrays())

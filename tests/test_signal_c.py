@@ -48,6 +48,7 @@ def test_every_front_end_is_here() -> None:
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="needs GCC and its sanitizers")
 @pytest.mark.parametrize("front_end", (*SOUND, *MOTION), ids=str)
+@pytest.mark.everyday(6)
 def test_extremes_are_exact_and_the_sanitizers_silent(front_end: FrontEnd, tmp_path: Path) -> None:
     x = extremes(2150)
     if front_end in MOTION:
@@ -64,6 +65,7 @@ def test_extremes_are_exact_and_the_sanitizers_silent(front_end: FrontEnd, tmp_p
 
 @pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason="needs GCC for Arm")
 @pytest.mark.parametrize(("core", "optimize"), ARM)
+@pytest.mark.everyday(1)
 def test_gcc_for_arm_compiles_it_without_a_warning(
     core: str, optimize: str, tmp_path: Path
 ) -> None:

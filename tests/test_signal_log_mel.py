@@ -34,6 +34,7 @@ def assert_same(front_end: LogMel, x: Array) -> None:
 
 
 @pytest.mark.parametrize("fft", FFT_SIZES)
+@pytest.mark.everyday(2)
 def test_c_and_python_compute_the_same_bits_of_extremes(fft: int) -> None:
     """Also where the most is added up: full-scale samples of the signs of each frequency."""
     front_end = LogMel(fft, fft // 2, 4, 16000, 0, 8000, fft, low_db=-150, dtype="int16")
@@ -83,6 +84,7 @@ def test_c_and_python_compute_the_same_bits_of_any_parameters(
 
 
 @pytest.mark.parametrize("target", ["stm32l4r5", "stm32g0b1", "esp32c3"])
+@pytest.mark.everyday(1)
 def test_an_emulated_core_computes_the_same_bits(target: str) -> None:
     """With the DSP extension, on Armv6-M with products of 32 bits, and on RISC-V."""
     generator = np.random.default_rng(1)
@@ -119,6 +121,7 @@ def test_features_are_the_nearest_numbers(loudness: float) -> None:
 
 
 @pytest.mark.parametrize("fft", FFT_SIZES)
+@pytest.mark.everyday(2)
 def test_no_sum_overflows(fft: int) -> None:
     """Of the loudest sounds, in one band that adds up all frequencies and in four."""
     for filters in (1, 4):

@@ -61,6 +61,7 @@ def channels_of(rows: Array, channels: int) -> Array:
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("front_end", FRONT_ENDS, ids=str)
+@pytest.mark.everyday(7)
 def test_c_and_python_compute_the_same_bits_of_extremes(front_end: FrontEnd, channels: int) -> None:
     assert_same(front_end, samples_for(front_end, channels_of(extremes(256), channels)))
 
@@ -106,6 +107,7 @@ def test_c_and_python_compute_the_same_bits_of_any_parameters(
 
 
 @pytest.mark.parametrize("target", ["stm32l4r5", "stm32g0b1", "esp32c3"])
+@pytest.mark.everyday(1)
 def test_an_emulated_core_computes_the_same_bits(target: str) -> None:
     board = load_target(target)
     for channels in (1, 3):

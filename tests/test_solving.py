@@ -256,6 +256,7 @@ def test_what_misses_the_smallest_share_is_nearest() -> None:
     assert [one.number for one in nearest_misses(study, job)] == [2, 1, 0]
 
 
+@pytest.mark.slow
 def test_a_real_schedule_is_solved(tmp_path: Path) -> None:
     keras().utils.set_random_seed(0)
     layers = keras().layers

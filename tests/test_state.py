@@ -185,6 +185,7 @@ def sequences(label: str, port: Port, count: int) -> tuple[Array, Array]:
         ("stream", "-std=c++17"),
     ],
 )
+@pytest.mark.everyday(3)
 def test_two_instances_in_turn_answer_as_each_alone(
     label: str, standard: str, tmp_path: Path
 ) -> None:
@@ -237,6 +238,7 @@ def variables(sources: Sources, unit: str, folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("label", PROGRAMS)
+@pytest.mark.everyday(2)
 def test_host_and_target_give_the_outputs_of_static_state(label: str) -> None:
     static, sources = both(label)
     rows = sequences(label, static.inputs[0], 4)[0]
@@ -253,6 +255,7 @@ def test_host_and_target_give_the_outputs_of_static_state(label: str) -> None:
 
 
 @pytest.mark.parametrize("label", PROGRAMS)
+@pytest.mark.everyday(2)
 def test_an_instance_is_as_large_as_is_told(label: str, tmp_path: Path) -> None:
     sources = both(label)[1]
     size = f"(sizeof(model_t) == {sources.arena_bytes} ? 1 : -1)"

@@ -97,6 +97,7 @@ KEPT = {
 
 
 @pytest.mark.parametrize(("name", "hop"), KEPT)
+@pytest.mark.everyday(3)
 def test_answers_are_those_of_the_whole_windows(name: str, hop: int) -> None:
     graph = network_behind(name)
     schedule = plain_schedule(graph)

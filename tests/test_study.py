@@ -230,6 +230,7 @@ def test_a_repeated_sequence_is_answered_without_work(run: Any, tmp_path: Path) 
         (WorkerEnded("int8: the converter crashed"), "failed"),
     ],
 )
+@pytest.mark.everyday(2)
 def test_a_trial_that_fails_keeps_its_reason(run: Any, error: Exception, outcome: str) -> None:
     def sometimes(model: Model, target: Target, cache: Cache) -> Cost:
         if "Int16" in trace_of(model):

@@ -139,6 +139,7 @@ ODD = ["a?b=c", "50%", "a%20b", "a#b", "two words", "c:d", "größe", "it's", "a
 
 
 @pytest.mark.parametrize("name", ODD)
+@pytest.mark.everyday(3)
 def test_a_study_lies_where_it_was_asked_for(tmp_path: Path, name: str) -> None:
     out = tmp_path / name
     with searching(tmp_path, on_disk=True) as run:

@@ -77,6 +77,7 @@ def same(a: Graph, b: Graph) -> bool:
 
 
 @pytest.mark.parametrize("lowering", LOWERINGS)
+@pytest.mark.everyday(2)
 def test_a_converted_model_survives_the_round_trip(lowering: str) -> None:
     original = converted(lowering)
     graph = read_tflite(original)

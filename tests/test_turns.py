@@ -137,6 +137,7 @@ def test_two_processes_find_what_one_finds(alone: Found, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("costs", [1, 7])
+@pytest.mark.everyday(1)
 def test_what_a_process_leaves_that_dies_is_found_by_the_other(
     alone: Found, tmp_path: Path, costs: int
 ) -> None:
@@ -144,6 +145,7 @@ def test_what_a_process_leaves_that_dies_is_found_by_the_other(
         assert searched(tmp_path / "study", jobs=2).trials == alone.trials
 
 
+@pytest.mark.slow
 def test_more_processes_find_another_study_and_always_the_same(tmp_path: Path) -> None:
     first, second = (searched(tmp_path / name, jobs=3) for name in ("first", "second"))
     assert first.trials == second.trials

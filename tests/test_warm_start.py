@@ -268,6 +268,7 @@ def test_of_several_studies_those_of_the_same_scores_count(run: Any, first: Path
         ({"sampler": "tpe"}, r"sampler = 'tpe' learns nothing from other studies; .* 'ehvi'"),
     ],
 )
+@pytest.mark.everyday(2)
 def test_other_scores_are_refused(
     run: Any, first: Path, changes: dict[str, Any], message: str
 ) -> None:

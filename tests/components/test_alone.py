@@ -63,6 +63,7 @@ def measured(model: Model, work: Work) -> int:
         (FactorizeLowRank(), M4, True),
     ],
 )
+@pytest.mark.everyday(2)
 def test_layers_are_replaced_where_the_firmware_gets_faster(
     step: Replacing, target: Target, pays: bool, cnn1: Model, work: Work, cache: Cache
 ) -> None:
@@ -132,6 +133,7 @@ def product(inputs: int, pixels: int = 8) -> Graph:
     return graph_of(shape, [Layer("CONV_2D", (inputs, 1, 1, inputs), shape, options)])
 
 
+@pytest.mark.slow
 def test_strassen_takes_what_gets_faster(data: Dataset, cache: Cache) -> None:
     graph = product(192)
     model = Model(Level.TFLITE, graph, graph.fingerprint())

@@ -89,6 +89,7 @@ def test_choices_come_from_a_recipe() -> None:
 
 @pytest.mark.parametrize("name", ["int8", "int8_float_fallback"])
 @pytest.mark.parametrize(("layer", "method"), [("LSTM", "percentile"), ("GRU", "mse")])
+@pytest.mark.everyday(2)
 def test_what_has_no_memory_keeps_its_range(name: str, layer: str, method: str) -> None:
     k = keras()
     k.utils.set_random_seed(0)

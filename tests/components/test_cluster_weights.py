@@ -26,6 +26,7 @@ def test_every_kernel_has_few_values(
     assert accuracy(shared) >= accuracy(model) - 0.1
 
 
+@pytest.mark.slow
 def test_zeros_survive_it(cnn1: Model, work: Work) -> None:
     pruned = PruneMagnitude(0.7).apply(cnn1, work)
     shared = ClusterWeights(16).apply(pruned, work)
@@ -35,6 +36,7 @@ def test_zeros_survive_it(cnn1: Model, work: Work) -> None:
 
 
 @pytest.mark.parametrize("sparse", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.slow
 def test_clusters_and_zeros_survive_quantization_aware_training(
     sparse: bool, cnn1: Model, work: Work
 ) -> None:

@@ -37,12 +37,14 @@ def endless() -> Model:
 
 
 @pytest.mark.parametrize("name", ["int8", "int16x8", "int8_float_fallback"])
+@pytest.mark.everyday(1)
 def test_a_crash_of_the_converter_is_an_error(endless: Model, name: str) -> None:
     crashed = rf"^{name}: TensorFlow's converter crashed \(SIG\w+\); try another lowering, .*$"
     with pytest.raises(WorkerEnded, match=crashed):
         COMPONENTS[name]().apply(endless, Work(synthetic(endless)))
 
 
+@pytest.mark.slow
 def test_a_crash_is_not_kept_in_the_cache(endless: Model, tmp_path: Path) -> None:
     recipe, work = Recipe((COMPONENTS["int8"](),)), Work(synthetic(endless))
     cache = Cache(tmp_path)
@@ -53,6 +55,7 @@ def test_a_crash_is_not_kept_in_the_cache(endless: Model, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["int8", "float32"])
+@pytest.mark.everyday(1)
 def test_it_gives_what_this_process_would(cnn1: Model, work: Work, name: str) -> None:
     step: Any = COMPONENTS[name]()
     shape = (-1, 28, 28)
@@ -67,6 +70,7 @@ def test_no_file_is_left(cnn1: Model, work: Work, monkeypatch: Any, tmp_path: Pa
 
 
 @pytest.mark.parametrize("layer", ["doubling", "lambda"])
+@pytest.mark.everyday(1)
 def test_a_recurrent_network_with_layers_of_the_users_own_is_converted_here(
     layer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,6 +60,7 @@ def test_dense_and_pointwise_layers_of_low_rank_lose_nothing(work: Work) -> None
 
 
 @pytest.mark.parametrize("component", [FactorizeSpatial(0.2), FactorizeLowRank(0.5)])
+@pytest.mark.everyday(1)
 def test_it_learns_what_the_original_knows(
     component: FactorizeSpatial, residual: Model, work: Work, accuracy: Callable[[Model], float]
 ) -> None:

@@ -112,6 +112,7 @@ def check(name: str, lowering: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "lowering"), OFTEN)
+@pytest.mark.everyday(9)
 def test_a_gru_becomes_one_op_that_computes_its_steps(name: str, lowering: str) -> None:
     check(name, lowering)
 
@@ -133,6 +134,7 @@ def unfused(name: str, lowering: str) -> Graph:
 @pytest.mark.parametrize(
     "lowering", ["float32", "int8", pytest.param("int16x8", marks=pytest.mark.slow)]
 )
+@pytest.mark.everyday(2)
 def test_what_a_file_holds_is_found_again_to_the_bit(name: str, lowering: str) -> None:
     lowered = lowered_as(name, lowering)
     flat = write_tflite(lowered.graph)

@@ -92,6 +92,7 @@ def separate(model: Model, lowering: str, work: Work) -> Model:
     ("name", "lowering"),
     [*CASES, *(pytest.param(*case, marks=pytest.mark.slow) for case in MORE)],
 )
+@pytest.mark.everyday(2)
 def test_separate_ops_become_one(name: str, lowering: str, work: Work) -> None:
     keras().utils.set_random_seed(0)
     network, count = networks()[name]()

@@ -195,6 +195,7 @@ T, MEAN, MAX = "TRANSPOSE", "MEAN", "REDUCE_MAX"
         ((1, 4, 5, 6), [(T, [0, 3, 1, 2], False), (MEAN, [3], False)], ["TRANSPOSE", "MEAN"]),
     ],
 )  # fmt: skip
+@pytest.mark.everyday(3)
 def test_transpositions_join_and_go_into_reductions(
     shape: tuple[int, ...], steps: list[tuple[str, list[int], bool]], left: list[str]
 ) -> None:

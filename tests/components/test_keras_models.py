@@ -94,6 +94,7 @@ def check(kind: str, build: Callable[[Any], Any], *, rehearse: bool) -> None:
     "build", [functional, subclassed, recurrent, operated], ids=lambda f: f.__name__
 )
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.everyday(8)
 def test_it_rehearses_or_says_why_not(kind: str, build: Callable[[Any], Any]) -> None:
     check(kind, build, rehearse=True)
 

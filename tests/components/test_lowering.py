@@ -23,6 +23,7 @@ LOWERINGS = [kind for kind in COMPONENTS.values() if issubclass(kind, Lowering)]
 
 @pytest.mark.parametrize("kind", LOWERINGS, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("network", ["cnn1", "residual"])
+@pytest.mark.everyday(3)
 def test_it_computes_nearly_what_the_model_does(
     kind: type[Lowering],
     network: str,
@@ -62,6 +63,7 @@ def digest_of_a_lowering() -> str:
     return hashlib.sha256(write_tflite(lowered.graph)).hexdigest()
 
 
+@pytest.mark.slow
 def test_bytes_are_the_same_in_another_process() -> None:
     keras().Sequential([keras().layers.Dense(3, input_shape=(2,))])  # nothing precedes there
     there = subprocess.run(
@@ -121,6 +123,7 @@ def test_a_recurrent_layer_becomes_one_op(work: Work, executed: Executed) -> Non
 
 @pytest.mark.parametrize("layer", ["GRU", "SimpleRNN", "Bidirectional", "LSTM"])
 @pytest.mark.parametrize("lowering", ["float32", "int8", "int16x8"])
+@pytest.mark.everyday(3)
 def test_recurrent_layers_lower_without_loops(
     layer: str, lowering: str, work: Work, executed: Executed
 ) -> None:

@@ -41,6 +41,7 @@ INT8_ALONE = {
 
 @pytest.mark.parametrize("lowering", ["int8", "float32"])
 @pytest.mark.parametrize("kind", SCHEDULINGS, ids=lambda kind: kind.name)
+@pytest.mark.everyday(7)
 def test_the_result_stays_the_same(
     kind: type[Component],
     lowering: str,

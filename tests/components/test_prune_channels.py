@@ -20,6 +20,7 @@ def rehearsed(model: Model, ratio: float, data: object, multiple: int = 4) -> Mo
 
 
 @pytest.mark.parametrize("name", ["cnn1", "ds_cnn", "resnet8", "mobilenet_v1", "autoencoder"])
+@pytest.mark.everyday(2)
 def test_every_builtin_gets_narrower(name: str, data: object) -> None:
     model = load_model(name)
     narrow = rehearsed(model, 0.5, data, multiple=1)
@@ -75,6 +76,7 @@ def test_the_nearest_multiple_stays(wanted: int, size: int, multiple: int, left:
 @pytest.mark.parametrize(
     "narrowing", [PruneChannels(0.25), SelectSubnetwork(0.75), PruneChannels(0.5)], ids=str
 )
+@pytest.mark.everyday(1)
 def test_a_narrower_network_is_a_faster_one(narrowing: Component, cnn1: Model) -> None:
     """Nine channels of twelve would take twice the time of twelve on a core with DSP."""
     board, work = load_target("stm32l4r5"), Work(synthetic(cnn1), rehearse=True)

@@ -12,6 +12,7 @@ from autotiny.model import Model
 
 
 @pytest.mark.parametrize(("epochs", "share"), [(0, 0.3), (0, 0.8), (1, 0.3), (3, 0.8)])
+@pytest.mark.everyday(2)
 def test_every_kernel_reaches_its_sparsity(
     epochs: int, share: float, residual: Model, work: Work
 ) -> None:

@@ -15,6 +15,7 @@ from autotiny.tasks import Regression
 
 
 @pytest.mark.parametrize("network", ["cnn1", "residual"])
+@pytest.mark.everyday(1)
 def test_it_lowers_to_int8(network: str, work: Work, request: pytest.FixtureRequest) -> None:
     trained = QuantizeAware().apply(request.getfixturevalue(network), work)
     assert trained.level is Level.GRAPH
@@ -36,6 +37,7 @@ def test_it_keeps_the_accuracy(cnn1: Model, work: Work, accuracy: Callable[[Mode
 
 
 @pytest.mark.parametrize("network", ["cnn1", "residual"])
+@pytest.mark.everyday(1)
 def test_a_relu_uses_the_whole_range(
     network: str, work: Work, request: pytest.FixtureRequest
 ) -> None:
@@ -64,6 +66,7 @@ def test_averages_need_no_requantization(work: Work) -> None:
     assert "QUANTIZE" not in kinds
 
 
+@pytest.mark.slow
 def test_what_was_quantized_before_in_the_same_process_changes_nothing(work: Work) -> None:
     """Keras numbers the layer behind an input, whose range an average keeps."""
     k = keras()
@@ -111,6 +114,7 @@ def test_activations_in_the_hundreds_keep_their_values() -> None:
 
 
 @pytest.mark.parametrize("network", ["cnn1", pytest.param("residual", marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_zeros_survive_it(network: str, work: Work, request: pytest.FixtureRequest) -> None:
     work = replace(work, epochs=1)
     pruned = PruneMagnitude(0.8).apply(request.getfixturevalue(network), work)

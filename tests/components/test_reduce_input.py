@@ -13,6 +13,7 @@ from autotiny.model import Model, keras, keras_model, load_model, predict
 
 @pytest.mark.parametrize("name", ["cnn1", "ds_cnn", "resnet8", "mobilenet_v1"])
 @pytest.mark.parametrize("axes", ["all", "first"])
+@pytest.mark.everyday(2)
 def test_every_builtin_gets_a_smaller_picture(name: str, axes: str, work: Work) -> None:
     model = load_model(name)
     small = ReduceInput(2, axes).apply(model, replace(work, rehearse=True))  # type: ignore[arg-type]

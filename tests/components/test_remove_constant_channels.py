@@ -545,6 +545,7 @@ SEEDS = range(60)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.everyday(12)
 def test_random_networks_stay_the_same(seed: int) -> None:
     graph = random_network(seed)
     for multiple in (1, 4):
@@ -582,6 +583,7 @@ def test_no_op_leaves_its_bounds(kind: str) -> None:
 
 
 @pytest.mark.parametrize("half", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_the_engine_computes_the_same_in_its_fastest_way(half: int, tmp_path: Path) -> None:
     graphs = [random_network(seed) for seed in range(24)[half::2]]
     pairs = [(graph, without_constant_channels(graph, m)) for graph in graphs for m in (1, 4)]

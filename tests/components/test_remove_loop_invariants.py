@@ -97,6 +97,7 @@ def test_what_a_loop_computes_is_in_the_fingerprint_and_its_name_is_not() -> Non
 
 
 @pytest.mark.parametrize("layer", ["LSTM", "GRU", "SimpleRNN"])
+@pytest.mark.everyday(1)
 def test_products_with_all_steps_inputs_become_one(
     layer: str, work: Work, executed: Executed
 ) -> None:

@@ -55,6 +55,7 @@ def test_a_rehearsal_has_the_shapes_of_the_real_one(residual: Model, work: Work)
     COMPONENTS["int8"]().apply(rehearsed, Work(synthetic(residual), rehearse=True))
 
 
+@pytest.mark.slow
 def test_one_training_serves_all_widths(
     cnn1: Model, work: Work, accuracy: Callable[[Model], float], tmp_path: Path
 ) -> None:
@@ -91,6 +92,7 @@ def test_statistics_are_those_of_the_training_samples(data: Dataset) -> None:
     np.testing.assert_allclose(norm.moving_variance, given.var(axis=0), rtol=0.02)
 
 
+@pytest.mark.slow
 def test_zeros_of_a_pruned_model_stay(cnn1: Model, work: Work) -> None:
     pruned = COMPONENTS["prune_magnitude"](sparsity=0.6).apply(cnn1, work)  # type: ignore[call-arg]
     small = SelectSubnetwork(0.75).apply(pruned, replace(work, epochs=1))

@@ -136,6 +136,7 @@ def network(arithmetic: Arithmetic, activation: str | None = "relu") -> Model:
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.everyday(2)
 def test_firmware_gets_smaller_and_faster(case: str) -> None:
     model = network(CASES[case])
     work, int8 = Work(synthetic(model)), COMPONENTS["int8"]()
@@ -167,6 +168,7 @@ def test_what_a_layer_takes_up_is_left_to_it() -> None:
 
 
 @pytest.mark.parametrize("case", ["a factor", "a tensor as factor", "like terms", "constants"])
+@pytest.mark.everyday(2)
 def test_floats_are_rewritten_on_the_lowered_graph(case: str) -> None:
     model = network(CASES[case])
     work = Work(synthetic(model))

@@ -60,6 +60,7 @@ def test_four_fifths_of_zeros_more_than_halve_the_weights(pruned: Model, work: W
 @pytest.mark.parametrize(
     ("lowering", "share"), [("float32", 0.27), ("float16", 0.32), ("int16x8", 0.4)]
 )
+@pytest.mark.everyday(1)
 def test_other_types_take_less_flash_and_give_the_same(
     lowering: str, share: float, cnn1: Model, work: Work
 ) -> None:

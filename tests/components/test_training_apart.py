@@ -39,6 +39,7 @@ def no_training_here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("step", [PRUNE, QuantizeAware()], ids=lambda step: step.name)
+@pytest.mark.everyday(1)
 def test_it_gives_what_this_process_would(
     step: Component, cnn1: Model, work: Work, tmp_path: Path
 ) -> None:
@@ -73,6 +74,7 @@ def test_what_finds_nothing_to_do_there_is_dropped(work: Work, tmp_path: Path) -
     assert dropped.reason.startswith("prune_magnitude: no kernel has ")
 
 
+@pytest.mark.slow
 def test_a_crash_ends_the_step_and_not_the_next(
     cnn1: Model, work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

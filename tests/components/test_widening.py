@@ -31,6 +31,7 @@ def wide(graph: Graph) -> list[int]:
 
 
 @pytest.mark.parametrize(("network", "count"), [("cnn1", 1), ("residual", 2), ("residual", 99)])
+@pytest.mark.everyday(1)
 def test_a_mixed_graph_equals_tensorflow_lite_micro(
     network: str, count: int, work: Work, request: pytest.FixtureRequest
 ) -> None:

@@ -160,7 +160,13 @@ def test_levels_and_preconditions_are_consistent(kind: type[Component]) -> None:
     assert not inspect.isabstract(kind)
 
 
-@pytest.mark.parametrize("rehearse", [True, False], ids=["rehearsed", "real"])
+@pytest.mark.parametrize(
+    "rehearse",
+    [
+        pytest.param(True, id="rehearsed"),
+        pytest.param(False, id="real", marks=pytest.mark.everyday(9)),
+    ],
+)
 @pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.name)
 def test_it_keeps_its_input_its_ports_and_its_seed(
     kind: type[Component],

@@ -43,6 +43,7 @@ CASES = (
 
 
 @pytest.mark.parametrize(("scales", "zeros", "activation"), CASES)
+@pytest.mark.everyday(2)
 def test_every_sum_is_exact(
     scales: tuple[float, float, float], zeros: tuple[int, int, int], activation: str
 ) -> None:

@@ -98,6 +98,7 @@ def machine_code(sources: Sources, core: str, folder: Path) -> dict[str, bytes]:
     ],
     ids=lambda value: str(value).replace(" ", ""),
 )
+@pytest.mark.everyday(5)
 def test_a_function_is_the_same_in_any_program(
     core: str, channels: int, k: int, change: Mapping[str, Any], code: Code, tmp_path: Path
 ) -> None:

@@ -76,6 +76,7 @@ def network() -> Graph:
 
 @pytest.mark.parametrize("coding", CODINGS)
 @pytest.mark.parametrize("decode", DECODES)
+@pytest.mark.everyday(3)
 def test_a_network_of_coded_layers_is_exact(coding: Coding, decode: Decode) -> None:
     graph = network()
     schedule = with_coding(fuse(graph, plain_schedule(graph)), coding, decode)
@@ -106,6 +107,7 @@ def test_coded_layers_are_exact_on_every_core(layer: Layer, coding: Coding, deco
 
 
 @pytest.mark.parametrize("coding", CODINGS)
+@pytest.mark.everyday(1)
 def test_one_value_and_all_values_are_exact(coding: Coding) -> None:
     graph = Layer(DENSE, (1, 1, 32), 8, activation="NONE").graph()
     for weights in (np.full(256, -7, np.int8), np.arange(-128, 128).astype(np.int8)):

@@ -54,6 +54,7 @@ def compiled(folder: Path, sources: Sources, code: str, *flags: str) -> ctypes.C
     ("dtype", "scale", "zero"),
     [("int8", 0.5, -3), ("int8", 0.0123, 127), ("uint8", 0.25, 128), ("int16", 1 / 3, 0)],
 )
+@pytest.mark.everyday(2)
 def test_numbers_are_stored_and_read_as_numpy_does(
     dtype: DType, scale: float, zero: int, tmp_path: Path
 ) -> None:

@@ -113,6 +113,7 @@ def test_a_result_of_another_size_is_refused(key: Key) -> None:
 
 
 @pytest.mark.parametrize("key", EMITTERS)
+@pytest.mark.everyday(52)
 def test_mutated_ops_are_refused_or_compiled(key: Key) -> None:
     first = GRAPHS[key][0]
     check_mutants(key, [first], share=max(3, len(first.tensors) // 2))

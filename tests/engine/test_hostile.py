@@ -39,6 +39,7 @@ def taken(data: bytes) -> Graph | None:
     return graph
 
 
+@pytest.mark.slow
 def test_damaged_models_are_taken_or_refused() -> None:
     assert len(accepted(400, seed=5)) > 50
 

@@ -39,6 +39,7 @@ def tower() -> Graph:
 
 
 @pytest.mark.parametrize("core", ["stm32l4r5", "stm32g0b1"])
+@pytest.mark.everyday(1)
 def test_rows_in_place_are_exact(core: str) -> None:
     graph = tower()
     x = samples(graph)

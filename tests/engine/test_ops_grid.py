@@ -54,12 +54,14 @@ def check_program(cases: list[Case], folder: Path, *compiler: str) -> None:
     assert not any(errors), [error for error in errors if error][:20]
 
 
+@pytest.mark.slow
 def test_no_operation_is_undefined(tmp_path: Path) -> None:
     """Zig's sanitizer ends the program at the first overflow, wild shift or misaligned access."""
     check_program(drawn(7, 1), tmp_path, *ZIG, "-fsanitize=undefined", "-fsanitize-trap=undefined")
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="needs GCC and its sanitizers")
+@pytest.mark.slow
 def test_the_sanitizers_are_silent(tmp_path: Path) -> None:
     sanitizers = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
     check_program(drawn(8, 1), tmp_path, "gcc", "-std=c99", "-O1", "-g", *sanitizers)

@@ -76,6 +76,7 @@ def check(regions: list[tuple[int, int, int]], keep: bool) -> None:
     ],
     ids=["first", "middle", "last", "whole", "each"],
 )
+@pytest.mark.everyday(2)
 def test_regions_are_exact(regions: list[tuple[int, int, int]], keep: bool) -> None:
     check(regions, keep)
 

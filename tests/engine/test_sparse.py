@@ -119,6 +119,7 @@ def test_sparse_layers_are_exact_and_the_sanitizers_silent(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("case", (LAYERS[0], LAYERS[8]), ids=str)
+@pytest.mark.everyday(1)
 def test_sparse_layers_are_exact_on_cores(case: Sparse) -> None:
     graph = case.graph()
     check(graph, skipped(graph), ("stm32l4r5", "stm32g0b1"))

@@ -165,6 +165,7 @@ def check_on(board: str, found: Sequence[Drawn]) -> None:
 
 
 @pytest.mark.parametrize("board", BOARDS)
+@pytest.mark.everyday(1)
 def test_layers_are_exact_on_cores(board: str) -> None:
     check_on(board, [LAYERS[k] for k in (0, 3, 6, 9)])
 
@@ -194,6 +195,7 @@ def with_bias(graph: Graph, dtype: Any, values: Any) -> Graph:
         (2000, 900.0, "int32", -2_000_000_000, "int32"),
     ],
 )
+@pytest.mark.everyday(2)
 def test_sums_of_int16_are_as_wide_as_the_plain_ones(
     depth: int, spread: float, dtype: str, bias: int, name: str, tmp_path: Path
 ) -> None:
@@ -358,6 +360,7 @@ def after(graph: Graph, schedule: Schedule, change: Change) -> tuple[Graph, Sche
 
 @pytest.mark.parametrize("type_", TYPES)
 @pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.everyday(4)
 def test_other_changes_of_a_schedule_compose(name: str, type_: str) -> None:
     graph = in_arithmetic(zeroed(network(), 0.15), type_)
     x = inputs(graph)

@@ -56,6 +56,7 @@ def residual() -> Graph:
     ("network", "patches", "core"),
     [(chain, 3, "stm32l4r5"), (chain, 5, ""), (pooled, 2, "stm32g0b1"), (residual, 3, "")],
 )
+@pytest.mark.everyday(2)
 def test_patches_are_exact(network: Callable[[], Graph], patches: int, core: str) -> None:
     graph = network()
     x = samples(graph)

@@ -104,6 +104,7 @@ CASES = (
 
 
 @pytest.mark.parametrize("graph", CASES)
+@pytest.mark.everyday(2)
 def test_sums_of_rows_are_exact(graph: Graph) -> None:
     schedule = together(graph)
     assert len(schedule.steps) == len(plain_schedule(graph).steps) - 1
@@ -333,6 +334,7 @@ def test_sums_behind_patches_are_fused() -> None:
 
 
 @pytest.mark.parametrize("coding", ["shared", "huffman", "ans"])
+@pytest.mark.everyday(1)
 def test_coded_weights_are_decoded_for_fused_convolutions(coding: str) -> None:
     graph = with_zeros(residuals())
     fused = with_sums_fused(graph, plain_schedule(graph))

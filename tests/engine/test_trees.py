@@ -93,6 +93,7 @@ def of_numbers_that_are_compared() -> Graph:
         behind_a_relu,
     ],
 )
+@pytest.mark.everyday(2)
 def test_a_function_of_one_tensor_is_one_step(made: Callable[[], Graph]) -> None:
     graph = made()
     assert joined(graph) == [tuple(range(len(graph.ops)))]

@@ -265,6 +265,7 @@ def on_core(sources: Sources, core: str | Target, rows: Array) -> Array:
 
 
 @pytest.mark.parametrize("layer", half(BLOCKED), ids=str)
+@pytest.mark.everyday(4)
 def test_blocks_are_exact(layer: Layer) -> None:
     graph = layer.graph()
     schedule = with_blocks(graph, plain_schedule(graph))
@@ -272,6 +273,7 @@ def test_blocks_are_exact(layer: Layer) -> None:
 
 
 @pytest.mark.parametrize("block", [(2, 4), (4, 2)])
+@pytest.mark.everyday(1)
 def test_every_block_is_exact(block: tuple[int, int]) -> None:
     for layer in BLOCKED[:8]:
         graph = layer.graph()
@@ -299,6 +301,7 @@ def test_weights_can_lie_in_sram() -> None:
 
 
 @pytest.mark.parametrize("layer", half(POOLED), ids=str)
+@pytest.mark.everyday(1)
 def test_pooling_fused_into_blocks_is_exact(layer: Layer) -> None:
     graph = layer.graph()
     fused = fuse(graph, plain_schedule(graph))
@@ -308,6 +311,7 @@ def test_pooling_fused_into_blocks_is_exact(layer: Layer) -> None:
 
 
 @pytest.mark.parametrize("layer", FILTERED, ids=str)
+@pytest.mark.everyday(2)
 def test_winograd_is_exact(layer: Layer) -> None:
     graph = layer.graph()
     schedule = with_winograd(graph, plain_schedule(graph))
@@ -316,6 +320,7 @@ def test_winograd_is_exact(layer: Layer) -> None:
 
 
 @pytest.mark.parametrize("layer", half(FILTERED), ids=str)
+@pytest.mark.everyday(2)
 def test_winograd_with_weights_in_sram_is_exact(layer: Layer) -> None:
     graph = layer.graph()
     (step,) = plain_schedule(graph).steps
@@ -324,6 +329,7 @@ def test_winograd_with_weights_in_sram_is_exact(layer: Layer) -> None:
 
 @pytest.mark.parametrize("layer", half(STRIPPED), ids=str)
 @pytest.mark.parametrize("pixels", [2, 6])
+@pytest.mark.everyday(5)
 def test_strips_are_exact(layer: Layer, pixels: int) -> None:
     graph = layer.graph()
     (step,) = plain_schedule(graph).steps
@@ -331,6 +337,7 @@ def test_strips_are_exact(layer: Layer, pixels: int) -> None:
 
 
 @pytest.mark.parametrize("layer", half(PAIRED), ids=str)
+@pytest.mark.everyday(2)
 def test_row_pairs_are_exact(layer: Layer) -> None:
     graph = layer.graph()
     (step,) = plain_schedule(graph).steps
@@ -366,6 +373,7 @@ LINED = (
 
 
 @pytest.mark.parametrize("layer", half(LINED), ids=str)
+@pytest.mark.everyday(3)
 def test_lines_are_exact(layer: Layer) -> None:
     graph = layer.graph()
     (step,) = plain_schedule(graph).steps
@@ -373,6 +381,7 @@ def test_lines_are_exact(layer: Layer) -> None:
 
 
 @pytest.mark.parametrize("kernel", [Plain(), Planes(), Lines(), RowPairs()], ids=str)
+@pytest.mark.everyday(2)
 def test_halves_below_zero_go_away_from_zero(kernel: Way) -> None:
     made = Layer(DEPTHWISE, (8, 8, 4), 4, (3, 3), activation="NONE", spread=1.0).graph()
     x, w, b, y = made.tensors
@@ -416,6 +425,7 @@ SLID = (
 
 @pytest.mark.parametrize("rows", [1, 2, 4])
 @pytest.mark.parametrize("layer", half(SLID), ids=str)
+@pytest.mark.everyday(6)
 def test_sliding_windows_are_exact(layer: Layer, rows: int) -> None:
     graph = layer.graph()
     (step,) = plain_schedule(graph).steps
@@ -489,6 +499,7 @@ def test_a_pointwise_layer_works_in_place() -> None:
 
 
 @pytest.mark.parametrize("layer", [*BLOCKED[:8:2], *BLOCKED[10::3]], ids=str)
+@pytest.mark.everyday(3)
 def test_pairs_are_exact_on_simple_cores(layer: Layer) -> None:
     graph = layer.graph()
     check(graph, with_pairs(graph, plain_schedule(graph)), SIMPLE_CORES)
@@ -504,6 +515,7 @@ IN_TRIOS = (
 
 
 @pytest.mark.parametrize("layer", half(IN_TRIOS), ids=str)
+@pytest.mark.everyday(2)
 def test_trios_are_exact(layer: Layer) -> None:
     graph = layer.graph()
     (step,) = plain_schedule(graph).steps
@@ -543,6 +555,7 @@ def test_trios_are_exact_at_the_ends_of_their_sums(taps: int) -> None:
     ],
     ids=str,
 )
+@pytest.mark.everyday(2)
 def test_the_largest_sums_are_scaled_exactly(
     layer: Layer, kernel: Way, activation: str, sign: int
 ) -> None:
@@ -625,6 +638,7 @@ def test_branches_run_in_the_order_that_keeps_least_alive() -> None:
     ("kind", "window", "stride"),
     [(CONV, 3, 1), (CONV, 3, 2), (CONV, 1, 1), (DEPTHWISE, 3, 1), (DEPTHWISE, 3, 2)],
 )
+@pytest.mark.everyday(2)
 def test_padding_fused_into_a_convolution_is_exact(kind: str, window: int, stride: int) -> None:
     graph = Layer(kind, (9, 8, 8), 8, (window, window), stride, "VALID").graph()
     x, rest = graph.tensors[0], graph.tensors[1:]

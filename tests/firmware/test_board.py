@@ -45,6 +45,7 @@ def seen_by_fetches(started: Firmware, name: str) -> Symbol:
 
 
 @pytest.mark.parametrize("name", WITH_CLOCK)
+@pytest.mark.everyday(4)
 def test_the_model_lies_where_it_was_measured(name: str) -> None:
     target, model = load_target(name), sources()
     measured = link(model, target)

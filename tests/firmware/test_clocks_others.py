@@ -85,6 +85,7 @@ def test_the_core_comes_to_the_clock_of_its_target(name: str) -> None:
 
 
 @pytest.mark.parametrize("case", DEAD)
+@pytest.mark.everyday(3)
 def test_a_dead_clock_leaves_the_core_on_one_that_runs(case: str) -> None:
     chip, hz = DEAD[case][0](), DEAD[case][1]
     booted = started(case.split()[0], chip)
@@ -111,6 +112,7 @@ def written(name: str, folder: Path) -> None:
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("name", CHIPS)
+@pytest.mark.everyday(5)
 def test_clang_compiles_it_without_a_warning(name: str, level: str, tmp_path: Path) -> None:
     written(name, tmp_path)
     flags = compiler_flags(load_target(name), level)
@@ -121,6 +123,7 @@ def test_clang_compiles_it_without_a_warning(name: str, level: str, tmp_path: Pa
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("name", CHIPS)
+@pytest.mark.everyday(5)
 def test_gcc_compiles_it_without_a_warning(name: str, level: str, tmp_path: Path) -> None:
     prefix = CORES[load_target(name).core].isa.gcc_prefix
     compiler = shutil.which(f"{prefix}gcc")

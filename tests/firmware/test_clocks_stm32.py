@@ -91,6 +91,7 @@ def started(linked: Firmware, chip: Stm32) -> Boot:
 
 
 @pytest.mark.parametrize("name", CHIPS)
+@pytest.mark.everyday(2)
 def test_the_clock_and_the_flash_are_as_the_target_states(name: str) -> None:
     target = load_target(name)
     chip = CHIPS[name](crystal_of(target))
@@ -104,6 +105,7 @@ def test_the_clock_and_the_flash_are_as_the_target_states(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CHIPS)
+@pytest.mark.everyday(2)
 def test_a_clock_at_the_pins_of_the_crystal_gives_the_same(name: str) -> None:
     target = load_target(name)
     linked = firmware(target, source="hse", bypass=True, **CRYSTALS[name])
@@ -117,6 +119,7 @@ def test_a_clock_at_the_pins_of_the_crystal_gives_the_same(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CHIPS)
+@pytest.mark.everyday(2)
 def test_without_its_crystal_a_part_runs_by_its_own_oscillator(name: str) -> None:
     target = load_target(name)
     chip = CHIPS[name]()
@@ -127,6 +130,7 @@ def test_without_its_crystal_a_part_runs_by_its_own_oscillator(name: str) -> Non
 
 
 @pytest.mark.parametrize("name", CHIPS)
+@pytest.mark.everyday(2)
 def test_where_nothing_answers_main_comes_by_the_clock_of_reset(name: str) -> None:
     target = load_target(name)
     chip = CHIPS[name](crystal_of(target), dead=["all"])
@@ -144,6 +148,7 @@ def test_where_nothing_answers_main_comes_by_the_clock_of_reset(name: str) -> No
         ("stm32u575", "HSI"), ("stm32u575", "VOS"), ("stm32u575", "BOOST"), ("stm32u575", "PLL"),
     ],
 )  # fmt: skip
+@pytest.mark.everyday(4)
 def test_what_does_not_answer_leaves_the_clock_of_reset(name: str, dead: str) -> None:
     target = load_target(name)
     chip = CHIPS[name](crystal_of(target), dead=[dead])
@@ -153,6 +158,7 @@ def test_what_does_not_answer_leaves_the_clock_of_reset(name: str, dead: str) ->
 
 @pytest.mark.parametrize("name", CHIPS)
 @pytest.mark.parametrize("dead", [(), ("all",)])
+@pytest.mark.everyday(4)
 def test_a_selftest_sends_by_the_clock_that_runs(name: str, dead: tuple[str, ...]) -> None:
     target = load_target(name)
     chip = SerialChip(CHIPS[name](crystal_of(target), dead), SENDERS[name])
@@ -230,6 +236,7 @@ def test_the_core_of_an_stm32u575_goes_to_the_step_down_converter_where_that_is_
         ("stm32u575", "if (came(ICACHE_SR, 1u, 0))", "if (1)", "empties"),
     ],
 )  # fmt: skip
+@pytest.mark.everyday(5)
 def test_the_chips_notice_what_is_left_out(name: str, old: str, new: str, rule: str) -> None:
     target = load_target(name)
     chip = CHIPS[name](crystal_of(target))
@@ -253,6 +260,7 @@ def compiled(folder: Path, target: Target, **settings: Setting) -> None:
 
 @pytest.mark.skipif(not shutil.which("arm-none-eabi-gcc"), reason="there is no GCC for Arm")
 @pytest.mark.parametrize("name", CHIPS)
+@pytest.mark.everyday(2)
 def test_gcc_has_nothing_to_say(name: str, tmp_path: Path) -> None:
     target = load_target(name)
     code = (C_FILES / f"board_{target.clock['family']}.c").read_text(encoding="utf-8")

@@ -185,6 +185,7 @@ def test_two_models_share_no_file_name_that_a_build_sees(layout: str) -> None:
     assert "ears" not in text
 
 
+@pytest.mark.slow
 def test_an_arduino_sketch_prints_the_outputs_of_the_model(tmp_path: Path) -> None:
     files = made("arduino", tmp_path)
     sketch = files["examples/words/words.ino"]
@@ -199,6 +200,7 @@ def test_an_arduino_sketch_prints_the_outputs_of_the_model(tmp_path: Path) -> No
     assert [int(line) for line in outputs] == expected(zeros)
 
 
+@pytest.mark.slow
 def test_an_arduino_sketch_prints_floats_and_waits_for_a_window() -> None:
     target, name = load_target("stm32u575"), "examples/words/words.ino"
     port = replace(model().outputs[0], dtype="float32", quantization=None)
@@ -271,6 +273,7 @@ def test_a_pack_lists_what_builds_the_model(tmp_path: Path) -> None:
 
 @CMAKE
 @pytest.mark.parametrize("layout", STAND_INS)
+@pytest.mark.everyday(1)
 def test_cmake_builds_what_computes_the_same(layout: str, tmp_path: Path) -> None:
     made(layout, tmp_path / "library")
     rows = some_rows(model().inputs, ROWS)[0]

@@ -208,6 +208,7 @@ def test_a_compiler_that_was_killed_is_no_fault_of_the_sources(
 @pytest.mark.parametrize(
     "name", ["file", *(pytest.param(n, marks=pytest.mark.slow) for n in ("50%20", "two\nlines"))]
 )
+@pytest.mark.slow
 def test_it_links_where_the_users_cache_is_of_no_use(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -219,6 +220,7 @@ def test_it_links_where_the_users_cache_is_of_no_use(
     assert link(tiny_sources(), target).elf == first.elf
 
 
+@pytest.mark.slow
 def test_a_cache_that_is_removed_meanwhile_is_no_fault_of_the_sources(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

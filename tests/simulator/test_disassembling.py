@@ -44,6 +44,7 @@ def test_code_goes_on_behind_constants() -> None:
     assert call_ends("cortex-m0plus", code, AT) == [AT + 12]
 
 
+@pytest.mark.slow
 def test_an_offset_that_looks_like_a_call_hides_no_step() -> None:
     """0x4788 bytes into the arena lies what `blx r1` is in Thumb: the stack of an M0+ hid it."""
     net = Network(168, 109, 1)

@@ -31,6 +31,7 @@ def misbehave(deed: str, name: str = "stm32f746", limit: int = 10_000_000) -> Ru
 
 
 @pytest.mark.parametrize("name", ["stm32f746", "rp2040", "esp32c3"])
+@pytest.mark.everyday(1)
 def test_a_loop_without_end(name: str) -> None:
     with pytest.raises(FirmwareFault, match=r"does not end: .* in relu \(0x[0-9a-f]{8}\) after"):
         misbehave("for (volatile int k = 0;;) k++;", name, limit=100_000)
@@ -53,6 +54,7 @@ WIDE = "; yield.w; sev.w; wfe.w; dbg #0; pld [r0]; pli [r0]; clrex; mrs r1, base
 
 
 @pytest.mark.parametrize("name", ["rp2040", "stm32f103", "stm32f407", "stm32f746", "stm32u575"])
+@pytest.mark.everyday(2)
 def test_hints_of_a_core_are_executed_and_counted(name: str) -> None:
     target = load_target(name)
     hints = HINTS if target.core == "cortex-m0plus" else HINTS + WIDE

@@ -11,6 +11,7 @@ from autotiny.target import load_target
 
 
 @pytest.mark.parametrize("name", ["stm32f746", "stm32l4r5", "stm32u575", "rp2040", "esp32c3"])
+@pytest.mark.everyday(2)
 def test_int8_equals_the_host_build(name: str) -> None:
     sources, target = generated(int8_network()), load_target(name)
     rows = np.random.default_rng(1).integers(-128, 128, (6, 12, 12, 3), dtype=np.int8)

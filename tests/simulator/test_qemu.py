@@ -98,6 +98,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.everyday(2)
 def test_instruction_counts_equal_qemu(case: str, tmp_path: Path) -> None:
     machine, clock_hz, target, graph = CASES[case]
     sources = generated(graph)

@@ -45,6 +45,7 @@ def computed(graph: Graph, schedule: Schedule, x: Array) -> Array:
 
 
 @pytest.mark.parametrize("core", ["rp2040", "rp2350"])
+@pytest.mark.everyday(1)
 def test_two_cores_compute_the_same_sooner(core: str) -> None:
     graph, target = network(), load_target(core)
     fast = with_blocks if target.dsp else with_pairs
@@ -72,6 +73,7 @@ def test_a_correction_multiplies_what_two_cores_take_at_once() -> None:
 
 
 @pytest.mark.parametrize("long_run", [0, 1 << 40])
+@pytest.mark.everyday(1)
 def test_a_profile_is_of_the_inference_that_a_run_reports(
     long_run: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,6 +86,7 @@ def test_a_profile_is_of_the_inference_that_a_run_reports(
 
 
 @pytest.mark.parametrize("core", ["rp2040", "rp2350"])
+@pytest.mark.everyday(1)
 def test_a_profile_counts_what_both_cores_do_at_once_once(core: str) -> None:
     graph, target = network(), load_target(core)
     firmware = link(generate(*with_two_cores(graph, plain_schedule(graph))), target)

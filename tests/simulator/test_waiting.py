@@ -83,6 +83,7 @@ ROUND = """__asm volatile(
         "float x = 0.0f; while (x < 200000.0f) { x += 1.0f; __asm volatile(\"\" : \"+t\"(x)); }",
     ],
 )  # fmt: skip
+@pytest.mark.everyday(2)
 def test_long_work_is_no_wait(deed: str, tmp_path: Path) -> None:
     measured(tmp_path, deed)
 

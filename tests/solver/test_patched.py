@@ -24,6 +24,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
     return Cache(tmp_path_factory.mktemp("solver"))
 
 
+@pytest.mark.slow
 def test_where_no_layer_fits_the_network_is_computed_in_stripes(cache: Cache) -> None:
     graph = halved()
     whole = best(tabled(graph, M4, cache), M4, Wish("sram"))
@@ -47,6 +48,7 @@ def test_where_no_layer_fits_the_network_is_computed_in_stripes(cache: Cache) ->
         solved(graph, M4, cache, Wish(sram_bytes=least.sram_bytes - 1))
 
 
+@pytest.mark.slow
 def test_a_front_goes_on_in_stripes_where_that_is_asked_for(cache: Cache) -> None:
     graph = halved()
     whole = [point.cost.sram_bytes for _, point in executed_front(graph, M4, cache, points=8)]

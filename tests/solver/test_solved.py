@@ -144,6 +144,7 @@ def test_what_is_no_bound_is_refused(text: str, why: str) -> None:
         wish_from(text)
 
 
+@pytest.mark.slow
 def test_no_other_form_of_a_function_makes_the_smallest_smaller(cache: Cache) -> None:
     """What calls take is known of linked firmware alone."""
     problem = tabled(two_layers(values=(-64, 0, 0, 0, 0, 64)), M4, cache)

@@ -72,6 +72,7 @@ def test_the_slow_memory_is_for_what_would_be_fastest_in_the_fast_one() -> None:
     assert {one.code for one in added} == {"fixed"}
 
 
+@pytest.mark.slow
 def test_weights_in_either_memory_are_executed_as_predicted(problem: Problem) -> None:
     chosen: set[str] = set()
     for point in confirmed(problem, SCARCE, front_of(problem, most=5)):

@@ -69,6 +69,7 @@ def test_targets_of_a_task_are_read_as_they_are(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "metric"), EVERY)
+@pytest.mark.everyday(6)
 def test_right_answers_score_best_and_worse_ones_worse(name: str, metric: str) -> None:
     task, y = made(name, metric)
     right = CASES[name][2].astype(np.float32)
