@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from build import litert, tflm
+from c_structs import misordered
 
 from autotiny.engine import Sources, generate, plain_schedule
 from autotiny.graph import ITEM_BYTES, Array, Graph
@@ -68,6 +69,7 @@ def write(
 ) -> list[Sources]:
     """Generate the models; `unit0.c`, `unit1.c`, … include them all."""
     sources = [generate(*program, f"m{i}") for i, program in enumerate(programs)]
+    assert not [wrong for source in sources for wrong in misordered(source.files)]
     folder.mkdir(parents=True, exist_ok=True)
     files = {  # the models share their kernels
         name: guard(text, source.name) if guarded else text

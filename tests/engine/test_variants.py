@@ -12,6 +12,7 @@ from zlib import crc32
 import numpy as np
 import pytest
 from build import tensor, tflm
+from c_structs import misordered
 
 from autotiny.engine import (
     Sources,
@@ -239,6 +240,7 @@ def check(graph: Graph, schedule: Schedule, cores: tuple[str, ...] = CORES) -> N
     rows = samples(graph)
     expected = reference(graph, rows)
     sources = generate(graph, schedule)
+    assert not misordered(sources.files)
     found = build_host(sources).predict(rows).reshape(len(rows), -1)
     np.testing.assert_array_equal(found, expected)
     for core in in_turn(cores, graph):

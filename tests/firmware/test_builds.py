@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from elftools.elf.elffile import ELFFile
 from images import Network, in_arithmetic
+from small_network import generated, int8_network
 
 from autotiny.cores import CORES
 from autotiny.engine import (
@@ -231,3 +233,60 @@ def at_level(firmware: Firmware, target: Target, level: str, folder: Path) -> Fi
         symbols = symbols_of(ELFFile(file))
     limit, top = (symbols[name].address for name in ("link_stack_limit", "link_stack_top"))
     return replace(firmware, elf=elf, symbols=symbols, stack_limit=limit, stack_top=top)
+
+
+def alignments(folder: Path, *flags: str) -> dict[str, int]:
+    """Of each variable of a model, compiled for this machine, the border that it begins at."""
+    names = ("model", "weights")
+    for name in names:
+        told = zig_cc([*flags, "-O2", "-fdata-sections", "-c", f"{name}.c"], folder)
+        assert "error" not in told, told
+    found = {}
+    for name in names:
+        with BytesIO((folder / f"{name}.o").read_bytes()) as file:
+            for section in ELFFile(file).iter_sections():
+                if re.fullmatch(r"\.(bss|data|rodata)\.model_\w+", section.name):
+                    found[section.name.rpartition(".")[2]] = section["sh_addralign"]
+    return found
+
+
+def test_a_compiler_that_is_not_gnu_keeps_alignments_or_is_refused(tmp_path: Path) -> None:
+    for name, text in generated(int8_network()).files.items():
+        (tmp_path / name).write_text(text)
+    usual = alignments(tmp_path, "-std=c11")
+    assert usual["model_arena"] == 16
+    assert {size for name, size in usual.items() if "_w" in name} >= {4}
+    other = alignments(tmp_path, "-std=c11", "-U__GNUC__", "-w")
+    assert set(other) == set(usual)
+    assert all(other[name] >= usual[name] for name in usual)
+    told = zig_cc(["-std=c99", "-U__GNUC__", "-w", "-c", "weights.c"], tmp_path)
+    assert "compile as C11" in told
+
+
+def test_tiny_cc_computes_the_same(tmp_path: Path) -> None:
+    if not shutil.which("tcc"):
+        pytest.skip("tcc is not installed")
+    sources = generated(int8_network())
+    asked = ", ".join(map(str, range(-64, 64)))
+    main = f"""
+#include <stdio.h>
+#include "model.h"
+static const int8_t given[] = {{{asked}}};
+static int8_t in[MODEL_INPUT_SIZE], out[MODEL_OUTPUT_SIZE];
+int main(void) {{
+  for (int i = 0; i < MODEL_INPUT_SIZE; i++) in[i] = given[i * 37 % 128];
+  model_invoke(in, out);
+  for (int i = 0; i < MODEL_OUTPUT_SIZE; i++) printf("%d ", out[i]);
+  return 0;
+}}
+"""
+    for name, text in {**sources.files, "main.c": main}.items():
+        (tmp_path / name).write_text(text)
+    units = ["main.c", "model.c", "weights.c", "-lm"]
+    subprocess.run(["tcc", "-std=c11", *units, "-o", "by_tcc"], cwd=tmp_path, check=True)
+    assert zig_cc(["-std=c11", *units, "-o", "by_clang"], tmp_path) == ""
+    tcc, clang = (
+        subprocess.run([tmp_path / by], capture_output=True, text=True, check=True).stdout
+        for by in ("by_tcc", "by_clang")
+    )
+    assert tcc == clang != ""

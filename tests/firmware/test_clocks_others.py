@@ -14,6 +14,7 @@ from booting import Boot, boot
 from elftools.elf.elffile import ELFFile
 from other_chips import Chip, Esp32c3, Imxrt, Nrf5340, Nrf52840, Rp2040, Rp2350, Samd21
 from unicorn import UC_HOOK_MEM_WRITE, Uc
+from unicorn.riscv_const import UC_RISCV_REG_MTVEC
 
 from autotiny.cores import CORES
 from autotiny.engine import Port, Sources
@@ -146,10 +147,13 @@ def test_an_nrf_runs_by_its_crystal_with_its_cache_on_and_its_debug_port_open(na
     assert chip.opened
 
 
-def test_no_watchdog_of_an_esp32c3_is_left() -> None:
+def test_an_esp32c3_has_its_traps_and_no_watchdog() -> None:
     chip = Esp32c3()
-    started("esp32c3", chip)
+    booted = started("esp32c3", chip)
     assert not chip.guarded
+    traps = booted.processor.uc.reg_read(UC_RISCV_REG_MTVEC)
+    assert traps % 256 in (0, 1)
+    assert traps & ~1 == booted.firmware.symbols["board_traps"].address
 
 
 def test_an_nrf52840_before_revision_3_has_no_port_to_open() -> None:

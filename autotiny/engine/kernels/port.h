@@ -12,8 +12,7 @@
 #define AT_SHARED_AS(name) static __attribute__((noinline, AT_SECOND(AT_SHARES_##name, unused, )))
 #define AT_SECOND(...) AT_SECOND_OF(__VA_ARGS__)
 #define AT_SECOND_OF(a, b, ...) b
-#define AT_ARENA __attribute__((aligned(16)))
-#define AT_WORD_ALIGNED __attribute__((aligned(4)))
+#define AT_ALIGNED(bytes) __attribute__((aligned(bytes)))
 #define AT_INFINITY __builtin_inff()
 #define AT_NAN __builtin_nanf("")
 #define at_exp __builtin_expf
@@ -53,8 +52,11 @@
 #define AT_INLINE static inline
 #define AT_STEP static
 #define AT_SHARED_AS(name) static
-#define AT_ARENA
-#define AT_WORD_ALIGNED
+#if __STDC_VERSION__ >= 201112L
+#define AT_ALIGNED(bytes) _Alignas(bytes)
+#else
+#error "this compiler is told of alignment in C11 only: compile as C11, -std=c11 or its like"
+#endif
 #define AT_INFINITY INFINITY
 #define AT_NAN NAN
 #define at_exp expf
@@ -63,6 +65,8 @@
 #define at_round roundf
 #define AT_RARE(condition) (condition)
 #endif
+#define AT_ARENA AT_ALIGNED(16)
+#define AT_WORD_ALIGNED AT_ALIGNED(4)
 #define AT_SHARED AT_STEP
 #include "bytes.h"
 // A kernel twice: `name_own` becomes part of the function that calls it, `name` is shared by all that

@@ -59,9 +59,10 @@ AT_INLINE void at_leaky_relu_f32(const float *x, float *y, int32_t size, float a
 // Along the last dimension: x and y are (rows, depth).
 AT_INLINE void at_log_softmax_f32(const float *x, float *y, int32_t rows, int32_t depth) {
   for (int32_t r = 0; r < rows; r++, x += depth, y += depth) {
-    float top = x[0], sum = 0.0f;
+    float top = x[0];
     for (int32_t i = 1; i < depth; i++) top = x[i] > top ? x[i] : top;
-    for (int32_t i = 0; i < depth; i++) sum += at_exp(x[i] - top);
+    float sum = at_exp(x[0] - top);
+    for (int32_t i = 1; i < depth; i++) sum += at_exp(x[i] - top);
     const float log_sum = at_log(sum);
     for (int32_t i = 0; i < depth; i++) y[i] = x[i] - top - log_sum;
   }

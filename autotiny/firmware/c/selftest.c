@@ -177,8 +177,9 @@ static const char *counter(void) { return counts_in_dwt ? "dwt" : "systick"; }
 #define CYCLES "mcycle"
 #endif
 
-/* What semihosting is asked with is an ebreak, and where nobody answers it traps: it is stepped over. */
-__attribute__((naked, aligned(4))) static void step_over(void) {
+/* What semihosting is asked with is an ebreak, and where nobody answers it traps: it is stepped over.
+ * Some cores enter at borders of 256 bytes only. */
+__attribute__((naked, aligned(256))) static void step_over(void) {
   __asm volatile(
       "addi sp, sp, -16\n"
       "sw t0, 0(sp)\n"

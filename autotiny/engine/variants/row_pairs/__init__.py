@@ -88,8 +88,13 @@ def emit(site: Site) -> Kernel:
     channels, place = shape["in_c"], placed(site, shape)
     pairs = 1 + (-(-shape["out_h"] // 2) if shape["stride_h"] == 1 else shape["out_h"])
     fields = initializer(
-        **{name: shape[name] for name in ("in_h", "in_w", "pad_top", "pad_left", "out_h", "out_w")},
+        in_h=shape["in_h"],
+        in_w=shape["in_w"],
         channels=channels,
+        pad_top=shape["pad_top"],
+        pad_left=shape["pad_left"],
+        out_h=shape["out_h"],
+        out_w=shape["out_w"],
         stride=shape["stride_w"],
         pitch=_pitch(shape),
         pairs=pairs,

@@ -54,7 +54,8 @@ AT_INLINE void at_spread_rows(uint32_t *to, const int8_t *row, int32_t n, int32_
 AT_INLINE void at_depthwise_row_pairs_s8(const int8_t *x, const uint32_t *w, int8_t *y,
                                          uint32_t *plane, int32_t zero, at_row_pairs g, at_finish f) {
   const int32_t words = g.pitch / 4, line = g.in_w * g.channels;
-  const int8_t z = (int8_t)zero, zeros[4] AT_WORD_ALIGNED = {z, z, z, z};
+  const int8_t z = (int8_t)zero;
+  AT_WORD_ALIGNED const int8_t zeros[4] = {z, z, z, z};
   const uint32_t pair = at_pair(zero, zero);
   AT_ROLLED
   for (int32_t i = 0; i < g.pairs * words; i++) plane[i] = pair;
