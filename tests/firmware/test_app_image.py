@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -61,6 +62,17 @@ def test_the_boot_loader_finds_code_constants_and_variables(size: int) -> None:
 def linked(model: Sources) -> Firmware:
     cost = measure(generated(int8_network()), ESP32C3)
     return link_board(model, link(model, ESP32C3), ESP32C3, cost)
+
+
+def test_constants_keep_their_places_within_a_page() -> None:
+    model = generated(int8_network())
+    measured, started = link(model, ESP32C3), linked(model)
+    names = [name for name in measured.symbols if re.fullmatch(r"model_w\d+", name)]
+    assert names
+    for name in names:
+        here, there = started.symbols[name].address, measured.symbols[name].address
+        assert here % 0x10000 == there % 0x10000, name
+        assert here >> 24 == 0x3C
 
 
 def listed(image: bytes) -> list[tuple[int, int]]:
