@@ -123,7 +123,6 @@ def test_the_readme_tells_what_is_worth_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("level", "of_gcc"), [("-O2", "-O3"), ("-Os", "-Os")])
-@pytest.mark.everyday(1)
 def test_gcc_optimizes_as_zig_does(level: str, of_gcc: str, tmp_path: Path) -> None:
     target = load_target("stm32l4r5")
     firmware = link(sources(), target, optimize=level)
@@ -189,7 +188,6 @@ def test_no_link_leads_out_of_the_folder(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
 @pytest.mark.parametrize("name", ["stm32f746", "esp32c3"])
-@pytest.mark.everyday(1)
 def test_zig_builds_the_same_bytes(name: str, tmp_path: Path) -> None:
     folder = exported(load_target(name), tmp_path / "a project")
     subprocess.run(
@@ -213,7 +211,6 @@ def needed(target: Target, *tools: str) -> None:
 @pytest.mark.parametrize(
     "name", ["stm32f746", "stm32l4r5", "stm32u575", "stm32f103", "rp2040", "esp32c3"]
 )
-@pytest.mark.everyday(2)
 def test_gcc_builds_a_firmware_that_runs(name: str, tmp_path: Path) -> None:
     target = load_target(name)
     needed(target, "make")
@@ -238,7 +235,6 @@ def test_gcc_builds_a_firmware_that_runs(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["stm32f746", "rp2040", "esp32c3"])
-@pytest.mark.everyday(1)
 def test_cmake_builds_what_make_builds(name: str, tmp_path: Path) -> None:
     target = load_target(name)
     needed(target, "make", "cmake")
@@ -285,7 +281,6 @@ def test_cmake_builds_what_make_builds(name: str, tmp_path: Path) -> None:
     ("style", "kernel"),
     [("fastest", "at_depthwise_row_pairs_s8("), ("balanced", "at_depthwise_3x3_s8(")],
 )
-@pytest.mark.everyday(3)
 def test_gcc_computes_the_same_at_every_level(
     style: Style, kernel: str, level: str, tmp_path: Path
 ) -> None:

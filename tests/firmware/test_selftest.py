@@ -91,7 +91,6 @@ def test_it_tells_of_one_output_that_differs(network: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("board", [BOARDS[0], M4, BOARDS[-1]], ids=str)
-@pytest.mark.everyday(1)
 def test_where_nobody_listens_a_probe_finds_the_line_in_memory(
     board: Board, tmp_path: Path
 ) -> None:
@@ -133,7 +132,6 @@ def test_each_sample_begins_anew(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("board", [BOARDS[0], M4, BOARDS[-1]], ids=str)
 @pytest.mark.parametrize(("front", "hop", "turns"), [("motion", 7, 6), ("parts", 20, 3)])
-@pytest.mark.everyday(2)
 def test_a_stream_is_heard_until_it_answers(
     front: str, hop: int, turns: int, board: Board, tmp_path: Path
 ) -> None:
@@ -193,7 +191,6 @@ def test_samples_are_as_many_as_there_is_room_for() -> None:
     reason="make or arm-none-eabi-gcc is not installed",
 )
 @pytest.mark.parametrize("level", ["-O0", "-Os", "-O3"])
-@pytest.mark.everyday(1)
 def test_gcc_builds_it_too(level: str, tmp_path: Path) -> None:
     sources, target = generated(int8_network()), target_of(M4)
     measured = measure_firmware(sources, target)
@@ -244,7 +241,6 @@ def test_flash_writes_what_was_built_last_and_what_was_measured_before_that(tmp_
 
 
 @pytest.mark.parametrize("name", ['a "board"\\??/', "ä" * 48, "😀" * 48])
-@pytest.mark.everyday(1)
 def test_names_stand_in_the_line_as_they_are(name: str, tmp_path: Path) -> None:
     target = replace(target_of(M4), name=name, title="x")
     made = selftest(generated(int8_network()), target)
