@@ -5,10 +5,10 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args, get_type_hints
 from unittest import mock
 
 import numpy as np
@@ -25,12 +25,13 @@ from typer.testing import CliRunner
 
 from autotiny.cache import Cache
 from autotiny.cli import app
+from autotiny.components import Component
 from autotiny.dataset import Inputs, Reading, digits
 from autotiny.dataset.ports import Answer, InputPort
 from autotiny.errors import MachineFault, UserError
 from autotiny.metrics import Cost
 from autotiny.model import Level, Model
-from autotiny.signal import Stream
+from autotiny.signal import Front, Stream
 from autotiny.space import load_space, space_names
 from autotiny.study import (
     Evaluator,
@@ -47,11 +48,11 @@ from autotiny.study.holding import holding, locks_of
 from autotiny.study.job import Job
 from autotiny.study.record import ASKED, JOB, hold, put_back
 from autotiny.study.server import Server
-from autotiny.study.sharing import share, shared
+from autotiny.study.sharing import KINDS, share, shared
 from autotiny.study.storage import open_storage
 from autotiny.study.trials import try_sequence
-from autotiny.target import load_target, target_names
-from autotiny.tasks import Drop
+from autotiny.target import Correction, load_target, target_names
+from autotiny.tasks import Drop, Task
 
 SHARED = ("model", "samples")
 
@@ -101,6 +102,32 @@ def test_models_of_every_level_cross(job: Job, level: Level) -> None:
     model = replace(toy_model(level), source="some.file")
     found = again(replace(job, model=model)).model
     assert (found.level, found.source, found.fingerprint) == (level, "some.file", "original")
+
+
+def named_in(hint: Any) -> set[type[Any]]:
+    """The dataclasses that a type hint names."""
+    inside = [one for part in get_args(hint) for one in named_in(part)]
+    return {*inside, *([hint] if isinstance(hint, type) and is_dataclass(hint) else [])}
+
+
+def test_whatever_a_job_is_made_of_crosses() -> None:
+    """A kind of field that is new is forgotten where no target that comes along has it."""
+    own = {Component, Front, Task}  # have forms of their own
+    for kind in KINDS.values():
+        for name, hint in get_type_hints(kind).items():
+            for inside in named_in(hint):
+                known = inside.__name__ in KINDS or any(issubclass(inside, one) for one in own)
+                assert known, f"{kind.__name__}.{name}"
+
+
+def test_a_target_corrected_by_a_board_crosses(tmp_path: Path) -> None:
+    data, cache = digits().shrunk(20, 10, 10), Cache(tmp_path)
+    board = replace(load_target("stm32f746"), correction=Correction(1.03, 2, 1.5))
+    job = Job(
+        toy_model(Level.TFLITE), data, board, ("latency", "size"), load_space("default"), 0,
+        Drop(0.1), 5, cache,
+    )  # fmt: skip
+    assert again(job).target == board
 
 
 @pytest.mark.parametrize("name", space_names())

@@ -78,6 +78,7 @@ def records_in(folder: Path) -> list[TrialRecord]:
         return [TrialRecord.load(trial) for trial in trials]
 
 
+@pytest.mark.slow
 def test_of_processes_that_begin_at_once_one_searches(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     racers = [racer(tmp_path, f"racer{number}", 0.3) for number in range(2)]

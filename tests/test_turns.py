@@ -137,7 +137,7 @@ def test_two_processes_find_what_one_finds(alone: Found, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("costs", [1, 7])
-@pytest.mark.everyday(1)
+@pytest.mark.slow
 def test_what_a_process_leaves_that_dies_is_found_by_the_other(
     alone: Found, tmp_path: Path, costs: int
 ) -> None:

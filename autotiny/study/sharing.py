@@ -32,15 +32,16 @@ from autotiny.space import Space
 from autotiny.study.bounds import Bound, Bounds, Reserve
 from autotiny.study.evaluator import Evaluator
 from autotiny.study.job import Job
-from autotiny.target import Accelerator, Memory, Target
+from autotiny.target import Accelerator, AppImage, Correction, Memory, Target
 from autotiny.target import Cache as TargetCache
 from autotiny.tasks import Drop, Task, task_from
 
 KINDS: dict[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
-        Accelerator, Answer, Bound, Bounds, Choice, Dataset, Drop, Fixed, InputPort, Inputs, Memory,
-        Reading, Recipe, Reserve, Space, Span, Stream, Target, TargetCache,
+        Accelerator, Answer, AppImage, Bound, Bounds, Choice, Correction, Dataset, Drop, Fixed,
+        InputPort, Inputs, Memory, Reading, Recipe, Reserve, Space, Span, Stream, Target,
+        TargetCache,
     )
 }  # fmt: skip
 """The dataclasses that a job is made of and that are their fields."""

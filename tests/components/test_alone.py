@@ -63,7 +63,7 @@ def measured(model: Model, work: Work) -> int:
         (FactorizeLowRank(), M4, True),
     ],
 )
-@pytest.mark.everyday(2)
+@pytest.mark.everyday(1)
 def test_layers_are_replaced_where_the_firmware_gets_faster(
     step: Replacing, target: Target, pays: bool, cnn1: Model, work: Work, cache: Cache
 ) -> None:

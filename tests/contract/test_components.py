@@ -164,7 +164,7 @@ def test_levels_and_preconditions_are_consistent(kind: type[Component]) -> None:
     "rehearse",
     [
         pytest.param(True, id="rehearsed"),
-        pytest.param(False, id="real", marks=pytest.mark.everyday(9)),
+        pytest.param(False, id="real", marks=pytest.mark.everyday(5)),
     ],
 )
 @pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.name)

@@ -196,7 +196,8 @@ class Esp32c3(Chip):
         (0x60043000, 0x1000),
     )  # fmt: skip
 
-    def __init__(self, *, no_pll: bool = False, deaf: bool = False) -> None:
+    def __init__(self, *, no_pll: bool = False, usb_reads: int | None = 1) -> None:
+        """As many reads as `usb_reads` show the USB port full after each byte; None: all."""
         super().__init__()
         self.words = {
             self.CPU_PER: 1 << 2, self.SYSCLK: 1 if no_pll else 1 << 10,
@@ -204,7 +205,7 @@ class Esp32c3(Chip):
             **{lock: 0 for lock, _ in self.LOCKS.values()},
             self.UART: 0, self.UART_STATUS: 0, self.USB: 0, self.USB_CONF: 0,
         }  # fmt: skip
-        self.deaf, self.waiting = deaf, 0
+        self.usb_reads, self.full, self.waiting = usb_reads, 0, 0
         self.uart = self.usb = self.sent = b""
         self.writers = {
             self.CPU_PER: self._period, self.SYSCLK: self._no_switch, self.UART: self._by_uart,
@@ -238,10 +239,14 @@ class Esp32c3(Chip):
         self.uart += bytes([value])
 
     def _room(self) -> int:
-        return 0 if self.deaf else 2
+        if self.usb_reads is None or self.full:
+            self.full -= 1
+            return 0
+        return 2
 
     def _by_usb(self, value: int) -> None:
-        require(not self.deaf, "there is no room")
+        require(self.usb_reads is not None and not self.full, "there is no room")
+        self.full = self.usb_reads or 0
         self.usb += bytes([value])
 
     def _send(self, value: int) -> None:

@@ -211,6 +211,7 @@ def test_gcc_places_constants_near_enough_to_a_window(level: str, tmp_path: Path
 
 @pytest.mark.parametrize("program", ["fastest", "products"])
 @pytest.mark.parametrize("board", ["stm32f746", "rp2040"])
+@pytest.mark.everyday(2)
 def test_what_is_not_optimized_computes_the_same(board: str, program: str, tmp_path: Path) -> None:
     target = load_target(board)
     firmware = link(sources(program, target), target, stack_bytes=4096)
