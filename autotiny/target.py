@@ -137,14 +137,12 @@ class AppImage:
     """How a boot loader of Espressif takes a program: in segments, each with its address.
 
     Attributes:
-        chip: by which esptool knows the part.
-        chip_id: by which the boot loader knows it.
+        chip_id: by which the boot loader knows the part.
         data_bus_origin: where loads see the flash, whose own address is that of fetches; a page of
             64 KiB is seen by one of the two.
         offset: of the program from the begin of the flash part.
     """
 
-    chip: Annotated[str, Within(pattern="^[a-z0-9]{1,16}$", description="such as esp32c3")]
     chip_id: Annotated[int, Within(ge=0, le=65_535)]
     data_bus_origin: Address
     offset: Annotated[int, Within(ge=0, le=1 << 24, multiple_of=65_536)]

@@ -200,8 +200,8 @@ def test_make_writes_the_image_of_what_was_measured(goal: str, name: str, projec
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("[app_image]\nchip", "[app_image]\nchips", "chip"),
-        ('chip = "esp32c3"', 'chip = "esp32c3; rm"', "chip"),
+        ("chip_id = 5", "chip = 5", "chip"),
+        ("chip_id = 5", "chip_id = 65_536", "chip_id"),
         ("offset = 0x1_0000", "offset = 0x1_0001", "offset"),
         ('[clock]\nfamily = "esp32c3"\n', "", r"app_image needs a \[clock\]"),
         ("[app_image]\n", "[spare]\n", "spare"),
