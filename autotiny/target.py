@@ -132,6 +132,10 @@ class Accelerator:
     keeps_prefetched: bool = True
 
 
+_DATA_BUS_BYTES = 1 << 23
+"""Of flash that an ESP32-C3 can see, its TRM, section 3.3."""
+
+
 @dataclass(frozen=True)
 class AppImage:
     """How a boot loader of Espressif takes a program: in segments, each with its address.
@@ -146,6 +150,11 @@ class AppImage:
     chip_id: Annotated[int, Within(ge=0, le=65_535)]
     data_bus_origin: Address
     offset: Annotated[int, Within(ge=0, le=1 << 24, multiple_of=65_536)]
+
+    @property
+    def data_bus(self) -> range:
+        """The addresses at which loads can see the flash."""
+        return range(self.data_bus_origin, self.data_bus_origin + _DATA_BUS_BYTES)
 
 
 @dataclass(frozen=True)

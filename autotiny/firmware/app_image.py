@@ -34,12 +34,11 @@ def app_image(elf: ELFFile, image: AppImage) -> bytes:
     segments = [
         (int(one["p_vaddr"]), one.data()) for one in elf.iter_segments("PT_LOAD") if one["p_filesz"]
     ]
-    data_bus = range(image.data_bus_origin, image.data_bus_origin + (1 << 23))
     code = int(elf["e_entry"])
 
     def order(segment: tuple[int, bytes]) -> int:
         address, data = segment
-        return 0 if address in data_bus else 1 if address <= code < address + len(data) else 2
+        return 0 if address in image.data_bus else 1 if address <= code < address + len(data) else 2
 
     placed: list[bytes] = []
     at = _HEADER_BYTES

@@ -18,9 +18,6 @@ C_FILES = Path(__file__).parent / "c"
 _ENLARGED_BYTES = 1 << 26
 """Room for a firmware whose target has too little, so that the overshoot can be measured."""
 
-_DATA_BUS_BYTES = 1 << 23
-"""Of flash that an ESP32-C3 can see, its TRM, section 3.3."""
-
 _FREE_ORIGIN = 0x80000000
 """Where none of the cores has memory or peripherals of its own."""
 
@@ -75,8 +72,8 @@ class Layout:
             origin = self.flash.origin - boot_bytes
             regions["BOOT"] = (replace(self.flash, origin=origin, size_bytes=boot_bytes), "rx")
         if image:
-            data_bus = replace(self.flash, origin=image.data_bus_origin, size_bytes=_DATA_BUS_BYTES)
-            regions["DATA_BUS"] = (data_bus, "r")
+            origin, size = image.data_bus.start, len(image.data_bus)
+            regions["DATA_BUS"] = (replace(self.flash, origin=origin, size_bytes=size), "r")
         for memory in (self.static, self.arena, self.slow):
             regions.setdefault(_region(memory), (memory, "rwx"))
         return Template((C_FILES / "link.ld").read_text(encoding="utf-8")).substitute(

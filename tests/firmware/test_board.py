@@ -38,7 +38,7 @@ def sources() -> Sources:
 def seen_by_fetches(started: Firmware, name: str) -> Symbol:
     """A symbol at the address that its place within a page of 64 KiB has where code lies."""
     symbol, app = started.symbols[name], started.target.app_image
-    if app is None or not 0 <= symbol.address - app.data_bus_origin < 1 << 23:
+    if app is None or symbol.address not in app.data_bus:
         return symbol
     place = symbol.address % 0x10000
     return replace(symbol, address=started.target.flash.origin + place)
