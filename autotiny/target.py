@@ -289,6 +289,15 @@ class Target:
         return next(memory for memory in self.memories if memory.kind == "flash")
 
     @property
+    def written_at(self) -> int:
+        """The address that a tool is told to write a program to.
+
+        An image of a boot loader lies so far from the begin of the flash part, any other program
+        where the core sees the flash.
+        """
+        return self.app_image.offset if self.app_image else self.flash.origin
+
+    @property
     def data_memories(self) -> tuple[Memory, ...]:
         """The memories that can hold variables, in the order of the file."""
         return tuple(memory for memory in self.memories if memory.data and memory.kind != "flash")

@@ -114,9 +114,7 @@ def flash(
                 f"{way} erases all of flash, and with it what lies before the program of "
                 f"{board.name}; choose another tool"
             )
-        app = board.app_image
-        origin = app.offset if app else board.flash.origin
-        call = programmer.call(board.programmers[way], file, port, origin)
+        call = programmer.call(board.programmers[way], file, port, board.written_at)
         program = program_of(way) or programmer.programs[0]
         command = (program, *call)
         if not dry_run:

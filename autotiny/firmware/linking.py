@@ -162,8 +162,8 @@ class Firmware:
     @property
     def origin(self) -> int:
         """The address of the first byte that is written to the part."""
-        if self.as_app and self.target.app_image:
-            return self.target.app_image.offset
+        if self.as_app:
+            return self.target.written_at
         with BytesIO(self.elf) as file:
             return int(_stored_segments(ELFFile(file), self.target.flash.origin)[0]["p_paddr"])
 
