@@ -25,7 +25,7 @@ from autotiny.firmware.formats import image_of
 from autotiny.firmware.instance import calls_of
 from autotiny.firmware.layout import C_FILES, Layout, enlarge, place
 from autotiny.firmware.zig import MISFIT, zig_cc
-from autotiny.target import Fpu, Target
+from autotiny.target import AppImage, Fpu, Target
 
 BOARD = "board.c"
 """The file that sets a part's clock, if a program has one; see `board.with_board`."""
@@ -155,9 +155,9 @@ class Firmware:
         return BOARD in self.files
 
     @property
-    def as_app(self) -> bool:
-        """Whether the part's boot loader takes it in a form of its own."""
-        return self.boots and self.target.app_image is not None
+    def as_app(self) -> AppImage | None:
+        """How the part's boot loader takes it; None where that is as it lies in flash."""
+        return self.target.app_image if self.boots else None
 
     @property
     def origin(self) -> int:
@@ -171,8 +171,8 @@ class Firmware:
     def image(self) -> bytes:
         """What is written to the part, from `origin` on."""
         with BytesIO(self.elf) as file:
-            if self.as_app and self.target.app_image:
-                return app_image(ELFFile(file), self.target.app_image)
+            if self.as_app:
+                return app_image(ELFFile(file), self.as_app)
             stored = _stored_segments(ELFFile(file), self.target.flash.origin)
             return image_of([(int(segment["p_paddr"]), segment.data()) for segment in stored])
 

@@ -66,7 +66,7 @@ class Boot:
 
     def __post_init__(self) -> None:
         firmware = self.firmware
-        app = firmware.target.app_image if firmware.as_app else None
+        app = firmware.as_app
         stored = loaded(firmware.image) if app else _stored(firmware.elf)
         target = firmware.target
         if app:
