@@ -156,13 +156,15 @@ def _makefile(building: Mapping[str, str], firmware: Firmware) -> str:
         endings = () if firmware.as_app else ("bin", "hex")
         return "".join(f" build/gcc/{program}.{ending}" for ending in endings)
 
-    rules = _filled("selftest.mk", **building, selftest_images=images("selftest"))
+    rules = ""
+    if building["selftest"]:
+        rules = _filled("selftest.mk", **building, selftest_images=images("selftest"))
     return _filled(
         "project.mk",
         **building,
         images=images("firmware"),
         zig_flags=shlex.join((*firmware.flags, *firmware.link_flags)),
-        selftest_rules=rules if building["selftest"] else "",
+        selftest_rules=rules,
     )
 
 
