@@ -13,9 +13,11 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from small_network import generated, int8_network
 from stm32_rom import Stm32Rom
 from typer.testing import CliRunner
@@ -26,6 +28,7 @@ from autotiny.datafile import data_folder
 from autotiny.errors import FlashFailed, UserError
 from autotiny.evaluate import write_project
 from autotiny.firmware.programmers import PROGRAMMERS, Programmer
+from autotiny.recipe import Bundle, Recipe, SavedRecipe, write_recipe
 from autotiny.simulator import measure
 from autotiny.target import TOOLS, Target, load_target
 
@@ -286,6 +289,45 @@ def test_a_disk_gets_the_whole_file(
     (tmp_path / "c" / "firmware.uf2").mkdir()  # nothing can be written there
     with pytest.raises(FlashFailed, match=r"took not all of firmware\.uf2"):
         autotiny.flash(project, EVERY, tool="uf2", disks=[tmp_path / "c"])
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_terminal_shows_how_much_is_on_a_disk(
+    is_terminal: bool, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = disk(tmp_path / "a", "RPI-RP2")
+    text = StringIO()
+    shown = Console(file=text, force_terminal=is_terminal, width=200)
+    monkeypatch.setattr("autotiny.report.tables.console", lambda **_: shown)
+    monkeypatch.setattr("autotiny.api.flashing._disks", lambda: [place])
+    printed = CliRunner().invoke(app, ["flash", str(project), "-t", "rp2040", "--tool", "uf2"])
+    assert printed.exit_code == 0, printed.output
+    assert printed.stdout == "firmware.uf2 is on rp2040, written by uf2\n"
+    assert (f"writing {project} to rp2040: 100 %" in text.getvalue()) == is_terminal
+    assert bool(text.getvalue()) == is_terminal
+
+
+@pytest.mark.parametrize("has_bundle", [True, False])
+def test_a_recipe_is_said_to_be_built_first(
+    has_bundle: bool, project: Path, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted, names = tool("picotool"), ("rp2040", "cnn1", "m", "digits", "d")
+    saved = SavedRecipe(Recipe(()), *names, 3, 5)
+    if has_bundle:
+        bundle = Bundle("bundle", saved.digest, 0, "", "", "l", "p", (1,), 2, "t")
+        saved = replace(saved, bundle=bundle)
+        (tmp_path / "bundle").mkdir()
+    write_recipe(saved, tmp_path / "best.json")
+
+    def compiled(source: str, target: Target, out: Path, **options: object) -> None:
+        shutil.copytree(project, out, dirs_exist_ok=True)
+
+    monkeypatch.setattr("autotiny.api.compiling.compile", compiled)
+    printed = CliRunner().invoke(app, ["flash", str(tmp_path / "best.json"), "-t", "rp2040"])
+    assert printed.exit_code == 0, printed.output
+    how = "replayed from its bundle" if has_bundle else "done again from model and data"
+    assert printed.stderr.startswith(f"best.json is built first, {how}\n")
+    assert noted.is_file()
 
 
 def test_a_full_disk_is_told(project: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from autotiny.api.given import TargetSource, is_recipe, target_of
+from autotiny.api.notices import say_all
 from autotiny.cache import Cache
 from autotiny.errors import FlashFailed, UserError, shown
 from autotiny.firmware.app_image import app_image_of
@@ -19,6 +20,8 @@ from autotiny.firmware.formats import image_of, intel_hex, uf2
 from autotiny.firmware.programmers import DISK, PROGRAMMERS, chosen, program_of
 from autotiny.recipe import read_recipe
 from autotiny.simulator.images import Image, read_image
+from autotiny.study.bundle import folder_of
+from autotiny.study.replay import REPLAYED, TRAINED_AGAIN
 from autotiny.target import Target
 
 FIRMWARE, SELFTEST = "firmware", "selftest"
@@ -62,6 +65,7 @@ def flash(
     disks: Sequence[Path] | None = None,
     cache: Cache | None = None,
     on_stage: Callable[[str], None] | None = None,
+    on_notice: Callable[[str], None] | None = None,
     on_call: Callable[[str], None] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Flashed:
@@ -77,6 +81,7 @@ def flash(
         disks: where disks are looked for; by default where the system mounts them.
         cache: where a recipe's results are kept.
         on_stage: called while a recipe's project is made, with what is done.
+        on_notice: called with how a recipe's project is made, before it is.
         on_call: called with a tool's command as a shell takes it, before that says anything.
         on_progress: called with the bytes that are on a disk, and all of them.
 
@@ -98,9 +103,11 @@ def flash(
         elif is_recipe(folder):
             from autotiny.api.compiling import compile as compile_model
 
+            say_all([f"{folder.name} is built first, {_how(folder)}"], on_notice)
             compile_model(
-                str(folder), board, Path(scratch), project=True, cache=cache, on_stage=on_stage
-            )
+                str(folder), board, Path(scratch), project=True, cache=cache,
+                on_stage=on_stage, on_notice=on_notice,
+            )  # fmt: skip
             file = _file(Path(scratch), name, board, ending)
         else:
             file = _file(folder, name, board, ending)
@@ -122,6 +129,11 @@ def flash(
                 on_call(shlex.join(command))
             _run(command, way)
         return Flashed(file, board, way, command, not dry_run)
+
+
+def _how(recipe: Path) -> str:
+    """How the network of a recipe comes about."""
+    return REPLAYED if folder_of(read_recipe(recipe)) else TRAINED_AGAIN
 
 
 def _file(source: Path, name: str, board: Target, ending: str) -> Path:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from autotiny.cli.options import Json, TargetOption
-from autotiny.cli.printing import counted, print_json, print_tables, staged
+from autotiny.cli.printing import counted, noticed, print_json, print_tables, staged
 from autotiny.interrupts import ended_by
 
 EXAMPLES = (
@@ -67,7 +67,8 @@ def run(
 
         done = flash(
             source, board, selftest=selftest, tool=tool, port=port, dry_run=dry_run,
-            on_stage=staged(status), on_call=give_way, on_progress=counted(status),
+            on_stage=staged(status), on_notice=noticed(status), on_call=give_way,
+            on_progress=counted(status),
         )  # fmt: skip
     if as_json:
         print_json(
