@@ -85,6 +85,8 @@ def test_the_table_is_whole_and_lies_as_the_core_wants_it(name: str) -> None:
         int.from_bytes(made.image[at + k : at + k + 4], "little") for k in range(0, table.bytes, 4)
     ]
     assert words[:2] == [symbols["link_stack_top"].address, symbols["Reset_Handler"].address | 1]
+    vectors = symbols["vectors"].address - made.origin  # those that the part starts with
+    assert made.image[vectors : vectors + 64] == made.image[at : at + 64]
     assert words[16 + 7] == symbols["IRQ7_Handler"].address | 1
     assert words[-1] == symbols[f"IRQ{last}_Handler"].address | 1
     assert {*words[16:23], *words[24:-1]} == {symbols["irq_unhandled"].address | 1}

@@ -11,16 +11,7 @@
 typedef void (*Handler)(void);
 
 extern uint32_t link_stack_top[];
-void Reset_Handler(void);
-void NMI_Handler(void);
-void HardFault_Handler(void);
-void MemManage_Handler(void);
-void BusFault_Handler(void);
-void UsageFault_Handler(void);
-void SVC_Handler(void);
-void DebugMon_Handler(void);
-void PendSV_Handler(void);
-void SysTick_Handler(void);
+$declared
 
 /* What nobody handles stands still here, where a debugger finds it. */
 BEHIND(irq_unhandled) static void irq_unhandled(void) {
@@ -36,22 +27,7 @@ $handlers
 
 BEHIND(irq_vectors)
 __attribute__((aligned($alignment))) static const Handler irq_vectors[16 + IRQ_COUNT] = {
-    (Handler)(uintptr_t)link_stack_top,
-    Reset_Handler,
-    NMI_Handler,
-    HardFault_Handler,
-    MemManage_Handler,
-    BusFault_Handler,
-    UsageFault_Handler,
-    0,
-    0,
-    0,
-    0,
-    SVC_Handler,
-    DebugMon_Handler,
-    0,
-    PendSV_Handler,
-    SysTick_Handler,
+$core
 $entries
 };
 
