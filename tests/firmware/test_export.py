@@ -272,6 +272,33 @@ def test_cmake_builds_what_make_builds(name: str, tmp_path: Path) -> None:
     assert 200 < measured.instructions < 2000
 
 
+OWN = """
+#include <string.h>
+#if !defined(__thumb__) && __riscv_xlen != 32
+#error "compiled for another core"
+#endif
+size_t own_length(const char *text);
+size_t own_length(const char *text) { return strlen(text); }
+"""
+
+
+@pytest.mark.parametrize("name", ["rp2040", "esp32c3"])
+def test_the_toolchain_file_serves_a_library_of_ones_own(name: str, tmp_path: Path) -> None:
+    """Which has neither the compile options of our CMakeLists.txt nor a linker script."""
+    needed(load_target(name), "cmake")
+    toolchain = exported(load_target(name), tmp_path / "project") / "cmake" / "toolchain.cmake"
+    (tmp_path / "own.c").write_text(OWN)
+    (tmp_path / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.13)\nproject(own C)\nadd_library(own STATIC own.c)\n"
+    )
+    for command in (
+        ["cmake", "-B", "build", f"-DCMAKE_TOOLCHAIN_FILE={toolchain}"],
+        ["cmake", "--build", "build"],
+    ):
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.skipif(
     not (shutil.which("make") and shutil.which("arm-none-eabi-gcc")),
     reason="make or arm-none-eabi-gcc is not installed",
