@@ -1,4 +1,5 @@
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -208,6 +209,15 @@ def needed(target: Target, *tools: str) -> None:
         pytest.skip(f"{', '.join(missing)} is not installed")
 
 
+def extensions(path: Path) -> str:
+    """The instruction set that a program for RISC-V says it is for, without what that implies."""
+    with path.open("rb") as file:
+        text = ELFFile(file).get_section_by_name(".riscv.attributes").data()
+    (named,) = re.findall(rb"rv32\w+", text)  # each with its version, as in rv32i2p1_m2p0
+    parts = [re.sub(r"\d+p\d+$", "", part) for part in named.decode().split("_")]
+    return "".join(part for part in parts if not part.startswith("z"))
+
+
 @pytest.mark.parametrize(
     "name", ["stm32f746", "stm32l4r5", "stm32u575", "stm32f103", "rp2040", "esp32c3"]
 )
@@ -226,6 +236,7 @@ def test_gcc_builds_a_firmware_that_runs(name: str, tmp_path: Path) -> None:
         assert ELFFile(file)["e_machine"] == CORES[target.core].isa.elf_machine
     if target.app_image:
         assert loaded(app_image_of(elf, target.app_image))
+        assert extensions(elf) == target.core
         return
     measured = measure_elf(elf, target)
     assert 200 < measured.instructions < 2000
