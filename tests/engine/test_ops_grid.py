@@ -75,5 +75,20 @@ def test_the_sanitizers_are_silent_for_long(chunk: int, tmp_path: Path) -> None:
     check_program(drawn(2000 + chunk), tmp_path, "gcc", "-std=c99", "-O1", "-g", *sanitizers)
 
 
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs GCC")
+@pytest.mark.parametrize(
+    "level", ["-O1", *(pytest.param(n, marks=pytest.mark.slow) for n in ("-O2", "-O3", "-Os"))]
+)
+def test_gcc_leaves_no_step_out(level: str, tmp_path: Path) -> None:
+    """Of numbers that become wider or narrower, GCC 12 would leave some out."""
+    kinds = ("cast_", "quantize_", "softmax_")
+    cases = [
+        make(np.random.default_rng([9, 0, *name.encode()]))
+        for name, make in FAMILIES.items()
+        if name.startswith(kinds)
+    ]
+    check_program(cases, tmp_path, "gcc", "-std=c99", level)
+
+
 def test_the_same_seed_draws_the_same_models() -> None:
     assert [c.label for c in drawn(0)] == [c.label for c in drawn(0)]
