@@ -220,6 +220,20 @@ def test_files_that_are_not_of_one_program_are_refused(
     autotiny.flash(mixed, EVERY, tool=name, selftest=True)
 
 
+def test_a_uf2_file_that_no_boot_loader_takes_is_refused(project: Path, tmp_path: Path) -> None:
+    whole = project / "firmware.uf2"
+    told = autotiny.flash(whole, RP2040, tool="uf2", dry_run=True)
+    assert told.file == whole.resolve()
+    other = load_target("rp2350")
+    with pytest.raises(UserError, match="family 0xe48bff56; rp2350 is of 0xe48bff59"):
+        autotiny.flash(whole, other, tool="uf2", dry_run=True)
+    for name, content in (("cut", whole.read_bytes()[:700]), ("empty", b""), ("bad", b"x" * 512)):
+        damaged = tmp_path / f"{name}.uf2"
+        damaged.write_bytes(content)
+        with pytest.raises(UserError, match="no UF2 file, or a damaged one"):
+            autotiny.flash(damaged, RP2040, tool="uf2", dry_run=True)
+
+
 def test_a_recipe_is_read_before_a_call_of_it_is_told(tool: Tool, tmp_path: Path) -> None:
     tool("picotool")
     with pytest.raises(UserError, match=r"gone\.json"):

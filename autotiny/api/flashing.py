@@ -16,7 +16,7 @@ from autotiny.api.notices import say_all
 from autotiny.cache import Cache
 from autotiny.errors import FlashFailed, UserError, shown
 from autotiny.firmware.app_image import app_image_of
-from autotiny.firmware.formats import image_of, intel_hex, uf2
+from autotiny.firmware.formats import image_of, intel_hex, uf2, uf2_families
 from autotiny.firmware.programmers import DISK, PROGRAMMERS, chosen, program_of
 from autotiny.recipe import read_recipe
 from autotiny.simulator.images import Image, read_image
@@ -148,6 +148,8 @@ def _file(source: Path, name: str, board: Target, ending: str) -> Path:
             )
         if ending == "elf":
             read_image(source, board)
+        if ending == "uf2":
+            _check_family(source, board)
         return source.resolve()
     file, elf = source / f"{name}.{ending}", source / f"{name}.elf"
     for one in (elf, file):
@@ -156,10 +158,11 @@ def _file(source: Path, name: str, board: Target, ending: str) -> Path:
                 f"{source} has no {one.name}; make one with "
                 f"`autotiny compile MODEL --target {board.source} --project --out {source}`"
             )
-    _check_same(file, read_image(elf, board), board)
+    image = read_image(elf, board)
     script = source / ("link.ld" if name == FIRMWARE else f"{name}.ld")
     if script.is_file() and board.title not in script.read_text(encoding="utf-8", errors="replace"):
         raise UserError(f"{source} was made for another part than {board.title}; see its README.md")
+    _check_same(file, image, board)
     newer = [
         path.name for path in sorted((source / "src").glob("*.[ch]"))
         if path.stat().st_mtime > file.stat().st_mtime + 1
@@ -170,6 +173,19 @@ def _file(source: Path, name: str, board: Target, ending: str) -> Path:
             "`make` and write it with `make flash`, or make the project again"
         )
     return file.resolve()
+
+
+def _check_family(file: Path, board: Target) -> None:
+    """Refuse a UF2 file that is cut off, or that the board's boot loader would not take."""
+    families = uf2_families(file.read_bytes())
+    if families is None:
+        raise UserError(f"{file} is no UF2 file, or a damaged one: it is not made of whole blocks")
+    if families and board.uf2_family not in families:
+        named = ", ".join(f"{family:#010x}" for family in sorted(families))
+        raise UserError(
+            f"{file} is for parts of the family {named}; {board.name} is of "
+            f"{board.uf2_family:#010x}"
+        )
 
 
 def _check_same(file: Path, elf: Image, board: Target) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 _UF2_MAGIC = (0x0A324655, 0x9E5D5157)
 _UF2_END = 0x0AB16F30
 _UF2_HAS_FAMILY = 0x2000
+_UF2_BLOCK_BYTES = 512
 _UF2_BYTES = 256
 _UF2_ROOM_BYTES = 476
 
@@ -63,3 +64,16 @@ def uf2(image: bytes, origin: int, family: int) -> bytes:
         )
         blocks += piece.ljust(_UF2_ROOM_BYTES, b"\0") + struct.pack("<I", _UF2_END)
     return bytes(blocks)
+
+
+def uf2_families(content: bytes) -> set[int] | None:
+    """The families that the blocks of a UF2 file name; None where they are no whole blocks."""
+    blocks = [content[k : k + _UF2_BLOCK_BYTES] for k in range(0, len(content), _UF2_BLOCK_BYTES)]
+    end = struct.pack("<I", _UF2_END)
+    begin = struct.pack("<2I", *_UF2_MAGIC)
+    for block in blocks:
+        whole = len(block) == _UF2_BLOCK_BYTES
+        if not (whole and block.startswith(begin) and block.endswith(end)):
+            return None
+    heads = [struct.unpack("<8I", block[:32]) for block in blocks]
+    return {head[7] for head in heads if head[2] & _UF2_HAS_FAMILY} if heads else None
