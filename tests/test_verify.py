@@ -50,6 +50,13 @@ def test_the_newest_whole_line_of_a_log_counts(tmp_path: Path) -> None:
     assert found.latency_us == pytest.approx(1e6 * 140_000 / 168e6)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be"])
+def test_logs_of_other_shells_are_read(encoding: str, tmp_path: Path) -> None:
+    """PowerShell's `>` writes UTF-16."""
+    log = logged(tmp_path, f"boot\r\n{line()}".encode(encoding))
+    assert autotiny.verify(log) == report_from(line())
+
+
 @pytest.mark.parametrize("size", [1, 7, 64, 1 << 16])
 def test_pieces_of_any_size_are_put_together(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     content = b"\xfe" * 70_000 + line().encode() + b"\xfe" * 70_000

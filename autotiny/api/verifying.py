@@ -110,7 +110,7 @@ def _lines(chunks: Iterator[bytes], where: str, *, waiting: bool = False) -> Ite
 
 def _found(rest: str, chunk: bytes) -> tuple[list[str], str]:
     """Whole reports in what was left and what came, and what may be the begin of another."""
-    text = rest + chunk.decode("utf-8", "replace")
+    text = rest + chunk.replace(b"\0", b"").decode("utf-8", "replace")  # PowerShell logs UTF-16
     found = [*_REPORT.finditer(text)]
     left = text[found[-1].end() if found else 0 :]
     begin = left.rfind(_BEGIN)
