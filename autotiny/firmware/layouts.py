@@ -68,8 +68,8 @@ LAYOUTS: Mapping[str, Layout] = {
         "\nMost boards compile it with -Os; the figures below are for `$flags`. Before it is "
         "published, `author`,\n`maintainer` and `url` of `library.properties` are to be yours.",
         "The C and the example as C++17 by clang on a PC, with a stand-in for `Arduino.h`; outputs "
-        "are those of\nthe model. `library.properties` by its documented keys alone: no Arduino "
-        "tool has read it.",
+        "are those of\nthe model. The example by GCC 12 at -Os against the headers of arduino-pico "
+        "6.0.0. `library.properties` by its\ndocumented keys alone: no Arduino tool has read it.",
         header="src",
         names=rf"(?i)(?!_|(arduino\w*|{_HEADERS})$)\w+",
     ),
@@ -86,18 +86,21 @@ LAYOUTS: Mapping[str, Layout] = {
         "the Pico SDK",
         {"CMakeLists.txt": "pico.cmake"},
         "    add_subdirectory(path/to/$name)\n    target_link_libraries(my_program $library)",
-        "Built by CMake for a PC, without the SDK, of which it takes nothing; outputs are those of "
-        "the model.",
+        "Built by CMake for a PC; outputs are those of the model. A program with three models by "
+        "Pico SDK 2.2.0 and\nGCC 12, for an RP2040: run in rp2040js, its outputs are those of the "
+        "PC.",
     ),
     "zephyr": Layout(
         "Zephyr",
         {"CMakeLists.txt": "zephyr.cmake", "Kconfig": "Kconfig", "zephyr/module.yml": "module.yml"},
         "    west build ... -- -DEXTRA_ZEPHYR_MODULES=/path/to/$name\n\n"
-        "or name it in your west manifest. `CONFIG_$config=n` leaves it out. Zephyr's minimal C "
-        "library has no `expf`;\npicolibc and newlib do.",
+        "or name it in your west manifest. Older Zephyrs, 3.2 say, call it ZEPHYR_EXTRA_MODULES. "
+        "`CONFIG_$config=n` leaves\nit out. Zephyr's minimal C library has no `expf`; picolibc "
+        "and newlib do.",
         "`CMakeLists.txt` by CMake on a PC, with stand-ins for Zephyr's functions; outputs are "
-        "those of the model.\n`module.yml` against the schema in Zephyr's `zephyr_module.py`, "
-        "`Kconfig` by kconfiglib. Zephyr itself\nhas not built it.",
+        "those of the model.\n`Kconfig` by kconfiglib. A program with three models by Zephyr "
+        "3.2.99 and GCC 12, for `qemu_cortex_m3`\nand `mps2_an385`: run in QEMU, its outputs are "
+        "those of the PC.",
     ),
     "esp-idf": Layout(
         "ESP-IDF",
