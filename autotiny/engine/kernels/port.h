@@ -38,14 +38,9 @@
 #define AT_ROLLED AT_PRAGMA(clang loop unroll(disable))
 #define AT_UNROLL(n) AT_PRAGMA(clang loop unroll_count(n))
 #else
-#if __GNUC__ >= 8
-// noinline, and nothing is concluded from what it does: GCC 12 takes some loops from one place of the
-// arena to another for ones that write nothing and leaves the calls out, on x86-64 from -O1 on, on a
-// Cortex-M0+ at -Os.
-#define AT_STEP static __attribute__((noipa, used))
-#else
-#define AT_STEP static __attribute__((noinline, used))
-#endif
+// Nothing is concluded from what it does: GCC 12 took some steps for ones that write nothing, and left
+// their calls out (on x86-64 from -O1 on, on a Cortex-M0+ at -Os). GCC 7 does not know noipa.
+#define AT_STEP static __attribute__((noipa, noinline, used))
 #define AT_INLINE static inline __attribute__((always_inline, unused))
 #define AT_KNOWN(value) __builtin_constant_p(value)
 #define AT_SET_LATER(value) __asm__("" : "=m"(value))
