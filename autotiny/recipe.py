@@ -513,6 +513,7 @@ class _Data:
     rate: str | None = None
     ignore: str | None = None
     front: str | None = None
+    input_shape: str | None = None
 
 
 @dataclass(frozen=True)
@@ -583,6 +584,7 @@ def _saved_recipe(content: object) -> SavedRecipe:
             rate=file.data.rate,
             ignore=file.data.ignore,
             front=file.data.front,
+            input_shape=file.data.input_shape,
         ),
         stream=file.stream,
         task=_task(file),

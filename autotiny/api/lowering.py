@@ -223,7 +223,8 @@ def _converted(given: Given, lowering: Component) -> Lowered:
 def _loaded(given: Given) -> tuple[Model, Dataset | None]:
     """A network, and its samples if there are some."""
     if given.data is None:
-        return load_model(given.model, seed=given.seed), None
+        shape = given.reading.input_shape
+        return load_model(given.model, seed=given.seed, input_shape=shape), None
     network, data = load_pair(
         given.model, given.data, seed=given.seed, cache=given.cache, reading=given.reading,
         task=given.task,

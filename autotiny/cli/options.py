@@ -275,6 +275,14 @@ class ReadingOptions:
             'hop_ms=20, coefficients=10)".  [default: what fits its shape]',
         ),
     ] = None
+    input_shape: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SHAPE",
+            help="Sizes of the input of an .onnx file that leaves them open, e.g. 1x3x32x32, or of "
+            "several inputs: image=1x3x32x32,mask=1x32.",
+        ),
+    ] = None
 
     def reading(self) -> Reading:
         """The same, checked."""

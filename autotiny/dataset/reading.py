@@ -40,6 +40,8 @@ class Reading:
         rate: samples a second that sounds are brought to.
         ignore: columns of a table that are left out, as `label` names them.
         front: front ends before a network that takes features, as a recipe's text has them.
+        input_shape: sizes of the model's input that its file leaves open, "1x3x32x32", or of
+            several inputs, "image=1x3x32x32,mask=1x32".
     """
 
     scale: str | None = None
@@ -51,6 +53,7 @@ class Reading:
     rate: str | None = None
     ignore: str | None = None
     front: str | None = None
+    input_shape: str | None = None
 
     def __post_init__(self) -> None:
         """Refuses what is no factor, size, column, length or rate."""
@@ -169,6 +172,7 @@ class Reading:
         rate: str | int | None = None,
         ignore: str | int | None = None,
         front: str | None = None,
+        input_shape: str | None = None,
     ) -> Reading:
         """From what a user gives: a factor as text or number, a size as "32x32" or a pair.
 
@@ -179,7 +183,7 @@ class Reading:
         if resize is not None and not found:
             raise InvalidData(f"resize = {shown(resize)}; it must be HEIGHTxWIDTH, e.g. 96x96")
         size = (int(found[1]), int(found[2])) if found else None
-        texts = (label, group, window, hop, rate, ignore, front)
+        texts = (label, group, window, hop, rate, ignore, front, input_shape)
         asked = (None if text is None else str(text) for text in texts)
         return cls(None if scale is None else str(scale), size, *asked)
 

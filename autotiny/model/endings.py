@@ -6,18 +6,17 @@ from pathlib import Path
 
 from autotiny.errors import UserError
 
-READ = (".keras", ".h5", ".hdf5", ".tflite")
+ONNX = ".onnx"
+READ = (".keras", ".h5", ".hdf5", ONNX, ".tflite")
 """Endings of files that are read; a folder is a SavedModel."""
 
 _TORCH = (
-    "a PyTorch file; torch.onnx.export(network, example, 'net.onnx') and then onnx2tf "
-    "(pip install onnx2tf; onnx2tf -i net.onnx -o net) make the SavedModel folder net"
+    "a PyTorch file, which runs code when it is read; "
+    "torch.onnx.export(network.eval(), (example,), 'net.onnx') writes an ONNX file"
 )
 _PICKLE = "a pickle, which runs code when it is read; model.save('net.keras') writes a plain file"
 _CORE_ML = "of Core ML, which nothing converts back; give the network it was made from"
 CONVERTERS = {
-    ".onnx": "an ONNX file; onnx2tf (pip install onnx2tf; onnx2tf -i net.onnx -o net) makes the "
-    "SavedModel folder net",
     ".pt": _TORCH,
     ".pt2": _TORCH,
     ".pth": _TORCH,
@@ -51,6 +50,6 @@ def check_ending(model: object) -> None:
         raise UserError(f"{path} is {CONVERTERS[ending]}")
     if path.is_file() and ending not in READ:
         raise UserError(
-            f"{path} ends in {path.suffix or 'nothing'!r}; a model is a .keras, .h5 or .tflite "
-            "file or a SavedModel folder"
+            f"{path} ends in {path.suffix or 'nothing'!r}; a model is a .keras, .h5, .onnx or "
+            ".tflite file or a SavedModel folder"
         )

@@ -64,6 +64,8 @@ class KerasNode(Protocol):
     is_input: bool
     keras_inputs: Sequence[KerasTensor]
     outputs: object
+    call_args: Sequence[object]
+    call_kwargs: Mapping[str, object]
 
     def map_arguments(
         self, values: Mapping[str, list[KerasTensor]]

@@ -18,13 +18,14 @@ from autotiny.doors import keras, tensorflow
 from autotiny.errors import InvalidModel, UserError, unknown
 from autotiny.model.crossing import TRAINING, Arrived, arrived_model, crossed_model, crossed_samples
 from autotiny.model.crossing import WAY_OUT as TRAINING_WAY_OUT
-from autotiny.model.endings import check_ending
+from autotiny.model.endings import ONNX, READ, check_ending
 from autotiny.model.freezing import concrete_function, freeze_function, graph_model, keras_model
 from autotiny.model.graphtypes import ConcreteFunction, GraphTensor
 from autotiny.model.keras3 import convert_keras3, is_keras3, traced
 from autotiny.model.kerastypes import KerasModel
 from autotiny.model.levels import Level, Model, Traits
 from autotiny.model.networks import BUILTIN
+from autotiny.model.onnx import Built, constants_of, read_onnx, shapes_from
 from autotiny.model.reading import building, read_h5, read_keras3, read_saved_model
 from autotiny.model.received import received
 from autotiny.model.storing import restore, save
@@ -38,6 +39,9 @@ EPOCHS = 10
 LOADING_SECONDS = 120.0
 """A file may take so long, and a second more for each megabyte."""
 
+MOST_CONSTANTS = 1 << 16
+"""Values beside weights that a network of Keras may hold: a file has them as text."""
+
 WAY_OUT = "save the model again, or give the function that builds it as package.module:function"
 
 
@@ -48,6 +52,7 @@ def load_model(
     epochs: int = EPOCHS,
     seed: int = 0,
     cache: Cache | None = None,
+    input_shape: str | None = None,
 ) -> Model:
     """A model by built-in name, path or `package.module:function`, or a Keras object.
 
@@ -56,12 +61,13 @@ def load_model(
     not trained. A model that was loaded is given back.
 
     Args:
-        source: e.g. "cnn1", "net.keras", "net.h5", "net.tflite", "saved_model/",
+        source: e.g. "cnn1", "net.keras", "net.h5", "net.onnx", "net.tflite", "saved_model/",
             "package.module:build"; or a tf_keras or Keras 3 model.
         data: what an untrained network is trained on.
         epochs: upper limit of that training.
         seed: of initial weights and training.
         cache: keeps the trained network for the next time.
+        input_shape: sizes that an `.onnx` file leaves open, as `Reading` has them.
 
     Raises:
         UserError: there is no such model, or its file is not what its ending says.
@@ -78,6 +84,12 @@ def load_model(
     check_ending(name)
     if not name.lower().endswith(".tflite"):
         worker.start(warm_up)
+    if input_shape is not None:
+        if Path(name).suffix.lower() != ONNX:
+            raise UserError(
+                f"{name} has its input's sizes itself; --input-shape is for {ONNX} files"
+            )
+        return replace(_read(Path(name), input_shape), source=name)
     return replace(_found(name, data, epochs, seed, cache), source=name)
 
 
@@ -87,7 +99,7 @@ def _found(name: str, data: Samples | None, epochs: int, seed: int, cache: Cache
         return _trained(_built(BUILTIN[name], seed), data, epochs, seed, cache)
     if path.is_dir() or path.is_file():
         return _read(path)
-    if ":" in name and path.suffix.removeprefix(".") not in ("keras", "h5", "tflite"):
+    if ":" in name and path.suffix not in READ:
         return _trained(_built(_function(name), seed), data, epochs, seed, cache)
     if path.suffix or "/" in name:
         raise UserError(
@@ -229,7 +241,7 @@ def _function(name: str) -> Callable[[], object]:
     return function
 
 
-def _read(path: Path) -> Model:
+def _read(path: Path, input_shape: str | None = None) -> Model:
     """The model of a file or folder; what frameworks read is read in the worker."""
     if path.is_dir():
         if not (path / "saved_model.pb").is_file():
@@ -250,13 +262,14 @@ def _read(path: Path) -> Model:
     limits = Limits(seconds=LOADING_SECONDS + megabytes)
     with TemporaryDirectory(prefix="autotiny-") as folder:
         worker.ask(
-            read_into, str(path), folder, what=f"loading {path}", limits=limits, way_out=WAY_OUT
-        )
+            read_into, str(path), folder, input_shape,
+            what=f"loading {path}", limits=limits, way_out=WAY_OUT,
+        )  # fmt: skip
         return received(Path(folder), str(path))
 
 
-def read_into(source: str, folder: str) -> None:
-    """In the worker: stores the model of a Keras file or a SavedModel."""
+def read_into(source: str, folder: str, input_shape: str | None) -> None:
+    """In the worker: stores the model of an ONNX or Keras file or a SavedModel."""
     path = Path(source)
     what = "a model that computes"
     if path.is_dir():
@@ -264,11 +277,20 @@ def read_into(source: str, folder: str) -> None:
         with building(path, what):
             ours = isinstance(loaded, keras().Model)
             model = _as_model(loaded, source) if ours else _serving(loaded, path)
+    elif path.suffix.lower() == ONNX:
+        model = _of_onnx(read_onnx(path, shapes_from(input_shape)))
     else:
         network = read_keras3(path) if path.suffix.lower() == ".keras" else read_h5(path)
         with building(path, what):
             model = _as_model(network, source)
     save(model, Path(folder))
+
+
+def _of_onnx(found: Built) -> Model:
+    """An imported network: trainable where its batch is free and a file can hold its layers."""
+    if found.free and constants_of(found.network) <= MOST_CONSTANTS:
+        return keras_model(found.network)
+    return graph_model(freeze_function(concrete_function(found.network)))
 
 
 def warm_up() -> None:

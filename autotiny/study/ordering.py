@@ -219,7 +219,8 @@ class Originals:
                 model, data, seed=seed, cache=cache, reading=reading, task=task, metric=metric
             )
 
-        return cls(model_name(model), data_name(data), load_model(model).level, load)
+        level = load_model(model, input_shape=reading.input_shape).level
+        return cls(model_name(model), data_name(data), level, load)
 
 
 def compare_orders(

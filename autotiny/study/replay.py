@@ -138,7 +138,8 @@ def load_pair(
     check_ending(model)
     samples = load_dataset(data, seed, reading)
     # Whether they fit is found out before an untrained network is trained.
-    found = load_model(model, seed=seed)
+    shape = reading.input_shape
+    found = load_model(model, seed=seed, input_shape=shape)
     if found.level is Level.TFLITE:
         check_supported(found.graph)
     layer = sound_layer(found, samples) if reading.front is None else None
@@ -146,13 +147,14 @@ def load_pair(
         samples = check_fits(found, samples, task, metric)
         loaded = found
         if isinstance(model, (str, Path)):
-            loaded = load_model(model, samples, seed=seed, cache=cache)
+            loaded = load_model(model, samples, seed=seed, cache=cache, input_shape=shape)
         return layer.heard(loaded, samples)
     found, samples = heard(found, samples, reading.front)
     samples = check_fits(found, samples, task, metric)
     if not isinstance(model, (str, Path)):  # an object has its weights
         return found, samples
-    loaded = load_model(model, samples.through(found.front), seed=seed, cache=cache)
+    heard_as = samples.through(found.front)
+    loaded = load_model(model, heard_as, seed=seed, cache=cache, input_shape=shape)
     return behind(loaded, found.front), samples
 
 
