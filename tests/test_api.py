@@ -475,7 +475,6 @@ def test_a_recipe_remembers_how_its_data_was_read(
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("net.onnx", "onnx2tf"),
         ("net.pt", "torch.onnx.export"),
         ("net.pkl", "runs code when it is read"),
         ("net.txt", "ends in '.txt'; a model is"),

@@ -14,6 +14,7 @@ ASKED: dict[str, Any] = {
     "scale": "1/255", "resize": [4, 6], "label": "a,b", "group": "who", "window": "1.5s",
     "hop": "500ms", "rate": "16000", "ignore": "3",
     "front": "mfcc(frame_ms=30, hop_ms=20)",
+    "input_shape": "x=1x3x8x8",
 }  # fmt: skip
 
 
@@ -93,6 +94,7 @@ def test_each_field_has_an_option_of_the_commands() -> None:
         given.append(reading_options.reading())
 
     words = {name: "4x6" if name == "resize" else text for name, text in ASKED.items()}
-    done = CliRunner().invoke(app, [word for name in words for word in (f"--{name}", words[name])])
+    given_words = [word for name in words for word in (f"--{name.replace('_', '-')}", words[name])]
+    done = CliRunner().invoke(app, given_words)
     assert done.exit_code == 0, done.output
     assert given == [Reading.of(**ASKED)]

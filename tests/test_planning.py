@@ -129,9 +129,9 @@ def test_a_network_that_can_be_trained_teaches_its_fine_tunes(level: Level) -> N
 def test_a_model_of_a_kind_that_is_not_read_is_told_before_data_is_looked_for(
     tmp_path: Path,
 ) -> None:
-    model = tmp_path / "net.onnx"
+    model = tmp_path / "net.pt"
     model.write_bytes(b"")
-    with pytest.raises(UserError, match=r"net\.onnx is"):
+    with pytest.raises(UserError, match=r"net\.pt is"):
         load_pair(model, tmp_path / "nowhere.npz", seed=0, cache=Cache(tmp_path))
 
 

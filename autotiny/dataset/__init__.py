@@ -3,7 +3,14 @@
 from autotiny.dataset.arrays import read_arrays
 from autotiny.dataset.builtin import DATASETS, DEBIAN, digits, fashion_mnist, mnist
 from autotiny.dataset.idx import read_idx
-from autotiny.dataset.loading import IN_MEMORY, DataSource, check_fits, load_dataset, synthetic
+from autotiny.dataset.loading import (
+    IN_MEMORY,
+    DataSource,
+    channels_last,
+    check_fits,
+    load_dataset,
+    synthetic,
+)
 from autotiny.dataset.reading import AS_STORED, Inputs, Reading
 from autotiny.dataset.samples import Dataset
 from autotiny.dataset.several import in_order
@@ -17,6 +24,7 @@ __all__ = [
     "Dataset",
     "Inputs",
     "Reading",
+    "channels_last",
     "check_fits",
     "digits",
     "fashion_mnist",

@@ -27,6 +27,8 @@ from autotiny.dataset.several import answers_of, in_order
 from autotiny.dataset.sounds import is_sounds, sounds
 from autotiny.dataset.table import TABLE_ENDINGS, table
 from autotiny.errors import InvalidData, unknown
+from autotiny.graph import Array
+from autotiny.mapped import made
 from autotiny.model import Model, ends_in, port_names, ports
 from autotiny.tasks import (
     Classification,
@@ -170,7 +172,8 @@ def check_fits(
 ) -> Dataset:
     """The data in the shape a model takes, for the task that both tell.
 
-    A last axis of one channel is added or dropped.
+    A last axis of one channel is added or dropped; channels that stand first, as PyTorch has them,
+    are put last.
 
     Args:
         model: the network.
@@ -277,6 +280,9 @@ def _shaped(data: Dataset, wanted: tuple[int, ...]) -> Dataset:
     """The data in the shape that a model takes."""
     if data.shape == wanted:
         return data
+    turned = channels_last(data, wanted)
+    if turned is not data:
+        return turned
     flat = len(data.shape) == 1 and np.prod(data.shape) == np.prod(wanted)
     if not flat and _bare(data.shape) != _bare(wanted):
         series = len(data.shape) > 1 or (data.inputs is not None and data.inputs.type == "int16")
@@ -293,6 +299,24 @@ def _shaped(data: Dataset, wanted: tuple[int, ...]) -> Dataset:
         x_train=data.x_train.reshape(-1, *wanted),
         x_validation=data.x_validation.reshape(-1, *wanted),
         x_test=data.x_test.reshape(-1, *wanted),
+    )
+
+
+def channels_last(data: Dataset, wanted: tuple[int, ...]) -> Dataset:
+    """The data with the first axis of each sample as its last, if that gives the wanted shape."""
+    if data.shape == wanted or len(wanted) < 2 or data.shape != (wanted[-1], *wanted[:-1]):
+        return data
+
+    def moved(x: Array) -> Array:
+        return made(x, None, lambda rows: np.ascontiguousarray(np.moveaxis(rows, 1, -1)), data.name)
+
+    return replace(
+        data,
+        stored_shape=data.shape,
+        x_train=moved(data.x_train),
+        x_validation=moved(data.x_validation),
+        x_test=moved(data.x_test),
+        notes=(*data.notes, "the first axis of its samples is taken for channels and put last"),
     )
 
 

@@ -15,6 +15,7 @@ from autotiny.dataset import (
     Dataset,
     DataSource,
     Reading,
+    channels_last,
     check_fits,
     in_order,
     load_dataset,
@@ -336,6 +337,7 @@ def samples_of(
         if data is not None:
             raise
         return None, (f"the score was not measured: {missing}",)
+    found = channels_last(found, bundle.shape)
     parts = {
         name: getattr(found, name).reshape(-1, *bundle.shape)
         for name in ("x_train", "x_validation", "x_test")

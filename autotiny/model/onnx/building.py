@@ -223,9 +223,7 @@ class _Walk:
                 return self._constants(node, inputs)
             handler = HANDLERS.get(node.op_type)
             if handler is None:
-                raise Refused(
-                    "there is nothing that computes it; it is computed in no firmware yet"
-                )
+                raise Refused("no kernel computes it")
             found = handler(self._read(node, inputs))
         except Refused as why:
             raise InvalidModel(f"{self.where}: node {self._called(node)}: {why}") from why

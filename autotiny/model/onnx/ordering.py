@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from autotiny.model.onnx.elementwise import ACTIVATIONS, FUNCTIONS, OPERATORS
 from autotiny.model.onnx.values import channels_last, identity
 
 CHANNELS_LAST = frozenset((
@@ -17,8 +18,8 @@ CHANNELS_LAST = frozenset((
 RECURRENT = frozenset(("LSTM", "GRU", "RNN"))
 
 PASSING = frozenset((
-    "Abs", "Add", "Cast", "Clip", "Div", "Dropout", "Elu", "Identity", "LeakyRelu", "Max", "Min",
-    "Mul", "Neg", "Pad", "Relu", "Sigmoid", "Slice", "Sqrt", "Sub", "Tanh",
+    *FUNCTIONS, *ACTIVATIONS, *OPERATORS, "Cast", "Clip", "Dropout", "Elu", "Gelu", "HardSigmoid",
+    "HardSwish", "Identity", "LeakyRelu", "Pad", "Relu", "Selu", "Slice",
 ))  # fmt: skip
 """Operators that take any order."""
 

@@ -102,14 +102,12 @@ def resize(node: Node) -> Found:
     x = image(node)
     if x.rank != 4:
         raise Refused("a resized row; images are resized")
+    if node.attributes.get("axes", [2, 3]) not in ([2, 3], [0, 1, 2, 3]):
+        raise Refused(f"axes {list(node.attributes['axes'])}; height and width alone are resized")
     before, after = x.shape[2:], _size(node, x)
-    mode, between = (
-        node.word("mode", "nearest"),
-        node.word(
-            "coordinate_transformation_mode",
-            "asymmetric" if node.kind == "Upsample" else "half_pixel",
-        ),
-    )
+    old = node.kind == "Upsample" or node.opset < 11
+    mode = node.word("mode", "nearest")
+    between = node.word("coordinate_transformation_mode", "asymmetric" if old else "half_pixel")
     if between == "pytorch_half_pixel" and min(after) > 1:
         between = "half_pixel"
     whole = all(a % b == 0 for a, b in zip(after, before, strict=True))
