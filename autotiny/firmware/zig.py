@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,10 @@ import platformdirs
 
 from autotiny.errors import MachineFault
 from autotiny.machine import KILLED, MORE_MEMORY, WHY_KILLED
+
+LIBC = "zig-libc.txt"
+LIBC_WAITS = (0.1, 0.5, 2.0, 5.0)
+"""Seconds before the C library is looked for once more."""
 
 MISFIT = "will not fit in region"
 """What the linker complains of where a memory is too small."""
@@ -28,6 +33,8 @@ def zig_cc(arguments: Sequence[str], folder: Path) -> str:
     compile at once.
     """
     shared, own = _shared_cache(), folder / "zig-shared"
+    if _is_native(arguments) and (found := _libc()):
+        (folder / LIBC).write_text(found, encoding="utf-8")
     complaint = _called(arguments, folder, shared or own)
     if complaint and shared and MISFIT not in complaint:
         # What another process removes of the user's cache meanwhile is no fault of the sources.
@@ -42,6 +49,8 @@ def _called(arguments: Sequence[str], folder: Path, shared: Path) -> str:
         "ZIG_GLOBAL_CACHE_DIR": str(shared),
         "ZIG_LOCAL_CACHE_DIR": str(folder / "zig-cache"),
     }
+    if _is_native(arguments) and (folder / LIBC).is_file():
+        environment["ZIG_LIBC"] = str(folder / LIBC)
     done = subprocess.run(
         [*_zig(), "cc", *arguments],
         cwd=folder,
@@ -60,6 +69,26 @@ def _called(arguments: Sequence[str], folder: Path, shared: Path) -> str:
     if "OutOfMemory" in done.stderr or "SystemResources" in done.stderr:
         raise MachineFault(f"the compiler found no memory; {MORE_MEMORY}")
     return done.stderr or f"exit code {done.returncode}"
+
+
+def _is_native(arguments: Sequence[str]) -> bool:
+    """Whether a program is for this machine."""
+    return "-target" not in arguments
+
+
+@cache
+def _libc() -> str:
+    """Where this machine's C library lies, as zig finds it once; "" where it does not.
+
+    Else zig asks the machine's own compiler before each program, and fails now and then where the
+    machine is busy ("failed to find libc installation").
+    """
+    for wait in LIBC_WAITS if sys.platform == "linux" else ():
+        done = subprocess.run([*_zig(), "libc"], capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return done.stdout
+        time.sleep(wait)
+    return ""
 
 
 def check_killed(what: str, code: int) -> None:

@@ -1,8 +1,11 @@
+import subprocess
+import sys
 import threading
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from tiny_model import INPUTS, expected, stateful_sources, tiny_sources
 
 from autotiny.engine.sources import Port
 from autotiny.errors import FirmwareFault, InvalidData, LinkError, MachineFault
-from autotiny.firmware import build_host, link
+from autotiny.firmware import build_host, link, zig
 from autotiny.simulator import run
 from autotiny.target import load_target
 
@@ -133,3 +136,38 @@ def test_wrong_inputs() -> None:
 def test_a_compiler_error_is_a_link_error() -> None:
     with pytest.raises(LinkError, match="error"):
         build_host(tiny_sources("int model_run(void) { return nonsense; }"))
+
+
+def test_the_c_library_is_looked_for_once_and_again_where_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zig, "LIBC_WAITS", (0.0, 0.0, 0.0))
+    calls: list[str] = []
+    run = subprocess.run
+
+    def busy(command: list[str], **options: Any) -> Any:
+        calls.append(command[-1])
+        if command[-1] == "libc" and len(calls) < 3:
+            return subprocess.CompletedProcess(command, 1, "", "FileSystem")
+        return run(command, **options)
+
+    monkeypatch.setattr(subprocess, "run", busy)
+    zig._libc.cache_clear()
+    (tmp_path / "a.c").write_text('#include <stdio.h>\nint main(void) { return puts("") < 0; }\n')
+    for name in ("a", "b"):
+        assert zig.zig_cc(["a.c", "-o", name], tmp_path) == ""
+    assert calls.count("libc") == (3 if sys.platform == "linux" else 0)
+    bare = ["-target", "thumb-freestanding-eabi", "-mcpu=cortex_m4", "-c", "b.c"]
+    (tmp_path / "b.c").write_text("int b;\n")
+    assert zig.zig_cc(bare, tmp_path) == ""
+
+
+def test_a_c_library_that_is_not_where_it_was_found_is_not_used_for_other_machines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zig, "_libc", lambda: "include_dir=/nowhere\n")
+    (tmp_path / "b.c").write_text("int b;\n")
+    bare = ["-target", "thumb-freestanding-eabi", "-mcpu=cortex_m4", "-c", "b.c"]
+    assert zig.zig_cc(bare, tmp_path) == ""
+    assert zig.zig_cc(["-c", "b.c"], tmp_path) != ""
+    assert zig.zig_cc(bare, tmp_path) == ""
