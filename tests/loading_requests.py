@@ -10,15 +10,15 @@ import worker_requests
 from autotiny.model import FrozenGraph, Level, Model, keras, keras_model, save, tensorflow
 
 
-def crash(source: str, folder: str) -> None:
+def crash(source: str, folder: str, input_shape: str | None) -> None:
     worker_requests.crash()
 
 
-def hang(source: str, folder: str) -> None:
+def hang(source: str, folder: str, input_shape: str | None) -> None:
     time.sleep(600)
 
 
-def store_lambda(source: str, folder: str) -> None:
+def store_lambda(source: str, folder: str, input_shape: str | None) -> None:
     """A network whose code writes a file when it is built."""
     layers = keras().layers
     path = str(Path(folder).parent / "taken_over")
@@ -32,7 +32,7 @@ def store_lambda(source: str, folder: str) -> None:
     Path(path).unlink()
 
 
-def store_operation(source: str, folder: str) -> None:
+def store_operation(source: str, folder: str, input_shape: str | None) -> None:
     """A network with a layer of ours that names a function which is no operator."""
     _store_layer(folder, {
         "class_name": "autotiny>Operation",
@@ -43,7 +43,7 @@ def store_operation(source: str, folder: str) -> None:
     })  # fmt: skip
 
 
-def store_whole_layer(source: str, folder: str) -> None:
+def store_whole_layer(source: str, folder: str, input_shape: str | None) -> None:
     """A network with a layer of ours that holds another, which holds code."""
     lambda_ = '{"dict": {"class_name": "Lambda", "config": {"dict": {"function": "taken"}}}}'
     _store_layer(folder, {
@@ -55,7 +55,7 @@ def store_whole_layer(source: str, folder: str) -> None:
     })  # fmt: skip
 
 
-def store_disguise(source: str, folder: str) -> None:
+def store_disguise(source: str, folder: str, input_shape: str | None) -> None:
     """A network with a layer that holds code, under the registered name of one of ours."""
     _store_layer(folder, {
         "class_name": "Lambda",
@@ -81,7 +81,7 @@ def _store_layer(folder: str, layer: dict[str, Any]) -> None:
         file.attrs["model_config"] = json.dumps(config)
 
 
-def store_file_writer(source: str, folder: str) -> None:
+def store_file_writer(source: str, folder: str, input_shape: str | None) -> None:
     """A graph that writes a file."""
     tf = tensorflow()
     with tf.Graph().as_default() as graph:
